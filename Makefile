@@ -1,0 +1,54 @@
+# make demo: set up everything and run the main job on the embedded catalogue.
+# make test: set up everything and run the tests.
+.PHONY: demo test lint setup clean
+.SHELLFLAGS := -euc
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+CINN := $(VENV)/bin/cinn-clusters
+export OMP_WAIT_POLICY := PASSIVE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+demo: $(VENV)/.core
+	$(CINN) mock --clusters 350 --seed 1 --out demo/mock --overwrite
+	$(CINN) prepare --observables demo/mock/observables1.csv --targets demo/mock/unobservables1.csv --out demo/run --overwrite
+	$(CINN) audit demo/run
+	$(CINN) train demo/run
+	$(CINN) evaluate demo/run
+	$(CINN) infer --model demo/run/model --catalogue demo/mock/observables1.csv --draws 200 --out demo/posterior.nc --overwrite
+	@printf '\nDone. What is where:\n'
+	@printf '  %-32s %s\n' \
+	  demo/mock/ 'the embedded catalogue: observables1.csv, unobservables1.csv' \
+	  demo/run/split.json 'who trains, who judges, what was dropped' \
+	  demo/run/history.csv 'training and validation loss by epoch' \
+	  demo/run/model/ 'the model (cinn-clusters show demo/run/model)' \
+	  demo/run/posterior.nc 'posterior samples of the test clusters (ArviZ layout)' \
+	  demo/run/summary.csv 'their medians, intervals and joint modes' \
+	  demo/run/scores.json 'their scores' \
+	  demo/posterior.nc 'posterior samples of the whole catalogue' \
+	  demo/posterior_summary.csv 'their summary'
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -q
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/mypy
+
+setup: $(VENV)/.test
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "cINN-Clusters: expected Python 3.11 or newer; got " + sys.version.split()[0] + "; pass PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/.core
+
+clean:
+	rm -rf demo dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,87 @@
+"""The two clocks of the catalogue, which are not the same cosmology.
+
+``lookback_time_Gyr`` follows ``FlatLambdaCDM(H0=67.74, Om0=0.3089)`` without radiation; ``last_T_coll`` is the cosmic
+age of ``astropy.cosmology.Planck15``. Going through the redshift makes both meet exactly (collisions recorded at the
+snapshot itself have an age equal to the snapshot's to 1e-9 Gyr); subtracting a lookback time from a fixed age of the
+Universe is off by up to 6 Myr.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+HUBBLE_CONSTANT = 67.74
+OMEGA_MATTER = 0.3089
+HUBBLE_H = HUBBLE_CONSTANT / 100.0
+MAX_REDSHIFT = 20.0
+
+
+@cache
+def _clocks() -> tuple[CubicSpline, CubicSpline, CubicSpline]:
+    from astropy.cosmology import FlatLambdaCDM, Planck15
+
+    redshift = np.expm1(np.linspace(0.0, np.log1p(MAX_REDSHIFT), 600))
+    catalogue = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=OMEGA_MATTER)
+    lookback = np.asarray(catalogue.lookback_time(redshift).value)
+    age = np.asarray(Planck15.age(redshift).value)
+    return CubicSpline(lookback, age), CubicSpline(lookback, redshift), CubicSpline(redshift, lookback)
+
+
+def max_lookback() -> float:
+    """Return the largest lookback time the clocks cover, in Gyr (redshift 20)."""
+    return float(_clocks()[0].x[-1])
+
+
+def age_at_lookback(lookback: np.ndarray) -> np.ndarray:
+    """Return the Planck 2015 cosmic age at a catalogue lookback time.
+
+    Args:
+        lookback: Lookback times [Gyr], any shape, within [0, ``max_lookback()``].
+
+    Returns:
+        Cosmic ages [Gyr], same shape; NaN outside the covered range.
+
+    Examples:
+        >>> age_at_lookback(np.array([0.0, 7.924693])).round(3)
+        array([13.798,  5.878])
+    """
+    lookback = np.asarray(lookback, dtype=float)
+    covered = (lookback >= 0) & (lookback <= max_lookback())
+    return np.where(covered, _clocks()[0](lookback), np.nan)
+
+
+def redshift_at_lookback(lookback: np.ndarray) -> np.ndarray:
+    """Return the redshift of a catalogue lookback time [Gyr].
+
+    Examples:
+        >>> redshift_at_lookback(np.array([3.504147])).round(4)
+        array([0.2977])
+    """
+    return np.asarray(_clocks()[1](np.asarray(lookback, dtype=float)))
+
+
+def lookback_at_redshift(redshift: np.ndarray) -> np.ndarray:
+    """Return the catalogue lookback time [Gyr] of a redshift in [0, 20]."""
+    return np.asarray(_clocks()[2](np.asarray(redshift, dtype=float)))
+
+
+def log_radius_crit500(log_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """Return log10 of the comoving R500c [kpc] that belongs to log10 M500c [Msun] at a redshift.
+
+    R500c is where the mean density is 500 times critical: M = (4/3) pi 500 rho_c(z) R^3 with
+    rho_c = 3 H(z)^2 / (8 pi G); comoving means divided by the scale factor.
+
+    Examples:
+        >>> log_radius_crit500(np.array([15.27069]), np.array([0.0])).round(3)
+        array([3.281])
+    """
+    newton_g = 4.30091727e-6  # kpc (km/s)^2 / Msun
+    hubble_squared = (HUBBLE_CONSTANT / 1000.0) ** 2 * (
+        OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER
+    )
+    critical = 3.0 * hubble_squared / (8.0 * np.pi * newton_g)  # Msun / kpc^3
+    log_volume = np.asarray(log_mass) - np.log10(4.0 / 3.0 * np.pi * 500.0 * critical)
+    return np.asarray(log_volume / 3.0 + np.log10(1.0 + np.asarray(redshift)))

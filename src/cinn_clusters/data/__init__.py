@@ -1,0 +1,1 @@
+"""From files to pairs (theta, x): reading, validation, split by cluster, scaling."""

@@ -1,0 +1,114 @@
+"""Which rows train, which steer, which judge. Clusters are the unit: snapshots of one share their history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters.errors import DataError
+
+FRACTIONS = (0.8, 0.1, 0.1)
+MIN_CLUSTERS = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of a catalogue in three parts.
+
+    Args:
+        train: Rows that the network and every scaler see, (n,).
+        validation: Rows that decide when to stop, (m,).
+        test: Rows that judge, (k,).
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_by_cluster(clusters: np.ndarray, seed: int = 42, fractions: tuple[float, float, float] = FRACTIONS) -> Split:
+    """Deal whole clusters to training, validation and test.
+
+    Args:
+        clusters: Cluster of each row, (N,).
+        seed: Seed of the permutation of the sorted clusters.
+        fractions: Shares of clusters; they sum to 1.
+
+    Returns:
+        The split; every row is in one part, every cluster in one part.
+
+    Raises:
+        DataError: If there are too few clusters to deal.
+
+    Examples:
+        >>> split = split_by_cluster(np.repeat(np.arange(10), 8))
+        >>> len(split.train), len(split.validation), len(split.test)
+        (64, 8, 8)
+    """
+    names = _demand_clusters(clusters)
+    order = np.random.default_rng(seed).permutation(names)
+    num_test = max(1, round(fractions[2] * len(names)))
+    num_validation = max(1, round(fractions[1] * len(names)))
+    parts = np.split(order, [len(names) - num_test - num_validation, len(names) - num_test])
+    return Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
+
+
+def split_by_row(num_rows: int, seed: int = 42) -> Split:
+    """Split rows at random, as the original cINN-Clusters scripts did. It leaks: kept to reproduce them.
+
+    Args:
+        num_rows: N.
+        seed: Their ``random_state``.
+
+    Returns:
+        Test 10 %, then validation 0.1/0.9 of the rest, each in the order of scikit-learn's ``train_test_split``.
+
+    Raises:
+        DataError: If there are too few rows.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if num_rows < MIN_CLUSTERS:
+        raise DataError("the table", f"at least {MIN_CLUSTERS} rows to split", str(num_rows))
+    rest, test = train_test_split(np.arange(num_rows), test_size=0.1, random_state=seed)
+    train, validation = train_test_split(rest, test_size=0.1 / 0.9, random_state=seed)
+    return Split(train, validation, test)
+
+
+def folds_by_cluster(clusters: np.ndarray, num_folds: int = 5, seed: int = 0) -> Iterator[Split]:
+    """Yield splits whose test parts hold every cluster once.
+
+    A tenth of the other clusters is held out of each fold's training to decide when to stop.
+
+    Args:
+        clusters: Cluster of each row, (N,).
+        num_folds: Parts.
+        seed: Seed of the permutation of the sorted clusters.
+
+    Yields:
+        One split a fold.
+
+    Raises:
+        DataError: If there are fewer clusters than folds, or fewer than two folds.
+    """
+    names = _demand_clusters(clusters)
+    if not 2 <= num_folds <= len(names):
+        raise DataError("folds", f"2 to {len(names)} (the clusters)", str(num_folds))
+    for k, test in enumerate(np.array_split(np.random.default_rng(seed).permutation(names), num_folds)):
+        rest = np.random.default_rng([seed, k]).permutation(np.setdiff1d(names, test))
+        num_validation = max(1, round(0.1 * len(rest)))
+        parts = (rest[num_validation:], rest[:num_validation], test)
+        yield Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
+
+
+def _demand_clusters(clusters: np.ndarray) -> np.ndarray:
+    missing = pd.isna(clusters)
+    if missing.any():
+        raise DataError("cluster column", "a cluster for every row", f"{int(missing.sum())} rows without")
+    names = np.unique(clusters)
+    if len(names) < MIN_CLUSTERS:
+        raise DataError("the table", f"at least {MIN_CLUSTERS} clusters to split", str(len(names)))
+    return names

@@ -1,0 +1,271 @@
+"""Maps between catalogue values and what a network sees, fitted on training rows, exact in both directions.
+
+``theta`` (physical targets) <-> ``u`` (unbounded, standardised), with the log-Jacobian; ``inputs`` -> ``x``.
+All of it runs in float64 torch, so that densities in physical units can be differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from cinn_clusters import schema
+from cinn_clusters.cosmology import age_at_lookback
+from cinn_clusters.errors import DataError
+
+SATURATION = 25.0
+"""Largest |logit| that is inverted: beyond it double precision no longer tells a value from its bound."""
+
+
+@dataclass(frozen=True)
+class TargetMap:
+    """Bijection of one target onto the real line, then standardisation: u = (raw - shift) / scale.
+
+    Args:
+        name: Column.
+        bijection: ``identity``, ``logit`` between the bounds, or ``age``: the logit of (age - theta) / age.
+        is_log: The logarithm is what lies between the (log of the) bounds.
+        lower: Lower bound, in the column's unit.
+        upper: Upper bound, in the column's unit.
+        shift: Mean of the raw values.
+        scale: Standard deviation of the raw values.
+    """
+
+    name: str
+    bijection: schema.Bijection = "identity"
+    is_log: bool = False
+    lower: float = -math.inf
+    upper: float = math.inf
+    shift: float = 0.0
+    scale: float = 1.0
+
+    def _limits(self) -> tuple[float, float]:
+        return (math.log(self.lower), math.log(self.upper)) if self.is_log else (self.lower, self.upper)
+
+    def raw(self, theta: Tensor, age: Tensor) -> Tensor:
+        """Unbounded value of theta; +-inf on a bound, NaN outside."""
+        if self.bijection == "age":
+            return torch.log(age - theta) - torch.log(theta)
+        value = torch.log(theta) if self.is_log else theta
+        if self.bijection == "identity":
+            return value
+        lower, upper = self._limits()
+        return torch.log(value - lower) - torch.log(upper - value)
+
+    def physical(self, raw: Tensor, age: Tensor) -> Tensor:
+        """Value of the target that belongs to an unbounded value: always inside the bounds."""
+        if self.bijection == "identity":
+            return raw.exp() if self.is_log else raw
+        share = torch.sigmoid(raw.clamp(-SATURATION, SATURATION))
+        if self.bijection == "age":
+            return age * (1.0 - share)
+        lower, upper = self._limits()
+        value = lower + (upper - lower) * share
+        return value.exp() if self.is_log else value
+
+    def log_slope(self, raw: Tensor, age: Tensor) -> Tensor:
+        """log|d theta / d raw|."""
+        if self.bijection == "identity":
+            return raw if self.is_log else torch.zeros_like(raw)
+        squeeze = logsigmoid(raw) + logsigmoid(-raw)
+        if self.bijection == "age":
+            return torch.log(age) + squeeze
+        lower, upper = self._limits()
+        slope = squeeze + math.log(upper - lower)
+        return slope + lower + (upper - lower) * torch.sigmoid(raw) if self.is_log else slope
+
+
+@dataclass(frozen=True)
+class ObservableMap:
+    """Scaling of one observable: x = (log or value, minus the reference column, minus shift) / scale.
+
+    Args:
+        name: Column.
+        is_log: Take the natural logarithm of the value, floored at ``floor``.
+        floor: Smallest value told apart.
+        relative_to: Column subtracted first, or None.
+        shift: Mean over training rows.
+        scale: Standard deviation over training rows.
+        clip: Largest |x|: a network is not asked further from its training rows than this many deviations.
+    """
+
+    name: str
+    is_log: bool = False
+    floor: float = 0.0
+    relative_to: str | None = None
+    shift: float = 0.0
+    scale: float = 1.0
+    clip: float = math.inf
+
+
+Map = TypeVar("Map", ObservableMap, TargetMap)
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """All maps of a model, as kept in ``transforms.json`` and in a bundle.
+
+    Args:
+        observables: One map an observable, in the order of x.
+        targets: One map a target, in the order of theta.
+    """
+
+    observables: tuple[ObservableMap, ...]
+    targets: tuple[TargetMap, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns a catalogue must hold: the observables, and the lookback time where an age bounds a target."""
+        names = [observable.name for observable in self.observables]
+        needs_age = any(target.bijection == "age" for target in self.targets)
+        return (*names, schema.LOOKBACK) if needs_age and schema.LOOKBACK not in names else tuple(names)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Columns of theta, in order."""
+        return tuple(target.name for target in self.targets)
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation of each raw target, (D,)."""
+        return torch.tensor([target.scale for target in self.targets], dtype=torch.float64)
+
+    @property
+    def shift(self) -> Tensor:
+        """Mean of each raw target, (D,)."""
+        return torch.tensor([target.shift for target in self.targets], dtype=torch.float64)
+
+    def age(self, inputs: np.ndarray) -> Tensor:
+        """Cosmic age at each row [Gyr], (N,); NaN where no target needs it."""
+        if schema.LOOKBACK not in self.inputs:
+            return torch.full((len(inputs),), math.nan, dtype=torch.float64)
+        return torch.from_numpy(age_at_lookback(inputs[:, self.inputs.index(schema.LOOKBACK)]))
+
+    def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
+        """Turn catalogue values (N, len(inputs)) into x (N, L), float64."""
+        self._demand_width(inputs, self.inputs, "inputs")
+        columns = dict(zip(self.inputs, np.asarray(inputs, dtype=float).T, strict=True))
+        return torch.from_numpy(np.stack([_scaled(observable, columns) for observable in self.observables], 1))
+
+    def standardise_targets(self, theta: np.ndarray | Tensor, age: Tensor) -> Tensor:
+        """Turn physical theta (..., D) into u (..., D); ``age`` (...)."""
+        theta = torch.as_tensor(theta, dtype=torch.float64)
+        raw = [target.raw(theta[..., d], age) for d, target in enumerate(self.targets)]
+        return (torch.stack(raw, -1) - self.shift) / self.scale
+
+    def physical_targets(self, u: Tensor, age: Tensor) -> Tensor:
+        """Turn u (..., D) into physical theta (..., D), always inside the bounds; ``age`` (...)."""
+        raw = u.double() * self.scale + self.shift
+        return torch.stack([target.physical(raw[..., d], age) for d, target in enumerate(self.targets)], -1)
+
+    def log_jacobian(self, u: Tensor, age: Tensor) -> Tensor:
+        """log|det d theta / d u|, (...)."""
+        raw = u.double() * self.scale + self.shift
+        slopes = [target.log_slope(raw[..., d], age) for d, target in enumerate(self.targets)]
+        return torch.stack(slopes, -1).sum(-1) + self.scale.log().sum()
+
+    def _demand_width(self, values: np.ndarray, names: Sequence[str], what: str) -> None:
+        if np.ndim(values) != 2 or np.shape(values)[1] != len(names):
+            raise DataError(what, f"shape (N, {len(names)}) holding {', '.join(names)}", f"shape {np.shape(values)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; infinities become None."""
+        return {
+            "observables": [_finite(asdict(observable)) for observable in self.observables],
+            "targets": [_finite(asdict(target)) for target in self.targets],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Transforms:
+        """Inverse of ``to_dict``."""
+        return cls(
+            tuple(ObservableMap(**_without_none(entry)) for entry in values["observables"]),
+            tuple(TargetMap(**_without_none(entry)) for entry in values["targets"]),
+        )
+
+
+def fit_transforms(
+    inputs: Mapping[str, np.ndarray],
+    theta: np.ndarray,
+    observables: Sequence[str],
+    targets: Sequence[str],
+    *,
+    clip: float = 4.0,
+) -> Transforms:
+    """Fit the physical bijections and scalers on training rows.
+
+    Args:
+        inputs: Columns by name, (N,) each; holds every observable, and the lookback time if an age bounds a target.
+        theta: Physical targets (N, D), dequantised.
+        observables: Columns of x.
+        targets: Columns of theta.
+        clip: Largest |x| shown to a network.
+
+    Returns:
+        The transforms.
+
+    Raises:
+        DataError: If a column is constant or lies on its bounds.
+    """
+    free = Transforms(
+        tuple(_observable_map(name, observables, clip) for name in observables),
+        tuple(_target_map(name) for name in targets),
+    )
+    table = np.stack([np.asarray(inputs[name], dtype=float) for name in free.inputs], 1)
+    raw_x = Transforms(tuple(replace(m, clip=math.inf) for m in free.observables), free.targets).standardise_inputs(
+        table
+    )
+    raw_theta = free.standardise_targets(theta, free.age(table))
+    return Transforms(
+        tuple(_standardised(m, raw_x[:, i]) for i, m in enumerate(free.observables)),
+        tuple(_standardised(m, raw_theta[:, d]) for d, m in enumerate(free.targets)),
+    )
+
+
+def _target_map(name: str) -> TargetMap:
+    known = schema.column(name)
+    if known.bijection == "identity":
+        return TargetMap(name)
+    return TargetMap(name, known.bijection, known.is_log, *known.bounds)
+
+
+def _observable_map(name: str, observables: Sequence[str], clip: float) -> ObservableMap:
+    known = schema.column(name)
+    reference = known.relative_to if known.relative_to in observables else None
+    return ObservableMap(name, known.is_log, known.floor, reference, clip=clip)
+
+
+def _standardised(entry: Map, raw: Tensor) -> Map:
+    shift, scale = float(raw.mean()), float(raw.std(correction=0))
+    if not (math.isfinite(shift) and math.isfinite(scale)):
+        raise DataError(f"column '{entry.name}'", "training values inside its bounds", "values on or outside them")
+    if scale < 1e-9 * max(1.0, abs(shift)):
+        raise DataError(
+            f"column '{entry.name}'", "training values that differ", f"the one value {shift:g}", "", "leave it out"
+        )
+    return replace(entry, shift=shift, scale=scale)
+
+
+def _scaled(entry: ObservableMap, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    value = columns[entry.name]
+    if entry.is_log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.log(np.maximum(value, entry.floor))
+    if entry.relative_to is not None:
+        value = value - columns[entry.relative_to]
+    return np.clip((value - entry.shift) / entry.scale, -entry.clip, entry.clip)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(v, float) and math.isinf(v) else v for key, v in values.items()}
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,58 @@
+"""The one error a user is meant to see: what was expected, what came, where, what to do."""
+
+from __future__ import annotations
+
+
+class CinnError(ValueError):
+    """Base of every expected error; the command line prints it in one line and exits 1.
+
+    Args:
+        subject: What is wrong, e.g. ``column 'last_d_peri'``.
+        expected: What a correct input would have been.
+        got: What came instead.
+        where: File, row or key of the first offence; empty when the subject says it.
+        hint: What the user can do about it.
+
+    Examples:
+        >>> print(CinnError("column 'x'", "finite values", "3 NaN", "row 17", "pass --drop-incomplete"))
+        column 'x': expected finite values; got 3 NaN; row 17; pass --drop-incomplete
+    """
+
+    def __init__(self, subject: str, expected: str = "", got: str = "", where: str = "", hint: str = "") -> None:
+        self.subject, self.expected, self.got, self.where, self.hint = subject, expected, got, where, hint
+        super().__init__(self._line())
+
+    def _line(self) -> str:
+        parts = [
+            f"expected {self.expected}" if self.expected else "",
+            f"got {self.got}" if self.got else "",
+            self.where,
+            self.hint,
+        ]
+        told = "; ".join(part for part in parts if part)
+        return " ".join(f"{self.subject}: {told}".split()) if told else self.subject
+
+    def at(self, where: str) -> CinnError:
+        """Return the same error with the place put in front of what is already known of it."""
+        place = f"{where}, {self.where}" if self.where else where
+        return type(self)(self.subject, self.expected, self.got, place, self.hint)
+
+
+class DataError(CinnError):
+    """A table does not hold what it should."""
+
+
+class ConfigError(CinnError):
+    """A setting is unknown or out of range."""
+
+
+class BundleError(CinnError):
+    """A file on disk is missing, damaged, or of another version."""
+
+
+class OutputError(CinnError):
+    """A result cannot be written where it was asked for."""
+
+
+class TrainingError(CinnError):
+    """Training cannot go on."""

@@ -1,0 +1,141 @@
+"""Files that are either whole or absent: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cinn_clusters.errors import BundleError, OutputError
+
+CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def demand_free(path: Path, overwrite: bool) -> None:
+    """Refuse to write where something stands already.
+
+    Raises:
+        OutputError: If ``path`` exists and may not be overwritten.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(str(path), "a path that does not exist yet", "an existing one", "", "pass --overwrite")
+
+
+@contextmanager
+def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Yield a scratch path that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        OutputError: If ``path`` may not be overwritten, or writing fails (disk full, no permission).
+    """
+    demand_free(path, overwrite)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        _sync(scratch)
+        scratch.replace(path)
+    except OSError as error:
+        raise OutputError(str(path), "to be written whole", _reason(error), "", "nothing was changed") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path, *, overwrite: bool = False, kept: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield a scratch directory that becomes ``path`` when the block ends well.
+
+    Args:
+        path: Final place.
+        overwrite: Replace a directory that stands there. The old one is moved aside first and put back on failure.
+        kept: A directory may be replaced only if it is empty or holds one of these entries: proof that it is ours.
+
+    Raises:
+        OutputError: If ``path`` may not be overwritten, or writing fails.
+    """
+    path = Path(path)
+    is_empty = path.is_dir() and not any(path.iterdir())
+    if not is_empty:
+        demand_free(path, overwrite)
+        _demand_ours(path, kept)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise OutputError(str(path), "a folder that can be written", _reason(error)) from error
+    try:
+        scratch.chmod(0o755)
+        yield scratch
+        for entry in scratch.rglob("*"):
+            if entry.is_file():
+                _sync(entry)
+        _swap(scratch, path)
+    except OSError as error:
+        raise OutputError(str(path), "to be written whole", _reason(error), "", "nothing was changed") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path: Path, values: Any, *, overwrite: bool = True) -> None:
+    """Write JSON atomically, without NaN, keys in the order given."""
+    with atomic_file(path, overwrite=overwrite) as scratch:
+        scratch.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        BundleError: If the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(str(path), "a readable file", _reason(error)) from error
+    except ValueError as error:
+        raise BundleError(str(path), "valid JSON", f"damage ({error})", "", "write it again") from error
+
+
+def _demand_ours(path: Path, kept: tuple[str, ...]) -> None:
+    if path.exists() and kept and not any((path / name).exists() for name in kept):
+        raise OutputError(
+            str(path), f"a folder holding {' or '.join(kept)}", "something else", "", "it is not ours to replace"
+        )
+
+
+def _swap(scratch: Path, path: Path) -> None:
+    if not path.exists():
+        scratch.rename(path)
+        return
+    aside = scratch.with_suffix(".old")
+    path.rename(aside)
+    try:
+        scratch.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    shutil.rmtree(aside)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -1,0 +1,61 @@
+"""A conditional flow: a chain of transforms onto a standard Gaussian."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cinn_clusters.flows.transform import Transform
+
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Flow(Transform):
+    """Chain of transforms with a standard Gaussian at its latent end, for K members at once.
+
+    Args:
+        transforms: Layers from data to latent space; all of the same D and L.
+        num_members: K.
+    """
+
+    def __init__(self, transforms: Sequence[Transform], num_members: int = 1) -> None:
+        super().__init__(transforms[0].num_targets, transforms[0].num_observables)
+        self.transforms = nn.ModuleList(transforms)
+        self.num_members = num_members
+
+    def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = u.new_zeros(u.shape[:-1])
+        for transform in self.transforms:
+            u, step = transform(u, x)
+            log_det = log_det + step
+        return u, log_det
+
+    def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = z.new_zeros(z.shape[:-1])
+        for transform in reversed(self.transforms):
+            assert isinstance(transform, Transform)
+            z, step = transform.inverse(z, x)
+            log_det = log_det + step
+        return z, log_det
+
+    def log_prob(self, u: Tensor, x: Tensor) -> Tensor:
+        """Log-density of each member, log N(z; 0, 1) + log|det dz/du|.
+
+        Args:
+            u: Standardised unbounded targets, (K, B, D).
+            x: Standardised observables, (K, B, L).
+
+        Returns:
+            (K, B).
+        """
+        z, log_det = self(u, x)
+        log_prob: Tensor = log_det - 0.5 * z.square().sum(-1) - self.num_targets * HALF_LOG_2PI
+        return log_prob
+
+    def sample(self, noise: Tensor, x: Tensor) -> Tensor:
+        """Turn Gaussian noise (K, B, D) into targets (K, B, D) given x (K, B, L)."""
+        with torch.no_grad():
+            return self.inverse(noise, x)[0]

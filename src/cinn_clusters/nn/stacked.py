@@ -1,0 +1,68 @@
+"""Small networks for K ensemble members at once: parameters carry a leading member axis, one batched product a layer.
+
+All tensors are (K, B, features). Members never mix, so K members trained together are K independent networks.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class StackedLinear(nn.Module):
+    """Affine map of every member.
+
+    Args:
+        num_members: K.
+        num_inputs: Features in.
+        num_outputs: Features out.
+        generator: Source of the initial weights, uniform in +-1/sqrt(num_inputs).
+
+    Shapes:
+        input (K, B, num_inputs), output (K, B, num_outputs), weight (K, num_inputs, num_outputs),
+        bias (K, 1, num_outputs).
+    """
+
+    def __init__(self, num_members: int, num_inputs: int, num_outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(max(num_inputs, 1))
+
+        def uniform(*shape: int) -> nn.Parameter:
+            return nn.Parameter((2.0 * torch.rand(*shape, generator=generator) - 1.0) * bound)
+
+        self.weight = uniform(num_members, num_inputs, num_outputs)
+        self.bias = uniform(num_members, 1, num_outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (K, B, num_inputs) to (K, B, num_outputs)."""
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+
+def stacked_mlp(
+    num_members: int,
+    sizes: tuple[int, ...],
+    generator: torch.Generator,
+    *,
+    zero_last: bool = False,
+) -> nn.Sequential:
+    """Return Linear-ReLU-...-Linear for K members.
+
+    Args:
+        num_members: K.
+        sizes: Features of input, hidden layers and output.
+        generator: Source of the initial weights.
+        zero_last: Start with an output of zero everywhere, so that a flow starts as the identity.
+
+    Returns:
+        A module mapping (K, B, sizes[0]) to (K, B, sizes[-1]).
+    """
+    layers: list[nn.Module] = []
+    for num_inputs, num_outputs in pairwise(sizes):
+        layers += [StackedLinear(num_members, num_inputs, num_outputs, generator), nn.ReLU()]
+    if zero_last:
+        for parameter in layers[-2].parameters():
+            nn.init.zeros_(parameter)
+    return nn.Sequential(*layers[:-1])

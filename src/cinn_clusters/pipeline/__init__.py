@@ -1,0 +1,1 @@
+"""Stages: files in, files out. The only place where files meet models."""

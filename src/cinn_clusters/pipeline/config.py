@@ -1,0 +1,120 @@
+"""Settings of a run: the defaults are the preset that generalises best, a TOML file changes what it names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cinn_clusters.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Section):
+    """Architecture of the flow."""
+
+    flow: Literal["glow"] = "glow"
+    members: int = Field(default=10, ge=1, description="networks mixed with equal weights")
+    blocks: int = Field(default=6, ge=1, description="coupling blocks")
+    hidden: int = Field(default=24, ge=1, description="hidden units of a sub-network")
+    clamp: float = Field(default=1.0, gt=0, description="largest |log-scale| of a coupling")
+    zero_init: bool = Field(default=True, description="start as the identity")
+
+
+class TrainConfig(_Section):
+    """How the flow is trained."""
+
+    epochs: int = Field(default=40, ge=1)
+    batch: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    weight_decay: float = Field(default=0.1, ge=0)
+    clip: float = Field(default=5.0, gt=0, description="largest gradient norm of a member")
+    patience: int = Field(default=20, ge=0, description="epochs without improvement before stopping; 0 never stops")
+    noise: float = Field(default=0.05, ge=0, description="noise on standardised x")
+    dequantise: bool = Field(default=True, description="spread collision times over their resolution")
+    held_out_groups: int = Field(
+        default=10, ge=0, description="0: stop on the validation clusters; G: member k on group k mod G of all but test"
+    )
+    checkpoint_every: int = Field(default=5, ge=1, description="epochs between checkpoints")
+
+
+class Config(_Section):
+    """All settings of a run."""
+
+    seed: int = Field(default=42, ge=0)
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> Config:
+    """Read a TOML file and apply ``section.key=value`` changes.
+
+    Args:
+        path: The file, or None for the default preset.
+        changes: Such as ``train.epochs=50``; values are TOML, or text without quotes.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key or value is wrong.
+
+    Examples:
+        >>> read_config(changes=["train.epochs=50"]).train.epochs
+        50
+    """
+    values = _read_toml(Path(path)) if path is not None else {}
+    for change in changes:
+        _apply(values, change)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        where = str(path) if path is not None else "--set"
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                f"setting '{key}'", "a known setting", "an unknown one", where, _known(first["loc"])
+            ) from error
+        raise ConfigError(f"setting '{key}'", first["msg"], repr(first["input"]), where) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), "a readable TOML file", error.strerror or "an error") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "valid TOML", str(error)) from error
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    key, separator, text = change.partition("=")
+    if not separator or not key:
+        raise ConfigError("--set", "section.key=value", change)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError("--set", "section.key=value", change)
+    values[last] = value
+
+
+def _known(location: tuple[int | str, ...]) -> str:
+    fields = Config.model_fields
+    for part in location[:-1]:
+        section = fields[str(part)].annotation
+        assert section is not None
+        fields = section.model_fields
+    return f"known: {', '.join(fields)}"

@@ -1,0 +1,193 @@
+"""Any catalogue to posteriors: rows that cannot be used are reported, the others answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters import schema
+from cinn_clusters.data.checks import problems
+from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
+from cinn_clusters.errors import DataError
+from cinn_clusters.files import demand_free, sha256_of
+from cinn_clusters.pipeline.model import load_posterior
+from cinn_clusters.pipeline.netcdf import sample_writer
+from cinn_clusters.pipeline.run import versions
+from cinn_clusters.pipeline.summary import summarise, write_summary
+from cinn_clusters.posterior.mode import joint_mode
+from cinn_clusters.posterior.posterior import Posterior
+
+KEYS = (schema.CLUSTER_COLUMN, *schema.KEYS)
+OnObjects = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be answered."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What an inference came to."""
+
+    posterior: Path
+    summary: Path
+    num_objects: int
+    rejected: tuple[Rejected, ...]
+
+
+def infer(
+    model: str | Path,
+    catalogue: str | Path,
+    out: str | Path,
+    *,
+    summary: str | Path | None = None,
+    num_draws: int = 1000,
+    seed: int = 0,
+    strict: bool = False,
+    with_mode: bool = True,
+    device: str = "auto",
+    overwrite: bool = False,
+    on_objects: OnObjects | None = None,
+) -> Inferred:
+    """Answer for every usable row of a catalogue.
+
+    Args:
+        model: A bundle.
+        catalogue: CSV holding the model's inputs; other columns pass through to the summary.
+        out: netCDF file for the samples.
+        summary: CSV or ECSV file; default: beside ``out``, ``<name>_summary.csv``.
+        num_draws: Draws an object.
+        seed: Draws of an object depend on the seed and its row in the catalogue.
+        strict: Refuse the catalogue if a row cannot be used.
+        with_mode: Find the joint mode, too.
+        device: See ``fit``.
+        overwrite: Replace files that stand there.
+        on_objects: Called with the number of objects done.
+
+    Returns:
+        What it came to, rejected rows with line and reason.
+
+    Raises:
+        DataError: If a column is missing, no row is usable, or ``strict`` and one is not.
+        BundleError: If the model is damaged.
+        OutputError: If a file is taken or cannot be written.
+    """
+    out = Path(out)
+    summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
+    for path in (out, summary_path):
+        demand_free(path, overwrite)
+    posterior = load_posterior(model, device=device)
+    table = read_csv(catalogue)
+    demand_columns(table, posterior.inputs, str(catalogue))
+    inputs, rejected = usable_rows(table, posterior.inputs)
+    _demand_usable(rejected, len(table), strict, str(catalogue))
+    places = np.flatnonzero(~np.isin(np.arange(len(table)) + FIRST_LINE, [row.line for row in rejected]))
+    attributes: dict[str, str | int] = {
+        "catalogue_sha256": sha256_of(Path(catalogue)),
+        "model_sha256": sha256_of(Path(model) / "manifest.json"),
+        "num_rejected": len(rejected),
+    }
+    rows = table.iloc[places].reset_index(drop=True)
+    frame = write_posterior(
+        posterior, inputs[places], rows, out, num_draws, seed, places=places, with_mode=with_mode,
+        attributes=attributes, overwrite=overwrite, on_objects=on_objects,
+    )  # fmt: skip
+    passed = rows[[name for name in rows if name not in frame]]
+    write_summary(pd.concat([passed, frame], axis=1), summary_path, overwrite=overwrite)
+    return Inferred(out, summary_path, len(places), tuple(rejected))
+
+
+def write_posterior(
+    posterior: Posterior,
+    inputs: np.ndarray,
+    rows: pd.DataFrame,
+    out: Path,
+    num_draws: int,
+    seed: int,
+    *,
+    places: np.ndarray | None = None,
+    with_mode: bool = True,
+    attributes: dict[str, str | int] | None = None,
+    overwrite: bool = False,
+    on_objects: OnObjects | None = None,
+) -> pd.DataFrame:
+    """Draw, write and summarise in pieces of bounded memory.
+
+    Args:
+        posterior: The density.
+        inputs: Catalogue values, (N, L).
+        rows: Their table; its key columns become coordinates.
+        out: netCDF file.
+        num_draws: Draws an object.
+        seed: Seed.
+        places: Row of each object in its catalogue, (N,).
+        with_mode: Find the joint mode.
+        attributes: Further global attributes of the file.
+        overwrite: Replace a file that stands there.
+        on_objects: Called with the number of objects done.
+
+    Returns:
+        The summary, N rows.
+    """
+    coordinates = rows[[name for name in KEYS if name in rows]]
+    noted: dict[str, str | int] = {
+        "inference_library": "cinn-clusters",
+        "inference_library_version": versions()["cinn-clusters"],
+        "seed": seed,
+    }
+    pieces = []
+    with sample_writer(
+        out, posterior.targets, num_draws, coordinates, {**noted, **(attributes or {})}, overwrite=overwrite
+    ) as writer:
+        for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=places):
+            writer.put(objects, draws)
+            mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
+            pieces.append(
+                summarise(draws, posterior.targets, age=posterior.context(inputs[objects]).age.numpy(), mode=mode)
+            )
+            if on_objects is not None:
+                on_objects(objects.stop - objects.start)
+    return pd.concat(pieces, ignore_index=True)
+
+
+def usable_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, list[Rejected]]:
+    """Turn columns into numbers and say which rows cannot be used, and why.
+
+    Args:
+        table: As read.
+        names: The columns needed.
+
+    Returns:
+        Values (N, L), NaN where there is no number; one entry a bad row, in order.
+    """
+    numbers = pd.DataFrame({name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in names})
+    reasons: dict[int, list[str]] = {}
+    for name in names:
+        for row in np.flatnonzero((numbers[name].isna() & table[name].notna()).to_numpy()):
+            reasons.setdefault(int(row), []).append(f"{name}: expected a number; got '{table[name].iloc[row]}'")
+    for problem in problems(numbers, names):
+        for row in np.flatnonzero(problem.rows & ~numbers.index.isin(list(_text_rows(reasons, problem.column)))):
+            value = numbers[problem.column].iloc[row]
+            got = f"{value:g}" if np.isfinite(value) else problem.fault
+            reasons.setdefault(int(row), []).append(f"{problem.column}: expected {problem.expected}; got {got}")
+    return numbers.to_numpy(), [Rejected(row + FIRST_LINE, "; ".join(reasons[row])) for row in sorted(reasons)]
+
+
+def _text_rows(reasons: dict[int, list[str]], column: str) -> set[int]:
+    return {row for row, told in reasons.items() if any(reason.startswith(f"{column}:") for reason in told)}
+
+
+def _demand_usable(rejected: list[Rejected], num_rows: int, strict: bool, where: str) -> None:
+    if not rejected or (len(rejected) < num_rows and not strict):
+        return
+    first = f"{where}, line {rejected[0].line} ({rejected[0].reason})"
+    expected = "every row to be usable (--strict)" if strict else "a row that can be used"
+    raise DataError("catalogue", expected, f"{len(rejected)} of {num_rows} rows that are not", first)

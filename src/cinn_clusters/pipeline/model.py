@@ -1,0 +1,82 @@
+"""A posterior to and from its bundle, with all that tells where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cinn_clusters import schema
+from cinn_clusters.bundle import FORMAT_VERSION, read_bundle, write_bundle
+from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.errors import BundleError
+from cinn_clusters.pipeline.config import Config
+from cinn_clusters.pipeline.fit import make_flow, resolve_device
+from cinn_clusters.pipeline.run import versions
+from cinn_clusters.posterior.posterior import Posterior
+
+
+def save_posterior(
+    posterior: Posterior,
+    path: str | Path,
+    config: Config,
+    *,
+    provenance: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a posterior as a bundle.
+
+    Args:
+        posterior: Trained.
+        path: Directory to make.
+        config: Settings it was built with.
+        provenance: Hashes, counts and scores of its training.
+        overwrite: Replace a bundle that stands there.
+
+    Raises:
+        OutputError: If the path is taken or writing fails.
+    """
+    transforms = posterior.transforms
+    names = (*transforms.inputs, *transforms.target_names)
+    info = {
+        "package": "cinn-clusters",
+        "versions": versions(),
+        "config": config.model_dump(),
+        "columns": {name: _described(name) for name in names},
+        "transforms": transforms.to_dict(),
+        "provenance": provenance or {},
+    }
+    write_bundle(Path(path), info, posterior.flow.state_dict(), overwrite=overwrite)
+
+
+def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
+    """Load a posterior after checking hashes and version.
+
+    Raises:
+        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of ours.
+    """
+    bundle = read_bundle(path)
+    device = resolve_device(device)
+    try:
+        config = Config.model_validate(bundle.info["config"])
+        transforms = Transforms.from_dict(bundle.info["transforms"])
+        flow = make_flow(len(transforms.targets), len(transforms.observables), config)
+        flow.load_state_dict(bundle.tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(str(path), f"a posterior of format {FORMAT_VERSION}", reason, "", "train it again") from error
+    return Posterior(flow.to(device).eval().requires_grad_(False), transforms, device)
+
+
+def describe_bundle(path: str | Path) -> dict[str, Any]:
+    """Return the provenance of a bundle, its files checked."""
+    bundle = read_bundle(path)
+    num_parameters = sum(value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32)
+    return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": num_parameters}
+
+
+def _described(name: str) -> dict[str, Any]:
+    known = asdict(schema.column(name))
+    return {key: known[key] for key in ("unit", "meaning", "symbol")}

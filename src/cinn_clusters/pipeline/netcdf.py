@@ -1,0 +1,106 @@
+"""Posterior samples as netCDF in the ArviZ layout, written piece by piece so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cinn_clusters import schema
+from cinn_clusters.errors import BundleError, OutputError
+from cinn_clusters.files import atomic_file
+
+DIMENSIONS = ("chain", "draw", "cluster")
+OBJECTS_A_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class SampleWriter:
+    """Open netCDF group to put draws into."""
+
+    group: Any
+    targets: tuple[str, ...]
+
+    def put(self, objects: slice, samples: np.ndarray) -> None:
+        """Write the draws (S, n, D) of some objects."""
+        for d, name in enumerate(self.targets):
+            self.group.variables[name][0, :, objects] = samples[:, :, d]
+
+
+@contextmanager
+def sample_writer(
+    path: Path,
+    targets: Sequence[str],
+    num_draws: int,
+    coordinates: pd.DataFrame,
+    attributes: Mapping[str, str | int],
+    *,
+    overwrite: bool = False,
+) -> Iterator[SampleWriter]:
+    """Open a file for the posterior of some objects; it appears when the block ends well.
+
+    Args:
+        path: The netCDF file: group ``posterior``, one float32 variable a target with dims (chain, draw, cluster).
+        targets: Columns of theta.
+        num_draws: S.
+        coordinates: Key columns along ``cluster``, one row an object.
+        attributes: Global attributes.
+        overwrite: Replace a file that stands there.
+
+    Yields:
+        Where to put draws.
+
+    Raises:
+        OutputError: If the file is taken or cannot be written whole.
+    """
+    with atomic_file(path, overwrite=overwrite) as scratch:
+        try:
+            with h5netcdf.File(scratch, "w") as file:
+                file.attrs.update(attributes)
+                group = file.create_group("posterior")
+                _lay_out(group, targets, num_draws, coordinates)
+                group.attrs.update(attributes)
+                yield SampleWriter(group, tuple(targets))
+        except RuntimeError as error:  # HDF5 tells a full disk so when it flushes
+            reason = str(error).splitlines()[0]
+            raise OutputError(str(path), "to be written whole", reason, "", "nothing was changed") from error
+
+
+def _lay_out(group: Any, targets: Sequence[str], num_draws: int, coordinates: pd.DataFrame) -> None:
+    num_objects = len(coordinates)
+    group.dimensions = {"chain": 1, "draw": num_draws, "cluster": num_objects}
+    for name, length in zip(DIMENSIONS, (1, num_draws, num_objects), strict=True):
+        group.create_variable(name, (name,), data=np.arange(length))
+    for key, column in coordinates.items():
+        values = column.to_numpy()
+        is_number = np.issubdtype(values.dtype, np.number)
+        group.create_variable(str(key), ("cluster",), data=values if is_number else values.astype(object))
+    for name in targets:
+        chunks = (1, num_draws, min(OBJECTS_A_CHUNK, num_objects))
+        variable = group.create_variable(name, DIMENSIONS, "f4", chunks=chunks)
+        known = schema.column(name)
+        variable.attrs["units"] = known.unit or "1"
+        variable.attrs["long_name"] = known.meaning or name
+        variable.attrs["coordinates"] = " ".join(map(str, coordinates.columns))
+
+
+def read_samples(path: str | Path, targets: Sequence[str]) -> np.ndarray:
+    """Read draws back, (S, N, D).
+
+    Raises:
+        BundleError: If the file is missing, damaged or lacks a target.
+    """
+    try:
+        with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
+            stacked = [dataset[name].stack(sample=("chain", "draw")).transpose("sample", "cluster") for name in targets]
+            return np.stack([values.to_numpy() for values in stacked], -1)
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(str(path), f"posterior samples of {', '.join(targets)}", reason) from error

@@ -1,0 +1,1 @@
+"""A trained flow that answers in physical units. Torch ends here."""

@@ -1,0 +1,169 @@
+"""p(theta | x) in physical units: densities and draws of an ensemble of flows, mixed with equal weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.errors import DataError
+from cinn_clusters.flows.flow import Flow
+from cinn_clusters.rng import numpy_stream
+
+POINTS_A_BATCH = 32_000
+"""Draws in flight at once: bounds memory whatever the length of the catalogue, and fits the cache."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Conditional density of the targets given catalogue values.
+
+    Args:
+        flow: K trained members.
+        transforms: Between catalogue values and what the flow sees.
+        device: Where the flow lives.
+    """
+
+    flow: Flow
+    transforms: Transforms
+    device: str = "cpu"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Catalogue columns to pass as ``inputs``, in order."""
+        return self.transforms.inputs
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Columns of theta, in order."""
+        return self.transforms.target_names
+
+    def log_prob(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """Log-density in physical units.
+
+        Args:
+            theta: Targets in catalogue units, (N, D) or (S, N, D).
+            inputs: Catalogue values, (N, len(self.inputs)).
+
+        Returns:
+            log q(theta | inputs), (N,) or (S, N); -inf outside the support or on its edge.
+
+        Raises:
+            DataError: If the shapes do not fit or an input is not finite.
+        """
+        context = self.context(inputs)
+        theta = np.asarray(theta, dtype=float)
+        if theta.ndim not in (2, 3) or theta.shape[-2:] != (len(inputs), len(self.targets)):
+            raise DataError(
+                "theta", f"(N, D) or (S, N, D) with N, D = {len(inputs), len(self.targets)}", f"{theta.shape}"
+            )
+        layers = theta.reshape(-1, *theta.shape[-2:])
+        with torch.no_grad():
+            rows = [self._physical_log_prob(torch.from_numpy(layer), context).numpy() for layer in layers]
+        return np.stack(rows).reshape(theta.shape[:-1])
+
+    def sample(self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0) -> np.ndarray:
+        """Draw from the posterior of each object.
+
+        Args:
+            inputs: Catalogue values, (N, len(self.inputs)).
+            num_draws: S.
+            seed: The draws of an object depend on the seed and its place in the catalogue only.
+
+        Returns:
+            (S, N, D) in catalogue units, every draw inside the physical bounds.
+
+        Raises:
+            DataError: If the shapes do not fit or an input is not finite.
+        """
+        result = np.empty((num_draws, len(inputs), len(self.targets)), dtype=np.float32)
+        for objects, draws in self.sample_batches(inputs, num_draws, seed=seed):
+            result[:, objects] = draws
+        return result
+
+    def sample_batches(
+        self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0, places: np.ndarray | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield (slice of objects, draws (S, n, D) float32) in pieces of bounded memory.
+
+        Args:
+            inputs: Catalogue values, (N, len(self.inputs)).
+            num_draws: S.
+            seed: See ``sample``.
+            places: Place of each object in its catalogue, (N,); default 0..N-1.
+
+        Raises:
+            DataError: If the shapes do not fit or an input is not finite.
+        """
+        if num_draws < 1:
+            raise DataError("draws", "a positive number", str(num_draws))
+        context = self.context(inputs)
+        places = np.arange(len(inputs)) if places is None else places
+        step = max(1, POINTS_A_BATCH // num_draws)
+        for begin in range(0, len(inputs), step):
+            objects = slice(begin, min(begin + step, len(inputs)))
+            yield objects, self._draw(context.rows(objects), num_draws, seed, places[objects])
+
+    def context(self, inputs: np.ndarray) -> Context:
+        """Standardise catalogue values once for many densities.
+
+        Raises:
+            DataError: If the shape does not fit or a value is not finite.
+        """
+        inputs = np.asarray(inputs, dtype=float)
+        x = self.transforms.standardise_inputs(inputs)
+        age = self.transforms.age(inputs)
+        fine = torch.isfinite(x).all(1)
+        if any(target.bijection == "age" for target in self.transforms.targets):
+            fine &= torch.isfinite(age)
+        if not fine.all():
+            first = f"first row {int((~fine).int().argmax())}"
+            raise DataError("inputs", "finite values", f"{int((~fine).sum())} rows that are not", first)
+        return Context(x.float().to(self.device), age)
+
+    def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
+        """Log-density per unit physical volume, as a differentiable function of unbounded u (N, D); (N,)."""
+        members = self.flow.num_members
+        points = u.float().to(self.device).expand(members, -1, -1)
+        log_probs = self.flow.log_prob(points, context.x.expand(members, -1, -1)).double().cpu()
+        mixture = torch.logsumexp(log_probs, 0) - math.log(members)
+        return mixture - self.transforms.log_jacobian(u, context.age)
+
+    def _physical_log_prob(self, theta: Tensor, context: Context) -> Tensor:
+        u = self.transforms.standardise_targets(theta, context.age)
+        inside = torch.isfinite(u).all(-1)
+        log_prob = self.unbounded_log_prob(torch.where(inside[:, None], u, 0.0), context)
+        return torch.where(inside, log_prob, -math.inf)
+
+    def _draw(self, context: Context, num_draws: int, seed: int, places: np.ndarray) -> np.ndarray:
+        members, num_targets = self.flow.num_members, len(self.targets)
+        each = -(-num_draws // members)  # draw l comes from member l mod K
+        shape = (each, members, num_targets)
+        noise = np.stack([_noise(seed, int(place), shape) for place in places])  # (n, each, K, D)
+        z = torch.from_numpy(noise).to(self.device).permute(2, 0, 1, 3).reshape(members, -1, num_targets)
+        x = context.x.repeat_interleave(each, 0).expand(members, -1, -1)
+        u = self.flow.sample(z, x).cpu().view(members, len(places), each, num_targets)
+        theta = self.transforms.physical_targets(u, context.age[None, :, None].expand(u.shape[:-1]))
+        draws = theta.permute(2, 0, 1, 3).reshape(each * members, len(places), num_targets)
+        return draws[:num_draws].float().numpy()
+
+
+@dataclass(frozen=True)
+class Context:
+    """Standardised observables (N, L) and cosmic ages (N,) of some objects."""
+
+    x: Tensor
+    age: Tensor
+
+    def rows(self, index: slice | Tensor) -> Context:
+        """Return some of the objects."""
+        return Context(self.x[index], self.age[index])
+
+
+def _noise(seed: int, place: int, shape: tuple[int, ...]) -> np.ndarray:
+    return numpy_stream(seed, "draws", place).standard_normal(shape, dtype=np.float32)

@@ -1,0 +1,138 @@
+"""From a catalogue to a posterior: pairs, losses and held-out rows for the generic training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.pairs import dequantise
+from cinn_clusters.data.split import Split
+from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.flows.flow import Flow
+from cinn_clusters.rng import numpy_stream
+from cinn_clusters.training.fit import FitOptions, FitState, epochs
+
+NUM_JITTERS = 48
+NUM_HELD_OUT_JITTERS = 8
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How rows become training pairs.
+
+    Args:
+        noise: Standard deviation of the Gaussian noise on standardised x in training.
+        dequantise: Spread collision times over their resolution.
+        held_out_groups: 0: every member stops on the validation rows. G > 0: training and validation clusters are
+            dealt into G groups, and member k trains without group k mod G and stops on it, so that no cluster is
+            lost to early stopping and the members differ.
+        seed: Seed of jitter and groups.
+    """
+
+    noise: float = 0.0
+    dequantise: bool = True
+    held_out_groups: int = 0
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Standardised pairs on one device, and which rows each member trains and stops on.
+
+    Args:
+        x: Observables, (N, L).
+        u: Jittered copies of the targets, (J, N, D).
+        train_rows: Row numbers of each member, K tensors.
+        held_out_rows: Row numbers of each member, (K, M), padded.
+        held_out_weights: 1 for a row, 0 for padding, (K, M).
+        noise: Noise on x in training.
+    """
+
+    x: Tensor
+    u: Tensor
+    train_rows: tuple[Tensor, ...]
+    held_out_rows: Tensor
+    held_out_weights: Tensor
+    noise: float
+
+
+def make_pairs(
+    catalogue: Catalogue,
+    split: Split,
+    transforms: Transforms,
+    num_members: int,
+    options: PairOptions,
+    device: str = "cpu",
+) -> Pairs:
+    """Standardise the rows of training and validation; test rows are not touched.
+
+    Args:
+        catalogue: Validated rows.
+        split: Parts of it.
+        transforms: Fitted on ``split.train``.
+        num_members: K.
+        options: How rows become pairs.
+        device: Where the tensors go.
+
+    Returns:
+        The pairs.
+    """
+    index = np.concatenate([split.train, split.validation])
+    rows = catalogue.rows(index)
+    inputs = rows.inputs(transforms.inputs)
+    age = transforms.age(inputs)
+    rng = numpy_stream(options.seed, "jitter")
+
+    def copy() -> Tensor:
+        theta = dequantise(rows.theta, rows.targets, age.numpy(), rng) if options.dequantise else rows.theta
+        return transforms.standardise_targets(theta, age).float()
+
+    is_held_out = _held_out(rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options)
+    held_out = [np.flatnonzero(mask) for mask in is_held_out]
+    longest = max(map(len, held_out))
+    return Pairs(
+        transforms.standardise_inputs(inputs).float().to(device),
+        torch.stack([copy() for _ in range(NUM_JITTERS if options.dequantise else 1)]).to(device),
+        tuple(torch.from_numpy(np.flatnonzero(~mask)).to(device) for mask in is_held_out),
+        torch.from_numpy(np.stack([np.resize(own, longest) for own in held_out])).to(device),
+        torch.tensor([[float(i < len(own)) for i in range(longest)] for own in held_out], device=device),
+        options.noise,
+    )
+
+
+def _held_out(clusters: np.ndarray, is_validation: np.ndarray, num_members: int, options: PairOptions) -> np.ndarray:
+    num_groups = options.held_out_groups
+    if not num_groups:
+        return np.tile(is_validation, (num_members, 1))
+    names = np.unique(clusters)
+    rounds = [
+        np.array_split(numpy_stream(options.seed, "groups", turn).permutation(names), min(num_groups, len(names)))
+        for turn in range(-(-num_members // num_groups))
+    ]
+    groups = [group for deal in rounds for group in deal]
+    return np.stack([np.isin(clusters, groups[member]) for member in range(num_members)])
+
+
+def train_flow(flow: Flow, pairs: Pairs, options: FitOptions, state: FitState) -> Iterator[FitState]:
+    """Train by maximum likelihood, epoch by epoch; arguments as in ``training.fit.epochs``."""
+
+    def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        device = pairs.x.device
+        copy = torch.randint(len(pairs.u), rows.shape, generator=generator).to(device)
+        x = pairs.x[rows]
+        if pairs.noise:
+            x = x + pairs.noise * torch.randn(x.shape, generator=generator).to(device)
+        return -flow.log_prob(pairs.u[copy, rows], x).mean(-1)
+
+    def held_out_loss() -> Tensor:
+        copies = pairs.u[:NUM_HELD_OUT_JITTERS]
+        rows, weights = pairs.held_out_rows, pairs.held_out_weights
+        losses = [-(flow.log_prob(copy[rows], pairs.x[rows]) * weights).sum(-1) for copy in copies]
+        return torch.stack(losses).mean(0) / weights.sum(-1)
+
+    return epochs(flow, batch_loss, held_out_loss, pairs.train_rows, options, state)

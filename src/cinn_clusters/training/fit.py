@@ -1,0 +1,192 @@
+"""Gradient descent for K stacked members at once: knows losses and parameters, not what they mean.
+
+Every parameter carries the member axis first and members never mix, so that the sum of the members' losses trains
+each of them alone. Epoch e draws from streams named by e: a run resumed after epoch e is the uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cinn_clusters.errors import TrainingError
+from cinn_clusters.rng import torch_stream
+
+BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
+"""(row indices (K, B), generator) -> loss of each member (K,)."""
+HeldOutLoss = Callable[[], Tensor]
+"""() -> held-out loss of each member (K,)."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to descend.
+
+    Args:
+        epochs: Passes over the training rows at most.
+        batch: Rows a step.
+        learning_rate: Adam step.
+        schedule: ``constant``, or ``cosine`` from the full rate to zero over all epochs.
+        weight_decay: Decoupled decay (AdamW).
+        clip: Largest gradient norm of a member.
+        patience: Epochs without a better held-out loss of any member before stopping; 0 never stops.
+        seed: Seed of batches and noise.
+    """
+
+    epochs: int = 250
+    batch: int = 512
+    learning_rate: float = 2e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    clip: float = 5.0
+    patience: int = 0
+    seed: int = 42
+
+
+@dataclass
+class FitState:
+    """All that a run needs to go on: epochs done, optimiser, best weights so far and the history.
+
+    ``best`` maps parameter names to the weights with which each member did best; ``best_loss`` and ``best_epoch``
+    are (K,). ``history`` has one row an epoch: epoch, train, validation (means over members).
+    """
+
+    optimiser: torch.optim.AdamW
+    best: dict[str, Tensor]
+    best_loss: Tensor
+    best_epoch: Tensor
+    epoch: int = 0
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+def start(model: nn.Module, num_members: int, options: FitOptions) -> FitState:
+    """Return the state before the first epoch."""
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, foreach=True
+    )
+    best = {name: value.detach().clone() for name, value in model.named_parameters()}
+    device = next(model.parameters()).device
+    return FitState(
+        optimiser,
+        best,
+        torch.full((num_members,), math.inf, device=device),
+        torch.zeros(num_members, dtype=torch.long, device=device),
+    )
+
+
+def epochs(
+    model: nn.Module,
+    batch_loss: BatchLoss,
+    held_out_loss: HeldOutLoss,
+    train_rows: Sequence[Tensor],
+    options: FitOptions,
+    state: FitState,
+) -> Iterator[FitState]:
+    """Train epoch by epoch, yielding the state after each; the caller shows, stores or stops.
+
+    Args:
+        model: Module whose parameters all carry the member axis first; changed in place.
+        batch_loss: Training loss of each member on chosen rows.
+        held_out_loss: Loss of each member on held-out rows, evaluation mode, no gradient.
+        train_rows: Row numbers of each member, K tensors; where their lengths differ, each epoch leaves out a few.
+        options: How to descend.
+        state: From ``start`` or a checkpoint; changed in place.
+
+    Yields:
+        The state, after each epoch.
+
+    Raises:
+        TrainingError: When a loss is not finite.
+    """
+    while state.epoch < options.epochs and not _is_exhausted(state, options):
+        epoch = state.epoch + 1
+        _set_rate(state.optimiser, options, epoch)
+        train = _train_epoch(model, batch_loss, train_rows, options, state, epoch)
+        model.eval()
+        with torch.no_grad():
+            held_out = held_out_loss()
+        _demand_finite(held_out, "held-out loss", epoch)
+        _keep_best(model, state, held_out, epoch)
+        state.epoch = epoch
+        state.history.append((epoch, train, float(held_out.mean())))
+        yield state
+
+
+def load_best(model: nn.Module, state: FitState) -> None:
+    """Put the best weights of each member into the model."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(state.best[name])
+
+
+def _train_epoch(
+    model: nn.Module,
+    batch_loss: BatchLoss,
+    train_rows: Sequence[Tensor],
+    options: FitOptions,
+    state: FitState,
+    epoch: int,
+) -> float:
+    model.train()
+    generator = torch_stream(options.seed, "epoch", epoch)
+    order = _shuffled(train_rows, generator)
+    parameters = list(model.parameters())
+    total = 0.0
+    for rows in order.split(options.batch, dim=1):
+        losses = batch_loss(rows, generator)
+        _demand_finite(losses, "training loss", epoch)
+        state.optimiser.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        _clip_members(parameters, options.clip)
+        state.optimiser.step()
+        total += float(losses.detach().mean()) * rows.shape[1]
+    return total / order.shape[1]
+
+
+def _shuffled(train_rows: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    num_rows = min(map(len, train_rows))
+    orders = [torch.randperm(len(rows), generator=generator)[:num_rows] for rows in train_rows]
+    return torch.stack([rows[order.to(rows.device)] for rows, order in zip(train_rows, orders, strict=True)])
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, options: FitOptions, epoch: int) -> None:
+    share = 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / options.epochs)) if options.schedule == "cosine" else 1.0
+    for group in optimiser.param_groups:
+        group["lr"] = options.learning_rate * share
+
+
+def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)  # (K,)
+    factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _keep_best(model: nn.Module, state: FitState, held_out: Tensor, epoch: int) -> None:
+    better = held_out < state.best_loss
+    state.best_loss = torch.where(better, held_out, state.best_loss)
+    state.best_epoch[better] = epoch
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            state.best[name][better] = parameter[better]
+
+
+def _is_exhausted(state: FitState, options: FitOptions) -> bool:
+    return bool(options.patience) and state.epoch - int(state.best_epoch.max()) >= options.patience
+
+
+def _demand_finite(losses: Tensor, what: str, epoch: int) -> None:
+    if not torch.isfinite(losses).all():
+        raise TrainingError(
+            what,
+            "a finite value",
+            str(losses.detach().tolist()),
+            f"epoch {epoch}",
+            "lower train.learning_rate or train.clip, and look for outliers in the table",
+        )
