@@ -10,8 +10,8 @@ from cinn_clusters.posterior.posterior import Context, Posterior
 
 NUM_TRIED = 64
 NUM_STARTS = 2
-NUM_STEPS = 60
-FIRST_STEP = 0.15
+NUM_STEPS = 40
+FIRST_STEP = 0.2
 OBJECTS_A_BATCH = 500
 
 

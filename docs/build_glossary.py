@@ -1,0 +1,49 @@
+"""Write docs/glossary.md from the schema: ``python docs/build_glossary.py``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from cinn_clusters import schema
+
+SECTIONS = (
+    ("Default observables", schema.OBSERVABLES),
+    ("Default targets", schema.TARGETS),
+    ("Further observables, by name", schema.EXTRA_OBSERVABLES),
+    ("Further targets, by name", schema.EXTRA_TARGETS),
+)
+HEAD = """# Glossary of columns
+
+Made from `src/cinn_clusters/schema.py` by `python docs/build_glossary.py`. A value outside the limits is refused, as is
+a table whose median lies outside the typical range (of the value, or of the value minus the reference column); the
+latter check is lifted by `--allow-atypical`.
+
+Keys: `HaloID` and `Snapshot` identify a row; `HaloOrigID` identifies a cluster, the same at every snapshot.
+"""
+
+
+def interval(ends: tuple[float, float]) -> str:
+    """Show limits; nothing where there are none."""
+    return "" if math.isinf(ends[0]) else f"{ends[0]:.4g} to {ends[1]:.4g}"
+
+
+def glossary() -> str:
+    """Return the page."""
+    lines = [HEAD]
+    for title, columns in SECTIONS:
+        lines += [
+            f"\n## {title}\n",
+            "| column | unit | meaning | limits | typical median | relative to |",
+            "|---" * 6 + "|",
+        ]
+        lines += [
+            f"| `{c.name}` | {c.unit} | {c.meaning} | {interval(c.bounds)} | {interval(c.typical)} | "
+            f"{c.relative_to or ''} |"
+            for c in columns
+        ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("glossary.md").write_text(glossary(), encoding="utf-8")
