@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from cinn_clusters.console import indented, log, print_account, print_scores, print_values, progress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -94,8 +94,8 @@ def prepare(
         overwrite=overwrite,
     )
     if run.is_original:
-        _log("warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)")
-    _print_account(run.record, as_json)
+        log("warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)")
+    print_account(run.record, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters audit run")
@@ -112,7 +112,7 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
         for overlap in overlaps:
             print(f"{overlap.what:<45}{overlap.shared:>6} of {overlap.total:<6}{overlap.percent:>6.1f} % in training")
     if any(overlap.shared for overlap in overlaps):
-        _log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
+        log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
         raise typer.Exit(1)
 
 
@@ -134,7 +134,7 @@ def train(
     _set_threads(threads)
     from cinn_clusters.pipeline.train import train as stage
 
-    with _progress("train", settings.train.epochs) as advance:
+    with progress("train", settings.train.epochs) as advance:
         done = stage(run, settings, device=device, resume=resume, overwrite=overwrite, on_epoch=lambda s: advance(s))
     result = {
         "model": str(done.model),
@@ -142,7 +142,7 @@ def train(
         "validation_nll": done.best_loss,
         "resumed_at": done.resumed_at,
     }
-    _print_values(result, as_json)
+    print_values(result, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters evaluate run")
@@ -159,7 +159,7 @@ def evaluate(
     _set_threads(threads)
     from cinn_clusters.pipeline.evaluate import evaluate as stage
 
-    _print_scores(stage(run, num_draws=draws, seed=seed, device=device, overwrite=overwrite), as_json)
+    print_scores(stage(run, num_draws=draws, seed=seed, device=device, overwrite=overwrite), as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
@@ -182,7 +182,7 @@ def crossval(
     _set_threads(threads)
     from cinn_clusters.pipeline.crossval import crossval as stage
 
-    with _progress("crossval", folds * settings.train.epochs) as advance:
+    with progress("crossval", folds * settings.train.epochs) as advance:
         scores = stage(
             run,
             settings,
@@ -193,7 +193,7 @@ def crossval(
             overwrite=overwrite,
             on_epoch=lambda fold, state: advance(state, f"fold {fold + 1}/{folds}", fold * settings.train.epochs),
         )
-    _print_scores(scores, as_json)
+    print_scores(scores, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters infer --model run/model --catalogue my.csv --out posterior.nc")
@@ -215,7 +215,7 @@ def infer(
     _set_threads(threads)
     from cinn_clusters.pipeline.infer import infer as stage
 
-    with _progress("infer", None) as advance:
+    with progress("infer", None) as advance:
         done = stage(
             model,
             catalogue,
@@ -230,14 +230,14 @@ def infer(
             on_objects=lambda count: advance(None, step=count),
         )
     for row in done.rejected:
-        _log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
+        log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
     result = {
         "posterior": str(done.posterior),
         "summary": str(done.summary),
         "objects": done.num_objects,
         "rejected": len(done.rejected),
     }
-    _print_values(result, as_json)
+    print_values(result, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters show run/model")
@@ -252,7 +252,7 @@ def show(
         print(json.dumps(info))
         return
     for section in ("format_version", "num_parameters", "versions", "provenance", "config"):
-        print(_indented(section, info[section]))
+        print(indented(section, info[section]))
     inputs = [entry["name"] for entry in info["transforms"]["observables"]]
     targets = [entry["name"] for entry in info["transforms"]["targets"]]
     for title, names in (("observables", inputs), ("targets", targets)):
@@ -269,10 +269,10 @@ def main() -> None:
     try:
         app()
     except CinnError as error:
-        _log(f"error: {error}")
+        log(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        _log("error: interrupted; a training can be resumed with --resume")
+        log("error: interrupted; a training can be resumed with --resume")
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -283,97 +283,11 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
-def _log(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def _set_threads(threads: int) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     torch.set_num_threads(threads)
-
-
-@contextmanager
-def _progress(title: str, total: int | None) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(title, total=total)
-
-        def advance(state: Any, part: str = "", before: int = 0, step: int = 1) -> None:
-            if state is None:
-                bar.advance(task, step)
-                return
-            _, train_nll, held_out = state.history[-1]
-            told = f"{part or title}  NLL train {train_nll:.3f}  validation {held_out:.3f}"
-            bar.update(task, completed=before + state.epoch, description=told)
-
-        yield advance
-        bar.update(task, total=bar.tasks[0].completed, completed=bar.tasks[0].completed)
-
-
-def _print_account(record: dict[str, Any], as_json: bool) -> None:
-    rows = {part: len(numbers) for part, numbers in record["rows"].items()}
-    if as_json:
-        told = {key: record[key] for key in ("protocol", "rows_read", "dropped", "num_clusters", "table_sha256")}
-        print(json.dumps({**told, "num_rows": rows}))
-        return
-    print(f"{record['rows_read']:>6} rows in both files")
-    for entry in record["dropped"]:
-        clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
-        print(f"{entry['rows']:>6} dropped: {entry['reason']}{clusters}")
-    print(f"{sum(rows.values()):>6} rows used: posteriors are conditional on a recorded collision")
-    for part, count in rows.items():
-        print(f"{count:>6} {part}, {record['num_clusters'][part]} clusters")
-
-
-def _print_values(values: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(values))
-        return
-    for key, value in values.items():
-        print(f"{key:<16}{value:.4f}" if isinstance(value, float) else f"{key:<16}{value}")
-
-
-def _indented(title: str, value: Any, depth: int = 0) -> str:
-    pad = "  " * depth
-    if isinstance(value, dict):
-        return "\n".join([f"{pad}{title}:", *(_indented(key, inner, depth + 1) for key, inner in value.items())])
-    return f"{pad}{title}: {value}"
-
-
-def _print_scores(scores: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(scores))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    nll = scores["nll"]
-    print(f"{scores['rows']} rows of {scores['clusters']} clusters, {scores['draws']} draws each")
-    table = Table(title="Lower is better; +- by bootstrap over clusters", title_justify="left")
-    for head in ("", "this model", *scores["skill"]):
-        table.add_column(head)
-    references = scores["skill"].values()
-    for name, title in (("energy_score", "energy score"), ("crps", "CRPS")):
-        ours = f"{scores[name]['mean']:.4f} +- {scores[name]['se']:.4f}"
-        skill = "energy_skill" if name == "energy_score" else "crps_skill"
-        table.add_row(title, ours, *(f"{r[name]:.4f} (skill {r[skill]:+.3f})" for r in references))
-    told = f"{nll['mean']:.3f} +- {nll['se']:.3f}" if nll["mean"] is not None else f"{nll['rows_outside']} rows outside"
-    table.add_row("NLL, dequantised", told)
-    table.add_row("calibration error", f"{scores['calibration_error']:.4f}")
-    table.add_row("levels outside 99 % band", f"{scores['coverage_outside_99_band']:.3f}")
-    table.add_row("unphysical draws", f"{scores['unphysical']:.4f}")
-    console.print(table)
-    detail = Table("target", "CRPS", "68 % coverage", "contraction")
-    for target, crps in scores["crps_per_target"].items():
-        coverage, contraction = scores["coverage_68"][target], scores["contraction"][target]
-        detail.add_row(target, f"{crps:.4f}", f"{coverage:.3f}", f"{contraction:.3f}")
-    console.print(detail)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def forest_samples(
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=seed % 2**32)
-    forest.fit(x, (theta - theta.mean(0)) / theta.std(0))
+    scaled = (theta - theta.mean(0)) / theta.std(0)
+    forest.fit(x, scaled[:, 0] if theta.shape[1] == 1 else scaled)
     known, new = forest.apply(x), forest.apply(x_new)  # (M, T), (N, T) leaf numbers
     rng = np.random.default_rng(seed)
     trees = rng.integers(NUM_TREES, size=(num_draws, len(x_new)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class Catalogue:
         cluster_column: Column that tells which rows are one cluster.
         rows_read: Rows of the joined files before any was dropped.
         dropped: The account of the others.
+        unknown: Columns of the files that the schema does not know and nobody asked for; they are left out.
     """
 
     table: pd.DataFrame
@@ -45,12 +46,13 @@ class Catalogue:
     targets: tuple[str, ...]
     cluster_column: str = schema.CLUSTER_COLUMN
     rows_read: int = 0
-    dropped: tuple[Dropped, ...] = field(default=())
+    dropped: tuple[Dropped, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def theta(self) -> np.ndarray:
         """Physical targets, (N, D)."""
-        return self.table[list(self.targets)].to_numpy(float)
+        return self.inputs(self.targets)
 
     @property
     def clusters(self) -> np.ndarray:
@@ -65,8 +67,8 @@ class Catalogue:
         return age_at_lookback(self.table[schema.LOOKBACK].to_numpy(float))
 
     def inputs(self, names: Sequence[str]) -> np.ndarray:
-        """Catalogue values of some columns, (N, len(names))."""
-        return self.table[list(names)].to_numpy(float)
+        """Copy of the catalogue values of some columns, (N, len(names))."""
+        return self.table[list(names)].to_numpy(float, copy=True)
 
     def rows(self, index: np.ndarray) -> Catalogue:
         """The same catalogue with some of its rows."""
@@ -106,8 +108,8 @@ def read_catalogue(
     observables, targets = tuple(observables), tuple(targets)
     _demand_names(observables, targets)
     context = [name for name in (schema.LOOKBACK, schema.MASS, "redshift") if name not in observables]
-    seen = _read_side(observables_file, [*KEYS, cluster_column, *observables], context, cluster_column)
-    hidden = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
+    seen, unknown = _read_side(observables_file, [*KEYS, cluster_column, *observables], context, cluster_column)
+    hidden, more = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
     joined, account = _join(seen, hidden, cluster_column, targets)
     rows_read = len(joined)
     if schema.COLLISION_TIME in targets:
@@ -125,7 +127,8 @@ def read_catalogue(
     demand_no_problem(joined, used, keep_marks=keep_marks)
     if not allow_atypical:
         demand_typical(joined, used)
-    return Catalogue(joined.reset_index(drop=True), observables, targets, cluster_column, rows_read, tuple(account))
+    table = joined.reset_index(drop=True)
+    return Catalogue(table, observables, targets, cluster_column, rows_read, tuple(account), (*unknown, *more))
 
 
 def _demand_names(observables: Sequence[str], targets: Sequence[str]) -> None:
@@ -136,7 +139,9 @@ def _demand_names(observables: Sequence[str], targets: Sequence[str]) -> None:
         raise DataError(f"column '{min(both)}'", "an observable or a target", "both")
 
 
-def _read_side(path: str | Path, needed: list[str], optional: list[str], cluster_column: str) -> pd.DataFrame:
+def _read_side(
+    path: str | Path, needed: list[str], optional: list[str], cluster_column: str
+) -> tuple[pd.DataFrame, list[str]]:
     frame = read_csv(path)
     if cluster_column in needed and cluster_column not in frame:
         raise DataError(
@@ -150,7 +155,8 @@ def _read_side(path: str | Path, needed: list[str], optional: list[str], cluster
     demand_columns(frame, needed, str(path))
     demand_unique(frame, KEYS, str(path))
     names = [*needed, *(name for name in optional if name in frame)]
-    return to_numbers(frame[names], [name for name in names if name != cluster_column], str(path))
+    unknown = [str(name) for name in frame if name not in {*names, *KEYS, cluster_column, *schema.COLUMNS}]
+    return to_numbers(frame[names], [name for name in names if name != cluster_column], str(path)), unknown
 
 
 def _join(

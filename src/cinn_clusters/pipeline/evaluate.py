@@ -30,7 +30,7 @@ from cinn_clusters.pipeline.run import MODEL, POSTERIOR, SCORES, SUMMARY, open_r
 from cinn_clusters.pipeline.summary import write_summary
 
 JITTER_SEED = 0
-REFERENCES = ("prior", "prior given M500 and z")
+REFERENCES = ("prior", "prior given M500, z")
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def _record(
         "cluster_column": catalogue.cluster_column,
         "files": [{"name": Path(file).name, "sha256": sha256_of(Path(file))} for file in files],
         "rows_read": catalogue.rows_read,
+        "unknown_columns": list(catalogue.unknown),
         "dropped": [asdict(entry) for entry in catalogue.dropped],
         "versions": versions(),
         "num_clusters": {name: len(np.unique(catalogue.clusters[rows])) for name, rows in parts.items()},

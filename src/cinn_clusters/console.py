@@ -1,0 +1,104 @@
+"""What the command line shows: progress, accounts and tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def log(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr)
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Any]:
+    """Show a bar on stderr; yield a function that advances it by an epoch's state or a number of objects."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task(title, total=total)
+
+        def advance(state: Any, part: str = "", before: int = 0, step: int = 1) -> None:
+            if state is None:
+                bar.advance(task, step)
+                return
+            _, train_nll, held_out = state.history[-1]
+            told = f"{part or title}  NLL train {train_nll:.3f}  validation {held_out:.3f}"
+            bar.update(task, completed=before + state.epoch, description=told)
+
+        yield advance
+        bar.update(task, total=bar.tasks[0].completed, completed=bar.tasks[0].completed)
+
+
+def print_account(record: dict[str, Any], as_json: bool) -> None:
+    """Print what was read, dropped and kept."""
+    rows = {part: len(numbers) for part, numbers in record["rows"].items()}
+    if as_json:
+        told = {key: record[key] for key in ("protocol", "rows_read", "dropped", "num_clusters", "table_sha256")}
+        print(json.dumps({**told, "num_rows": rows}))
+        return
+    if record["unknown_columns"]:
+        log(f"note: columns unknown to the schema are left out: {', '.join(record['unknown_columns'])}")
+    print(f"{record['rows_read']:>6} rows in both files")
+    for entry in record["dropped"]:
+        clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
+        print(f"{entry['rows']:>6} dropped: {entry['reason']}{clusters}")
+    print(f"{sum(rows.values()):>6} rows used: posteriors are conditional on a recorded collision")
+    for part, count in rows.items():
+        print(f"{count:>6} {part}, {record['num_clusters'][part]} clusters")
+
+
+def print_values(values: dict[str, Any], as_json: bool) -> None:
+    """Print a result, a line a value."""
+    if as_json:
+        print(json.dumps(values))
+        return
+    for key, value in values.items():
+        print(f"{key:<16}{value:.4f}" if isinstance(value, float) else f"{key:<16}{value}")
+
+
+def indented(title: str, value: Any, depth: int = 0) -> str:
+    """Lay out nested values, two blanks a level."""
+    pad = "  " * depth
+    if isinstance(value, dict):
+        return "\n".join([f"{pad}{title}:", *(indented(key, inner, depth + 1) for key, inner in value.items())])
+    return f"{pad}{title}: {value}"
+
+
+def print_scores(scores: dict[str, Any], as_json: bool) -> None:
+    """Print the scores beside those of the references, then target by target."""
+    if as_json:
+        print(json.dumps(scores))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    print(f"{scores['rows']} rows of {scores['clusters']} clusters, {scores['draws']} draws each")
+    beside = Table("lower is better", "energy score", "skill", "CRPS", "skill")
+    beside.add_row("this model", _with_error(scores["energy_score"]), "", _with_error(scores["crps"]), "")
+    for name, reference in scores["skill"].items():
+        energy, crps = f"{reference['energy_score']:.4f}", f"{reference['crps']:.4f}"
+        beside.add_row(name, energy, f"{reference['energy_skill']:+.3f}", crps, f"{reference['crps_skill']:+.3f}")
+    console.print(beside)
+    detail = Table("target", "CRPS", "68 % coverage", "contraction")
+    for target, value in scores["crps_per_target"].items():
+        coverage, contraction = scores["coverage_68"][target], scores["contraction"][target]
+        detail.add_row(target, f"{value:.4f}", f"{coverage:.3f}", f"{contraction:.3f}")
+    console.print(detail)
+    print(f"NLL, dequantised, physical units  {_with_error(scores['nll'])}")
+    print(f"calibration error                 {scores['calibration_error']:.4f}")
+    print(f"levels outside their 99 % band    {scores['coverage_outside_99_band']:.3f}")
+    print(f"unphysical draws                  {scores['unphysical']:.4f}")
+
+
+def _with_error(score: dict[str, Any]) -> str:
+    if score["mean"] is None:
+        return f"infinite: {score['rows_outside']} truths have no density"
+    return f"{score['mean']:.4f} +- {score['se']:.4f}"
