@@ -70,7 +70,7 @@ class Column:
 OBSERVABLES = (
     Column(
         "bcg_SubhaloBHMass", r"M_\mathrm{BH}", "1e10 Msun/h", "black-hole mass of the brightest galaxy, linear",
-        bounds=(0.0, 8.0), typical=(0.04, 2.5), is_log=True, floor=BLACK_HOLE_SEED,
+        bounds=(0.0, 30.0), typical=(0.04, 2.5), is_log=True, floor=BLACK_HOLE_SEED,
     ),
     Column(
         "bcg_SubhaloMass", r"M_\mathrm{sub,BCG}", "log10 Msun", "mass of the whole central subhalo",

@@ -14,8 +14,8 @@ from cinn_clusters.errors import DataError
 
 AGE_TOLERANCE = 0.02
 """A collision may seem this much [Gyr] later than its snapshot: 5 Myr between cosmologies, and rounding."""
-RADIUS_TOLERANCE = 0.1
-"""R500 and M500 contradict each other when their median differs by more [dex]; a factor 10 in mass is 0.33."""
+RADIUS_TOLERANCE = 0.03
+"""R500 and M500 contradict each other when their median differs by more [dex]; in the simulation it is 0.00003."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Embedded clusters with known histories."""

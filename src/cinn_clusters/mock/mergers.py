@@ -1,0 +1,121 @@
+"""When a halo merges, with what, and on which orbit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FIRST_REDSHIFT = 1.2
+"""Collisions are recorded from here on."""
+THRESHOLD = 1e13
+"""Smallest subcluster that is recorded [Msun]."""
+CONCENTRATION = 4.0
+CIRCULAR_TO_HALO = 0.65
+"""M500c over the halo mass of the merger rate, for an NFW halo of concentration 4."""
+
+# Fakhouri, Ma & Boylan-Kolchin 2010 (arXiv:1001.2304), eq. 1 and its best-fit parameters
+RATE, RATE_XI, MASS_SLOPE, XI_SLOPE, XI_POWER, REDSHIFT_SLOPE = 0.0104, 9.72e-3, 0.133, -1.995, 0.263, 0.0993
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """Collisions at pericentre.
+
+    Args:
+        speed: Relative speed [km/s].
+        pericentre: Distance [kpc, physical].
+    """
+
+    speed: np.ndarray
+    pericentre: np.ndarray
+
+
+def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """Mergers of a descendant halo per unit mass ratio and unit redshift.
+
+    Args:
+        halo_mass: Mass of the descendant halo [Msun].
+        ratio: Mass ratio of the progenitors in (0, 1].
+        redshift: z.
+
+    Returns:
+        dN / dxi / dz (Fakhouri+10, eq. 1).
+
+    Examples:
+        >>> merger_rate(np.array(1e12), np.array(1.0), np.array(0.0)).round(2)
+        np.float64(0.31)
+    """
+    growth = RATE * (halo_mass / 1e12) ** MASS_SLOPE * (1.0 + redshift) ** REDSHIFT_SLOPE
+    return np.asarray(growth * ratio**XI_SLOPE * np.exp((ratio / RATE_XI) ** XI_POWER))
+
+
+def draw_mergers(log_mass: np.ndarray, redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the mergers of one halo as a Poisson process over redshift and mass ratio.
+
+    Args:
+        log_mass: log10 M500c [Msun] of the halo at each redshift of the grid, (G,).
+        redshift: Increasing grid, (G,).
+        rng: Source of randomness.
+
+    Returns:
+        Redshift and mass ratio of each merger above the threshold, both (M,).
+    """
+    halo = 10.0**log_mass / CIRCULAR_TO_HALO
+    share = (np.arange(200) + 0.5) / 200  # log-spaced mass ratios between the threshold and 1
+    smallest = np.minimum(THRESHOLD / halo, 1.0)[:, None]
+    ratio = smallest ** (1.0 - share)
+    cell = -np.log(smallest) / len(share) * ratio * np.gradient(redshift)[:, None]
+    expected = merger_rate(halo[:, None], ratio, redshift[:, None]) * cell  # (G, 200) events
+    num = rng.poisson(expected.sum())
+    chosen = rng.choice(expected.size, size=num, p=(expected / expected.sum()).ravel())
+    at, what = np.unravel_index(chosen, expected.shape)
+    step = np.gradient(redshift)[at]
+    return np.clip(redshift[at] + step * (rng.random(num) - 0.5), 0.0, FIRST_REDSHIFT), ratio[at, what]
+
+
+def draw_orbits(
+    halo_mass: np.ndarray, radius: np.ndarray, rng: np.random.Generator, *, total_speed: float = 1.0
+) -> Orbits:
+    """Draw infall orbits and follow them to pericentre in an NFW potential.
+
+    The speed at the virial radius scatters about one circular velocity and its radial share follows
+    dP/dx ~ exp(B x) - 1 (Jiang+15, arXiv:1409.1179, eqs. 7 and 9; B = 5 for massive hosts). Energy and angular
+    momentum then fix speed and distance of the closest approach.
+
+    Args:
+        halo_mass: Mass within ``radius`` [Msun], (M,).
+        radius: Virial radius [kpc, physical], (M,).
+        rng: Source of randomness.
+        total_speed: Mean speed at the virial radius in circular velocities.
+
+    Returns:
+        The orbits, (M,).
+    """
+    newton_g = 4.30091727e-6  # kpc (km/s)^2 / Msun
+    circular = np.sqrt(newton_g * halo_mass / radius)
+    speed = np.clip(rng.normal(total_speed, 0.15, len(radius)), 0.6, 1.6)
+    grid = np.linspace(0.0, 1.0, 400)
+    density = np.cumsum(np.exp(5.0 * grid) - 1.0)
+    radial = np.interp(rng.random(len(radius)), density / density[-1], grid)
+    tangential = speed * np.sqrt(1.0 - radial**2)
+    pericentre = _pericentre(speed, tangential)
+    fastest = np.sqrt(speed**2 + 2.0 * (_depth(pericentre) - _depth(np.ones(1))))
+    return Orbits(fastest * circular, pericentre * radius)
+
+
+def _depth(x: np.ndarray) -> np.ndarray:
+    """Depth of the NFW potential at x virial radii, in squared circular velocities (Lokas & Mamon 2001, eq. 8)."""
+    norm = np.log1p(CONCENTRATION) - CONCENTRATION / (1.0 + CONCENTRATION)
+    return np.asarray(np.log1p(CONCENTRATION * x) / x / norm)
+
+
+def _pericentre(speed: np.ndarray, tangential: np.ndarray) -> np.ndarray:
+    """Solve v_t^2 / x^2 = v^2 + 2 (depth(x) - depth(1)) for x < 1 by bisection in log x."""
+    lower, upper = np.full(len(speed), np.log(1e-4)), np.zeros(len(speed))
+    for _ in range(60):
+        middle = 0.5 * (lower + upper)
+        x = np.exp(middle)
+        too_close = tangential**2 / x**2 > speed**2 + 2.0 * (_depth(x) - _depth(np.ones(1)))
+        lower, upper = np.where(too_close, middle, lower), np.where(too_close, upper, middle)
+    return np.asarray(np.exp(upper))

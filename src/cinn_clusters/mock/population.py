@@ -1,0 +1,76 @@
+"""An embedded catalogue: clusters with known histories in the columns, units and quirks of TNG-Cluster.
+
+The model is described in docs/mock.md. It stands in for the simulation in demo and tests: right in structure (shared
+histories, censoring, marks, bounds), approximate in numbers, and no source of science.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters import schema
+from cinn_clusters.cosmology import lookback_at_redshift
+from cinn_clusters.errors import ConfigError
+from cinn_clusters.mock.histories import REDSHIFTS, SNAPSHOTS, History, draw_history, snapshot_ages
+from cinn_clusters.mock.observables import draw_observables
+from cinn_clusters.rng import numpy_stream
+
+MEANS = tuple(name.replace("last_", "mean_") for name in schema.DEFAULT_TARGETS)
+
+
+def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw an embedded catalogue.
+
+    Args:
+        num_clusters: Clusters, each at eight snapshots.
+        seed: Seed; the first clusters do not depend on how many follow.
+
+    Returns:
+        Observables and targets, 8 rows a cluster, as in the two files of the simulation.
+
+    Raises:
+        ConfigError: If ``num_clusters`` is not positive.
+
+    Examples:
+        >>> observables, targets = mock_catalogue(3)
+        >>> len(observables), targets.columns[3]
+        (24, 'last_T_coll')
+    """
+    if num_clusters < 1:
+        raise ConfigError("clusters", "a positive number", str(num_clusters))
+    seen, hidden = [], []
+    for cluster in range(num_clusters):
+        history = draw_history(numpy_stream(seed, "history", cluster))
+        rng = numpy_stream(seed, "observables", cluster)
+        keys = _keys(cluster, rng)
+        seen.append({**keys, **draw_observables(history, rng), **_clock()})
+        hidden.append({**keys, **_recorded(history)})
+    return _stacked(seen), _stacked(hidden)
+
+
+def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Keys of the eight rows; HaloID is a number of the snapshot's own catalogue and identifies no cluster."""
+    halo = (100 - SNAPSHOTS) * 400_000 + cluster * 64 + rng.integers(64, size=len(SNAPSHOTS))
+    return {schema.CLUSTER_COLUMN: np.full(len(SNAPSHOTS), cluster), "HaloID": halo, "Snapshot": SNAPSHOTS}
+
+
+def _clock() -> dict[str, np.ndarray]:
+    return {"redshift": REDSHIFTS, schema.LOOKBACK: lookback_at_redshift(REDSHIFTS)}
+
+
+def _recorded(history: History) -> dict[str, np.ndarray]:
+    """The last collision before each snapshot and the means over all so far; NaN where there is none."""
+    collisions = history.targets()
+    last = np.full((len(SNAPSHOTS), collisions.shape[1]), np.nan)
+    mean = last.copy()
+    for row, age in enumerate(snapshot_ages()):
+        before = collisions[history.age <= age]
+        if len(before):
+            last[row], mean[row] = before[-1], before.mean(0)
+    names = [name for pair in zip(schema.DEFAULT_TARGETS, MEANS, strict=True) for name in pair]
+    return dict(zip(names, np.stack([last, mean], -1).reshape(len(SNAPSHOTS), -1).T, strict=True))
+
+
+def _stacked(clusters: list[dict[str, np.ndarray]]) -> pd.DataFrame:
+    return pd.DataFrame({name: np.concatenate([columns[name] for columns in clusters]) for name in clusters[0]})
