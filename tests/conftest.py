@@ -1,0 +1,106 @@
+"""Small catalogues and runs for many tests, and the way to the simulation's table."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+
+from cinn_clusters import cli
+from cinn_clusters.mock.population import mock_catalogue
+
+SHARED = Path(os.environ.get("CINN_CLUSTERS_SHARED", Path(__file__).parents[1].parent / "shared"))
+TINY = (
+    "--set model.members=2 --set model.blocks=2 --set model.hidden=8 --set train.epochs=3 "
+    "--set train.held_out_groups=2 --set train.checkpoint_every=1"
+)
+
+torch.set_num_threads(1)
+
+
+class Result(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    def demand_error(self, *parts: str) -> str:
+        """Check that exactly one line says what is wrong, and return it."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        assert self.code == 1, self
+        assert "Traceback" not in self.err
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("error: "), lines
+        assert "expected" in lines[0], lines
+        for part in parts:
+            assert part in lines[0], lines
+        return lines[0]
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process."""
+
+    def run(line: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["cinn-clusters", *shlex.split(line)])
+        capfd.readouterr()
+        code: int | str | None = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capfd.readouterr()
+        return Result(int(code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Observables and targets of 40 embedded clusters."""
+    return mock_catalogue(40, seed=1)
+
+
+@pytest.fixture
+def files(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> tuple[Path, Path]:
+    """The same as two CSV files."""
+    paths = tmp_path / "observables1.csv", tmp_path / "unobservables1.csv"
+    for frame, path in zip(tables, paths, strict=True):
+        frame.to_csv(path, index=False)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def trained(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a small model; do not write into it."""
+    from cinn_clusters.pipeline.config import read_config
+    from cinn_clusters.pipeline.prepare import prepare
+    from cinn_clusters.pipeline.train import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    paths = folder / "observables1.csv", folder / "unobservables1.csv"
+    for frame, path in zip(tables, paths, strict=True):
+        frame.to_csv(path, index=False)
+    prepare(*paths, folder / "run")
+    changes = [part for part in TINY.split() if part != "--set"]
+    train(folder / "run", read_config(changes=changes))
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the checkout with the simulation's table and the scorer."""
+    if not (SHARED / "data/tng_cluster/observables1.csv").is_file():
+        pytest.skip(f"needs the TNG-Cluster table: no {SHARED}/data/tng_cluster (set CINN_CLUSTERS_SHARED)")
+    return SHARED

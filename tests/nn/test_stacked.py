@@ -1,0 +1,81 @@
+"""K stacked networks are K networks of torch.nn, each with its own weights."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cinn_clusters.nn.stacked import StackedLinear, stacked_mlp
+
+K, B = 3, 5
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _single(stacked: nn.Sequential, member: int) -> nn.Sequential:
+    """The network of one member, written with torch.nn."""
+    layers: list[nn.Module] = []
+    for layer in stacked:
+        if isinstance(layer, StackedLinear):
+            _, num_inputs, num_outputs = layer.weight.shape
+            linear = nn.Linear(num_inputs, num_outputs, dtype=layer.weight.dtype)
+            linear.load_state_dict({"weight": layer.weight[member].T, "bias": layer.bias[member, 0]})
+            layers.append(linear)
+        else:
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("sizes", [(4, 2), (4, 16, 2), (1, 8, 8, 3)], ids=str)
+def test_members_are_networks_of_torch(sizes: tuple[int, ...]) -> None:
+    stacked = stacked_mlp(K, sizes, _generator()).double()
+    inputs = torch.randn(K, B, sizes[0], generator=_generator(1), dtype=torch.float64)
+    expected = torch.stack([_single(stacked, k)(inputs[k]) for k in range(K)])
+    torch.testing.assert_close(stacked(inputs), expected, rtol=0, atol=1e-13)
+    assert stacked(inputs).shape == (K, B, sizes[-1])
+
+
+def test_gradient_of_a_member_knows_only_its_own_loss() -> None:
+    stacked = stacked_mlp(K, (4, 8, 2), _generator())
+    stacked(torch.randn(K, B, 4, generator=_generator(1)))[1].square().sum().backward()
+    for parameter in stacked.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad[[0, 2]].abs().max() == 0
+        assert parameter.grad[1].abs().max() > 0
+
+
+def test_weights_start_uniform_within_the_fan_in() -> None:
+    layer = StackedLinear(K, 100, 200, _generator())
+    bound = 1 / math.sqrt(100)
+    assert layer.weight.abs().max() <= bound
+    assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.01)
+    assert abs(layer.weight.mean().item()) < 0.01 * bound
+    assert layer.bias.abs().max() <= bound
+    assert layer.bias.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
+
+
+def test_generator_decides_and_members_differ() -> None:
+    one, again, other = (stacked_mlp(K, (4, 8, 2), _generator(seed)).state_dict() for seed in (0, 0, 1))
+    for name in one:
+        assert torch.equal(one[name], again[name])
+        assert not torch.isclose(one[name], other[name]).any()
+        assert not torch.isclose(one[name][0], one[name][1]).any()
+
+
+def test_zero_last_is_zero_everywhere_but_can_learn() -> None:
+    stacked = stacked_mlp(K, (4, 8, 2), _generator(), zero_last=True)
+    output = stacked(torch.randn(K, B, 4, generator=_generator(1)))
+    assert torch.equal(output, torch.zeros(K, B, 2))
+    output.sum().backward()
+    assert stacked[-1].weight.grad.abs().max() > 0
+    assert stacked[0].weight.abs().max() > 0
+
+
+def test_no_inputs_leave_the_bias() -> None:
+    layer = StackedLinear(K, 0, 2, _generator())
+    assert torch.equal(layer(torch.empty(K, B, 0)), layer.bias.expand(K, B, 2))
