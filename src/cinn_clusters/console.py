@@ -21,19 +21,23 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(title, total=total)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(title, total=total)
 
-        def advance(state: Any, part: str = "", before: int = 0, step: int = 1) -> None:
-            if state is None:
-                bar.advance(task, step)
-                return
-            _, train_nll, held_out = state.history[-1]
-            told = f"{part or title}  NLL train {train_nll:.3f}  validation {held_out:.3f}"
-            bar.update(task, completed=before + state.epoch, description=told)
+    def advance(state: Any, part: str = "", before: int = 0, step: int = 1) -> None:
+        bar.start()  # not before: an error that comes first stands alone
+        if state is None:
+            bar.advance(task, step)
+            return
+        _, train_nll, held_out = state.history[-1]
+        told = f"{part or title}  NLL train {train_nll:.3f}  validation {held_out:.3f}"
+        bar.update(task, completed=before + state.epoch, description=told)
 
+    try:
         yield advance
-        bar.update(task, total=bar.tasks[0].completed, completed=bar.tasks[0].completed)
+        bar.update(task, total=bar.tasks[0].completed)
+    finally:
+        bar.stop()
 
 
 def print_account(record: dict[str, Any], as_json: bool) -> None:

@@ -21,11 +21,12 @@ K, B = 3, 4
 
 @dataclass(frozen=True)
 class Recipe:
-    """A flow of K members on D targets given L observables."""
+    """A flow of K members on D targets given L observables, and how far training has moved its weights."""
 
     num_targets: int
     num_observables: int
     make: Callable[[int, int, int, int], Flow]
+    distance: float = 0.3
 
     def __call__(self, num_members: int = K, seed: int = 0) -> Flow:
         return self.make(self.num_targets, self.num_observables, num_members, seed).double()
@@ -46,7 +47,7 @@ def _coupling(num_targets: int, num_observables: int, num_members: int, seed: in
 
 FLOWS = {
     "glow": Recipe(6, 7, _glow()),
-    "glow_deep": Recipe(6, 7, _glow(num_blocks=12)),
+    "glow_deep": Recipe(6, 7, _glow(num_blocks=12), distance=0.1),
     "glow_small_clamp": Recipe(4, 2, _glow(clamp=0.3)),
     "glow_from_identity": Recipe(4, 2, _glow(zero_last=True)),
     "glow_odd": Recipe(5, 3, _glow()),
@@ -70,7 +71,7 @@ def _trained(recipe: Recipe, num_members: int = K, seed: int = 0) -> Flow:
     flow = recipe(num_members, seed)
     with torch.no_grad():
         for i, parameter in enumerate(flow.parameters()):
-            parameter += 0.3 * _normal(1000 * seed + i, *parameter.shape)
+            parameter += recipe.distance * _normal(1000 * seed + i, *parameter.shape)
     return flow
 
 

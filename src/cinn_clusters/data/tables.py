@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cinn_clusters.errors import DataError
 
+# pandas parses floats to the last bit by default from 3.1 on, where the argument is deprecated
+EXACT: dict[str, Any] = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 FIRST_LINE = 2
 """Line of the first row in a file: people count the header as line 1."""
 
@@ -33,7 +36,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = [name.strip() for name in next(csv.reader(stream), [])]
-        frame = pd.read_csv(path, encoding="utf-8-sig", float_precision="round_trip", skipinitialspace=True)
+        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **EXACT)
     except OSError as error:
         raise DataError(str(path), "a readable CSV file", error.strerror or "an error") from error
     except UnicodeDecodeError as error:

@@ -20,8 +20,9 @@ from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.errors import DataError
 
-SATURATION = 25.0
-"""Largest |logit| that is inverted: beyond it double precision no longer tells a value from its bound."""
+SATURATION = 15.0
+"""Largest |logit| that is inverted: beyond it single precision, in which draws are kept, would round a value onto its
+bound or past it (a collision after the observation). The edge it spares is 3e-7 of the support."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from cinn_clusters.errors import DataError
 from cinn_clusters.flows.transform import Transform
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -25,6 +26,11 @@ class Flow(Transform):
         super().__init__(transforms[0].num_targets, transforms[0].num_observables)
         self.transforms = nn.ModuleList(transforms)
         self.num_members = num_members
+
+    def _check(self, u: Tensor, x: Tensor) -> None:
+        super()._check(u, x)
+        if len(u) != self.num_members:
+            raise DataError(type(self).__name__, f"{self.num_members} members", f"{len(u)} (K, B, D = {tuple(u.shape)})")
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = u.new_zeros(u.shape[:-1])

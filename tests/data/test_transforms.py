@@ -1,0 +1,357 @@
+"""Every map between catalogue values and what a network sees: exact both ways, and never an unphysical target."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cinn_clusters import schema
+from cinn_clusters.cosmology import age_at_lookback
+from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms, fit_transforms
+from cinn_clusters.errors import DataError
+
+KINDS = {
+    "identity": TargetMap("a", shift=3.0, scale=0.4),
+    "identity of log": TargetMap("b", is_log=True, shift=-1.0, scale=0.7),
+    "logit of ratio": TargetMap("c", "logit", False, 0.0, 1.0, shift=-1.2, scale=1.1),
+    "logit of log value": TargetMap("d", "logit", False, -3.0, 5.0, shift=0.3, scale=0.2),
+    "logit of mass": TargetMap("e", "logit", True, 1e-4, 1e3, shift=0.5, scale=0.3),
+    "age": TargetMap("f", "age", False, 0.0, 13.9, shift=-1.5, scale=2.0),
+}
+AGES = st.floats(0.2, 13.8)
+SHARES = st.floats(1e-6, 1 - 1e-6)
+COLUMNS = len(schema.DEFAULT_TARGETS)
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def kind(request: pytest.FixtureRequest) -> TargetMap:
+    return KINDS[request.param]
+
+
+def _alone(entry: TargetMap) -> Transforms:
+    return Transforms((), (entry,))
+
+
+def _float(value: float) -> torch.Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def _within(entry: TargetMap, share: float, age: float) -> float:
+    """A value of the target a given share of the way through its support."""
+    if entry.bijection == "age":
+        return age * share
+    if entry.bijection == "identity":
+        value = 20 * share - 10
+        return math.exp(value) if entry.is_log else value
+    lower, upper = (math.log(entry.lower), math.log(entry.upper)) if entry.is_log else (entry.lower, entry.upper)
+    value = lower + share * (upper - lower)
+    return math.exp(value) if entry.is_log else value
+
+
+class TestTargetMap:
+    @given(data=st.data())
+    def test_theta_goes_round(self, kind: TargetMap, data: st.DataObject) -> None:
+        age = data.draw(AGES)
+        theta = _within(kind, data.draw(SHARES), age)
+        transforms = _alone(kind)
+        u = transforms.standardise_targets(np.array([theta]), _float(age))
+        again = transforms.physical_targets(u, _float(age))
+        assert again.item() == pytest.approx(theta, rel=1e-9, abs=1e-9)
+
+    @given(data=st.data())
+    def test_u_goes_round(self, kind: TargetMap, data: st.DataObject) -> None:
+        age, raw = data.draw(AGES), data.draw(st.floats(-12, 12))
+        u = (raw - kind.shift) / kind.scale
+        transforms = _alone(kind)
+        theta = transforms.physical_targets(_float(u)[None], _float(age))
+        assert transforms.standardise_targets(theta, _float(age)).item() == pytest.approx(u, rel=1e-8, abs=1e-8)
+
+    @given(data=st.data())
+    def test_log_jacobian_is_that_of_autodiff(self, kind: TargetMap, data: st.DataObject) -> None:
+        age, raw = _float(data.draw(AGES)), data.draw(st.floats(-12, 12))
+        u = _float((raw - kind.shift) / kind.scale)[None].requires_grad_()
+        transforms = _alone(kind)
+        (slope,) = torch.autograd.grad(transforms.physical_targets(u, age).sum(), u)
+        assert transforms.log_jacobian(u, age).item() == pytest.approx(math.log(abs(slope.item())), abs=1e-7)
+
+    @given(data=st.data())
+    def test_maps_are_monotonic(self, kind: TargetMap, data: st.DataObject) -> None:
+        age, raw, more = data.draw(AGES), data.draw(st.floats(-12, 11)), data.draw(st.floats(1e-3, 1))
+        low, high = (kind.physical(_float(value), _float(age)).item() for value in (raw, raw + more))
+        assert (low < high) is (kind.bijection != "age"), "u of an age grows with the time since"
+
+    def test_outside_the_support_is_not_finite(self, kind: TargetMap) -> None:
+        age = 7.0
+        outside = {"identity": [math.inf], "logit": [kind.lower, kind.upper, kind.lower - 1, kind.upper + 1]}
+        if kind.bijection == "identity" and kind.is_log:
+            outside["identity"] += [0.0, -1.0]
+        outside["age"] = [0.0, -1.0, age, age + 1e-9, math.inf]
+        for theta in [*outside[kind.bijection], math.nan]:
+            u = _alone(kind).standardise_targets(np.array([theta]), _float(age))
+            assert not torch.isfinite(u).any(), theta
+
+    def test_age_map_is_the_logit_of_the_share_of_time_since(self) -> None:
+        entry = replace(KINDS["age"], shift=0.0, scale=1.0)
+        raw = entry.raw(_float(2.0), _float(10.0)).item()
+        assert raw == pytest.approx(math.log(0.8 / 0.2))
+
+
+EXTREMES = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([-1e6, 1e6, -math.inf, math.inf, 0.0, -3.4e38, 3.4e38]))
+
+
+def _default_transforms(**changes: float) -> Transforms:
+    """The six targets as the table scales them (rounded)."""
+    scales = [(-1.5, 2.0), (0.5, 0.13), (0.2, 0.04), (-0.4, 0.08), (-1.3, 1.0), (0.7, 0.2)]
+    targets = [
+        TargetMap(name, column.bijection, column.is_log, *column.bounds, shift=shift, scale=scale)
+        for (shift, scale), name in zip(scales, schema.DEFAULT_TARGETS, strict=True)
+        for column in [schema.column(name)]
+    ]
+    return Transforms((ObservableMap(schema.LOOKBACK),), tuple(replace(target, **changes) for target in targets))
+
+
+class TestAnyUGivesPhysicalTargets:
+    @given(u=arrays(float, (4, COLUMNS), elements=EXTREMES), age=AGES)
+    def test_in_double_precision(self, u: np.ndarray, age: float) -> None:
+        self._demand_physical(_theta(u, age), age)
+
+    @given(u=arrays(np.float32, (4, COLUMNS), elements=st.floats(-1e6, 1e6, width=32)), age=AGES)
+    def test_when_network_and_draws_are_single_precision(self, u: np.ndarray, age: float) -> None:
+        self._demand_physical(_theta(u, age).astype(np.float32).astype(float), age)
+
+    @pytest.mark.parametrize("explosion", [1e6, -1e6])
+    @given(age=AGES)
+    def test_explosions_stay_inside_and_have_a_density(self, explosion: float, age: float) -> None:
+        """Draws are kept in single precision: none of them may be rounded onto a bound or past it."""
+        theta = _theta(np.full((1, COLUMNS), explosion), age).astype(np.float32)
+        back = _default_transforms().standardise_targets(theta, torch.tensor([age], dtype=torch.float64))
+        assert torch.isfinite(back).all()
+
+    @staticmethod
+    def _demand_physical(theta: np.ndarray, age: float) -> None:
+        assert np.isfinite(theta).all()
+        time, speed, mass, sub_mass, ratio, distance = theta.T
+        assert (time > 0).all()
+        assert (time < age).all()
+        assert (speed > 0).all()
+        assert (10**speed < 299792.458).all()
+        assert (mass > 0).all()
+        assert (sub_mass > 0).all()
+        assert (ratio > 0).all()
+        assert (ratio <= 1).all()
+        assert (np.abs(distance - 1) < 4).all()
+
+
+def _theta(u: np.ndarray, age: float) -> np.ndarray:
+    ages = torch.full((len(u),), age, dtype=torch.float64)
+    return _default_transforms().physical_targets(torch.from_numpy(u), ages).numpy()
+
+
+def test_joint_log_jacobian_is_the_slogdet_of_autodiff() -> None:
+    transforms, age = _default_transforms(), _float(9.0)
+    u = torch.randn(COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    jacobian = torch.func.jacrev(lambda point: transforms.physical_targets(point, age))(u)
+    expected = torch.linalg.slogdet(jacobian)[1]
+    torch.testing.assert_close(transforms.log_jacobian(u, age), expected, rtol=0, atol=1e-10)
+
+
+def test_leading_axes_are_free() -> None:
+    transforms = _default_transforms()
+    u = torch.randn(5, 3, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    age = torch.tensor([3.0, 8.0, 13.0], dtype=torch.float64)
+    theta = transforms.physical_targets(u, age.expand(5, 3))
+    torch.testing.assert_close(transforms.standardise_targets(theta, age), u, rtol=0, atol=1e-9)
+    for s in range(5):
+        for n in range(3):
+            torch.testing.assert_close(transforms.physical_targets(u[s, n], age[n]), theta[s, n], rtol=0, atol=1e-12)
+
+
+FINITE = st.floats(-1e300, 1e300)
+NAMES = st.text(min_size=1, max_size=8)
+OBSERVABLE_MAPS = st.builds(
+    ObservableMap,
+    NAMES,
+    is_log=st.booleans(),
+    floor=st.floats(0, 10),
+    relative_to=st.none() | NAMES,
+    shift=FINITE,
+    scale=st.floats(1e-300, 1e300),
+    clip=st.floats(1, 100) | st.just(math.inf),
+)
+TARGET_MAPS = st.builds(
+    TargetMap,
+    NAMES,
+    bijection=st.sampled_from(["identity", "logit", "age"]),
+    is_log=st.booleans(),
+    lower=st.floats(-10, 10) | st.just(-math.inf),
+    upper=st.floats(10, 100) | st.just(math.inf),
+    shift=FINITE,
+    scale=st.floats(1e-300, 1e300),
+)
+
+
+@given(observables=st.lists(OBSERVABLE_MAPS, max_size=4), targets=st.lists(TARGET_MAPS, max_size=4))
+def test_json_goes_round(observables: list[ObservableMap], targets: list[TargetMap]) -> None:
+    transforms = Transforms(tuple(observables), tuple(targets))
+    text = json.dumps(transforms.to_dict(), allow_nan=False)
+    assert Transforms.from_dict(json.loads(text)) == transforms
+
+
+class TestInputs:
+    def test_lookback_time_is_asked_for_where_an_age_bounds_a_target(self) -> None:
+        age, free = KINDS["age"], KINDS["identity"]
+        without, with_it = (ObservableMap("m"),), (ObservableMap(schema.LOOKBACK), ObservableMap("m"))
+        assert Transforms(without, (free,)).inputs == ("m",)
+        assert Transforms(without, (free, age)).inputs == ("m", schema.LOOKBACK)
+        assert Transforms(with_it, (age,)).inputs == (schema.LOOKBACK, "m")
+        assert Transforms(without, (free, age)).target_names == ("a", "f")
+
+    def test_age_reads_the_column_of_that_name(self) -> None:
+        inputs = np.array([[14.0, 0.0], [15.0, 7.924693]])
+        transforms = Transforms((ObservableMap("m"),), (KINDS["age"],))
+        np.testing.assert_array_equal(transforms.age(inputs).numpy(), age_at_lookback(inputs[:, 1]))
+        assert transforms.standardise_inputs(inputs).tolist() == [[14.0], [15.0]]
+        assert Transforms((ObservableMap("m"),), (KINDS["identity"],)).age(inputs[:, :1]).isnan().all()
+
+    def test_scaling_is_log_floor_reference_shift_scale_clip_in_this_order(self) -> None:
+        entry = ObservableMap("b", is_log=True, floor=1e-3, relative_to="m", shift=-1.0, scale=2.0, clip=3.0)
+        transforms = Transforms((ObservableMap("m"), entry), (KINDS["identity"],))
+        x = transforms.standardise_inputs(np.array([[1.0, 10.0], [1.0, 0.0], [0.0, 1e300]]))[:, 1]
+        expected = [(math.log(10.0) - 1.0 + 1.0) / 2.0, max((math.log(1e-3) - 1.0 + 1.0) / 2.0, -3.0), 3.0]
+        np.testing.assert_allclose(x, expected)
+
+    @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 3), (1, 3, 2)], ids=str)
+    def test_wrong_width_is_refused(self, shape: tuple[int, ...]) -> None:
+        transforms = Transforms((ObservableMap("m"), ObservableMap("b")), (KINDS["identity"],))
+        with pytest.raises(DataError, match=r"^inputs: expected shape \(N, 2\) holding m, b; got shape \("):
+            transforms.standardise_inputs(np.zeros(shape))
+
+
+def _table(num_rows: int = 60) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(3)
+    inputs = {
+        schema.MASS: rng.normal(14.3, 0.4, num_rows),
+        schema.LOOKBACK: rng.uniform(0, 8, num_rows),
+        "bcg_SubhaloBHMass": rng.lognormal(-1, 1, num_rows),
+    }
+    inputs["GroupGasMass"] = inputs[schema.MASS] - 0.8 + 0.05 * rng.normal(size=num_rows)
+    age = age_at_lookback(inputs[schema.LOOKBACK])
+    theta = np.stack(
+        [
+            age * rng.uniform(0.3, 0.99, num_rows),
+            rng.normal(3.3, 0.15, num_rows),
+            rng.lognormal(1, 0.6, num_rows),
+            rng.lognormal(-1, 0.6, num_rows),
+            rng.uniform(0.01, 0.99, num_rows),
+            rng.normal(2.5, 0.3, num_rows),
+        ],
+        1,
+    )
+    return inputs, theta
+
+
+def _stacked(inputs: dict[str, np.ndarray], transforms: Transforms) -> np.ndarray:
+    return np.stack([inputs[name] for name in transforms.inputs], 1)
+
+
+class TestFit:
+    names = tuple(_table()[0])
+
+    def test_training_rows_get_mean_zero_and_deviation_one(self) -> None:
+        inputs, theta = _table()
+        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
+        table = _stacked(inputs, transforms)
+        x = transforms.standardise_inputs(table)
+        u = transforms.standardise_targets(theta, transforms.age(table))
+        for values in (x, u):
+            np.testing.assert_allclose(values.mean(0), 0, atol=1e-10)
+            np.testing.assert_allclose(values.std(0, correction=0), 1, atol=1e-10)
+
+    def test_maps_follow_the_schema(self) -> None:
+        inputs, theta = _table()
+        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
+        for target in transforms.targets:
+            known = schema.column(target.name)
+            assert (target.bijection, target.is_log) == (known.bijection, known.is_log)
+            assert (target.lower, target.upper) == known.bounds
+        black_hole, gas = transforms.observables[2], transforms.observables[3]
+        assert (black_hole.is_log, black_hole.floor, black_hole.relative_to) == (True, schema.BLACK_HOLE_SEED, None)
+        assert (gas.is_log, gas.relative_to, gas.clip) == (False, schema.MASS, 4.0)
+
+    def test_reference_is_dropped_where_it_is_no_observable(self) -> None:
+        inputs, theta = _table()
+        transforms = fit_transforms(inputs, theta[:, 1:2], ["GroupGasMass"], schema.DEFAULT_TARGETS[1:2])
+        assert transforms.observables[0].relative_to is None
+        assert transforms.observables[0].shift == pytest.approx(inputs["GroupGasMass"].mean())
+
+    def test_unknown_target_is_left_on_the_real_line(self) -> None:
+        inputs, theta = _table()
+        transforms = fit_transforms(inputs, theta[:, 1:2], self.names, ["my_own"])
+        expected = TargetMap("my_own", shift=theta[:, 1].mean(), scale=theta[:, 1].std())
+        assert transforms.targets[0].bijection == "identity"
+        assert transforms.targets[0].shift == pytest.approx(expected.shift)
+        assert transforms.targets[0].scale == pytest.approx(expected.scale)
+
+    def test_black_hole_of_no_mass_is_a_finite_x(self) -> None:
+        inputs, theta = _table()
+        inputs["bcg_SubhaloBHMass"][4] = 0.0
+        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
+        table = _stacked(inputs, transforms)
+        seeded = table.copy()
+        seeded[4, 2] = schema.BLACK_HOLE_SEED
+        x = transforms.standardise_inputs(table)
+        assert torch.isfinite(x).all()
+        assert torch.equal(x, transforms.standardise_inputs(seeded))
+
+    @given(clip=st.floats(0.5, 6), factor=st.floats(-1e6, 1e6))
+    def test_x_is_clipped_and_otherwise_untouched(self, clip: float, factor: float) -> None:
+        inputs, theta = _table()
+        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=clip)
+        free = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
+        table = _stacked(inputs, transforms) * factor
+        x, unclipped = transforms.standardise_inputs(table), free.standardise_inputs(table)
+        assert torch.equal(x, unclipped.clamp(-clip, clip))
+
+    def test_clip_does_not_enter_mean_and_deviation(self) -> None:
+        inputs, theta = _table()
+        narrow, wide = (
+            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=c).observables for c in (0.1, 9.0)
+        )
+        assert [(m.shift, m.scale) for m in narrow] == [(m.shift, m.scale) for m in wide]
+
+    @pytest.mark.parametrize("value", [0.0, 14.0, -1e12])
+    def test_constant_observable_is_refused(self, value: float) -> None:
+        inputs, theta = _table()
+        inputs[schema.MASS] = np.full(len(theta), value)
+        match = rf"^column '{schema.MASS}': expected training values that differ; got the one value .*; leave it out"
+        with pytest.raises(DataError, match=match):
+            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
+
+    def test_constant_target_is_refused(self) -> None:
+        inputs, theta = _table()
+        theta[:, 5] = 2.0
+        with pytest.raises(DataError, match="^column 'last_d_peri': expected training values that differ"):
+            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
+
+    @pytest.mark.parametrize(("d", "value"), [(0, 13.9), (0, 0.0), (2, -1.0), (3, 0.0), (4, 0.0), (4, 1.0), (5, np.nan)])
+    def test_target_on_or_outside_its_bounds_is_refused(self, d: int, value: float) -> None:
+        inputs, theta = _table()
+        theta[7, d] = value
+        name = schema.DEFAULT_TARGETS[d]
+        with pytest.raises(DataError, match=f"^column '{name}': expected training values inside its bounds; got"):
+            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_observable_that_is_not_finite_is_refused(self, value: float) -> None:
+        inputs, theta = _table()
+        inputs["bcg_SubhaloBHMass"][0] = value
+        with pytest.raises(DataError, match="^column 'bcg_SubhaloBHMass': expected training values inside"):
+            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
