@@ -341,7 +341,9 @@ class TestFit:
         with pytest.raises(DataError, match="^column 'last_d_peri': expected training values that differ"):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
-    @pytest.mark.parametrize(("d", "value"), [(0, 13.9), (0, 0.0), (2, -1.0), (3, 0.0), (4, 0.0), (4, 1.0), (5, np.nan)])
+    @pytest.mark.parametrize(
+        ("d", "value"), [(0, 13.9), (0, 0.0), (2, -1.0), (3, 0.0), (4, 0.0), (4, 1.0), (5, np.nan)]
+    )
     def test_target_on_or_outside_its_bounds_is_refused(self, d: int, value: float) -> None:
         inputs, theta = _table()
         theta[7, d] = value

@@ -36,7 +36,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = [name.strip() for name in next(csv.reader(stream), [])]
-        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **EXACT)
+        frame: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **EXACT)
     except OSError as error:
         raise DataError(str(path), "a readable CSV file", error.strerror or "an error") from error
     except UnicodeDecodeError as error:

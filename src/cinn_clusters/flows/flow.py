@@ -30,7 +30,9 @@ class Flow(Transform):
     def _check(self, u: Tensor, x: Tensor) -> None:
         super()._check(u, x)
         if len(u) != self.num_members:
-            raise DataError(type(self).__name__, f"{self.num_members} members", f"{len(u)} (K, B, D = {tuple(u.shape)})")
+            raise DataError(
+                type(self).__name__, f"{self.num_members} members", f"{len(u)} (K, B, D = {tuple(u.shape)})"
+            )
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = u.new_zeros(u.shape[:-1])

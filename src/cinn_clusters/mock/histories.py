@@ -102,10 +102,7 @@ def recorded_ages() -> np.ndarray:
     eight = np.sort(snapshot_ages())
     first = age_at_lookback(lookback_at_redshift(np.array([FIRST_REDSHIFT])))
     ends = np.concatenate([first, eight])
-    pieces = [
-        np.linspace(a, b, max(1, round((b - a) / 0.15)), endpoint=False)
-        for a, b in pairwise(ends)
-    ]
+    pieces = [np.linspace(a, b, max(1, round((b - a) / 0.15)), endpoint=False) for a, b in pairwise(ends)]
     return np.concatenate([*pieces, eight[-1:]])
 
 
@@ -124,4 +121,3 @@ def _wobble(age: np.ndarray, ratio: np.ndarray, rng: np.random.Generator) -> np.
     since = since_collision(age)
     bump = 0.12 * ratio * np.exp(-np.abs(since - 0.3) / 0.5)
     return np.asarray(bump.sum(1) + rng.normal(0.0, 0.02, len(REDSHIFTS)))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from cinn_clusters import schema
-from cinn_clusters.errors import BundleError, OutputError
+from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
 
 DIMENSIONS = ("chain", "draw", "cluster")
@@ -60,17 +61,48 @@ def sample_writer(
     Raises:
         OutputError: If the file is taken or cannot be written whole.
     """
-    with atomic_file(path, overwrite=overwrite) as scratch:
+    with atomic_file(path, overwrite=overwrite) as scratch, _EnduringFile(scratch, "w+") as stream:
+        with h5netcdf.File(stream, "w") as file:
+            file.attrs.update(attributes)
+            group = file.create_group("posterior")
+            _lay_out(group, targets, num_draws, coordinates)
+            group.attrs.update(attributes)
+            yield SampleWriter(group, tuple(targets))
+        stream.demand_written()
+
+
+class _EnduringFile(io.FileIO):
+    """A file that keeps the first failure to write for later.
+
+    HDF5 crashes the process when a flush fails while it closes, so it is told that all went well.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write, or remember why not."""
+        size = memoryview(data).nbytes
+        if self.failure is None:
+            try:
+                written = super().write(data)
+                if written != size:
+                    super().write(memoryview(data)[written:])
+            except OSError as error:
+                self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the length, or remember why not."""
         try:
-            with h5netcdf.File(scratch, "w") as file:
-                file.attrs.update(attributes)
-                group = file.create_group("posterior")
-                _lay_out(group, targets, num_draws, coordinates)
-                group.attrs.update(attributes)
-                yield SampleWriter(group, tuple(targets))
-        except RuntimeError as error:  # HDF5 tells a full disk so when it flushes
-            reason = str(error).splitlines()[0]
-            raise OutputError(str(path), "to be written whole", reason, "", "nothing was changed") from error
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def demand_written(self) -> None:
+        """Raise what was remembered."""
+        if self.failure is not None:
+            raise self.failure
 
 
 def _lay_out(group: Any, targets: Sequence[str], num_draws: int, coordinates: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from cinn_clusters.errors import OutputError
 from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.fit import Job, prepare_job
-from cinn_clusters.pipeline.model import save_posterior
+from cinn_clusters.pipeline.model import describe_bundle, save_posterior
 from cinn_clusters.pipeline.run import CHECKPOINT, HISTORY, MODEL, Run, csv_text, open_run, split_hash
 from cinn_clusters.training.checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitState
@@ -68,6 +68,8 @@ def train(
     config = config or Config()
     run = open_run(path)
     checkpoint = run.path / CHECKPOINT
+    if resume and not checkpoint.exists() and (run.path / MODEL).exists():
+        return _already_trained(run, config)
     _demand_startable(run, resume, overwrite)
     job = prepare_job(run.catalogue, run.split, run.transforms, config, device)
     identity = _identity(run, config)
@@ -92,6 +94,20 @@ def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
             raise OutputError(str(checkpoint), "no training under way", "the checkpoint of one", "", hint)
     else:
         demand_free(run.path / MODEL, overwrite)
+
+
+def _already_trained(run: Run, config: Config) -> Trained:
+    """Return what a finished training came to, if it is this one."""
+    info = describe_bundle(run.path / MODEL)
+    told = info["provenance"]
+    expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
+    if info["config"] != config.model_dump() or any(told.get(key) != value for key, value in expected.items()):
+        raise OutputError(
+            str(run.path / MODEL), "the model of these settings to be complete", "one of other settings", "",
+            "resume with the settings it was started with, or pass --overwrite to start anew",
+        )  # fmt: skip
+    losses = told["best_validation_nll"]
+    return Trained(run.path / MODEL, told["epochs"], sum(losses) / len(losses), told["epochs"])
 
 
 def _write_results(run: Run, job: Job, config: Config) -> None:

@@ -81,6 +81,7 @@ class Posterior:
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
+        _demand_draws(num_draws)
         result = np.empty((num_draws, len(inputs), len(self.targets)), dtype=np.float32)
         for objects, draws in self.sample_batches(inputs, num_draws, seed=seed):
             result[:, objects] = draws
@@ -100,8 +101,7 @@ class Posterior:
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
-        if num_draws < 1:
-            raise DataError("draws", "a positive number", str(num_draws))
+        _demand_draws(num_draws)
         context = self.context(inputs)
         places = np.arange(len(inputs)) if places is None else places
         step = max(1, POINTS_A_BATCH // num_draws)
@@ -118,7 +118,7 @@ class Posterior:
         inputs = np.asarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
         age = self.transforms.age(inputs)
-        fine = torch.isfinite(x).all(1)
+        fine = torch.from_numpy(np.isfinite(inputs).all(1)) & torch.isfinite(x).all(1)  # a clip hides an infinity
         if any(target.bijection == "age" for target in self.transforms.targets):
             fine &= torch.isfinite(age)
         if not fine.all():
@@ -163,6 +163,11 @@ class Context:
     def rows(self, index: slice | Tensor) -> Context:
         """Return some of the objects."""
         return Context(self.x[index], self.age[index])
+
+
+def _demand_draws(num_draws: int) -> None:
+    if num_draws < 1:
+        raise DataError("draws", "a positive number", str(num_draws))
 
 
 def _noise(seed: int, place: int, shape: tuple[int, ...]) -> np.ndarray:
