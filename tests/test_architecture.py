@@ -1,0 +1,129 @@
+"""The house rules, enforced: imports point downward, rooms keep their purpose, functions stay small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src/cinn_clusters"
+LEVELS = {
+    "errors": 0, "rng": 0, "cosmology": 0,
+    "schema": 1, "files": 1, "bundle": 1,
+    "data": 2, "mock": 2, "nn": 2, "training": 2, "diagnostics": 2,
+    "flows": 3, "baselines": 3,
+    "posterior": 4,
+    "pipeline": 5,
+    "console": 6,
+    "cli": 7,
+}  # fmt: skip
+SAME_FLOOR = {("bundle", "files")}
+"""Neighbours on one level that may be used all the same."""
+ONLY_IN = {
+    "typer": {"cli"},
+    "rich": {"console"},
+    "pydantic": {"pipeline"},
+    "h5netcdf": {"pipeline"},
+    "torch": {"rng", "bundle", "data", "nn", "training", "flows", "posterior", "pipeline", "cli"},
+    "sklearn": {"data", "baselines"},
+    "matplotlib": {"figures"},
+    "arviz": set(),
+    "FrEIA": set(),
+    "pickle": set(),
+    "joblib": set(),
+}
+FACES = {"__init__", "__main__"}
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == "cinn_clusters":
+                yield from (f"cinn_clusters.{alias.name}" for alias in node.names)
+            else:
+                yield str(node.module)
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_downward(path: Path) -> None:
+    here = room(path)
+    if here in FACES:
+        return
+    for name in imports(parsed(path)):
+        if not name.startswith("cinn_clusters."):
+            continue
+        there = name.split(".")[1]
+        fine = there == here or LEVELS[there] < LEVELS[here] or (here, there) in SAME_FLOOR
+        assert fine, f"{path}: {here} (level {LEVELS[here]}) imports {there} (level {LEVELS[there]})"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    for name in imports(parsed(path)):
+        library = name.split(".")[0]
+        assert room(path) in ONLY_IN.get(library, {room(path)}), f"{path} imports {library}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts): {
+            name.removeprefix("cinn_clusters.") for name in imports(parsed(path)) if name.startswith("cinn_clusters.")
+        }
+        for path in MODULES
+        if room(path) not in FACES
+    }
+
+    def reaches(start: str, now: str, seen: set[str]) -> bool:
+        return any(
+            step == start or (step not in seen and reaches(start, step, seen | {step})) for step in graph.get(now, ())
+        )
+
+    assert not [name for name in graph if reaches(name, name, set())]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_rooms_are_small_and_documented(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert path.name != "utils.py"
+    assert text.count("\n") <= 300, "a module is at most 300 lines"
+    assert ast.get_docstring(tree), "a module says what it is for"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= 50, f"{node.name} has {length} lines"
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"set_default_dtype", "set_default_device"}, "no hidden state"
+
+
+def test_nothing_is_pickled() -> None:
+    for path in MODULES:
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save"), ("np", "load")}, path
+
+
+def test_importing_the_package_or_asking_for_help_costs_nothing() -> None:
+    code = (
+        "import sys, cinn_clusters, cinn_clusters.cli;"
+        "print([name for name in ('torch', 'pandas', 'numpy', 'scipy', 'astropy', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
