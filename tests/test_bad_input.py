@@ -148,7 +148,7 @@ def test_a_logarithm_mistaken_is_found(name: str, tables: Frames, tmp_path: Path
 
 def test_an_unusual_sample_can_be_allowed(tables: Frames, tmp_path: Path, command: Command) -> None:
     frames = tables[0].copy(), tables[1].copy()
-    ten_times("bcg_SubhaloBHMass", 10.0)(*frames)
+    ten_times("bcg_SubhaloBHMass", 0.1)(*frames)
     write(frames, tmp_path)
     command(prepare_line(tmp_path)).demand_error("--allow-atypical")
     assert command(prepare_line(tmp_path, "--allow-atypical")).code == 0

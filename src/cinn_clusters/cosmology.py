@@ -46,7 +46,7 @@ def age_at_lookback(lookback: np.ndarray) -> np.ndarray:
 
     Examples:
         >>> age_at_lookback(np.array([0.0, 7.924693])).round(3)
-        array([13.798,  5.878])
+        array([13.798,  5.874])
     """
     lookback = np.asarray(lookback, dtype=float)
     covered = (lookback >= 0) & (lookback <= max_lookback())
@@ -76,7 +76,7 @@ def log_radius_crit500(log_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray
 
     Examples:
         >>> log_radius_crit500(np.array([15.27069]), np.array([0.0])).round(3)
-        array([3.281])
+        array([3.282])
     """
     newton_g = 4.30091727e-6  # kpc (km/s)^2 / Msun
     hubble_squared = (HUBBLE_CONSTANT / 1000.0) ** 2 * (

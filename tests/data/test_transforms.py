@@ -338,7 +338,7 @@ class TestFit:
     def test_constant_target_is_refused(self) -> None:
         inputs, theta = _table()
         theta[:, 5] = 2.0
-        with pytest.raises(DataError, match="^column 'last_d_peri': expected training values that differ"):
+        with pytest.raises(DataError, match=r"^column 'last_d_peri': expected training values that differ"):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
     @pytest.mark.parametrize(
@@ -348,12 +348,12 @@ class TestFit:
         inputs, theta = _table()
         theta[7, d] = value
         name = schema.DEFAULT_TARGETS[d]
-        with pytest.raises(DataError, match=f"^column '{name}': expected training values inside its bounds; got"):
+        with pytest.raises(DataError, match=rf"^column '{name}': expected training values inside its bounds; got"):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_observable_that_is_not_finite_is_refused(self, value: float) -> None:
         inputs, theta = _table()
         inputs["bcg_SubhaloBHMass"][0] = value
-        with pytest.raises(DataError, match="^column 'bcg_SubhaloBHMass': expected training values inside"):
+        with pytest.raises(DataError, match=r"^column 'bcg_SubhaloBHMass': expected training values inside"):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)

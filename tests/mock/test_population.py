@@ -86,8 +86,48 @@ def test_observables_know_the_history(labelled: pd.DataFrame) -> None:
     host = np.log10(known[schema.COLLISION_MASS])
     assert np.corrcoef(known["Group_M_Crit500"], host)[0, 1] > 0.5
     assert np.corrcoef(known["Group_M_Crit500"], known["last_V_coll"])[0, 1] > 0.3
-    fraction = known["GroupGasMass"] - known["Group_M_Crit500"]
-    assert np.corrcoef(fraction, known["last_Mass_ratio"])[0, 1] > 0.1
+    age = age_at_lookback(known["lookback_time_Gyr"].to_numpy())
+    for name in ("bcg_SubhaloMass", "bcg_StellarMass"):
+        residual = known[name] - known["Group_M_Crit500"]
+        assert np.corrcoef(residual, age - known["last_T_coll"])[0, 1] > 0.1, "relaxed clusters have heavy centres"
+
+
+def test_masses_end_at_the_threshold_without_piling_up_on_it(labelled: pd.DataFrame) -> None:
+    masses = labelled.drop_duplicates(TARGETS)["last_Subcluster_mass"]
+    assert masses.min() >= THRESHOLD / 1e14
+    assert masses.value_counts().max() == 1
+    known = labelled[labelled[schema.COLLISION_MASS] > 0]
+    two_epochs = known["last_Subcluster_mass"] / known[schema.COLLISION_MASS] / known["last_Mass_ratio"]
+    assert np.log10(two_epochs).std() > 0.03, "the ratio is not that of the two masses"
+
+
+def test_marks_come_early_and_late(labelled: pd.DataFrame) -> None:
+    is_late = labelled["Snapshot"] >= 78
+    for half in (labelled[is_late], labelled[~is_late]):
+        assert 0.01 < (half[schema.COLLISION_MASS] == -1.0).mean() < 0.11
+
+
+def test_scatter_is_part_persistent_part_new(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    observables, _ = tables
+    residual = observables["bcg_StellarMass"] - observables["Group_M_Crit500"]
+    by_snapshot = observables.assign(residual=residual).pivot(index="HaloOrigID", columns="Snapshot", values="residual")
+    assert 0.3 < by_snapshot[99].corr(by_snapshot[91]) < 0.9
+    assert -0.5 < np.corrcoef(by_snapshot[99], np.roll(by_snapshot[91], 1))[0, 1] < 0.25, "not shared by neighbours"
+
+
+def test_columns_stand_in_the_order_of_the_files(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    observables, targets = tables
+    assert list(observables.columns[-3:]) == ["redshift", "lookback_time_Gyr", "GroupGasMass"]
+    assert list(targets.columns[3:7]) == ["last_T_coll", "mean_T_coll", "last_V_coll", "mean_V_coll"]
+
+
+def test_means_run_over_the_collisions_so_far(labelled: pd.DataFrame) -> None:
+    first = labelled[labelled["Snapshot"] == 50]
+    assert (first["mean_T_coll"] <= first["last_T_coll"] + 1e-12).all()
+    alone = first[first["mean_Mass_ratio"] == first["last_Mass_ratio"]]
+    assert len(alone) > 10
+    for name in ("T_coll", "V_coll", "M_Crit500_coll", "Subcluster_mass", "d_peri"):
+        np.testing.assert_allclose(alone[f"mean_{name}"], alone[f"last_{name}"])
 
 
 def test_number_of_mergers_is_the_integral_of_the_published_rate() -> None:

@@ -15,8 +15,14 @@ SNAPSHOTS = np.array([99, 91, 84, 78, 72, 67, 59, 50])
 REDSHIFTS = np.array([0.0, 0.099402, 0.197284, 0.297718, 0.399927, 0.503048, 0.700106, 0.997294])
 ON_SNAPSHOT = 0.64
 """Share of collision times that stand on a snapshot; the others are interpolated."""
-MARK_SHARE, MARK_BEFORE = 0.28, 6.6
-"""Share of collisions before this age [Gyr] whose host mass was not measured: they carry the mark -1."""
+MARK_SHARE = 0.05
+"""Share of collisions whose host mass was not measured: they carry the mark -1."""
+STRIPPING = (-0.03, 0.08)
+"""Mean and scatter [dex] of the share of its mass that a subcluster keeps until pericentre; never more than all."""
+SETTLE_TIME = 2.0
+"""Time over which a cluster forgets a collision [Gyr]: a few crossing times (Poole+06, astro-ph/0608560)."""
+GYR_PER_KPC_S = 0.9778
+"""One kpc at one km/s takes so many Gyr."""
 FALL_TIME = 0.5
 """From crossing the virial radius to pericentre, in dynamical times of a tenth of the cosmic age."""
 
@@ -27,6 +33,7 @@ class History:
 
     Args:
         log_mass: log10 M500c [Msun] at the snapshots, (8,).
+        log_excess: Part of it that a subcluster inside R500 adds for a while [dex], (8,).
         age: Cosmic age at each collision [Gyr], increasing, (M,).
         log_speed: log10 relative speed [km/s], (M,).
         host_mass: M500c at the collision [1e14 Msun], -1 where it was not measured, (M,).
@@ -36,6 +43,7 @@ class History:
     """
 
     log_mass: np.ndarray
+    log_excess: np.ndarray
     age: np.ndarray
     log_speed: np.ndarray
     host_mass: np.ndarray
@@ -55,34 +63,27 @@ def draw_history(rng: np.random.Generator) -> History:
     Its mass today is normal in log10 about the mass range of TNG-Cluster (Nelson+24, arXiv:2311.06338, fig. 1); it
     grows as M(z) = M(0) exp(-alpha z) (Wechsler+02, astro-ph/0108151, eq. 3).
     """
-    mass_today = np.clip(rng.normal(14.63, 0.24), 14.05, 15.3)
-    alpha = np.clip(rng.normal(1.25, 0.45), 0.4, 2.6)
+    mass_today = np.clip(rng.normal(14.63, 0.26), 14.05, 15.3)
+    alpha = np.clip(rng.normal(1.5, 0.5), 0.4, 3.0)
 
     def grown(redshift: np.ndarray) -> np.ndarray:
         return np.asarray(mass_today - alpha * redshift / np.log(10.0))
 
     grid = np.linspace(0.0, FIRST_REDSHIFT, 60)
     redshift, ratio = draw_mergers(grown(grid), grid, rng)
-    age = _collision_age(redshift, rng)
-    kept = age <= age_at_lookback(np.zeros(1))
-    order = np.argsort(age[kept])
-    age, ratio, redshift = age[kept][order], ratio[kept][order], redshift[kept][order]
     log_mass = grown(redshift)
     halo = 10.0**log_mass / CIRCULAR_TO_HALO
     virial = 10.0 ** log_radius_crit500(log_mass, redshift) / (1.0 + redshift) * 1.55  # R200 / R500 at c = 4
     orbits = draw_orbits(halo, virial, rng)
-    stripped = np.exp(rng.normal(-0.05, 0.2, len(age)))
-    host = 10.0 ** (log_mass - 14.0) * np.exp(rng.normal(0.05, 0.12, len(age)))
-    is_marked = (age < MARK_BEFORE) & (rng.random(len(age)) < MARK_SHARE)
-    return History(
-        grown(REDSHIFTS) + _wobble(age, ratio, rng),
-        age,
-        np.log10(orbits.speed),
-        np.where(is_marked, -1.0, host),
-        np.maximum(ratio * halo * stripped, 0.85 * THRESHOLD) / 1e14,
-        ratio,
-        np.log10(orbits.pericentre),
-    )
+    age, missed = _collision_age(redshift, rng)
+    log_pericentre = np.log10(np.hypot(orbits.pericentre, orbits.speed * missed / GYR_PER_KPC_S))
+    sub_mass = ratio * halo * 10.0 ** np.minimum(rng.normal(*STRIPPING, len(age)), 0.0)
+    host = 10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * np.exp(rng.normal(0.18, 0.12, len(age)))
+    host_mass = np.where(rng.random(len(age)) < MARK_SHARE, -1.0, host)
+    noise, excess = rng.normal(0.0, 0.05, len(REDSHIFTS)), _excess(age, ratio)
+    columns = np.stack([age, np.log10(orbits.speed), host_mass, sub_mass / 1e14, ratio, log_pericentre])
+    kept = (age <= snapshot_ages()[0]) & (sub_mass >= THRESHOLD)
+    return History(grown(REDSHIFTS) + excess + noise, excess, *columns[:, kept][:, np.argsort(age[kept])])
 
 
 def since_collision(history_age: np.ndarray) -> np.ndarray:
@@ -106,18 +107,19 @@ def recorded_ages() -> np.ndarray:
     return np.concatenate([*pieces, eight[-1:]])
 
 
-def _collision_age(redshift: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Age at pericentre as recorded: later than infall, most of it on the next snapshot."""
+def _collision_age(redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Age at pericentre as recorded, most of it on the nearest snapshot, and how far off it then is [Gyr]."""
     infall = age_at_lookback(lookback_at_redshift(redshift))
     age = infall + FALL_TIME * 0.1 * infall * np.exp(rng.normal(0.0, 0.3, len(infall)))
     snapshots = recorded_ages()
-    after = np.searchsorted(snapshots, age)
-    is_snapped = (rng.random(len(age)) < ON_SNAPSHOT) & (after < len(snapshots))
-    return np.where(is_snapped, snapshots[np.minimum(after, len(snapshots) - 1)], age)
+    nearest = snapshots[np.searchsorted(0.5 * (snapshots[1:] + snapshots[:-1]), age)]
+    is_snapped = (rng.random(len(age)) < ON_SNAPSHOT) & (age <= snapshots[-1])
+    recorded = np.where(is_snapped, nearest, age)
+    return recorded, recorded - age
 
 
-def _wobble(age: np.ndarray, ratio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Departure of M500 from smooth growth [dex], (8,): compression at pericentre, then noise (Poole+06)."""
+def _excess(age: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """What subclusters inside R500 add to smooth growth [dex], (8,): all at pericentre, less as they settle."""
     since = since_collision(age)
-    bump = 0.12 * ratio * np.exp(-np.abs(since - 0.3) / 0.5)
-    return np.asarray(bump.sum(1) + rng.normal(0.0, 0.02, len(REDSHIFTS)))
+    inside = np.where(since >= 0.0, np.exp(-np.maximum(since, 0.0) / SETTLE_TIME), 0.0)
+    return np.asarray(np.log10(1.0 + 0.5 * (inside * ratio).sum(1)))

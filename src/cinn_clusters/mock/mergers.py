@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-FIRST_REDSHIFT = 1.2
-"""Collisions are recorded from here on."""
+FIRST_REDSHIFT = 1.3
+"""Infall is followed from here on; the first collisions come at z = 1.2."""
 THRESHOLD = 1e13
 """Smallest subcluster that is recorded [Msun]."""
 CONCENTRATION = 4.0
+NFW_MASS = math.log1p(CONCENTRATION) - CONCENTRATION / (1.0 + CONCENTRATION)
 CIRCULAR_TO_HALO = 0.65
 """M500c over the halo mass of the merger rate, for an NFW halo of concentration 4."""
 
@@ -106,16 +108,16 @@ def draw_orbits(
 
 def _depth(x: np.ndarray) -> np.ndarray:
     """Depth of the NFW potential at x virial radii, in squared circular velocities (Lokas & Mamon 2001, eq. 8)."""
-    norm = np.log1p(CONCENTRATION) - CONCENTRATION / (1.0 + CONCENTRATION)
-    return np.asarray(np.log1p(CONCENTRATION * x) / x / norm)
+    return np.asarray(np.log1p(CONCENTRATION * x) / (x * NFW_MASS))
 
 
 def _pericentre(speed: np.ndarray, tangential: np.ndarray) -> np.ndarray:
     """Solve v_t^2 / x^2 = v^2 + 2 (depth(x) - depth(1)) for x < 1 by bisection in log x."""
     lower, upper = np.full(len(speed), np.log(1e-4)), np.zeros(len(speed))
-    for _ in range(60):
+    edge = _depth(np.ones(1))
+    for _ in range(30):
         middle = 0.5 * (lower + upper)
         x = np.exp(middle)
-        too_close = tangential**2 / x**2 > speed**2 + 2.0 * (_depth(x) - _depth(np.ones(1)))
+        too_close = tangential**2 / x**2 > speed**2 + 2.0 * (_depth(x) - edge)
         lower, upper = np.where(too_close, middle, lower), np.where(too_close, upper, middle)
     return np.asarray(np.exp(upper))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cinn_clusters.cosmology import log_radius_crit500
+from cinn_clusters.cosmology import log_radius_crit500, lookback_at_redshift
 from cinn_clusters.mock.histories import REDSHIFTS, History, since_collision
+from cinn_clusters.schema import BLACK_HOLE_SEED, LOOKBACK
 
 PIVOT = 14.4
 
@@ -24,35 +25,37 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
     """
     mass = history.log_mass
     relative = mass - PIVOT
+    whole = mass - history.log_excess  # the group has held a subcluster since before R500 did
 
     def scatter(kept: float, new: float) -> np.ndarray:
         return rng.normal(0.0, kept) + rng.normal(0.0, new, len(mass))
 
-    outside = _infalling_mass(history)
+    outside = _infalling_mass(history) + rng.exponential(0.3, len(mass))  # subclusters and filaments beyond R500
     settled = _settling(history)
-    # whole-group gas fraction about 0.25, rising with mass as M^0.08 (slope: Arnaud+07, arXiv:0709.1561);
-    # the gas of a subcluster belongs to the group before its mass is inside R500
-    gas = mass - 0.66 + 0.08 * relative + scatter(0.05, 0.03) + np.log10(1.0 + 1.5 * outside)
-    # the central subhalo exceeds M500 by its share of the outskirts; a subcluster takes its mass along until it merges
-    central = mass + 0.20 + scatter(0.03, 0.03) + 0.5 * np.log10(1.0 + outside) - 0.06 * settled
-    # stars of the brightest galaxy, intracluster light included: M*/M500 ~ M^-0.35 (Kravtsov+18, arXiv:1401.7329)
-    stars = mass - 1.98 - 0.35 * relative + scatter(0.10, 0.03) + 0.06 * settled
-    # black hole against halo: M_BH ~ M500^0.75 (Bogdan+18, arXiv:1711.05297)
-    black_hole = -0.5 + 0.75 * relative + scatter(0.28, 0.08) + 0.05 * settled
+    # whole-group gas fraction about 0.25 (slope of gas fractions: Arnaud+07, arXiv:0709.1561, flattened)
+    gas = whole - 0.71 + 0.02 * relative + scatter(0.02, 0.03) + np.log10(1.0 + outside)
+    # the central subhalo exceeds M500 by its share of the outskirts
+    central = whole + 0.15 + 0.05 * relative + scatter(0.01, 0.03) + 0.6 * np.log10(1.0 + outside)
+    # stars of the brightest galaxy, intracluster light included: M*/M500 ~ M^-0.3 (Kravtsov+18, arXiv:1401.7329)
+    stars = whole - 1.98 - 0.27 * relative + scatter(0.06, 0.09) + 0.10 * settled
+    # black hole against halo: M_BH ~ M500^1.0 (after Bogdan+18, arXiv:1711.05297); some sit off centre
+    black_hole = -0.42 + 1.0 * relative + scatter(0.12, 0.14) - rng.exponential(0.12, len(mass))
     return {
-        "bcg_SubhaloBHMass": np.maximum(10.0**black_hole, 1.6e-4),
+        "bcg_SubhaloBHMass": np.maximum(10.0**black_hole, BLACK_HOLE_SEED),
         "bcg_SubhaloMass": central,
         "bcg_StellarMass": stars,
         "Group_M_Crit500": mass,
         "Group_R_Crit500": log_radius_crit500(mass, REDSHIFTS),
+        "redshift": REDSHIFTS,
+        LOOKBACK: lookback_at_redshift(REDSHIFTS),
         "GroupGasMass": gas,
     }
 
 
 def _infalling_mass(history: History) -> np.ndarray:
-    """Mass of subclusters at the gate or just through, over the main mass, (8,)."""
+    """Mass of subclusters that are about to reach R500, over the main mass, (8,)."""
     since = since_collision(history.age)
-    near = np.where(since < 0.0, np.exp(since / 0.6), np.exp(-since / 0.8))
+    near = np.where(since < 0.0, np.exp(np.minimum(since, 0.0) / 0.6), 0.0)
     return np.asarray((near * history.ratio).sum(1))
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
-from cinn_clusters.cosmology import lookback_at_redshift
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.mock.histories import REDSHIFTS, SNAPSHOTS, History, draw_history, snapshot_ages
+from cinn_clusters.mock.histories import SNAPSHOTS, History, draw_history, snapshot_ages
 from cinn_clusters.mock.observables import draw_observables
 from cinn_clusters.rng import numpy_stream
 
@@ -44,7 +43,7 @@ def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame
         history = draw_history(numpy_stream(seed, "history", cluster))
         rng = numpy_stream(seed, "observables", cluster)
         keys = _keys(cluster, rng)
-        seen.append({**keys, **draw_observables(history, rng), **_clock()})
+        seen.append({**keys, **draw_observables(history, rng)})
         hidden.append({**keys, **_recorded(history)})
     return _stacked(seen), _stacked(hidden)
 
@@ -53,10 +52,6 @@ def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Keys of the eight rows; HaloID is a number of the snapshot's own catalogue and identifies no cluster."""
     halo = (100 - SNAPSHOTS) * 400_000 + cluster * 64 + rng.integers(64, size=len(SNAPSHOTS))
     return {schema.CLUSTER_COLUMN: np.full(len(SNAPSHOTS), cluster), "HaloID": halo, "Snapshot": SNAPSHOTS}
-
-
-def _clock() -> dict[str, np.ndarray]:
-    return {"redshift": REDSHIFTS, schema.LOOKBACK: lookback_at_redshift(REDSHIFTS)}
 
 
 def _recorded(history: History) -> dict[str, np.ndarray]:

@@ -167,7 +167,7 @@ def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
 
 def _marked(rows: Catalogue) -> np.ndarray:
     marks = np.array([schema.column(name).missing_mark or np.nan for name in rows.targets])
-    return np.asarray((rows.theta == marks).any(axis=1))
+    return np.isclose(rows.theta, marks).any(axis=1)  # scaled and back, a mark is no longer exact
 
 
 def _nll(log_prob: np.ndarray, weights: np.ndarray) -> dict[str, float | int | None]:

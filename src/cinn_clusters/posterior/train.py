@@ -13,6 +13,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.pairs import dequantise
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.training.fit import FitOptions, FitState, epochs
@@ -81,6 +82,9 @@ def make_pairs(
 
     Returns:
         The pairs.
+
+    Raises:
+        ConfigError: If a single group is to be held out.
     """
     index = np.concatenate([split.train, split.validation])
     rows = catalogue.rows(index)
@@ -106,12 +110,14 @@ def make_pairs(
 
 
 def _held_out(clusters: np.ndarray, is_validation: np.ndarray, num_members: int, options: PairOptions) -> np.ndarray:
-    num_groups = options.held_out_groups
-    if not num_groups:
+    if not options.held_out_groups:
         return np.tile(is_validation, (num_members, 1))
+    if options.held_out_groups == 1:
+        raise ConfigError("held_out_groups", "0 or at least 2", "1", "", "one group would leave no row to train on")
     names = np.unique(clusters)
+    num_groups = min(options.held_out_groups, len(names))
     rounds = [
-        np.array_split(numpy_stream(options.seed, "groups", turn).permutation(names), min(num_groups, len(names)))
+        np.array_split(numpy_stream(options.seed, "groups", turn).permutation(names), num_groups)
         for turn in range(-(-num_members // num_groups))
     ]
     groups = [group for deal in rounds for group in deal]
