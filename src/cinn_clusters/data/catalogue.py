@@ -117,7 +117,11 @@ def read_catalogue(
     joined = _drop_unlabelled(joined, targets, cluster_column, account)
     if drop_incomplete:
         joined = _drop(
-            joined, joined[[*observables, *targets]].isna().any(axis=1), "incomplete", cluster_column, account
+            joined,
+            joined[[*observables, *targets]].isna().any(axis=1),
+            "a value is missing (--drop-incomplete)",
+            cluster_column,
+            account,
         )
     if not keep_marks:
         joined = _drop_marked(joined, targets, cluster_column, account)

@@ -167,7 +167,8 @@ def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
 
 def _marked(rows: Catalogue) -> np.ndarray:
     marks = np.array([schema.column(name).missing_mark or np.nan for name in rows.targets])
-    return np.isclose(rows.theta, marks).any(axis=1)  # scaled and back, a mark is no longer exact
+    close = np.isclose(rows.theta, marks)  # scaled and back, a mark is no longer exact
+    return np.asarray(close.any(axis=1))
 
 
 def _nll(log_prob: np.ndarray, weights: np.ndarray) -> dict[str, float | int | None]:
