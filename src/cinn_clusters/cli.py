@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_clusters.console import indented, log, print_account, print_scores, print_values, progress
+from cinn_clusters.console import log, print_account, print_bundle, print_scores, print_values, progress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -159,7 +159,16 @@ def evaluate(
     _set_threads(threads)
     from cinn_clusters.pipeline.evaluate import evaluate as stage
 
-    print_scores(stage(run, num_draws=draws, seed=seed, device=device, overwrite=overwrite), as_json)
+    with progress("evaluate", None) as advance:
+        scores = stage(
+            run,
+            num_draws=draws,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            on_objects=lambda count: advance(None, step=count),
+        )
+    print_scores(scores, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
@@ -247,19 +256,7 @@ def show(
     """Print where a model comes from: data, split, settings, versions."""
     from cinn_clusters.pipeline.model import describe_bundle
 
-    info = describe_bundle(bundle)
-    if as_json:
-        print(json.dumps(info))
-        return
-    for section in ("format_version", "num_parameters", "versions", "provenance", "config"):
-        print(indented(section, info[section]))
-    inputs = [entry["name"] for entry in info["transforms"]["observables"]]
-    targets = [entry["name"] for entry in info["transforms"]["targets"]]
-    for title, names in (("observables", inputs), ("targets", targets)):
-        print(f"{title}:")
-        for name in names:
-            column = info["columns"][name]
-            print(f"  {name:<24}{column['unit'] or '-':<20}{column['meaning']}")
+    print_bundle(describe_bundle(bundle), as_json)
 
 
 def main() -> None:

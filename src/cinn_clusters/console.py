@@ -67,11 +67,24 @@ def print_values(values: dict[str, Any], as_json: bool) -> None:
         print(f"{key:<16}{value:.4f}" if isinstance(value, float) else f"{key:<16}{value}")
 
 
-def indented(title: str, value: Any, depth: int = 0) -> str:
-    """Lay out nested values, two blanks a level."""
+def print_bundle(info: dict[str, Any], as_json: bool) -> None:
+    """Print where a model comes from, then its columns with units."""
+    if as_json:
+        print(json.dumps(info))
+        return
+    for section in ("format_version", "num_parameters", "versions", "provenance", "config"):
+        print(_indented(section, info[section]))
+    for part in ("observables", "targets"):
+        print(f"{part}:")
+        for entry in info["transforms"][part]:
+            column = info["columns"][entry["name"]]
+            print(f"  {entry['name']:<24}{column['unit'] or '-':<20}{column['meaning']}")
+
+
+def _indented(title: str, value: Any, depth: int = 0) -> str:
     pad = "  " * depth
     if isinstance(value, dict):
-        return "\n".join([f"{pad}{title}:", *(indented(key, inner, depth + 1) for key, inner in value.items())])
+        return "\n".join([f"{pad}{title}:", *(_indented(key, inner, depth + 1) for key, inner in value.items())])
     return f"{pad}{title}: {value}"
 
 

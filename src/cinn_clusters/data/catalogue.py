@@ -116,13 +116,8 @@ def read_catalogue(
         demand_columns(joined, [schema.LOOKBACK], str(observables_file), hint="a collision time needs it as its bound")
     joined = _drop_unlabelled(joined, targets, cluster_column, account)
     if drop_incomplete:
-        joined = _drop(
-            joined,
-            joined[[*observables, *targets]].isna().any(axis=1),
-            "a value is missing (--drop-incomplete)",
-            cluster_column,
-            account,
-        )
+        is_incomplete = joined[[*observables, *targets]].isna().any(axis=1)
+        joined = _drop(joined, is_incomplete, "a value is missing (--drop-incomplete)", cluster_column, account)
     if not keep_marks:
         joined = _drop_marked(joined, targets, cluster_column, account)
     if joined.empty:

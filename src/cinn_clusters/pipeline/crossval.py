@@ -10,14 +10,14 @@ import numpy as np
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
-from cinn_clusters.files import atomic_directory, write_json
+from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.evaluate import Evaluation, reference_samples, score_report, scored_truth
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.pipeline.infer import KEYS
-from cinn_clusters.pipeline.netcdf import sample_writer
+from cinn_clusters.pipeline.netcdf import sample_writer, signed
 from cinn_clusters.pipeline.prepare import standard_transforms
-from cinn_clusters.pipeline.run import CROSSVAL, POSTERIOR, SCORES, open_run, versions
+from cinn_clusters.pipeline.run import CROSSVAL, POSTERIOR, SCORES, open_run
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.training.fit import FitState
 
@@ -61,33 +61,27 @@ def crossval(
     """
     config = config or Config()
     run = open_run(path)
+    demand_free(run.path / CROSSVAL, overwrite)
     catalogue = run.catalogue
     folds = list(folds_by_cluster(catalogue.clusters, num_folds, seed))
     shape = (num_draws, len(catalogue.table), len(catalogue.targets))
     samples = np.empty(shape, np.float32)
     references: dict[str, np.ndarray] = {}
     log_prob = np.empty(len(catalogue.table))
+    for k, split in enumerate(folds):
+        posterior = _fit_fold(catalogue, split, config, device, run.is_original, k, on_epoch)
+        inputs = catalogue.inputs(posterior.inputs)[split.test]
+        for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=split.test):
+            samples[:, split.test[objects]] = draws
+        log_prob[split.test] = posterior.log_prob(scored_truth(catalogue, split.test), inputs)
+        seen = np.concatenate([split.train, split.validation])
+        for name, draws in reference_samples(catalogue, seen, split.test, num_draws, seed).items():
+            references.setdefault(name, np.empty(shape, np.float32))[:, split.test] = draws
+    scores = score_report(Evaluation(catalogue, samples, log_prob, references))
+    scores |= {"folds": num_folds, "config": config.model_dump()}
+    coordinates = catalogue.table[[name for name in KEYS if name in catalogue.table]]
+    attributes = {**signed(seed), "folds": num_folds, "table_sha256": run.record["table_sha256"]}
     with atomic_directory(run.path / CROSSVAL, overwrite=overwrite, kept=(SCORES,)) as scratch:
-        for k, split in enumerate(folds):
-            posterior = _fit_fold(catalogue, split, config, device, run.is_original, k, on_epoch)
-            inputs = catalogue.inputs(posterior.inputs)[split.test]
-            for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=split.test):
-                samples[:, split.test[objects]] = draws
-            log_prob[split.test] = posterior.log_prob(scored_truth(catalogue, split.test), inputs)
-            seen = np.concatenate([split.train, split.validation])
-            for name, draws in reference_samples(catalogue, seen, split.test, num_draws, seed).items():
-                references.setdefault(name, np.empty(shape, np.float32))[:, split.test] = draws
-        scores = score_report(Evaluation(catalogue, samples, log_prob, references))
-        scores["folds"] = num_folds
-        scores["config"] = config.model_dump()
-        coordinates = catalogue.table[[name for name in KEYS if name in catalogue.table]]
-        attributes: dict[str, str | int] = {
-            "inference_library": "cinn-clusters",
-            "inference_library_version": versions()["cinn-clusters"],
-            "seed": seed,
-            "folds": num_folds,
-            "table_sha256": run.record["table_sha256"],
-        }
         with sample_writer(scratch / POSTERIOR, catalogue.targets, num_draws, coordinates, attributes) as writer:
             writer.put(slice(0, len(coordinates)), samples)
         write_json(scratch / SCORES, scores)

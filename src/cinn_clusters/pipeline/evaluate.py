@@ -23,7 +23,7 @@ from cinn_clusters.diagnostics.scores import (
     energy_score,
 )
 from cinn_clusters.files import demand_free, write_json
-from cinn_clusters.pipeline.infer import write_posterior
+from cinn_clusters.pipeline.infer import OnObjects, write_posterior
 from cinn_clusters.pipeline.model import load_posterior
 from cinn_clusters.pipeline.netcdf import read_samples
 from cinn_clusters.pipeline.run import MODEL, POSTERIOR, SCORES, SUMMARY, open_run
@@ -51,7 +51,13 @@ class Evaluation:
 
 
 def evaluate(
-    path: str | Path, *, num_draws: int = 1000, seed: int = 0, device: str = "auto", overwrite: bool = False
+    path: str | Path,
+    *,
+    num_draws: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    on_objects: OnObjects | None = None,
 ) -> dict[str, Any]:
     """Judge the model of a run on its test clusters; writes posterior.nc, summary.csv and scores.json.
 
@@ -61,6 +67,7 @@ def evaluate(
         seed: Seed of the draws.
         device: See ``fit``.
         overwrite: Replace results that stand there.
+        on_objects: Called with the number of rows done.
 
     Returns:
         The scores, as in ``scores.json``.
@@ -75,7 +82,10 @@ def evaluate(
     posterior = load_posterior(run.path / MODEL, device=device)
     test = run.catalogue.rows(run.split.test)
     inputs = test.inputs(posterior.inputs)
-    summary = write_posterior(posterior, inputs, test.table, run.path / POSTERIOR, num_draws, seed, overwrite=overwrite)
+    place = run.path / POSTERIOR
+    summary = write_posterior(
+        posterior, inputs, test.table, place, num_draws, seed, overwrite=overwrite, on_objects=on_objects
+    )
     keys = [name for name in (run.catalogue.cluster_column, *schema.KEYS) if name in test.table]
     write_summary(pd.concat([test.table[keys], summary], axis=1), run.path / SUMMARY, overwrite=overwrite)
     scores = score_report(

@@ -15,8 +15,7 @@ from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import demand_free, sha256_of
 from cinn_clusters.pipeline.model import load_posterior
-from cinn_clusters.pipeline.netcdf import sample_writer
-from cinn_clusters.pipeline.run import versions
+from cinn_clusters.pipeline.netcdf import sample_writer, signed
 from cinn_clusters.pipeline.summary import summarise, write_summary
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
@@ -138,14 +137,9 @@ def write_posterior(
         The summary, N rows.
     """
     coordinates = rows[[name for name in KEYS if name in rows]]
-    noted: dict[str, str | int] = {
-        "inference_library": "cinn-clusters",
-        "inference_library_version": versions()["cinn-clusters"],
-        "seed": seed,
-    }
     pieces = []
     with sample_writer(
-        out, posterior.targets, num_draws, coordinates, {**noted, **(attributes or {})}, overwrite=overwrite
+        out, posterior.targets, num_draws, coordinates, {**signed(seed), **(attributes or {})}, overwrite=overwrite
     ) as writer:
         for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=places):
             writer.put(objects, draws)

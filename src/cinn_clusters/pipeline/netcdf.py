@@ -17,9 +17,19 @@ import xarray as xr
 from cinn_clusters import schema
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
+from cinn_clusters.pipeline.run import versions
 
 DIMENSIONS = ("chain", "draw", "cluster")
 OBJECTS_A_CHUNK = 64
+
+
+def signed(seed: int) -> dict[str, str | int]:
+    """Return the attributes that tell who made a file, and from which seed."""
+    return {
+        "inference_library": "cinn-clusters",
+        "inference_library_version": versions()["cinn-clusters"],
+        "seed": seed,
+    }
 
 
 @dataclass(frozen=True)

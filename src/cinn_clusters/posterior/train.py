@@ -93,7 +93,7 @@ def make_pairs(
     rng = numpy_stream(options.seed, "jitter")
 
     def copy() -> Tensor:
-        theta = dequantise(rows.theta, rows.targets, age.numpy(), rng) if options.dequantise else rows.theta
+        theta = dequantise(rows.theta, rows.targets, rows.age, rng) if options.dequantise else rows.theta
         return transforms.standardise_targets(theta, age).float()
 
     is_held_out = _held_out(rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options)
