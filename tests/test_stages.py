@@ -320,3 +320,23 @@ def test_crossval_answers_for_every_row(trained: Path, tmp_path: Path, command: 
     with xr.open_dataset(run / "crossval/posterior.nc", group="posterior") as data:
         assert data["HaloID"].to_numpy().tolist() == open_run(run).catalogue.table["HaloID"].tolist()
         assert np.isfinite(data.to_array()).all()
+
+
+def test_the_published_network_trains_on_bounded_targets(files: Files, tmp_path: Path, command: Command) -> None:
+    frame = pd.read_csv(files[1])
+    frame.loc[frame["last_Mass_ratio"].idxmax(), "last_Mass_ratio"] = 1.0
+    frame.to_csv(files[1], index=False)
+    run, glow = tmp_path / "run", Path(__file__).parents[1] / "configs/glow.toml"
+    command(prepare_line(files, run))
+    catalogue = open_run(run).catalogue
+    assert (catalogue.age - catalogue.theta[:, 0] == 0).any(), "a collision at the snapshot itself"
+    assert (catalogue.theta[:, 4] == 1.0).any()
+    assert command(f"train {run} --config {glow} --set train.epochs=3").code == 0
+    assert command(f"evaluate {run} --draws 20").code == 0
+    assert json.loads((run / "scores.json").read_text())["nll"]["rows_outside"] == 0
+
+
+def test_the_default_preset_trains_under_the_original_protocol(files: Files, tmp_path: Path, command: Command) -> None:
+    command(prepare_line(files, tmp_path / "run", "--protocol original"))
+    assert command(f"train {tmp_path / 'run'} {TINY}").code == 0
+    assert command(f"evaluate {tmp_path / 'run'} --draws 20").code == 0

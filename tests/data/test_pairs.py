@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cinn_clusters.data.pairs import TIME_FLOOR, dequantise
+from cinn_clusters.data.pairs import TIME_FLOOR, dequantise, off_bounds
 from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -85,3 +85,13 @@ def test_generator_decides() -> None:
     ages = np.full(5, 9.0)
     np.testing.assert_array_equal(_jittered(ages - 1, ages, 3), _jittered(ages - 1, ages, 3))
     assert (_jittered(ages - 1, ages, 3) != _jittered(ages - 1, ages, 4)).all()
+
+
+def test_values_on_a_bound_are_moved_inside_and_no_others() -> None:
+    targets = ("last_T_coll", "last_Mass_ratio", "last_Subcluster_mass", "mean_d_peri")
+    theta = np.array([[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [4.0, 0.9999, 1e3, 2.0]])
+    moved = off_bounds(theta, targets, np.full(3, 10.0))
+    assert moved[:, 0].tolist() == [10.0 - TIME_FLOOR, TIME_FLOOR, 4.0]
+    assert moved[:, 1].tolist() == [0.999, 0.001, 0.9999]
+    np.testing.assert_array_equal(moved[:, 2:], theta[:, 2:])
+    assert theta[0, 0] == 10.0, "the given array is left as it was"

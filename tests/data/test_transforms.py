@@ -18,7 +18,7 @@ from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms, fit_transforms
 from cinn_clusters.errors import DataError
 
-STEADY = settings(deadline=None, derandomize=True)
+STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 
 KINDS = {
     "identity": TargetMap("a", shift=3.0, scale=0.4),

@@ -274,7 +274,7 @@ def linear_gaussian() -> Flow:
         lambda rows, _: -flow.log_prob(theta[rows], x[rows]).mean(-1),
         lambda: -flow.log_prob(theta[5000:].expand(2, -1, -1), x[5000:].expand(2, -1, -1)).mean(-1),
         _rows(5000, 2),
-        epochs=25, batch=125, learning_rate=5e-3, schedule="cosine", weight_decay=0.01,
+        epochs=16, batch=125, learning_rate=5e-3, schedule="cosine", weight_decay=0.01,
     )  # fmt: skip
     load_best(flow, state)
     return flow

@@ -129,6 +129,11 @@ class Transforms:
         return (*names, schema.LOOKBACK) if needs_age and schema.LOOKBACK not in names else tuple(names)
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether any target is kept inside bounds."""
+        return any(target.bijection != "identity" for target in self.targets)
+
+    @property
     def target_names(self) -> tuple[str, ...]:
         """Columns of theta, in order."""
         return tuple(target.name for target in self.targets)

@@ -13,7 +13,7 @@ from cinn_clusters import schema
 from cinn_clusters.baselines.references import forest_samples, prior_samples
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.pairs import TIME_FLOOR
+from cinn_clusters.data.pairs import TIME_FLOOR, off_bounds
 from cinn_clusters.diagnostics.scores import (
     LEVELS,
     bootstrap_weights,
@@ -107,7 +107,7 @@ def scored_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
         d = catalogue.targets.index(schema.COLLISION_TIME)
         jitter = np.random.default_rng(JITTER_SEED).uniform(-0.5, 0.5, len(theta)) * schema.TIME_RESOLUTION
         theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
-    return np.asarray(theta[rows])
+    return np.asarray(off_bounds(theta, catalogue.targets, catalogue.age)[rows])
 
 
 def reference_samples(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.pairs import dequantise
+from cinn_clusters.data.pairs import dequantise, off_bounds
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
@@ -60,6 +60,7 @@ def fit_catalogue_transforms(catalogue: Catalogue, split: Split, *, seed: int = 
     """Fit bijections and scalers on the training rows only."""
     rows = catalogue.rows(split.train)
     theta = dequantise(rows.theta, rows.targets, rows.age, numpy_stream(seed, "transforms"))
+    theta = off_bounds(theta, rows.targets, rows.age)
     columns = {str(name): rows.table[name].to_numpy(float) for name in rows.table if name != rows.cluster_column}
     return fit_transforms(columns, theta, rows.observables, rows.targets)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.pairs import dequantise
+from cinn_clusters.data.pairs import dequantise, off_bounds
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import ConfigError
@@ -94,6 +94,8 @@ def make_pairs(
 
     def copy() -> Tensor:
         theta = dequantise(rows.theta, rows.targets, rows.age, rng) if options.dequantise else rows.theta
+        if transforms.is_bounded:
+            theta = off_bounds(theta, rows.targets, rows.age)
         return transforms.standardise_targets(theta, age).float()
 
     is_held_out = _held_out(rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options)
