@@ -9,12 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 
 from cinn_clusters import cli
 from cinn_clusters.mock.population import mock_catalogue
 from support import SHARED, TINY, Command, Result
 
 torch.set_num_threads(1)
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("steady")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.cosmology import FlatLambdaCDM, Planck15, z_at_value
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cinn_clusters.cosmology import (
@@ -18,8 +18,6 @@ from cinn_clusters.cosmology import (
     max_lookback,
     redshift_at_lookback,
 )
-
-STEADY = settings(deadline=None, derandomize=True)
 
 CATALOGUE = FlatLambdaCDM(H0=67.74, Om0=0.3089)
 REDSHIFTS = np.array([0.0, 0.02, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0, 12.0, 19.9])
@@ -45,7 +43,6 @@ def test_age_is_not_a_fixed_age_minus_lookback() -> None:
     assert (age_at_lookback(lookback) - shortcut > [5e-4, 1e-3, 2e-3]).all()
 
 
-@STEADY
 @given(st.floats(0.0, 1.0))
 def test_lookback_and_redshift_are_inverse(share: float) -> None:
     lookback = np.array([share * max_lookback()])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from cinn_clusters.data.pairs import TIME_FLOOR, dequantise, off_bounds
 from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION
-
-STEADY = settings(deadline=None, derandomize=True)
 
 TARGETS = ("last_V_coll", COLLISION_TIME, "last_Mass_ratio")
 
@@ -24,7 +22,6 @@ def _jittered(times: np.ndarray, age: np.ndarray, seed: int = 0) -> np.ndarray:
     return dequantise(_theta(times), TARGETS, age, np.random.default_rng(seed))[:, 1]
 
 
-@STEADY
 @given(
     age=st.floats(0.5, 13.8),
     share=st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0])),

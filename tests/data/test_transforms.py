@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -17,8 +17,6 @@ from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms, fit_transforms
 from cinn_clusters.errors import DataError
-
-STEADY = settings(deadline=None, derandomize=True, max_examples=60)
 
 KINDS = {
     "identity": TargetMap("a", shift=3.0, scale=0.4),
@@ -59,7 +57,6 @@ def _within(entry: TargetMap, share: float, age: float) -> float:
 
 
 class TestTargetMap:
-    @STEADY
     @given(data=st.data())
     def test_theta_goes_round(self, kind: TargetMap, data: st.DataObject) -> None:
         age = data.draw(AGES)
@@ -69,7 +66,6 @@ class TestTargetMap:
         again = transforms.physical_targets(u, _float(age))
         assert again.item() == pytest.approx(theta, rel=1e-9, abs=1e-9)
 
-    @STEADY
     @given(data=st.data())
     def test_u_goes_round(self, kind: TargetMap, data: st.DataObject) -> None:
         age, raw = data.draw(AGES), data.draw(st.floats(-12, 12))
@@ -78,7 +74,6 @@ class TestTargetMap:
         theta = transforms.physical_targets(_float(u)[None], _float(age))
         assert transforms.standardise_targets(theta, _float(age)).item() == pytest.approx(u, rel=1e-8, abs=1e-8)
 
-    @STEADY
     @given(data=st.data())
     def test_log_jacobian_is_that_of_autodiff(self, kind: TargetMap, data: st.DataObject) -> None:
         age, raw = _float(data.draw(AGES)), data.draw(st.floats(-12, 12))
@@ -87,7 +82,6 @@ class TestTargetMap:
         (slope,) = torch.autograd.grad(transforms.physical_targets(u, age).sum(), u)
         assert transforms.log_jacobian(u, age).item() == pytest.approx(math.log(abs(slope.item())), abs=1e-7)
 
-    @STEADY
     @given(data=st.data())
     def test_maps_are_monotonic(self, kind: TargetMap, data: st.DataObject) -> None:
         age, raw, more = data.draw(AGES), data.draw(st.floats(-12, 11)), data.draw(st.floats(1e-3, 1))
@@ -125,18 +119,15 @@ def _default_transforms(**changes: float) -> Transforms:
 
 
 class TestAnyUGivesPhysicalTargets:
-    @STEADY
     @given(u=arrays(float, (4, COLUMNS), elements=EXTREMES), age=AGES)
     def test_in_double_precision(self, u: np.ndarray, age: float) -> None:
         self._demand_physical(_theta(u, age), age)
 
-    @STEADY
     @given(u=arrays(np.float32, (4, COLUMNS), elements=st.floats(-1e6, 1e6, width=32)), age=AGES)
     def test_when_network_and_draws_are_single_precision(self, u: np.ndarray, age: float) -> None:
         self._demand_physical(_theta(u, age).astype(np.float32).astype(float), age)
 
     @pytest.mark.parametrize("explosion", [1e6, -1e6])
-    @STEADY
     @given(age=AGES)
     def test_explosions_stay_inside_and_have_a_density(self, explosion: float, age: float) -> None:
         """Draws are kept in single precision: none of them may be rounded onto a bound or past it."""
@@ -207,7 +198,6 @@ TARGET_MAPS = st.builds(
 )
 
 
-@STEADY
 @given(observables=st.lists(OBSERVABLE_MAPS, max_size=4), targets=st.lists(TARGET_MAPS, max_size=4))
 def test_json_goes_round(observables: list[ObservableMap], targets: list[TargetMap]) -> None:
     transforms = Transforms(tuple(observables), tuple(targets))
@@ -321,7 +311,6 @@ class TestFit:
         assert torch.isfinite(x).all()
         assert torch.equal(x, transforms.standardise_inputs(seeded))
 
-    @STEADY
     @given(clip=st.floats(0.5, 6), factor=st.floats(-1e6, 1e6))
     def test_x_is_clipped_and_otherwise_untouched(self, clip: float, factor: float) -> None:
         inputs, theta = _table()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from cinn_clusters.diagnostics.regions import shortest_interval
-
-STEADY = settings(deadline=None, derandomize=True)
 
 
 def _brute(draws: np.ndarray, level: float) -> float:
@@ -21,7 +19,6 @@ def _brute(draws: np.ndarray, level: float) -> float:
     return min(b - a for a, b in pairs if ((draws >= a) & (draws <= b)).sum() >= needed)
 
 
-@STEADY
 @given(
     samples=arrays(float, st.tuples(st.integers(2, 14), st.just(2), st.just(2)), elements=st.floats(-10, 10)),
     level=st.floats(0.01, 0.99),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -21,8 +21,6 @@ from cinn_clusters.diagnostics.scores import (
     crps,
     energy_score,
 )
-
-STEADY = settings(deadline=None, derandomize=True)
 
 SHARED = Path(os.environ.get("CINN_CLUSTERS_SHARED", Path(__file__).parents[2].parent / "shared"))
 VALUES = st.floats(-100, 100)
@@ -48,7 +46,6 @@ def _some(num_draws: int = 30, num_objects: int = 5, num_targets: int = 3) -> tu
     return samples, rng.gamma(2.0, size=(num_objects, num_targets))
 
 
-@STEADY
 @given(
     samples=arrays(float, st.tuples(st.integers(2, 7), st.just(2), st.just(2)), elements=VALUES),
     truth=arrays(float, (2, 2), elements=VALUES),
