@@ -38,7 +38,6 @@ def _freia_glow(num_targets: int, num_observables: int) -> SequenceINN:
             subnet_constructor=_subnet,
             clamp=CLAMP,
             clamp_activation="ATAN",
-            split_len=num_targets // 2,  # FrEIA's default rounds half to even: 2 of 3 targets, 2 of 5
         )
         network.append(PermuteRandom, seed=block)
     return network.double()

@@ -19,7 +19,8 @@ class AffineCoupling(Transform):
     v2 = u2 * exp(s1) + t1 with (s1, t1) = f1(v1, x); every s is clamp * 0.636 * atan(raw s).
 
     Args:
-        num_targets: D; the first half holds D // 2 of them, so with D = 1 the one target is scaled given x alone.
+        num_targets: D; the first half holds round(D / 2) of them (half to even, as FrEIA), so that with D = 1 the one
+            target is scaled given x alone.
         num_observables: L.
         num_members: K.
         num_hidden: Units of the hidden layer of each sub-network.
@@ -41,13 +42,14 @@ class AffineCoupling(Transform):
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.clamp = clamp
-        self.sizes = (num_targets // 2, num_targets - num_targets // 2)
+        first = round(num_targets / 2)
+        second = num_targets - first
+        self.sizes = (first, second)
 
         def subnet(num_given: int, num_moved: int) -> nn.Module:
             layers = (num_given + num_observables, num_hidden, 2 * num_moved)
             return stacked_mlp(num_members, layers, generator, zero_last=zero_last)
 
-        first, second = self.sizes
         self.subnet1 = subnet(first, second)
         self.subnet2 = subnet(second, first) if first else None
 
