@@ -38,7 +38,7 @@ def test_an_unknown_name_is_none_of_ours() -> None:
 
 def test_results_come_as_json(trained: Path, command: Command) -> None:
     audit = json.loads(command(f"audit {trained} --json").out)
-    assert {entry["shared"] for entry in audit.values()} == {0}
+    assert {entry["shared_with_validation"] for entry in audit.values()} == {0}
     info = json.loads(command(f"show {trained / 'model'} --json").out)
     assert info["format_version"] == 1
     assert info["columns"]["last_d_peri"]["unit"] == "log10 kpc"

@@ -31,7 +31,7 @@ def test_account_and_audit(prepare_line: str, tmp_path: Path, command: Command) 
     assert sum(account["num_clusters"].values()) == 272
     result = command(f"audit {tmp_path / 'run'} --json")
     assert result.code == 0
-    assert {entry["shared"] for entry in json.loads(result.out).values()} == {0}
+    assert {entry["shared_with_validation"] for entry in json.loads(result.out).values()} == {0}
 
 
 def test_original_protocol_leaks_as_published(prepare_line: str, tmp_path: Path, command: Command) -> None:
@@ -40,9 +40,10 @@ def test_original_protocol_leaks_as_published(prepare_line: str, tmp_path: Path,
     assert "leaks" in result.err
     audit = command(f"audit {tmp_path / 'run'} --json")
     assert audit.code == 1
-    shares = [entry["percent"] for entry in json.loads(audit.out).values()]
-    assert shares[0] == pytest.approx(99.3, abs=2.0)
-    assert shares[1] == pytest.approx(59.6, abs=5.0)
+    for share in ("percent", "percent_with_validation"):
+        clusters, histories, _ = (entry[share] for entry in json.loads(audit.out).values())
+        assert clusters == pytest.approx(99.3, abs=2.0)
+        assert histories == pytest.approx(59.6, abs=5.5)
 
 
 def test_prepared_values_are_those_of_the_catalogue(

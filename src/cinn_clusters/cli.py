@@ -107,11 +107,13 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
     opened = open_run(run)
     overlaps = audit_split(opened.catalogue, opened.split)
     if as_json:
-        print(json.dumps({o.what: {"shared": o.shared, "total": o.total, "percent": o.percent} for o in overlaps}))
+        shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
+        print(json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps}))
     else:
-        for overlap in overlaps:
-            print(f"{overlap.what:<45}{overlap.shared:>6} of {overlap.total:<6}{overlap.percent:>6.1f} % in training")
-    if any(overlap.shared for overlap in overlaps):
+        for o in overlaps:
+            told = f"{o.percent:>6.1f} % in training, {o.percent_with_validation:.1f} % in training or validation"
+            print(f"{o.what:<42}{o.shared:>5} of {o.total:<5}{told}")
+    if any(overlap.shared_with_validation for overlap in overlaps):
         log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
         raise typer.Exit(1)
 

@@ -74,21 +74,21 @@ OBSERVABLES = (
     ),
     Column(
         "bcg_SubhaloMass", r"M_\mathrm{sub,BCG}", "log10 Msun", "mass of the whole central subhalo",
-        bounds=(11.0, 16.5), typical=(-0.45, 0.75), relative_to=MASS,
+        bounds=(10.0, 17.0), typical=(-0.45, 0.75), relative_to=MASS,
     ),
     Column(
         "bcg_StellarMass", r"M_{\star,\mathrm{BCG}}", "log10 Msun",
         "stars of the whole central subhalo, intracluster light included",
-        bounds=(9.0, 14.5), typical=(-2.75, -1.15), relative_to=MASS,
+        bounds=(8.0, 15.5), typical=(-2.75, -1.15), relative_to=MASS,
     ),
-    Column(MASS, r"M_{500\mathrm{c}}", "log10 Msun", "mass within R500c", bounds=(12.0, 16.5), typical=(13.0, 15.2)),
+    Column(MASS, r"M_{500\mathrm{c}}", "log10 Msun", "mass within R500c", bounds=(11.0, 17.0), typical=(13.0, 15.2)),
     Column(
         RADIUS, r"R_{500\mathrm{c}}", "log10 comoving kpc", "comoving radius of 500 times the critical density",
         bounds=(2.2, 3.9), typical=(2.6, 3.5),
     ),
     Column(
         "GroupGasMass", r"M_\mathrm{gas}", "log10 Msun", "gas of the whole friends-of-friends group",
-        bounds=(10.0, 16.5), typical=(-1.4, 0.1), relative_to=MASS,
+        bounds=(9.0, 17.0), typical=(-1.4, 0.1), relative_to=MASS,
     ),
     Column(
         LOOKBACK, r"t_\mathrm{L}", "Gyr", "lookback time of the observation", bounds=(0.0, 13.2), typical=(0.0, 12.0),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
@@ -18,18 +16,25 @@ class Overlap:
 
     Args:
         what: Kind of thing counted.
-        shared: How many of the test set's stand there.
         total: How many the test set has.
+        shared: How many of them stand in training.
+        shared_with_validation: How many stand in training or validation, which decides when to stop.
     """
 
     what: str
-    shared: int
     total: int
+    shared: int
+    shared_with_validation: int
 
     @property
     def percent(self) -> float:
-        """Share in per cent."""
-        return 100.0 * self.shared / self.total if self.total else 0.0
+        """Share in training, in per cent."""
+        return 100.0 * self.shared / self.total
+
+    @property
+    def percent_with_validation(self) -> float:
+        """Share in training or validation, in per cent."""
+        return 100.0 * self.shared_with_validation / self.total
 
 
 def audit_split(catalogue: Catalogue, split: Split) -> tuple[Overlap, ...]:
@@ -37,23 +42,23 @@ def audit_split(catalogue: Catalogue, split: Split) -> tuple[Overlap, ...]:
 
     Args:
         catalogue: The table.
-        split: Its parts; validation rows steer the training and count as training.
+        split: Its parts.
 
     Returns:
         Overlap of clusters, of exact target vectors (rows of the test set whose six numbers stand in training), and
         of projections (rows whose cluster and snapshot stand in training, seen from another side).
     """
-    seen = np.concatenate([split.train, split.validation])
-    clusters = np.unique(catalogue.clusters[split.test])
+    clusters = catalogue.clusters.tolist()
     histories = [tuple(row) for row in catalogue.theta]
-    views = list(zip(catalogue.clusters, catalogue.table[schema.KEYS[1]], strict=True))
+    views = list(zip(clusters, catalogue.table[schema.KEYS[1]], strict=True))
     return (
-        Overlap("test clusters", int(np.isin(clusters, catalogue.clusters[seen]).sum()), len(clusters)),
-        _shared_rows("exact target vectors of test rows", histories, seen, split.test),
-        _shared_rows("projections (same cluster and snapshot)", views, seen, split.test),
+        _overlap("test clusters", clusters, split, sorted({clusters[row] for row in split.test})),
+        _overlap("exact target vectors of test rows", histories, split, [histories[row] for row in split.test]),
+        _overlap("projections (same cluster and snapshot)", views, split, [views[row] for row in split.test]),
     )
 
 
-def _shared_rows(what: str, things: Sequence[tuple[object, ...]], seen: np.ndarray, test: np.ndarray) -> Overlap:
-    known = {things[row] for row in seen}
-    return Overlap(what, sum(things[row] in known for row in test), len(test))
+def _overlap(what: str, things: Sequence[Hashable], split: Split, tested: Sequence[Hashable]) -> Overlap:
+    trained = {things[row] for row in split.train}
+    seen = trained | {things[row] for row in split.validation}
+    return Overlap(what, len(tested), sum(t in trained for t in tested), sum(t in seen for t in tested))
