@@ -15,7 +15,7 @@ demo: $(VENV)/.core
 	$(CINN) audit demo/run
 	$(CINN) train demo/run
 	$(CINN) evaluate demo/run
-	$(CINN) infer --model demo/run/model --catalogue demo/mock/observables1.csv --draws 200 --out demo/posterior.nc --overwrite
+	$(CINN) infer --model demo/run/model --catalogue demo/mock/observables1.csv --draws 200 --no-map --out demo/posterior.nc --overwrite
 	@printf '\nDone. What is where:\n'
 	@printf '  %-32s %s\n' \
 	  demo/mock/ 'the embedded catalogue: observables1.csv, unobservables1.csv' \
