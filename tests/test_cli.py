@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import cinn_clusters
+from cinn_clusters import cli
 from support import Command
 
 STAGES = ("mock", "prepare", "audit", "train", "evaluate", "crossval", "infer", "show")
@@ -56,3 +60,51 @@ def test_show_prints_where_a_model_comes_from(trained: Path, command: Command) -
         "observables1.csv",
     ):
         assert told in out, told
+
+
+def test_exit_codes_of_a_process(tmp_path: Path) -> None:
+    def run(*line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cinn_clusters", *line], capture_output=True, text=True, cwd=tmp_path
+        )
+
+    refused = run("audit", "nothing")
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert len(refused.stderr.splitlines()) == 1
+    assert refused.stderr.startswith("error: nothing: expected a prepared run")
+    assert run("fly").returncode == 2
+
+
+def test_the_installed_command_is_ours() -> None:
+    (entry,) = entry_points(group="console_scripts", name="cinn-clusters")
+    assert entry.load() is cli.main
+
+
+def test_an_interrupt_is_one_line(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cinn_clusters.pipeline.mock.write_mock", interrupted)
+    result = command(f"mock --out {tmp_path / 'm'}")
+    assert result.code == 130
+    assert result.err.strip().splitlines()[-1].startswith("error: interrupted; a training can be resumed")
+
+
+@pytest.mark.parametrize(
+    "line", ["evaluate run --draws 1", "train run --threads 0", "mock --out m --seed -1", "prepare --protocol mine"]
+)
+def test_values_out_of_range_are_usage_errors(line: str, command: Command) -> None:
+    assert command(line).code == 2
+
+
+@pytest.mark.parametrize("option", ["--x-columns", "--y-columns"])
+def test_no_columns_are_not_the_default_columns(
+    option: str, files: tuple[Path, Path], tmp_path: Path, command: Command
+) -> None:
+    line = f"prepare --observables {files[0]} --targets {files[1]} --out {tmp_path / 'run'} {option} ','"
+    command(line).demand_error("one or more columns")
+
+
+def test_a_device_that_holds_no_numbers_is_none(trained: Path, command: Command) -> None:
+    command(f"train {trained} --overwrite --device meta").demand_error("device 'meta'")

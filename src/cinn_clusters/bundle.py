@@ -65,6 +65,7 @@ def read_bundle(path: str | Path) -> Bundle:
     Raises:
         BundleError: If it is missing, newer than this package, incomplete or damaged.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = Path(path)
@@ -80,12 +81,18 @@ def read_bundle(path: str | Path) -> Bundle:
             raise BundleError(
                 str(path / name), f"sha256 {expected[:12]}...", f"{got[:12]}...", "", "damaged: copy the bundle again"
             )
-    return Bundle(read_json(path / INFO), load_file(path / WEIGHTS))
+    info = read_json(path / INFO)
+    if not isinstance(info, dict):
+        raise BundleError(str(path / INFO), "values by name", type(info).__name__, "", "copy the bundle again")
+    try:
+        return Bundle(info, load_file(path / WEIGHTS))
+    except SafetensorError as error:
+        raise BundleError(str(path / WEIGHTS), "tensors", str(error), "", "copy the bundle again") from error
 
 
 def _demand_version(manifest: Any, path: Path) -> None:
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise BundleError(str(path / MANIFEST), "a format version", repr(version), "", "copy the bundle again")
     if version > FORMAT_VERSION:
         raise BundleError(

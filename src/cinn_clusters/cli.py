@@ -13,6 +13,9 @@ import typer
 
 from cinn_clusters.console import log, print_account, print_bundle, print_scores, print_values, progress
 
+INTERRUPTED = 130
+"""Exit code that typer makes of Ctrl-C."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -42,7 +45,7 @@ Threads = Annotated[int, typer.Option(min=1, help="CPU threads of torch; small f
 ConfigPath = Annotated[Path | None, typer.Option("--config", help="TOML file, e.g. configs/glow.toml.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
-Draws = Annotated[int, typer.Option(min=1, help="Posterior draws an object.")]
+Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
@@ -84,8 +87,8 @@ def prepare(
         observables,
         targets,
         out,
-        observables=_names(x_columns) or schema.DEFAULT_OBSERVABLES,
-        targets=_names(y_columns) or schema.DEFAULT_TARGETS,
+        observables=_names(x_columns, schema.DEFAULT_OBSERVABLES),
+        targets=_names(y_columns, schema.DEFAULT_TARGETS),
         cluster_column=cluster_column,
         protocol=protocol.value,
         seed=seed,
@@ -138,6 +141,8 @@ def train(
 
     with progress("train", settings.train.epochs) as advance:
         done = stage(run, settings, device=device, resume=resume, overwrite=overwrite, on_epoch=lambda s: advance(s))
+    if done.resumed_at == done.epochs:
+        log(f"{run}: the training was already complete")
     result = {
         "model": str(done.model),
         "epochs": done.epochs,
@@ -270,16 +275,17 @@ def main() -> None:
     except CinnError as error:
         log(f"error: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        log("error: interrupted; a training can be resumed with --resume")
-        sys.exit(1)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            log("error: interrupted; a training can be resumed with --resume")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+def _names(text: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    return default if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _set_threads(threads: int) -> None:

@@ -37,7 +37,8 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
         yield advance
         bar.update(task, total=bar.tasks[0].completed)
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def print_account(record: dict[str, Any], as_json: bool) -> None:

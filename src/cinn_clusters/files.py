@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,13 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         yield scratch
         _sync(scratch)
         scratch.replace(path)
+    except OutputError as error:
+        raise _named(error, scratch, path) from error
     except OSError as error:
         raise OutputError(str(path), "to be written whole", _reason(error), "", "nothing was changed") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # what kept it from being written may keep it from being looked at
+            scratch.unlink()
 
 
 @contextmanager
@@ -85,6 +88,8 @@ def atomic_directory(path: Path, *, overwrite: bool = False, kept: tuple[str, ..
             if entry.is_file():
                 _sync(entry)
         _swap(scratch, path)
+    except OutputError as error:
+        raise _named(error, scratch, path) from error
     except OSError as error:
         raise OutputError(str(path), "to be written whole", _reason(error), "", "nothing was changed") from error
     finally:
@@ -130,6 +135,12 @@ def _swap(scratch: Path, path: Path) -> None:
         aside.rename(path)
         raise
     shutil.rmtree(aside)
+
+
+def _named(error: OutputError, scratch: Path, path: Path) -> OutputError:
+    """The same error about the place that was asked for, not the scratch beside it."""
+    subject = error.subject.replace(str(scratch), str(path))
+    return OutputError(subject, error.expected, error.got, error.where, error.hint)
 
 
 def _sync(path: Path) -> None:

@@ -106,7 +106,7 @@ def read_catalogue(
         DataError: If a file, a column or a value is not what the schema says.
     """
     observables, targets = tuple(observables), tuple(targets)
-    _demand_names(observables, targets)
+    _demand_names(observables, targets, cluster_column)
     context = [name for name in (schema.LOOKBACK, schema.MASS, "redshift") if name not in observables]
     seen, unknown = _read_side(observables_file, [*KEYS, cluster_column, *observables], context, cluster_column)
     hidden, more = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
@@ -130,12 +130,17 @@ def read_catalogue(
     return Catalogue(table, observables, targets, cluster_column, rows_read, tuple(account), (*unknown, *more))
 
 
-def _demand_names(observables: Sequence[str], targets: Sequence[str]) -> None:
+def _demand_names(observables: Sequence[str], targets: Sequence[str], cluster_column: str) -> None:
     for what, names in (("observables", observables), ("targets", targets)):
         if not names or len(set(names)) < len(names):
             raise DataError(what, "one or more columns, each once", f"{list(names)}")
     if both := set(observables) & set(targets):
         raise DataError(f"column '{min(both)}'", "an observable or a target", "both")
+    if both := set(KEYS) & {*observables, *targets}:
+        raise DataError(f"column '{min(both)}'", "an observable or a target", "a key, which numbers rows")
+    if cluster_column in {*KEYS, *observables, *targets}:
+        what = "a key, which changes between snapshots" if cluster_column in KEYS else "an observable or a target"
+        raise DataError(f"cluster column '{cluster_column}'", "a name of the cluster alone", what)
 
 
 def _read_side(

@@ -105,8 +105,8 @@ def _demand_radius(frame: pd.DataFrame, names: Sequence[str], hint: str) -> None
     offset = float(np.median(frame[schema.RADIUS].to_numpy(float) - expected))
     if abs(offset) > RADIUS_TOLERANCE:
         raise DataError(
-            f"columns '{schema.MASS}' and '{schema.RADIUS}'",
-            "M500 = 500 rho_crit 4/3 pi R500^3 (log10 Msun, log10 comoving kpc)",
+            f"columns '{schema.MASS}', '{schema.RADIUS}' and '{schema.LOOKBACK}'",
+            "M500 = 500 rho_crit(z) 4/3 pi R500^3 (log10 Msun, log10 comoving kpc, Gyr)",
             f"radii off by {offset:+.2f} dex in the median", "", hint,
         )  # fmt: skip
 

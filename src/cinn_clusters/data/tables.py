@@ -35,7 +35,9 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            header = [name.strip() for name in next(csv.reader(stream), [])]
+            lines = csv.reader(stream, skipinitialspace=True)
+            header = [name.strip() for name in next(filter(None, lines), [])]
+            _demand_even(lines, len(header), str(path))
         frame: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **EXACT)
     except OSError as error:
         raise DataError(str(path), "a readable CSV file", error.strerror or "an error") from error
@@ -50,9 +52,15 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     if frame.empty:
         raise DataError(str(path), "at least one row below the header", "none")
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(str(path), f"{len(header)} values a row, as in the header", "more", f"line {FIRST_LINE}")
     return frame
+
+
+def _demand_even(lines: Any, width: int, where: str) -> None:
+    """Refuse what pandas takes for missing values (a file cut short) or for an index (rows longer than the header)."""
+    for row in lines:
+        if len(row) != width and any(value.strip() for value in row):
+            expected = f"rows of equal length, {width} values a row as in the header"
+            raise DataError(where, expected, str(len(row)), f"line {lines.line_num}", "is the file complete?")
 
 
 def demand_columns(frame: pd.DataFrame, names: Sequence[str], where: str, hint: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cinn_clusters.diagnostics.scores import (
     crps,
     energy_score,
 )
-from cinn_clusters.files import demand_free, write_json
+from cinn_clusters.files import atomic_file, demand_free, write_json
 from cinn_clusters.pipeline.infer import OnObjects, write_posterior
 from cinn_clusters.pipeline.model import load_posterior
 from cinn_clusters.pipeline.netcdf import read_samples
@@ -30,6 +31,7 @@ from cinn_clusters.pipeline.run import MODEL, POSTERIOR, SCORES, SUMMARY, open_r
 from cinn_clusters.pipeline.summary import write_summary
 
 JITTER_SEED = 0
+RESULTS = (POSTERIOR, SUMMARY, SCORES)
 REFERENCES = ("prior", "prior given M500, z")
 
 
@@ -77,26 +79,27 @@ def evaluate(
         OutputError: If results stand there already.
     """
     run = open_run(path)
-    for name in (POSTERIOR, SUMMARY, SCORES):
+    for name in RESULTS:
         demand_free(run.path / name, overwrite)
     posterior = load_posterior(run.path / MODEL, device=device)
     test = run.catalogue.rows(run.split.test)
     inputs = test.inputs(posterior.inputs)
-    place = run.path / POSTERIOR
-    summary = write_posterior(
-        posterior, inputs, test.table, place, num_draws, seed, overwrite=overwrite, on_objects=on_objects
-    )
     keys = [name for name in (run.catalogue.cluster_column, *schema.KEYS) if name in test.table]
-    write_summary(pd.concat([test.table[keys], summary], axis=1), run.path / SUMMARY, overwrite=overwrite)
-    scores = score_report(
-        Evaluation(
-            test,
-            read_samples(run.path / POSTERIOR, posterior.targets),
-            posterior.log_prob(scored_truth(run.catalogue, run.split.test), inputs),
-            reference_samples(run.catalogue, run.split.train, run.split.test, num_draws, seed),
+    with ExitStack() as stack:  # all three or none
+        samples, lines, numbers = (
+            stack.enter_context(atomic_file(run.path / name, overwrite=overwrite)) for name in RESULTS
         )
-    )
-    write_json(run.path / SCORES, scores, overwrite=overwrite)
+        summary = write_posterior(posterior, inputs, test.table, samples, num_draws, seed, on_objects=on_objects)
+        write_summary(pd.concat([test.table[keys], summary], axis=1), lines)
+        scores = score_report(
+            Evaluation(
+                test,
+                read_samples(samples, posterior.targets),
+                posterior.log_prob(scored_truth(run.catalogue, run.split.test), inputs),
+                reference_samples(run.catalogue, run.split.train, run.split.test, num_draws, seed),
+            )
+        )
+        write_json(numbers, scores)
     return scores
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 from cinn_clusters import schema
 from cinn_clusters.data.checks import problems
 from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
-from cinn_clusters.errors import DataError
-from cinn_clusters.files import demand_free, sha256_of
+from cinn_clusters.errors import DataError, OutputError
+from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.model import load_posterior
 from cinn_clusters.pipeline.netcdf import sample_writer, signed
 from cinn_clusters.pipeline.summary import summarise, write_summary
@@ -81,8 +81,7 @@ def infer(
     """
     out = Path(out)
     summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
-    for path in (out, summary_path):
-        demand_free(path, overwrite)
+    _demand_places(out, summary_path, Path(catalogue), overwrite)
     posterior = load_posterior(model, device=device)
     table = read_csv(catalogue)
     demand_columns(table, posterior.inputs, str(catalogue))
@@ -95,12 +94,13 @@ def infer(
         "num_rejected": len(rejected),
     }
     rows = table.iloc[places].reset_index(drop=True)
-    frame = write_posterior(
-        posterior, inputs[places], rows, out, num_draws, seed, places=places, with_mode=with_mode,
-        attributes=attributes, overwrite=overwrite, on_objects=on_objects,
-    )  # fmt: skip
-    passed = rows[[name for name in rows if name not in frame]]
-    write_summary(pd.concat([passed, frame], axis=1), summary_path, overwrite=overwrite)
+    with atomic_file(out, overwrite=overwrite) as samples, atomic_file(summary_path, overwrite=overwrite) as lines:
+        frame = write_posterior(
+            posterior, inputs[places], rows, samples, num_draws, seed, places=places, with_mode=with_mode,
+            attributes=attributes, on_objects=on_objects,
+        )  # fmt: skip
+        passed = rows[[name for name in rows if name not in frame]]
+        write_summary(pd.concat([passed, frame], axis=1), lines)
     return Inferred(out, summary_path, len(places), tuple(rejected))
 
 
@@ -115,7 +115,6 @@ def write_posterior(
     places: np.ndarray | None = None,
     with_mode: bool = True,
     attributes: dict[str, str | int] | None = None,
-    overwrite: bool = False,
     on_objects: OnObjects | None = None,
 ) -> pd.DataFrame:
     """Draw, write and summarise in pieces of bounded memory.
@@ -130,7 +129,6 @@ def write_posterior(
         places: Row of each object in its catalogue, (N,).
         with_mode: Find the joint mode.
         attributes: Further global attributes of the file.
-        overwrite: Replace a file that stands there.
         on_objects: Called with the number of objects done.
 
     Returns:
@@ -138,9 +136,8 @@ def write_posterior(
     """
     coordinates = rows[[name for name in KEYS if name in rows]]
     pieces = []
-    with sample_writer(
-        out, posterior.targets, num_draws, coordinates, {**signed(seed), **(attributes or {})}, overwrite=overwrite
-    ) as writer:
+    notes = {**signed(seed), **(attributes or {})}
+    with sample_writer(out, posterior.targets, num_draws, coordinates, notes) as writer:
         for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=places):
             writer.put(objects, draws)
             mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
@@ -173,6 +170,13 @@ def usable_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, 
             got = f"{value:g}" if np.isfinite(value) else problem.fault
             reasons.setdefault(int(row), []).append(f"{problem.column}: expected {problem.expected}; got {got}")
     return numbers.to_numpy(), [Rejected(row + FIRST_LINE, "; ".join(reasons[row])) for row in sorted(reasons)]
+
+
+def _demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) -> None:
+    for path in (out, summary):
+        demand_free(path, overwrite)
+    if len({path.resolve() for path in (out, summary, catalogue)}) < 3:
+        raise OutputError(str(out), "three files: catalogue, posterior and summary", "one name twice")
 
 
 def _text_rows(reasons: dict[int, list[str]], column: str) -> set[int]:

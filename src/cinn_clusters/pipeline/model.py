@@ -17,6 +17,8 @@ from cinn_clusters.pipeline.fit import make_flow, resolve_device
 from cinn_clusters.pipeline.run import versions
 from cinn_clusters.posterior.posterior import Posterior
 
+SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
+
 
 def save_posterior(
     posterior: Posterior,
@@ -71,8 +73,15 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
 
 
 def describe_bundle(path: str | Path) -> dict[str, Any]:
-    """Return the provenance of a bundle, its files checked."""
+    """Return the provenance of a bundle, its files checked.
+
+    Raises:
+        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of ours.
+    """
     bundle = read_bundle(path)
+    if missing := [name for name in SECTIONS if name not in bundle.info]:
+        got = f"no {', '.join(missing)}"
+        raise BundleError(str(path), f"a posterior of format {FORMAT_VERSION}", got, "", "train it again")
     num_parameters = sum(value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32)
     return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": num_parameters}
 

@@ -113,8 +113,6 @@ def _already_trained(run: Run, config: Config) -> Trained:
 def _write_results(run: Run, job: Job, config: Config) -> None:
     state = job.state
     history = pd.DataFrame(state.history, columns=["epoch", "train_nll", "validation_nll"])
-    with atomic_file(run.path / HISTORY) as scratch:
-        scratch.write_text(csv_text(history), encoding="utf-8")
     provenance: dict[str, Any] = {
         "protocol": run.record["protocol"],
         "table_sha256": run.record["table_sha256"],
@@ -127,7 +125,9 @@ def _write_results(run: Run, job: Job, config: Config) -> None:
         "best_epoch": state.best_epoch.tolist(),
         "best_validation_nll": [round(value, 6) for value in state.best_loss.tolist()],
     }
-    save_posterior(job.posterior(), run.path / MODEL, config, provenance=provenance, overwrite=True)
+    with atomic_file(run.path / HISTORY) as scratch:  # both or none
+        scratch.write_text(csv_text(history), encoding="utf-8")
+        save_posterior(job.posterior(), run.path / MODEL, config, provenance=provenance, overwrite=True)
 
 
 def _identity(run: Run, config: Config) -> str:

@@ -1,0 +1,113 @@
+"""An object's posterior is its own: no other row, batch or file has a part in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from cinn_clusters import schema
+from cinn_clusters.errors import DataError, OutputError
+from cinn_clusters.pipeline.infer import infer, usable_rows
+from support import Command
+
+TARGETS = list(schema.DEFAULT_TARGETS)
+
+
+def draws_of(trained: Path, frame: pd.DataFrame, folder: Path, name: str, **options: object) -> np.ndarray:
+    path = folder / f"{name}.csv"
+    frame.to_csv(path, index=False)
+    infer(trained / "model", path, folder / f"{name}.nc", num_draws=30, with_mode=False, **options)  # type: ignore[arg-type]
+    with xr.open_dataset(folder / f"{name}.nc", group="posterior") as data:
+        return np.stack([data[target].to_numpy()[0] for target in TARGETS], -1)
+
+
+@pytest.fixture
+def frame(trained: Path) -> pd.DataFrame:
+    return pd.read_csv(trained.parent / "observables1.csv")
+
+
+def test_the_length_of_the_file_does_not_matter(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    whole = draws_of(trained, frame, tmp_path, "whole")
+    for count in (1, 2, 63, 64, 65, 200):
+        part = draws_of(trained, frame.head(count), tmp_path, f"first{count}")
+        np.testing.assert_array_equal(part, whole[:, :count])
+
+
+def test_other_rows_do_not_matter(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    whole = draws_of(trained, frame, tmp_path, "whole")
+    other = frame.copy()
+    other.loc[other.index != 70, "Group_M_Crit500"] += 0.1
+    other.loc[other.index != 70, "bcg_StellarMass"] -= 0.1
+    changed = draws_of(trained, other, tmp_path, "changed")
+    np.testing.assert_array_equal(changed[:, 70], whole[:, 70])
+    assert (np.delete(changed, 70, 1) != np.delete(whole, 70, 1)).any(axis=(0, 2)).all()
+
+
+def test_the_seed_matters(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    one, other = (draws_of(trained, frame.head(3), tmp_path, f"s{seed}", seed=seed) for seed in (0, 1))
+    assert (one != other).mean() > 0.99
+
+
+def test_objects_draw_apart(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    twins = pd.concat([frame.head(1)] * 2).assign(HaloID=[1, 2])
+    draws = draws_of(trained, twins, tmp_path, "twins")
+    assert (draws[:, 0] != draws[:, 1]).mean() > 0.99
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ecsv"])
+def test_two_results_are_written_or_none(
+    suffix: str, trained: Path, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary comes last: when it fails, old samples are not replaced by new ones that it does not describe."""
+    frame.head(3).to_csv(tmp_path / "a.csv", index=False)
+    place = tmp_path / f"s.{suffix}"
+    options = {"summary": place, "num_draws": 5, "with_mode": False, "overwrite": True}
+    infer(trained / "model", tmp_path / "a.csv", tmp_path / "a.nc", **options)  # type: ignore[arg-type]
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cinn_clusters.pipeline.summary._write_ecsv", fail)
+    monkeypatch.setattr("cinn_clusters.pipeline.summary.csv_text", fail)
+    with pytest.raises(OutputError, match=f"s.{suffix}: expected to be written whole; got No space left"):
+        infer(trained / "model", tmp_path / "a.csv", tmp_path / "a.nc", seed=1, **options)  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("names", ["--out {0}/p.nc --summary {0}/p.nc", "--out {0}/p.nc --summary {0}/a.csv"])
+def test_one_name_for_two_files_is_refused(
+    names: str, trained: Path, frame: pd.DataFrame, tmp_path: Path, command: Command
+) -> None:
+    frame.head(3).to_csv(tmp_path / "a.csv", index=False)
+    before = (tmp_path / "a.csv").read_bytes()
+    line = f"infer --model {trained / 'model'} --catalogue {tmp_path / 'a.csv'} --overwrite {names.format(tmp_path)}"
+    command(line).demand_error("three files", "one name twice")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.csv": before}
+
+
+def test_a_missing_column_is_told_and_nothing_written(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.rename(columns={"GroupGasMass": "GasMass"}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match=r"'GroupGasMass'.*a.csv; did you mean 'GasMass'"):
+        infer(trained / "model", tmp_path / "a.csv", tmp_path / "a.nc")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_every_reason_of_a_row_is_told_once() -> None:
+    table = pd.DataFrame({
+        "Group_M_Crit500": ["14.5", "x", "3e14", "14.2", None],
+        "lookback_time_Gyr": [1.0, np.inf, -1.0, 2.0, np.nan],
+    })  # fmt: skip
+    values, rejected = usable_rows(table, ["Group_M_Crit500", "lookback_time_Gyr"])
+    assert [row.line for row in rejected] == [3, 4, 6]
+    assert [row.reason.count("expected") for row in rejected] == [2, 2, 2]
+    assert "got 'x'" in rejected[0].reason
+    assert "got infinite" in rejected[0].reason
+    assert "got 3e+14" in rejected[1].reason
+    assert "got -1" in rejected[1].reason
+    assert rejected[2].reason.count("got NaN") == 2
+    np.testing.assert_array_equal(values[[0, 3]], [[14.5, 1.0], [14.2, 2.0]])
