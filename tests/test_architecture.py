@@ -113,11 +113,32 @@ def test_rooms_are_small_and_documented(path: Path) -> None:
             assert node.attr not in {"set_default_dtype", "set_default_device"}, "no hidden state"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_what_is_public_says_what_it_is_for(path: Path) -> None:
+    def demand(node: ast.Module | ast.ClassDef) -> None:
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef | ast.ClassDef) and not inner.name.startswith("_"):
+                assert ast.get_docstring(inner), f"{path}: {inner.name} has no docstring"
+                if isinstance(inner, ast.ClassDef):
+                    demand(inner)
+
+    demand(parsed(path))
+
+
+PICKLERS = {("torch", "load"), ("torch", "save"), ("np", "load"), ("np", "save"), ("pd", "read_pickle")}
+
+
 def test_nothing_is_pickled() -> None:
     for path in MODULES:
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save"), ("np", "load")}, path
+                assert (node.value.id, node.attr) not in PICKLERS, path
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in {"to_pickle", "read_pickle"}, path
+            if isinstance(node, ast.ImportFrom):
+                assert not {(str(node.module), alias.name) for alias in node.names} & PICKLERS, path
+            if isinstance(node, ast.keyword):
+                assert node.arg not in {"allow_pickle", "weights_only"}, path
 
 
 def test_importing_the_package_or_asking_for_help_costs_nothing() -> None:

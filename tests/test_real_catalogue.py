@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, redshift_at_lookback
+from cinn_clusters.data.checks import demand_no_problem, demand_typical
+from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.run import open_run
 from support import TINY, Command
+
+NAMES = (*schema.DEFAULT_OBSERVABLES, *schema.DEFAULT_TARGETS)
 
 
 @pytest.fixture
@@ -91,3 +97,37 @@ def test_scores_agree_with_the_independent_script(
         assert ours["contraction"] == pytest.approx(judged["contraction"], abs=1e-3)
         assert ours["unphysical"] == judged["unphysical"] == 0.0
     assert json.loads((run / "crossval/scores.json").read_text())["rows"] == 1653
+
+
+def x10(name: str, values: pd.Series) -> pd.Series:
+    return values + 1 if schema.column(name).unit.startswith("log10") else values * 10
+
+
+def a_tenth(name: str, values: pd.Series) -> pd.Series:
+    return values - 1 if schema.column(name).unit.startswith("log10") else values / 10
+
+
+def other_scale(name: str, values: pd.Series) -> pd.Series:
+    is_log = schema.column(name).unit.startswith("log10")
+    return pd.Series(10.0**values) if is_log else np.log10(values.where(values > 0, 1e-5))
+
+
+@pytest.fixture(scope="module")
+def joined(shared: Path) -> pd.DataFrame:
+    folder = shared / "data/tng_cluster"
+    seen, hidden = (pd.read_csv(folder / name) for name in ("observables1.csv", "unobservables1.csv"))
+    frame = seen.merge(hidden.drop(columns="HaloOrigID"), on=["HaloID", "Snapshot"]).dropna(subset=list(NAMES))
+    return frame[frame[schema.COLLISION_MASS] > 0].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("error", [x10, a_tenth, other_scale])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_unit_of_the_real_table_is_found(
+    name: str, error: Callable[[str, pd.Series], pd.Series], joined: pd.DataFrame
+) -> None:
+    demand_no_problem(joined, NAMES)
+    demand_typical(joined, NAMES)
+    frame = joined.assign(**{name: error(name, joined[name])})
+    with pytest.raises(DataError, match=name):  # noqa: PT012 one after the other, as read_catalogue does
+        demand_no_problem(frame, NAMES)
+        demand_typical(frame, NAMES)
