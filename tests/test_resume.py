@@ -59,6 +59,7 @@ def test_killed_twice_and_resumed_is_the_uninterrupted_training(
     kill_after(start_training(run), run / "checkpoint.safetensors", 3)
     assert not (run / "model").exists()
     kill_after(start_training(run, "--resume"), run / "checkpoint.safetensors", 4)
+    (run / ".checkpoint.safetensors.1.tmp.safetensors").write_bytes(b"killed while it wrote")
     process = start_training(run, "--resume")
     _, err = process.communicate()
     assert process.returncode == 0, err

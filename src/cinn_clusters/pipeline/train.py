@@ -83,6 +83,8 @@ def train(
             on_epoch(state)
     _write_results(run, job, config)
     checkpoint.unlink(missing_ok=True)
+    for scratch in run.path.glob(f".{CHECKPOINT}.*"):  # of a training that was killed while it wrote
+        scratch.unlink(missing_ok=True)
     return Trained(run.path / MODEL, job.state.epoch, float(job.state.best_loss.mean()), resumed_at)
 
 
