@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from enum import StrEnum
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_clusters.console import log, print_account, print_bundle, print_scores, print_values, progress
+from cinn_clusters.console import log, print_account, print_bundle, print_overlaps, print_scores, print_values, progress
 
 INTERRUPTED = 130
 """Exit code that typer makes of Ctrl-C."""
@@ -44,7 +43,7 @@ Device = Annotated[str, typer.Option(help="auto (CUDA when present), cpu, cuda, 
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of torch; small flows gain nothing from more.")]
 ConfigPath = Annotated[Path | None, typer.Option("--config", help="TOML file, e.g. configs/glow.toml.")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
 Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
 
 
@@ -109,13 +108,7 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
 
     opened = open_run(run)
     overlaps = audit_split(opened.catalogue, opened.split)
-    if as_json:
-        shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
-        print(json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps}))
-    else:
-        for o in overlaps:
-            told = f"{o.percent:>6.1f} % in training, {o.percent_with_validation:.1f} % in training or validation"
-            print(f"{o.what:<42}{o.shared:>5} of {o.total:<5}{told}")
+    print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
         log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
         raise typer.Exit(1)
@@ -281,6 +274,9 @@ def main() -> None:
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        log(f"error: {error.filename or 'file system'}: expected to be usable; got {error.strerror or error}")
         sys.exit(1)
 
 

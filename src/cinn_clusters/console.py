@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,6 +39,17 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def print_overlaps(overlaps: Iterable[Any], as_json: bool) -> None:
+    """Print how much of the test set stands in training, a line a kind."""
+    shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
+    if as_json:
+        print(json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps}))
+        return
+    for o in overlaps:
+        told = f"{o.percent:>6.1f} % in training, {o.percent_with_validation:.1f} % in training or validation"
+        print(f"{o.what:<42}{o.shared:>5} of {o.total:<5}{told}")
 
 
 def print_account(record: dict[str, Any], as_json: bool) -> None:

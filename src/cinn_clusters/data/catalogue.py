@@ -107,22 +107,23 @@ def read_catalogue(
     """
     observables, targets = tuple(observables), tuple(targets)
     _demand_names(observables, targets, cluster_column)
-    context = [name for name in (schema.LOOKBACK, schema.MASS, "redshift") if name not in observables]
+    context = [name for name in (schema.LOOKBACK, schema.MASS) if name not in observables]
     seen, unknown = _read_side(observables_file, [*KEYS, cluster_column, *observables], context, cluster_column)
     hidden, more = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
     joined, account = _join(seen, hidden, cluster_column, targets)
     rows_read = len(joined)
     if schema.COLLISION_TIME in targets:
         demand_columns(joined, [schema.LOOKBACK], str(observables_file), hint="a collision time needs it as its bound")
+    needed = [schema.LOOKBACK] if schema.COLLISION_TIME in targets and schema.LOOKBACK in context else []
     joined = _drop_unlabelled(joined, targets, cluster_column, account)
     if drop_incomplete:
-        is_incomplete = joined[[*observables, *targets]].isna().any(axis=1)
+        is_incomplete = joined[[*observables, *targets, *needed]].isna().any(axis=1)
         joined = _drop(joined, is_incomplete, "a value is missing (--drop-incomplete)", cluster_column, account)
     if not keep_marks:
         joined = _drop_marked(joined, targets, cluster_column, account)
     if joined.empty:
         raise DataError(f"{observables_file} and {targets_file}", "rows with a known history", "none left to use")
-    used = list(dict.fromkeys([*observables, *targets, *(name for name in context if name in joined)]))
+    used = [*observables, *targets, *needed]
     demand_no_problem(joined, used, keep_marks=keep_marks)
     if not allow_atypical:
         demand_typical(joined, used)

@@ -25,7 +25,7 @@ from cinn_clusters.diagnostics.scores import (
 )
 from cinn_clusters.files import atomic_file, demand_free, write_json
 from cinn_clusters.pipeline.infer import OnObjects, write_posterior
-from cinn_clusters.pipeline.model import load_posterior
+from cinn_clusters.pipeline.model import demand_own_model, load_posterior
 from cinn_clusters.pipeline.netcdf import read_samples
 from cinn_clusters.pipeline.run import MODEL, POSTERIOR, SCORES, SUMMARY, open_run
 from cinn_clusters.pipeline.summary import write_summary
@@ -81,6 +81,7 @@ def evaluate(
     run = open_run(path)
     for name in RESULTS:
         demand_free(run.path / name, overwrite)
+    demand_own_model(run)
     posterior = load_posterior(run.path / MODEL, device=device)
     test = run.catalogue.rows(run.split.test)
     inputs = test.inputs(posterior.inputs)

@@ -20,6 +20,8 @@ from cinn_clusters.pipeline.summary import summarise, write_summary
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
 
+ROW = "catalogue_row"
+"""Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate of the samples."""
 KEYS = (schema.CLUSTER_COLUMN, *schema.KEYS)
 OnObjects = Callable[[int], None]
 
@@ -99,8 +101,9 @@ def infer(
             posterior, inputs[places], rows, samples, num_draws, seed, places=places, with_mode=with_mode,
             attributes=attributes, on_objects=on_objects,
         )  # fmt: skip
-        passed = rows[[name for name in rows if name not in frame]]
-        write_summary(pd.concat([passed, frame], axis=1), lines)
+        if twice := [str(name) for name in rows if name in frame or name == ROW]:
+            raise DataError(f"column '{twice[0]}'", "a name that no result has", "one of the summary", str(catalogue))
+        write_summary(pd.concat([pd.Series(places, name=ROW), rows, frame], axis=1), lines)
     return Inferred(out, summary_path, len(places), tuple(rejected))
 
 
@@ -135,6 +138,8 @@ def write_posterior(
         The summary, N rows.
     """
     coordinates = rows[[name for name in KEYS if name in rows]]
+    if places is not None:
+        coordinates = coordinates.set_axis(places)
     pieces = []
     notes = {**signed(seed), **(attributes or {})}
     with sample_writer(out, posterior.targets, num_draws, coordinates, notes) as writer:

@@ -14,7 +14,7 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.fit import make_flow, resolve_device
-from cinn_clusters.pipeline.run import versions
+from cinn_clusters.pipeline.run import MODEL, Run, split_hash, versions
 from cinn_clusters.posterior.posterior import Posterior
 
 SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
@@ -84,6 +84,18 @@ def describe_bundle(path: str | Path) -> dict[str, Any]:
         raise BundleError(str(path), f"a posterior of format {FORMAT_VERSION}", got, "", "train it again")
     num_parameters = sum(value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32)
     return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": num_parameters}
+
+
+def demand_own_model(run: Run) -> None:
+    """Refuse a model that was trained on another table or split: it may have seen what it is to be judged on.
+
+    Raises:
+        BundleError: If the model is missing, damaged or another run's.
+    """
+    told = describe_bundle(run.path / MODEL)["provenance"]
+    expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
+    if any(told.get(key) != value for key, value in expected.items()):
+        raise BundleError(str(run.path / MODEL), "the model of this run's split", "another's", "", "train it here")
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def sample_writer(
         path: The netCDF file: group ``posterior``, one float32 variable a target with dims (chain, draw, cluster).
         targets: Columns of theta.
         num_draws: S.
-        coordinates: Key columns along ``cluster``, one row an object.
+        coordinates: Key columns along ``cluster``, one row an object; its index is the row in the catalogue.
         attributes: Global attributes.
         overwrite: Replace a file that stands there.
 
@@ -118,12 +118,14 @@ class _EnduringFile(io.FileIO):
 def _lay_out(group: Any, targets: Sequence[str], num_draws: int, coordinates: pd.DataFrame) -> None:
     num_objects = len(coordinates)
     group.dimensions = {"chain": 1, "draw": num_draws, "cluster": num_objects}
-    for name, length in zip(DIMENSIONS, (1, num_draws, num_objects), strict=True):
-        group.create_variable(name, (name,), data=np.arange(length))
+    for name, values in zip(DIMENSIONS, (np.arange(1), np.arange(num_draws), coordinates.index), strict=True):
+        group.create_variable(name, (name,), data=np.asarray(values))
     for key, column in coordinates.items():
         values = column.to_numpy()
         is_number = np.issubdtype(values.dtype, np.number)
-        group.create_variable(str(key), ("cluster",), data=values if is_number else values.astype(object))
+        group.create_variable(
+            str(key), ("cluster",), data=values if is_number else column.fillna("").astype(str).to_numpy(object)
+        )
     for name in targets:
         chunks = (1, num_draws, min(OBJECTS_A_CHUNK, num_objects))
         variable = group.create_variable(name, DIMENSIONS, "f4", chunks=chunks)

@@ -16,7 +16,7 @@ from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
-from cinn_clusters.pipeline.run import SPLIT, TABLES, TRANSFORMS, Run, csv_text, table_hash, versions
+from cinn_clusters.pipeline.run import SPLIT, TABLES, TRANSFORMS, Run, csv_text, decision_hash, table_hash, versions
 
 Protocol = Literal["cluster", "original"]
 
@@ -81,6 +81,7 @@ def prepare(
         for name, frame in zip(TABLES, _tables(catalogue, transforms, protocol), strict=True):
             (scratch / name).write_text(csv_text(frame), encoding="utf-8")
         record = {"table_sha256": table_hash(scratch), **record}
+        record["sha256"] = decision_hash(record, transforms.to_dict())
         write_json(scratch / SPLIT, record)
         write_json(scratch / TRANSFORMS, transforms.to_dict())
     return Run(out, catalogue, split, transforms, record)

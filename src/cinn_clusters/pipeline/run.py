@@ -21,6 +21,7 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import read_json, sha256_of
 
+PARTS = ("train", "validation", "test")
 TABLES = ("X.csv", "Y.csv", "meta.csv")
 SPLIT, TRANSFORMS, HISTORY, CHECKPOINT = "split.json", "transforms.json", "history.csv", "checkpoint.safetensors"
 MODEL, POSTERIOR, SUMMARY, SCORES, CROSSVAL = "model", "posterior.nc", "summary.csv", "scores.json", "crossval"
@@ -59,15 +60,38 @@ def open_run(path: str | Path) -> Run:
     path = Path(path)
     if not (path / SPLIT).is_file():
         raise BundleError(str(path), f"a prepared run (a folder with {SPLIT})", "none", "", "run cinn-clusters prepare")
-    record = read_json(path / SPLIT)
-    transforms = Transforms.from_dict(read_json(path / TRANSFORMS))
+    record, transforms = _read_record(path)
     missing = [name for name in TABLES if not (path / name).is_file()]
     if missing:
         raise BundleError(str(path / missing[0]), "a file of the run", "nothing", "", "prepare the run again")
     if table_hash(path) != record["table_sha256"]:
         raise BundleError(str(path), "the tables that were split", "changed ones", "", "prepare the run again")
-    split = Split(*(np.array(record["rows"][part], dtype=int) for part in ("train", "validation", "test")))
-    return Run(path, _catalogue(path, record, transforms), split, transforms, record)
+    split = Split(*(np.array(record["rows"][part], dtype=int) for part in PARTS))
+    catalogue = _catalogue(path, record, transforms)
+    every_row = np.concatenate([split.train, split.validation, split.test])
+    if not np.array_equal(np.sort(every_row), np.arange(len(catalogue.table))):
+        raise BundleError(str(path / SPLIT), "every row in one part", "other rows", "", "prepare the run again")
+    return Run(path, catalogue, split, transforms, record)
+
+
+def _read_record(path: Path) -> tuple[dict[str, Any], Transforms]:
+    """Read what was decided when the run was prepared, unchanged since."""
+    record, maps = read_json(path / SPLIT), read_json(path / TRANSFORMS)
+    try:
+        is_whole = set(record["rows"]) == set(PARTS) and record["sha256"] == decision_hash(record, maps)
+        transforms = Transforms.from_dict(maps)
+    except (KeyError, TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
+        what = f"{SPLIT} and {TRANSFORMS} as prepared"
+        raise BundleError(str(path), what, "changed or damaged ones", "", "prepare the run again")
+    return record, transforms
+
+
+def decision_hash(record: dict[str, Any], maps: dict[str, Any]) -> str:
+    """Return the sha256 of a record (but for this hash) and of its transforms."""
+    decided = {key: value for key, value in record.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps([decided, maps], sort_keys=True).encode()).hexdigest()
 
 
 def table_hash(path: Path) -> str:
