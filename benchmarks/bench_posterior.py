@@ -16,7 +16,8 @@ import torch
 
 from cinn_clusters import Config, Posterior
 from cinn_clusters.data.transforms import fit_transforms
-from cinn_clusters.pipeline.fit import make_flow
+from cinn_clusters.flows.zoo import make_flow
+from cinn_clusters.pipeline.fit import make_recipe
 from cinn_clusters.posterior import posterior as implementation
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.schema import DEFAULT_OBSERVABLES
@@ -57,7 +58,7 @@ def main() -> None:
     columns["bcg_SubhaloBHMass"] = np.exp(columns["bcg_SubhaloBHMass"])
     theta = rng.normal(size=(args.objects, len(TARGETS)))
     transforms = fit_transforms(columns, theta, DEFAULT_OBSERVABLES, TARGETS)
-    posterior = Posterior(make_flow(6, 7, Config()).requires_grad_(False), transforms)
+    posterior = Posterior(make_flow(make_recipe(Config()), 6, 7).requires_grad_(False), transforms)
     inputs = np.stack([columns[name] for name in transforms.inputs], 1)
     num = args.objects * args.draws
     floor = matrix_speed() / multiply_adds(posterior)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from cinn_clusters.flows.flow import Flow
+from cinn_clusters.flows.zoo import Recipe, make_flow
 
 SHARED = Path(os.environ.get("CINN_CLUSTERS_SHARED", Path(__file__).parents[1].parent / "shared"))
 TINY = (
@@ -35,3 +38,8 @@ class Result(NamedTuple):
 
 
 Command = Callable[..., Result]
+
+
+def glow(num_targets: int, num_observables: int, **options: Any) -> Flow:
+    """An untrained GLOW flow."""
+    return make_flow(Recipe("glow", **options), num_targets, num_observables)

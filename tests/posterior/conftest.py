@@ -10,8 +10,8 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms
-from cinn_clusters.flows.zoo import glow
 from cinn_clusters.posterior.posterior import Posterior
+from support import glow
 
 MakePosterior = Callable[..., Posterior]
 

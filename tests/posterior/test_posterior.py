@@ -161,7 +161,7 @@ class TestMixture:
 
     @staticmethod
     def _member(posterior: Posterior, member: int) -> Posterior:
-        from cinn_clusters.flows.zoo import glow
+        from support import glow
 
         flow = glow(len(ALL), 2, num_blocks=3, num_hidden=16, clamp=1.0)
         stacked = {name for name, _ in posterior.flow.named_parameters()}

@@ -15,9 +15,9 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, split_by_cluster
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.flows.zoo import glow
 from cinn_clusters.posterior.train import NUM_HELD_OUT_JITTERS, NUM_JITTERS, PairOptions, Pairs, make_pairs, train_flow
 from cinn_clusters.training.fit import FitOptions, load_best, start
+from support import glow
 
 SEEN = (schema.LOOKBACK, schema.MASS)
 TARGETS = (schema.COLLISION_TIME, "last_Mass_ratio")

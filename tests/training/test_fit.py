@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.flows.flow import Flow
-from cinn_clusters.flows.zoo import glow
 from cinn_clusters.training.fit import FitOptions, FitState, epochs, load_best, start
+from support import glow
 
 
 class Points(nn.Module):

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.flows.matching import FlowMatching
 from cinn_clusters.flows.transform import Transform
+from cinn_clusters.nn.stacked import Dropout
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -62,6 +64,23 @@ class Flow(Transform):
         z, log_det = self(u, x)
         log_prob: Tensor = log_det - 0.5 * z.square().sum(-1) - self.num_targets * HALF_LOG_2PI
         return log_prob
+
+    def loss(self, u: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
+        """What training lowers: -log_prob, or the matching loss of a velocity field.
+
+        Args:
+            u: Standardised unbounded targets, (K, B, D).
+            x: Standardised observables, (K, B, L).
+            generator: Source of all that is random in training: dropout, times and noise.
+
+        Returns:
+            (K, B).
+        """
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.generator = generator
+        first = self.transforms[0]
+        return first.matching_loss(u, x, generator) if isinstance(first, FlowMatching) else -self.log_prob(u, x)
 
     def sample(self, noise: Tensor, x: Tensor) -> Tensor:
         """Turn Gaussian noise (K, B, D) into targets (K, B, D) given x (K, B, L)."""

@@ -41,11 +41,52 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
+class MaskedLinear(StackedLinear):
+    """Affine map of which only some weights count.
+
+    Args:
+        num_members: K.
+        mask: Which inputs each output sees, (num_inputs, num_outputs) bool.
+        generator: Source of the initial weights.
+    """
+
+    mask: Tensor
+
+    def __init__(self, num_members: int, mask: Tensor, generator: torch.Generator) -> None:
+        super().__init__(num_members, mask.shape[0], mask.shape[1], generator)
+        self.register_buffer("mask", mask.float(), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (K, B, num_inputs) to (K, B, num_outputs)."""
+        return torch.baddbmm(self.bias, inputs, self.weight * self.mask)
+
+
+class Dropout(nn.Module):
+    """Silence hidden units at random in training, from a stream of one's own: a resumed training stays the same.
+
+    Args:
+        rate: Share of the units that are silenced.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.generator: torch.Generator | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Scale what is kept so that the mean stays; outside training nothing happens."""
+        if not (self.training and self.rate):
+            return hidden
+        kept = torch.rand(hidden.shape, generator=self.generator) >= self.rate
+        return hidden * kept.to(hidden) / (1.0 - self.rate)
+
+
 def stacked_mlp(
     num_members: int,
     sizes: tuple[int, ...],
     generator: torch.Generator,
     *,
+    dropout: float = 0.0,
     zero_last: bool = False,
 ) -> nn.Sequential:
     """Return Linear-ReLU-...-Linear for K members.
@@ -54,6 +95,7 @@ def stacked_mlp(
         num_members: K.
         sizes: Features of input, hidden layers and output.
         generator: Source of the initial weights.
+        dropout: Share of hidden units that are silenced in training.
         zero_last: Start with an output of zero everywhere, so that a flow starts as the identity.
 
     Returns:
@@ -61,8 +103,13 @@ def stacked_mlp(
     """
     layers: list[nn.Module] = []
     for num_inputs, num_outputs in pairwise(sizes):
-        layers += [StackedLinear(num_members, num_inputs, num_outputs, generator), nn.ReLU()]
+        layers += [*activation(dropout), StackedLinear(num_members, num_inputs, num_outputs, generator)]
     if zero_last:
-        for parameter in layers[-2].parameters():
+        for parameter in layers[-1].parameters():
             nn.init.zeros_(parameter)
-    return nn.Sequential(*layers[:-1])
+    return nn.Sequential(*layers[len(activation(dropout)) :])
+
+
+def activation(dropout: float) -> list[nn.Module]:
+    """Return what stands between two linear layers."""
+    return [nn.ReLU(), Dropout(dropout)] if dropout else [nn.ReLU()]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cinn_clusters.errors import ConfigError
+from cinn_clusters.flows.zoo import Kind, Mixing
 
 
 class _Section(BaseModel):
@@ -19,11 +20,20 @@ class _Section(BaseModel):
 class ModelConfig(_Section):
     """Architecture of the flow."""
 
-    flow: Literal["glow"] = "glow"
+    flow: Kind = Field(default="glow", description="glow, spline, autoregressive, mixture or flow-matching")
     members: int = Field(default=10, ge=1, description="networks mixed with equal weights")
-    blocks: int = Field(default=6, ge=1, description="coupling blocks")
-    hidden: int = Field(default=24, ge=1, description="hidden units of a sub-network")
-    clamp: float = Field(default=1.0, gt=0, description="largest |log-scale| of a coupling")
+    blocks: int = Field(default=6, ge=1, description="couplings or autoregressive transforms")
+    hidden: int = Field(default=24, ge=1, description="units of a hidden layer")
+    layers: int = Field(default=1, ge=1, description="hidden layers")
+    element: Literal["affine", "spline"] = Field(default="spline", description="what an autoregressive flow applies")
+    clamp: float = Field(default=1.0, gt=0, description="largest |log-scale| of an affine map")
+    bins: int = Field(default=8, ge=2, description="bins of a spline")
+    bound: float = Field(default=5.0, gt=0, description="splines act on [-bound, bound]")
+    components: int = Field(default=8, ge=1, description="Gaussians of a mixture")
+    steps: int = Field(default=16, ge=1, description="steps along a velocity field")
+    mixing: Mixing = Field(default="permutation", description="permutation, rotation or lu, after each block")
+    act_norm: bool = Field(default=False, description="learned scale and shift before each block")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units silenced in training")
     zero_init: bool = Field(default=True, description="start as the identity")
 
 
@@ -42,6 +52,7 @@ class TrainConfig(_Section):
     held_out_groups: int = Field(
         default=10, ge=0, description="0: stop on the validation clusters; G: member k on group k mod G of all but test"
     )
+    bootstrap: bool = Field(default=False, description="every member trains on a bootstrap sample of its clusters")
     checkpoint_every: int = Field(default=5, ge=1, description="epochs between checkpoints")
 
 

@@ -13,7 +13,7 @@ from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
-from cinn_clusters.flows.zoo import glow
+from cinn_clusters.flows.zoo import Recipe, make_flow
 from cinn_clusters.pipeline.config import Config, TrainConfig
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.train import PairOptions, Pairs, make_pairs, train_flow
@@ -65,16 +65,24 @@ def fit_catalogue_transforms(catalogue: Catalogue, split: Split, *, seed: int = 
     return fit_transforms(columns, theta, rows.observables, rows.targets)
 
 
-def make_flow(num_targets: int, num_observables: int, config: Config) -> Flow:
-    """Build the flow that the settings name, untrained."""
+def make_recipe(config: Config) -> Recipe:
+    """Translate the settings for the zoo."""
     model = config.model
-    return glow(
-        num_targets,
-        num_observables,
+    return Recipe(
+        model.flow,
         num_members=model.members,
         num_blocks=model.blocks,
         num_hidden=model.hidden,
+        num_layers=model.layers,
+        element=model.element,
         clamp=model.clamp,
+        num_bins=model.bins,
+        bound=model.bound,
+        num_components=model.components,
+        num_steps=model.steps,
+        mixing=model.mixing,
+        act_norm=model.act_norm,
+        dropout=model.dropout,
         zero_last=model.zero_init,
         seed=config.seed,
     )
@@ -114,9 +122,9 @@ def prepare_job(catalogue: Catalogue, split: Split, transforms: Transforms, conf
     """Set everything up before the first epoch."""
     device = resolve_device(device)
     train = config.train
-    options = PairOptions(train.noise, train.dequantise, train.held_out_groups, config.seed)
+    options = PairOptions(train.noise, train.dequantise, train.held_out_groups, train.bootstrap, config.seed)
     pairs = make_pairs(catalogue, split, transforms, config.model.members, options, device)
-    flow = make_flow(len(transforms.targets), len(transforms.observables), config).to(device)
+    flow = make_flow(make_recipe(config), len(transforms.targets), len(transforms.observables)).to(device)
     fit_options = make_fit_options(train, config.seed)
     return Job(flow, transforms, pairs, fit_options, start(flow, flow.num_members, fit_options), device)
 

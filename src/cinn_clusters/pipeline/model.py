@@ -12,8 +12,9 @@ from cinn_clusters import schema
 from cinn_clusters.bundle import FORMAT_VERSION, read_bundle, write_bundle
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
+from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.pipeline.config import Config
-from cinn_clusters.pipeline.fit import make_flow, resolve_device
+from cinn_clusters.pipeline.fit import make_recipe, resolve_device
 from cinn_clusters.pipeline.run import MODEL, Run, split_hash, versions
 from cinn_clusters.posterior.posterior import Posterior
 
@@ -64,7 +65,7 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
     try:
         config = Config.model_validate(bundle.info["config"])
         transforms = Transforms.from_dict(bundle.info["transforms"])
-        flow = make_flow(len(transforms.targets), len(transforms.observables), config)
+        flow = make_flow(make_recipe(config), len(transforms.targets), len(transforms.observables))
         flow.load_state_dict(bundle.tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

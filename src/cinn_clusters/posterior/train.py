@@ -32,12 +32,14 @@ class PairOptions:
         held_out_groups: 0: every member stops on the validation rows. G > 0: training and validation clusters are
             dealt into G groups, and member k trains without group k mod G and stops on it, so that no cluster is
             lost to early stopping and the members differ.
-        seed: Seed of jitter and groups.
+        bootstrap: Every member trains on a bootstrap sample of its clusters (bagging; Breiman 1996).
+        seed: Seed of jitter, groups and bootstrap samples.
     """
 
     noise: float = 0.0
     dequantise: bool = True
     held_out_groups: int = 0
+    bootstrap: bool = False
     seed: int = 42
 
 
@@ -104,7 +106,7 @@ def make_pairs(
     return Pairs(
         transforms.standardise_inputs(inputs).float().to(device),
         torch.stack([copy() for _ in range(NUM_JITTERS if options.dequantise else 1)]).to(device),
-        tuple(torch.from_numpy(np.flatnonzero(~mask)).to(device) for mask in is_held_out),
+        tuple(torch.from_numpy(rows).to(device) for rows in _train_rows(rows.clusters, is_held_out, options)),
         torch.from_numpy(np.stack([np.resize(own, longest) for own in held_out])).to(device),
         torch.tensor([[float(i < len(own)) for i in range(longest)] for own in held_out], device=device),
         options.noise,
@@ -126,6 +128,18 @@ def _held_out(clusters: np.ndarray, is_validation: np.ndarray, num_members: int,
     return np.stack([np.isin(clusters, groups[member]) for member in range(num_members)])
 
 
+def _train_rows(clusters: np.ndarray, is_held_out: np.ndarray, options: PairOptions) -> list[np.ndarray]:
+    """Return the rows each member trains on: all that it does not hold out, or as many clusters, drawn with return."""
+    own = [np.flatnonzero(~mask) for mask in is_held_out]
+    return [_resampled(clusters, rows, k, options.seed) for k, rows in enumerate(own)] if options.bootstrap else own
+
+
+def _resampled(clusters: np.ndarray, rows: np.ndarray, member: int, seed: int) -> np.ndarray:
+    names = np.unique(clusters[rows])
+    drawn = numpy_stream(seed, "bootstrap", member).choice(names, len(names))
+    return np.concatenate([rows[clusters[rows] == name] for name in drawn])
+
+
 def train_flow(flow: Flow, pairs: Pairs, options: FitOptions, state: FitState) -> Iterator[FitState]:
     """Train by maximum likelihood, epoch by epoch; arguments as in ``training.fit.epochs``."""
 
@@ -135,7 +149,7 @@ def train_flow(flow: Flow, pairs: Pairs, options: FitOptions, state: FitState) -
         x = pairs.x[rows]
         if pairs.noise:
             x = x + pairs.noise * torch.randn(x.shape, generator=generator).to(device)
-        return -flow.log_prob(pairs.u[copy, rows], x).mean(-1)
+        return flow.loss(pairs.u[copy, rows], x, generator).mean(-1)
 
     def held_out_loss() -> Tensor:
         copies = pairs.u[:NUM_HELD_OUT_JITTERS]

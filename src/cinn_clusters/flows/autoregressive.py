@@ -1,0 +1,87 @@
+"""Masked autoregressive transforms (Germain+15, MADE; Papamakarios+17, MAF; Durkan+19)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cinn_clusters.flows.elements import Element
+from cinn_clusters.flows.transform import Transform
+from cinn_clusters.nn.stacked import MaskedLinear, activation
+
+
+class Autoregressive(Transform):
+    """Map of each target given the targets before it and x: z_d = f(u_d; n(u_1..u_{d-1}, x)).
+
+    One pass of the masked network towards latent space, D passes back.
+
+    Args:
+        num_targets: D.
+        num_observables: L.
+        generator: Source of the initial weights.
+        element: Map of one target.
+        num_members: K.
+        hidden: Units of the hidden layers.
+        dropout: Share of hidden units that are silenced in training.
+        zero_last: Start as the identity.
+    """
+
+    def __init__(
+        self,
+        num_targets: int,
+        num_observables: int,
+        generator: torch.Generator,
+        element: Element,
+        *,
+        num_members: int = 1,
+        hidden: tuple[int, ...] = (64,),
+        dropout: float = 0.0,
+        zero_last: bool = False,
+    ) -> None:
+        super().__init__(num_targets, num_observables)
+        self.element = element
+        self.network = _masked_mlp(
+            num_targets, num_observables, generator, element.num_parameters, num_members, hidden, dropout
+        )
+        if zero_last:
+            for parameter in self.network[-1].parameters():
+                nn.init.zeros_(parameter)
+
+    def _conditioned(self, u: Tensor, x: Tensor) -> Tensor:
+        raw: Tensor = self.network(torch.cat((x, u), -1))
+        return raw.view(*raw.shape[:-1], self.element.num_parameters, -1)
+
+    def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        z, slopes = self.element.forward(u, self._conditioned(u, x))
+        return z, slopes.sum(-1)
+
+    def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        known: list[Tensor] = []
+        log_det = z.new_zeros(z.shape[:-1])
+        for d in range(self.num_targets):
+            guess = torch.cat((*known, z[..., d:]), -1)  # the network does not see what comes from d on
+            value, slope = self.element.inverse(z[..., d : d + 1], self._conditioned(guess, x)[..., d : d + 1])
+            known.append(value)
+            log_det = log_det + slope[..., 0]
+        return torch.cat(known, -1), log_det
+
+
+def _masked_mlp(
+    num_targets: int,
+    num_observables: int,
+    generator: torch.Generator,
+    num_parameters: int,
+    num_members: int,
+    hidden: tuple[int, ...],
+    dropout: float,
+) -> nn.Sequential:
+    """Return a network whose outputs for target d see x and the targets before d only (Germain+15, eqs. 8-9)."""
+    inputs = torch.cat((torch.zeros(num_observables), torch.arange(1, num_targets + 1))).long()
+    degrees = [inputs, *(torch.arange(units) % num_targets for units in hidden)]
+    layers: list[nn.Module] = []
+    for given, kept in pairwise(degrees):
+        layers += [MaskedLinear(num_members, kept >= given[:, None], generator), *activation(dropout)]
+    outputs = torch.arange(1, num_targets + 1).repeat(num_parameters)
+    return nn.Sequential(*layers, MaskedLinear(num_members, outputs > degrees[-1][:, None], generator))
