@@ -27,7 +27,7 @@ def learnable(catalogue: Catalogue) -> np.ndarray:
     transforms = fit_catalogue_transforms(catalogue, Split(everything, everything, everything))
     inputs = catalogue.inputs(transforms.inputs)
     theta = dequantise(catalogue.theta, catalogue.targets, catalogue.age, np.random.default_rng(0))
-    u = transforms.standardise_targets(theta, transforms.age(inputs)).numpy()
+    u = transforms.standardise_targets(theta, transforms.anchors(inputs)).numpy()
     forest = RandomForestRegressor(300, min_samples_leaf=8, max_features=0.5, random_state=0, n_jobs=2)
     x = transforms.standardise_inputs(inputs).numpy()
     predicted = cross_val_predict(forest, x, u, groups=catalogue.clusters, cv=GroupKFold(5))

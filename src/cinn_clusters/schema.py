@@ -45,6 +45,8 @@ class Column:
             that scores compare; None where there is none.
         bijection: How a target reaches the real line: ``logit`` between its bounds, ``age`` for a cosmic age that
             lies between 0 and the age at observation, or ``identity``.
+        anchor: Observable in log10 from whose value a target is measured: the mass at a collision from that today.
+        anchor_unit: log10 of the target's unit in that of the anchor.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Column:
     missing_mark: float | None = None
     score_scale: float | None = None
     bijection: Bijection = "identity"
+    anchor: str | None = None
+    anchor_unit: float = 0.0
 
     @property
     def label(self) -> str:
@@ -108,6 +112,7 @@ TARGETS = (
     Column(
         COLLISION_MASS, r"M_{500,\mathrm{coll}}", "1e14 Msun", "M500c at the last collision",
         bounds=(1e-4, 1e3), typical=(0.4, 15.0), score_scale=2.684, is_log=True, missing_mark=-1.0, bijection="logit",
+        anchor=MASS, anchor_unit=14.0,
     ),
     Column(
         "last_Subcluster_mass", r"M_\mathrm{sub}", "1e14 Msun", "mass of the subcluster",

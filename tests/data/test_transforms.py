@@ -24,6 +24,9 @@ KINDS = {
     "logit of ratio": TargetMap("c", "logit", False, 0.0, 1.0, shift=-1.2, scale=1.1),
     "logit of log value": TargetMap("d", "logit", False, -3.0, 5.0, shift=0.3, scale=0.2),
     "logit of mass": TargetMap("e", "logit", True, 1e-4, 1e3, shift=0.5, scale=0.3),
+    "logit of mass relative to another": TargetMap(
+        "g", "logit", True, 1e-4, 1e3, shift=0.1, scale=0.1, relative_to="m", reference_unit=14.0
+    ),
     "age": TargetMap("f", "age", False, 0.0, 13.9, shift=-1.5, scale=2.0),
 }
 AGES = st.floats(0.2, 13.8)
@@ -44,6 +47,11 @@ def _float(value: float) -> torch.Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
+def _anchor(entry: TargetMap, age: float) -> torch.Tensor:
+    """An anchor such as the kind needs: an age, or a mass that goes with it (one for all others, not to be used)."""
+    return entry.anchor(_float(13.0 + age / 7.0))[None] if entry.relative_to else _float(age)[None]
+
+
 def _within(entry: TargetMap, share: float, age: float) -> float:
     """A value of the target a given share of the way through its support."""
     if entry.bijection == "age":
@@ -62,8 +70,8 @@ class TestTargetMap:
         age = data.draw(AGES)
         theta = _within(kind, data.draw(SHARES), age)
         transforms = _alone(kind)
-        u = transforms.standardise_targets(np.array([theta]), _float(age))
-        again = transforms.physical_targets(u, _float(age))
+        u = transforms.standardise_targets(np.array([theta]), _anchor(kind, age))
+        again = transforms.physical_targets(u, _anchor(kind, age))
         assert again.item() == pytest.approx(theta, rel=1e-9, abs=1e-9)
 
     @given(data=st.data())
@@ -71,21 +79,21 @@ class TestTargetMap:
         age, raw = data.draw(AGES), data.draw(st.floats(-12, 12))
         u = (raw - kind.shift) / kind.scale
         transforms = _alone(kind)
-        theta = transforms.physical_targets(_float(u)[None], _float(age))
-        assert transforms.standardise_targets(theta, _float(age)).item() == pytest.approx(u, rel=1e-8, abs=1e-8)
+        theta = transforms.physical_targets(_float(u)[None], _anchor(kind, age))
+        assert transforms.standardise_targets(theta, _anchor(kind, age)).item() == pytest.approx(u, rel=1e-8, abs=1e-8)
 
     @given(data=st.data())
     def test_log_jacobian_is_that_of_autodiff(self, kind: TargetMap, data: st.DataObject) -> None:
-        age, raw = _float(data.draw(AGES)), data.draw(st.floats(-12, 12))
+        anchor, raw = _anchor(kind, data.draw(AGES)), data.draw(st.floats(-12, 12))
         u = _float((raw - kind.shift) / kind.scale)[None].requires_grad_()
         transforms = _alone(kind)
-        (slope,) = torch.autograd.grad(transforms.physical_targets(u, age).sum(), u)
-        assert transforms.log_jacobian(u, age).item() == pytest.approx(math.log(abs(slope.item())), abs=1e-7)
+        (slope,) = torch.autograd.grad(transforms.physical_targets(u, anchor).sum(), u)
+        assert transforms.log_jacobian(u, anchor).item() == pytest.approx(math.log(abs(slope.item())), abs=1e-7)
 
     @given(data=st.data())
     def test_maps_are_monotonic(self, kind: TargetMap, data: st.DataObject) -> None:
         age, raw, more = data.draw(AGES), data.draw(st.floats(-12, 11)), data.draw(st.floats(1e-3, 1))
-        low, high = (kind.physical(_float(value), _float(age)).item() for value in (raw, raw + more))
+        low, high = (kind.physical(_float(value), _anchor(kind, age)).item() for value in (raw, raw + more))
         assert (low < high) is (kind.bijection != "age"), "u of an age grows with the time since"
 
     def test_outside_the_support_is_not_finite(self, kind: TargetMap) -> None:
@@ -95,13 +103,19 @@ class TestTargetMap:
             outside["identity"] += [0.0, -1.0]
         outside["age"] = [0.0, -1.0, age, age + 1e-9, math.inf]
         for theta in [*outside[kind.bijection], math.nan]:
-            u = _alone(kind).standardise_targets(np.array([theta]), _float(age))
+            u = _alone(kind).standardise_targets(np.array([theta]), _anchor(kind, age))
             assert not torch.isfinite(u).any(), theta
 
     def test_age_map_is_the_logit_of_the_share_of_time_since(self) -> None:
         entry = replace(KINDS["age"], shift=0.0, scale=1.0)
         raw = entry.raw(_float(2.0), _float(10.0)).item()
         assert raw == pytest.approx(math.log(0.8 / 0.2))
+
+    def test_a_mass_equal_to_its_reference_is_at_the_origin(self) -> None:
+        entry = replace(KINDS["logit of mass relative to another"], shift=0.0, scale=1.0)
+        assert entry.raw(_float(3.0), entry.anchor(_float(14.0 + math.log10(3.0)))).item() == pytest.approx(
+            0.0, abs=1e-12
+        )
 
 
 EXTREMES = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([-1e6, 1e6, -math.inf, math.inf, 0.0, -3.4e38, 3.4e38]))
@@ -111,7 +125,16 @@ def _default_transforms(**changes: float) -> Transforms:
     """The six targets as the table scales them (rounded)."""
     scales = [(-1.5, 2.0), (0.5, 0.13), (0.2, 0.04), (-0.4, 0.08), (-1.3, 1.0), (0.7, 0.2)]
     targets = [
-        TargetMap(name, column.bijection, column.is_log, *column.bounds, shift=shift, scale=scale)
+        TargetMap(
+            name,
+            column.bijection,
+            column.is_log,
+            *column.bounds,
+            shift=shift,
+            scale=scale,
+            relative_to=column.anchor,
+            reference_unit=column.anchor_unit,
+        )
         for (shift, scale), name in zip(scales, schema.DEFAULT_TARGETS, strict=True)
         for column in [schema.column(name)]
     ]
@@ -132,7 +155,7 @@ class TestAnyUGivesPhysicalTargets:
     def test_explosions_stay_inside_and_have_a_density(self, explosion: float, age: float) -> None:
         """Draws are kept in single precision: none of them may be rounded onto a bound or past it."""
         theta = _theta(np.full((1, COLUMNS), explosion), age).astype(np.float32)
-        back = _default_transforms().standardise_targets(theta, torch.tensor([age], dtype=torch.float64))
+        back = _default_transforms().standardise_targets(theta, _anchors([age]))
         assert torch.isfinite(back).all()
 
     @staticmethod
@@ -151,27 +174,34 @@ class TestAnyUGivesPhysicalTargets:
 
 
 def _theta(u: np.ndarray, age: float) -> np.ndarray:
-    ages = torch.full((len(u),), age, dtype=torch.float64)
-    return _default_transforms().physical_targets(torch.from_numpy(u), ages).numpy()
+    return _default_transforms().physical_targets(torch.from_numpy(u), _anchors([age] * len(u))).numpy()
+
+
+def _anchors(ages: list[float]) -> torch.Tensor:
+    """Anchors of the default targets at some ages and a mass, (N, D)."""
+    targets = _default_transforms().targets
+    return torch.stack([torch.cat([_anchor(target, age) for target in targets]) for age in ages])
 
 
 def test_joint_log_jacobian_is_the_slogdet_of_autodiff() -> None:
-    transforms, age = _default_transforms(), _float(9.0)
+    transforms, anchors = _default_transforms(), _anchors([9.0])[0]
     u = torch.randn(COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    jacobian = torch.func.jacrev(lambda point: transforms.physical_targets(point, age))(u)
+    jacobian = torch.func.jacrev(lambda point: transforms.physical_targets(point, anchors))(u)
     expected = torch.linalg.slogdet(jacobian)[1]
-    torch.testing.assert_close(transforms.log_jacobian(u, age), expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(transforms.log_jacobian(u, anchors), expected, rtol=0, atol=1e-10)
 
 
 def test_leading_axes_are_free() -> None:
     transforms = _default_transforms()
     u = torch.randn(5, 3, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    age = torch.tensor([3.0, 8.0, 13.0], dtype=torch.float64)
-    theta = transforms.physical_targets(u, age.expand(5, 3))
-    torch.testing.assert_close(transforms.standardise_targets(theta, age), u, rtol=0, atol=1e-9)
+    anchors = _anchors([3.0, 8.0, 13.0])
+    theta = transforms.physical_targets(u, anchors.expand(5, 3, -1))
+    torch.testing.assert_close(transforms.standardise_targets(theta, anchors.expand(5, 3, -1)), u, rtol=0, atol=1e-9)
     for s in range(5):
         for n in range(3):
-            torch.testing.assert_close(transforms.physical_targets(u[s, n], age[n]), theta[s, n], rtol=0, atol=1e-12)
+            torch.testing.assert_close(
+                transforms.physical_targets(u[s, n], anchors[n]), theta[s, n], rtol=0, atol=1e-12
+            )
 
 
 FINITE = st.floats(-1e300, 1e300)
@@ -270,7 +300,7 @@ class TestFit:
         transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
         table = _stacked(inputs, transforms)
         x = transforms.standardise_inputs(table)
-        u = transforms.standardise_targets(theta, transforms.age(table))
+        u = transforms.standardise_targets(theta, transforms.anchors(table))
         for values in (x, u):
             np.testing.assert_allclose(values.mean(0), 0, atol=1e-10)
             np.testing.assert_allclose(values.std(0, correction=0), 1, atol=1e-10)
@@ -282,6 +312,7 @@ class TestFit:
             known = schema.column(target.name)
             assert (target.bijection, target.is_log) == (known.bijection, known.is_log)
             assert (target.lower, target.upper) == known.bounds
+            assert (target.relative_to, target.reference_unit) == (known.anchor, known.anchor_unit)
         black_hole, gas = transforms.observables[2], transforms.observables[3]
         assert (black_hole.is_log, black_hole.floor, black_hole.relative_to) == (True, schema.BLACK_HOLE_SEED, None)
         assert (gas.is_log, gas.relative_to, gas.clip) == (False, schema.MASS, 4.0)

@@ -106,8 +106,8 @@ def test_copies_are_jittered_times_and_nothing_else() -> None:
     assert (pairs.u[1:, :, 0] != pairs.u[0, :, 0]).float().mean() > 0.9
     _, _, transforms = _prepared()
     rows = np.concatenate([split.train, split.validation])
-    age = torch.from_numpy(catalogue.age[rows])
-    theta = transforms.physical_targets(pairs.u, age.expand(pairs.u.shape[:2]))
+    anchors = transforms.anchors(catalogue.rows(rows).inputs(transforms.inputs))
+    theta = transforms.physical_targets(pairs.u, anchors.expand(pairs.u.shape))
     moved = theta[..., 0].numpy() - catalogue.theta[rows, 0]
     assert np.abs(moved).max() < schema.TIME_RESOLUTION / 2 + 0.002
 
@@ -117,7 +117,8 @@ def test_without_dequantisation_there_is_one_copy() -> None:
     catalogue.table[schema.COLLISION_TIME] *= 0.9
     pairs = make_pairs(catalogue, split, transforms, 2, PairOptions(dequantise=False))
     rows = np.concatenate([split.train, split.validation])
-    expected = transforms.standardise_targets(catalogue.theta[rows], torch.from_numpy(catalogue.age[rows]))
+    anchors = transforms.anchors(catalogue.rows(rows).inputs(transforms.inputs))
+    expected = transforms.standardise_targets(catalogue.theta[rows], anchors)
     torch.testing.assert_close(pairs.u, expected.float()[None])
 
 

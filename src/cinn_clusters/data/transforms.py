@@ -37,6 +37,12 @@ class TargetMap:
         upper: Upper bound, in the column's unit.
         shift: Mean of the raw values.
         scale: Standard deviation of the raw values.
+        relative_to: Column of the inputs in log10 whose raw value is subtracted: the mass at a collision is close to,
+            and for a recent one equal to, the mass today.
+        reference_unit: log10 of the target's unit in that of the reference.
+
+    Every method takes the anchor of a row (see ``Transforms.anchors``): the age for the bijection ``age``, the raw
+    value of the reference for a relative target; otherwise it is not used.
     """
 
     name: str
@@ -46,38 +52,49 @@ class TargetMap:
     upper: float = math.inf
     shift: float = 0.0
     scale: float = 1.0
+    relative_to: str | None = None
+    reference_unit: float = 0.0
 
     def _limits(self) -> tuple[float, float]:
         return (math.log(self.lower), math.log(self.upper)) if self.is_log else (self.lower, self.upper)
 
-    def raw(self, theta: Tensor, age: Tensor) -> Tensor:
-        """Unbounded value of theta; +-inf on a bound, NaN outside."""
-        if self.bijection == "age":
-            return torch.log(age - theta) - torch.log(theta)
+    def _absolute(self, theta: Tensor) -> Tensor:
         value = torch.log(theta) if self.is_log else theta
         if self.bijection == "identity":
             return value
         lower, upper = self._limits()
         return torch.log(value - lower) - torch.log(upper - value)
 
-    def physical(self, raw: Tensor, age: Tensor) -> Tensor:
+    def anchor(self, reference: Tensor) -> Tensor:
+        """Raw value of the reference, given in log10 of its own unit."""
+        return self._absolute(10.0 ** (reference - self.reference_unit))
+
+    def raw(self, theta: Tensor, anchor: Tensor) -> Tensor:
+        """Unbounded value of theta; +-inf on a bound, NaN outside."""
+        if self.bijection == "age":
+            return torch.log(anchor - theta) - torch.log(theta)
+        return self._absolute(theta) - anchor if self.relative_to else self._absolute(theta)
+
+    def physical(self, raw: Tensor, anchor: Tensor) -> Tensor:
         """Value of the target that belongs to an unbounded value: always inside the bounds."""
+        raw = raw + anchor if self.relative_to else raw
         if self.bijection == "identity":
             return raw.exp() if self.is_log else raw
         share = torch.sigmoid(raw.clamp(-SATURATION, SATURATION))
         if self.bijection == "age":
-            return age * (1.0 - share)
+            return anchor * (1.0 - share)
         lower, upper = self._limits()
         value = lower + (upper - lower) * share
         return value.exp() if self.is_log else value
 
-    def log_slope(self, raw: Tensor, age: Tensor) -> Tensor:
+    def log_slope(self, raw: Tensor, anchor: Tensor) -> Tensor:
         """log|d theta / d raw|."""
+        raw = raw + anchor if self.relative_to else raw
         if self.bijection == "identity":
             return raw if self.is_log else torch.zeros_like(raw)
         squeeze = logsigmoid(raw) + logsigmoid(-raw)
         if self.bijection == "age":
-            return torch.log(age) + squeeze
+            return torch.log(anchor) + squeeze
         lower, upper = self._limits()
         slope = squeeze + math.log(upper - lower)
         return slope + lower + (upper - lower) * torch.sigmoid(raw) if self.is_log else slope
@@ -123,10 +140,11 @@ class Transforms:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Columns a catalogue must hold: the observables, and the lookback time where an age bounds a target."""
+        """Columns a catalogue must hold: the observables, and what anchors a target (a lookback time, a mass)."""
         names = [observable.name for observable in self.observables]
-        needs_age = any(target.bijection == "age" for target in self.targets)
-        return (*names, schema.LOOKBACK) if needs_age and schema.LOOKBACK not in names else tuple(names)
+        names += [schema.LOOKBACK for target in self.targets if target.bijection == "age"]
+        names += [target.relative_to for target in self.targets if target.relative_to]
+        return tuple(dict.fromkeys(names))
 
     @property
     def is_bounded(self) -> bool:
@@ -154,27 +172,39 @@ class Transforms:
             return torch.full((len(inputs),), math.nan, dtype=torch.float64)
         return torch.from_numpy(age_at_lookback(inputs[:, self.inputs.index(schema.LOOKBACK)]))
 
+    def anchors(self, inputs: np.ndarray) -> Tensor:
+        """What each target is measured from at each row, (N, D); zero where it stands alone."""
+        age = self.age(inputs)
+
+        def of(target: TargetMap) -> Tensor:
+            if target.relative_to:
+                reference = inputs[:, self.inputs.index(target.relative_to)]
+                return target.anchor(torch.from_numpy(np.asarray(reference, dtype=float)))
+            return age if target.bijection == "age" else torch.zeros_like(age)
+
+        return torch.stack([of(target) for target in self.targets], -1)
+
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
         """Turn catalogue values (N, len(inputs)) into x (N, L), float64."""
         self._demand_width(inputs, self.inputs, "inputs")
         columns = dict(zip(self.inputs, np.asarray(inputs, dtype=float).T, strict=True))
         return torch.from_numpy(np.stack([_scaled(observable, columns) for observable in self.observables], 1))
 
-    def standardise_targets(self, theta: np.ndarray | Tensor, age: Tensor) -> Tensor:
-        """Turn physical theta (..., D) into u (..., D); ``age`` (...)."""
+    def standardise_targets(self, theta: np.ndarray | Tensor, anchors: Tensor) -> Tensor:
+        """Turn physical theta (..., D) into u (..., D)."""
         theta = torch.as_tensor(theta, dtype=torch.float64)
-        raw = [target.raw(theta[..., d], age) for d, target in enumerate(self.targets)]
+        raw = [target.raw(theta[..., d], anchors[..., d]) for d, target in enumerate(self.targets)]
         return (torch.stack(raw, -1) - self.shift) / self.scale
 
-    def physical_targets(self, u: Tensor, age: Tensor) -> Tensor:
-        """Turn u (..., D) into physical theta (..., D), always inside the bounds; ``age`` (...)."""
+    def physical_targets(self, u: Tensor, anchors: Tensor) -> Tensor:
+        """Turn u (..., D) into physical theta (..., D), always inside the bounds."""
         raw = u.double() * self.scale + self.shift
-        return torch.stack([target.physical(raw[..., d], age) for d, target in enumerate(self.targets)], -1)
+        return torch.stack([target.physical(raw[..., d], anchors[..., d]) for d, target in enumerate(self.targets)], -1)
 
-    def log_jacobian(self, u: Tensor, age: Tensor) -> Tensor:
+    def log_jacobian(self, u: Tensor, anchors: Tensor) -> Tensor:
         """log|det d theta / d u|, (...)."""
         raw = u.double() * self.scale + self.shift
-        slopes = [target.log_slope(raw[..., d], age) for d, target in enumerate(self.targets)]
+        slopes = [target.log_slope(raw[..., d], anchors[..., d]) for d, target in enumerate(self.targets)]
         return torch.stack(slopes, -1).sum(-1) + self.scale.log().sum()
 
     def _demand_width(self, values: np.ndarray, names: Sequence[str], what: str) -> None:
@@ -222,24 +252,26 @@ def fit_transforms(
     """
     free = Transforms(
         tuple(_observable_map(name, observables, clip) for name in observables),
-        tuple(_target_map(name) for name in targets),
+        tuple(_target_map(name, observables) for name in targets),
     )
     table = np.stack([np.asarray(inputs[name], dtype=float) for name in free.inputs], 1)
     raw_x = Transforms(tuple(replace(m, clip=math.inf) for m in free.observables), free.targets).standardise_inputs(
         table
     )
-    raw_theta = free.standardise_targets(theta, free.age(table))
+    raw_theta = free.standardise_targets(theta, free.anchors(table))
     return Transforms(
         tuple(_standardised(m, raw_x[:, i]) for i, m in enumerate(free.observables)),
         tuple(_standardised(m, raw_theta[:, d]) for d, m in enumerate(free.targets)),
     )
 
 
-def _target_map(name: str) -> TargetMap:
+def _target_map(name: str, observables: Sequence[str]) -> TargetMap:
     known = schema.column(name)
     if known.bijection == "identity":
         return TargetMap(name)
-    return TargetMap(name, known.bijection, known.is_log, *known.bounds)
+    reference = known.anchor if known.anchor in observables else None
+    unit = known.anchor_unit if reference else 0.0
+    return TargetMap(name, known.bijection, known.is_log, *known.bounds, relative_to=reference, reference_unit=unit)
 
 
 def _observable_map(name: str, observables: Sequence[str], clip: float) -> ObservableMap:

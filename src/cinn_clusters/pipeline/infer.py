@@ -147,7 +147,7 @@ def write_posterior(
             writer.put(objects, draws)
             mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
             pieces.append(
-                summarise(draws, posterior.targets, age=posterior.context(inputs[objects]).age.numpy(), mode=mode)
+                summarise(draws, posterior.targets, age=posterior.transforms.age(inputs[objects]).numpy(), mode=mode)
             )
             if on_objects is not None:
                 on_objects(objects.stop - objects.start)

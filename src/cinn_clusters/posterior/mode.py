@@ -36,14 +36,15 @@ def joint_mode(posterior: Posterior, inputs: np.ndarray, samples: np.ndarray) ->
         part = slice(begin, begin + OBJECTS_A_BATCH)
         context = posterior.context(inputs[part])
         u, log_prob = _search(posterior, context, samples[:, part])
-        modes.append(posterior.transforms.physical_targets(u, context.age).numpy())
+        modes.append(posterior.transforms.physical_targets(u, context.anchors).numpy())
         densities.append(log_prob.numpy())
     return np.concatenate(modes), np.concatenate(densities)
 
 
 def _search(posterior: Posterior, context: Context, samples: np.ndarray) -> tuple[Tensor, Tensor]:
-    age = context.age[None].expand(samples.shape[:2])
-    u = posterior.transforms.standardise_targets(samples.astype(float), age)  # (S, N, D)
+    u = posterior.transforms.standardise_targets(
+        samples.astype(float), context.anchors.expand(samples.shape)
+    )  # (S, N, D)
     is_inside = torch.isfinite(u)  # a float32 draw may have been rounded onto its bound
     lower = torch.where(is_inside, u, torch.inf).amin(0)
     upper = torch.where(is_inside, u, -torch.inf).amax(0)
@@ -58,7 +59,7 @@ def _climb(
     posterior: Posterior, context: Context, starts: Tensor, lower: Tensor, upper: Tensor
 ) -> tuple[Tensor, Tensor]:
     num_starts, num_objects, _ = starts.shape
-    wide = Context(context.x.repeat(num_starts, 1), context.age.repeat(num_starts))
+    wide = Context(context.x.repeat(num_starts, 1), context.anchors.repeat(num_starts, 1))
     lower, upper = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
     u = starts.flatten(0, 1).clone().requires_grad_()
     optimiser = torch.optim.Adam([u], lr=FIRST_STEP)

@@ -117,14 +117,13 @@ class Posterior:
         """
         inputs = np.asarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
-        age = self.transforms.age(inputs)
+        anchors = self.transforms.anchors(inputs)
         fine = torch.from_numpy(np.isfinite(inputs).all(1)) & torch.isfinite(x).all(1)  # a clip hides an infinity
-        if any(target.bijection == "age" for target in self.transforms.targets):
-            fine &= torch.isfinite(age)
+        fine &= torch.isfinite(anchors).all(1)
         if not fine.all():
             first = f"first row {int((~fine).int().argmax())}"
             raise DataError("inputs", "finite values", f"{int((~fine).sum())} rows that are not", first)
-        return Context(x.float().to(self.device), age)
+        return Context(x.float().to(self.device), anchors)
 
     def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
         """Log-density per unit physical volume, as a differentiable function of unbounded u (N, D); (N,)."""
@@ -132,10 +131,10 @@ class Posterior:
         points = u.float().to(self.device).expand(members, -1, -1)
         log_probs = self.flow.log_prob(points, context.x.expand(members, -1, -1)).double().cpu()
         mixture = torch.logsumexp(log_probs, 0) - math.log(members)
-        return mixture - self.transforms.log_jacobian(u, context.age)
+        return mixture - self.transforms.log_jacobian(u, context.anchors)
 
     def _physical_log_prob(self, theta: Tensor, context: Context) -> Tensor:
-        u = self.transforms.standardise_targets(theta, context.age)
+        u = self.transforms.standardise_targets(theta, context.anchors)
         inside = torch.isfinite(u).all(-1)
         log_prob = self.unbounded_log_prob(torch.where(inside[:, None], u, 0.0), context)
         return torch.where(inside, log_prob, -math.inf)
@@ -148,21 +147,21 @@ class Posterior:
         z = torch.from_numpy(noise).to(self.device).permute(2, 0, 1, 3).reshape(members, -1, num_targets)
         x = context.x.repeat_interleave(each, 0).expand(members, -1, -1)
         u = self.flow.sample(z, x).cpu().view(members, len(places), each, num_targets)
-        theta = self.transforms.physical_targets(u, context.age[None, :, None].expand(u.shape[:-1]))
+        theta = self.transforms.physical_targets(u, context.anchors[None, :, None].expand(u.shape))
         draws = theta.permute(2, 0, 1, 3).reshape(each * members, len(places), num_targets)
         return draws[:num_draws].float().numpy()
 
 
 @dataclass(frozen=True)
 class Context:
-    """Standardised observables (N, L) and cosmic ages (N,) of some objects."""
+    """Standardised observables (N, L) of some objects, and what their targets are measured from (N, D)."""
 
     x: Tensor
-    age: Tensor
+    anchors: Tensor
 
     def rows(self, index: slice | Tensor) -> Context:
         """Return some of the objects."""
-        return Context(self.x[index], self.age[index])
+        return Context(self.x[index], self.anchors[index])
 
 
 def _demand_draws(num_draws: int) -> None:

@@ -91,14 +91,14 @@ def make_pairs(
     index = np.concatenate([split.train, split.validation])
     rows = catalogue.rows(index)
     inputs = rows.inputs(transforms.inputs)
-    age = transforms.age(inputs)
+    anchors = transforms.anchors(inputs)
     rng = numpy_stream(options.seed, "jitter")
 
     def copy() -> Tensor:
         theta = dequantise(rows.theta, rows.targets, rows.age, rng) if options.dequantise else rows.theta
         if transforms.is_bounded:
             theta = off_bounds(theta, rows.targets, rows.age)
-        return transforms.standardise_targets(theta, age).float()
+        return transforms.standardise_targets(theta, anchors).float()
 
     is_held_out = _held_out(rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options)
     held_out = [np.flatnonzero(mask) for mask in is_held_out]
