@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,19 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
                 f"setting '{key}'", "a known setting", "an unknown one", where, _known(first["loc"])
             ) from error
         raise ConfigError(f"setting '{key}'", first["msg"], repr(first["input"]), where) from error
+
+
+def to_toml(config: Config) -> str:
+    """Write settings as ``read_config`` reads them."""
+    lines = [f"seed = {config.seed}"]
+    for section in ("model", "train"):
+        lines += ["", f"[{section}]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in getattr(config, section).model_dump().items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

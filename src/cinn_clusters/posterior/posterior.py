@@ -142,9 +142,7 @@ class Posterior:
     def _draw(self, context: Context, num_draws: int, seed: int, places: np.ndarray) -> np.ndarray:
         members, num_targets = self.flow.num_members, len(self.targets)
         each = -(-num_draws // members)  # draw l comes from member l mod K
-        shape = (each, members, num_targets)
-        noise = np.stack([_noise(seed, int(place), shape) for place in places])  # (n, each, K, D)
-        z = torch.from_numpy(noise).to(self.device).permute(2, 0, 1, 3).reshape(members, -1, num_targets)
+        z = member_noise(seed, places, each, members, num_targets).to(self.device)
         x = context.x.repeat_interleave(each, 0).expand(members, -1, -1)
         u = self.flow.sample(z, x).cpu().view(members, len(places), each, num_targets)
         theta = self.transforms.physical_targets(u, context.anchors[None, :, None].expand(u.shape))
@@ -169,5 +167,8 @@ def _demand_draws(num_draws: int) -> None:
         raise DataError("draws", "a positive number", str(num_draws))
 
 
-def _noise(seed: int, place: int, shape: tuple[int, ...]) -> np.ndarray:
-    return numpy_stream(seed, "draws", place).standard_normal(shape, dtype=np.float32)
+def member_noise(seed: int, places: np.ndarray, num_draws: int, num_members: int, num_targets: int) -> Tensor:
+    """Gaussian noise of some objects, (K, n S, D): it depends on the seed and the place in the catalogue only."""
+    shape = (num_draws, num_members, num_targets)
+    noise = [numpy_stream(seed, "draws", int(place)).standard_normal(shape, dtype=np.float32) for place in places]
+    return torch.from_numpy(np.stack(noise)).permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
