@@ -18,13 +18,13 @@ LEVELS = {
     "flows": 3, "baselines": 3,
     "posterior": 4,
     "pipeline": 5,
-    "console": 6,
+    "console": 6, "options": 6,
     "cli": 7,
 }  # fmt: skip
 SAME_FLOOR = {("bundle", "files")}
 """Neighbours on one level that may be used all the same."""
 ONLY_IN = {
-    "typer": {"cli"},
+    "typer": {"cli", "options"},
     "rich": {"console"},
     "pydantic": {"pipeline"},
     "h5netcdf": {"pipeline"},

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cinn_clusters.console import log, print_account, print_bundle, print_scores, print_values, progress
+from cinn_clusters import console
+from cinn_clusters.options import (
+    AsJson,
+    Changes,
+    ClusterColumn,
+    ConfigPath,
+    Device,
+    Draws,
+    Overwrite,
+    Protocol,
+    RunPath,
+    Seed,
+    Threads,
+)
 
 INTERRUPTED = 130
 """Exit code that typer makes of Ctrl-C."""
@@ -24,28 +35,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From what a survey sees of a galaxy cluster to the posterior of its merger history.\n\n"
     "Stages, in order: [bold]mock[/] (or your own table), [bold]prepare[/], [bold]audit[/], [bold]train[/], "
-    "[bold]evaluate[/], [bold]crossval[/], [bold]infer[/].\n\n"
+    "[bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], [bold]infer[/].\n\n"
     "Example:  cinn-clusters mock --out mock && cinn-clusters prepare --observables mock/observables1.csv "
     "--targets mock/unobservables1.csv --out run && cinn-clusters train run",
 )
-
-
-class Protocol(StrEnum):
-    """How to split."""
-
-    cluster = "cluster"
-    original = "original"
-
-
-RunPath = Annotated[Path, typer.Argument(help="Folder of a prepared run.", metavar="RUN")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that stand there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Device = Annotated[str, typer.Option(help="auto (CUDA when present), cpu, cuda, cuda:1, ...")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads of torch; small flows gain nothing from more.")]
-ConfigPath = Annotated[Path | None, typer.Option("--config", help="TOML file, e.g. configs/glow.toml.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
-Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
@@ -71,7 +64,7 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     x_columns: Annotated[str | None, typer.Option(help="Observables, comma-separated; default: the seven.")] = None,
     y_columns: Annotated[str | None, typer.Option(help="Targets, comma-separated; default: the six.")] = None,
-    cluster_column: Annotated[str, typer.Option(help="Column that identifies a cluster.")] = "HaloOrigID",
+    cluster_column: ClusterColumn = "HaloOrigID",
     protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
     seed: Seed = 42,
     drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
@@ -97,8 +90,10 @@ def prepare(
         overwrite=overwrite,
     )
     if run.is_original:
-        log("warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)")
-    print_account(run.record, as_json)
+        console.log(
+            "warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)"
+        )
+    console.print_account(run.record, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters audit run")
@@ -109,15 +104,9 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
 
     opened = open_run(run)
     overlaps = audit_split(opened.catalogue, opened.split)
-    if as_json:
-        shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
-        print(json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps}))
-    else:
-        for o in overlaps:
-            told = f"{o.percent:>6.1f} % in training, {o.percent_with_validation:.1f} % in training or validation"
-            print(f"{o.what:<42}{o.shared:>5} of {o.total:<5}{told}")
+    console.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
-        log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
+        console.log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
         raise typer.Exit(1)
 
 
@@ -139,17 +128,13 @@ def train(
     _set_threads(threads)
     from cinn_clusters.pipeline.train import train as stage
 
-    with progress("train", settings.train.epochs) as advance:
+    with console.progress("train", settings.train.epochs) as advance:
         done = stage(run, settings, device=device, resume=resume, overwrite=overwrite, on_epoch=lambda s: advance(s))
     if done.resumed_at == done.epochs:
-        log(f"{run}: the training was already complete")
-    result = {
-        "model": str(done.model),
-        "epochs": done.epochs,
-        "validation_nll": done.best_loss,
-        "resumed_at": done.resumed_at,
-    }
-    print_values(result, as_json)
+        console.log(f"{run}: the training was already complete")
+    result = {"model": str(done.model), "epochs": done.epochs, "validation_nll": done.best_loss}
+    result |= {"resumed_at": done.resumed_at}
+    console.print_values(result, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters evaluate run")
@@ -166,16 +151,12 @@ def evaluate(
     _set_threads(threads)
     from cinn_clusters.pipeline.evaluate import evaluate as stage
 
-    with progress("evaluate", None) as advance:
+    with console.progress("evaluate", None) as advance:
         scores = stage(
-            run,
-            num_draws=draws,
-            seed=seed,
-            device=device,
-            overwrite=overwrite,
+            run, num_draws=draws, seed=seed, device=device, overwrite=overwrite,
             on_objects=lambda count: advance(None, step=count),
-        )
-    print_scores(scores, as_json)
+        )  # fmt: skip
+    console.print_scores(scores, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
@@ -198,7 +179,7 @@ def crossval(
     _set_threads(threads)
     from cinn_clusters.pipeline.crossval import crossval as stage
 
-    with progress("crossval", folds * settings.train.epochs) as advance:
+    with console.progress("crossval", folds * settings.train.epochs) as advance:
         scores = stage(
             run,
             settings,
@@ -209,7 +190,28 @@ def crossval(
             overwrite=overwrite,
             on_epoch=lambda fold, state: advance(state, f"fold {fold + 1}/{folds}", fold * settings.train.epochs),
         )
-    print_scores(scores, as_json)
+    console.print_scores(scores, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
+def diagnose(
+    posterior: Annotated[Path, typer.Argument(help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR")],
+    targets: Annotated[Path | None, typer.Option(help="CSV of the histories; not needed in a run.")] = None,
+    observables: Annotated[Path | None, typer.Option(help="CSV of the observables; not needed in a run.")] = None,
+    cluster_column: ClusterColumn = "HaloOrigID",
+    out: Annotated[Path | None, typer.Option(help="JSON file; default: diagnostics.json beside POSTERIOR.")] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a posterior is calibrated, and whether it says anything; bands resample clusters."""
+    from cinn_clusters.pipeline.diagnose import diagnose as stage
+
+    report = stage(
+        posterior, targets=targets, observables=observables, cluster_column=cluster_column, out=out,
+        seed=seed, overwrite=overwrite,
+    )  # fmt: skip
+    console.print_diagnosis(report, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters infer --model run/model --catalogue my.csv --out posterior.nc")
@@ -231,7 +233,7 @@ def infer(
     _set_threads(threads)
     from cinn_clusters.pipeline.infer import infer as stage
 
-    with progress("infer", None) as advance:
+    with console.progress("infer", None) as advance:
         done = stage(
             model,
             catalogue,
@@ -246,14 +248,10 @@ def infer(
             on_objects=lambda count: advance(None, step=count),
         )
     for row in done.rejected:
-        log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
-    result = {
-        "posterior": str(done.posterior),
-        "summary": str(done.summary),
-        "objects": done.num_objects,
-        "rejected": len(done.rejected),
-    }
-    print_values(result, as_json)
+        console.log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
+    result = {"posterior": str(done.posterior), "summary": str(done.summary)}
+    counts = {"objects": done.num_objects, "rejected": len(done.rejected)}
+    console.print_values({**result, **counts}, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters show run/model")
@@ -263,7 +261,7 @@ def show(
     """Print where a model comes from: data, split, settings, versions."""
     from cinn_clusters.pipeline.model import describe_bundle
 
-    print_bundle(describe_bundle(bundle), as_json)
+    console.print_bundle(describe_bundle(bundle), as_json)
 
 
 def main() -> None:
@@ -273,11 +271,11 @@ def main() -> None:
     try:
         app()
     except CinnError as error:
-        log(f"error: {error}")
+        console.log(f"error: {error}")
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            log("error: interrupted; a training can be resumed with --resume")
+            console.log("error: interrupted; a training can be resumed with --resume")
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

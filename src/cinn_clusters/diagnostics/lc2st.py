@@ -16,7 +16,7 @@ NUM_NULL = 250
 NUM_PLACES = 20
 """Draws an object at which the classifier is asked."""
 PENALTY = 30.0
-NUM_STEPS = 25
+NUM_STEPS = 12
 Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Features (n, F), labels (n, H) and features (m, F) to the chance (m, H) of label 1, for H sets of labels at once."""
 

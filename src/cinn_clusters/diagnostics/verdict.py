@@ -75,14 +75,21 @@ def placement(pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> 
 
 
 def target_findings(
-    target: str, placed: Placement, shape: Uniformity, skill: Estimate | None, *, alpha: float = ALPHA
+    target: str,
+    placed: Placement,
+    core: Estimate,
+    shape: Uniformity,
+    skill: Estimate | None = None,
+    *,
+    alpha: float = ALPHA,
 ) -> list[Finding]:
     """Judge one target.
 
     Args:
         target: Its name.
         placed: Bias and width.
-        shape: Of its PIT; told only where neither bias nor width explains it.
+        core: Signed calibration error; told only where neither bias nor width is wrong as a whole, since both move it.
+        shape: Of its PIT; told only where nothing else explains it.
         skill: CRPS skill against the prior, where it is known.
         alpha: Level of the test of shape.
 
@@ -96,6 +103,9 @@ def target_findings(
     if placed.bias.excludes(0.0):
         name = HIGH if placed.bias.value > 0 else LOW
         found.append(Finding(target, name, f"by {placed.bias} posterior standard deviations"))
+    if not found and core.excludes(0.0):
+        told = f"central intervals hold {core} more of the truths than they claim"
+        found.append(Finding(target, NARROW if core.value < 0 else WIDE, told))
     if not found and shape.p_value < alpha and not shape.is_inside:
         told = f"the ECDF of the PIT is {shape.ks:.3f} off and leaves its band, p = {shape.p_value:.4f}"
         found.append(Finding(target, MISSHAPEN, told))

@@ -140,7 +140,7 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
     rows = evaluation.rows
     keep = ~is_marked(rows)
     truth, names = rows.theta[keep], rows.targets
-    scale = np.array([schema.column(name).score_scale or float(np.std(truth[:, d])) for d, name in enumerate(names)])
+    scale = score_scales(names, truth)
     samples = evaluation.samples[:, keep].astype(float)
     weights = bootstrap_weights(rows.clusters[keep])
     per_target = crps(samples / scale, truth / scale)
@@ -167,6 +167,11 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
         },
     }
     return report
+
+
+def score_scales(names: tuple[str, ...], truth: np.ndarray) -> np.ndarray:
+    """Units of CRPS and energy score, (D,): fixed by the schema, or the spread of the truths (N, D)."""
+    return np.array([schema.column(name).score_scale or float(np.std(truth[:, d])) for d, name in enumerate(names)])
 
 
 def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:

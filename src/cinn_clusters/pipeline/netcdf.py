@@ -159,6 +159,37 @@ def _add_densities(group: Any, num_draws: int, num_objects: int) -> None:
     truth.attrs["long_name"] = "log-density of the recorded history, physical units, collision time dequantised"
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What a posterior file holds: its variables with dims chain, draw and cluster, and the keys of its objects."""
+
+    variables: tuple[str, ...]
+    keys: pd.DataFrame
+
+
+def read_layout(path: str | Path) -> Layout:
+    """Read which samples a file holds, of which objects.
+
+    Raises:
+        BundleError: If the file is missing, damaged, not in ArviZ' layout, or does not name its objects, each once.
+    """
+    keys = list(schema.KEYS)
+    try:
+        with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
+            names = tuple(str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS))
+            numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in keys})
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        expected = f"a netCDF file with a group posterior, dims {', '.join(DIMENSIONS)}, keys {' and '.join(keys)}"
+        raise BundleError(str(path), expected, reason) from error
+    if not names:
+        raise BundleError(str(path), f"variables with dims {', '.join(DIMENSIONS)}", "none")
+    if (repeated := numbers.duplicated()).any():
+        first = ", ".join(f"{key} {value}" for key, value in numbers[repeated].iloc[0].items())
+        raise BundleError(str(path), "each object once", f"{int(repeated.sum())} repeated", f"first {first}")
+    return Layout(names, numbers)
+
+
 def read_samples(path: str | Path, targets: Sequence[str]) -> np.ndarray:
     """Read draws back, (S, N, D).
 

@@ -24,6 +24,7 @@ from cinn_clusters.files import read_json, sha256_of
 TABLES = ("X.csv", "Y.csv", "meta.csv")
 SPLIT, TRANSFORMS, HISTORY, CHECKPOINT = "split.json", "transforms.json", "history.csv", "checkpoint.safetensors"
 MODEL, POSTERIOR, SUMMARY, SCORES, CROSSVAL = "model", "posterior.nc", "summary.csv", "scores.json", "crossval"
+DIAGNOSTICS = "diagnostics.json"
 
 
 @dataclass(frozen=True)
