@@ -140,7 +140,7 @@ def print_diagnosis(report: dict[str, Any], as_json: bool) -> None:
     table = Table("calibrated if", "bias 0", "width 1", "coverage - level 0", "0.954", "0.997")
     told = Table("target", "contraction", "CRPS", *(f"skill, {name}" for name in report["joint"]["energy_skill"]))
     for name, of in report["targets"].items():
-        signed = _value(of["signed_calibration_error"], "+.3f")
+        signed = _value(of["signed_calibration_error"], "+.2f")
         tails = (f"{tail['found']['value']:.3f}" for tail in of["tails"])
         short = name.removeprefix("last_")
         table.add_row(short, _value(of["bias"], "+.2f"), _value(of["width"], ".2f"), signed, *tails)
@@ -163,7 +163,10 @@ def _print_parts(console: Any, targets: dict[str, Any]) -> None:
     from rich.table import Table
 
     properties = next(iter(targets.values()))["coverage_68_by_tertile"]
-    heads = [f"{what} {part['from']:.2f}-{part['to']:.2f}" for what, parts in properties.items() for part in parts]
+    short = {"mass": "M500", "redshift": "z"}
+    heads = [
+        f"{short[what]}\n{part['from']:.2f}\n{part['to']:.2f}" for what, parts in properties.items() for part in parts
+    ]
     if not heads:
         return
     table = Table("68 % coverage", *heads)

@@ -100,7 +100,7 @@ def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA,
         grid: Where to look, (G,), inside (0, 1).
 
     Returns:
-        ECDF, band and test. The band is that of independent rows, widened where clusters ask for it; the p-value
+        ECDF, band and test. The band is that of as many independent rows as the clusters are worth; the p-value
         compares the distance with those of bootstrap samples from the sample they are drawn from.
 
     Raises:
@@ -115,7 +115,7 @@ def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA,
     ecdf = below.mean(0)
     moved = np.abs(weights @ below - ecdf)  # (R, G)
     ks = float(np.abs(ecdf - grid).max())
-    lower, upper = _widened(*ecdf_band(len(values), grid, alpha=alpha), moved, grid, alpha)
+    lower, upper = ecdf_band(effective_number(values, weights, grid=grid), grid, alpha=alpha)
     return Uniformity(grid, ecdf, lower, upper, ks, p_value(ks, moved.max(1)))
 
 
@@ -130,7 +130,7 @@ def p_value(statistic: float, null: np.ndarray) -> float:
 
 
 def ecdf_band(
-    num_values: int, grid: np.ndarray = GRID, *, alpha: float = ALPHA, num_simulations: int = 2000, seed: int = 0
+    num_values: int, grid: np.ndarray = GRID, *, alpha: float = ALPHA, num_simulations: int = 1000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous band for the ECDF of independent uniform values.
 
@@ -161,13 +161,26 @@ def ecdf_band(
     return lower, upper
 
 
-def _widened(
-    lower: np.ndarray, upper: np.ndarray, moved: np.ndarray, grid: np.ndarray, alpha: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The band of clusters: a multiple of the bootstrap spread that holds 1 - alpha of the resampled ECDFs."""
-    spread = np.sqrt((moved**2).mean(0))
-    known = spread > 0
-    half = np.zeros_like(spread)
-    if known.any():
-        half = np.quantile((moved[:, known] / spread[known]).max(1), 1 - alpha) * spread
-    return np.minimum(lower, grid - half), np.maximum(upper, grid + half)
+def effective_number(values: np.ndarray, weights: np.ndarray, *, grid: np.ndarray = GRID) -> int:
+    """Number of independent values whose ECDF would scatter as much as that of these rows.
+
+    The scatter is pooled over the grid: near 0 and 1 a few clusters alone would tell too little of it.
+
+    Args:
+        values: One a row, in [0, 1], (N,).
+        weights: Bootstrap weights that resample clusters, (R, N).
+        grid: Where to look, (G,).
+
+    Returns:
+        From 1 to N; N over the design effect of the clusters.
+
+    Examples:
+        >>> values = np.repeat(np.random.default_rng(0).random(50), 8)  # eight copies of each
+        >>> drawn = np.random.default_rng(1).multinomial(50, np.full(50, 1 / 50), 500) / 400
+        >>> 40 <= effective_number(values, np.repeat(drawn, 8, axis=1)) <= 60
+        True
+    """
+    below = (values[:, None] <= grid).astype(float)
+    scatter = (weights @ below).var(0).sum()
+    independent = (grid * (1 - grid)).sum() / len(values)
+    return max(1, round(len(values) / max(1.0, scatter / independent)))
