@@ -19,6 +19,7 @@ from cinn_clusters.errors import BundleError
 from cinn_clusters.pipeline.config import read_config
 from cinn_clusters.pipeline.crossval import crossval
 from cinn_clusters.pipeline.diagnose import NO_DENSITIES, diagnose
+from cinn_clusters.pipeline.evaluate import evaluate
 from cinn_clusters.pipeline.netcdf import NUM_DENSITIES, read_log_prob
 from cinn_clusters.pipeline.run import open_run
 from support import SHARED, TINY, Command
@@ -103,6 +104,15 @@ def test_densities_of_draws_are_written_beside_them(judged: Path) -> None:
     assert np.isnan(draws[NUM_DENSITIES:]).all()
     data = arviz.from_netcdf(judged / "crossval/posterior.nc")
     assert {"posterior", "sample_stats"} <= set(data.groups())
+
+
+def test_the_posterior_of_evaluate_is_judged_beside_its_scores(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    scores = evaluate(run, num_draws=60)
+    told = diagnose(run / "posterior.nc")
+    assert (run / "diagnostics.json").is_file()
+    assert [told[name] for name in ("rows", "clusters")] == [scores["rows"], scores["clusters"]]
+    assert told["joint"]["nll"]["mean"]["value"] == pytest.approx(scores["nll"]["mean"], rel=1e-5)
 
 
 def test_outside_a_run_the_tables_say_the_same(

@@ -181,6 +181,6 @@ def effective_number(values: np.ndarray, weights: np.ndarray, *, grid: np.ndarra
         True
     """
     below = (values[:, None] <= grid).astype(float)
-    scatter = (weights @ below).var(0).sum()
-    independent = (grid * (1 - grid)).sum() / len(values)
+    scatter = float((weights @ below).var(0).sum())
+    independent = float((grid * (1 - grid)).sum()) / len(values)
     return max(1, round(len(values) / max(1.0, scatter / independent)))
