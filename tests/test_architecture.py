@@ -26,6 +26,7 @@ SAME_FLOOR = {("bundle", "files")}
 ONLY_IN = {
     "typer": {"cli"},
     "rich": {"console"},
+    "optuna": {"pipeline"},
     "pydantic": {"pipeline"},
     "h5netcdf": {"pipeline"},
     "torch": {"rng", "bundle", "data", "nn", "training", "flows", "posterior", "pipeline", "cli"},

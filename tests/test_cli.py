@@ -14,7 +14,7 @@ import cinn_clusters
 from cinn_clusters import cli
 from support import Command
 
-STAGES = ("mock", "prepare", "audit", "train", "evaluate", "crossval", "infer", "show")
+STAGES = ("mock", "prepare", "audit", "train", "evaluate", "crossval", "diagnose", "infer", "show")
 
 
 @pytest.mark.parametrize("stage", STAGES)

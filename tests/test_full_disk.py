@@ -17,6 +17,8 @@ FILES = "{folder}/observables1.csv", "{folder}/unobservables1.csv"
 PREPARE = f"prepare --observables {FILES[0]} --targets {FILES[1]} --out {{folder}}/new"
 INFER = f"infer --model {{folder}}/run/model --catalogue {FILES[0]} --out {{folder}}/p.nc --no-map --draws "
 
+CROSSVAL = "crossval {folder}/run --folds 2 --draws 20 " + TINY
+
 
 def limited(limit: int) -> None:
     """Let every file of this process end at ``limit`` bytes, with an error instead of a signal."""
@@ -52,13 +54,19 @@ def content(folder: Path) -> dict[Path, bytes]:
         ("crossval {folder}/run --folds 2 --draws 400 " + TINY, 30_000),
         (INFER + "400", 30_000),
         (INFER + "5", 60_000),
+        ("diagnose {folder}/run/crossval/posterior.nc", 3000),
     ],
-    ids=["mock", "prepare", "train, checkpoint", "train, model", "evaluate", "crossval", "infer", "infer, summary"],
+    ids=[
+        "mock", "prepare", "train, checkpoint", "train, model", "evaluate", "crossval", "infer", "infer, summary",
+        "diagnose",
+    ],
 )  # fmt: skip
 def test_nothing_is_half_written(line: str, limit: int, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     for name in ("observables1.csv", "unobservables1.csv"):
         shutil.copy(trained.parent / name, tmp_path / name)
+    if line.startswith("diagnose"):
+        subprocess.run([sys.executable, "-m", "cinn_clusters", *CROSSVAL.format(folder=tmp_path).split()], check=True)
     before = content(tmp_path)
     done = run_with_limit(line.format(folder=tmp_path), limit)
     errors = [row for row in done.stderr.splitlines() if row.startswith("error: ")]

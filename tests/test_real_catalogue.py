@@ -97,6 +97,13 @@ def test_scores_agree_with_the_independent_script(
         assert ours["contraction"] == pytest.approx(judged["contraction"], abs=1e-3)
         assert ours["unphysical"] == judged["unphysical"] == 0.0
     assert json.loads((run / "crossval/scores.json").read_text())["rows"] == 1653
+    told = json.loads(command(f"diagnose {run / 'crossval/posterior.nc'} --json").out)
+    assert told["rows"] == 1653
+    assert told["joint"]["energy_score"]["value"] == pytest.approx(judged["energy_score"], abs=1e-6)
+    for name, of in told["targets"].items():
+        assert of["crps"]["value"] == pytest.approx(judged["crps_per_target"][name], abs=1e-6)
+        assert of["contraction"] == pytest.approx(judged["contraction"][name], abs=1e-6)
+        assert of["calibration_error"] == pytest.approx(judged["calibration_error_per_target"][name], abs=1e-6)
 
 
 def x10(name: str, values: pd.Series) -> pd.Series:

@@ -27,7 +27,7 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
     def advance(state: Any, part: str = "", before: int = 0, step: int = 1) -> None:
         bar.start()  # not before: an error that comes first stands alone
         if state is None:
-            bar.advance(task, step)
+            bar.update(task, advance=step, description=part or title)
             return
         _, train_nll, held_out = state.history[-1]
         told = f"{part or title}  NLL train {train_nll:.3f}  validation {held_out:.3f}"
@@ -125,6 +125,79 @@ def print_scores(scores: dict[str, Any], as_json: bool) -> None:
     print(f"calibration error                 {scores['calibration_error']:.4f}")
     print(f"levels outside their 99 % band    {scores['coverage_outside_99_band']:.3f}")
     print(f"unphysical draws                  {scores['unphysical']:.4f}")
+
+
+def print_diagnosis(report: dict[str, Any], as_json: bool) -> None:
+    """Print how each target is calibrated and what it says, the joint tests, then the verdict."""
+    if as_json:
+        print(json.dumps(report))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    print(f"{report['rows']} rows of {report['clusters']} clusters, {report['draws']} draws each")
+    table = Table("calibrated if", "bias 0", "width 1", "coverage - level 0", "0.954", "0.997")
+    told = Table("target", "contraction", "CRPS", *(f"skill, {name}" for name in report["joint"]["energy_skill"]))
+    for name, of in report["targets"].items():
+        signed = _value(of["signed_calibration_error"], "+.2f")
+        tails = (f"{tail['found']['value']:.3f}" for tail in of["tails"])
+        short = name.removeprefix("last_")
+        table.add_row(short, _value(of["bias"], "+.2f"), _value(of["width"], ".2f"), signed, *tails)
+        contraction = "-" if of["contraction"] is None else f"{of['contraction']:.3f}"
+        skill = [_value(entry, "+.2f") for entry in of["crps_skill"].values()]
+        told.add_row(short, contraction, f"{of['crps']['value']:.4f}", *skill)
+    console.print(table)
+    console.print(told)
+    _print_parts(console, report["targets"])
+    for line in _joint_lines(report["joint"]):
+        print(line)
+    for reason in [*report["skipped"], *(f"ignored variable: {name}" for name in report["ignored_variables"])]:
+        print(f"note: {reason}")
+    for found in report["findings"]:
+        print(f"{found['subject']:<22}{found['name']:<16}{found['evidence']}")
+
+
+def _print_parts(console: Any, targets: dict[str, Any]) -> None:
+    """Coverage of the central 68 % where mass or redshift is low, middle and high."""
+    from rich.table import Table
+
+    properties = next(iter(targets.values()))["coverage_68_by_tertile"]
+    short = {"mass": "M500", "redshift": "z"}
+    heads = [
+        f"{short[what]}\n{part['from']:.2f}\n{part['to']:.2f}" for what, parts in properties.items() for part in parts
+    ]
+    if not heads:
+        return
+    table = Table("68 % coverage", *heads)
+    for name, of in targets.items():
+        parts = [part for found in of["coverage_68_by_tertile"].values() for part in found]
+        table.add_row(name.removeprefix("last_"), *(f"{part['coverage']['value']:.2f}" for part in parts))
+    console.print(table)
+
+
+def _joint_lines(joint: dict[str, Any]) -> list[str]:
+    lines = [f"energy score                  {_value(joint['energy_score'], '.4f')}"]
+    lines += [f"  skill, {name:<21} {_value(skill, '+.3f')}" for name, skill in joint["energy_skill"].items()]
+    for key, name in (("tarp", "TARP, references from x"), ("tarp_plain", "TARP, plain references")):
+        lines.append(f"{name:<30}KS {joint[key]['ks']:.3f}, p = {joint[key]['p_value']:.4f}")
+    local = joint["lc2st"]
+    lines.append(f"{'L-C2ST':<30}{local['statistic']:.4f}, p = {local['p_value']:.4f}")
+    if "hpd" in joint:
+        lines.append(f"{'joint HPD coverage - level':<30}{_value(joint['hpd']['signed_calibration_error'], '+.3f')}")
+        outside = joint["nll"]["rows_outside"]
+        told = f"infinite: {outside} truths have no density" if outside else _value(joint["nll"]["mean"], ".3f")
+        lines.append(f"{'NLL, physical units':<30}{told}")
+        gains = joint["nll"].get("nats_gained_on_gaussian", {})
+        lines += [f"  nats gained, Gaussian {name:<20} {_value(gain, '+.2f')}" for name, gain in gains.items()]
+    return lines
+
+
+def _value(band: dict[str, Any], form: str) -> str:
+    if band["value"] is None:
+        return "-"
+    half = (band["upper"] - band["lower"]) / 2 if band["upper"] is not None else float("nan")
+    return f"{band['value']:{form}} ± {half:{form.lstrip('+')}}"
 
 
 def _with_error(score: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import multivariate_normal
 
 from cinn_clusters.diagnostics.scores import (
     LEVELS,
@@ -20,7 +21,11 @@ from cinn_clusters.diagnostics.scores import (
     contraction,
     crps,
     energy_score,
+    gaussian_log_prob,
+    skill,
+    z_score,
 )
+from known import known
 
 SHARED = Path(os.environ.get("CINN_CLUSTERS_SHARED", Path(__file__).parents[2].parent / "shared"))
 VALUES = st.floats(-100, 100)
@@ -204,3 +209,53 @@ class TestAgainstTheSharedScorer:
 
     def test_levels(self, scorer: dict[str, Any]) -> None:
         np.testing.assert_array_equal(LEVELS, scorer["LEVELS"])
+
+
+def test_z_scores_by_hand() -> None:
+    samples = np.array([[[1.0]], [[2.0]], [[3.0]]])
+    np.testing.assert_allclose(z_score(samples, np.array([[0.0]])), [[2.0]])
+
+
+def test_z_score_of_a_point_is_infinite() -> None:
+    assert z_score(np.ones((3, 1, 1)), np.zeros((1, 1)))[0, 0] == np.inf
+
+
+def test_z_scores_of_a_calibrated_gaussian_are_standard() -> None:
+    rng = np.random.default_rng(0)
+    z = z_score(rng.normal(5.0, 2.0, (500, 4000, 1)), rng.normal(5.0, 2.0, (4000, 1)))
+    assert (z.mean(), z.std()) == pytest.approx((0.0, 1.0), abs=0.04)
+
+
+def test_skill_is_the_share_saved_and_its_band_that_of_pairs() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.gamma(2.0, size=600)
+    weights = bootstrap_weights(np.arange(600))
+    half = skill(0.5 * reference, reference, weights)
+    assert (half.value, half.lower, half.upper) == pytest.approx((0.5, 0.5, 0.5)), "the same resample for both"
+    nothing = skill(rng.gamma(2.0, size=600), reference, weights)
+    assert not nothing.excludes(0.0)
+    assert nothing.upper - nothing.lower > 0.05
+
+
+def test_gaussian_log_prob_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    samples, truth = rng.gamma(2.0, size=(200, 4, 3)), rng.gamma(2.0, size=(4, 3))
+    expected = [multivariate_normal(samples[:, n].mean(0), np.cov(samples[:, n].T)).logpdf(truth[n]) for n in range(4)]
+    np.testing.assert_allclose(gaussian_log_prob(samples, truth), expected)
+
+
+def test_likelihood_of_the_known_posterior_and_prior() -> None:
+    world = known(2000, num_draws=999)
+    exact = -world.log_prob("exact", world.truth).mean()
+    assert exact == pytest.approx(3 * (1 + np.log(2 * np.pi * 0.2)), abs=0.08) == pytest.approx(3.685, abs=0.08)
+    gaussian = -gaussian_log_prob(world.samples("exact"), world.truth).mean()
+    assert gaussian == pytest.approx(exact, abs=0.05)
+    prior = -gaussian_log_prob(world.prior, world.truth).mean()
+    assert prior - exact == pytest.approx(3 * np.log(5), abs=0.15)
+
+
+def test_draws_that_are_flat_have_no_gaussian() -> None:
+    samples = np.random.default_rng(0).normal(size=(20, 2, 2))
+    samples[:, 1, 1] = samples[:, 1, 0]
+    with pytest.raises(ValueError, match=r"^gaussian_log_prob: expected draws that span 2 directions; got fewer$"):
+        gaussian_log_prob(samples, np.zeros((2, 2)))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from cinn_clusters import schema
-from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms
+from cinn_clusters.data.maps import ObservableMap, TargetMap
+from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.posterior.posterior import Posterior
 from support import glow
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms
+from cinn_clusters.data.maps import ObservableMap, TargetMap
+from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.mixing import ActNorm
 from cinn_clusters.posterior import posterior as room

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cinn_clusters.diagnostics.bands import ALPHA, Estimate, estimate
+
 LEVELS = np.linspace(0.05, 0.95, 19)
 """Levels of central intervals at which coverage is judged."""
 NUM_PAIRINGS = 8
@@ -74,6 +76,57 @@ def central_coverage(samples: np.ndarray, truth: np.ndarray, levels: np.ndarray 
 def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """1 - mean posterior variance / variance of the truths, unclipped, (D,): 0 says nothing, 1 says all."""
     return np.asarray(1.0 - samples.var(0, ddof=1, dtype=float).mean(0) / truth.var(0, ddof=1))
+
+
+def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(Posterior mean - truth) / posterior standard deviation, (N, D): mean 0, spread 1 for a calibrated Gaussian."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # a point is no posterior: infinitely far off, or NaN
+        return np.asarray((samples.mean(0, dtype=float) - truth) / samples.std(0, ddof=1, dtype=float))
+
+
+def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Estimate:
+    """Share of a reference's mean score that is saved: 0 says no better than it, 1 says perfect.
+
+    Args:
+        score: Score of each row, lower is better, (N,).
+        reference: Score of the reference on the same rows, (N,).
+        weights: Bootstrap weights that resample clusters, (R, N); the same resample for both.
+        alpha: See ``estimate``.
+
+    Returns:
+        1 - mean score / mean of the reference, and its band.
+
+    Examples:
+        >>> skill(np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.full((3, 2), 0.5)).value
+        0.5
+    """
+    resampled = 1.0 - (weights @ score) / (weights @ reference)
+    return estimate(1.0 - float(score.mean() / reference.mean()), resampled, alpha)
+
+
+def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Log-density of the truths under Gaussians with the moments of the draws: for references known by draws alone.
+
+    Args:
+        samples: Draws, (S, N, D), S > D.
+        truth: (N, D).
+
+    Returns:
+        (N,).
+
+    Raises:
+        ValueError: If the draws of an object do not span all D directions.
+
+    References:
+        Dawid & Sebastiani (1999), Coherent dispersion criteria for optimal experimental design.
+    """
+    mean = samples.mean(0, dtype=float)
+    moved = np.moveaxis(samples - mean, 1, 0)  # (N, S, D)
+    covariance = moved.transpose(0, 2, 1) @ moved / (len(samples) - 1)
+    if (np.linalg.matrix_rank(covariance) < truth.shape[1]).any():
+        raise ValueError(f"gaussian_log_prob: expected draws that span {truth.shape[1]} directions; got fewer")
+    distance = np.einsum("nd,nd->n", truth - mean, np.linalg.solve(covariance, (truth - mean)[:, :, None])[:, :, 0])
+    return np.asarray(-0.5 * (distance + np.linalg.slogdet(2 * np.pi * covariance)[1]))
 
 
 def bootstrap_weights(clusters: np.ndarray, num_resamples: int = 500, seed: int = 1) -> np.ndarray:

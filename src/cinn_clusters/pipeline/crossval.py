@@ -14,8 +14,8 @@ from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.evaluate import Evaluation, reference_samples, score_report, scored_truth
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms, prepare_job
-from cinn_clusters.pipeline.infer import KEYS
-from cinn_clusters.pipeline.netcdf import sample_writer, signed
+from cinn_clusters.pipeline.infer import KEYS, densities
+from cinn_clusters.pipeline.netcdf import NUM_DENSITIES, sample_writer, signed
 from cinn_clusters.pipeline.prepare import standard_transforms
 from cinn_clusters.pipeline.run import CROSSVAL, POSTERIOR, SCORES, open_run
 from cinn_clusters.posterior.posterior import Posterior
@@ -68,12 +68,15 @@ def crossval(
     samples = np.empty(shape, np.float32)
     references: dict[str, np.ndarray] = {}
     log_prob = np.empty(len(catalogue.table))
+    log_prob_draws = np.empty((min(NUM_DENSITIES, num_draws), len(catalogue.table)), np.float32)
     for k, split in enumerate(folds):
         posterior = _fit_fold(catalogue, split, config, device, run.is_original, k, on_epoch)
         inputs = catalogue.inputs(posterior.inputs)[split.test]
         for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=split.test):
             samples[:, split.test[objects]] = draws
-        log_prob[split.test] = posterior.log_prob(scored_truth(catalogue, split.test), inputs)
+        log_prob_draws[:, split.test], log_prob[split.test] = densities(
+            posterior, samples[:, split.test], scored_truth(catalogue, split.test), inputs
+        )
         seen = np.concatenate([split.train, split.validation])
         for name, draws in reference_samples(catalogue, seen, split.test, num_draws, seed).items():
             references.setdefault(name, np.empty(shape, np.float32))[:, split.test] = draws
@@ -82,8 +85,11 @@ def crossval(
     coordinates = catalogue.table[list(dict.fromkeys([catalogue.cluster_column, *KEYS[1:]]))]
     attributes = {**signed(seed), "folds": num_folds, "table_sha256": run.record["table_sha256"]}
     with atomic_directory(run.path / CROSSVAL, overwrite=overwrite, kept=(SCORES,)) as scratch:
-        with sample_writer(scratch / POSTERIOR, catalogue.targets, num_draws, coordinates, attributes) as writer:
+        with sample_writer(
+            scratch / POSTERIOR, catalogue.targets, num_draws, coordinates, attributes, has_densities=True
+        ) as writer:
             writer.put(slice(0, len(coordinates)), samples)
+            writer.put_log_prob(slice(0, len(coordinates)), log_prob_draws, log_prob)
         write_json(scratch / SCORES, scores)
     return scores
 

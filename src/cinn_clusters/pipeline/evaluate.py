@@ -90,13 +90,16 @@ def evaluate(
         samples, lines, numbers = (
             stack.enter_context(atomic_file(run.path / name, overwrite=overwrite)) for name in RESULTS
         )
-        summary = write_posterior(posterior, inputs, test.table, samples, num_draws, seed, on_objects=on_objects)
+        truth = scored_truth(run.catalogue, run.split.test)
+        summary = write_posterior(
+            posterior, inputs, test.table, samples, num_draws, seed, truth=truth, on_objects=on_objects
+        )
         write_summary(pd.concat([test.table[keys], summary], axis=1), lines)
         scores = score_report(
             Evaluation(
                 test,
                 read_samples(samples, posterior.targets),
-                posterior.log_prob(scored_truth(run.catalogue, run.split.test), inputs),
+                posterior.log_prob(truth, inputs),
                 reference_samples(run.catalogue, run.split.train, run.split.test, num_draws, seed),
             )
         )
@@ -136,9 +139,9 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
         Plain values for JSON. Scores are in units of the fixed scales of the schema.
     """
     rows = evaluation.rows
-    keep = ~_marked(rows)
+    keep = ~is_marked(rows)
     truth, names = rows.theta[keep], rows.targets
-    scale = np.array([schema.column(name).score_scale or float(np.std(truth[:, d])) for d, name in enumerate(names)])
+    scale = score_scales(names, truth)
     samples = evaluation.samples[:, keep].astype(float)
     weights = bootstrap_weights(rows.clusters[keep])
     per_target = crps(samples / scale, truth / scale)
@@ -167,6 +170,11 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
     return report
 
 
+def score_scales(names: tuple[str, ...], truth: np.ndarray) -> np.ndarray:
+    """Units of CRPS and energy score, (D,): fixed by the schema, or the spread of the truths (N, D)."""
+    return np.array([schema.column(name).score_scale or float(np.std(truth[:, d])) for d, name in enumerate(names)])
+
+
 def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
     """Which draws (S, N) hold a value outside its bounds, a collision before the Big Bang or after the snapshot."""
     bad = np.zeros(samples.shape[:2], bool)
@@ -179,7 +187,8 @@ def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
     return bad
 
 
-def _marked(rows: Catalogue) -> np.ndarray:
+def is_marked(rows: Catalogue) -> np.ndarray:
+    """Which rows (N,) hold a missing-value mark instead of a history."""
     marks = np.array([schema.column(name).missing_mark or np.nan for name in rows.targets])
     close = np.isclose(rows.theta, marks)  # scaled and back, a mark is no longer exact
     return np.asarray(close.any(axis=1))

@@ -15,7 +15,7 @@ from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.model import load_posterior
-from cinn_clusters.pipeline.netcdf import sample_writer, signed
+from cinn_clusters.pipeline.netcdf import NUM_DENSITIES, sample_writer, signed
 from cinn_clusters.pipeline.summary import summarise, write_summary
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
@@ -118,6 +118,7 @@ def write_posterior(
     places: np.ndarray | None = None,
     with_mode: bool = True,
     attributes: dict[str, str | int] | None = None,
+    truth: np.ndarray | None = None,
     on_objects: OnObjects | None = None,
 ) -> pd.DataFrame:
     """Draw, write and summarise in pieces of bounded memory.
@@ -132,6 +133,7 @@ def write_posterior(
         places: Row of each object in its catalogue, (N,).
         with_mode: Find the joint mode.
         attributes: Further global attributes of the file.
+        truth: Known histories, (N, D): their densities and those of the first draws are written, too.
         on_objects: Called with the number of objects done.
 
     Returns:
@@ -142,9 +144,12 @@ def write_posterior(
         coordinates = coordinates.set_axis(places)
     pieces = []
     notes = {**signed(seed), **(attributes or {})}
-    with sample_writer(out, posterior.targets, num_draws, coordinates, notes) as writer:
+    has_truth = truth is not None
+    with sample_writer(out, posterior.targets, num_draws, coordinates, notes, has_densities=has_truth) as writer:
         for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=places):
             writer.put(objects, draws)
+            if truth is not None:
+                writer.put_log_prob(objects, *densities(posterior, draws, truth[objects], inputs[objects]))
             mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
             pieces.append(
                 summarise(draws, posterior.targets, age=posterior.transforms.age(inputs[objects]).numpy(), mode=mode)
@@ -152,6 +157,13 @@ def write_posterior(
             if on_objects is not None:
                 on_objects(objects.stop - objects.start)
     return pd.concat(pieces, ignore_index=True)
+
+
+def densities(
+    posterior: Posterior, draws: np.ndarray, truth: np.ndarray, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-densities of the first draws, at most (200, N), and of the truths, (N,)."""
+    return posterior.log_prob(draws[:NUM_DENSITIES], inputs), posterior.log_prob(truth, inputs)
 
 
 def usable_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, list[Rejected]]:

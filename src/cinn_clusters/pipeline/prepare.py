@@ -12,8 +12,9 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
+from cinn_clusters.data.maps import ObservableMap, TargetMap
 from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
-from cinn_clusters.data.transforms import ObservableMap, TargetMap, Transforms
+from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
 from cinn_clusters.pipeline.run import SPLIT, TABLES, TRANSFORMS, Run, csv_text, decision_hash, table_hash, versions

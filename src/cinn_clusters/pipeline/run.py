@@ -25,6 +25,7 @@ PARTS = ("train", "validation", "test")
 TABLES = ("X.csv", "Y.csv", "meta.csv")
 SPLIT, TRANSFORMS, HISTORY, CHECKPOINT = "split.json", "transforms.json", "history.csv", "checkpoint.safetensors"
 MODEL, POSTERIOR, SUMMARY, SCORES, CROSSVAL = "model", "posterior.nc", "summary.csv", "scores.json", "crossval"
+DIAGNOSTICS = "diagnostics.json"
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def tune(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
-    on_trial: Callable[[int, float], None] | None = None,
+    on_trial: Callable[[float], None] | None = None,
 ) -> Tuned:
     """Search with a tree-structured Parzen estimator; writes tune/best.toml and tune/trials.csv.
 
@@ -93,7 +93,7 @@ def tune(
         seed: Seed of the search, of the inner folds and of the draws.
         device: See ``fit``.
         overwrite: Replace a search that stands there.
-        on_trial: Called with the number of trials done and the best value so far.
+        on_trial: Called after each trial with the best value so far.
 
     Returns:
         What it came to.
@@ -130,7 +130,7 @@ def tune(
     def told(study: Any, trial: Any) -> None:
         if on_trial is not None:
             done = [t.value for t in study.trials if t.state.name == "COMPLETE"]
-            on_trial(len(study.trials), min(done) if done else float("nan"))
+            on_trial(min(done) if done else float("nan"))
 
     study.optimize(judged, n_trials=num_trials, callbacks=[told])
     trials = _table(study)
@@ -156,7 +156,7 @@ def _optuna() -> Any:
 
 def _named(nested: dict[str, Any]) -> dict[str, Any]:
     """Flatten sections: {"model": {"hidden": 8}} is {"model.hidden": 8}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in nested.items():
         flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat

@@ -1,0 +1,84 @@
+"""Commands that make, read and split catalogues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_clusters import console
+from cinn_clusters.cli.options import AsJson, ClusterColumn, Overwrite, Protocol, RunPath, Seed, app
+
+
+@app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
+def mock(
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
+    seed: Seed = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an embedded catalogue with known histories: the same two CSV files as the simulation's."""
+    from cinn_clusters.pipeline.mock import write_mock
+
+    for path in write_mock(out, num_clusters=clusters, seed=seed, overwrite=overwrite):
+        print(path)
+
+
+@app.command(
+    epilog="Example:  cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run"
+)
+def prepare(
+    observables: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, cluster column, observables.")],
+    targets: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, targets.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    x_columns: Annotated[str | None, typer.Option(help="Observables, comma-separated; default: the seven.")] = None,
+    y_columns: Annotated[str | None, typer.Option(help="Targets, comma-separated; default: the six.")] = None,
+    cluster_column: ClusterColumn = "HaloOrigID",
+    protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
+    seed: Seed = 42,
+    drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
+    allow_atypical: Annotated[bool, typer.Option(help="Accept medians that tell of another unit.")] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Join, validate and split a catalogue; every dropped row is accounted for."""
+    from cinn_clusters import schema
+    from cinn_clusters.pipeline.prepare import prepare as stage
+
+    run = stage(
+        observables,
+        targets,
+        out,
+        observables=_names(x_columns, schema.DEFAULT_OBSERVABLES),
+        targets=_names(y_columns, schema.DEFAULT_TARGETS),
+        cluster_column=cluster_column,
+        protocol=protocol.value,
+        seed=seed,
+        drop_incomplete=drop_incomplete,
+        allow_atypical=allow_atypical,
+        overwrite=overwrite,
+    )
+    if run.is_original:
+        console.log(
+            "warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)"
+        )
+    console.print_account(run.record, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters audit run")
+def audit(run: RunPath, as_json: AsJson = False) -> None:
+    """Count test clusters, target vectors and projections that stand in training; exit 1 when any does."""
+    from cinn_clusters.data.audit import audit_split
+    from cinn_clusters.pipeline.run import open_run
+
+    opened = open_run(run)
+    overlaps = audit_split(opened.catalogue, opened.split)
+    console.print_overlaps(overlaps, as_json)
+    if any(overlap.shared_with_validation for overlap in overlaps):
+        console.log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
+        raise typer.Exit(1)
+
+
+def _names(text: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    return default if text is None else tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,141 @@
+"""Commands that train, show and apply a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_clusters import console
+from cinn_clusters.cli.options import (
+    AsJson,
+    Changes,
+    ConfigPath,
+    Device,
+    Draws,
+    Objective,
+    Overwrite,
+    RunPath,
+    Seed,
+    Threads,
+    app,
+    set_threads,
+)
+
+
+@app.command(epilog="Example:  cinn-clusters train run --config configs/glow.toml --set train.epochs=100")
+def train(
+    run: RunPath,
+    config: ConfigPath = None,
+    change: Changes = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of a killed training.")] = False,
+    device: Device = "auto",
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the posterior model of a run."""
+    from cinn_clusters.pipeline.config import read_config
+
+    settings = read_config(config, change or [])
+    set_threads(threads)
+    from cinn_clusters.pipeline.train import train as stage
+
+    with console.progress("train", settings.train.epochs) as advance:
+        done = stage(run, settings, device=device, resume=resume, overwrite=overwrite, on_epoch=lambda s: advance(s))
+    if done.resumed_at == done.epochs:
+        console.log(f"{run}: the training was already complete")
+    result = {"model": str(done.model), "epochs": done.epochs, "validation_nll": done.best_loss}
+    result |= {"resumed_at": done.resumed_at}
+    console.print_values(result, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters tune run && cinn-clusters train run --config run/tune/best.toml")
+def tune(
+    run: RunPath,
+    trials: Annotated[int, typer.Option(help="Settings to try.")] = 40,
+    objective: Annotated[Objective, typer.Option(help="Mean score to lower.")] = Objective.crps,
+    fold: Annotated[int | None, typer.Option(help="Leave out this fold of crossval, not the test clusters.")] = None,
+    folds: Annotated[int, typer.Option(help="Folds of that crossval.")] = 5,
+    inner_folds: Annotated[int, typer.Option(help="Folds inside what is left.")] = 4,
+    config: ConfigPath = None,
+    change: Changes = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search for settings inside the training clusters; what --config or --set name is fixed, the rest is searched."""
+    set_threads(threads)
+    from cinn_clusters.pipeline.tune import tune as stage
+
+    with console.progress("tune", trials) as advance:
+        found = stage(
+            run,
+            change or [],
+            config_path=config,
+            num_trials=trials,
+            objective=objective.value,
+            fold=fold,
+            num_folds=folds,
+            inner_folds=inner_folds,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            on_trial=lambda best: advance(None, f"tune  best {objective.value} {best:.4f}"),
+        )
+    console.print_values(
+        {objective.value: found.value, "best": str(found.path / "best.toml"), "trials": len(found.trials)}, as_json
+    )
+
+
+@app.command(epilog="Example:  cinn-clusters infer --model run/model --catalogue my.csv --out posterior.nc")
+def infer(
+    model: Annotated[Path, typer.Option(help="A bundle, e.g. run/model.")],
+    catalogue: Annotated[Path, typer.Option(help="CSV with the observables of the model.")],
+    out: Annotated[Path, typer.Option(help="netCDF file for the samples (ArviZ layout).")],
+    summary: Annotated[Path | None, typer.Option(help="CSV or ECSV; default: beside --out.")] = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")] = False,
+    map_: Annotated[bool, typer.Option("--map/--no-map", help="Find the joint mode of each posterior.")] = True,
+    device: Device = "auto",
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Posterior of the merger history of every object of a catalogue."""
+    set_threads(threads)
+    from cinn_clusters.pipeline.infer import infer as stage
+
+    with console.progress("infer", None) as advance:
+        done = stage(
+            model,
+            catalogue,
+            out,
+            summary=summary,
+            num_draws=draws,
+            seed=seed,
+            strict=strict,
+            with_mode=map_,
+            device=device,
+            overwrite=overwrite,
+            on_objects=lambda count: advance(None, step=count),
+        )
+    for row in done.rejected:
+        console.log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
+    result = {"posterior": str(done.posterior), "summary": str(done.summary)}
+    counts = {"objects": done.num_objects, "rejected": len(done.rejected)}
+    console.print_values({**result, **counts}, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters show run/model")
+def show(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")], as_json: AsJson = False
+) -> None:
+    """Print where a model comes from: data, split, settings, versions."""
+    from cinn_clusters.pipeline.model import describe_bundle
+
+    console.print_bundle(describe_bundle(bundle), as_json)

@@ -1,0 +1,58 @@
+"""The application, and the arguments and options that its commands share."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From what a survey sees of a galaxy cluster to the posterior of its merger history.\n\n"
+    "Stages, in order: [bold]mock[/] (or your own table), [bold]prepare[/], [bold]audit[/], [bold]train[/], "
+    "[bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], [bold]infer[/].\n\n"
+    "Example:  cinn-clusters mock --out mock && cinn-clusters prepare --observables mock/observables1.csv "
+    "--targets mock/unobservables1.csv --out run && cinn-clusters train run",
+)
+
+
+class Protocol(StrEnum):
+    """How to split."""
+
+    cluster = "cluster"
+    original = "original"
+
+
+class Objective(StrEnum):
+    """What a search lowers."""
+
+    crps = "crps"
+    energy = "energy"
+    nll = "nll"
+
+
+RunPath = Annotated[Path, typer.Argument(help="Folder of a prepared run.", metavar="RUN")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that stand there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Device = Annotated[str, typer.Option(help="auto (CUDA when present), cpu, cuda, cuda:1, ...")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of torch; small flows gain nothing from more.")]
+ConfigPath = Annotated[Path | None, typer.Option("--config", help="TOML file, e.g. configs/glow.toml.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
+Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
+ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
+
+
+def set_threads(threads: int) -> None:
+    """Tell torch how many threads to use; idle ones sleep."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    torch.set_num_threads(threads)
