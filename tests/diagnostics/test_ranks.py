@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cinn_clusters.diagnostics.ranks import pit, ranks, sbc_chi_square, whole_bins
+from cinn_clusters.diagnostics.ranks import pit, ranks, sbc_chi_square, spread_shares, whole_bins
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from known import NAMES, known
 
@@ -33,6 +33,18 @@ def test_pit_of_a_calibrated_posterior_is_uniform_for_any_number_of_draws(num_dr
     rng = np.random.default_rng(1)
     value = pit(rng.normal(size=(num_draws, 20_000, 1)), rng.normal(size=(20_000, 1)))
     assert stats.kstest(value[:, 0], "uniform").pvalue > 0.01
+
+
+def test_shares_of_few_draws_are_uniform_once_spread() -> None:
+    rng = np.random.default_rng(1)
+    shares = rng.integers(0, 11, 20_000) / 10
+    assert stats.kstest(shares, "uniform").pvalue < 1e-9
+    spread = spread_shares(shares, 10)
+    assert stats.kstest(spread, "uniform").pvalue > 0.01
+    assert ((spread > 10 * shares / 11 - 1e-9) & (spread < (10 * shares + 1) / 11 + 1e-9)).all()
+    each = spread_shares(np.array([0.0, 1.0]), np.array([1, 3]))
+    assert each[0] < 0.5
+    assert each[1] > 0.75
 
 
 def test_chi_square_of_independent_rows_is_that_of_scipy() -> None:

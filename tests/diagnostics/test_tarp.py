@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cinn_clusters.diagnostics.bands import Uniformity, uniformity
+from cinn_clusters.diagnostics.ranks import spread_shares
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from cinn_clusters.diagnostics.tarp import folds, plain_references, references_from_x, standardised, tarp_fractions
 from known import NAMES, Known, known
@@ -24,12 +25,12 @@ def test_fractions_count_nearer_draws() -> None:
 def from_x(world: Known, name: str) -> Uniformity:
     points = references_from_x(world.truth, world.x, world.clusters)
     fractions = tarp_fractions(world.samples(name), world.truth, points)
-    return uniformity(fractions, bootstrap_weights(world.clusters, 999))
+    return uniformity(spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999))
 
 
 def plain(world: Known, name: str) -> Uniformity:
     fractions = tarp_fractions(world.samples(name), world.truth, plain_references(world.truth))
-    return uniformity(fractions, bootstrap_weights(world.clusters, 999))
+    return uniformity(spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999))
 
 
 @pytest.mark.parametrize("shape", [(300, 1), (150, 8)], ids=["rows", "clusters"])

@@ -43,9 +43,22 @@ def pit(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
     Returns:
         (N, D), inside (0, 1).
     """
-    below = ranks(samples, truth)
-    spread = np.random.default_rng(seed).random(below.shape)
-    return np.asarray((below + np.clip(spread, 1e-9, 1 - 1e-9)) / (len(samples) + 1))
+    return spread_shares(ranks(samples, truth) / len(samples), len(samples), seed=seed)
+
+
+def spread_shares(shares: np.ndarray, num_draws: int | np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Shares of draws made continuous: exactly uniform where the number of draws behind them is, however few.
+
+    Args:
+        shares: Of S draws, e.g. of ``tarp_fractions`` or ``hpd_ranks``, any shape.
+        num_draws: S, or one an object.
+        seed: Seed.
+
+    Returns:
+        (S share + u) / (S + 1) with u ~ U(0, 1), inside (0, 1).
+    """
+    u = np.clip(np.random.default_rng(seed).random(shares.shape), 1e-9, 1 - 1e-9)
+    return np.asarray((np.round(shares * num_draws) + u) / (num_draws + 1))
 
 
 @dataclass(frozen=True)

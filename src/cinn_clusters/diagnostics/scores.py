@@ -80,8 +80,9 @@ def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(Posterior mean - truth) / posterior standard deviation, (N, D): mean 0, spread 1 for a calibrated Gaussian."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # a point is no posterior: infinitely far off, or NaN
-        return np.asarray((samples.mean(0, dtype=float) - truth) / samples.std(0, ddof=1, dtype=float))
+    deviation = samples.std(0, ddof=1, dtype=float)
+    known = np.where(deviation > 0, deviation, np.nan)  # a point is no posterior: it has no z-score
+    return np.asarray((samples.mean(0, dtype=float) - truth) / known)
 
 
 def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Estimate:

@@ -187,7 +187,8 @@ def _joint_tests(
         "tarp": tarp.references_from_x(truth, x, rows.clusters, seed=seed),
         "tarp_plain": tarp.plain_references(truth, seed=seed),
     }
-    curves = {name: uniformity(tarp.tarp_fractions(samples, truth, at), weights) for name, at in points.items()}
+    nearer = {name: tarp.tarp_fractions(samples, truth, at) for name, at in points.items()}
+    curves = {name: uniformity(ranks.spread_shares(share, len(samples)), weights) for name, share in nearer.items()}
     told = lc2st(samples, truth, x, rows.clusters, seed=seed)
     local = {"statistic": told.statistic, "null_mean": told.null.mean(), "p_value": told.p_value,
              "share_of_objects_below_5_percent": (told.local_p_values < 0.05).mean()}  # fmt: skip
@@ -215,7 +216,7 @@ def _densities(
         "calibration_error": error.absolute,
         "signed_calibration_error": error.signed,
         "coverage": {"level": scores.LEVELS, "found": inside[:, :, 0].mean(1)},
-        "ranks": uniformity(rho, weights),
+        "ranks": uniformity(ranks.spread_shares(rho, (~np.isnan(draws)).sum(0)), weights),
     }
     outside = int((~np.isfinite(log_prob)).sum())
     nll: dict[str, Any] = {"rows_outside": outside, "mean": None if outside else mean_estimate(-log_prob, weights)}
