@@ -111,9 +111,11 @@ def tune(
     run = open_run(path)
     demand_free(run.path / TUNE, overwrite)
     catalogue = _training_clusters(run.catalogue, run.split.test, fold, num_folds)
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=NUM_STARTUP_TRIALS)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_STARTUP_TRIALS)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=NUM_STARTUP_TRIALS)
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
+
+    study.enqueue_trial({key: _named(base.model_dump())[key] for key in space})  # the preset to beat is tried first
 
     def judged(trial: Any) -> float:
         chosen = {key: trial.suggest_categorical(key, list(values)) for key, values in space.items()}
