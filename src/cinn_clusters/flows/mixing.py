@@ -118,7 +118,8 @@ class LULinear(Transform):
         return (u @ upper.mT @ lower.mT).index_select(-1, self.order), self._log_det(u)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        one = torch.eye(self.num_targets).to(z).expand_as(self.triangles)
         lower, upper = self._factors()
-        image = z.index_select(-1, self.undo).mT  # (K, D, B): columns to solve for
-        image = torch.linalg.solve_triangular(lower, image, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, image, upper=True).mT, -self._log_det(z)
+        undo_lower = torch.linalg.solve_triangular(lower, one, upper=False, unitriangular=True)
+        undo_upper = torch.linalg.solve_triangular(upper, one, upper=True)
+        return z.index_select(-1, self.undo) @ undo_lower.mT @ undo_upper.mT, -self._log_det(z)
