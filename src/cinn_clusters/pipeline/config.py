@@ -54,6 +54,9 @@ class TrainConfig(_Section):
         default=10, ge=0, description="0: stop on the validation clusters; G: member k on group k mod G of all but test"
     )
     bootstrap: bool = Field(default=False, description="every member trains on a bootstrap sample of its clusters")
+    recalibration_folds: int = Field(
+        default=0, ge=0, description="0: no recalibration; F: fitted on F folds held out in turn, kept if it helps"
+    )
     checkpoint_every: int = Field(default=5, ge=1, description="epochs between checkpoints")
 
 

@@ -17,6 +17,7 @@ from cinn_clusters.pipeline.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.pipeline.infer import KEYS, densities
 from cinn_clusters.pipeline.netcdf import NUM_DENSITIES, sample_writer, signed
 from cinn_clusters.pipeline.prepare import standard_transforms
+from cinn_clusters.pipeline.recalibrate import recalibrated
 from cinn_clusters.pipeline.run import CROSSVAL, POSTERIOR, SCORES, open_run
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.training.fit import FitState
@@ -111,4 +112,4 @@ def _fit_fold(
     for state in job.epochs():
         if on_epoch is not None:
             on_epoch(fold, state)
-    return job.posterior()
+    return recalibrated(job.posterior(), catalogue, split, config, device)[0]

@@ -17,6 +17,7 @@ from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.fit import make_recipe, resolve_device
 from cinn_clusters.pipeline.run import MODEL, Run, split_hash, versions
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.recalibrate import Recalibration
 
 SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
 
@@ -51,6 +52,8 @@ def save_posterior(
         "transforms": transforms.to_dict(),
         "provenance": provenance or {},
     }
+    if posterior.recalibration is not None:
+        info["recalibration"] = posterior.recalibration.to_dict()
     write_bundle(Path(path), info, posterior.flow.state_dict(), overwrite=overwrite)
 
 
@@ -67,10 +70,12 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
         transforms = Transforms.from_dict(bundle.info["transforms"])
         flow = make_flow(make_recipe(config), len(transforms.targets), len(transforms.observables))
         flow.load_state_dict(bundle.tensors)
+        maps = bundle.info.get("recalibration")
+        recalibration = None if maps is None else Recalibration.from_dict(maps)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(str(path), f"a posterior of format {FORMAT_VERSION}", reason, "", "train it again") from error
-    return Posterior(flow.to(device).eval().requires_grad_(False), transforms, device)
+    return Posterior(flow.to(device).eval().requires_grad_(False), transforms, device, recalibration)
 
 
 def describe_bundle(path: str | Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.fit import Job, prepare_job
 from cinn_clusters.pipeline.model import describe_bundle, save_posterior
+from cinn_clusters.pipeline.recalibrate import recalibrated
 from cinn_clusters.pipeline.run import CHECKPOINT, HISTORY, MODEL, Run, csv_text, open_run, split_hash
 from cinn_clusters.training.checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitState
@@ -114,6 +115,7 @@ def _already_trained(run: Run, config: Config) -> Trained:
 
 def _write_results(run: Run, job: Job, config: Config) -> None:
     state = job.state
+    posterior, table = recalibrated(job.posterior(), run.catalogue, run.split, config, job.device)
     history = pd.DataFrame(state.history, columns=["epoch", "train_nll", "validation_nll"])
     provenance: dict[str, Any] = {
         "protocol": run.record["protocol"],
@@ -127,9 +129,11 @@ def _write_results(run: Run, job: Job, config: Config) -> None:
         "best_epoch": state.best_epoch.tolist(),
         "best_validation_nll": [round(value, 6) for value in state.best_loss.tolist()],
     }
+    if table:
+        provenance["recalibration"] = table
     with atomic_file(run.path / HISTORY) as scratch:  # both or none
         scratch.write_text(csv_text(history), encoding="utf-8")
-        save_posterior(job.posterior(), run.path / MODEL, config, provenance=provenance, overwrite=True)
+        save_posterior(posterior, run.path / MODEL, config, provenance=provenance, overwrite=True)
 
 
 def _identity(run: Run, config: Config) -> str:

@@ -21,7 +21,7 @@ def joint_mode(posterior: Posterior, inputs: np.ndarray, samples: np.ndarray) ->
     Starts from the densest of some draws and climbs with Adam in unbounded coordinates; the density that is climbed
     is per unit physical volume. The search stays inside the box that the draws span: beyond it a flow extrapolates,
     and on the edge of a bounded support its density may diverge. The best point met is returned, so the result is
-    never worse than the draws it started from.
+    never worse than the draws it started from. A recalibration moves marginals, not modes: it plays no part here.
 
     Args:
         posterior: The density.

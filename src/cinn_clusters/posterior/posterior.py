@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,13 @@ from torch import Tensor
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
+from cinn_clusters.posterior.recalibrate import Recalibration
 from cinn_clusters.rng import numpy_stream
 
 POINTS_A_BATCH = 32_000
 """Draws in flight at once: bounds memory whatever the length of the catalogue, and fits the cache."""
+NUM_MARGINAL_DRAWS = 1000
+"""Draws that tell the marginals of an object where a recalibrated density is asked for."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Posterior:
         flow: K trained members.
         transforms: Between catalogue values and what the flow sees.
         device: Where the flow lives.
+        recalibration: Repair of draws and densities that held-out clusters asked for, or None.
     """
 
     flow: Flow
     transforms: Transforms
     device: str = "cpu"
+    recalibration: Recalibration | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -44,7 +49,7 @@ class Posterior:
         return self.transforms.target_names
 
     def log_prob(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """Log-density in physical units.
+        """Log-density in physical units; recalibrated, with marginals told by draws of a fixed seed.
 
         Args:
             theta: Targets in catalogue units, (N, D) or (S, N, D).
@@ -63,9 +68,13 @@ class Posterior:
                 "theta", f"(N, D) or (S, N, D) with N, D = {len(inputs), len(self.targets)}", f"{theta.shape}"
             )
         layers = theta.reshape(-1, *theta.shape[-2:])
+        log_slope = np.zeros(layers.shape[:2])
+        if self.recalibration is not None:
+            plain = replace(self, recalibration=None)
+            layers, log_slope = self.recalibration.undo(layers, plain.sample(inputs, NUM_MARGINAL_DRAWS))
         with torch.no_grad():
             rows = [self._physical_log_prob(torch.from_numpy(layer), context).numpy() for layer in layers]
-        return np.stack(rows).reshape(theta.shape[:-1])
+        return np.asarray((np.stack(rows) + log_slope).reshape(theta.shape[:-1]))
 
     def sample(self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0) -> np.ndarray:
         """Draw from the posterior of each object.
@@ -147,7 +156,8 @@ class Posterior:
         u = self.flow.sample(z, x).cpu().view(members, len(places), each, num_targets)
         theta = self.transforms.physical_targets(u, context.anchors[None, :, None].expand(u.shape))
         draws = theta.permute(2, 0, 1, 3).reshape(each * members, len(places), num_targets)
-        return draws[:num_draws].float().numpy()
+        samples = draws[:num_draws].float().numpy()
+        return samples if self.recalibration is None else self.recalibration.draws(samples)
 
 
 @dataclass(frozen=True)
