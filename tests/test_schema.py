@@ -87,3 +87,18 @@ def test_an_unknown_column_is_unbounded() -> None:
     assert schema.column("mine").label == "mine"
     assert schema.column("last_d_peri").label == r"$d_\mathrm{peri}$ [log10 kpc]"
     assert schema.column("last_Mass_ratio").label == r"$\xi$"
+
+
+def test_columns_of_two_bounds_keep_to_them_as_targets() -> None:
+    for name in ("concentrationPhys", "redshift", "mean_V_coll", "mean_Subcluster_mass", "Group_M_Crit500"):
+        known = schema.column(name)
+        assert known.bijection == "logit", name
+        assert not known.is_log or known.bounds[0] > 0, "a logarithm has no zero"
+    assert schema.column("mean_T_coll").bijection == "age"
+
+
+def test_means_of_marked_targets_are_free() -> None:
+    """They average -1 marks in: the table holds a mean mass ratio of -0.156."""
+    for name in ("mean_Mass_ratio", "mean_M_Crit500_coll"):
+        assert schema.column(name).bijection == "identity"
+        assert schema.column(name).bounds == schema.INFINITE

@@ -6,7 +6,7 @@ Units were checked on the TNG-Cluster table (Nelson+24; mergers of Lee+24). Name
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 KEYS = ("HaloID", "Snapshot")
@@ -156,13 +156,33 @@ EXTRA_OBSERVABLES = (
     ),
     Column("redshift", "z", "", "redshift of the snapshot", bounds=(0.0, 20.0)),
 )
-EXTRA_TARGETS = tuple(
-    Column(target.name.replace("last_", "mean_"), "", target.unit, f"mean over all collisions: {target.meaning}")
-    for target in TARGETS
-)
-"""Means over all collisions; they average the -1 marks in, so they are not targets by default."""
+MARKED = (COLLISION_MASS, "last_Mass_ratio")
+"""Targets whose means average missing-value marks in: these means lie outside the bounds, so that none are kept."""
 
-COLUMNS = {column.name: column for column in (*OBSERVABLES, *TARGETS, *EXTRA_OBSERVABLES, *EXTRA_TARGETS)}
+
+def _mean(target: Column) -> Column:
+    name, meaning = target.name.replace("last_", "mean_"), f"mean over all collisions: {target.meaning}"
+    if target.name in MARKED:
+        return Column(name, "", target.unit, meaning)
+    kept = {"bounds": target.bounds, "is_log": target.is_log, "bijection": target.bijection}
+    return replace(Column(name, "", target.unit, meaning), **kept)  # type: ignore[arg-type]
+
+
+EXTRA_TARGETS = tuple(_mean(target) for target in TARGETS)
+"""Means over all collisions; some average the -1 marks in, so they are not targets by default."""
+
+
+def _kept_inside(column: Column) -> Column:
+    """Let a column of two finite bounds keep to them where it is made a target."""
+    lower, upper = column.bounds
+    if column.floor or not (math.isfinite(lower) and math.isfinite(upper)):
+        return column
+    lower = upper * 1e-12 if column.is_log and lower <= 0 else lower  # a logarithm has no zero
+    return replace(column, bounds=(lower, upper), bijection="logit")
+
+
+COLUMNS = {column.name: column for column in (*map(_kept_inside, (*OBSERVABLES, *EXTRA_OBSERVABLES)), *TARGETS)}
+COLUMNS |= {column.name: column for column in EXTRA_TARGETS}
 DEFAULT_OBSERVABLES = tuple(column.name for column in OBSERVABLES)
 DEFAULT_TARGETS = tuple(column.name for column in TARGETS)
 

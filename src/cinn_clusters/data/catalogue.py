@@ -112,9 +112,10 @@ def read_catalogue(
     hidden, more = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
     joined, account = _join(seen, hidden, cluster_column, targets)
     rows_read = len(joined)
-    if schema.COLLISION_TIME in targets:
+    has_age = any(schema.column(name).bijection == "age" for name in targets)
+    if has_age:
         demand_columns(joined, [schema.LOOKBACK], str(observables_file), hint="a collision time needs it as its bound")
-    needed = [schema.LOOKBACK] if schema.COLLISION_TIME in targets and schema.LOOKBACK in context else []
+    needed = [schema.LOOKBACK] if has_age and schema.LOOKBACK in context else []
     joined = _drop_unlabelled(joined, targets, cluster_column, account)
     if drop_incomplete:
         is_incomplete = joined[[*observables, *targets, *needed]].isna().any(axis=1)

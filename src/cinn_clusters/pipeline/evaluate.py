@@ -182,7 +182,7 @@ def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
         known = schema.column(name)
         lower, upper = known.bounds
         bad |= (samples[:, :, d] < lower) | (samples[:, :, d] > upper)
-        if name == schema.COLLISION_TIME:
+        if known.bijection == "age":
             bad |= samples[:, :, d] > age_at_lookback(rows.table[schema.LOOKBACK].to_numpy(float)) + 1e-5
     return bad
 
