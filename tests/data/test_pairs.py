@@ -85,7 +85,7 @@ def test_generator_decides() -> None:
 
 
 def test_values_on_a_bound_are_moved_inside_and_no_others() -> None:
-    targets = ("last_T_coll", "last_Mass_ratio", "last_Subcluster_mass", "mean_d_peri")
+    targets = ("last_T_coll", "last_Mass_ratio", "last_Subcluster_mass", "mean_Mass_ratio")
     theta = np.array([[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [4.0, 0.9999, 1e3, 2.0]])
     moved = off_bounds(theta, targets, np.full(3, 10.0))
     assert moved[:, 0].tolist() == [10.0 - TIME_FLOOR, TIME_FLOOR, 4.0]

@@ -42,7 +42,7 @@ def test_other_rows_do_not_matter(trained: Path, frame: pd.DataFrame, tmp_path: 
     other = frame.copy()
     other.loc[other.index != 70, "Group_M_Crit500"] += 0.1
     other.loc[other.index != 70, "bcg_StellarMass"] -= 0.1
-    changed = draws_of(trained, other, tmp_path, "changed")
+    changed = draws_of(trained, other, tmp_path, "changed", allow_atypical=True)
     np.testing.assert_array_equal(changed[:, 70], whole[:, 70])
     assert (np.delete(changed, 70, 1) != np.delete(whole, 70, 1)).any(axis=(0, 2)).all()
 
@@ -111,3 +111,22 @@ def test_every_reason_of_a_row_is_told_once() -> None:
     assert "got -1" in rejected[1].reason
     assert rejected[2].reason.count("got NaN") == 2
     np.testing.assert_array_equal(values[[0, 3]], [[14.5, 1.0], [14.2, 2.0]])
+
+
+def test_a_table_in_another_unit_is_refused_unless_told(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    wrong = frame.assign(Group_R_Crit500=frame["Group_R_Crit500"] - np.log10(1.0 + 1.0))  # physical, not comoving
+    with pytest.raises(DataError, match=r"radii off by -0.30 dex in the median.*--allow-atypical"):
+        draws_of(trained, wrong, tmp_path, "wrong")
+    assert not list(tmp_path.glob("wrong*.nc"))
+    assert np.isfinite(draws_of(trained, wrong, tmp_path, "told", allow_atypical=True)).all()
+
+
+def test_objects_beyond_training_are_counted(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    far = frame.head(30).copy()
+    far.loc[far.index[3], "GroupGasMass"] += 1.5
+    far.to_csv(tmp_path / "far.csv", index=False)
+    done = infer(trained / "model", tmp_path / "far.csv", tmp_path / "far.nc", num_draws=20, with_mode=False)
+    summary = pd.read_csv(done.summary)
+    assert done.num_extrapolated == (summary["num_extrapolated"] > 0).sum()
+    assert summary["num_extrapolated"][3] >= 1
+    assert summary["num_extrapolated"].sum() < 10

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cinn_clusters import console
-from cinn_clusters.cli.options import AsJson, ClusterColumn, Overwrite, Protocol, RunPath, Seed, app
+from cinn_clusters.cli.options import AllowAtypical, AsJson, ClusterColumn, Overwrite, Protocol, RunPath, Seed, app
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
@@ -38,7 +38,7 @@ def prepare(
     protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
     seed: Seed = 42,
     drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
-    allow_atypical: Annotated[bool, typer.Option(help="Accept medians that tell of another unit.")] = False,
+    allow_atypical: AllowAtypical = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

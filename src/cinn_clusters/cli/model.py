@@ -9,6 +9,7 @@ import typer
 
 from cinn_clusters import console
 from cinn_clusters.cli.options import (
+    AllowAtypical,
     AsJson,
     Changes,
     ConfigPath,
@@ -101,6 +102,7 @@ def infer(
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")] = False,
     map_: Annotated[bool, typer.Option("--map/--no-map", help="Find the joint mode of each posterior.")] = True,
+    allow_atypical: AllowAtypical = False,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -120,6 +122,7 @@ def infer(
             seed=seed,
             strict=strict,
             with_mode=map_,
+            allow_atypical=allow_atypical,
             device=device,
             overwrite=overwrite,
             on_objects=lambda count: advance(None, step=count),
@@ -127,6 +130,9 @@ def infer(
     for row in done.rejected:
         console.log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
     result = {"posterior": str(done.posterior), "summary": str(done.summary)}
+    if done.num_extrapolated:
+        log = "objects lie beyond all that was trained on in some observable (num_extrapolated in the summary)"
+        console.log(f"note: {done.num_extrapolated} of {done.num_objects} {log}")
     counts = {"objects": done.num_objects, "rejected": len(done.rejected)}
     console.print_values({**result, **counts}, as_json)
 

@@ -47,6 +47,7 @@ ConfigPath = Annotated[Path | None, typer.Option("--config", help="TOML file, e.
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
 Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
+AllowAtypical = Annotated[bool, typer.Option("--allow-atypical", help="Accept medians that tell of another unit.")]
 ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
 
 

@@ -85,6 +85,12 @@ class Transforms:
         columns = dict(zip(self.inputs, np.asarray(inputs, dtype=float).T, strict=True))
         return torch.from_numpy(np.stack([_scaled(observable, columns) for observable in self.observables], 1))
 
+    def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
+        """Count the observables of each row that lie beyond what was trained on, (N,)."""
+        x = self.standardise_inputs(inputs)
+        limits = torch.tensor([observable.clip for observable in self.observables], dtype=torch.float64)
+        return np.asarray((x.abs() >= limits).sum(1))
+
     def standardise_targets(self, theta: np.ndarray | Tensor, anchors: Tensor) -> Tensor:
         """Turn physical theta (..., D) into u (..., D)."""
         theta = torch.as_tensor(theta, dtype=torch.float64)

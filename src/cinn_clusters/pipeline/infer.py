@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
-from cinn_clusters.data.checks import problems
+from cinn_clusters.data.checks import demand_typical, problems
 from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
@@ -22,6 +22,8 @@ from cinn_clusters.posterior.posterior import Posterior
 
 ROW = "catalogue_row"
 """Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate of the samples."""
+EXTRAPOLATED = "num_extrapolated"
+"""Observables of an object that lie beyond all that was trained on, where they are clipped; beside its summary."""
 KEYS = (schema.CLUSTER_COLUMN, *schema.KEYS)
 OnObjects = Callable[[int], None]
 
@@ -41,6 +43,7 @@ class Inferred:
     posterior: Path
     summary: Path
     num_objects: int
+    num_extrapolated: int
     rejected: tuple[Rejected, ...]
 
 
@@ -54,6 +57,7 @@ def infer(
     seed: int = 0,
     strict: bool = False,
     with_mode: bool = True,
+    allow_atypical: bool = False,
     device: str = "auto",
     overwrite: bool = False,
     on_objects: OnObjects | None = None,
@@ -69,6 +73,7 @@ def infer(
         seed: Draws of an object depend on the seed and its row in the catalogue.
         strict: Refuse the catalogue if a row cannot be used.
         with_mode: Find the joint mode, too.
+        allow_atypical: Accept medians that tell of another unit (asked of 20 rows or more).
         device: See ``fit``.
         overwrite: Replace files that stand there.
         on_objects: Called with the number of objects done.
@@ -77,7 +82,7 @@ def infer(
         What it came to, rejected rows with line and reason.
 
     Raises:
-        DataError: If a column is missing, no row is usable, or ``strict`` and one is not.
+        DataError: If a column is missing or in another unit, no row is usable, or ``strict`` and one is not.
         BundleError: If the model is damaged.
         OutputError: If a file is taken or cannot be written.
     """
@@ -95,6 +100,8 @@ def infer(
         "model_sha256": sha256_of(Path(model) / "manifest.json"),
         "num_rejected": len(rejected),
     }
+    if not allow_atypical:
+        demand_typical(pd.DataFrame(inputs[places], columns=posterior.inputs), posterior.inputs)
     rows = table.iloc[places].reset_index(drop=True)
     with atomic_file(out, overwrite=overwrite) as samples, atomic_file(summary_path, overwrite=overwrite) as lines:
         frame = write_posterior(
@@ -104,7 +111,7 @@ def infer(
         if twice := [str(name) for name in rows if name in frame or name == ROW]:
             raise DataError(f"column '{twice[0]}'", "a name that no result has", "one of the summary", str(catalogue))
         write_summary(pd.concat([pd.Series(places, name=ROW), rows, frame], axis=1), lines)
-    return Inferred(out, summary_path, len(places), tuple(rejected))
+    return Inferred(out, summary_path, len(places), int((frame[EXTRAPOLATED] > 0).sum()), tuple(rejected))
 
 
 def write_posterior(
@@ -156,7 +163,9 @@ def write_posterior(
             )
             if on_objects is not None:
                 on_objects(objects.stop - objects.start)
-    return pd.concat(pieces, ignore_index=True)
+    summary = pd.concat(pieces, ignore_index=True)
+    summary[EXTRAPOLATED] = posterior.transforms.num_clipped(inputs)
+    return summary
 
 
 def densities(
