@@ -130,3 +130,11 @@ def test_objects_beyond_training_are_counted(trained: Path, frame: pd.DataFrame,
     assert done.num_extrapolated == (summary["num_extrapolated"] > 0).sum()
     assert summary["num_extrapolated"][3] >= 1
     assert summary["num_extrapolated"].sum() < 10
+
+
+def test_summary_tells_how_far_members_disagree(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    draws_of(trained, frame.head(9), tmp_path, "nine")
+    draws_of(trained, frame.head(4), tmp_path, "four")
+    nine, four = (pd.read_csv(tmp_path / f"{name}_summary.csv")["disagreement_nats"] for name in ("nine", "four"))
+    assert nine.mean() > 0  # an estimate of a positive number from a few draws
+    np.testing.assert_allclose(four, nine[:4], rtol=1e-3, atol=1e-4)

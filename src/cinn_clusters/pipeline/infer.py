@@ -17,6 +17,7 @@ from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.model import load_posterior
 from cinn_clusters.pipeline.netcdf import NUM_DENSITIES, sample_writer, signed
 from cinn_clusters.pipeline.summary import summarise, write_summary
+from cinn_clusters.posterior.ensemble import disagreement
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
 
@@ -24,6 +25,8 @@ ROW = "catalogue_row"
 """Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate of the samples."""
 EXTRAPOLATED = "num_extrapolated"
 """Observables of an object that lie beyond all that was trained on, where they are clipped; beside its summary."""
+DISAGREEMENT = "disagreement_nats"
+"""How far the members of the ensemble disagree on an object: large where the training table says little."""
 KEYS = (schema.CLUSTER_COLUMN, *schema.KEYS)
 OnObjects = Callable[[int], None]
 
@@ -149,6 +152,7 @@ def write_posterior(
     coordinates = rows[[name for name in KEYS if name in rows]]
     if places is not None:
         coordinates = coordinates.set_axis(places)
+    numbers = np.arange(len(inputs)) if places is None else places
     pieces = []
     notes = {**signed(seed), **(attributes or {})}
     has_truth = truth is not None
@@ -158,9 +162,10 @@ def write_posterior(
             if truth is not None:
                 writer.put_log_prob(objects, *densities(posterior, draws, truth[objects], inputs[objects]))
             mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
-            pieces.append(
-                summarise(draws, posterior.targets, age=posterior.transforms.age(inputs[objects]).numpy(), mode=mode)
-            )
+            age = posterior.transforms.age(inputs[objects]).numpy()
+            piece = summarise(draws, posterior.targets, age=age, mode=mode)
+            piece[DISAGREEMENT] = disagreement(posterior, inputs[objects], seed=seed, places=numbers[objects])
+            pieces.append(piece)
             if on_objects is not None:
                 on_objects(objects.stop - objects.start)
     summary = pd.concat(pieces, ignore_index=True)

@@ -10,7 +10,14 @@ from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior, member_
 NUM_DRAWS = 16
 
 
-def disagreement(posterior: Posterior, inputs: np.ndarray, num_draws: int = NUM_DRAWS, *, seed: int = 0) -> np.ndarray:
+def disagreement(
+    posterior: Posterior,
+    inputs: np.ndarray,
+    num_draws: int = NUM_DRAWS,
+    *,
+    seed: int = 0,
+    places: np.ndarray | None = None,
+) -> np.ndarray:
     """Mean Kullback-Leibler divergence between pairs of members, for each object.
 
     The divergence does not depend on units, so that it is taken where the flows live.
@@ -20,6 +27,7 @@ def disagreement(posterior: Posterior, inputs: np.ndarray, num_draws: int = NUM_
         inputs: Catalogue values, (N, L).
         num_draws: Draws of each member by which the divergences are estimated.
         seed: Seed of the draws.
+        places: Place of each object in its catalogue, (N,); default 0..N-1. Draws depend on seed and place only.
 
     Returns:
         Mean over k != j of KL(q_k || q_j) in nats, (N,); zero for a single member.
@@ -31,12 +39,13 @@ def disagreement(posterior: Posterior, inputs: np.ndarray, num_draws: int = NUM_
         Lakshminarayanan+17, Simple and scalable predictive uncertainty estimation using deep ensembles, section 3.4.
     """
     context, members = posterior.context(inputs), posterior.flow.num_members
+    places = np.arange(len(inputs)) if places is None else places
     result = np.zeros(len(inputs))
     step = max(1, POINTS_A_BATCH // (members * num_draws))
     for begin in range(0, len(inputs), step):
         objects = slice(begin, begin + step)
         x = context.rows(objects).x
-        result[objects] = _pairwise(posterior, x, np.arange(len(inputs))[objects], num_draws, seed).numpy()
+        result[objects] = _pairwise(posterior, x, places[objects], num_draws, seed).numpy()
     return result
 
 
