@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters import read_config
-from cinn_clusters.baselines.references import forest_samples, prior_samples
+from cinn_clusters.baselines.references import prior_samples
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split
+from cinn_clusters.pipeline.evaluate import forest_histories
 from cinn_clusters.pipeline.fit import fit
 
 NUM_DRAWS = 1000
@@ -210,8 +211,8 @@ def prior_given_mass_redshift(fold: Fold, changes: list[str]) -> Answer:
 
 
 def _forest(fold: Fold, names: tuple[str, ...]) -> Answer:
-    x, begin = fold.catalogue.inputs(names), time.perf_counter()
-    samples = forest_samples(x[fold.fitted], fold.catalogue.theta[fold.fitted], x[fold.split.test], NUM_DRAWS)
+    begin = time.perf_counter()
+    samples = forest_histories(fold.catalogue, names, fold.fitted, fold.split.test, NUM_DRAWS, SEED)
     return Answer(samples, None, time.perf_counter() - begin, float("nan"))
 
 

@@ -19,7 +19,7 @@ from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.errors import OutputError
 from cinn_clusters.pipeline.config import Config, read_config
 from cinn_clusters.pipeline.crossval import crossval
-from cinn_clusters.pipeline.evaluate import evaluate
+from cinn_clusters.pipeline.evaluate import evaluate, forest_histories
 from cinn_clusters.pipeline.prepare import prepare
 from cinn_clusters.pipeline.run import open_run
 from cinn_clusters.pipeline.train import train
@@ -146,3 +146,17 @@ def test_three_results_are_written_or_none(
     with pytest.raises(OutputError, match="No space left"):
         evaluate(run, num_draws=5, seed=1, overwrite=True)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_histories_of_a_forest_lie_before_the_observation(trained: Path) -> None:
+    """A history is carried over with its time since collision: cosmic ages of later snapshots would be unphysical."""
+    run = open_run(trained)
+    catalogue, split = run.catalogue, run.split
+    names = ("Group_M_Crit500", "lookback_time_Gyr")
+    draws = forest_histories(catalogue, names, split.train, split.test, 50, 0)
+    d = catalogue.targets.index("last_T_coll")
+    assert (draws[..., d] <= catalogue.age[split.test]).all()
+    assert (draws[..., d] >= 0).all()
+    others = [i for i in range(len(catalogue.targets)) if i != d]
+    known = {tuple(row) for row in catalogue.theta[split.train][:, others]}
+    assert {tuple(row) for row in draws[..., others].reshape(-1, len(others))} <= known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +125,23 @@ def reference_samples(
     theta = catalogue.theta[train]
     samples = {REFERENCES[0]: prior_samples(theta, len(test), num_draws, seed=seed)}
     if {schema.MASS, schema.LOOKBACK} <= set(catalogue.table):
-        x = catalogue.inputs([schema.MASS, schema.LOOKBACK])
-        samples[REFERENCES[1]] = forest_samples(x[train], theta, x[test], num_draws, seed=seed)
+        context = [schema.MASS, schema.LOOKBACK]
+        samples[REFERENCES[1]] = forest_histories(catalogue, context, train, test, num_draws, seed)
+    return samples
+
+
+def forest_histories(
+    catalogue: Catalogue, names: Sequence[str], train: np.ndarray, test: np.ndarray, num_draws: int, seed: int
+) -> np.ndarray:
+    """Draw histories of test rows from training rows by the leaves of a forest on some observables, (S, N, D).
+
+    A history is carried over with its time since collision, not its cosmic age: it is to lie before the observation.
+    """
+    times = [d for d, name in enumerate(catalogue.targets) if schema.column(name).bijection == "age"]
+    x, theta, age = catalogue.inputs(names), catalogue.theta, catalogue.age[:, None]
+    theta[:, times] = age - theta[:, times]
+    samples = forest_samples(x[train], theta[train], x[test], num_draws, seed=seed)
+    samples[..., times] = np.maximum(age[test] - samples[..., times], 0.0)
     return samples
 
 

@@ -115,8 +115,8 @@ def tune(
     pruner = optuna.pruners.MedianPruner(n_startup_trials=NUM_STARTUP_TRIALS)
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
 
-    preset = _named(base.model_dump())
-    study.enqueue_trial({key: preset[key] for key, values in space.items() if preset[key] in values})  # the preset to beat is tried first
+    preset = _named(base.model_dump())  # what is to be beaten is tried first
+    study.enqueue_trial({key: preset[key] for key, values in space.items() if preset[key] in values})
 
     def judged(trial: Any) -> float:
         chosen = {key: trial.suggest_categorical(key, list(values)) for key, values in space.items()}
