@@ -48,16 +48,27 @@ def answer(fold: Fold, number: int) -> Answer:
     return Answer(samples, log_prob, trained - begin, drawn - trained)
 
 
+def kept_answer(path: Path, fold: Fold, number: int) -> Answer:
+    """Answer a fold, or read what an earlier run has answered: a fold takes half an hour on one core."""
+    if not path.exists():
+        found = answer(fold, number)
+        np.savez(path, samples=found.samples.astype(np.float32), log_prob=found.log_prob,
+                 seconds=[found.train_seconds, found.draw_seconds])  # fmt: skip
+    with np.load(path) as kept:
+        return Answer(kept["samples"], kept["log_prob"], *map(float, kept["seconds"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("peers"))
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
     samples = np.empty((NUM_DRAWS, *catalogue.theta.shape), np.float32)
     log_prob, seconds = np.empty(samples.shape[1]), np.zeros(2)
     for number, fold in enumerate(folds(catalogue)):
-        found = answer(fold, number)
+        found = kept_answer(args.out / f"{slug(BAYESFLOW)}_fold{number}.npz", fold, number)
         samples[:, fold.split.test], log_prob[fold.split.test] = found.samples, found.log_prob
         seconds += found.train_seconds, found.draw_seconds
         print(f"{BAYESFLOW}: fold {number + 1} of 5, {found.train_seconds:.0f} s", flush=True)
