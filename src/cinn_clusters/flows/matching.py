@@ -42,7 +42,7 @@ class FlowMatching(Transform):
         *,
         num_members: int = 1,
         hidden: tuple[int, ...] = (64, 64),
-        num_steps: int = 16,
+        num_steps: int = 8,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.num_steps = num_steps

@@ -58,7 +58,7 @@ class Recipe:
     num_bins: int = 8
     bound: float = 5.0
     num_components: int = 8
-    num_steps: int = 16
+    num_steps: int = 8
     mixing: Mixing = "permutation"
     act_norm: bool = False
     dropout: float = 0.0

@@ -31,7 +31,7 @@ class ModelConfig(_Section):
     bins: int = Field(default=5, ge=2, description="bins of a spline")
     bound: float = Field(default=4.0, gt=0, description="splines act on [-bound, bound]")
     components: int = Field(default=8, ge=1, description="Gaussians of a mixture")
-    steps: int = Field(default=16, ge=1, description="steps along a velocity field")
+    steps: int = Field(default=8, ge=1, description="steps along a velocity field")
     mixing: Mixing = Field(default="lu", description="permutation, rotation or lu, after each block")
     act_norm: bool = Field(default=False, description="learned scale and shift before each block")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units silenced in training")
