@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.pipeline import recalibrate as room
 from cinn_clusters.pipeline.config import Config, read_config
+from cinn_clusters.pipeline.crossval import crossval
 from cinn_clusters.pipeline.model import describe_bundle, load_posterior, save_posterior
 from cinn_clusters.pipeline.run import open_run
 from cinn_clusters.posterior.posterior import Posterior
@@ -104,3 +108,22 @@ def test_targets_without_bounds_are_not_recalibrated(trained: Path) -> None:
     posterior = replace(posterior, transforms=replace(posterior.transforms, targets=free))
     with pytest.raises(ConfigError, match=r"prepared with --protocol cluster"):
         _recalibrated(posterior, trained)
+
+
+def test_crossval_recalibrates_on_other_clusters(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cluster of the fold that is judged takes part in its recalibration."""
+    run = open_run(shutil.copytree(trained, tmp_path / "run"))
+    met: list[set[object]] = []
+    real = room.predict_held_out
+
+    def spy(rows: Catalogue, config: Config, device: str) -> room.HeldOut:
+        met.append(set(rows.clusters.tolist()))
+        return real(rows, config, device)
+
+    monkeypatch.setattr(room, "predict_held_out", spy)
+    scores = crossval(run.path, _settings(2), num_folds=2, num_draws=50)
+    assert np.isfinite(scores["crps"]["mean"])
+    tested = [set(run.catalogue.clusters[split.test].tolist()) for split in folds_by_cluster(run.catalogue.clusters, 2)]
+    assert [seen & out for seen, out in zip(met, tested, strict=True)] == [set(), set()]
