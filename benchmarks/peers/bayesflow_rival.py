@@ -62,16 +62,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("peers"))
+    parser.add_argument("--folds", nargs="*", type=int, help="answer these only; a run without it puts all together")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
     samples = np.empty((NUM_DRAWS, *catalogue.theta.shape), np.float32)
     log_prob, seconds = np.empty(samples.shape[1]), np.zeros(2)
     for number, fold in enumerate(folds(catalogue)):
+        if args.folds is not None and number not in args.folds:
+            continue
         found = kept_answer(args.out / f"{slug(BAYESFLOW)}_fold{number}.npz", fold, number)
         samples[:, fold.split.test], log_prob[fold.split.test] = found.samples, found.log_prob
         seconds += found.train_seconds, found.draw_seconds
         print(f"{BAYESFLOW}: fold {number + 1} of 5, {found.train_seconds:.0f} s", flush=True)
+    if args.folds is not None:
+        return
     write_answer(args.out / f"{slug(BAYESFLOW)}.nc", catalogue, samples, log_prob, *seconds)
 
 
