@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src/cinn_clusters"
 LEVELS = {
     "errors": 0, "rng": 0, "cosmology": 0,
     "schema": 1, "files": 1, "bundle": 1,
-    "data": 2, "mock": 2, "nn": 2, "training": 2, "diagnostics": 2,
+    "data": 2, "mock": 2, "nn": 2, "training": 2, "diagnostics": 2, "figures": 2,
     "flows": 3, "baselines": 3,
     "posterior": 4,
     "pipeline": 5,

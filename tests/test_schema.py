@@ -85,7 +85,7 @@ def test_units_are_understood_by_astropy(column: schema.Column) -> None:
 def test_an_unknown_column_is_unbounded() -> None:
     assert schema.column("mine") == schema.Column("mine")
     assert schema.column("mine").label == "mine"
-    assert schema.column("last_d_peri").label == r"$d_\mathrm{peri}$ [log10 kpc]"
+    assert schema.column("last_d_peri").label == r"$d_\mathrm{peri}$ [$\log_{10}$ kpc]"
     assert schema.column("last_Mass_ratio").label == r"$\xi$"
 
 

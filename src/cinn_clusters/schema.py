@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 KEYS = ("HaloID", "Snapshot")
+PROJECTION = "Projection"
+"""Number of the side from which a cluster was seen, where a table holds several views of a row."""
+ROW_KEYS = (*KEYS, PROJECTION)
 CLUSTER_COLUMN = "HaloOrigID"
 LOOKBACK = "lookback_time_Gyr"
 MASS = "Group_M_Crit500"
@@ -66,9 +69,27 @@ class Column:
 
     @property
     def label(self) -> str:
-        r"""Axis label with symbol and unit, e.g. ``$d_\mathrm{peri}$ [log10 kpc]``."""
+        r"""Axis label with symbol and unit in TeX, e.g. ``$d_\mathrm{peri}$ [$\log_{10}$ kpc]``."""
         symbol = f"${self.symbol}$" if self.symbol else self.name
-        return f"{symbol} [{self.unit}]" if self.unit else symbol
+        return f"{symbol} [{tex_unit(self.unit)}]" if self.unit else symbol
+
+
+def tex_unit(unit: str) -> str:
+    r"""Write a unit of this glossary for an axis.
+
+    Examples:
+        >>> tex_unit("1e14 Msun")
+        '$10^{14}$ M$_\\odot$'
+    """
+    for plain, tex in UNITS_IN_TEX.items():
+        unit = unit.replace(plain, tex)
+    return unit
+
+
+UNITS_IN_TEX = {
+    "log10": r"$\log_{10}$", "1e10": "$10^{10}$", "1e14": "$10^{14}$", "Msun": r"M$_\odot$",
+    "cm-3": "cm$^{-3}$", "cm2": "cm$^2$",
+}  # fmt: skip
 
 
 OBSERVABLES = (

@@ -83,7 +83,8 @@ def crossval(
             references.setdefault(name, np.empty(shape, np.float32))[:, split.test] = draws
     scores = score_report(Evaluation(catalogue, samples, log_prob, references))
     scores |= {"folds": num_folds, "config": config.model_dump()}
-    coordinates = catalogue.table[list(dict.fromkeys([catalogue.cluster_column, *KEYS[1:]]))]
+    keys = [name for name in dict.fromkeys([catalogue.cluster_column, *KEYS[1:]]) if name in catalogue.table]
+    coordinates = catalogue.table[keys]
     attributes = {**signed(seed), "folds": num_folds, "table_sha256": run.record["table_sha256"]}
     with atomic_directory(run.path / CROSSVAL, overwrite=overwrite, kept=(SCORES,)) as scratch:
         with sample_writer(

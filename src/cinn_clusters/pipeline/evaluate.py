@@ -86,7 +86,7 @@ def evaluate(
     posterior = load_posterior(run.path / MODEL, device=device)
     test = run.catalogue.rows(run.split.test)
     inputs = test.inputs(posterior.inputs)
-    keys = [name for name in (run.catalogue.cluster_column, *schema.KEYS) if name in test.table]
+    keys = [name for name in (run.catalogue.cluster_column, *schema.ROW_KEYS) if name in test.table]
     with ExitStack() as stack:  # all three or none
         samples, lines, numbers = (
             stack.enter_context(atomic_file(run.path / name, overwrite=overwrite)) for name in RESULTS

@@ -27,7 +27,7 @@ EXTRAPOLATED = "num_extrapolated"
 """Observables of an object that lie beyond all that was trained on, where they are clipped; beside its summary."""
 DISAGREEMENT = "disagreement_nats"
 """How far the members of the ensemble disagree on an object: large where the training table says little."""
-KEYS = (schema.CLUSTER_COLUMN, *schema.KEYS)
+KEYS = (schema.CLUSTER_COLUMN, *schema.ROW_KEYS)
 OnObjects = Callable[[int], None]
 
 

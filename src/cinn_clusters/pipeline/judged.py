@@ -15,10 +15,9 @@ from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.pipeline.evaluate import is_marked, reference_samples
 from cinn_clusters.pipeline.netcdf import Layout, read_layout, read_log_prob, read_samples
-from cinn_clusters.pipeline.run import CROSSVAL, SPLIT, open_run
+from cinn_clusters.pipeline.run import CROSSVAL, SPLIT, Run, open_run
 
 NUM_FOLDS = 5
-KEYS = list(schema.KEYS)
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ def read_judged(
     targets: str | Path | None = None,
     observables: str | Path | None = None,
     cluster_column: str = schema.CLUSTER_COLUMN,
+    *,
+    run: Run | None = None,
 ) -> Judged:
     """Read a posterior and the histories of its objects, matched on HaloID and Snapshot.
 
@@ -76,6 +77,7 @@ def read_judged(
         targets: CSV of the histories; may be left out for a file that lies in a run.
         observables: CSV of the observables; likewise.
         cluster_column: Column that identifies a cluster in these files.
+        run: Where the histories stand, instead of two files or the run that the posterior lies in.
 
     Returns:
         Rows with all targets and without a missing-value mark, in the order of the catalogue.
@@ -88,10 +90,14 @@ def read_judged(
     if not posterior.is_file():
         raise BundleError(str(posterior), "a posterior file", "none", "", "run cinn-clusters crossval or infer first")
     layout = read_layout(posterior)
-    catalogue, ignored = _catalogue(posterior, layout, targets, observables, cluster_column)
+    catalogue, ignored = (
+        (run.catalogue, ()) if run else _catalogue(posterior, layout, targets, observables, cluster_column)
+    )
     catalogue = catalogue.rows(np.flatnonzero(~is_marked(catalogue)))
+    keys = [str(key) for key in layout.keys]
+    demand_columns(catalogue.table, keys, f"{posterior} is of rows seen from several sides, the table")
     index = pd.MultiIndex.from_frame(layout.keys)
-    found = index.get_indexer(pd.MultiIndex.from_frame(catalogue.table[KEYS].astype("int64")))
+    found = index.get_indexer(pd.MultiIndex.from_frame(catalogue.table[keys].astype("int64")))
     places, where = np.flatnonzero(found >= 0), found[found >= 0]
     if not len(places):
         raise DataError(
@@ -143,5 +149,5 @@ def _demand_finite(samples: np.ndarray, rows: Catalogue, posterior: Path) -> Non
     bad = ~np.isfinite(samples).all(axis=(0, 2))
     if bad.any():
         first = rows.table[bad].iloc[0]
-        where = "first at " + ", ".join(f"{key} {first[key]}" for key in KEYS)
+        where = "first at " + ", ".join(f"{key} {first[key]}" for key in schema.KEYS)
         raise DataError(str(posterior), "finite samples", f"{int(bad.sum())} objects with others", where)

@@ -178,7 +178,8 @@ def read_layout(path: str | Path) -> Layout:
     try:
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
             names = tuple(str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS))
-            numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in keys})
+            sides = [schema.PROJECTION] if schema.PROJECTION in dataset.variables else []
+            numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in [*keys, *sides]})
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         expected = f"a netCDF file with a group posterior, dims {', '.join(DIMENSIONS)}, keys {' and '.join(keys)}"

@@ -123,7 +123,7 @@ def _catalogue(path: Path, record: dict[str, Any], transforms: Transforms) -> Ca
     if record["protocol"] == "original":
         x, y = _unscaled(x, transforms.observables), _unscaled(y, transforms.targets)
     table = pd.concat([meta, x, y], axis=1)
-    for key in schema.KEYS:
+    for key in (name for name in schema.ROW_KEYS if name in table):
         table[key] = table[key].astype("int64")
     return Catalogue(table, tuple(x.columns), tuple(y.columns), record["cluster_column"])
 
