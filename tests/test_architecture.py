@@ -29,7 +29,7 @@ ONLY_IN = {
     "optuna": {"pipeline"},
     "pydantic": {"pipeline"},
     "h5netcdf": {"pipeline"},
-    "torch": {"rng", "bundle", "data", "nn", "training", "flows", "posterior", "pipeline", "cli"},
+    "torch": {"rng", "bundle", "data", "nn", "training", "flows", "baselines", "posterior", "pipeline", "cli"},
     "sklearn": {"data", "baselines"},
     "matplotlib": {"figures"},
     "arviz": set(),

@@ -61,6 +61,8 @@ def print_account(record: dict[str, Any], as_json: bool) -> None:
         return
     if record["unknown_columns"]:
         log(f"note: columns unknown to the schema are left out: {', '.join(record['unknown_columns'])}")
+    if unmatched := record.get("unmatched_maps"):
+        log(f"note: {len(unmatched)} maps without a row are left out, the first {unmatched[0]} (all in split.json)")
     print(f"{record['rows_read']:>6} rows in both files")
     for entry in record["dropped"]:
         clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
@@ -204,3 +206,31 @@ def _with_error(score: dict[str, Any]) -> str:
     if score["mean"] is None:
         return f"infinite: {score['rows_outside']} truths have no density"
     return f"{score['mean']:.4f} +- {score['se']:.4f}"
+
+
+def print_mae(report: dict[str, Any], as_json: bool) -> None:
+    """Print the mean absolute error of each target beside that of the median of the training rows."""
+    if as_json:
+        print(json.dumps(report))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    print(f"{report['rows']} rows of {report['clusters']} clusters")
+    table = Table("target", "MAE", "standard error", "MAE of the median", "unit")
+    for name, of in report["targets"].items():
+        table.add_row(name, f"{of['mae']:.4f}", f"{of['se']:.4f}", f"{of['mae_of_the_median']:.4f}", of["unit"])
+    Console().print(table)
+    print(f"predictions out of bounds  {report['unphysical']:.4f}")
+
+
+def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
+    """Print increases of the mean absolute error, observables by targets."""
+    if as_json:
+        print(json.dumps({"matrix": matrix.to_dict("index"), "errors": errors.to_dict("index")}))
+        return
+    short = {"last_M_Crit500_coll": "M500_coll", "last_Subcluster_mass": "M_sub", "last_Mass_ratio": "ratio"}
+    heads = [short.get(name, name.removeprefix("last_"))[:9] for name in matrix]
+    print(f"{'MAE rises by':<22}" + "".join(f"{head:>10}" for head in heads))
+    for name in matrix.index:
+        print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in matrix.loc[name]))

@@ -6,6 +6,7 @@ Units were checked on the TNG-Cluster table (Nelson+24; mergers of Lee+24). Name
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -206,6 +207,42 @@ COLUMNS = {column.name: column for column in (*map(_kept_inside, (*OBSERVABLES, 
 COLUMNS |= {column.name: column for column in EXTRA_TARGETS}
 DEFAULT_OBSERVABLES = tuple(column.name for column in OBSERVABLES)
 DEFAULT_TARGETS = tuple(column.name for column in TARGETS)
+
+
+GROUPS = {
+    "mass and radius": (MASS, RADIUS),
+    "central galaxy": ("bcg_SubhaloBHMass", "bcg_SubhaloMass", "bcg_StellarMass"),
+    "gas": ("GroupGasMass",),
+    "time": (LOOKBACK,),
+}
+"""Observables that tell of the same thing; the radius is a function of mass and time, and only theirs."""
+EMBEDDING = "embedding"
+"""What the columns of an image embedding are called, before their number: ``embedding_000``, ..."""
+
+
+def is_embedding(name: str) -> bool:
+    """Whether a column is one of an image embedding.
+
+    Examples:
+        >>> is_embedding("embedding_012"), is_embedding("Group_M_Crit500")
+        (True, False)
+    """
+    return name.startswith(f"{EMBEDDING}_")
+
+
+def grouped(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Put observables into the groups above; an embedding is one group, any other column one of its own.
+
+    Examples:
+        >>> grouped(["Group_M_Crit500", "mine", "Group_R_Crit500", "embedding_0", "embedding_1"])["embedding"]
+        ('embedding_0', 'embedding_1')
+    """
+    home = {member: group for group, members in GROUPS.items() for member in members}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        group = EMBEDDING if is_embedding(name) else home.get(name, name)
+        found[group] = (*found.get(group, ()), name)
+    return found
 
 
 def column(name: str) -> Column:

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from cinn_clusters import console
-from cinn_clusters.cli.options import AllowAtypical, AsJson, ClusterColumn, Overwrite, Protocol, RunPath, Seed, app
+from cinn_clusters.cli.options import (
+    AllowAtypical,
+    AsJson,
+    ClusterColumn,
+    Overwrite,
+    Protocol,
+    RunPath,
+    Seed,
+    app,
+    both,
+)
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
@@ -37,6 +47,8 @@ def prepare(
     cluster_column: ClusterColumn = "HaloOrigID",
     protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
     seed: Seed = 42,
+    embeddings: Annotated[Path | None, typer.Option(help=".npy, a vector a map: further observables.")] = None,
+    filenames: Annotated[Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")] = None,
     drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
     allow_atypical: AllowAtypical = False,
     overwrite: Overwrite = False,
@@ -55,6 +67,7 @@ def prepare(
         cluster_column=cluster_column,
         protocol=protocol.value,
         seed=seed,
+        embeddings=both(embeddings, filenames),
         drop_incomplete=drop_incomplete,
         allow_atypical=allow_atypical,
         overwrite=overwrite,

@@ -57,3 +57,14 @@ def set_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def both(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
+    """Return the two files of an embedding, or None if neither is given.
+
+    Raises:
+        typer.BadParameter: If one is given without the other.
+    """
+    if (embeddings is None) != (filenames is None):
+        raise typer.BadParameter("--embeddings and --filenames go together")
+    return None if embeddings is None or filenames is None else (embeddings, filenames)

@@ -56,6 +56,32 @@ def split_by_cluster(clusters: np.ndarray, seed: int = 42, fractions: tuple[floa
     return Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
 
 
+def same_parts(split: Split, clusters: np.ndarray, others: np.ndarray) -> Split:
+    """Deal the rows of another table as their clusters were dealt.
+
+    Args:
+        split: Parts of rows of ``clusters``.
+        clusters: Cluster of each row of the first table, (N,).
+        others: Cluster of each row of the second, all of them among ``clusters``, (M,).
+
+    Returns:
+        Parts of rows of ``others``.
+
+    Raises:
+        DataError: If a part would be empty.
+
+    Examples:
+        >>> first = np.repeat(np.arange(10), 2)
+        >>> same_parts(split_by_cluster(first), first, np.arange(10)).test.tolist()
+        [0]
+    """
+    parts = [np.flatnonzero(np.isin(others, clusters[rows])) for rows in (split.train, split.validation, split.test)]
+    if not all(len(rows) for rows in parts):
+        counts = ", ".join(str(len(rows)) for rows in parts)
+        raise DataError("the split", "rows for training, validation and test", f"{counts} rows")
+    return Split(*parts)
+
+
 def split_by_row(num_rows: int, seed: int = 42) -> Split:
     """Split rows at random, as the original cINN-Clusters scripts did. It leaks: kept to reproduce them.
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Figure  # for those who may not know matplotlib
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from cinn_clusters import schema
 
@@ -145,7 +145,8 @@ def binned(x: np.ndarray, y: np.ndarray, levels: Sequence[float], num_bins: int 
 
 def plain_log_axis(axis: Axis) -> None:
     """Label a logarithmic axis over a short range with a few plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
+    lower, upper = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if upper > 4 * lower else MaxNLocator(3))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -11,6 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+EPSILON = 1e-5
+"""Added to a variance before it divides."""
+
 
 class StackedLinear(nn.Module):
     """Affine map of every member.
@@ -20,13 +23,18 @@ class StackedLinear(nn.Module):
         num_inputs: Features in.
         num_outputs: Features out.
         generator: Source of the initial weights, uniform in +-1/sqrt(num_inputs).
+        has_bias: Whether a constant is added.
 
     Shapes:
         input (K, B, num_inputs), output (K, B, num_outputs), weight (K, num_inputs, num_outputs),
         bias (K, 1, num_outputs).
     """
 
-    def __init__(self, num_members: int, num_inputs: int, num_outputs: int, generator: torch.Generator) -> None:
+    bias: nn.Parameter | None
+
+    def __init__(
+        self, num_members: int, num_inputs: int, num_outputs: int, generator: torch.Generator, *, has_bias: bool = True
+    ) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(max(num_inputs, 1))
 
@@ -34,11 +42,15 @@ class StackedLinear(nn.Module):
             return nn.Parameter((2.0 * torch.rand(*shape, generator=generator) - 1.0) * bound)
 
         self.weight = uniform(num_members, num_inputs, num_outputs)
-        self.bias = uniform(num_members, 1, num_outputs)
+        self.register_parameter("bias", uniform(num_members, 1, num_outputs) if has_bias else None)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (K, B, num_inputs) to (K, B, num_outputs)."""
-        return torch.baddbmm(self.bias, inputs, self.weight)
+        return _product(inputs, self.weight, self.bias)
+
+
+def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
 
 
 class MaskedLinear(StackedLinear):
@@ -58,7 +70,46 @@ class MaskedLinear(StackedLinear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (K, B, num_inputs) to (K, B, num_outputs)."""
-        return torch.baddbmm(self.bias, inputs, self.weight * self.mask)
+        return _product(inputs, self.weight * self.mask, self.bias)
+
+
+class StackedBatchNorm(nn.Module):
+    """Batch normalisation of every member: its own batch in training, running moments afterwards.
+
+    Args:
+        num_members: K.
+        num_features: F.
+        momentum: Weight of the newest batch in the running moments.
+
+    Shapes:
+        input and output (K, B, F); weight, bias and running moments (K, 1, F).
+
+    References:
+        Ioffe & Szegedy (2015), arXiv:1502.03167, algorithm 1.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_members: int, num_features: int, *, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.momentum = momentum
+        shape = (num_members, 1, num_features)
+        self.weight, self.bias = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.zeros(shape))
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Normalise each feature of each member."""
+        if self.training:
+            mean, var = inputs.mean(1, keepdim=True), inputs.var(1, keepdim=True, correction=0)
+            num = inputs.shape[1]
+            with torch.no_grad():  # the running variance is the unbiased one
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var * (num / max(num - 1, 1)), self.momentum)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (inputs - mean) * (torch.rsqrt(var + EPSILON) * self.weight) + self.bias
 
 
 class Dropout(nn.Module):

@@ -25,8 +25,9 @@ from cinn_clusters.figures.uncertainties import uncertainties
 from cinn_clusters.files import atomic_directory, demand_free, read_json, sha256_of
 from cinn_clusters.pipeline.judged import Judged, read_judged
 from cinn_clusters.pipeline.run import DIAGNOSTICS, HISTORY, POSTERIOR, SUMMARY, Run, open_run
+from cinn_clusters.pipeline.sensitivity import SENSITIVITY
 
-FIGURES, SENSITIVITY = "figures", "sensitivity"
+FIGURES = "figures"
 FIRST = "1.posterior_distribution"
 MATRICES = {
     "5.sensitivity_analysis": ("sensitivity_matrix", "increase of MAE when shuffled"),

@@ -12,8 +12,9 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
+from cinn_clusters.data.embeddings import join_embeddings, read_embeddings
 from cinn_clusters.data.maps import ObservableMap, TargetMap
-from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
+from cinn_clusters.data.split import Split, same_parts, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
@@ -32,6 +33,7 @@ def prepare(
     cluster_column: str = schema.CLUSTER_COLUMN,
     protocol: Protocol = "cluster",
     seed: int = 42,
+    embeddings: tuple[str | Path, str | Path] | None = None,
     drop_incomplete: bool = False,
     allow_atypical: bool = False,
     overwrite: bool = False,
@@ -47,6 +49,8 @@ def prepare(
         cluster_column: Column that identifies a cluster.
         protocol: ``cluster`` splits by cluster; ``original`` reproduces the published preparation, leak included.
         seed: Seed of the split.
+        embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further columns of x, a row a
+            projection. Clusters fall into the same parts as without.
         drop_incomplete: See ``read_catalogue``.
         allow_atypical: See ``read_catalogue``.
         overwrite: Replace a run that stands there, with all its results.
@@ -71,13 +75,18 @@ def prepare(
         drop_incomplete=drop_incomplete,
         allow_atypical=allow_atypical,
     )
+    files, everyone = [observables_file, targets_file], catalogue
+    unmatched: tuple[str, ...] = ()
+    if embeddings is not None:
+        catalogue, unmatched = join_embeddings(catalogue, read_embeddings(*embeddings))
+        files += embeddings
     if protocol == "original":
         split = split_by_row(len(catalogue.table), seed)
         transforms = standard_transforms(catalogue)
     else:
-        split = split_by_cluster(catalogue.clusters, seed)
+        split = same_parts(split_by_cluster(everyone.clusters, seed), everyone.clusters, catalogue.clusters)
         transforms = fit_catalogue_transforms(catalogue, split, seed=seed)
-    record = _record(catalogue, split, protocol, seed, (observables_file, targets_file))
+    record = _record(catalogue, split, protocol, seed, files) | {"unmatched_maps": list(unmatched)}
     with atomic_directory(out, overwrite=overwrite, kept=(SPLIT,)) as scratch:
         for name, frame in zip(TABLES, _tables(catalogue, transforms, protocol), strict=True):
             (scratch / name).write_text(csv_text(frame), encoding="utf-8")
@@ -114,7 +123,7 @@ def _scaled(frame: pd.DataFrame, maps: tuple[Any, ...]) -> pd.DataFrame:
 
 
 def _record(
-    catalogue: Catalogue, split: Split, protocol: Protocol, seed: int, files: tuple[str | Path, str | Path]
+    catalogue: Catalogue, split: Split, protocol: Protocol, seed: int, files: Sequence[str | Path]
 ) -> dict[str, Any]:
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     return {

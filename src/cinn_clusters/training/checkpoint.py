@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cinn_clusters.bundle import pack_tensors
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
-from cinn_clusters.training.fit import FitState
+from cinn_clusters.training.fit import FitState, member_tensors
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -26,9 +26,10 @@ def write_checkpoint(path: Path, model: nn.Module, state: FitState, identity: st
         identity: What the run is (hash of table and settings): another one may not resume it.
     """
     tensors: dict[str, Tensor] = {"best_loss": state.best_loss, "best_epoch": state.best_epoch}
-    for name, parameter in model.named_parameters():
-        tensors[f"weight/{name}"] = parameter
+    for name, value in member_tensors(model).items():
+        tensors[f"weight/{name}"] = value
         tensors[f"best/{name}"] = state.best[name]
+    for name, parameter in model.named_parameters():
         for moment in MOMENTS:
             tensors[f"{moment}/{name}"] = state.optimiser.state[parameter][moment]
     notes = {"identity": identity, "epoch": str(state.epoch), "history": json.dumps(state.history)}
@@ -50,9 +51,10 @@ def read_checkpoint(path: Path, model: nn.Module, state: FitState, identity: str
         )  # fmt: skip
     device = state.best_loss.device
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"weight/{name}"])
+        for name, value in member_tensors(model).items():
+            value.copy_(tensors[f"weight/{name}"])
             state.best[name].copy_(tensors[f"best/{name}"])
+        for name, parameter in model.named_parameters():
             moments = {moment: tensors[f"{moment}/{name}"] for moment in MOMENTS}
             state.optimiser.state[parameter] = {
                 moment: value if moment == "step" else value.to(device) for moment, value in moments.items()

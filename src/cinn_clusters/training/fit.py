@@ -64,12 +64,20 @@ class FitState:
     history: list[tuple[int, float, float]] = field(default_factory=list)
 
 
+def member_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What a member is made of, by name, detached but not copied: parameters, and buffers such as running moments.
+
+    All carry the member axis first; buffers of whole numbers (permutations) belong to the architecture.
+    """
+    return {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+
+
 def start(model: nn.Module, num_members: int, options: FitOptions) -> FitState:
     """Return the state before the first epoch."""
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, foreach=True
     )
-    best = {name: value.detach().clone() for name, value in model.named_parameters()}
+    best = {name: value.clone() for name, value in member_tensors(model).items()}
     device = next(model.parameters()).device
     return FitState(
         optimiser,
@@ -120,8 +128,8 @@ def epochs(
 def load_best(model: nn.Module, state: FitState) -> None:
     """Put the best weights of each member into the model."""
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(state.best[name])
+        for name, value in member_tensors(model).items():
+            value.copy_(state.best[name])
 
 
 def _train_epoch(
@@ -173,8 +181,8 @@ def _keep_best(model: nn.Module, state: FitState, held_out: Tensor, epoch: int) 
     state.best_loss = torch.where(better, held_out, state.best_loss)
     state.best_epoch[better] = epoch
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            state.best[name][better] = parameter[better]
+        for name, value in member_tensors(model).items():
+            state.best[name][better] = value[better]
 
 
 def _is_exhausted(state: FitState, options: FitOptions) -> bool:
