@@ -33,3 +33,16 @@ def figures(
     for reason in done.skipped:
         console.log(f"note: not drawn: {reason}")
     console.print_values({"figures": str(done.path), "drawn": len(done.names)}, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
+def report(
+    run: RunPath,
+    out: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a run on one self-contained page: data, audit, scores, calibration, every figure and how to read it."""
+    from cinn_clusters.pipeline.report import report as stage
+
+    console.print_values({"report": str(stage(run, out=out, overwrite=overwrite))}, as_json)
