@@ -41,6 +41,40 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
             bar.stop()
 
 
+@contextmanager
+def stage_progress() -> Iterator[Any]:
+    """Show a bar a stage on stderr; yield a function that takes a stage and the share of it that is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    bar, tasks = Progress(*columns, console=Console(stderr=True)), {}
+
+    def on_step(stage: str, share: float) -> None:
+        bar.start()
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=1.0)
+        bar.update(tasks[stage], completed=share)
+
+    try:
+        yield on_step
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def print_stages(told: dict[str, dict[str, str]], as_json: bool) -> None:
+    """Print what was made and what was unchanged, then where the reports are."""
+    if as_json:
+        print(json.dumps(told))
+        return
+    for folder, stages in told.items():
+        for how in ("made", "unchanged"):
+            if names := [name for name, state in stages.items() if state == how]:
+                print(f"{how:<12}{', '.join(names)}")
+        print(f"{'report':<12}{folder}/report.html")
+
+
 def print_overlaps(overlaps: Iterable[Any], as_json: bool) -> None:
     """Print how much of the test set stands in training, a line a kind."""
     shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
