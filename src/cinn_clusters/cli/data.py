@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,9 +39,11 @@ def mock(
     epilog="Example:  cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run"
 )
 def prepare(
-    observables: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, cluster column, observables.")],
-    targets: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, targets.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
+    observables: Annotated[Path | None, typer.Option(help="CSV: HaloID, Snapshot, cluster, observables.")] = None,
+    targets: Annotated[Path | None, typer.Option(help="CSV: HaloID, Snapshot, targets.")] = None,
+    processed_dir: Annotated[Path | None, typer.Option(help="Instead: X.csv, Y.csv, meta.csv, scalers.")] = None,
+    clusters: Annotated[Path | None, typer.Option(help="CSV with the cluster column, if meta.csv has none.")] = None,
     x_columns: Annotated[str | None, typer.Option(help="Observables, comma-separated; default: the seven.")] = None,
     y_columns: Annotated[str | None, typer.Option(help="Targets, comma-separated; default: the six.")] = None,
     cluster_column: ClusterColumn = "HaloOrigID",
@@ -55,23 +57,25 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Join, validate and split a catalogue; every dropped row is accounted for."""
-    from cinn_clusters import schema
-    from cinn_clusters.pipeline.prepare import prepare as stage
+    from cinn_clusters.pipeline import prepare as stage
 
-    run = stage(
-        observables,
-        targets,
-        out,
-        observables=_names(x_columns, schema.DEFAULT_OBSERVABLES),
-        targets=_names(y_columns, schema.DEFAULT_TARGETS),
-        cluster_column=cluster_column,
-        protocol=protocol.value,
-        seed=seed,
-        embeddings=both(embeddings, filenames),
-        drop_incomplete=drop_incomplete,
-        allow_atypical=allow_atypical,
-        overwrite=overwrite,
-    )
+    if (observables is None or targets is None) == (processed_dir is None):
+        raise typer.BadParameter("pass --observables and --targets, or --processed-dir")
+    options: dict[str, Any] = {
+        "cluster_column": cluster_column,
+        "protocol": protocol.value,
+        "seed": seed,
+        "embeddings": both(embeddings, filenames),
+        "drop_incomplete": drop_incomplete,
+        "allow_atypical": allow_atypical,
+        "overwrite": overwrite,
+    }
+    chosen = {"observables": x_columns, "targets": y_columns}
+    options |= {side: _names(text) for side, text in chosen.items() if text is not None}
+    if processed_dir is not None:
+        run = stage.prepare_processed(processed_dir, out, clusters=clusters, **options)
+    else:
+        run = stage.prepare(str(observables), str(targets), out, **options)
     if run.is_original:
         console.log(
             "warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)"
@@ -93,5 +97,5 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _names(text: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    return default if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -145,3 +145,24 @@ def show(
     from cinn_clusters.pipeline.model import describe_bundle
 
     console.print_bundle(describe_bundle(bundle), as_json)
+
+
+@app.command(
+    "import-original",
+    epilog="Example:  cinn-clusters import-original best_cluster_cinn.pt --processed-dir processed_data --out model",
+)
+def import_original(
+    checkpoint: Annotated[Path, typer.Argument(help="State dict of the original network.", metavar="CHECKPOINT")],
+    processed_dir: Annotated[Path, typer.Option(help="Folder with the scalers of X and Y.")],
+    out: Annotated[Path, typer.Option(help="Bundle to make.")],
+    clamp: Annotated[float, typer.Option(help="Clamp of the network, which its state does not tell.")] = 2.0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a checkpoint of the original scripts into a model that gives the same draws; no code of it is run."""
+    from cinn_clusters.pipeline.original import import_original as stage
+
+    posterior = stage(checkpoint, processed_dir, out, clamp=clamp, overwrite=overwrite)
+    console.log("note: the original trained on its test clusters, and its draws may be unphysical")
+    result = {"model": str(out), "observables": len(posterior.inputs), "targets": len(posterior.targets)}
+    console.print_values(result, as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from cinn_clusters.data.split import Split, same_parts, split_by_cluster, split_
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
+from cinn_clusters.pipeline.processed import processed_tables
 from cinn_clusters.pipeline.run import SPLIT, TABLES, TRANSFORMS, Run, csv_text, decision_hash, table_hash, versions
 
 Protocol = Literal["cluster", "original"]
@@ -34,6 +36,7 @@ def prepare(
     protocol: Protocol = "cluster",
     seed: int = 42,
     embeddings: tuple[str | Path, str | Path] | None = None,
+    sources: Sequence[str | Path] = (),
     drop_incomplete: bool = False,
     allow_atypical: bool = False,
     overwrite: bool = False,
@@ -51,6 +54,7 @@ def prepare(
         seed: Seed of the split.
         embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further columns of x, a row a
             projection. Clusters fall into the same parts as without.
+        sources: Files that the two tables were made from, to be named in their stead.
         drop_incomplete: See ``read_catalogue``.
         allow_atypical: See ``read_catalogue``.
         overwrite: Replace a run that stands there, with all its results.
@@ -75,7 +79,7 @@ def prepare(
         drop_incomplete=drop_incomplete,
         allow_atypical=allow_atypical,
     )
-    files, everyone = [observables_file, targets_file], catalogue
+    files, everyone = list(sources or (observables_file, targets_file)), catalogue
     unmatched: tuple[str, ...] = ()
     if embeddings is not None:
         catalogue, unmatched = join_embeddings(catalogue, read_embeddings(*embeddings))
@@ -95,6 +99,36 @@ def prepare(
         write_json(scratch / SPLIT, record)
         write_json(scratch / TRANSFORMS, transforms.to_dict())
     return Run(out, catalogue, split, transforms, record)
+
+
+def prepare_processed(
+    processed: str | Path, out: str | Path, *, clusters: str | Path | None = None, **options: Any
+) -> Run:
+    """Make a run from the processed tables of the original scripts, their scaling undone.
+
+    Args:
+        processed: Folder with X.csv, Y.csv, meta.csv and the scalers.
+        out: Folder to make.
+        clusters: See ``processed_tables``.
+        **options: Further arguments of ``prepare``.
+
+    Returns:
+        The run.
+
+    Raises:
+        DataError: If the files are not what they should be.
+        OutputError: If the folder is taken or cannot be written.
+    """
+    column = options.get("cluster_column", schema.CLUSTER_COLUMN)
+    frames = processed_tables(processed, clusters, column)
+    sides = zip(("observables", "targets"), frames, strict=True)
+    columns = {side: [name for name in frame if name not in (*schema.KEYS, column)] for side, frame in sides}
+    with TemporaryDirectory() as scratch:
+        files = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
+        for file, frame in zip(files, frames, strict=True):
+            file.write_text(csv_text(frame), encoding="utf-8")
+        sources = [Path(processed, name) for name in TABLES]
+        return prepare(*files, out, sources=sources, **{**columns, **options})
 
 
 def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> Transforms:
