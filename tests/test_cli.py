@@ -14,7 +14,10 @@ import cinn_clusters
 from cinn_clusters import cli
 from support import Command
 
-STAGES = ("mock", "prepare", "audit", "train", "evaluate", "crossval", "diagnose", "infer", "show")
+STAGES = (
+    "mock", "prepare", "audit", "train", "tune", "evaluate", "crossval", "diagnose", "infer", "show", "baseline",
+    "sensitivity", "figures", "report", "run", "import-original",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", STAGES)

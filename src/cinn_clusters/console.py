@@ -48,9 +48,12 @@ def stage_progress() -> Iterator[Any]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<22}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    bar, tasks = Progress(*columns, console=Console(stderr=True)), {}
+    bar = Progress(*columns, console=Console(stderr=True))
+    tasks: dict[str, Any] = {}
 
     def on_step(stage: str, share: float) -> None:
+        if not share and not tasks:
+            return  # an error that comes first stands alone
         bar.start()
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=1.0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cinn_clusters.nn.stacked import StackedLinear, stacked_mlp
+from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear, stacked_mlp
 
 K, B = 3, 5
 
@@ -79,3 +79,32 @@ def test_zero_last_is_zero_everywhere_but_can_learn() -> None:
 def test_no_inputs_leave_the_bias() -> None:
     layer = StackedLinear(K, 0, 2, _generator())
     assert torch.equal(layer(torch.empty(K, B, 0)), layer.bias.expand(K, B, 2))
+
+
+def test_batch_norm_of_members_is_that_of_torch() -> None:
+    ours = StackedBatchNorm(K, 4).double()
+    theirs = [nn.BatchNorm1d(4).double() for _ in range(K)]
+    with torch.no_grad():
+        ours.weight += torch.randn(ours.weight.shape, generator=_generator(2))
+        ours.bias += torch.randn(ours.bias.shape, generator=_generator(3))
+        for k, single in enumerate(theirs):
+            single.weight.copy_(ours.weight[k, 0])
+            single.bias.copy_(ours.bias[k, 0])
+    for step in range(3):
+        inputs = 3 + torch.randn(K, B, 4, generator=_generator(step), dtype=torch.float64)
+        expected = torch.stack([single(inputs[k]) for k, single in enumerate(theirs)])
+        torch.testing.assert_close(ours(inputs), expected, rtol=0, atol=1e-12)
+    for k, single in enumerate(theirs):
+        torch.testing.assert_close(ours.running_mean[k, 0], single.running_mean)
+        torch.testing.assert_close(ours.running_var[k, 0], single.running_var)
+    ours.eval()
+    expected = torch.stack([single.eval()(inputs[k]) for k, single in enumerate(theirs)])
+    torch.testing.assert_close(ours(inputs), expected, rtol=0, atol=1e-12)
+
+
+def test_a_layer_without_bias_has_none() -> None:
+    layer = StackedLinear(K, 4, 2, _generator(), has_bias=False)
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    inputs = torch.randn(K, B, 4, generator=_generator(1))
+    torch.testing.assert_close(layer(inputs), inputs @ layer.weight)
+    assert not layer(torch.zeros(K, B, 4)).any()

@@ -247,7 +247,7 @@ def test_processed_tables_come_back_to_catalogue_values(left_behind: Path, table
     assert found.HaloOrigID.tolist() == expected.HaloOrigID.tolist()
     for columns in (X_COLUMNS, Y_COLUMNS):
         np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-11, atol=1e-11)
-    assert [entry["name"] for entry in run.record["files"]] == ["X.csv", "Y.csv"]
+    assert [entry["name"] for entry in run.record["files"]] == ["X.csv", "Y.csv", "meta.csv"]
 
 
 def test_processed_tables_that_cannot_be_used_are_refused(left_behind: Path, tables: Tables, command: Command) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.density import credible_levels, kernel_density, plane_density
+from cinn_clusters.figures.density import credible_levels, physical_density, plane_density, support_of
 from cinn_clusters.figures.style import COUNTS, MODE, POSTERIOR, TRUTH, label, panels, shown_limits, styled
 
 MASSES = (0.68, 0.95)
@@ -59,6 +59,7 @@ def corner(
     *,
     truth: np.ndarray | None = None,
     mode: np.ndarray | None = None,
+    age: float | None = None,
     title: str = "",
 ) -> Figure:
     """Draw the posterior of one cluster: marginals on the diagonal, pairs with 68 and 95 % regions below.
@@ -68,6 +69,7 @@ def corner(
         targets: Their D columns.
         truth: Known history, (D,).
         mode: Joint mode, (D,).
+        age: Cosmic age at the observation [Gyr]: the upper bound of a collision time.
         title: What to call the cluster.
 
     Returns:
@@ -79,10 +81,11 @@ def corner(
     marks = [(point, colour, style, name) for point, colour, style, name in
              ((truth, TRUTH, "-", "truth"), (mode, MODE, "-.", "joint mode (MAP)")) if point is not None]  # fmt: skip
     for i in range(len(targets)):
-        axes[i, i].plot(*kernel_density(samples[:, i]), color=POSTERIOR, label="posterior")
+        density = physical_density(samples[:, i], support_of(targets[i], age))
+        axes[i, i].plot(*density, color=POSTERIOR, label="posterior")
         for point, colour, style, name in marks:
             axes[i, i].axvline(point[i], color=colour, ls=style, lw=1, label=name)
-        top = axes[i, i].lines[0].get_ydata().max()
+        top = max(density[1], default=1.0)
         axes[i, i].set(yticks=[], ylim=(0, 1.08 * top), ylabel="")
         for j in range(i):
             _pair(axes[i, j], samples[:, [j, i]], limits[[j, i]])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from cinn_clusters import schema
+from cinn_clusters.figures.style import Limits
+
 GRID = 512
 REACH = 4.0
 """Bandwidths beyond the outermost draw at which a density without a bound there is cut."""
@@ -17,13 +20,13 @@ def bandwidth(draws: np.ndarray) -> float:
         Silverman (1986), Density estimation, eq. (3.31): 0.9 min(sd, IQR/1.34) S^(-1/5).
     """
     quarter, three = np.quantile(draws, [0.25, 0.75])
+    if np.ptp(draws) <= 1e-9 * np.abs(draws).max():
+        return 0.0
     spread = min(draws.std(), (three - quarter) / 1.34) or draws.std()
     return float(0.9 * spread * len(draws) ** -0.2)
 
 
-def kernel_density(
-    draws: np.ndarray, support: tuple[float, float] = (-np.inf, np.inf)
-) -> tuple[np.ndarray, np.ndarray]:
+def kernel_density(draws: np.ndarray, support: Limits = (-np.inf, np.inf)) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian kernel density, reflected at the bounds, so that all of its mass lies between them.
 
     Args:
@@ -53,6 +56,34 @@ def kernel_density(
     step = edges[1] - edges[0]
     smooth = gaussian_filter1d(counts.astype(float), max(width / step, 1.0), mode="reflect")
     return 0.5 * (edges[1:] + edges[:-1]), smooth / (len(draws) * step)
+
+
+def support_of(name: str, age: float | None = None) -> Limits:
+    """Bounds of a column; those of a cosmic age end at the observation.
+
+    Examples:
+        >>> support_of("last_Mass_ratio"), support_of("mine")
+        ((0.0, 1.0), (-inf, inf))
+    """
+    known = schema.column(name)
+    if known.bijection == "age" and age is not None and np.isfinite(age):
+        return 0.0, age + 1e-5  # draws are kept in single precision
+    return known.bounds
+
+
+def physical_density(draws: np.ndarray, support: Limits) -> tuple[np.ndarray, np.ndarray]:
+    """Density of those draws (S,) that lie in the support: its integral is their share, which is 1 for this package.
+
+    Examples:
+        >>> where, density = physical_density(np.linspace(-1.0, 1.0, 1001), (0.0, 1.0))
+        >>> round(float(np.trapezoid(density, where)), 2)
+        0.5
+    """
+    inside = draws[(draws >= support[0]) & (draws <= support[1])]
+    if not len(inside):
+        return np.empty(0), np.empty(0)
+    where, density = kernel_density(inside, support)
+    return where, density * (len(inside) / len(draws))
 
 
 def credible_levels(density: np.ndarray, masses: tuple[float, ...]) -> np.ndarray:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cinn_clusters import schema
-from cinn_clusters.figures.density import kernel_density
+from cinn_clusters.figures.density import physical_density, support_of
 from cinn_clusters.figures.style import MODE, POSTERIOR, PRIOR, TRUTH, label, legend_above, panels, shown_limits, styled
 
 
@@ -42,9 +41,9 @@ def posterior_distribution(
     figure, axes = panels(num_rows, num_targets, (1.75, 1.35), sharex="col")
     for i, d in np.ndindex(num_rows, num_targets):
         axis = axes[i, d]
-        support = _support(targets[d], None if age is None else float(age[i]))
-        axis.plot(*kernel_density(prior[:, d]), color=PRIOR, ls="--", lw=1.0, label="prior")
-        where, density = kernel_density(samples[:, i, d], support)
+        support = support_of(targets[d], None if age is None else float(age[i]))
+        axis.plot(*physical_density(prior[:, d], support_of(targets[d])), color=PRIOR, ls="--", lw=1.0, label="prior")
+        where, density = physical_density(samples[:, i, d], support)
         axis.fill_between(where, density, color=POSTERIOR, alpha=0.25, lw=0)
         axis.plot(where, density, color=POSTERIOR, label="posterior")
         axis.axvline(mode[i, d], color=MODE, ls="-.", label="joint mode (MAP)")
@@ -56,11 +55,3 @@ def posterior_distribution(
         axes[i, 0].set_ylabel(name, rotation=0, ha="right", va="center")
     legend_above(figure, axes[0, 0])
     return figure
-
-
-def _support(name: str, age: float | None) -> tuple[float, float]:
-    known = schema.column(name)
-    if known.bijection == "age" and age is not None:
-        return 0.0, age + 1e-5  # draws are stored in single precision
-    lower, upper = known.bounds
-    return lower, upper

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ MATRICES = {
 }
 """Figure of each matrix that the sensitivity stage writes."""
 IN_SIGMA = ", in standard deviations of the target"
+KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 Drawn = Callable[[str], None]
 
 
@@ -114,8 +115,9 @@ def draw_figures(
             if isinstance(drawn, str):
                 skipped.append(drawn)
                 continue
-            for kind in ("png", "pdf"):
+            for kind in KINDS:
                 (scratch / f"{name}.{kind}").write_bytes(rendered(drawn, kind))
+                drawn.set_layout_engine("none")  # laid out once is enough
             names.append(name)
             if on_figure is not None:
                 on_figure(name)
@@ -188,7 +190,10 @@ def _all_figures(shown: Shown, posterior: Path, places: np.ndarray) -> Iterator[
         yield "4.cross_correlations", cross_correlations(samples, truth, mode, targets)
     first = places[0]
     title = names[0].replace("\n", ", ")
-    yield "corner", corner(samples[:, first], targets, truth=truth[first], mode=mode[first], title=title)
+    yield (
+        "corner",
+        corner(samples[:, first], targets, truth=truth[first], mode=mode[first], age=float(few.age[0]), title=title),
+    )
     yield from _sensitivity(shown.run)
     yield from _calibration(posterior)
     yield from _learning(shown.run)

@@ -1,0 +1,229 @@
+"""What a figure shows is what it was given: read back from the artists, not from the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from cinn_clusters import schema
+from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curves, tarp_curves
+from cinn_clusters.figures.correlations import corner, cross_correlations
+from cinn_clusters.figures.density import bandwidth, credible_levels, kernel_density, plane_density
+from cinn_clusters.figures.learning import learning_curves, skill_bars
+from cinn_clusters.figures.marginals import posterior_distribution
+from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_mode
+from cinn_clusters.figures.sensitivity import sensitivity_analysis
+from cinn_clusters.figures.style import MODE, POSTERIOR, PRIOR, TRUTH, binned, rendered, shown_limits
+from cinn_clusters.figures.uncertainties import uncertainties
+
+TARGETS = schema.DEFAULT_TARGETS
+S, N, D = 200, 60, len(TARGETS)
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, np.ndarray]:
+    """Truths, draws around them and modes, inside all bounds."""
+    rng = np.random.default_rng(0)
+    centre, spread = np.array([9.0, 3.3, 4.0, 1.0, 0.5, 2.4]), np.array([1.0, 0.1, 1.0, 0.2, 0.1, 0.3])
+    truth = centre + spread * rng.uniform(-1.5, 1.5, (N, D))
+    samples = truth + 0.3 * spread * rng.normal(size=(S, N, D))
+    return {
+        "truth": truth,
+        "samples": samples,
+        "mode": samples[0],
+        "prior": truth + spread * rng.normal(size=(N, D)) / 9,
+    }
+
+
+def lines_of(figure: Figure, colour: str) -> list[np.ndarray]:
+    return [
+        np.asarray(line.get_xydata())
+        for axis in figure.axes
+        for line in axis.lines
+        if to_rgba(line.get_color()) == to_rgba(colour)
+    ]
+
+
+def test_marginals_show_prior_posterior_mode_and_truth(shown: dict[str, np.ndarray]) -> None:
+    few = {key: shown[key][:3] for key in ("truth", "mode")}
+    figure = posterior_distribution(
+        shown["samples"][:, :3],
+        few["truth"],
+        few["mode"],
+        shown["prior"],
+        TARGETS,
+        ["a", "b", "c"],
+        age=np.full(3, 13.8),
+    )
+    assert len(figure.axes) == 3 * D
+    assert len(lines_of(figure, PRIOR)) == len(lines_of(figure, POSTERIOR)) == 3 * D
+    truths = np.array([line[0, 0] for line in lines_of(figure, TRUTH)]).reshape(3, D)
+    modes = np.array([line[0, 0] for line in lines_of(figure, MODE)]).reshape(3, D)
+    np.testing.assert_allclose(truths, few["truth"])
+    np.testing.assert_allclose(modes, few["mode"])
+    labels = [axis.get_xlabel() for axis in figure.axes[-D:]]
+    assert labels == [schema.column(name).label for name in TARGETS]
+    assert [axis.get_ylabel() for axis in figure.axes[::D]] == ["a", "b", "c"]
+
+
+def test_no_density_lies_outside_the_support(shown: dict[str, np.ndarray]) -> None:
+    samples = shown["samples"][:, :1].copy()
+    samples[:, 0, 0] = 10 - np.abs(np.random.default_rng(1).normal(size=S))  # up to the observation
+    samples[:, 0, 4] = np.abs(np.random.default_rng(2).normal(size=S)) * 0.01  # down to a ratio of zero
+    figure = posterior_distribution(
+        samples, shown["truth"][:1], shown["mode"][:1], shown["prior"], TARGETS, ["a"], age=np.array([10.0])
+    )
+    time, ratio = (lines_of(figure, POSTERIOR)[d] for d in (0, 4))
+    assert time[:, 0].max() < 10.0001
+    assert ratio[:, 0].min() > 0
+    for where, density in (time.T, ratio.T):
+        assert np.trapezoid(density, where) == pytest.approx(1.0, abs=0.02)
+    assert time[-1, 1] > 0.5 * time[:, 1].max(), "the density stays high at the bound: reflected, not cut"
+
+
+def test_heat_maps_count_every_draw(shown: dict[str, np.ndarray]) -> None:
+    figure = prediction_heat_maps(shown["samples"], shown["truth"], TARGETS)
+    meshes = [axis.collections[0] for axis in figure.axes[:D]]
+    limits = shown_limits(shown["truth"])
+    for d, mesh in enumerate(meshes):
+        counts = np.ma.filled(mesh.get_array(), 0).sum()
+        inside = lambda values, d=d: (values >= limits[d, 0]) & (values <= limits[d, 1])  # noqa: E731
+        expected = (inside(shown["samples"][:, :, d]) & inside(shown["truth"][:, d])).sum()
+        assert counts == expected
+    assert len({mesh.norm.vmax for mesh in meshes}) == 1, "one colour scale"
+    assert meshes[0].norm.vmin == 1
+
+
+def test_modes_stand_against_truths(shown: dict[str, np.ndarray]) -> None:
+    figure = truth_against_mode(shown["truth"], shown["mode"], TARGETS)
+    points = [line for line in lines_of(figure, POSTERIOR) if len(line) == N]
+    assert len(points) == 2 * D
+    np.testing.assert_allclose(points[0], np.stack([shown["truth"][:, 0], shown["mode"][:, 0]], 1))
+    np.testing.assert_allclose(points[D][:, 1], shown["mode"][:, 0] - shown["truth"][:, 0])
+    assert {axis.get_yscale() for axis in figure.axes[D:]} == {"symlog"}
+
+
+def test_uncertainties_show_gaussian_lines_and_percentiles(shown: dict[str, np.ndarray]) -> None:
+    figure = uncertainties(shown["samples"], shown["truth"], shown["mode"], TARGETS)
+    deviation, error = shown["samples"].std(0, ddof=1), np.abs(shown["mode"] - shown["truth"])
+    for d, axis in enumerate(figure.axes):
+        _, percentiles = binned(deviation[:, d], error[:, d], [0.68, 0.95])
+        lines = {line.get_label(): np.asarray(line.get_ydata()) for line in axis.lines}
+        np.testing.assert_allclose(lines["68% of errors"], percentiles[0])
+        np.testing.assert_allclose(lines["95% of errors"], percentiles[1])
+        np.testing.assert_allclose(lines["2 sigma (Gaussian)"], 2 * lines["1 sigma (Gaussian)"])
+        assert axis.get_xscale() == axis.get_yscale() == "log"
+
+
+@pytest.mark.parametrize("num_targets", [2, 3, 6])
+def test_staircase_shows_every_pair_once(shown: dict[str, np.ndarray], num_targets: int) -> None:
+    truth, mode, samples = (shown[name][..., :num_targets] for name in ("truth", "mode", "samples"))
+    figure = cross_correlations(samples, truth, mode, TARGETS[:num_targets])
+    visible = [axis for axis in figure.axes if axis.get_visible() and axis.collections and axis.lines]
+    assert len(visible) == num_targets * (num_targets - 1) // 2
+    np.testing.assert_allclose(lines_of(figure, TRUTH)[0], truth[:, :2])
+
+
+def test_corner_of_one_cluster(shown: dict[str, np.ndarray]) -> None:
+    figure = corner(shown["samples"][:, 0], TARGETS, truth=shown["truth"][0], mode=shown["mode"][0], title="a cluster")
+    assert len([axis for axis in figure.axes if axis.get_visible()]) == D * (D + 1) // 2
+    assert figure.get_suptitle() == "a cluster"
+    bare = corner(shown["samples"][:, 0], TARGETS)
+    assert not lines_of(bare, TRUTH)
+
+
+def test_sensitivity_shows_negative_values_as_such() -> None:
+    matrix = np.array([[1.0, -0.1], [0.0, 0.01]])
+    figure = sensitivity_analysis(matrix, ["Group_M_Crit500", "time"], TARGETS[:2], errors=np.full((2, 2), 0.05))
+    image = figure.axes[0].images[0]
+    np.testing.assert_array_equal(np.asarray(image.get_array()), matrix)
+    assert image.norm(-0.1) < 0.5 < image.norm(0.01) < image.norm(1.0)
+    assert image.norm(0.0) == pytest.approx(0.5)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["+1.000\n± 0.050", "-0.100\n± 0.050", "+0.000\n± 0.050", "+0.010\n± 0.050"]
+
+
+def test_sensitivity_compares_targets_in_their_own_spread() -> None:
+    figure = sensitivity_analysis(np.array([[2.0, 0.2]]), ["time"], TARGETS[:2], scale=np.array([2.0, 0.1]))
+    np.testing.assert_allclose(np.asarray(figure.axes[0].images[0].get_array()), [[1.0, 2.0]])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["+2.000", "+0.200"]
+
+
+def test_calibration_curves_stand_in_their_bands() -> None:
+    at = np.linspace(0.1, 0.9, 9)
+    curve = Curve(at, at + 0.05, at - 0.1, at + 0.1)
+    for draw in (rank_curves, tarp_curves):
+        figure = draw({"last_T_coll": curve, "last_V_coll": curve})
+        found = lines_of(figure, POSTERIOR)
+        assert len(found) == 2
+        np.testing.assert_allclose(found[0][:, 1], 0.05)
+    covered = coverage_curves({"last_T_coll": curve})
+    np.testing.assert_allclose(lines_of(covered, POSTERIOR)[0], np.stack([at, at + 0.05], 1))
+
+
+def test_learning_curves_mark_the_best_epoch() -> None:
+    figure = learning_curves([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.5, 3.5])
+    np.testing.assert_allclose(lines_of(figure, MODE)[0], [[3, 2.5]])
+
+
+def test_skill_bars_show_values_and_bands() -> None:
+    figure = skill_bars({"prior": {"last_T_coll": (0.5, 0.4, 0.7), "joint": (0.1, -0.1, 0.2)}})
+    heights = [patch.get_height() for patch in figure.axes[0].patches]
+    assert heights == [0.5, 0.1]
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_a_figure_is_the_same_bytes_every_time(shown: dict[str, np.ndarray], kind: str) -> None:
+    one, two = (rendered(corner(shown["samples"][:, 0, :2], TARGETS[:2]), kind, 50) for _ in range(2))
+    assert one == two
+
+
+# --- densities -------------------------------------------------------------------------------------------------------
+
+
+def test_kernel_density_of_a_gaussian_is_one() -> None:
+    where, density = kernel_density(np.random.default_rng(0).normal(size=200_000))
+    np.testing.assert_allclose(density, np.exp(-0.5 * where**2) / np.sqrt(2 * np.pi), atol=0.01)
+
+
+def test_kernel_density_is_flat_up_to_its_bounds() -> None:
+    where, density = kernel_density(np.random.default_rng(0).random(200_000), (0.0, 1.0))
+    np.testing.assert_allclose(density, 1.0, atol=0.08)
+    assert density.mean() * (where[-1] - where[0]) == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.3])
+def test_a_single_value_is_one_peak(value: float) -> None:
+    where, density = kernel_density(np.full(50, value), (0.0, 1.0))
+    assert where[0] >= 0
+    assert where[-1] <= 1
+    assert abs(where[density.argmax()] - value) < 0.02
+
+
+def test_draws_outside_their_support_are_refused() -> None:
+    for draws in (np.array([0.5, 1.5]), np.array([0.5, np.nan])):
+        with pytest.raises(ValueError, match="inside their support"):
+            kernel_density(draws, (0.0, 1.0))
+
+
+def test_bandwidth_follows_the_spread() -> None:
+    draws = np.random.default_rng(0).normal(size=1000)
+    assert bandwidth(7 * draws) == pytest.approx(7 * bandwidth(draws))
+    assert bandwidth(draws) == pytest.approx(0.9 * 1000**-0.2, rel=0.1)
+
+
+def test_credible_levels_hold_their_mass() -> None:
+    draws = np.random.default_rng(0).normal(size=(100_000, 2))
+    x, y, density = plane_density(draws, np.array([[-5.0, 5.0], [-5.0, 5.0]]))
+    assert density.shape == (len(y), len(x))
+    outer, inner = credible_levels(density, (0.95, 0.68))
+    for level, mass in ((outer, 0.95), (inner, 0.68)):
+        assert density[density >= level].sum() / density.sum() == pytest.approx(mass, abs=0.02)
+
+
+def test_bins_need_points() -> None:
+    middle, quantiles = binned(np.arange(5.0), np.arange(5.0), [0.5])
+    assert len(middle) == 0
+    assert quantiles.shape == (1, 0)
