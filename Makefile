@@ -32,8 +32,8 @@ test: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -q
 
 lint: $(VENV)/.test
-	$(VENV)/bin/ruff check src tests benchmarks
-	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks docs
+	$(VENV)/bin/ruff format --check src tests benchmarks docs
 	$(VENV)/bin/mypy
 
 setup: $(VENV)/.test

@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from cinn_clusters.data.split import Split, split_by_cluster
     from cinn_clusters.errors import CinnError
     from cinn_clusters.mock.population import mock_catalogue
+    from cinn_clusters.pipeline.baseline import baseline
     from cinn_clusters.pipeline.config import Config, read_config
+    from cinn_clusters.pipeline.crossval import crossval
+    from cinn_clusters.pipeline.diagnose import diagnose
+    from cinn_clusters.pipeline.evaluate import evaluate
+    from cinn_clusters.pipeline.figures import draw_figures
     from cinn_clusters.pipeline.fit import fit
+    from cinn_clusters.pipeline.mock import write_mock
     from cinn_clusters.pipeline.model import load_posterior, save_posterior
+    from cinn_clusters.pipeline.prepare import prepare
+    from cinn_clusters.pipeline.report import report
+    from cinn_clusters.pipeline.run import open_run
+    from cinn_clusters.pipeline.sensitivity import sensitivity
     from cinn_clusters.pipeline.summary import summarise
+    from cinn_clusters.pipeline.train import train
     from cinn_clusters.posterior.mode import joint_mode
     from cinn_clusters.posterior.posterior import Posterior
 
@@ -28,15 +39,26 @@ _HOMES = {
     "Posterior": "posterior.posterior",
     "Split": "data.split",
     "audit_split": "data.audit",
+    "baseline": "pipeline.baseline",
+    "crossval": "pipeline.crossval",
+    "diagnose": "pipeline.diagnose",
+    "draw_figures": "pipeline.figures",
+    "evaluate": "pipeline.evaluate",
     "fit": "pipeline.fit",
     "joint_mode": "posterior.mode",
     "load_posterior": "pipeline.model",
     "mock_catalogue": "mock.population",
+    "open_run": "pipeline.run",
+    "prepare": "pipeline.prepare",
     "read_catalogue": "data.catalogue",
     "read_config": "pipeline.config",
+    "report": "pipeline.report",
     "save_posterior": "pipeline.model",
+    "sensitivity": "pipeline.sensitivity",
     "split_by_cluster": "data.split",
     "summarise": "pipeline.summary",
+    "train": "pipeline.train",
+    "write_mock": "pipeline.mock",
 }
 
 __all__ = [
@@ -46,15 +68,26 @@ __all__ = [
     "Posterior",
     "Split",
     "audit_split",
+    "baseline",
+    "crossval",
+    "diagnose",
+    "draw_figures",
+    "evaluate",
     "fit",
     "joint_mode",
     "load_posterior",
     "mock_catalogue",
+    "open_run",
+    "prepare",
     "read_catalogue",
     "read_config",
+    "report",
     "save_posterior",
+    "sensitivity",
     "split_by_cluster",
     "summarise",
+    "train",
+    "write_mock",
 ]
 
 
