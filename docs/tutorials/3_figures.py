@@ -4,6 +4,7 @@
 # Each figure is a function of arrays that returns a matplotlib figure: use them with draws of any model.
 
 # %%
+# %matplotlib inline
 import cinn_clusters as cc
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.marginals import posterior_distribution

@@ -5,6 +5,7 @@
 # Neither follows from the other, so both are measured, with bands that resample whole clusters.
 
 # %%
+# %matplotlib inline
 import cinn_clusters as cc
 from cinn_clusters.figures.calibration import Curve, coverage_curves
 

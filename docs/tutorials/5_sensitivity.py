@@ -5,6 +5,7 @@
 # clusters shows what it leans on, and hides what two observables both tell.
 
 # %%
+# %matplotlib inline
 import numpy as np
 
 import cinn_clusters as cc
