@@ -24,7 +24,8 @@ def commands() -> list[str]:
     lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
     for before, after in SMALLER.items():
         lines = [line.replace(before, after) for line in lines]
-    return [line + QUICK if line.split()[1] in ("train", "crossval") else line for line in lines if line]
+        lines = [line + QUICK if line.split()[1] in ("train", "crossval", "run") else line for line in lines if line]
+    return [line + " --refit-members 1" if line.split()[1] in ("sensitivity", "run") else line for line in lines]
 
 
 def test_readme_shows_both_faces() -> None:
@@ -41,7 +42,14 @@ def test_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
             cli.main()
         assert stop.value.code == 0, f"{line}\n{capsys.readouterr().err}"
     assert "0 of" in capsys.readouterr().out
-    for name in ("run/model/manifest.json", "run/scores.json", "run/crossval/posterior.nc", "posterior.nc"):
+    for name in (
+        "all/report.html",
+        "run/report.html",
+        "run/model/manifest.json",
+        "run/scores.json",
+        "run/crossval/posterior.nc",
+        "posterior.nc",
+    ):
         assert Path(name).is_file(), name
     names: dict[str, object] = {}
     exec(compile(blocks("python")[0], "README.md", "exec"), names)

@@ -102,6 +102,12 @@ def test_batch_norm_of_members_is_that_of_torch() -> None:
     torch.testing.assert_close(ours(inputs), expected, rtol=0, atol=1e-12)
 
 
+def test_batch_norm_of_one_row_is_its_offset() -> None:
+    layer = StackedBatchNorm(2, 3)
+    torch.testing.assert_close(layer(torch.randn(2, 1, 3)), torch.zeros(2, 1, 3))
+    torch.testing.assert_close(layer.running_mean, torch.zeros(2, 1, 3))
+
+
 def test_a_layer_without_bias_has_none() -> None:
     layer = StackedLinear(K, 4, 2, _generator(), has_bias=False)
     assert [name for name, _ in layer.named_parameters()] == ["weight"]

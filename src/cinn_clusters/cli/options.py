@@ -5,21 +5,38 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+ORDER = (
+    "mock", "prepare", "audit", "train", "tune", "evaluate", "crossval", "diagnose", "baseline", "sensitivity",
+    "figures", "report", "run", "infer", "show", "import-original",
+)  # fmt: skip
+
+
+class InOrder(TyperGroup):
+    """Commands in the order in which they are used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names as they stand in the help."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
 
 app = typer.Typer(
+    cls=InOrder,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From what a survey sees of a galaxy cluster to the posterior of its merger history.\n\n"
-    "Stages, in order: [bold]mock[/] (or your own table), [bold]prepare[/], [bold]audit[/], [bold]train[/], "
-    "[bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], [bold]infer[/].\n\n"
-    "Example:  cinn-clusters mock --out mock && cinn-clusters prepare --observables mock/observables1.csv "
-    "--targets mock/unobservables1.csv --out run && cinn-clusters train run",
+    "All at once: [bold]run[/], which ends with a report. Stage by stage: [bold]prepare[/], [bold]audit[/], "
+    "[bold]train[/], [bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], [bold]figures[/], [bold]report[/]; then "
+    "[bold]infer[/].\n\n"
+    "Example:  cinn-clusters mock --out mock && cinn-clusters run --observables mock/observables1.csv "
+    "--targets mock/unobservables1.csv --out run",
 )
 
 

@@ -13,7 +13,10 @@ from cinn_clusters.figures.style import label, panels, styled
 
 COLOURS = "PuOr_r"
 """Diverging, told apart by colour-blind readers: orange raises the error, violet lowers it."""
-DECADES = 3.0
+DECADES = 1.5
+"""Logarithmic part of the scale on either side; what is smaller fades to white, so that noise is not loud."""
+LEAST = 0.1
+"""Where the scale ends at least, in units of the targets: a matrix of nothing is pale."""
 
 
 @styled
@@ -40,9 +43,9 @@ def sensitivity_analysis(
         A heat-map with a symmetric logarithmic scale, the number in each cell.
     """
     shown = matrix if scale is None else matrix / scale
-    top = float(np.abs(shown).max()) or 1.0
+    top = max(float(np.abs(shown).max()), LEAST)
     norm = SymLogNorm(linthresh=top / 10**DECADES, vmin=-top, vmax=top)
-    height = 0.42 * len(observables) + 1.2
+    height = 0.42 * len(observables) + 1.4
     figure, axes = panels(1, 1, (1.25 * len(targets) + 2.2, height))
     axis = axes[0, 0]
     image = axis.imshow(shown, norm=norm, cmap=COLOURS, aspect="auto")
@@ -53,5 +56,8 @@ def sensitivity_analysis(
     axis.set_xticks(range(len(targets)), [label(name) for name in targets])
     axis.set_yticks(range(len(observables)), [schema.column(name).label for name in observables])
     axis.tick_params(length=0)
-    figure.colorbar(image, ax=axis, label=what)
+    for i in range(1, len(observables)):
+        if (observables[i] in schema.GROUPS) != (observables[i - 1] in schema.GROUPS):
+            axis.axhline(i - 0.5, color="black", lw=1.2)
+    figure.colorbar(image, ax=axis, label=what.replace(", ", ",\n") if len(observables) < 6 else what)
     return figure

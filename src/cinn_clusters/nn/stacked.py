@@ -100,16 +100,15 @@ class StackedBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(shape))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Normalise each feature of each member."""
-        if self.training:
-            mean, var = inputs.mean(1, keepdim=True), inputs.var(1, keepdim=True, correction=0)
-            num = inputs.shape[1]
-            with torch.no_grad():  # the running variance is the unbiased one
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var * (num / max(num - 1, 1)), self.momentum)
-        else:
-            mean, var = self.running_mean, self.running_var
-        return (inputs - mean) * (torch.rsqrt(var + EPSILON) * self.weight) + self.bias
+        """Normalise each feature of each member: to torch, the features of all members are those of one wide layer."""
+        num_members, num_rows, num_features = inputs.shape
+        if self.training and num_rows == 1:  # one row has no variance; torch refuses it
+            return torch.zeros_like(inputs) + self.bias
+        wide = inputs.transpose(0, 1).reshape(num_rows, num_members * num_features)
+        moments = self.running_mean.view(-1), self.running_var.view(-1)
+        affine = self.weight.view(-1), self.bias.view(-1)
+        normed = nn.functional.batch_norm(wide, *moments, *affine, self.training, self.momentum, EPSILON)
+        return normed.view(num_rows, num_members, num_features).transpose(0, 1)
 
 
 class Dropout(nn.Module):
