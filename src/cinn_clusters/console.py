@@ -271,3 +271,23 @@ def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
     print(f"{'MAE rises by':<22}" + "".join(f"{head:>10}" for head in heads))
     for name in matrix.index:
         print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in matrix.loc[name]))
+
+
+def print_judgement(found: dict[str, Any], as_json: bool) -> None:
+    """Print what embeddings explain, quantity by embedding, and whether they are sound."""
+    if as_json:
+        print(json.dumps({name: frame.to_dict("index") for name, frame in found.items()}, default=float))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    for kind, title in (("nearest", "explained by nearest neighbours"), ("linear", "explained by a straight line")):
+        table = Table("quantity", *found[kind].index, title=title)
+        for name in found[kind]:
+            table.add_row(name, *(f"{value:+.3f}" for value in found[kind][name]))
+        Console().print(table)
+    health = found["health"]
+    table = Table("soundness", *health.index)
+    for name in health:
+        table.add_row(name, *("" if value != value else f"{value:.3f}" for value in health[name].astype(float)))
+    Console().print(table)

@@ -85,3 +85,16 @@ def log_radius_crit500(log_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray
     critical = 3.0 * hubble_squared / (8.0 * np.pi * newton_g)  # Msun / kpc^3
     log_volume = np.asarray(log_mass) - np.log10(4.0 / 3.0 * np.pi * 500.0 * critical)
     return np.asarray(log_volume / 3.0 + np.log10(1.0 + np.asarray(redshift)))
+
+
+def arcsec_per_kpc(redshift: float) -> float:
+    """Angle of one physical kpc [arcsec].
+
+    Examples:
+        >>> round(1.0 / arcsec_per_kpc(0.1669), 2)
+        2.91
+    """
+    from astropy.cosmology import FlatLambdaCDM
+
+    distances = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=OMEGA_MATTER)
+    return float(60.0 / distances.kpc_proper_per_arcmin(redshift).value)

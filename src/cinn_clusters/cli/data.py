@@ -26,13 +26,27 @@ def mock(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
     seed: Seed = 1,
+    maps: Annotated[bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")] = False,
+    size: Annotated[int, typer.Option(min=16, help="Pixels a side of a map.")] = 128,
+    projections: Annotated[int, typer.Option(min=1, max=3, help="Maps a snapshot, along the axes of the box.")] = 3,
+    formats: Annotated[str, typer.Option(help="Files beside the store: png,jpg,fits.")] = "",
+    processes: Annotated[int | None, typer.Option(min=1, help="Default: the number of cores.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an embedded catalogue with known histories: the same two CSV files as the simulation's."""
+    """Write an embedded catalogue with known histories: the two CSV files of the simulation, and maps if asked for."""
     from cinn_clusters.pipeline.mock import write_mock
 
     for path in write_mock(out, num_clusters=clusters, seed=seed, overwrite=overwrite):
         print(path)
+    if maps:
+        from cinn_clusters.pipeline.maps import write_maps
+
+        with console.progress("maps of clusters", clusters) as advance:
+            print(write_maps(
+                out / "maps", num_clusters=clusters, size=size, num_projections=projections, seed=seed,
+                formats=tuple(name for name in formats.split(",") if name), processes=processes, overwrite=overwrite,
+                on_cluster=lambda done, of: advance(None),
+            ))  # fmt: skip
 
 
 @app.command(

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 ORDER = (
-    "mock", "prepare", "audit", "train", "tune", "evaluate", "crossval", "diagnose", "baseline", "sensitivity",
-    "figures", "report", "run", "infer", "show", "import-original",
+    "mock", "maps", "prepare", "audit", "train", "tune", "evaluate", "crossval", "diagnose", "baseline", "sensitivity",
+    "figures", "report", "run", "infer", "show", "embed", "import-original",
 )  # fmt: skip
 
 

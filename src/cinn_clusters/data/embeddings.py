@@ -59,7 +59,7 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
     width = max(3, len(str(values.shape[1] - 1)))
     columns = tuple(f"{schema.EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1]))
     table = pd.DataFrame(values.astype(float), columns=list(columns))
-    table = pd.concat([_parsed(names, str(filenames_file)), table], axis=1)
+    table = pd.concat([parsed_names(names, str(filenames_file)), table], axis=1)
     twice = table.duplicated(ROW_KEYS, keep=False)
     if twice.any():
         first = table[twice].sort_values(ROW_KEYS).filename.iloc[:2].tolist()
@@ -101,7 +101,8 @@ def join_embeddings(catalogue: Catalogue, embeddings: Embeddings) -> tuple[Catal
     )
 
 
-def _parsed(names: Sequence[str], where: str) -> pd.DataFrame:
+def parsed_names(names: Sequence[str], where: str) -> pd.DataFrame:
+    """Read HaloID, Snapshot and Projection out of file names; ``where`` is for the error."""
     found = [NAME.fullmatch(name) for name in names]
     unread = [name for name, match in zip(names, found, strict=True) if match is None]
     if unread:

@@ -71,6 +71,7 @@ def same_parts(split: Split, clusters: np.ndarray, others: np.ndarray) -> Split:
         DataError: If a part would be empty.
 
     Examples:
+        >>> import numpy as np
         >>> first = np.repeat(np.arange(10), 2)
         >>> same_parts(split_by_cluster(first), first, np.arange(10)).test.tolist()
         [0]

@@ -6,19 +6,23 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.zoo import Kind, Mixing
 
+S = TypeVar("S", bound=BaseModel)
 
-class _Section(BaseModel):
+
+class Section(BaseModel):
+    """Settings that go together; an unknown one is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Architecture of the flow."""
 
     flow: Kind = Field(default="autoregressive", description="glow, spline, autoregressive, mixture or flow-matching")
@@ -38,7 +42,7 @@ class ModelConfig(_Section):
     zero_init: bool = Field(default=True, description="start as the identity")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How the flow is trained."""
 
     epochs: int = Field(default=40, ge=1)
@@ -60,7 +64,7 @@ class TrainConfig(_Section):
     checkpoint_every: int = Field(default=5, ge=1, description="epochs between checkpoints")
 
 
-class Config(_Section):
+class Config(Section):
     """All settings of a run."""
 
     seed: int = Field(default=42, ge=0)
@@ -85,18 +89,23 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
         >>> read_config(changes=["train.epochs=50"]).train.epochs
         50
     """
+    return read_settings(Config, path, changes)
+
+
+def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]) -> S:
+    """Read settings of any kind from a TOML file and changes to it; errors as ``read_config``."""
     values = _read_toml(Path(path)) if path is not None else {}
     for change in changes:
         _apply(values, change)
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         where = str(path) if path is not None else "--set"
         if first["type"] == "extra_forbidden":
             raise ConfigError(
-                f"setting '{key}'", "a known setting", "an unknown one", where, _known(first["loc"])
+                f"setting '{key}'", "a known setting", "an unknown one", where, _known(kind, first["loc"])
             ) from error
         raise ConfigError(f"setting '{key}'", first["msg"], repr(first["input"]), where) from error
 
@@ -139,8 +148,8 @@ def _apply(values: dict[str, Any], change: str) -> None:
     values[last] = value
 
 
-def _known(location: tuple[int | str, ...]) -> str:
-    fields = Config.model_fields
+def _known(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    fields = kind.model_fields
     for part in location[:-1]:
         section = fields[str(part)].annotation
         assert section is not None

@@ -1,0 +1,185 @@
+"""What an embedding of the X-ray map adds to the scalars, on the embedded maps, five folds by cluster.
+
+    cinn-clusters mock --clusters 350 --maps --out mock
+    python benchmarks/maps.py embed mock cache --methods simclr supervised   # encoders, fold by fold
+    python benchmarks/maps.py flow mock cache --variants scalars simclr morphology
+    python benchmarks/maps.py table cache
+
+Encoders see the training clusters of their fold only. The posterior is the default preset given scalars and 32 principal
+components (or the classical morphology); each projection is a row. ``mixture`` averages the posteriors of the three
+projections of an object. Errors resample clusters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cinn_clusters import read_catalogue, read_config
+from cinn_clusters.data.embeddings import Embeddings, join_embeddings
+from cinn_clusters.data.split import folds_by_cluster
+from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
+from cinn_clusters.embed.encode import fit_components
+from cinn_clusters.embed.prepare import as_inputs
+from cinn_clusters.pipeline.embed import fit_encoder, matched
+from cinn_clusters.pipeline.embed_config import read_embed_config
+from cinn_clusters.pipeline.evaluate import score_scales
+from cinn_clusters.pipeline.fit import fit
+from cinn_clusters.pipeline.maps import read_store
+
+NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
+
+
+def catalogue_and_maps(folder: Path):
+    return read_catalogue(folder / "observables1.csv", folder / "unobservables1.csv"), read_store(folder / "maps")
+
+
+def embed(args: argparse.Namespace) -> None:
+    catalogue, store = catalogue_and_maps(args.folder)
+    inputs = as_inputs(store.values, 64)
+    for method in args.methods:
+        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
+            path = args.cache / f"{method}.{k}.npz"
+            if path.exists() or k not in args.folds:
+                continue
+            config = read_embed_config(None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set])
+            begin = time.perf_counter()
+            encoder = fit_encoder(catalogue, split.train, store, config, inputs=inputs)
+            seconds = time.perf_counter() - begin
+            from cinn_clusters.embed.encode import encode
+
+            vectors = encode(encoder.backbone, inputs)
+            np.savez(path, vectors=vectors, components=encoder.components(vectors), seconds=seconds)
+            print(method, k, f"{seconds:.0f} s", flush=True)
+
+
+def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -> np.ndarray | None:
+    """What stands for each map, (N, F)."""
+    name = variant.removesuffix("_shuffled")
+    if name == "scalars":
+        return None
+    if name == "morphology":
+        from cinn_clusters.xray.morphology import morphology
+
+        found = morphology(10.0 ** store.values.astype(float), half_width=store.half_width)
+    elif name == "pixels":
+        flat = as_inputs(store.values, 32).flatten(1).numpy()
+        offset, projection = fit_components(flat[train_maps], COMPONENTS)
+        found = (flat - offset) @ projection
+    else:
+        found = np.load(cache / f"{name}.{k}.npz")["components"]
+    if variant.endswith("_shuffled"):
+        found = found[np.random.default_rng(k).permutation(len(found))]
+    return found
+
+
+def flow(args: argparse.Namespace) -> None:
+    catalogue, store = catalogue_and_maps(args.folder)
+    rows, maps = matched(catalogue, store)
+    config = read_config(None, args.set)
+    for variant in args.variants:
+        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
+            path = args.cache / f"flow.{variant}.{k}.csv"
+            if path.exists() or k not in args.folds:
+                continue
+            found = features(variant, args.cache, store, k, maps[np.isin(rows, split.train)])
+            here, parts = catalogue, split
+            if found is not None:
+                columns = tuple(f"embedding_{number:03d}" for number in range(found.shape[1]))
+                table = pd.concat([store.table, pd.DataFrame(found, columns=list(columns))], axis=1)
+                here, _ = join_embeddings(catalogue, Embeddings(table, columns))
+                parts = list(folds_by_cluster(here.clusters, NUM_FOLDS, SEED))[k]
+                assert set(here.clusters[parts.test]) == set(catalogue.clusters[split.test])
+            posterior = fit(here, parts, config)
+            test = here.rows(parts.test)
+            samples = posterior.sample(test.inputs(posterior.inputs), NUM_DRAWS)
+            save_scores(path, here, test, samples)
+            print(variant, k, flush=True)
+
+
+def save_scores(path: Path, catalogue, test, samples: np.ndarray) -> None:
+    """CRPS of each object and target: mean over projections, and of the mixture over projections."""
+    scale = score_scales(catalogue.targets, catalogue.theta)
+    single = pd.DataFrame(crps(samples / scale, test.theta / scale), columns=list(catalogue.targets))
+    keys = test.table[["HaloID", "Snapshot"]].reset_index(drop=True)
+    groups = keys.groupby(["HaloID", "Snapshot"], sort=True).indices
+    mixed = []
+    for members in groups.values():
+        joined = np.concatenate([samples[:, m] for m in members])[:, None]
+        mixed.append(crps(joined / scale, test.theta[members[:1]] / scale)[0])
+    single[["HaloID", "Snapshot"]] = keys
+    means = single.groupby(["HaloID", "Snapshot"], sort=True).mean()
+    means[[f"mixture_{name}" for name in catalogue.targets]] = np.array(mixed)
+    means["cluster"] = [test.clusters[members[0]] for members in groups.values()]
+    means.to_csv(path)
+
+
+def table(args: argparse.Namespace) -> None:
+    variants = sorted({path.name.split(".")[1] for path in args.cache.glob("flow.*.csv")})
+    scores = {v: pd.concat([pd.read_csv(p) for p in sorted(args.cache.glob(f"flow.{v}.*.csv"))]) for v in variants}
+    scores = {v: s.set_index(["HaloID", "Snapshot"]).sort_index() for v, s in scores.items()}
+    full = max(map(len, scores.values()))
+    shown = [
+        "last_T_coll",
+        "last_Mass_ratio",
+        "last_V_coll",
+        "last_Subcluster_mass",
+        "last_d_peri",
+        "last_M_Crit500_coll",
+    ]
+    base = scores["scalars"]
+    weights = bootstrap_weights(base.cluster.to_numpy(), 2000) if len(base) == full else None
+    print("| given | training s | " + " | ".join(shown) + " | all |\n|---" + "|---" * (len(shown) + 2) + "|")
+    for variant, found in scores.items():
+        seconds = [float(np.load(p)["seconds"]) for p in args.cache.glob(f"{variant}.*.npz")]
+        cells = []
+        for group in [[name] for name in shown] + [shown]:
+            ours, theirs = found[group].mean(1), base.loc[found.index, group].mean(1)
+            cells.append(f"{ours.mean():.4f} ({100 * (1 - ours.mean() / theirs.mean()):+.1f} %)")
+        time_told = f"{np.mean(seconds):.0f}" if seconds else ""
+        print(f"| {variant} ({len(found)}) | {time_told} | " + " | ".join(cells) + " |")
+    if weights is None:
+        return
+    print("\ngain in CRPS over morphology, 99 % interval by cluster")
+    for variant in variants:
+        if len(scores[variant]) != full or "morphology" not in scores or len(scores["morphology"]) != full:
+            continue
+        for name in ("last_T_coll", "last_Mass_ratio", f"mixture_{shown[0]}", f"mixture_{shown[1]}"):
+            for other in ("scalars", "morphology"):
+                theirs, ours = (
+                    scores[other][name.removeprefix("mixture_") if other == "scalars" else name],
+                    scores[variant][name],
+                )
+                gain = 1.0 - (ours.to_numpy() @ weights) / (theirs.to_numpy() @ weights)
+                low, high = np.quantile(gain, [0.005, 0.995])
+                print(
+                    f"{variant:20s} {name:28s} over {other:10s} {1 - ours.mean() / theirs.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=("embed", "flow", "table"))
+    parser.add_argument(
+        "folders", type=Path, nargs="+", help="the embedded catalogue with maps/, and a cache; or the cache"
+    )
+    parser.add_argument("--methods", nargs="*", default=["simclr"])
+    parser.add_argument("--variants", nargs="*", default=["scalars"])
+    parser.add_argument("--folds", type=int, nargs="*", default=list(range(NUM_FOLDS)))
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    args.cache = args.folders[-1]
+    args.folder = args.folders[0]
+    args.cache.mkdir(exist_ok=True)
+    torch.set_num_threads(args.threads)
+    {"embed": embed, "flow": flow, "table": table}[args.stage](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Self-supervised embeddings of X-ray maps: views, encoders, one file a method (extra ``maps``)."""

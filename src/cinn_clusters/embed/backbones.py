@@ -1,0 +1,78 @@
+"""Encoders: one channel in, a vector out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cinn_clusters.errors import ConfigError
+from cinn_clusters.rng import stream_seed
+
+SMALL = "small"
+TIMM = ("resnet18", "resnet50", "convnext_tiny", "convnext_atto")
+"""Backbones that are tried; any other name of timm works too."""
+WIDTHS = (16, 32, 64, 128, 256)
+
+
+class SmallNetwork(nn.Sequential):
+    """Five strided convolutions, then mean and largest value over what is left: for processors without a graphics card.
+
+    Shapes:
+        input (B, 1, H, H), output (B, 512).
+    """
+
+    def __init__(self) -> None:
+        layers: list[nn.Module] = []
+        before = 1
+        for width in WIDTHS:
+            kernel = 5 if before == 1 else 3
+            layers += [
+                nn.Conv2d(before, width, kernel, stride=2, padding=kernel // 2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            before = width
+        super().__init__(*layers)
+        self.num_features = 2 * before
+        self.to(memory_format=torch.channels_last)  # a quarter faster on a processor
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Vectors (B, 512) of maps (B, 1, H, H)."""
+        seen = super().forward(maps.contiguous(memory_format=torch.channels_last))
+        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], 1)
+
+
+def make_backbone(name: str, seed: int) -> nn.Module:
+    """Make an encoder with fresh weights; it has an attribute ``num_features``.
+
+    Args:
+        name: ``small``, or a model of timm.
+        seed: Seed of the weights.
+
+    Raises:
+        ConfigError: If timm knows no such model.
+    """
+    with seeded(seed, "backbone"):
+        if name == SMALL:
+            return SmallNetwork()
+        import timm
+
+        if not timm.is_model(name):
+            raise ConfigError("embed.backbone", f"small, {', '.join(TIMM)} or another model of timm", f"'{name}'")
+        network = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+    assert isinstance(network, nn.Module)
+    return network
+
+
+class seeded:  # noqa: N801 - reads as a statement
+    """Within it torch draws from a stream of one's own; the global generator is left as it was."""
+
+    def __init__(self, seed: int, *name: str | int) -> None:
+        self.number = stream_seed(seed, *name)
+
+    def __enter__(self) -> None:
+        self.before: Tensor = torch.get_rng_state()
+        torch.manual_seed(self.number)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self.before)

@@ -1,0 +1,43 @@
+"""BYOL: Grill+20, arXiv:2006.07733."""
+
+from __future__ import annotations
+
+import torch
+from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
+from lightly.models.utils import update_momentum
+from torch import Tensor, nn
+
+from cinn_clusters.embed.method import Method, cosine_momentum, momentum_copy
+
+
+class BYOL(Method):
+    """An encoder predicts what its slow follower sees in the other view; no negatives.
+
+    Args:
+        backbone: Encoder.
+        momentum: Of the follower at the start; rises to one.
+        hidden: Units of the heads.
+        outputs: Their outputs.
+    """
+
+    def __init__(self, backbone: nn.Module, *, momentum: float = 0.99, hidden: int = 512, outputs: int = 128) -> None:
+        super().__init__(backbone)
+        self.momentum = momentum
+        self.head = BYOLProjectionHead(self.num_features, hidden, outputs)
+        self.predictor = BYOLPredictionHead(outputs, hidden, outputs)
+        self.key_backbone, self.key_head = momentum_copy(backbone), momentum_copy(self.head)
+        self.similarity = NegativeCosineSimilarity()
+
+    def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
+        """Mean of both directions."""
+        predicted = [self.predictor(self.head(self.backbone(view))) for view in views]
+        with torch.no_grad():
+            seen = [self.key_head(self.key_backbone(view)) for view in views]
+        return torch.as_tensor(0.5 * (self.similarity(predicted[0], seen[1]) + self.similarity(predicted[1], seen[0])))
+
+    def after_step(self, share: float) -> None:
+        """Move the follower."""
+        momentum = cosine_momentum(self.momentum, share)
+        update_momentum(self.backbone, self.key_backbone, momentum)
+        update_momentum(self.head, self.key_head, momentum)

@@ -1,0 +1,51 @@
+"""DINO: Caron+21, arXiv:2104.14294."""
+
+from __future__ import annotations
+
+import torch
+from lightly.loss import DINOLoss
+from lightly.models.modules.heads import DINOProjectionHead
+from lightly.models.utils import update_momentum
+from torch import Tensor, nn
+
+from cinn_clusters.embed.method import Method, cosine_momentum, momentum_copy
+
+
+class DINO(Method):
+    """A student tells prototypes as a slow, sharpened and centred teacher does.
+
+    Args:
+        backbone: Encoder.
+        momentum: Of the teacher at the start; rises to one.
+        prototypes: Outputs of the heads.
+        hidden: Units of the heads.
+        teacher_temperature: Sharpens the teacher.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        momentum: float = 0.99,
+        prototypes: int = 1024,
+        hidden: int = 256,
+        teacher_temperature: float = 0.04,
+    ) -> None:
+        super().__init__(backbone)
+        self.momentum = momentum
+        self.head = DINOProjectionHead(self.num_features, hidden, 64, prototypes)
+        self.key_backbone, self.key_head = momentum_copy(backbone), momentum_copy(self.head)
+        self.divergence = DINOLoss(prototypes, teacher_temp=teacher_temperature, warmup_teacher_temp_epochs=0)
+
+    def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the student with the teacher, views crossed."""
+        student = [self.head(self.backbone(view)) for view in views]
+        with torch.no_grad():
+            teacher = [self.key_head(self.key_backbone(view)) for view in views]
+        return torch.as_tensor(self.divergence(teacher, student, epoch=1))
+
+    def after_step(self, share: float) -> None:
+        """Move the teacher."""
+        momentum = cosine_momentum(self.momentum, share)
+        update_momentum(self.backbone, self.key_backbone, momentum)
+        update_momentum(self.head, self.key_head, momentum)

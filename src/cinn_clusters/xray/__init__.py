@@ -1,0 +1,1 @@
+"""X-ray maps as astronomers handle them: reading, rates, framing, classical morphology."""
