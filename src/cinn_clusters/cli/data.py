@@ -63,7 +63,7 @@ def prepare(
     cluster_column: ClusterColumn = "HaloOrigID",
     protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
     seed: Seed = 42,
-    embeddings: Annotated[Path | None, typer.Option(help=".npy, a vector a map: further observables.")] = None,
+    embeddings: Annotated[Path | None, typer.Option(help=".npy, a vector a map; or a folder of embed encode.")] = None,
     filenames: Annotated[Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")] = None,
     drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
     allow_atypical: AllowAtypical = False,

@@ -31,7 +31,9 @@ def run(
     observables: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, cluster column, observables.")],
     targets: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, targets.")],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
-    embeddings: Annotated[Path | None, typer.Option(help=".npy, a vector a map: a second run in OUT/combined.")] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help=".npy or a folder of embed encode: a second run in OUT/combined.")
+    ] = None,
     filenames: Annotated[Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")] = None,
     config: ConfigPath = None,
     change: Changes = None,

@@ -41,8 +41,8 @@ def maps(
     as_json: AsJson = False,
 ) -> None:
     """Read real X-ray maps, centre and cut them; a file that cannot be used is told, the others go on."""
-    from cinn_clusters.pipeline.maps import write_store
-    from cinn_clusters.xray.collect import Framing, collect
+    from cinn_clusters.pipeline.maps import store_files
+    from cinn_clusters.xray.collect import Framing
 
     if (redshift is None) != (radius is None):
         raise typer.BadParameter("--redshift and --radius go together")
@@ -50,16 +50,12 @@ def maps(
         raise typer.BadParameter("--background needs --exposure")
     framing = Framing(size, half_width, _centring(centre), radius, redshift)
     with console.progress("maps", None) as advance:
-        found = collect(
-            files,
-            framing,
-            exposure=exposure,
-            background=background,
+        found = store_files(
+            files, out, framing, exposure=exposure, background=background, overwrite=overwrite,
             on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
-        )
+        )  # fmt: skip
     for problem in found.problems:
         console.log(f"left out: {problem}")
-    write_store(out, found, half_width if radius is not None else 0.0, overwrite=overwrite)
     console.print_values({"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json)
 
 

@@ -77,11 +77,13 @@ def set_threads(threads: int) -> None:
 
 
 def both(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
-    """Return the two files of an embedding, or None if neither is given.
+    """Return the two files of an embedding, or None if neither is given; a folder of ``embed encode`` holds both.
 
     Raises:
         typer.BadParameter: If one is given without the other.
     """
+    if embeddings is not None and embeddings.is_dir() and filenames is None:
+        return embeddings / "components.npy", embeddings / "filenames.npy"
     if (embeddings is None) != (filenames is None):
         raise typer.BadParameter("--embeddings and --filenames go together")
     return None if embeddings is None or filenames is None else (embeddings, filenames)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules.heads import DINOProjectionHead
@@ -33,8 +35,12 @@ class DINO(Method):
     ) -> None:
         super().__init__(backbone)
         self.momentum = momentum
-        self.head = DINOProjectionHead(self.num_features, hidden, 64, prototypes)
-        self.key_backbone, self.key_head = momentum_copy(backbone), momentum_copy(self.head)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # lightly's weight norm
+            self.head, self.key_head = (DINOProjectionHead(self.num_features, hidden, 64, prototypes) for _ in range(2))
+        self.key_head.load_state_dict(self.head.state_dict())  # weight norm cannot be copied
+        self.key_head.requires_grad_(False)
+        self.key_backbone = momentum_copy(backbone)
         self.divergence = DINOLoss(prototypes, teacher_temp=teacher_temperature, warmup_teacher_temp_epochs=0)
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

@@ -5,14 +5,15 @@ Epoch e draws order and views from streams named by e: a training resumed after 
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
@@ -97,18 +98,34 @@ class Learner(lightning.LightningModule):
         recipe: How views differ.
         options: How to train.
         progress: Where to go on from.
+        on_epoch: Called after each epoch.
     """
 
+    record: Tensor
+
     def __init__(
-        self, method: Method, data: MapSet, recipe: Recipe, options: LearnOptions, progress: Progress | None = None
+        self,
+        method: Method,
+        data: MapSet,
+        recipe: Recipe,
+        options: LearnOptions,
+        progress: Progress | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> None:
         super().__init__()
         self.method, self.data, self.recipe, self.options = method, data, recipe, options
         self.done = progress.epoch if progress else 0
-        self.history = list(progress.history) if progress else []
-        self.start = progress
+        self.register_buffer("record", torch.full((options.epochs,), torch.nan, dtype=torch.float64))
+        if progress:
+            self.record[: self.done] = torch.tensor(progress.history)
+        self.start, self.on_epoch = progress, on_epoch
         self.losses: list[Tensor] = []
         self.steps = len(data.maps) // options.batch
+
+    @property
+    def history(self) -> list[float]:
+        """Mean loss of each epoch done; a buffer holds it, which comes back from other processes."""
+        return [float(loss) for loss in self.record if not math.isnan(loss)]
 
     def training_step(self, rows: Tensor, step: int) -> Tensor:
         """Loss of a batch of row numbers (B,)."""
@@ -145,12 +162,14 @@ class Learner(lightning.LightningModule):
         self.method.after_step(share)
 
     def on_train_epoch_end(self) -> None:
-        """Keep the mean loss."""
+        """Keep the mean loss and tell where the training stands."""
         mean = torch.stack(self.losses).mean()
         if self.options.devices > 1:
             mean = self.all_gather(mean).mean()  # type: ignore[union-attr]
-        self.history.append(float(mean))
+        self.record[self.done + self.current_epoch] = mean
         self.losses.clear()
+        if self.on_epoch is not None and self.global_rank == 0:
+            self.on_epoch(self.progress())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, with its moments where a training goes on."""
@@ -176,7 +195,7 @@ class Learner(lightning.LightningModule):
             for name, value in state.items()
         }
         weights = {name: value.detach().clone() for name, value in self.method.state_dict().items()}
-        return Progress(len(self.history), weights, moments, list(self.history))
+        return Progress(len(self.history), weights, moments, self.history)
 
 
 class _Order(Sampler[int]):
@@ -194,18 +213,6 @@ class _Order(Sampler[int]):
 
     def __len__(self) -> int:
         return self.learner.steps * self.learner.options.batch // self.learner.options.devices
-
-
-class _AfterEpoch(Callback):
-    """Tell where the training stands after each epoch."""
-
-    def __init__(self, on_epoch: OnEpoch) -> None:
-        self.on_epoch = on_epoch
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Called by Lightning."""
-        if trainer.is_global_zero and isinstance(module, Learner):
-            self.on_epoch(module.progress())
 
 
 def learn(
@@ -238,15 +245,14 @@ def learn(
                             "pass --set embed.batch=64")  # fmt: skip
     if progress is not None:
         method.load_state_dict(progress.weights)
-    learner = Learner(method, data, recipe, options, progress)
-    callbacks: list[Callback] = [] if on_epoch is None else [_AfterEpoch(on_epoch)]
+    learner = Learner(method, data, recipe, options, progress, on_epoch)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its tips are not for our users
     trainer = lightning.Trainer(
         max_epochs=options.epochs - learner.done,
         accelerator=options.accelerator,
         devices=options.devices,
         strategy="ddp_spawn" if options.devices > 1 else "auto",
         precision=options.precision,  # type: ignore[arg-type]
-        callbacks=callbacks,
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,
@@ -254,7 +260,9 @@ def learn(
         enable_model_summary=False,
     )
     if options.epochs > learner.done:
-        trainer.fit(learner)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about workers it would like to have
+            trainer.fit(learner)
     return learner.history
 
 

@@ -29,7 +29,7 @@ HALF_WIDTH = 1.5
 """The map reaches so many R500 from the centre."""
 AHEAD, BEHIND = 1.5, 9.0
 """Collisions are seen from so long before pericentre [Gyr] until so long after."""
-STRIPPING_TIME, MIXING_TIME, SLOSHING_TIME, COOLING_TIME = 1.2, 1.8, 3.0, 3.0
+STRIPPING_TIME, MIXING_TIME, SLOSHING_TIME, COOLING_TIME = 1.2, 1.8, 6.0, 3.0
 """A subcluster loses its gas, its remnant fades, sloshing dies and a cool core returns, each in so long [Gyr]
 (ZuHone 2011, arXiv:1004.3820; Poole+06, astro-ph/0608560; Ascasibar & Markevitch 2006, astro-ph/0603246)."""
 FLOOR = 1e-6
@@ -177,7 +177,7 @@ def _brightness(view: _View, encounters: list[Encounter], rng: np.random.Generat
     for encounter in encounters:
         total = total + _subcluster(view, encounter)
     total = total + _substructure(view)
-    rough = 0.02 + 0.15 * stirred + 0.08 * np.minimum(radius, 2.0)
+    rough = 0.02 + 0.06 * stirred + 0.04 * np.minimum(radius, 2.0)
     return np.asarray(total * np.exp(rough * turbulence(len(radius), rng)))
 
 

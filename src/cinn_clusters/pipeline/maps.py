@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from cinn_clusters.mock.instrument import observe
 from cinn_clusters.mock.population import mock_catalogue
 from cinn_clusters.mock.xray import HALF_WIDTH, draw_maps
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.xray.collect import Collected
+from cinn_clusters.xray.collect import Collected, Framing, collect
 
 STORE = "maps.h5"
 FORMATS = ("png", "jpg", "fits")
@@ -126,28 +126,46 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
     return MapStore(values, table, half_width, str(path))
 
 
-def write_store(path: str | Path, collected: Collected, half_width: float, *, overwrite: bool = False) -> Path:
-    """Write maps that were read from files as a store.
+def store_files(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    framing: Framing,
+    *,
+    exposure: str | Path | None = None,
+    background: str | Path | None = None,
+    overwrite: bool = False,
+    on_file: Callable[[int, int], None] | None = None,
+) -> Collected:
+    """Read maps from files of any kind and write a store of them.
 
     Args:
-        path: HDF5 file to make.
-        collected: The maps.
-        half_width: Half the side of a map [R500]; 0 where it is not known.
+        paths: Files and folders.
+        out: HDF5 file to make; half a side is 0 R500 in it where R500 was not given.
+        framing: How maps are cut.
+        exposure: See ``collect``.
+        background: See ``collect``.
         overwrite: Replace a file that stands there.
+        on_file: Called with files done and all files.
+
+    Returns:
+        What was read, and what could not be.
 
     Raises:
+        DataError: If no file can be used.
         OutputError: If the file is there or cannot be written.
     """
     import h5py
 
-    path = Path(path)
+    path = Path(out)
     demand_free(path, overwrite)
+    collected = collect(paths, framing, exposure=exposure, background=background, on_file=on_file)
+    half_width = framing.half_width if framing.radius_kpc is not None else 0.0
     with atomic_file(path) as scratch, h5py.File(scratch, "w") as file:
         stored = file.create_dataset("log_brightness", data=collected.values.astype("f2"), compression="lzf")
         stored.attrs["unit"] = "log10, relative"
         file.create_dataset("filename", data=list(collected.names), dtype=h5py.string_dtype())
         file.attrs.update(half_width_r500=half_width, source="cinn-clusters maps")
-    return path
+    return collected
 
 
 def _table(names: list[str]) -> pd.DataFrame:

@@ -56,10 +56,12 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     """Files among paths; folders give the maps in them and below, sorted.
 
     Raises:
-        DataError: If there is none.
+        DataError: If a path does not exist or there is no map.
     """
     found: list[Path] = []
     for path in map(Path, paths):
+        if not path.exists():
+            raise DataError(str(path), "a file or folder of X-ray maps", "nothing")
         known = PICTURES | FITS | HDF5
         inside = [one for one in path.rglob("*") if known & set(one.suffixes)] if path.is_dir() else [path]
         found += sorted(inside)

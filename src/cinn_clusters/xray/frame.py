@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -72,11 +72,16 @@ def frame(values: np.ndarray, centre: tuple[float, float], half_side: float, siz
     steps = ((np.arange(size * parts) + 0.5) / (size * parts) * 2.0 - 1.0) * half_side
     y, x = np.meshgrid(centre[0] + steps, centre[1] + steps, indexing="ij")
     is_seen = np.isfinite(values)
-    order = 0 if parts > 1 else 1
-    at = np.stack([y, x])
-    light: np.ndarray = map_coordinates(np.where(is_seen, values, 0.0), at, order=order, cval=0.0)
-    weight = map_coordinates(is_seen.astype(float), at, order=order, cval=0.0)
-    light, weight = (part.reshape(size, parts, size, parts).mean((1, 3)) for part in (light, weight))
+    light, weight = (
+        _read_at(part, np.stack([y, x]), 0 if parts > 1 else 1).reshape(size, parts, size, parts).mean((1, 3))
+        for part in (np.where(is_seen, values, 0.0), is_seen.astype(float))
+    )
     if weight.mean() < 0.5:
         raise DataError("map", "at least half of the frame on the map", f"{100.0 * weight.mean():.0f} %")
     return np.where(weight >= 0.5, light / np.maximum(weight, 0.5), np.nan)
+
+
+def _read_at(values: np.ndarray, at: np.ndarray, order: int) -> np.ndarray:
+    """Values (H, W) at positions (2, ...), zero outside."""
+    read: Any = map_coordinates
+    return np.asarray(read(values, at, order=order, cval=0.0))

@@ -96,7 +96,8 @@ def _centroids(light: np.ndarray, grid: _Grid, radii: np.ndarray) -> np.ndarray:
     """Centroid of the light in each aperture, (N, A, 2)."""
     masks = grid.within(radii)
     flux = light @ masks.T
-    return np.stack([light @ (masks * grid.x).T, light @ (masks * grid.y).T], -1) / np.maximum(flux, 1e-300)[..., None]
+    moments = np.stack([light @ (masks * grid.x).T, light @ (masks * grid.y).T], -1)
+    return np.asarray(moments / np.maximum(flux, 1e-300)[..., None])
 
 
 def _centroid_shift(light: np.ndarray, grid: _Grid) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ HDF5 = {".h5", ".hdf5"}
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Of red, green and blue (ITU-R BT.709); rises monotonically along inferno, magma, viridis and grey."""
 SMALLEST = 16
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,10 @@ def _read_fits(path: Path) -> XrayMap:
     """The first image of a FITS file; a header that calls itself SIMPLE = 'T' is taken at its word."""
     from astropy.io import fits
 
-    with warnings.catch_warnings(), fits.open(path, memmap=False, ignore_missing_simple=True) as planes:
+    content = path.read_bytes()  # astropy leaves a damaged file open
+    if content[:2] == GZIP:
+        content = gzip.decompress(content)
+    with warnings.catch_warnings(), fits.open(io.BytesIO(content), ignore_missing_simple=True) as planes:
         warnings.simplefilter("ignore")
         for plane in planes:
             if plane.is_image and plane.data is not None:

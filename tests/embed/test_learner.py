@@ -1,0 +1,108 @@
+"""The training loop: repeatable, resumed bit for bit, the same on two processes as Lightning runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cinn_clusters.embed.learner import LearnOptions, MapSet, Progress, learn
+from cinn_clusters.embed.moco import MoCoV2
+from cinn_clusters.embed.simclr import SimCLR
+from cinn_clusters.embed.views import Recipe
+from cinn_clusters.errors import TrainingError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning, about what it would do better
+OPTIONS = LearnOptions(epochs=4, batch=16, learning_rate=1e-2)
+
+
+def tiny(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 8))
+    network.num_features = 8  # type: ignore[assignment]
+    return network
+
+
+def data(num: int = 48) -> MapSet:
+    maps = torch.rand(num, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    partners = (torch.arange(num) // 3 * 3)[:, None] + (torch.arange(num)[:, None] + torch.tensor([1, 2])) % 3
+    return MapSet(maps, torch.arange(num) // 6, torch.empty(num, 0), partners)
+
+
+@pytest.mark.parametrize("kind", [SimCLR, MoCoV2])
+def test_a_resumed_training_is_the_uninterrupted_one(kind: type) -> None:
+    states: list[Progress] = []
+    torch.manual_seed(1)
+    whole = kind(tiny())
+    history = learn(whole, data(), Recipe(), OPTIONS, on_epoch=states.append)
+    assert [state.epoch for state in states] == [1, 2, 3, 4]
+    torch.manual_seed(2)
+    resumed = kind(tiny(5))
+    again = learn(resumed, data(), Recipe(), OPTIONS, progress=states[1])
+    assert again == history
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_seeds_decide() -> None:
+    def trained(seed: int) -> list[float]:
+        torch.manual_seed(0)
+        return learn(SimCLR(tiny()), data(), Recipe(), LearnOptions(epochs=1, batch=16, seed=seed))
+
+    assert trained(1) == trained(1)
+    assert trained(1) != trained(2)
+
+
+@pytest.mark.parametrize("positives", ["views", "projections"])
+def test_pairs_are_what_was_asked_for(positives: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    from cinn_clusters.embed import learner as module
+
+    kept = module.Learner._pair
+
+    def spy(self: module.Learner, rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(kept(self, rows, generator))
+        return seen[-1]
+
+    monkeypatch.setattr(module.Learner, "_pair", spy)
+    learn(SimCLR(tiny()), data(), Recipe(), LearnOptions(epochs=1, batch=16, positives=positives))
+    maps = data().maps
+    for first, second in seen:
+        rows = [int((maps == one).flatten(1).all(1).nonzero()) for one in first]
+        others = [int((maps == one).flatten(1).all(1).nonzero()) for one in second]
+        if positives == "views":
+            assert rows == others
+        else:
+            assert all(a // 3 == b // 3 and a != b for a, b in zip(rows, others, strict=True))
+
+
+def test_too_few_maps_and_a_loss_that_is_not_finite() -> None:
+    with pytest.raises(TrainingError, match="at least one batch of 64"):
+        learn(SimCLR(tiny()), data(), Recipe(), LearnOptions(batch=64))
+    method = SimCLR(tiny())
+    with torch.no_grad():
+        next(method.parameters()).fill_(torch.nan)
+    with pytest.raises(TrainingError, match="finite loss"):
+        learn(method, data(), Recipe(), OPTIONS)
+
+
+def test_two_processes_train_one_encoder(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_learner import *\n"
+        "if __name__ == '__main__':\n"
+        "    torch.manual_seed(1)\n"
+        "    method = SimCLR(tiny())\n"
+        "    before = [p.clone() for p in method.parameters()]\n"
+        "    history = learn(method, data(), Recipe(), LearnOptions(epochs=2, batch=16, devices=2))\n"
+        "    assert len(history) == 2, history\n"
+        "    assert any(not torch.equal(a, b) for a, b in zip(before, method.parameters()))\n"
+        "    print('trained')\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    assert "trained" in done.stdout, done.stderr[-2000:]

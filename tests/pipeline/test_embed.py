@@ -1,0 +1,209 @@
+"""The branch of maps from end to end at small size: encoder, vectors, judgement, pictures, combined run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cinn_clusters.embed.judge import alignment, effective_rank, judge, neighbour_answer, uniformity
+from cinn_clusters.errors import BundleError, ConfigError
+from cinn_clusters.pipeline.embed import COMPONENTS, NAMES, VECTORS, load_encoder, matched, train_encoder
+from cinn_clusters.pipeline.embed_config import EmbedConfig, read_embed_config
+from cinn_clusters.pipeline.maps import MapStore, read_store
+from cinn_clusters.pipeline.run import open_run
+from support import TINY, Command
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning and its libraries
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = "--set embed.epochs=2 --set embed.batch=32 --set embed.size=32 --set embed.components=4"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Catalogue, maps and a prepared run of 14 clusters."""
+    from cinn_clusters import prepare, write_mock
+    from cinn_clusters.pipeline.maps import write_maps
+
+    path = tmp_path_factory.mktemp("embed")
+    files = write_mock(path / "mock", num_clusters=14)
+    write_maps(path / "mock/maps", num_clusters=14, size=32, num_projections=2, processes=1)
+    prepare(*files, path / "run", allow_atypical=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> Path:
+    config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
+    train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "encoder", config)
+    return folder / "encoder"
+
+
+def test_the_committed_settings_are_the_defaults() -> None:
+    written = read_embed_config(CONFIGS / "embed.toml")
+    assert written.embed == EmbedConfig().embed
+    assert written.views == EmbedConfig().views
+    assert written.seed == EmbedConfig().seed
+
+
+def test_training_sees_training_clusters_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cinn_clusters.pipeline import embed as module
+
+    seen: list[int] = []
+
+    def spy(method: object, data: module.MapSet, *args: object, **kwargs: object) -> list[float]:
+        seen.append(len(data.maps))
+        assert set(data.clusters.tolist()) == set(range(len(set(data.clusters.tolist()))))
+        assert data.partners.shape == (len(data.maps), 1)
+        return [0.0]
+
+    monkeypatch.setattr(module, "learn", spy)
+    run = open_run(folder / "run")
+    train_encoder(run, read_store(folder / "mock/maps"), folder / "unused", read_embed_config())
+    assert seen == [2 * len(run.split.train)]
+
+
+def test_maps_find_their_rows(folder: Path) -> None:
+    run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
+    rows, maps = matched(run.catalogue, store)
+    table = run.catalogue.table.reset_index(drop=True)
+    for key in ("HaloID", "Snapshot"):
+        np.testing.assert_array_equal(table[key].to_numpy()[rows], store.table[key].to_numpy()[maps])
+    assert len(maps) == 2 * len(table)
+
+
+def test_an_encoder_comes_back_as_it_was(encoder: Path, folder: Path) -> None:
+    store = read_store(folder / "mock/maps")
+    one, two = load_encoder(encoder), load_encoder(encoder)
+    np.testing.assert_array_equal(one.vectors(store.values[:5]), two.vectors(store.values[:5]))
+    components = one.components(one.vectors(store.values))
+    assert components.shape == (len(store.values), 4)
+    assert 0.3 < components.std() < 3.0
+    assert one.info["config"]["embed"]["method"] == "simclr"
+    history = pd.read_csv(encoder.with_name("encoder.history.csv"))
+    assert history.epoch.tolist() == [1, 2]
+    assert not list(encoder.parent.glob(".encoder*"))
+
+
+def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: int) -> None:
+        if epoch == 1:
+            raise Killed
+
+    config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
+    run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
+    with pytest.raises(Killed):
+        train_encoder(run, store, folder / "killed", config, on_epoch=kill)
+    assert not (folder / "killed").exists()
+    other = read_embed_config(changes=["embed.epochs=3", "embed.batch=32", "embed.size=32", "embed.components=4"])
+    with pytest.raises(BundleError, match="settings of this training"):
+        train_encoder(run, store, folder / "killed", other, resume=True)
+    train_encoder(run, store, folder / "killed", config, resume=True)
+    weights = [(path / "weights.safetensors").read_bytes() for path in (encoder, folder / "killed")]
+    assert weights[0] == weights[1]
+    with pytest.raises(BundleError, match="checkpoint"):
+        train_encoder(run, store, folder / "none", config, resume=True)
+
+
+@pytest.mark.parametrize("method", ["byol", "supervised", "joint"])
+def test_other_methods_train_from_the_command_line(folder: Path, method: str, command: Command) -> None:
+    line = (
+        f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --method {method} --out {folder / method} {SMALL}"
+    )
+    result = command(f"{line} --json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["features"] == 512
+    command(line).demand_error(method, "--overwrite")
+
+
+def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Path, command: Command) -> None:
+    maps = folder / "mock/maps/maps.h5"
+    result = command(f"embed encode --model {encoder} --maps {maps} --out {folder / 'vectors'}")
+    assert result.code == 0, result.err
+    shapes = [np.load(folder / "vectors" / name).shape for name in (VECTORS, COMPONENTS, NAMES)]
+    assert shapes == [(224, 512), (224, 4), (224,)]
+
+    line = f"embed judge {folder / 'run'} {encoder} {folder / 'vectors'} --maps {maps} --out {folder / 'judged'}"
+    result = command(line)
+    assert result.code == 0, result.err
+    nearest = pd.read_csv(folder / "judged/nearest.csv", index_col="embedding")
+    assert list(nearest.index) == ["encoder", "vectors", "pixels (PCA)", "morphology"]
+    assert "time_since_collision" in nearest
+    np.testing.assert_allclose(nearest.loc["encoder"], nearest.loc["vectors"], atol=1e-6)
+    health = json.loads((folder / "judged/embeddings.json").read_text())
+    assert health["encoder"]["change_by_rotation"] >= 0.0
+    assert "change_by_projection" in health["encoder"]
+
+    query = next((folder / "mock").rglob("*.h5"))
+    line = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'} --query {query.parent.parent}"
+    command(line).demand_error("maps")  # a folder of tables and the store, not of pictures
+    result = command(f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'}")
+    assert result.code == 0, result.err
+    assert {path.name for path in (folder / "pictures").iterdir()} == {
+        "plane.png", "quantities.png", "gallery.png", "neighbours.png"
+    }  # fmt: skip
+    bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
+    command(bad).demand_error("'colour'")
+
+    files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
+    result = command(f"prepare {files} --embeddings {folder / 'vectors'} --out {folder / 'combined'} --allow-atypical")
+    assert result.code == 0, result.err
+    result = command(f"train {folder / 'combined'} --config {CONFIGS / 'combined.toml'} {TINY} --set train.batch=32")
+    assert result.code == 0, result.err
+    assert len(open_run(folder / "combined").catalogue.observables) == 7 + 4
+
+
+def test_another_bundle_is_no_encoder(trained: Path) -> None:
+    with pytest.raises(BundleError, match="encoder of X-ray maps"):
+        load_encoder(trained / "model")
+
+
+def test_maps_without_owners_cannot_be_matched(folder: Path) -> None:
+    run = open_run(folder / "run")
+    store = MapStore(np.zeros((1, 16, 16)), pd.DataFrame({"filename": ["A907"]}), 1.0, "here")
+    with pytest.raises(ValueError, match="names of maps like"):
+        matched(run.catalogue, store)
+
+
+def test_without_the_extra_a_line_says_what_to_install(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    line = f"embed encode --model {folder} --maps {folder} --out {folder / 'x'}"
+    command(line).demand_error("pip install 'cinn-clusters[maps]'")
+
+
+def test_judges_know_good_from_bad_embeddings() -> None:
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(600, 2))
+    train, test = np.arange(400), np.arange(400, 600)
+    good = np.concatenate([known, rng.normal(size=(600, 2)) * 0.1], 1)
+    noise, collapsed = rng.normal(size=(600, 4)), np.ones((600, 4)) + rng.normal(size=(600, 1)) * [1, 1, 1, 1]
+    told = {name: judge(z, known, train, test) for name, z in (("good", good), ("noise", noise), ("flat", collapsed))}
+    assert (told["good"].linear > 0.99).all()
+    assert (told["good"].nearest > 0.8).all()
+    assert (told["noise"].linear < 0.05).all()
+    assert told["flat"].has_collapsed
+    assert not told["noise"].has_collapsed
+    assert effective_rank(noise) > 3.8
+    assert effective_rank(np.ones((5, 3))) == 1.0
+    assert uniformity(noise) < uniformity(collapsed)
+    assert alignment(noise, noise) == 0.0
+    assert alignment(noise, -noise) == pytest.approx(4.0)
+    np.testing.assert_allclose(neighbour_answer(good[train], known[train], good[test]), known[test], atol=1.2)
+
+
+def test_timm_names_are_checked_before_anything_is_trained(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="another model of timm"):
+        config = read_embed_config(changes=["embed.backbone=resnet19"])
+        train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "x", config)
+    assert torch.is_grad_enabled()

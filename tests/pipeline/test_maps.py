@@ -1,0 +1,166 @@
+"""Maps of embedded clusters on disk, from history to file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
+from cinn_clusters.errors import DataError
+from cinn_clusters.mock.gas import beta_halo, make_plane, shock_front, sloshing_spiral, stripped_tail, turbulence
+from cinn_clusters.mock.histories import REDSHIFTS, draw_history
+from cinn_clusters.mock.instrument import Telescope, observe
+from cinn_clusters.mock.xray import draw_maps
+from cinn_clusters.pipeline.maps import DEPTH, picture, read_store, write_maps
+from cinn_clusters.rng import numpy_stream
+from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
+from support import Command
+
+NAME = "snap_099_halo_"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Maps of three clusters in every format."""
+    out = tmp_path_factory.mktemp("maps") / "maps"
+    write_maps(out, num_clusters=3, size=32, num_projections=2, formats=("png", "jpg", "fits"), processes=1)
+    return out
+
+
+def test_the_store_holds_a_map_for_every_projection(store: Path) -> None:
+    maps = read_store(store)
+    assert maps.values.shape == (3 * 8 * 2, 32, 32)
+    assert np.isfinite(maps.values).all()
+    assert len(maps.table.drop_duplicates(["HaloID", "Snapshot", "Projection"])) == 48
+    assert set(maps.table.Projection) == {0, 1}
+    assert maps.half_width == 1.5
+
+
+def test_maps_belong_to_the_catalogue_of_the_same_seed(store: Path) -> None:
+    from cinn_clusters.mock.population import mock_catalogue
+
+    observables, _ = mock_catalogue(3, 1)
+    keys = set(map(tuple, observables[["HaloID", "Snapshot"]].to_numpy()))
+    assert set(map(tuple, read_store(store).table[["HaloID", "Snapshot"]].to_numpy())) == keys
+
+
+def test_files_show_what_the_store_holds(store: Path) -> None:
+    maps = read_store(store)
+    name = maps.table.filename[5]
+    shown = np.asarray(Image.open(store / "png" / f"{name}.png"))[::-1]
+    assert np.abs(shown.astype(int) - picture(maps.values[5])).max() <= 2  # the store keeps half precision
+    assert np.asarray(Image.open(store / "jpg" / f"{name}.jpg")).shape == (32, 32)
+    with fits.open(store / "fits" / f"{name}.fits") as planes:
+        np.testing.assert_allclose(planes[0].data, maps.values[5], atol=3e-3)
+        assert [plane.name for plane in planes[1:]] == ["COUNTS", "EXPOSURE"]
+        rate = (planes["COUNTS"].data + 0.5) / planes["EXPOSURE"].data.clip(1e-9)
+    seen = read_store(store, "observed").values[5]
+    np.testing.assert_allclose(seen[np.isfinite(seen)], np.log10(rate)[np.isfinite(seen)], atol=2e-3)
+    assert np.isnan(seen).any()
+
+
+def test_processes_do_not_change_maps(store: Path, tmp_path: Path) -> None:
+    write_maps(tmp_path / "again", num_clusters=3, size=32, num_projections=2, processes=2)
+    np.testing.assert_array_equal(read_store(tmp_path / "again").values, read_store(store).values)
+
+
+def test_pictures_saturate_at_the_core() -> None:
+    logs = np.linspace(-10, 0, 1024).reshape(32, 32)
+    shown = picture(logs)
+    assert shown.max() == 255
+    assert (shown == 255).sum() >= 3
+    assert shown[np.abs(logs + DEPTH).argmin() // 32, 0] < 10
+
+
+def test_histories_are_seen() -> None:
+    """Over many clusters, recent strong collisions make maps more disturbed."""
+    disturbed, calm = [], []
+    names = [MORPHOLOGY.index(name) for name in ("log_centroid_shift", "log_p3", "concentration")]
+    for cluster in range(40):
+        history = draw_history(numpy_stream(1, "history", cluster))
+        maps = draw_maps(history, numpy_stream(1, "maps", cluster), size=32, num_projections=1)[0]
+        since = age_at_lookback(lookback_at_redshift(REDSHIFTS))[0] - history.age
+        is_stirred = ((since > 0) & (since < 1.5) & (history.ratio > 0.1)).any()
+        (disturbed if is_stirred else calm).append(morphology(10.0 ** maps.astype(float), 1.5)[0, names])
+    difference = np.mean(disturbed, 0) - np.mean(calm, 0)
+    assert difference[0] > 0.2
+    assert difference[1] > 0.2
+    assert difference[2] < -0.02
+
+
+def test_building_blocks() -> None:
+    plane = make_plane(64, 1.5)
+    assert plane.x.max() == -plane.x.min() == pytest.approx(1.5 - 1.5 / 64)
+    radius = plane.radius(np.zeros(2))
+    halo = beta_halo(radius, 0.15)
+    assert (np.diff(halo.ravel()[np.argsort(radius.ravel(), kind="stable")]) <= 1e-12).all()
+    np.testing.assert_allclose(plane.elliptical(np.zeros(2), np.array([1.0, 0.0]), 1.0), radius)
+    shock = shock_front(plane, np.zeros(2), np.array([1.0, 0.0]), 0.8, 1.0)
+    assert shock[32, np.abs(plane.x[32] - 0.75).argmin()] > 1.5
+    np.testing.assert_array_equal(shock[plane.x < 0], 1.0)
+    spiral = sloshing_spiral(plane, 0.0, 0.4, 0.5, 1.0)
+    assert np.abs(spiral[radius > 0.9] - 1.0).max() < 1e-6
+    assert np.ptp(spiral[radius < 0.3]) > 0.3
+    tail = stripped_tail(plane, np.zeros(2), np.array([1.0, 0.0]), 0.4, 0.1)
+    assert tail[:, :32].sum() > 2 * tail[:, 32:].sum()
+    field = turbulence(64, np.random.default_rng(0))
+    assert field.std() == pytest.approx(1.0)
+    assert np.abs(np.corrcoef(field[:, :-1].ravel(), field[:, 1:].ravel())[0, 1]) > 0.9
+
+
+def test_counts_follow_the_exposure() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((64, 64), 1.0)
+    telescope = Telescope(exposure=100.0, sources=0.0)
+    counts, exposure = observe(flat, rng, telescope)
+    used = exposure > 0
+    expected = exposure * (10.0 * telescope.rate + telescope.background) * 4.0
+    assert counts[used].sum() / expected[used].sum() == pytest.approx(1.0, abs=0.01)
+    assert (counts[~used] == 0).all()
+    assert (~used).any()
+    with_sources, _ = observe(flat - 9.0, np.random.default_rng(1), Telescope(sources=30.0))
+    assert with_sources.max() > 20
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"size": 4}, "at least 16 px"), ({"num_projections": 4}, "1 to 3"), ({"formats": ("gif",)}, "png, jpg, fits")],
+)
+def test_what_cannot_be_drawn(options: dict[str, object], told: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=told):
+        write_maps(tmp_path / "maps", num_clusters=1, **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "maps").exists()
+
+
+def test_what_is_no_store(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps.h5").write_text("nonsense")
+    for path in (tmp_path / "maps.h5", tmp_path / "none.h5"):
+        with pytest.raises(DataError, match="a store of maps"):
+            read_store(path)
+    with pytest.raises(DataError, match="ideal or observed"):
+        read_store(store, "blurred")
+
+
+def test_commands(tmp_path: Path, command: Command) -> None:
+    line = f"mock --clusters 2 --maps --size 32 --projections 1 --formats png --processes 1 --out {tmp_path / 'mock'}"
+    result = command(line)
+    assert result.code == 0, result.err
+    assert (tmp_path / "mock/maps/maps.h5").is_file()
+    assert len(list((tmp_path / "mock/maps/png").iterdir())) == 16
+    (tmp_path / "mock/maps/png/broken.png").write_text("no picture")
+    result = command(f"maps {tmp_path / 'mock/maps/png'} --centre middle --size 32 --out {tmp_path / 'read.h5'} --json")
+    assert result.code == 0, result.err
+    assert '"maps": 16' in result.out
+    assert "left out" in result.err
+    assert "broken.png" in result.err
+    maps = read_store(tmp_path / "read.h5")
+    assert maps.table.filename.str.startswith("snap_").all()
+    command(f"maps {tmp_path / 'none.png'} --out {tmp_path / 'a.h5'}").demand_error("none.png")
+    command(f"maps {tmp_path / 'mock/maps/png'} --out {tmp_path / 'read.h5'}").demand_error("read.h5")
+    assert command(f"maps {tmp_path} --redshift 0.1 --out {tmp_path / 'a.h5'}").code == 2
+    assert command(f"maps {tmp_path} --background {tmp_path} --out {tmp_path / 'a.h5'}").code == 2
+    assert command(f"maps {tmp_path} --centre here --out {tmp_path / 'a.h5'}").code == 2

@@ -1,0 +1,162 @@
+"""Rates, centres, frames and stretches against closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cinn_clusters.cosmology import arcsec_per_kpc
+from cinn_clusters.errors import DataError
+from cinn_clusters.xray.collect import Framing, collect
+from cinn_clusters.xray.frame import find_centre, frame, radius_in_pixels
+from cinn_clusters.xray.rate import count_rate, fill_holes, point_sources
+from cinn_clusters.xray.read import XrayMap, read_maps
+from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
+from xray_files import blob, header
+
+
+def a_map(values: np.ndarray) -> XrayMap:
+    return XrayMap("one", values, False, None, None, Path("one.fits"))
+
+
+@given(st.floats(12.0, 36.0), st.floats(12.0, 36.0), st.sampled_from(["peak", "centroid"]))
+def test_centres_are_found(row: float, column: float, how: str) -> None:
+    found = find_centre(blob(48, (row, column), 4.0), how)  # type: ignore[arg-type]
+    assert np.hypot(found[0] - row, found[1] - column) < (0.8 if how == "peak" else 0.3)
+
+
+def test_the_middle_is_a_centre() -> None:
+    assert find_centre(np.zeros((10, 20)), "middle") == (4.5, 9.5)
+
+
+def test_a_frame_keeps_brightness_and_scale() -> None:
+    _, x = np.indices((200, 200))
+    plane = 3.0 + 0.01 * (x - 99.5)
+    cut = frame(plane, (99.5, 99.5), 64.0, 32)
+    np.testing.assert_allclose(cut.mean(), 3.0, atol=1e-3)
+    np.testing.assert_allclose(np.diff(cut, axis=1), 0.04, atol=0.011)
+    finer = frame(plane, (99.5, 99.5), 16.0, 64)
+    np.testing.assert_allclose(np.diff(finer, axis=1), 0.005, atol=1e-9)
+
+
+def test_holes_stay_holes_in_a_frame_and_are_filled_by_radius() -> None:
+    values = blob(64, (31.5, 31.5), 10.0)
+    holed = values.copy()
+    holed[:, 40:43] = np.nan
+    cut = frame(holed, (31.5, 31.5), 32.0, 64)
+    assert np.isnan(cut[:, 41]).all()
+    filled = fill_holes(cut)
+    np.testing.assert_allclose(filled, values, atol=0.06)
+
+
+def test_a_frame_beyond_the_map_is_refused() -> None:
+    with pytest.raises(DataError, match="half of the frame"):
+        frame(blob(), (24.0, 24.0), 100.0, 32)
+
+
+@pytest.mark.parametrize("wrong", [{"radius_kpc": 0.0}, {"redshift": -1.0}, {"pixel_arcsec": 0.0}])
+def test_scales_are_positive(wrong: dict[str, float]) -> None:
+    good = {"radius_kpc": 1000.0, "redshift": 0.2, "pixel_arcsec": 4.0}
+    assert radius_in_pixels(**good) == pytest.approx(1000.0 * arcsec_per_kpc(0.2) / 4.0)
+    with pytest.raises(DataError, match="positive number"):
+        radius_in_pixels(**(good | wrong))
+
+
+def test_rate_of_known_counts() -> None:
+    rate = blob() * 1e-2
+    seconds = np.full((48, 48), 5000.0)
+    seconds[:4] = 10.0
+    sky = np.full((48, 48), 2.0)
+    counts = a_map(rate * seconds + sky)
+    found, least = count_rate(counts, a_map(seconds), a_map(sky), mask_sources=False)
+    assert np.isnan(found[:4]).all()
+    np.testing.assert_allclose(found[4:], rate[4:])
+    assert least == pytest.approx(0.5 / 5000.0)
+
+
+def test_exposure_on_another_grid_of_the_same_sky(tmp_path: Path) -> None:
+    fits.PrimaryHDU(blob() * 100, header()).writeto(tmp_path / "counts.fits")
+    coarse = header(2e-3)
+    coarse["CRPIX1"] = coarse["CRPIX2"] = 12.5
+    _, x = np.indices((24, 24))
+    fits.PrimaryHDU(1000.0 + 10.0 * x, coarse).writeto(tmp_path / "exposure.fits")
+    counts, exposure = (read_maps(tmp_path / name)[0] for name in ("counts.fits", "exposure.fits"))
+    found, _ = count_rate(counts, exposure, mask_sources=False)
+    expected = 1000.0 + 10.0 * ((np.arange(48) - 23.5) / 2.0 + 11.5)
+    np.testing.assert_allclose((counts.values / found)[24, 2:-2], expected[2:-2], rtol=1e-4)
+
+
+def test_bad_counts_and_exposures() -> None:
+    good = a_map(blob() * 10)
+    with pytest.raises(DataError, match="expected counts"):
+        count_rate(a_map(np.zeros((48, 48))), good)
+    with pytest.raises(DataError, match="a positive exposure"):
+        count_rate(good, a_map(np.zeros((48, 48))))
+    with pytest.raises(DataError, match="the grid of the counts"):
+        count_rate(good, a_map(np.ones((20, 20))))
+    with pytest.raises(DataError, match="only NaN"):
+        fill_holes(np.full((4, 4), np.nan))
+
+
+def test_a_field_elsewhere_is_refused(tmp_path: Path) -> None:
+    far = header()
+    far["CRVAL1"] = 10.0
+    fits.PrimaryHDU(blob(), header()).writeto(tmp_path / "counts.fits")
+    fits.PrimaryHDU(blob(), far).writeto(tmp_path / "exposure.fits")
+    counts, exposure = (read_maps(tmp_path / name)[0] for name in ("counts.fits", "exposure.fits"))
+    with pytest.raises(DataError, match="does not overlap"):
+        count_rate(counts, exposure)
+
+
+def test_point_sources_are_found_and_the_cluster_is_not() -> None:
+    rng = np.random.default_rng(0)
+    expected = 20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)
+    mask = point_sources(rng.poisson(expected))
+    assert mask[20, 70]
+    assert not mask[40:56, 40:56].any()
+    assert mask.mean() < 0.02
+
+
+@given(st.floats(1e-12, 1e12))
+def test_stretches_do_not_know_units(unit: float) -> None:
+    values = blob() + 1e-9
+    np.testing.assert_allclose(asinh_stretch(values * unit), asinh_stretch(values), atol=1e-12)
+    np.testing.assert_allclose(np.diff(log_brightness(values * unit)), np.diff(log_brightness(values)), atol=1e-9)
+
+
+def test_stretches() -> None:
+    logs = log_brightness(np.array([[1.0, 1e-3, 0.0, np.nan]]))
+    np.testing.assert_allclose(logs, [[0.0, -3.0, -5.0, np.nan]])
+    assert log_brightness(np.array([[1.0, 0.0]]), least=0.1)[0, 1] == pytest.approx(-1.0)
+    stretched = asinh_stretch(np.array([[1.0, 0.0, -1.0]]))
+    np.testing.assert_allclose(stretched, [[1.0, 0.0, 0.0]])
+    for stretch in (log_brightness, asinh_stretch):
+        with pytest.raises(DataError, match="positive brightness"):
+            stretch(np.zeros((2, 2)))
+
+
+def test_a_given_centre_on_the_sky(tmp_path: Path) -> None:
+    path = tmp_path / "one.fits"
+    fits.PrimaryHDU(blob(48, (30.0, 20.0)), header()).writeto(path)
+    sky = read_maps(path)[0].wcs.pixel_to_world_values(20.0, 30.0)
+    framing = Framing(size=16, centre=(float(sky[0]), float(sky[1])), radius_kpc=30.0, redshift=0.2, half_width=1.0)
+    found = collect([path], framing)
+    assert np.abs(np.array(np.unravel_index(found.values[0].argmax(), (16, 16))) - 7.5).max() <= 0.5
+    for wrong, told in ((replace(framing, centre=(10.0, 10.0)), "centre on the map"),):
+        with pytest.raises(DataError, match=told):
+            collect([path], wrong)
+
+
+def test_without_coordinates_there_is_no_scale(tmp_path: Path) -> None:
+    path = tmp_path / "one.fits"
+    fits.PrimaryHDU(blob()).writeto(path)
+    with pytest.raises(DataError, match="the size of its pixels"):
+        collect([path], Framing(size=16, radius_kpc=1000.0, redshift=0.1))
+    with pytest.raises(DataError, match="coordinates"):
+        collect([path], Framing(size=16, centre=(10.0, 10.0)))

@@ -1,0 +1,180 @@
+"""Files of maps: every kind is read, every damage is told by file, the others go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from cinn_clusters.errors import DataError
+from cinn_clusters.xray.collect import Framing, collect, find_files
+from cinn_clusters.xray.read import LUMINANCE, read_maps
+from support import SHARED
+from xray_files import blob, header
+
+MAPS = SHARED / "data/xray_maps"
+needs_maps = pytest.mark.skipif(not MAPS.is_dir(), reason=f"lacks the real maps in {MAPS}")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_grey_pictures(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"one{suffix}"
+    values = (blob() * 255).round().astype(np.uint8)
+    Image.fromarray(values).save(path, quality=100)
+    (found,) = read_maps(path)
+    assert found.is_picture
+    np.testing.assert_allclose(found.values[::-1] * 255, values, atol=0 if suffix == ".png" else 4)
+
+
+def test_colour_pictures_by_luminance(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    values = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+    np.testing.assert_allclose(read_maps(path)[0].values[::-1], values @ LUMINANCE / 255.0)
+
+
+def test_deep_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    Image.fromarray((blob() * 60000).astype(np.uint16)).save(path)
+    np.testing.assert_allclose(read_maps(path)[0].values[::-1], blob(), atol=1e-4)
+
+
+def test_luminance_rises_along_the_colour_map_of_the_real_maps() -> None:
+    import matplotlib
+
+    shades = matplotlib.colormaps["inferno"](np.linspace(0, 1, 256))[:, :3] @ LUMINANCE
+    assert (np.diff(shades) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["one.fits", "one.fits.gz"])
+@pytest.mark.parametrize("is_extension", [False, True])
+def test_fits(tmp_path: Path, name: str, is_extension: bool) -> None:
+    plane = fits.ImageHDU(blob()[None], header()) if is_extension else fits.PrimaryHDU(blob(), header())
+    fits.HDUList([fits.PrimaryHDU(), plane] if is_extension else [plane]).writeto(tmp_path / name)
+    (found,) = read_maps(tmp_path / name)
+    np.testing.assert_array_equal(found.values, blob())
+    assert found.pixel_arcsec == pytest.approx(3.6)
+    assert (found.name, found.is_picture) == ("one", False)
+
+
+def test_hdf5_of_tng_cluster(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["Halo_12"] = colours
+        file["Halo_7"] = blob()
+        file["names"] = [b"a"]
+    found = {one.name: one for one in read_maps(tmp_path / "maps.h5")}
+    assert set(found) == {"Halo_12", "Halo_7"}
+    np.testing.assert_allclose(found["Halo_12"].values, colours @ LUMINANCE / 255.0)
+    assert not found["Halo_7"].is_picture
+
+
+def write(path: Path, kind: str) -> Path:
+    """A file that cannot be used."""
+    if kind == "cut short":
+        fits.PrimaryHDU(blob(), header()).writeto(path.with_suffix(".fits"))
+        path.with_suffix(".fits").write_bytes(path.with_suffix(".fits").read_bytes()[:5000])
+    elif kind == "NaN":
+        fits.PrimaryHDU(np.full((32, 32), np.nan)).writeto(path.with_suffix(".fits"))
+    elif kind == "constant":
+        fits.PrimaryHDU(np.ones((32, 32))).writeto(path.with_suffix(".fits"))
+    elif kind == "one pixel":
+        Image.fromarray(np.ones((1, 1), np.uint8)).save(path.with_suffix(".png"))
+    elif kind == "no image":
+        fits.HDUList([fits.PrimaryHDU()]).writeto(path.with_suffix(".fits"))
+    elif kind == "wrong WCS":
+        bad = header()
+        bad["CDELT2"] = 5e-2
+        fits.PrimaryHDU(blob(), bad).writeto(path.with_suffix(".fits"))
+    elif kind == "broken WCS":
+        bad = header()
+        bad["CTYPE2"] = "RA---TAN"
+        fits.PrimaryHDU(blob(), bad).writeto(path.with_suffix(".fits"))
+    elif kind == "broken header":
+        path.with_suffix(".fits").write_bytes(b"SIMPLE  =  nonsense".ljust(2880) + b"\0" * 2880)
+    elif kind == "text":
+        path.with_suffix(".png").write_text("no picture")
+    elif kind == "odd HDF5":
+        with h5py.File(path.with_suffix(".h5"), "w") as file:
+            file["Halo_1"] = np.ones((32, 32, 5))
+    elif kind == "empty HDF5":
+        with h5py.File(path.with_suffix(".h5"), "w"):
+            pass
+    return next(path.parent.glob(f"{path.name}.*"))
+
+
+DAMAGE = {
+    "cut short": "readable fits", "NaN": "finite pixels", "constant": "structure", "one pixel": "16 x 16",
+    "no image": "an image", "wrong WCS": "square pixels", "broken WCS": "WCS", "broken header": "fits",
+    "text": "readable picture", "odd HDF5": r"\(H, W, 3\)", "empty HDF5": "data sets",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_told_by_file_and_the_others_go_on(tmp_path: Path, kind: str) -> None:
+    bad = write(tmp_path / "bad", kind)
+    with pytest.raises(DataError, match=DAMAGE[kind]) as told:
+        read_maps(bad)
+    assert str(bad) in str(told.value)
+    assert "\n" not in str(told.value)
+    Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "good.png")
+    found = collect([tmp_path], Framing(size=32))
+    assert found.names == ("good",)
+    assert len(found.problems) == 1
+    assert str(bad) in found.problems[0]
+
+
+def test_other_kinds_missing_files_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a \.png.*'\.txt'"):
+        read_maps(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="a file"):
+        read_maps(tmp_path / "a.png")
+    with pytest.raises(DataError, match="files of X-ray maps"):
+        find_files([tmp_path])
+    with pytest.raises(DataError, match="file or folder"):
+        collect([tmp_path / "a.png"])
+    (tmp_path / "a.png").write_text("none")
+    (tmp_path / "b.png").write_text("none")
+    with pytest.raises(DataError, match=r"at least one that can be read.*and 1 more"):
+        collect([tmp_path])
+
+
+@needs_maps
+def test_all_tiles_of_tng_cluster_are_read() -> None:
+    found = collect([MAPS / "tng_cluster_tiles"], Framing(size=64, centre="middle"))
+    assert len(found.names) == 193
+    assert not found.problems
+    assert np.isfinite(found.values).all()
+
+
+@needs_maps
+def test_three_observations_of_one_cluster_look_alike() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    framing = Framing(size=64, half_width=1.0, radius_kpc=1077.0, redshift=0.1669)
+    seen = []
+    for number in ("0201901401", "0201903501", "0404910601"):
+        stem = MAPS / f"a907_xmm/{number}-0.50-2.00keVmerged"
+        seen.append(collect([f"{stem}_img.fits"], framing, exposure=f"{stem}_expmap.fits").values[0])
+    likeness = np.corrcoef(np.stack([gaussian_filter(one, 1.0).ravel() for one in seen]))
+    assert likeness.min() > 0.9
+
+
+@needs_maps
+def test_rosat_counts_with_background_and_a_malformed_header() -> None:
+    folder = MAPS / "a3158_rosat"
+    framing = Framing(size=64, radius_kpc=1070.0, redshift=0.059, half_width=1.5)
+    found = collect(
+        [folder / "b_37.fits.gz"],
+        framing,
+        exposure=folder / "expose_mask_37.fits.gz",
+        background=folder / "back_37.fits.gz",
+    )
+    peak = np.unravel_index(found.values[0].argmax(), (64, 64))
+    assert np.abs(np.array(peak) - 31.5).max() < 8
+    (ideal,) = read_maps(MAPS / "the300/Xray.fits")
+    assert ideal.values.shape == (640, 640)
