@@ -139,7 +139,7 @@ def table(args: argparse.Namespace) -> None:
         seconds = [float(np.load(p)["seconds"]) for p in args.cache.glob(f"{variant}.*.npz")]
         cells = []
         for group in [[name] for name in shown] + [shown]:
-            ours, theirs = found[group].mean(1), base.loc[found.index, group].mean(1)
+            ours, theirs = found[group].mean(axis=1), base.loc[found.index, group].mean(axis=1)
             cells.append(f"{ours.mean():.4f} ({100 * (1 - ours.mean() / theirs.mean()):+.1f} %)")
         time_told = f"{np.mean(seconds):.0f}" if seconds else ""
         print(f"| {variant} ({len(found)}) | {time_told} | " + " | ".join(cells) + " |")
@@ -155,7 +155,7 @@ def table(args: argparse.Namespace) -> None:
                     scores[other][name.removeprefix("mixture_") if other == "scalars" else name],
                     scores[variant][name],
                 )
-                gain = 1.0 - (ours.to_numpy() @ weights) / (theirs.to_numpy() @ weights)
+                gain = 1.0 - (weights @ ours.to_numpy()) / (weights @ theirs.to_numpy())
                 low, high = np.quantile(gain, [0.005, 0.995])
                 print(
                     f"{variant:20s} {name:28s} over {other:10s} {1 - ours.mean() / theirs.mean():+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from cinn_clusters.embed.judge import alignment, effective_rank, judge, neighbour_answer, uniformity
 from cinn_clusters.errors import BundleError, ConfigError
@@ -141,14 +142,15 @@ def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Pa
     assert health["encoder"]["change_by_rotation"] >= 0.0
     assert "change_by_projection" in health["encoder"]
 
-    query = next((folder / "mock").rglob("*.h5"))
-    line = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'} --query {query.parent.parent}"
-    command(line).demand_error("maps")  # a folder of tables and the store, not of pictures
     result = command(f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'}")
     assert result.code == 0, result.err
     assert {path.name for path in (folder / "pictures").iterdir()} == {
         "plane.png", "quantities.png", "gallery.png", "neighbours.png"
     }  # fmt: skip
+    picture = folder / "query.png"
+    Image.fromarray((255 * np.random.default_rng(0).random((48, 48))).astype(np.uint8)).save(picture)
+    asked = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --query {picture} --out {folder / 'asked'}"
+    assert command(asked).code == 0
     bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
     command(bad).demand_error("'colour'")
 
@@ -199,11 +201,11 @@ def test_judges_know_good_from_bad_embeddings() -> None:
     assert uniformity(noise) < uniformity(collapsed)
     assert alignment(noise, noise) == 0.0
     assert alignment(noise, -noise) == pytest.approx(4.0)
-    np.testing.assert_allclose(neighbour_answer(good[train], known[train], good[test]), known[test], atol=1.2)
+    np.testing.assert_allclose(neighbour_answer(good[train], known[train], good[test]), known[test], atol=2.0)
 
 
 def test_timm_names_are_checked_before_anything_is_trained(folder: Path) -> None:
+    config = read_embed_config(changes=["embed.backbone=resnet19"])
     with pytest.raises(ConfigError, match="another model of timm"):
-        config = read_embed_config(changes=["embed.backbone=resnet19"])
         train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "x", config)
     assert torch.is_grad_enabled()

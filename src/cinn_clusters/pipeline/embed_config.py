@@ -56,7 +56,7 @@ class EncoderConfig(Section):
                                "with the answers of the training clusters, supervised or joint")  # fmt: skip
     backbone: str = Field(default="small", description="small, resnet18, resnet50, convnext_tiny or any model of timm")
     size: int = Field(default=64, ge=16, description="pixels a side that the encoder sees")
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=30, ge=1)
     batch: int = Field(default=256, ge=4, description="maps a step, all processes together")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
