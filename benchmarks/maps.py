@@ -1,13 +1,13 @@
 """What an embedding of the X-ray map adds to the scalars, on the embedded maps, five folds by cluster.
 
     cinn-clusters mock --clusters 350 --maps --out mock
-    python benchmarks/maps.py embed mock cache --methods simclr supervised   # encoders, fold by fold
+    python benchmarks/maps.py embed mock cache --methods simclr supervised   # fold by fold
     python benchmarks/maps.py flow mock cache --variants scalars simclr morphology
     python benchmarks/maps.py table cache
 
-Encoders see the training clusters of their fold only. The posterior is the default preset given scalars and 32 principal
-components (or the classical morphology); each projection is a row. ``mixture`` averages the posteriors of the three
-projections of an object. Errors resample clusters.
+Encoders see the training clusters of their fold only. The posterior is the default preset given scalars and 32
+principal components (or the classical morphology); each projection is a row. ``mixture`` averages the posteriors of the
+three projections of an object. Errors resample clusters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cinn_clusters import read_catalogue, read_config
 from cinn_clusters.data.embeddings import Embeddings, join_embeddings
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
-from cinn_clusters.embed.encode import fit_components
+from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.prepare import as_inputs
 from cinn_clusters.pipeline.embed import fit_encoder, matched
 from cinn_clusters.pipeline.embed_config import read_embed_config
@@ -51,8 +51,6 @@ def embed(args: argparse.Namespace) -> None:
             begin = time.perf_counter()
             encoder = fit_encoder(catalogue, split.train, store, config, inputs=inputs)
             seconds = time.perf_counter() - begin
-            from cinn_clusters.embed.encode import encode
-
             vectors = encode(encoder.backbone, inputs)
             np.savez(path, vectors=vectors, components=encoder.components(vectors), seconds=seconds)
             print(method, k, f"{seconds:.0f} s", flush=True)
@@ -157,9 +155,8 @@ def table(args: argparse.Namespace) -> None:
                 )
                 gain = 1.0 - (weights @ ours.to_numpy()) / (weights @ theirs.to_numpy())
                 low, high = np.quantile(gain, [0.005, 0.995])
-                print(
-                    f"{variant:20s} {name:28s} over {other:10s} {1 - ours.mean() / theirs.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-                )
+                told = f"{1 - ours.mean() / theirs.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+                print(f"{variant:20s} {name:28s} over {other:10s} {told}")
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def arcsec_per_kpc(redshift: float) -> float:
 
     Examples:
         >>> round(1.0 / arcsec_per_kpc(0.1669), 2)
-        2.91
+        2.95
     """
     from astropy.cosmology import FlatLambdaCDM
 

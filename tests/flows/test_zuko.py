@@ -79,7 +79,10 @@ def _degrees(layer: Transform) -> Tensor:
 
 
 def test_masks_let_through_what_zuko_lets_through() -> None:
+    """Over several inputs: a rectifier that happens to be off hides what the mask lets through."""
+    torch.manual_seed(0)
     ours = Autoregressive(D, L, torch.Generator().manual_seed(0), Affine(), hidden=(32, 32)).double()
     theirs = zuko.flows.MaskedAutoregressiveTransform(D, L, hidden_features=(32, 32)).double()
-    jacobian = torch.func.jacrev(lambda u: theirs(torch.zeros(L, dtype=torch.float64))(u))(_normal(5, D))
-    assert torch.equal(_degrees(ours), (jacobian.abs() > 0).int())
+    jacobian = torch.func.jacrev(lambda u: theirs(torch.zeros(L, dtype=torch.float64))(u))
+    reached = sum(jacobian(_normal(seed, D)).abs() > 0 for seed in range(20)) > 0
+    assert torch.equal(_degrees(ours), reached.int())

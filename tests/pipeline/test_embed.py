@@ -13,8 +13,9 @@ from PIL import Image
 
 from cinn_clusters.embed.judge import alignment, effective_rank, judge, neighbour_answer, uniformity
 from cinn_clusters.errors import BundleError, ConfigError
-from cinn_clusters.pipeline.embed import COMPONENTS, NAMES, VECTORS, load_encoder, matched, train_encoder
+from cinn_clusters.pipeline.embed import matched, train_encoder
 from cinn_clusters.pipeline.embed_config import EmbedConfig, read_embed_config
+from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, load_encoder
 from cinn_clusters.pipeline.maps import MapStore, read_store
 from cinn_clusters.pipeline.run import open_run
 from support import TINY, Command

@@ -105,7 +105,7 @@ def encode(
     """Write the vector of every map: all features, and the principal components that a flow is given."""
     set_threads(threads)
     _demand_extra()
-    from cinn_clusters.pipeline.embed import encode_maps, load_encoder
+    from cinn_clusters.pipeline.encoder import encode_maps, load_encoder
     from cinn_clusters.pipeline.maps import read_store
 
     store = read_store(maps, variant.value)

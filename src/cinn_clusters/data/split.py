@@ -74,7 +74,7 @@ def same_parts(split: Split, clusters: np.ndarray, others: np.ndarray) -> Split:
         >>> import numpy as np
         >>> first = np.repeat(np.arange(10), 2)
         >>> same_parts(split_by_cluster(first), first, np.arange(10)).test.tolist()
-        [0]
+        [8]
     """
     parts = [np.flatnonzero(np.isin(others, clusters[rows])) for rows in (split.train, split.validation, split.test)]
     if not all(len(rows) for rows in parts):

@@ -1,9 +1,8 @@
-"""Encoders of X-ray maps: trained on the training clusters of a run, kept as a bundle, applied to any map."""
+"""Training of encoders of X-ray maps on the training clusters of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cinn_clusters.bundle import pack_tensors, read_bundle, write_bundle
+from cinn_clusters.bundle import pack_tensors
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.embeddings import PATTERN
 from cinn_clusters.data.pairs import off_bounds
@@ -24,45 +23,18 @@ from cinn_clusters.embed.method import Method
 from cinn_clusters.embed.prepare import as_inputs
 from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import BundleError, DataError
-from cinn_clusters.files import atomic_directory, atomic_file, demand_free
+from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.pipeline.config import Config, ModelConfig
 from cinn_clusters.pipeline.embed_config import EmbedConfig, make_method, make_options, make_recipe
+from cinn_clusters.pipeline.encoder import KIND, Encoder, write_encoder
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
 from cinn_clusters.pipeline.fit import make_recipe as make_flow_recipe
 from cinn_clusters.pipeline.maps import MapStore
 from cinn_clusters.pipeline.run import Run, versions
 
-VECTORS, COMPONENTS, NAMES, HISTORY = "embeddings.npy", "components.npy", "filenames.npy", "history.csv"
-KIND = "encoder of X-ray maps"
+HISTORY = "history.csv"
 SNAPSHOT_KEYS = ["HaloID", "Snapshot"]
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """A trained encoder.
-
-    Args:
-        backbone: Inputs (N, 1, H, H) to vectors (N, F).
-        size: H.
-        offset: (F,).
-        projection: (F, C); ``(vectors - offset) @ projection`` are the components.
-        info: Where it comes from.
-    """
-
-    backbone: nn.Module
-    size: int
-    offset: np.ndarray
-    projection: np.ndarray
-    info: dict[str, Any]
-
-    def vectors(self, log_brightness: np.ndarray) -> np.ndarray:
-        """Vectors (N, F) of maps (N, H, W) of log10 surface brightness."""
-        return encode(self.backbone, as_inputs(log_brightness, self.size))
-
-    def components(self, vectors: np.ndarray) -> np.ndarray:
-        """Principal components (N, C) of vectors (N, F)."""
-        return np.asarray((vectors - self.offset) @ self.projection)
 
 
 def train_encoder(
@@ -170,7 +142,7 @@ def fit_encoder(
     }  # fmt: skip
     encoder = Encoder(backbone.eval(), config.embed.size, offset, projection, info)
     if out is not None:
-        _write_encoder(out, encoder, overwrite)
+        write_encoder(out, encoder, overwrite)
         (out.with_name(f"{out.name}.{HISTORY}")).write_text(
             "epoch,loss\n" + "".join(f"{number + 1},{loss!r}\n" for number, loss in enumerate(history)),
             encoding="utf-8",
@@ -178,52 +150,6 @@ def fit_encoder(
         assert checkpoint is not None
         checkpoint.unlink(missing_ok=True)
     return encoder
-
-
-def load_encoder(path: str | Path) -> Encoder:
-    """Read an encoder.
-
-    Raises:
-        BundleError: If it is missing, damaged or no encoder.
-    """
-    bundle = read_bundle(path)
-    if bundle.info.get("kind") != KIND:
-        raise BundleError(str(path), f"an {KIND}", "another model", "", "make one with cinn-clusters embed train")
-    config = EmbedConfig.model_validate(bundle.info["config"])
-    backbone = make_backbone(config.embed.backbone, config.seed)
-    weights = {
-        name[len("backbone.") :]: value for name, value in bundle.tensors.items() if name.startswith("backbone.")
-    }
-    backbone.load_state_dict(weights)
-    offset, projection = (bundle.tensors[name].numpy() for name in ("offset", "projection"))
-    return Encoder(backbone.eval(), config.embed.size, offset, projection, bundle.info)
-
-
-def encode_maps(encoder: Encoder, store: MapStore, out: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the vectors of maps: ``embeddings.npy``, ``components.npy``, ``filenames.npy``.
-
-    Args:
-        encoder: A trained encoder.
-        store: Maps.
-        out: Folder to make.
-        overwrite: Replace embeddings that stand there.
-
-    Returns:
-        The folder.
-
-    Raises:
-        OutputError: If the folder is taken or cannot be written.
-    """
-    out = Path(out)
-    demand_free(out, overwrite)
-    vectors = encoder.vectors(store.values)
-    names = np.array(store.table.filename, dtype=str)
-    arrays = {VECTORS: vectors, COMPONENTS: encoder.components(vectors).astype(np.float32), NAMES: names}
-    with atomic_directory(out, overwrite=overwrite, kept=(VECTORS,)) as scratch:
-        for name, values in arrays.items():
-            with (scratch / name).open("wb") as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(values), allow_pickle=False)
-    return out
 
 
 def matched(catalogue: Catalogue, store: MapStore) -> tuple[np.ndarray, np.ndarray]:
@@ -285,12 +211,6 @@ def _make_method(config: EmbedConfig, backbone: nn.Module, num_targets: int, num
 
 def _encoder_of(method: Method) -> nn.Module:
     return method.backbone
-
-
-def _write_encoder(out: Path, encoder: Encoder, overwrite: bool) -> None:
-    tensors = {f"backbone.{name}": value for name, value in encoder.backbone.state_dict().items()}
-    tensors |= {"offset": torch.tensor(encoder.offset), "projection": torch.tensor(encoder.projection)}
-    write_bundle(out, encoder.info, tensors, overwrite=overwrite)
 
 
 def _write_checkpoint(path: Path, state: Progress, config: EmbedConfig) -> None:

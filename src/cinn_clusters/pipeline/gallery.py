@@ -12,7 +12,8 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.figures.plane import hexagons, map_gallery, neighbours, scatter_plane
 from cinn_clusters.figures.style import Figure, rendered
 from cinn_clusters.files import atomic_directory, demand_free
-from cinn_clusters.pipeline.embed import Encoder, load_encoder, matched
+from cinn_clusters.pipeline.embed import matched
+from cinn_clusters.pipeline.encoder import Encoder, load_encoder
 from cinn_clusters.pipeline.judge import SINCE, quantities
 from cinn_clusters.pipeline.maps import MapStore
 from cinn_clusters.pipeline.run import Run

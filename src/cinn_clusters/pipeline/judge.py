@@ -19,7 +19,8 @@ from cinn_clusters.embed.prepare import as_inputs
 from cinn_clusters.embed.views import Recipe, make_view, rotate
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_directory, demand_free, write_json
-from cinn_clusters.pipeline.embed import NAMES, VECTORS, Encoder, load_encoder, matched
+from cinn_clusters.pipeline.embed import matched
+from cinn_clusters.pipeline.encoder import NAMES, VECTORS, Encoder, load_encoder
 from cinn_clusters.pipeline.maps import MapStore
 from cinn_clusters.pipeline.run import Run, csv_text
 from cinn_clusters.rng import torch_stream
