@@ -31,7 +31,7 @@ class Framing:
     """
 
     size: int = 128
-    half_width: float = 2.0
+    half_width: float = 1.5
     centre: Centring | tuple[float, float] = "peak"
     radius_kpc: float | None = None
     redshift: float | None = None
