@@ -20,6 +20,8 @@ MASS = "Group_M_Crit500"
 RADIUS = "Group_R_Crit500"
 COLLISION_TIME = "last_T_coll"
 COLLISION_MASS = "last_M_Crit500_coll"
+ERROR_PREFIX = "sigma_"
+"""Before the name of an observable: its standard error, in dex for logarithms and positive quantities."""
 TIME_RESOLUTION = 0.15
 """Spacing of the snapshots around a collision [Gyr]: last_T_coll is known no better."""
 

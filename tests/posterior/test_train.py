@@ -58,10 +58,10 @@ def _pairs(num_members: int = 3, num_clusters: int = 20, **options: float) -> tu
 def test_test_rows_are_not_among_the_pairs() -> None:
     pairs, catalogue, split = _pairs()
     index = np.concatenate([split.train, split.validation])
-    assert len(pairs.x) == len(index) < len(catalogue.table)
+    assert len(pairs.x[0]) == len(index) < len(catalogue.table)
     mass = catalogue.table[schema.MASS].to_numpy()
     order = np.argsort(mass[index])
-    np.testing.assert_array_equal(np.argsort(pairs.x[:, 1].numpy()), order)
+    np.testing.assert_array_equal(np.argsort(pairs.x[0, :, 1].numpy()), order)
 
 
 def test_validation_rows_stop_every_member_where_no_groups_are_held_out() -> None:
@@ -100,7 +100,7 @@ def test_one_group_would_leave_nothing_to_train_on() -> None:
 
 def test_copies_are_jittered_times_and_nothing_else() -> None:
     pairs, catalogue, split = _pairs()
-    assert pairs.u.shape == (NUM_JITTERS, len(pairs.x), 2)
+    assert pairs.u.shape == (NUM_JITTERS, len(pairs.x[0]), 2)
     assert torch.isfinite(pairs.u).all(), "a collision at the snapshot is before it"
     assert (pairs.u[:, :, 1] == pairs.u[0, :, 1]).all()
     assert (pairs.u[1:, :, 0] != pairs.u[0, :, 0]).float().mean() > 0.9
@@ -148,7 +148,7 @@ def test_held_out_loss_is_the_mean_of_each_member_over_its_own_rows() -> None:
     for k in range(3):
         own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1]
         by_row = [
-            -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[own].expand(3, -1, -1))[k].detach()
+            -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1))[k].detach()
             for j in range(NUM_HELD_OUT_JITTERS)
         ]
         assert best_loss[k].item() == pytest.approx(torch.stack(by_row).mean().item(), abs=1e-5)
@@ -159,7 +159,7 @@ def test_training_loss_is_the_mean_over_all_rows_of_a_member() -> None:
     pairs = replace(pairs, u=pairs.u[:1])
     ((_, loss, _), *_), _, flow = _losses(pairs)
     rows = pairs.train_rows[0]
-    expected = -flow.log_prob(pairs.u[:, rows], pairs.x[rows][None]).mean()
+    expected = -flow.log_prob(pairs.u[:, rows], pairs.x[:, rows]).mean()
     assert loss == pytest.approx(expected.item(), abs=1e-5)
 
 

@@ -67,8 +67,10 @@ class Catalogue:
         return age_at_lookback(self.table[schema.LOOKBACK].to_numpy(float))
 
     def inputs(self, names: Sequence[str]) -> np.ndarray:
-        """Copy of the catalogue values of some columns, (N, len(names))."""
-        return self.table[list(names)].to_numpy(float, copy=True)
+        """Copy of the catalogue values of some columns, (N, len(names)); a simulation's values have no error."""
+        exact = [name for name in names if name.startswith(schema.ERROR_PREFIX) and name not in self.table]
+        table = self.table.assign(**dict.fromkeys(exact, 0.0)) if exact else self.table
+        return table[list(names)].to_numpy(float, copy=True)
 
     def rows(self, index: np.ndarray) -> Catalogue:
         """The same catalogue with some of its rows."""

@@ -61,6 +61,19 @@ class Transforms:
         """Mean of each raw target, (D,)."""
         return torch.tensor([target.shift for target in self.targets], dtype=torch.float64)
 
+    @property
+    def num_features(self) -> int:
+        """Numbers that a network sees of a row."""
+        return len(self.observables)
+
+    def is_usable(self, inputs: np.ndarray) -> Tensor:
+        """Whether a row can be answered, (N,): every value is finite."""
+        return torch.from_numpy(np.isfinite(inputs).all(1))  # a clip hides an infinity in x
+
+    def corrupted(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return inputs as a catalogue may have them, for training: here, as they are."""
+        return inputs
+
     def age(self, inputs: np.ndarray) -> Tensor:
         """Cosmic age at each row [Gyr], (N,); NaN where no target needs it."""
         if schema.LOOKBACK not in self.inputs:

@@ -53,6 +53,7 @@ class TrainConfig(Section):
     clip: float = Field(default=5.0, gt=0, description="largest gradient norm of a member")
     patience: int = Field(default=20, ge=0, description="epochs without improvement before stopping; 0 never stops")
     noise: float = Field(default=0.05, ge=0, description="noise on standardised x")
+    uncertain: bool = Field(default=False, description="learn to take any subset of the observables, with any errors")
     dequantise: bool = Field(default=True, description="spread collision times over their resolution")
     held_out_groups: int = Field(
         default=10, ge=0, description="0: stop on the validation clusters; G: member k on group k mod G of all but test"

@@ -11,6 +11,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.pairs import dequantise, off_bounds
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
+from cinn_clusters.data.uncertain import make_uncertain
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import Recipe, make_flow
@@ -122,9 +123,13 @@ def prepare_job(catalogue: Catalogue, split: Split, transforms: Transforms, conf
     """Set everything up before the first epoch."""
     device = resolve_device(device)
     train = config.train
+    if train.uncertain:
+        seen = catalogue.rows(split.train)
+        names = [one.name for one in transforms.observables]
+        transforms = make_uncertain(transforms, dict(zip(names, seen.inputs(names).T, strict=True)))
     options = PairOptions(train.noise, train.dequantise, train.held_out_groups, train.bootstrap, config.seed)
     pairs = make_pairs(catalogue, split, transforms, config.model.members, options, device)
-    flow = make_flow(make_recipe(config), len(transforms.targets), len(transforms.observables)).to(device)
+    flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features).to(device)
     fit_options = make_fit_options(train, config.seed)
     return Job(flow, transforms, pairs, fit_options, start(flow, flow.num_members, fit_options), device)
 

@@ -10,7 +10,7 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.bundle import FORMAT_VERSION, read_bundle, write_bundle
-from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.data.uncertain import read_transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.pipeline.config import Config
@@ -67,8 +67,8 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
     device = resolve_device(device)
     try:
         config = Config.model_validate(bundle.info["config"])
-        transforms = Transforms.from_dict(bundle.info["transforms"])
-        flow = make_flow(make_recipe(config), len(transforms.targets), len(transforms.observables))
+        transforms = read_transforms(bundle.info["transforms"])
+        flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features)
         flow.load_state_dict(bundle.tensors)
         maps = bundle.info.get("recalibration")
         recalibration = None if maps is None else Recalibration.from_dict(maps)

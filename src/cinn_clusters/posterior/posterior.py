@@ -127,8 +127,7 @@ class Posterior:
         inputs = np.asarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
         anchors = self.transforms.anchors(inputs)
-        fine = torch.from_numpy(np.isfinite(inputs).all(1)) & torch.isfinite(x).all(1)  # a clip hides an infinity
-        fine &= torch.isfinite(anchors).all(1)
+        fine = self.transforms.is_usable(inputs) & torch.isfinite(x).all(1) & torch.isfinite(anchors).all(1)
         if not fine.all():
             first = f"first row {int((~fine).int().argmax())}"
             raise DataError("inputs", "finite values", f"{int((~fine).sum())} rows that are not", first)

@@ -13,6 +13,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.pairs import dequantise, off_bounds
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.data.uncertain import UncertainTransforms
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.rng import numpy_stream
@@ -20,6 +21,8 @@ from cinn_clusters.training.fit import FitOptions, FitState, epochs
 
 NUM_JITTERS = 48
 NUM_HELD_OUT_JITTERS = 8
+NUM_CORRUPTIONS = 240
+"""Copies of the table with values missing and errors added, where a model is to take any."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Pairs:
     """Standardised pairs on one device, and which rows each member trains and stops on.
 
     Args:
-        x: Observables, (N, L).
+        x: Copies of what the flow is given, (J, N, L); a single one where all would be the same.
         u: Jittered copies of the targets, (J, N, D).
         train_rows: Row numbers of each member, K tensors.
         held_out_rows: Row numbers of each member, (K, M), padded.
@@ -91,21 +94,26 @@ def make_pairs(
     index = np.concatenate([split.train, split.validation])
     rows = catalogue.rows(index)
     inputs = rows.inputs(transforms.inputs)
-    anchors = transforms.anchors(inputs)
-    rng = numpy_stream(options.seed, "jitter")
+    rng, noise = numpy_stream(options.seed, "jitter"), numpy_stream(options.seed, "corruption")
+    is_uncertain = isinstance(transforms, UncertainTransforms)
+    num_copies = NUM_CORRUPTIONS if is_uncertain else NUM_JITTERS if options.dequantise else 1
 
-    def copy() -> Tensor:
+    def copy() -> tuple[Tensor, Tensor]:
         theta = dequantise(rows.theta, rows.targets, rows.age, rng) if options.dequantise else rows.theta
         if transforms.is_bounded:
             theta = off_bounds(theta, rows.targets, rows.age)
-        return transforms.standardise_targets(theta, anchors).float()
+        given = transforms.corrupted(inputs, noise)
+        u = transforms.standardise_targets(theta, transforms.anchors(given)).float()
+        return transforms.standardise_inputs(given).float(), u
+
+    x, u = map(torch.stack, zip(*(copy() for _ in range(num_copies)), strict=True))
 
     is_held_out = _held_out(rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options)
     held_out = [np.flatnonzero(mask) for mask in is_held_out]
     longest = max(map(len, held_out))
     return Pairs(
-        transforms.standardise_inputs(inputs).float().to(device),
-        torch.stack([copy() for _ in range(NUM_JITTERS if options.dequantise else 1)]).to(device),
+        (x if is_uncertain else x[:1]).to(device),
+        u.to(device),
         tuple(torch.from_numpy(rows).to(device) for rows in _train_rows(rows.clusters, is_held_out, options)),
         torch.from_numpy(np.stack([np.resize(own, longest) for own in held_out])).to(device),
         torch.tensor([[float(i < len(own)) for i in range(longest)] for own in held_out], device=device),
@@ -146,15 +154,15 @@ def train_flow(flow: Flow, pairs: Pairs, options: FitOptions, state: FitState) -
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         device = pairs.x.device
         copy = torch.randint(len(pairs.u), rows.shape, generator=generator).to(device)
-        x = pairs.x[rows]
+        x = pairs.x[copy % len(pairs.x), rows]
         if pairs.noise:
             x = x + pairs.noise * torch.randn(x.shape, generator=generator).to(device)
         return flow.loss(pairs.u[copy, rows], x, generator).mean(-1)
 
     def held_out_loss() -> Tensor:
-        copies = pairs.u[:NUM_HELD_OUT_JITTERS]
         rows, weights = pairs.held_out_rows, pairs.held_out_weights
-        losses = [-(flow.log_prob(copy[rows], pairs.x[rows]) * weights).sum(-1) for copy in copies]
+        pieces = [(u[rows], pairs.x[j % len(pairs.x)][rows]) for j, u in enumerate(pairs.u[:NUM_HELD_OUT_JITTERS])]
+        losses = [-(flow.log_prob(u, x) * weights).sum(-1) for u, x in pieces]
         return torch.stack(losses).mean(0) / weights.sum(-1)
 
     return epochs(flow, batch_loss, held_out_loss, pairs.train_rows, options, state)
