@@ -2,8 +2,8 @@
 
     python benchmarks/observer.py ../shared/data/tng_cluster --folds 0 1 2 3 4 --cache cache
 
-Folds by cluster as in docs/peers.md. ``own`` models are the default preset trained on exactly the subset; ``any`` is the
-one model of configs/observer.toml that is told which values are missing and what their errors are.
+Folds by cluster as in docs/peers.md. ``own`` models are the default preset trained on exactly the subset; ``any`` is
+the one model of configs/observer.toml that is told which values are missing and what their errors are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cinn_clusters.data.uncertain import UncertainTransforms
 from cinn_clusters.diagnostics.scores import LEVELS, bootstrap_weights, central_coverage, crps
 from cinn_clusters.pipeline.evaluate import score_scales, scored_truth
 from cinn_clusters.pipeline.fit import fit
+from cinn_clusters.posterior.monte_carlo import MonteCarlo
 
 NUM_DRAWS = 500
 GAS, STARS, HOLE, HALO = "GroupGasMass", "bcg_StellarMass", "bcg_SubhaloBHMass", "bcg_SubhaloMass"
@@ -69,7 +70,9 @@ def main() -> None:
         truth = scored_truth(catalogue, split.test)
         found: dict[str, np.ndarray] = {"cluster": catalogue.clusters[split.test]}
 
-        def judge(name: str, samples: np.ndarray, truth: np.ndarray = truth, found: dict = found, test=split.test) -> None:
+        def judge(
+            name: str, samples: np.ndarray, truth: np.ndarray = truth, found: dict = found, test=split.test
+        ) -> None:
             found[f"{name}|crps"] = crps(samples / scale, catalogue.theta[test] / scale).mean(1)
             found[f"{name}|width"] = (samples.std(0) / scale).mean(1)
             for level, inside in zip(LEVELS, central_coverage(samples, truth).mean(-1), strict=True):
@@ -84,9 +87,8 @@ def main() -> None:
             for name, errors in ERRORS.items():
                 given = inputs_of(posterior.transforms, values, SUBSETS["all six"], errors)
                 judge(f"network|{name}", posterior.sample(given, NUM_DRAWS))
-                rng = np.random.default_rng(0)
-                draws = [posterior.sample(posterior.transforms.plausible(given, rng), 10, seed=i) for i in range(50)]
-                judge(f"Monte Carlo|{name}", np.concatenate(draws))
+                parts = posterior.flow, posterior.transforms, posterior.device
+                judge(f"Monte Carlo|{name}", MonteCarlo(*parts).sample(given, NUM_DRAWS))
             pd.DataFrame(found).to_csv(args.cache / f"any.{k}.csv", index=False)
         found.clear()
         found["cluster"] = catalogue.clusters[split.test]
@@ -116,11 +118,14 @@ def table(cache: Path) -> None:
             theirs = parts["own"][f"own|{name}|crps"]
             change = (weights @ ours.to_numpy()) / (weights @ theirs.to_numpy()) - 1.0
             low, high = 100 * np.quantile(change, [0.025, 0.975])
-            told = f"{theirs.mean():.4f} | {ours.mean():.4f} | {100 * (ours.mean() / theirs.mean() - 1):+.1f} % [{low:+.1f}, {high:+.1f}]"
+            percent = 100 * (ours.mean() / theirs.mean() - 1)
+            told = f"{theirs.mean():.4f} | {ours.mean():.4f} | {percent:+.1f} % [{low:+.1f}, {high:+.1f}]"
         else:
             told = f" | {ours.mean():.4f} | "
         width = parts["any"][f"{kind}|{name}|width"].mean()
-        covered = ", ".join(f"{parts['any'][f'{kind}|{name}|{level}'].mean():.3f}" for level in ("0.50", "0.70", "0.90"))
+        covered = ", ".join(
+            f"{parts['any'][f'{kind}|{name}|{level}'].mean():.3f}" for level in ("0.50", "0.70", "0.90")
+        )
         print(f"| {name if kind == 'any' else f'{name}, {kind}'} | {told} | {width:.3f} | {covered} |")
 
 

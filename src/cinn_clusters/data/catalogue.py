@@ -11,7 +11,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
-from cinn_clusters.data.checks import demand_no_problem, demand_typical
+from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
 from cinn_clusters.data.tables import demand_columns, demand_unique, read_csv, to_numbers
 from cinn_clusters.errors import DataError
 
@@ -39,6 +39,8 @@ class Catalogue:
         rows_read: Rows of the joined files before any was dropped.
         dropped: The account of the others.
         unknown: Columns of the files that the schema does not know and nobody asked for; they are left out.
+        left_out: Rows with observables but without a usable history: keys, observables, and ``is_recorded``, whether
+            a collision was recorded at all.
     """
 
     table: pd.DataFrame
@@ -48,6 +50,7 @@ class Catalogue:
     rows_read: int = 0
     dropped: tuple[Dropped, ...] = ()
     unknown: tuple[str, ...] = ()
+    left_out: pd.DataFrame | None = None
 
     @property
     def theta(self) -> np.ndarray:
@@ -117,6 +120,7 @@ def read_catalogue(
     has_age = any(schema.column(name).bijection == "age" for name in targets)
     if has_age:
         demand_columns(joined, [schema.LOOKBACK], str(observables_file), hint="a collision time needs it as its bound")
+    everything = joined
     needed = [schema.LOOKBACK] if has_age and schema.LOOKBACK in context else []
     joined = _drop_unlabelled(joined, targets, cluster_column, account)
     if drop_incomplete:
@@ -131,7 +135,9 @@ def read_catalogue(
     if not allow_atypical:
         demand_typical(joined, used)
     table = joined.reset_index(drop=True)
-    return Catalogue(table, observables, targets, cluster_column, rows_read, tuple(account), (*unknown, *more))
+    left_out = _left_out(everything.drop(index=joined.index), [*KEYS, cluster_column], observables, targets)
+    unused = (*unknown, *more)
+    return Catalogue(table, observables, targets, cluster_column, rows_read, tuple(account), unused, left_out)
 
 
 def _demand_names(observables: Sequence[str], targets: Sequence[str], cluster_column: str) -> None:
@@ -196,6 +202,17 @@ def _drop_unlabelled(
     if unlabelled.all():
         raise DataError("targets", "at least one row with a known history", f"{len(frame)} rows without any")
     return _drop(frame, unlabelled, "no collision recorded before the snapshot", cluster_column, account)
+
+
+def _left_out(frame: pd.DataFrame, keys: list[str], observables: Sequence[str], targets: Sequence[str]) -> pd.DataFrame:
+    """Rows whose observables are fine, and whether a collision was recorded for them."""
+    fine = frame[list(observables)].notna().all(axis=1)
+    for problem in problems(frame, list(observables)):
+        fine &= ~problem.rows
+    kept = frame.loc[fine, list(dict.fromkeys([*keys, *observables]))]
+    return kept.assign(is_recorded=frame.loc[fine, list(targets)].notna().any(axis=1).astype(int)).reset_index(
+        drop=True
+    )
 
 
 def _drop_marked(

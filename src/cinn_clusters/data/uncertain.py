@@ -185,13 +185,11 @@ class UncertainTransforms(Transforms):
         result[:, len(self.names) :] = np.where(kept, errors, 0.0)
         return result
 
-    def plausible(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw true values given what was measured, one set a row: inputs without errors, nothing missing."""
+    def plausible(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Turn Gaussian noise (N, L) into true values given what was measured: inputs, exact and complete."""
         mean, covariance = self.known(inputs)
-        width = len(self.names)
         values, vectors = np.linalg.eigh(covariance)
-        noise = np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal((len(inputs), width))
-        drawn = mean + np.einsum("nij,nj->ni", vectors, noise)
+        drawn = mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise)
         result = np.zeros((len(inputs), len(self.inputs)))
         for place, observable in enumerate(self.observables):
             result[:, place] = np.exp(drawn[:, place]) if observable.is_log else drawn[:, place]

@@ -27,6 +27,8 @@ EXTRAPOLATED = "num_extrapolated"
 """Observables of an object that lie beyond all that was trained on, where they are clipped; beside its summary."""
 DISAGREEMENT = "disagreement_nats"
 """How far the members of the ensemble disagree on an object: large where the training table says little."""
+OBJECT = "object"
+"""Name of an observed cluster, along the ``cluster`` dimension of the samples."""
 KEYS = (schema.CLUSTER_COLUMN, *schema.ROW_KEYS)
 OnObjects = Callable[[int], None]
 
@@ -149,7 +151,7 @@ def write_posterior(
     Returns:
         The summary, N rows.
     """
-    coordinates = rows[[name for name in KEYS if name in rows]]
+    coordinates = rows[[name for name in (*KEYS, OBJECT) if name in rows]]
     if places is not None:
         coordinates = coordinates.set_axis(places)
     numbers = np.arange(len(inputs)) if places is None else places

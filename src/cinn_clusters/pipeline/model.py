@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cinn_clusters import schema
 from cinn_clusters.bundle import FORMAT_VERSION, read_bundle, write_bundle
@@ -19,6 +20,8 @@ from cinn_clusters.pipeline.run import MODEL, Run, split_hash, versions
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibrate import Recalibration
 
+RECORDED_PREFIX = "recorded."
+"""Before the names of tensors that belong to the classifier beside a posterior."""
 SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
 
 
@@ -28,6 +31,7 @@ def save_posterior(
     config: Config,
     *,
     provenance: dict[str, Any] | None = None,
+    parts: tuple[dict[str, Any], dict[str, Tensor]] = ({}, {}),
     overwrite: bool = False,
 ) -> None:
     """Write a posterior as a bundle.
@@ -37,6 +41,7 @@ def save_posterior(
         path: Directory to make.
         config: Settings it was built with.
         provenance: Hashes, counts and scores of its training.
+        parts: Plain values and tensors of what stands beside it (see ``observer_parts``).
         overwrite: Replace a bundle that stands there.
 
     Raises:
@@ -51,10 +56,11 @@ def save_posterior(
         "columns": {name: _described(name) for name in names},
         "transforms": transforms.to_dict(),
         "provenance": provenance or {},
+        **parts[0],
     }
     if posterior.recalibration is not None:
         info["recalibration"] = posterior.recalibration.to_dict()
-    write_bundle(Path(path), info, posterior.flow.state_dict(), overwrite=overwrite)
+    write_bundle(Path(path), info, {**posterior.flow.state_dict(), **parts[1]}, overwrite=overwrite)
 
 
 def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
@@ -69,7 +75,8 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
         config = Config.model_validate(bundle.info["config"])
         transforms = read_transforms(bundle.info["transforms"])
         flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features)
-        flow.load_state_dict(bundle.tensors)
+        own = {name: value for name, value in bundle.tensors.items() if not name.startswith(RECORDED_PREFIX)}
+        flow.load_state_dict(own)
         maps = bundle.info.get("recalibration")
         recalibration = None if maps is None else Recalibration.from_dict(maps)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

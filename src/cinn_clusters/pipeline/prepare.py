@@ -20,7 +20,17 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
 from cinn_clusters.pipeline.processed import processed_tables
-from cinn_clusters.pipeline.run import SPLIT, TABLES, TRANSFORMS, Run, csv_text, decision_hash, table_hash, versions
+from cinn_clusters.pipeline.run import (
+    LEFT_OUT,
+    SPLIT,
+    TABLES,
+    TRANSFORMS,
+    Run,
+    csv_text,
+    decision_hash,
+    table_hash,
+    versions,
+)
 
 Protocol = Literal["cluster", "original"]
 
@@ -94,6 +104,9 @@ def prepare(
     with atomic_directory(out, overwrite=overwrite, kept=(SPLIT,)) as scratch:
         for name, frame in zip(TABLES, _tables(catalogue, transforms, protocol), strict=True):
             (scratch / name).write_text(csv_text(frame), encoding="utf-8")
+        if everyone.left_out is not None:
+            (scratch / LEFT_OUT).write_text(csv_text(everyone.left_out), encoding="utf-8")
+            record["left_out_sha256"] = sha256_of(scratch / LEFT_OUT)
         record = {"table_sha256": table_hash(scratch), **record}
         record["sha256"] = decision_hash(record, transforms.to_dict())
         write_json(scratch / SPLIT, record)

@@ -25,7 +25,7 @@ PARTS = ("train", "validation", "test")
 TABLES = ("X.csv", "Y.csv", "meta.csv")
 SPLIT, TRANSFORMS, HISTORY, CHECKPOINT = "split.json", "transforms.json", "history.csv", "checkpoint.safetensors"
 MODEL, POSTERIOR, SUMMARY, SCORES, CROSSVAL = "model", "posterior.nc", "summary.csv", "scores.json", "crossval"
-DIAGNOSTICS = "diagnostics.json"
+DIAGNOSTICS, LEFT_OUT = "diagnostics.json", "left_out.csv"
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,19 @@ class Run:
     def is_original(self) -> bool:
         """Whether the published, leaking protocol prepared it."""
         return bool(self.record["protocol"] == "original")
+
+    def left_out(self) -> pd.DataFrame | None:
+        """Read the rows without a usable history; None for runs that do not keep them.
+
+        Raises:
+            BundleError: If they changed since the run was prepared.
+        """
+        path = self.path / LEFT_OUT
+        if "left_out_sha256" not in self.record:
+            return None
+        if not path.is_file() or sha256_of(path) != self.record["left_out_sha256"]:
+            raise BundleError(str(path), "the rows that were left out", "other or none", "", "prepare the run again")
+        return pd.read_csv(path)
 
 
 def open_run(path: str | Path) -> Run:

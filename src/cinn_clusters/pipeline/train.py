@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from cinn_clusters.errors import OutputError
 from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.pipeline.config import Config
 from cinn_clusters.pipeline.fit import Job, prepare_job
 from cinn_clusters.pipeline.model import describe_bundle, save_posterior
+from cinn_clusters.pipeline.observer import observer_parts
 from cinn_clusters.pipeline.recalibrate import recalibrated
 from cinn_clusters.pipeline.run import CHECKPOINT, HISTORY, MODEL, Run, csv_text, open_run, split_hash
+from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.training.checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitState
 
@@ -133,7 +137,20 @@ def _write_results(run: Run, job: Job, config: Config) -> None:
         provenance["recalibration"] = table
     with atomic_file(run.path / HISTORY) as scratch:  # both or none
         scratch.write_text(csv_text(history), encoding="utf-8")
-        save_posterior(posterior, run.path / MODEL, config, provenance=provenance, overwrite=True)
+        parts = _parts(run, posterior, config)
+        save_posterior(posterior, run.path / MODEL, config, provenance=provenance, parts=parts, overwrite=True)
+
+
+def _parts(run: Run, posterior: Posterior, config: Config) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Fit what stands beside the posterior of a model for observers; test clusters are not touched."""
+    if not config.train.uncertain:
+        return {}, {}
+    seen = run.catalogue.rows(np.concatenate([run.split.train, run.split.validation]))
+    left_out = run.left_out()
+    if left_out is not None:
+        test = run.catalogue.clusters[run.split.test]
+        left_out = left_out[~left_out[run.catalogue.cluster_column].isin(test)].reset_index(drop=True)
+    return observer_parts(posterior, seen, left_out, config.seed)
 
 
 def _identity(run: Run, config: Config) -> str:

@@ -1,0 +1,1 @@
+"""Published catalogues: files with units, mappings of their columns, conversion to what the simulation calls things."""

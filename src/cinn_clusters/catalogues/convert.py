@@ -1,0 +1,250 @@
+"""From what a catalogue states to what the simulation calls it: units, definitions, errors, with an account."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+
+from cinn_clusters import schema
+from cinn_clusters.catalogues.files import names_of, numbers
+from cinn_clusters.catalogues.mapping import Mapping, Quantity
+from cinn_clusters.catalogues.masses import (
+    CONVERSION_SCATTER,
+    TEMPERATURE_SCATTER,
+    log_mass_500c,
+    log_mass_of_temperature,
+)
+from cinn_clusters.catalogues.units import errors_of, factor_to_ours, told_errors, unit_of
+from cinn_clusters.cosmology import (
+    HUBBLE_CONSTANT,
+    HUBBLE_H,
+    MAX_REDSHIFT,
+    log_radius_crit500,
+    lookback_at_redshift,
+    max_lookback,
+    redshift_at_lookback,
+)
+from cinn_clusters.errors import DataError
+
+OFFSETS = {
+    "gas_mass": {"group": (0.0, 0.0), "500c": (0.25, 0.08)},
+    "stellar_mass": {
+        "whole": (0.0, 0.0), "bcg": (0.75, 0.25), "30kpc": (1.0, 0.25), "50kpc": (0.85, 0.25), "100kpc": (0.5, 0.2),
+    },
+}  # fmt: skip
+"""Offset and scatter [dex] from an aperture to what the simulation's table holds: the gas of the whole group is 0.25
+dex above that within R500, stars of the central subhalo 0.5 to 1 dex above those of 30 to 100 kpc. Scatter: ours."""
+CONTRADICTS = "contradiction"
+CONTRADICTION = 0.1
+"""R500 and M500 contradict each other when they differ by more [dex] than this and twice their errors."""
+
+
+@dataclass
+class Converted:
+    """A catalogue in the simulation's terms.
+
+    Args:
+        names: Names of the objects, (N,).
+        values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
+        errors: Standard errors [dex], (N,) each; zero where none are stated.
+        account: What was done to each quantity.
+        reasons: Rows and what is wrong with them.
+        unusable: Rows without a usable redshift, (N,).
+    """
+
+    names: np.ndarray
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    errors: dict[str, np.ndarray] = field(default_factory=dict)
+    account: list[str] = field(default_factory=list)
+    reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
+        """Inputs of a model, (N, len(columns)): values, errors by ``sigma_`` and name; NaN and zero if absent."""
+        num = len(self.names)
+
+        def column(name: str) -> np.ndarray:
+            if name.startswith(schema.ERROR_PREFIX):
+                return self.errors.get(name.removeprefix(schema.ERROR_PREFIX), np.zeros(num))
+            return self.values.get(name, np.full(num, np.nan))
+
+        return np.stack([column(name) for name in columns], 1)
+
+    def tell(self, rows: np.ndarray, reason: str) -> None:
+        """Note what is wrong with some rows, (N,) bool."""
+        for row in np.flatnonzero(rows):
+            self.reasons[int(row)].append(reason)
+
+
+def is_contradiction(reason: str) -> bool:
+    """Whether a reason says that observables contradict each other."""
+    return reason.startswith(CONTRADICTS)
+
+
+def convert(table: Table, mapping: Mapping) -> Converted:
+    """Convert a catalogue.
+
+    Args:
+        table: As read.
+        mapping: What its columns mean.
+
+    Returns:
+        Values and errors in the simulation's terms; nothing is dropped, rows that lack something say so.
+
+    Raises:
+        DataError: If a mapped column is missing or its unit cannot be converted.
+    """
+    _demand_columns(table, mapping)
+    found = Converted(names_of(table, mapping.object_name), unusable=np.zeros(len(table), bool))
+    redshift = _redshift(table, mapping, found)
+    found.values[schema.LOOKBACK] = _lookback(redshift)
+    log = {name: _logged(table, mapping, name, redshift, found) for name in mapping.quantities if name not in TIMES}
+    _mass(log, mapping, redshift, found)
+    for name, column in COLUMNS.items():
+        if name in log:
+            value, error = _with_offset(*log[name], name, mapping.quantities[name], found)
+            found.values[column] = 10.0 ** (value - 10.0) * HUBBLE_H if column == BLACK_HOLE else value
+            found.errors[column] = error
+    for column in (*COLUMNS.values(), schema.MASS):
+        _demand_bounds(column, found)
+    return found
+
+
+TIMES = ("redshift", "lookback_time")
+BLACK_HOLE = "bcg_SubhaloBHMass"
+COLUMNS = {
+    "gas_mass": "GroupGasMass", "stellar_mass": "bcg_StellarMass", "halo_mass": "bcg_SubhaloMass",
+    "black_hole_mass": BLACK_HOLE,
+}  # fmt: skip
+
+
+def _demand_columns(table: Table, mapping: Mapping) -> None:
+    names = [name for quantity in mapping.quantities.values() for name in quantity.columns]
+    names += [mapping.object_name] if mapping.object_name else []
+    missing = [name for name in names if name not in table.colnames]
+    if missing:
+        have = ", ".join(table.colnames[:12]) + (", ..." if len(table.colnames) > 12 else "")
+        hint = f"the file has {have}; name yours in a mapping (--mapping)"
+        raise DataError(f"column '{missing[0]}'", f"a column of the table ({mapping.name})", "none", "", hint)
+
+
+def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
+    """Redshifts (N,), NaN where a row cannot be used."""
+    quantity = mapping.redshift or mapping.lookback_time
+    assert quantity is not None
+    value, is_text = numbers(table, quantity.column)
+    found.tell(is_text, f"{quantity.column}: expected a number")
+    if mapping.redshift is None:
+        value = value * unit_of(table, quantity, "lookback_time").to(u.Gyr)
+        value = np.where((value >= 0) & (value <= max_lookback()), value, np.nan)
+        value = np.where(np.isnan(value), np.nan, redshift_at_lookback(np.nan_to_num(value)))
+    wrong = ~np.isnan(value) & ~((value >= 0.0) & (value < MAX_REDSHIFT))
+    found.tell(wrong, f"{quantity.column}: expected a redshift in [0, {MAX_REDSHIFT:g}]")
+    found.tell(np.isnan(value) & ~is_text, f"{quantity.column}: no redshift")
+    found.unusable = wrong | np.isnan(value)
+    found.account.append(
+        f"time: lookback time from {quantity.column}, clock of the simulation (H0 {HUBBLE_CONSTANT:g})"
+    )
+    return np.where(found.unusable, np.nan, value)
+
+
+def _lookback(redshift: np.ndarray) -> np.ndarray:
+    return np.asarray(np.where(np.isnan(redshift), np.nan, lookback_at_redshift(np.nan_to_num(redshift))))
+
+
+def _logged(
+    table: Table, mapping: Mapping, name: str, redshift: np.ndarray, found: Converted
+) -> tuple[np.ndarray, np.ndarray]:
+    """log10 of a quantity in the simulation's unit, and its error [dex], both (N,)."""
+    quantity = mapping.quantities[name]
+    value, is_text = numbers(table, quantity.column)
+    found.tell(is_text, f"{quantity.column}: expected a number")
+    errors = errors_of(table, quantity, value, found.tell)
+    unit = unit_of(table, quantity, name)
+    if quantity.scale == "linear":
+        bad = ~np.isnan(value) & (~np.isfinite(value) | (value <= 0.0))
+        found.tell(bad, f"{quantity.column}: not positive, taken as missing")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.log10(np.where(bad, np.nan, value))
+    else:
+        value = np.where(np.isfinite(value), value, np.nan)
+    factor, told = factor_to_ours(unit, name, mapping, quantity, redshift)
+    value = value + np.log10(factor)
+    found.account.append(f"{name}: {quantity.column} [{unit}]{told}, {told_errors(quantity)}")
+    return value, np.where(np.isnan(value), 0.0, errors)
+
+
+def _mass(
+    log: dict[str, tuple[np.ndarray, np.ndarray]], mapping: Mapping, redshift: np.ndarray, found: Converted
+) -> None:
+    """M500c from a mass, else from R500, else from a temperature; a contradiction of the first two is told."""
+    num = len(redshift)
+    mass, error = np.full(num, np.nan), np.zeros(num)
+    sources = []
+    if "mass" in log:
+        definition = mapping.quantities["mass"].definition or "500c"
+        value, stated = log["mass"]
+        mass = log_mass_500c(value, redshift, definition)
+        if definition != "500c":
+            found.account.append(f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08")
+        own = mapping.quantities["mass"]
+        scatter = own.scatter if own.scatter is not None else CONVERSION_SCATTER[definition]
+        mass, error = mass + (own.offset or 0.0), np.hypot(stated, scatter)
+    if "radius" in log:
+        radius, radius_error = log["radius"]
+        of_radius = _log_mass_of_radius(radius, redshift)
+        both = np.isfinite(mass) & np.isfinite(of_radius)
+        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error))
+        found.tell(off, f"{CONTRADICTS}: R500 and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
+        sources.append(("R500", of_radius, 3.0 * radius_error))
+    if "temperature" in log:
+        value, stated = log["temperature"]
+        of_heat = log_mass_of_temperature(10.0**value, redshift)
+        sources.append(("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER)))
+    for told, value, stated in sources:
+        filled = np.isnan(mass) & np.isfinite(value)
+        if filled.any():
+            found.account.append(f"mass: {int(filled.sum())} of {num} from {told}")
+        mass, error = np.where(filled, value, mass), np.where(filled, stated, error)
+    if "mass" in log or sources:
+        found.values[schema.MASS], found.errors[schema.MASS] = mass, error
+
+
+def _log_mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """log10 M500c [Msun] of log10 R500 [physical kpc]."""
+    unit = log_radius_crit500(np.zeros(len(redshift)), redshift) - np.log10(1.0 + redshift)  # of one solar mass
+    return np.asarray(3.0 * (log_radius - unit))
+
+
+def _with_offset(
+    value: np.ndarray, error: np.ndarray, name: str, quantity: Quantity, found: Converted
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring an aperture to that of the simulation's table."""
+    known = OFFSETS.get(name, {})
+    if quantity.definition is not None and known and quantity.definition not in known:
+        raise DataError(f"definition of {name}", f"one of {', '.join(known)}", f"'{quantity.definition}'")
+    offset, scatter = known.get(quantity.definition or "", (0.0, 0.0))
+    offset = quantity.offset if quantity.offset is not None else offset
+    scatter = quantity.scatter if quantity.scatter is not None else scatter
+    if offset or scatter:
+        found.account.append(
+            f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex, for aperture {quantity.definition}"
+        )
+    return value + offset, np.where(np.isnan(value), 0.0, np.hypot(error, scatter))
+
+
+def _demand_bounds(column: str, found: Converted) -> None:
+    """Take values as missing that cannot be right in the unit of their column."""
+    if column not in found.values:
+        return
+    lower, upper = schema.column(column).bounds
+    value = found.values[column]
+    with np.errstate(invalid="ignore"):
+        bad = (value < lower) | (value > upper)
+    found.tell(bad, f"{column}: outside [{lower:g}, {upper:g}] [{schema.column(column).unit}], taken as missing")
+    found.values[column] = np.where(bad, np.nan, value)
+    found.errors[column] = np.where(bad, 0.0, found.errors[column])

@@ -1,0 +1,151 @@
+"""Tables of observers in and out: CSV, ECSV, FITS, VOTable, Parquet, with units and metadata."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.table import Column, Table
+
+from cinn_clusters.errors import DataError, OutputError
+from cinn_clusters.files import atomic_file
+
+FORMATS = {
+    ".csv": "ascii.csv",
+    ".ecsv": "ascii.ecsv",
+    ".fits": "fits",
+    ".fit": "fits",
+    ".vot": "votable",
+    ".xml": "votable",
+    ".votable": "votable",
+    ".parquet": "parquet",
+}
+"""Formats of astropy by the ending of a file."""
+CUT_SHORT = "truncated"
+
+
+def file_format(path: Path) -> str:
+    """Return astropy's name of the format of a file, told by its ending (``.gz`` aside).
+
+    Raises:
+        DataError: If the ending is unknown.
+
+    Examples:
+        >>> file_format(Path("clusters.fits.gz"))
+        'fits'
+    """
+    ending = next((one for one in reversed(path.suffixes) if one.lower() != ".gz"), "").lower()
+    if ending not in FORMATS:
+        raise DataError(
+            str(path), f"a file ending in {', '.join(FORMATS)}", f"'{ending}'", "", "or name its [read] format"
+        )
+    return FORMATS[ending]
+
+
+def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table:
+    """Read a table of any format.
+
+    Args:
+        path: The file.
+        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format.
+
+    Returns:
+        At least one row.
+
+    Raises:
+        DataError: If the file is missing, of unknown format, cut short, damaged or empty.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(str(path), "a readable table", "no such file")
+    arguments = dict(read or {"format": file_format(path)})
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            table = Table.read(path, **arguments)
+    except ImportError as error:
+        raise DataError(
+            str(path), "what reads this format", str(error), "", "pip install 'cinn-clusters[parquet]'"
+        ) from error
+    except Exception as error:  # astropy's readers raise whatever their parsers do
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(str(path), f"a whole {arguments.get('format')} table", reason, "", "is it complete?") from error
+    if any(CUT_SHORT in str(one.message) for one in told):
+        raise DataError(str(path), "a whole file", "one that was cut short", "", "copy it again")
+    if len(table) == 0:
+        raise DataError(str(path), "at least one row", "none")
+    return table
+
+
+def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a table in the format its name asks for, whole or not at all.
+
+    Raises:
+        DataError: If the ending is unknown.
+        OutputError: If the file is taken, or the format cannot hold the table.
+    """
+    path = Path(path)
+    kind = file_format(path)
+    demand_writable(table, path)
+    if kind == "fits":
+        table = _with_fits_keywords(table)
+    with atomic_file(path, overwrite=overwrite) as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
+        table.write(scratch, format=kind, overwrite=True)
+
+
+def demand_writable(table: Table, path: Path) -> None:
+    """Refuse a table that its format cannot hold, before any work is done.
+
+    Raises:
+        DataError: If the ending is unknown.
+        OutputError: If FITS is to hold text beyond ASCII.
+    """
+    if file_format(path) != "fits":
+        return
+    for name in table.colnames:
+        if table[name].dtype.kind in "UO":
+            wrong = [str(value) for value in table[name] if not str(value).isascii()]
+            if wrong:
+                hint = "ask for .ecsv, .vot or .parquet, which hold any script"
+                raise OutputError(str(path), "text in ASCII, all that FITS holds", f"'{wrong[0]}' in {name}", "", hint)
+
+
+def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column as floats, NaN where it is masked or no number, and which rows hold text instead, both (N,)."""
+    column = table[name]
+    filled = (
+        np.ma.filled(column.astype(object), np.nan) if hasattr(column, "mask") else np.asarray(column, dtype=object)
+    )
+    values = pd.Series(filled.tolist())
+    values = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    found = pd.to_numeric(values, errors="coerce").astype(float).to_numpy()
+    is_text = np.isnan(found) & np.array([isinstance(value, str) and value.strip() != "" for value in values])
+    return found, is_text
+
+
+def names_of(table: Table, column: str | None) -> np.ndarray:
+    """Return names of the objects as text, (N,); their row numbers where there is no such column."""
+    if column is None:
+        return np.array([f"row {row}" for row in range(len(table))], dtype=object)
+    values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in table[column]]
+    return np.array([value.strip() for value in values], dtype=object)
+
+
+def _with_fits_keywords(table: Table) -> Table:
+    """The same table with UCDs as TUCDn and metadata under names that a FITS header can hold."""
+    result = table.copy(copy_data=False)
+    ucds = {f"TUCD{n}": str(table[name].meta["ucd"]) for n, name in enumerate(table.colnames, 1) if _ucd(table[name])}
+    result.meta = {
+        str(key)[:8].upper(): value for key, value in table.meta.items() if isinstance(value, str | int | float)
+    }
+    result.meta |= ucds
+    return result
+
+
+def _ucd(column: Column) -> bool:
+    return "ucd" in getattr(column, "meta", {})

@@ -1,0 +1,88 @@
+"""Masses of other definitions, and of other observables, as M500c.
+
+References:
+    Navarro, Frenk & White 1997 (astro-ph/9611107); Duffy+08 (arXiv:0804.2486), table 1, full sample, z 0-2;
+    Vikhlinin+09 (arXiv:0805.2207), table 3 (mass and temperature).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cinn_clusters.cosmology import HUBBLE_H, OMEGA_MATTER
+from cinn_clusters.errors import DataError
+
+DUFFY = {"200c": (5.71, -0.084, -0.47), "200m": (10.14, -0.081, -1.01), "vir": (7.85, -0.081, -0.71)}
+"""A, B, C of c = A (M / 2e12 Msun/h)^B (1 + z)^C."""
+CONVERSION_SCATTER = {"500c": 0.0, "200c": 0.03, "200m": 0.05, "vir": 0.04}
+"""Scatter of log10 M500c at a given other mass: 0.15 dex of concentration, carried through."""
+TEMPERATURE_SCATTER = 0.09
+"""Scatter of log10 M500c at a given temperature."""
+
+
+def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -> np.ndarray:
+    """log10 M500c of haloes with an NFW profile and the mean concentration.
+
+    Args:
+        log_mass: log10 of the mass [Msun], (N,).
+        redshift: z, (N,).
+        definition: ``500c``, ``200c``, ``200m`` or ``vir``.
+
+    Returns:
+        log10 M500c [Msun], (N,); NaN where the input is.
+
+    Raises:
+        DataError: If the definition is unknown.
+
+    Examples:
+        >>> log_mass_500c(np.array([15.0]), np.array([0.3]), "200c").round(2)
+        array([14.84])
+    """
+    if definition == "500c":
+        return np.asarray(log_mass, dtype=float)
+    if definition not in DUFFY:
+        raise DataError("definition of a mass", f"500c, {', '.join(DUFFY)}", f"'{definition}'")
+    log_mass, redshift = np.broadcast_arrays(np.asarray(log_mass, dtype=float), np.asarray(redshift, dtype=float))
+    amplitude, slope, growth = DUFFY[definition]
+    concentration = amplitude * (10.0**log_mass * HUBBLE_H / 2e12) ** slope * (1.0 + redshift) ** growth
+    ratio = 500.0 / _overdensity(redshift, definition)
+    # mean density within x scale radii falls as m(x) / x^3: find where it is ``ratio`` times that at c
+    target = ratio * _enclosed(concentration) / concentration**3
+    x = concentration * ratio ** (-1.0 / 2.2)
+    for _ in range(60):  # Newton in ln x
+        value = np.log(_enclosed(x) / x**3 / target)
+        slope_here = x**2 / (1.0 + x) ** 2 / _enclosed(x) - 3.0
+        x = x * np.exp(-value / slope_here)
+    return np.asarray(log_mass + np.log10(_enclosed(x) / _enclosed(concentration)))
+
+
+def log_mass_of_temperature(temperature: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """log10 M500c [Msun] of core-excised temperatures [keV]: M500 E(z) = 3.02e14 / h (T / 5 keV)^1.53.
+
+    Examples:
+        >>> log_mass_of_temperature(np.array([5.0]), np.array([0.0])).round(2)
+        array([14.62])
+    """
+    normalisation = np.log10(3.02e14 / 0.72)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_ratio = np.log10(np.asarray(temperature, dtype=float) / 5.0)
+    return np.asarray(normalisation + 1.53 * log_ratio - np.log10(_expansion(redshift)))
+
+
+def _expansion(redshift: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER))
+
+
+def _overdensity(redshift: np.ndarray, definition: str) -> np.ndarray:
+    """Mean density over the critical one (virial: Bryan & Norman 1998, astro-ph/9710107, eq. 6)."""
+    matter = OMEGA_MATTER * (1.0 + redshift) ** 3 / _expansion(redshift) ** 2
+    if definition == "200c":
+        return np.full_like(matter, 200.0)
+    if definition == "200m":
+        return np.asarray(200.0 * matter)
+    return np.asarray(18.0 * np.pi**2 + 82.0 * (matter - 1.0) - 39.0 * (matter - 1.0) ** 2)
+
+
+def _enclosed(x: np.ndarray) -> np.ndarray:
+    """Mass within x scale radii, in units of its own scale."""
+    return np.asarray(np.log1p(x) - x / (1.0 + x))

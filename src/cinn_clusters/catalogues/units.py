@@ -1,0 +1,116 @@
+"""Units and errors of one column of a published catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.cosmology import units as cosmology_units
+from astropy.table import Table
+
+from cinn_clusters.catalogues.files import numbers
+from cinn_clusters.catalogues.mapping import Mapping, Quantity
+from cinn_clusters.cosmology import HUBBLE_CONSTANT
+from cinn_clusters.errors import DataError
+
+Tell = Callable[[np.ndarray, str], None]
+"""(rows, reason): what is wrong with some rows."""
+HUBBLE_POWER = {"mass": -1.0, "radius": -1.0, "gas_mass": -2.5, "stellar_mass": -2.0, "halo_mass": -1.0}
+"""How published values scale with the Hubble constant (White & Fabian 1995; gas from X-ray emission)."""
+DEFAULT_UNITS = {
+    "mass": u.Msun, "gas_mass": u.Msun, "stellar_mass": u.Msun, "halo_mass": u.Msun, "black_hole_mass": u.Msun,
+    "radius": u.kpc, "temperature": u.keV, "lookback_time": u.Gyr, "redshift": u.dimensionless_unscaled,
+}  # fmt: skip
+
+
+def unit_of(table: Table, quantity: Quantity, name: str) -> Any:
+    """Unit of a column: the mapping's, else the file's, else the default of the quantity.
+
+    Raises:
+        DataError: If astropy does not know it, or it cannot be converted.
+    """
+    stated = quantity.unit or table[quantity.column].unit
+    if stated is None or str(stated).strip() == "":
+        return DEFAULT_UNITS[name]
+    try:
+        with u.add_enabled_units(cosmology_units):
+            unit = u.Unit(str(stated).replace("/h", " / littleh"))
+        if isinstance(unit, u.LogUnit):
+            unit = unit.physical_unit
+    except ValueError as error:
+        raise DataError(f"unit of '{quantity.column}'", "a unit that astropy knows", f"'{stated}'") from error
+    target = DEFAULT_UNITS[name]
+    littleh = cosmology_units.littleh
+    plain = unit * littleh if littleh in unit.decompose().bases else unit
+    is_angle = name == "radius" and unit.is_equivalent(u.arcmin)
+    if not (plain.is_equivalent(target) or is_angle):
+        what = f"unit of '{quantity.column}' ({name})"
+        raise DataError(what, f"one that converts to {target}", f"'{stated}'", "", "state the right one in the mapping")
+    return unit
+
+
+def factor_to_ours(
+    unit: Any, name: str, mapping: Mapping, quantity: Quantity, redshift: np.ndarray
+) -> tuple[np.ndarray | float, str]:
+    """What a value is multiplied by, and the account of it."""
+    published = mapping.cosmology
+    told, factor = "", np.ones(len(redshift))
+    if name == "radius" and unit.is_equivalent(u.arcmin):
+        from astropy.cosmology import FlatLambdaCDM
+
+        distances = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
+        near = np.where(redshift > 0.0, redshift, np.nan)
+        scale = np.full(len(near), np.nan)
+        known = np.isfinite(near)
+        scale[known] = distances.kpc_proper_per_arcmin(near[known]).value
+        factor, told = scale * unit.to(u.arcmin), " by the angular distance"
+    else:
+        hubble = cosmology_units.with_H0(published.H0 * u.km / u.s / u.Mpc)
+        factor = factor * (1.0 * unit).to(DEFAULT_UNITS[name], hubble).value
+    if name == "radius" and quantity.definition == "comoving":
+        factor, told = factor / (1.0 + redshift), told + ", comoving"
+    power = HUBBLE_POWER.get(name, 0.0)
+    if power and published.H0 != HUBBLE_CONSTANT:
+        factor = factor * (HUBBLE_CONSTANT / published.H0) ** power
+        told += f", H0 {published.H0:g} to {HUBBLE_CONSTANT:g} (h^{power:g})"
+    return factor, told
+
+
+def errors_of(table: Table, quantity: Quantity, value: np.ndarray, tell: Tell) -> np.ndarray:
+    """Standard errors [dex], (N,); the mean of both sides where they differ. Wrong ones are told and taken as none."""
+    if quantity.error_value is not None:
+        return np.full(len(value), quantity.error_value)
+    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
+    if not sides:
+        return np.zeros(len(value))
+    widths = []
+    for name in sides:
+        side, is_text = numbers(table, name)
+        side = np.abs(side) if name == quantity.error_low else side  # lower errors are often given with their sign
+        negative = side < 0.0
+        tell(negative | is_text, f"{name}: expected an error of at least 0, taken as none")
+        side = np.where(np.isfinite(side) & ~negative, side, 0.0)
+        widths.append(_in_dex(side, value, quantity, is_low=name == quantity.error_low))
+    return np.asarray(np.mean(widths, axis=0))
+
+
+def _in_dex(side: np.ndarray, value: np.ndarray, quantity: Quantity, *, is_low: bool) -> np.ndarray:
+    """An error as a difference of log10: exact for each side where they differ, the slope where one is for both."""
+    if quantity.error_scale == "dex" or quantity.scale == "log10":
+        return side
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = side if quantity.error_scale == "relative" else side / value
+        share = np.where(np.isfinite(share) & (share > 0), share, 0.0)
+        if quantity.error:
+            return np.asarray(share / np.log(10.0))
+        return np.asarray(-np.log10(np.maximum(1.0 - share, 0.05)) if is_low else np.log10(1.0 + share))
+
+
+def told_errors(quantity: Quantity) -> str:
+    """Say in words where errors come from."""
+    if quantity.error_value is not None:
+        return f"error {quantity.error_value:g} dex for all"
+    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
+    return f"errors {', '.join(sides)}" if sides else "no errors stated"

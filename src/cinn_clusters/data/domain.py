@@ -1,0 +1,203 @@
+"""Where a model was trained, and whether an object lies there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+
+from cinn_clusters import schema
+from cinn_clusters.data.uncertain import ObservablePrior, UncertainTransforms
+
+ALARM = 0.99
+"""Percentile among training clusters beyond which an object is flagged."""
+GRID = np.linspace(0.0, 1.0, 401)
+NUM_REFERENCE, NUM_PERMUTATIONS, MIN_SAMPLE = 500, 200, 10
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What training clusters look like.
+
+    Args:
+        lower: Smallest value of each observable, as its map takes it, (L,).
+        upper: Largest, (L,).
+        robust: Gaussian of the bulk of them.
+        distances: Quantiles at ``GRID`` of -log10 p of their squared distances.
+        disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats].
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    robust: ObservablePrior
+    distances: np.ndarray
+    disagreements: np.ndarray
+
+    def strangeness(self, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
+        """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps allowed for, (N,)."""
+        return _percentile(_surprise(self.robust, transforms, inputs), self.distances)
+
+    def doubt(self, disagreement: np.ndarray) -> np.ndarray:
+        """Percentile of the disagreement of members among training clusters, (N,)."""
+        return _percentile(disagreement, self.disagreements)
+
+    def reasons(self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> list[list[str]]:
+        """Say of each object why the model may not apply to it.
+
+        Args:
+            transforms: Those of the model.
+            inputs: Values and errors, (N, len(transforms.inputs)).
+            disagreement: Of the members of the ensemble [nats], (N,).
+
+        Returns:
+            N lists, empty where all is well.
+        """
+        values, errors = transforms.measured(inputs)
+        found: list[list[str]] = [[] for _ in inputs]
+        for place, observable in enumerate(transforms.observables):
+            lower, upper = self.lower[place], self.upper[place]
+            width = 2.0 * np.where(np.isfinite(errors[:, place]), errors[:, place], 0.0)
+            for rows, side, limit in (
+                (values[:, place] - width > upper, "above", upper), (values[:, place] + width < lower, "below", lower),
+            ):  # fmt: skip
+                shown = math.exp(limit) if observable.is_log else limit
+                for row in np.flatnonzero(rows):
+                    told = (
+                        f"{observable.name} {side} all training clusters ({inputs[row, place]:.4g}; limit {shown:.4g})"
+                    )
+                    found[row].append(told)
+        for row in np.flatnonzero(self.strangeness(transforms, inputs) > ALARM):
+            found[row].append(f"observables unlike {ALARM:.0%} of the training clusters taken together")
+        for row in np.flatnonzero(self.doubt(disagreement) > ALARM):
+            found[row].append(f"members of the ensemble disagree more than on {ALARM:.0%} of the training clusters")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {name: getattr(self, name).tolist() for name in ("lower", "upper", "distances", "disagreements")}
+        return {**plain, "mean": self.robust.mean.tolist(), "covariance": self.robust.covariance.tolist()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Domain:
+        """Inverse of ``to_dict``."""
+        arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
+        robust = ObservablePrior(arrays["mean"], arrays["covariance"])
+        return cls(arrays["lower"], arrays["upper"], robust, arrays["distances"], arrays["disagreements"])
+
+
+def fit_domain(transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> Domain:
+    """Learn where a model was trained.
+
+    Args:
+        transforms: Those of the model.
+        inputs: Exact inputs of the training rows, (N, len(transforms.inputs)).
+        disagreement: Of the members on training rows [nats], (M,).
+
+    Returns:
+        The domain.
+
+    References:
+        Rousseeuw & Van Driessen 1999 (minimum covariance determinant).
+    """
+    from sklearn.covariance import MinCovDet
+
+    values, _ = transforms.measured(inputs)
+    bulk = MinCovDet(random_state=0).fit(values)
+    robust = ObservablePrior(bulk.location_, bulk.covariance_)
+    surprises = _surprise(robust, transforms, inputs)
+    return Domain(values.min(0), values.max(0), robust, np.quantile(surprises, GRID), np.quantile(disagreement, GRID))
+
+
+def sample_discrepancy(
+    domain: Domain, transforms: UncertainTransforms, inputs: np.ndarray, *, seed: int = 0
+) -> tuple[float, float]:
+    """Whether a whole sample is drawn like the training clusters: maximum mean discrepancy with a permutation test.
+
+    The training clusters are represented by their robust Gaussian at the times of the sample, blurred by its errors;
+    observables that most of the sample lack are left out.
+
+    Args:
+        domain: Where the model was trained.
+        transforms: Those of the model.
+        inputs: Values and errors, (N, len(transforms.inputs)).
+        seed: Seed of reference and permutations.
+
+    Returns:
+        MMD^2 and its p-value; NaN both with fewer than 10 objects.
+
+    References:
+        Gretton+12, A kernel two-sample test, eq. 3 (unbiased estimate), Gaussian kernel of median width.
+    """
+    values, errors = transforms.measured(inputs)
+    has = np.isfinite(errors)
+    columns = np.flatnonzero(has.mean(0) > 0.5)
+    rows = has[:, columns].all(1)
+    rng = np.random.default_rng(seed)
+    time = transforms.names.index(schema.LOOKBACK)
+    columns = columns[columns != time]
+    if rows.sum() < MIN_SAMPLE or len(columns) == 0:
+        return math.nan, math.nan
+    chosen = rng.permutation(np.flatnonzero(rows))[:NUM_REFERENCE]
+    sample, widths = values[chosen][:, columns], errors[chosen][:, columns]
+    mean, full = domain.robust.mean, domain.robust.covariance
+    slope = full[columns, time] / full[time, time]
+    covariance = full[np.ix_(columns, columns)] - np.outer(slope, full[columns, time])
+    drawn = rng.multivariate_normal(np.zeros(len(columns)), covariance, len(chosen))
+    drawn += mean[columns] + (values[chosen, time] - mean[time])[:, None] * slope
+    reference = drawn + widths * rng.standard_normal(drawn.shape)
+    both = np.concatenate([sample, reference]) / np.sqrt(np.diag(covariance))
+    squares = ((both[:, None] - both[None]) ** 2).sum(-1)
+    kernel = np.exp(-squares / np.median(squares[squares > 0]))
+    np.fill_diagonal(kernel, 0.0)
+    signs = np.repeat([1.0, -1.0], len(chosen))
+    found = _discrepancy(kernel, signs)
+    others = [_discrepancy(kernel, rng.permutation(signs)) for _ in range(NUM_PERMUTATIONS)]
+    return found, float((1 + sum(other >= found for other in others)) / (1 + NUM_PERMUTATIONS))
+
+
+def _discrepancy(kernel: np.ndarray, signs: np.ndarray) -> float:
+    """Unbiased MMD^2 of two samples of one size, told apart by their signs; the diagonal of the kernel is zero."""
+    num = len(signs) // 2
+    same, other = np.outer(signs, signs) > 0, np.outer(signs, signs) < 0
+    return float(kernel[same].sum() / (num * (num - 1)) - kernel[other].sum() / num**2)
+
+
+def _surprise(robust: ObservablePrior, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
+    """-log10 of the chance that a training cluster lies further away, (N,)."""
+    squared, degrees = robust.distance(*transforms.measured(inputs))
+    return np.asarray(-chi2.logsf(squared, degrees) / math.log(10.0))
+
+
+def _percentile(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Share of the training clusters below each value; beyond all of them 1."""
+    return np.where(values > quantiles[-1], 1.0, np.interp(values, quantiles, GRID * (1.0 - 1e-6)))
+
+
+def nearest_analogues(
+    transforms: UncertainTransforms, inputs: np.ndarray, others: np.ndarray, num_nearest: int = 5
+) -> np.ndarray:
+    """Rows of a table that are most like each object in what was measured of it.
+
+    Args:
+        transforms: Those of the model.
+        inputs: Values and errors of the objects, (N, len(transforms.inputs)).
+        others: Exact inputs of the table, (M, len(transforms.inputs)).
+        num_nearest: How many.
+
+    Returns:
+        Row numbers, nearest first, (N, num_nearest).
+    """
+    values, errors = transforms.measured(inputs)
+    table, _ = transforms.measured(others)
+    spread = table.std(0)
+    order = np.empty((len(values), num_nearest), dtype=int)
+    for row, (value, error) in enumerate(zip(values, errors, strict=True)):
+        has = np.isfinite(error)
+        scale = np.hypot(spread[has], error[has])
+        squares = (((table[:, has] - value[has]) / scale) ** 2).sum(1)
+        order[row] = np.argsort(squares, kind="stable")[:num_nearest]
+    return order

@@ -1,0 +1,275 @@
+"""A published catalogue to posteriors: converted, answered, flagged, and given back with columns appended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from astropy.table import Column, MaskedColumn, Table
+
+from cinn_clusters import schema
+from cinn_clusters.catalogues.convert import Converted, convert, is_contradiction
+from cinn_clusters.catalogues.files import FORMATS, demand_writable, read_table, write_table
+from cinn_clusters.catalogues.mapping import Mapping, read_preset
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.domain import nearest_analogues, sample_discrepancy
+from cinn_clusters.data.tables import demand_columns, read_csv
+from cinn_clusters.errors import DataError, OutputError
+from cinn_clusters.files import atomic_file, demand_free, sha256_of
+from cinn_clusters.pipeline.infer import OBJECT, ROW, write_posterior
+from cinn_clusters.pipeline.observer import Observer, load_observer
+from cinn_clusters.pipeline.summary import SINCE
+from cinn_clusters.posterior.ensemble import disagreement
+from cinn_clusters.posterior.monte_carlo import MonteCarlo
+from cinn_clusters.posterior.posterior import Posterior
+
+Ood = Literal["keep", "flag", "refuse"]
+Errors = Literal["network", "monte-carlo"]
+STATUS, REASONS = "cinn_status", "cinn_reasons"
+RECORDED, STRANGENESS, ANALOGUES = "p_recorded", "strangeness", "analogues"
+NUM_ANALOGUES = 5
+CONDITIONAL = "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
+UCDS = {
+    schema.COLLISION_TIME: "time.age",
+    SINCE: "time.interval",
+    "last_V_coll": "phys.veloc",
+    schema.COLLISION_MASS: "phys.mass",
+    "last_Subcluster_mass": "phys.mass",
+    "last_Mass_ratio": "phys.mass;arith.ratio",
+    "last_d_peri": "pos.distance",
+    RECORDED: "stat.probability",
+    STRANGENESS: "stat.probability",
+    STATUS: "meta.code.status",
+    REASONS: "meta.note",
+}
+"""What the appended columns are, in the vocabulary of the Virtual Observatory (IVOA UCD1+ 1.5)."""
+STATISTICS = {"median": ";stat.median", "p16": ";stat.min", "p84": ";stat.max"}
+DESCRIPTIONS = {
+    STATUS: "ok, flagged (the model may not apply), refused, or unusable (no redshift)",
+    REASONS: "what was wrong with the row, and why the model may not apply",
+    RECORDED: "chance that a collision is recorded, on which the posterior is conditional",
+    STRANGENESS: "percentile of the robust distance among training clusters",
+    ANALOGUES: "snapshot:halo of the most similar simulated clusters",
+    "disagreement_nats": "mean divergence between members of the ensemble [nat]",
+    "num_extrapolated": "observables beyond four standard deviations of the training clusters",
+    ROW: "row of the catalogue, from 0",
+}
+
+
+@dataclass
+class Observed:
+    """What an inference on a published catalogue came to.
+
+    Args:
+        posterior: netCDF file of the samples.
+        table: The catalogue with columns appended.
+        num_objects: Rows of the catalogue.
+        num_answered: Those with a posterior.
+        num_flagged: Those to which the model may not apply.
+        account: What was converted.
+        reasons: How often each reason was given, values left out.
+        discrepancy: MMD^2 of the sample and the training clusters, and its p-value.
+    """
+
+    posterior: Path
+    table: Path
+    num_objects: int
+    num_answered: int
+    num_flagged: int
+    account: tuple[str, ...]
+    reasons: Counter[str] = field(default_factory=Counter)
+    discrepancy: tuple[float, float] = (float("nan"), float("nan"))
+
+
+def observe(
+    catalogue: str | Path,
+    out: str | Path,
+    *,
+    mapping: Mapping | None = None,
+    model: str | Path | None = None,
+    table: str | Path | None = None,
+    num_draws: int = 1000,
+    seed: int = 0,
+    ood: Ood = "flag",
+    errors: Errors = "network",
+    with_mode: bool = False,
+    analogues: str | Path | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    on_objects: Callable[[int], None] | None = None,
+) -> Observed:
+    """Answer for the objects of a published catalogue.
+
+    Args:
+        catalogue: CSV, ECSV, FITS, VOTable or Parquet.
+        out: netCDF file for the samples of the objects that are answered.
+        mapping: What the columns mean; default: those of the simulation's own table.
+        model: A bundle trained with ``train.uncertain``; default: the one of the package.
+        table: The catalogue with columns appended, in the format of its ending; default: beside ``out``, the
+            catalogue's own.
+        num_draws: Draws an object.
+        seed: Draws of an object depend on the seed and its row.
+        ood: ``keep`` answers without looking, ``flag`` answers and says why the model may not apply, ``refuse`` does
+            not answer where it may not.
+        errors: ``network``: the network is told the errors; ``monte-carlo``: true values are drawn given the measured
+            ones, and each gives a part of the draws.
+        with_mode: Find the joint mode, too.
+        analogues: A table of the simulation, whose nearest rows are listed for each object.
+        device: See ``fit``.
+        overwrite: Replace files that stand there.
+        on_objects: Called with the number of objects done.
+
+    Returns:
+        What it came to.
+
+    Raises:
+        DataError: If the catalogue cannot be read, a column or unit is wrong, or no row can be answered.
+        BundleError: If the model is damaged or no model for observers.
+        OutputError: If a file is taken or cannot be written.
+    """
+    out, catalogue = Path(out), Path(catalogue)
+    target = Path(table) if table is not None else out.with_name(f"{out.stem}_table{_ending(catalogue)}")
+    for path in (out, target):
+        demand_free(path, overwrite)
+    if len({path.resolve() for path in (out, target, catalogue)}) < 3:
+        raise OutputError(str(out), "three files: catalogue, posterior and table", "one name twice")
+    observer, mapping = load_observer(model, device=device), mapping or read_preset("tng")
+    rows = read_table(catalogue, mapping.read)
+    demand_writable(rows, target)
+    found = convert(rows, mapping)
+    inputs = found.inputs(observer.transforms.inputs)
+    flags, strangeness = _flags(observer, inputs, found, ood, seed)
+    refused = np.array([bool(reasons) for reasons in flags]) & (ood == "refuse")
+    places = np.flatnonzero(~found.unusable & ~refused)
+    if len(places) == 0:
+        first = next(iter(found.reasons.values()), [next((reasons[0] for reasons in flags if reasons), "nothing")])
+        raise DataError(str(catalogue), "a row that can be answered", f"none of {len(rows)}", f"first: {first[0]}")
+    coordinates = pd.DataFrame({OBJECT: found.names[places]})
+    attributes = {"catalogue_sha256": sha256_of(catalogue), "model_sha256": sha256_of(observer.path / "manifest.json"),
+                  "conditional": CONDITIONAL, "mapping": mapping.name}  # fmt: skip
+    with atomic_file(out, overwrite=overwrite) as samples:
+        summary = write_posterior(
+            _answering(observer, errors), inputs[places], coordinates, samples,
+            num_draws, seed, places=places, with_mode=with_mode, attributes=attributes, on_objects=on_objects,
+        )  # fmt: skip
+        if observer.recorded is not None:
+            summary[RECORDED] = observer.recorded.probability(inputs[places])
+        summary[STRANGENESS] = strangeness[places]
+        if analogues is not None:
+            summary[ANALOGUES] = _analogues(observer, inputs[places], Path(analogues))
+        result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
+        result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
+        write_table(result, target, overwrite=overwrite)
+    told = Counter(_plain(reason) for row in range(len(rows)) for reason in (*found.reasons.get(row, []), *flags[row]))
+    return Observed(
+        out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
+        sample_discrepancy(observer.domain, observer.transforms, inputs[~found.unusable], seed=seed),
+    )  # fmt: skip
+
+
+def _ending(catalogue: Path) -> str:
+    """The format of the catalogue, for its answer; compressed or without a known ending: ECSV."""
+    return catalogue.suffix if catalogue.suffix.lower() in FORMATS else ".ecsv"
+
+
+def _flags(
+    observer: Observer, inputs: np.ndarray, found: Converted, ood: Ood, seed: int
+) -> tuple[list[list[str]], np.ndarray]:
+    """Why the model may not apply to each row, and how strange its observables are, (N,)."""
+    usable = np.flatnonzero(~found.unusable)
+    flags: list[list[str]] = [[] for _ in inputs]
+    strangeness = np.full(len(inputs), np.nan)
+    strangeness[usable] = observer.domain.strangeness(observer.transforms, inputs[usable])
+    if ood == "keep":
+        return flags, strangeness
+    doubt = disagreement(observer.posterior, inputs[usable], seed=seed, places=usable)
+    for row, reasons in zip(usable, observer.domain.reasons(observer.transforms, inputs[usable], doubt), strict=True):
+        flags[row] = [reason for reason in found.reasons.get(int(row), []) if is_contradiction(reason)] + reasons
+    return flags, strangeness
+
+
+def _answering(observer: Observer, errors: Errors) -> Posterior:
+    posterior = observer.posterior
+    if errors == "network":
+        return posterior
+    return MonteCarlo(posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
+
+
+def _analogues(observer: Observer, inputs: np.ndarray, path: Path) -> list[str]:
+    """Snapshot and halo of the nearest rows of a table of the simulation, for each object."""
+    table = read_csv(path)
+    names = observer.transforms.names
+    demand_columns(table, [*schema.KEYS, *names], str(path))
+    table = table.dropna(subset=list(names))
+    others = Catalogue(table, names, ()).inputs(observer.transforms.inputs)
+    told = np.array([f"{snapshot}:{halo}" for halo, snapshot in table[list(schema.KEYS)].to_numpy(int)])
+    return [" ".join(told[rows]) for rows in nearest_analogues(observer.transforms, inputs, others, NUM_ANALOGUES)]
+
+
+def _status(found: Converted, flags: list[list[str]], refused: np.ndarray) -> list[str]:
+    return [
+        "unusable" if found.unusable[row] else "refused" if refused[row] else "flagged" if flags[row] else "ok"
+        for row in range(len(flags))
+    ]
+
+
+def _appended(
+    rows: Table, summary: pd.DataFrame, places: np.ndarray, status: list[str], found: Converted, flags: list[list[str]]
+) -> Table:
+    """The catalogue with columns appended; rows without an answer keep theirs empty."""
+    result = rows.copy()
+    told = [list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(rows))]
+    columns: dict[str, Any] = {STATUS: Column(status), REASONS: Column(["; ".join(reasons) for reasons in told])}
+    for name in map(str, summary):
+        values = summary[name].to_numpy()
+        if values.dtype.kind not in "fiu":
+            text = np.full(len(rows), "", dtype=object)
+            text[places] = values
+            columns[name] = Column([str(value) for value in text])
+            continue
+        filled = np.full(len(rows), np.nan, dtype=np.float32 if values.dtype.kind == "f" else float)
+        filled[places] = values
+        columns[name] = MaskedColumn(filled, mask=np.isnan(filled))
+    for name, column in columns.items():
+        if name in result.colnames:
+            raise DataError(f"column '{name}'", "a name that no result has", "one of the catalogue", "", "rename it")
+        _describe(column, name)
+        result[name] = column
+    return result
+
+
+def _describe(column: Any, name: str) -> None:
+    """Unit, meaning and UCD of an appended column."""
+    quantity, _, statistic = name.rpartition("_")
+    known = schema.column(quantity)
+    unit = "Gyr" if quantity == SINCE else known.unit
+    column.unit = schema.fits_unit(unit) if unit else None
+    column.description = DESCRIPTIONS.get(name) or f"{known.meaning or quantity}: {statistic}"
+    if ucd := UCDS.get(name) or UCDS.get(quantity):
+        column.meta["ucd"] = ucd + STATISTICS.get(statistic, "")
+
+
+def _provenance(
+    observer: Observer, attributes: dict[str, str | int], num_draws: int, seed: int, errors: Errors, account: list[str]
+) -> dict[str, Any]:
+    return {
+        "CINNVER": version("cinn-clusters"),
+        "CINNMOD": attributes["model_sha256"],
+        "CINNSRC": attributes["catalogue_sha256"],
+        "CINNMAP": attributes["mapping"],
+        "CINNDRAW": num_draws,
+        "CINNSEED": seed,
+        "CINNERR": errors,
+        "comments": [f"cinn-clusters: {CONDITIONAL}", *account],
+    }
+
+
+def _plain(reason: str) -> str:
+    """A reason without the values of its row."""
+    return reason.split(" (")[0]
