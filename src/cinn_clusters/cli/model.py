@@ -9,12 +9,10 @@ import typer
 
 from cinn_clusters import console
 from cinn_clusters.cli.options import (
-    AllowAtypical,
     AsJson,
     Changes,
     ConfigPath,
     Device,
-    Draws,
     Objective,
     Overwrite,
     RunPath,
@@ -90,51 +88,6 @@ def tune(
     console.print_values(
         {objective.value: found.value, "best": str(found.path / "best.toml"), "trials": len(found.trials)}, as_json
     )
-
-
-@app.command(epilog="Example:  cinn-clusters infer --model run/model --catalogue my.csv --out posterior.nc")
-def infer(
-    model: Annotated[Path, typer.Option(help="A bundle, e.g. run/model.")],
-    catalogue: Annotated[Path, typer.Option(help="CSV with the observables of the model.")],
-    out: Annotated[Path, typer.Option(help="netCDF file for the samples (ArviZ layout).")],
-    summary: Annotated[Path | None, typer.Option(help="CSV or ECSV; default: beside --out.")] = None,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")] = False,
-    map_: Annotated[bool, typer.Option("--map/--no-map", help="Find the joint mode of each posterior.")] = True,
-    allow_atypical: AllowAtypical = False,
-    device: Device = "auto",
-    threads: Threads = 1,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-) -> None:
-    """Posterior of the merger history of every object of a catalogue."""
-    set_threads(threads)
-    from cinn_clusters.pipeline.infer import infer as stage
-
-    with console.progress("infer", None) as advance:
-        done = stage(
-            model,
-            catalogue,
-            out,
-            summary=summary,
-            num_draws=draws,
-            seed=seed,
-            strict=strict,
-            with_mode=map_,
-            allow_atypical=allow_atypical,
-            device=device,
-            overwrite=overwrite,
-            on_objects=lambda count: advance(None, step=count),
-        )
-    for row in done.rejected:
-        console.log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
-    result = {"posterior": str(done.posterior), "summary": str(done.summary)}
-    if done.num_extrapolated:
-        log = "objects lie beyond all that was trained on in some observable (num_extrapolated in the summary)"
-        console.log(f"note: {done.num_extrapolated} of {done.num_objects} {log}")
-    counts = {"objects": done.num_objects, "rejected": len(done.rejected)}
-    console.print_values({**result, **counts}, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters show run/model")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5netcdf
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -139,8 +140,11 @@ def _lay_out(group: Any, num_draws: int, coordinates: pd.DataFrame) -> None:
     for key, column in coordinates.items():
         values = column.to_numpy()
         is_number = np.issubdtype(values.dtype, np.number)
-        text = column.fillna("").astype(str).to_numpy(object)
-        group.create_variable(str(key), ("cluster",), data=values if is_number else text)
+        if is_number:
+            group.create_variable(str(key), ("cluster",), data=values)
+        else:
+            text = column.fillna("").astype(str).to_numpy(object)
+            group.create_variable(str(key), ("cluster",), h5py.string_dtype())[:] = text
 
 
 def _add_target(group: Any, name: str, num_draws: int, coordinates: pd.DataFrame) -> None:

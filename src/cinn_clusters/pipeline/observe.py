@@ -16,7 +16,7 @@ from astropy.table import Column, MaskedColumn, Table
 from cinn_clusters import schema
 from cinn_clusters.catalogues.convert import Converted, convert, is_contradiction
 from cinn_clusters.catalogues.files import FORMATS, demand_writable, read_table, write_table
-from cinn_clusters.catalogues.mapping import Mapping, read_preset
+from cinn_clusters.catalogues.mapping import Mapping, named_as_simulated
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.domain import nearest_analogues, sample_discrepancy
 from cinn_clusters.data.tables import demand_columns, read_csv
@@ -109,7 +109,7 @@ def observe(
     Args:
         catalogue: CSV, ECSV, FITS, VOTable or Parquet.
         out: netCDF file for the samples of the objects that are answered.
-        mapping: What the columns mean; default: those of the simulation's own table.
+        mapping: What the columns mean; default: the names of the simulation's table, of which any may be absent.
         model: A bundle trained with ``train.uncertain``; default: the one of the package.
         table: The catalogue with columns appended, in the format of its ending; default: beside ``out``, the
             catalogue's own.
@@ -139,8 +139,9 @@ def observe(
         demand_free(path, overwrite)
     if len({path.resolve() for path in (out, target, catalogue)}) < 3:
         raise OutputError(str(out), "three files: catalogue, posterior and table", "one name twice")
-    observer, mapping = load_observer(model, device=device), mapping or read_preset("tng")
-    rows = read_table(catalogue, mapping.read)
+    observer = load_observer(model, device=device)
+    rows = read_table(catalogue, mapping.read if mapping else None)
+    mapping = mapping or named_as_simulated(rows.colnames)
     demand_writable(rows, target)
     found = convert(rows, mapping)
     inputs = found.inputs(observer.transforms.inputs)
@@ -151,8 +152,12 @@ def observe(
         first = next(iter(found.reasons.values()), [next((reasons[0] for reasons in flags if reasons), "nothing")])
         raise DataError(str(catalogue), "a row that can be answered", f"none of {len(rows)}", f"first: {first[0]}")
     coordinates = pd.DataFrame({OBJECT: found.names[places]})
-    attributes = {"catalogue_sha256": sha256_of(catalogue), "model_sha256": sha256_of(observer.path / "manifest.json"),
-                  "conditional": CONDITIONAL, "mapping": mapping.name}  # fmt: skip
+    attributes: dict[str, str | int] = {
+        "catalogue_sha256": sha256_of(catalogue),
+        "model_sha256": sha256_of(observer.path / "manifest.json"),
+        "conditional": CONDITIONAL,
+        "mapping": mapping.name,
+    }
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
             _answering(observer, errors), inputs[places], coordinates, samples,
@@ -250,7 +255,8 @@ def _describe(column: Any, name: str) -> None:
     known = schema.column(quantity)
     unit = "Gyr" if quantity == SINCE else known.unit
     column.unit = schema.fits_unit(unit) if unit else None
-    column.description = DESCRIPTIONS.get(name) or f"{known.meaning or quantity}: {statistic}"
+    told = f"{known.meaning} [{unit}]" if unit and known.meaning else known.meaning or quantity  # FITS knows no dex
+    column.description = DESCRIPTIONS.get(name) or f"{told}: {statistic}"
     if ucd := UCDS.get(name) or UCDS.get(quantity):
         column.meta["ucd"] = ucd + STATISTICS.get(statistic, "")
 
