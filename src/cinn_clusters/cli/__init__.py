@@ -6,10 +6,10 @@ import os
 import sys
 
 from cinn_clusters import console
-from cinn_clusters.cli import baseline, data, everything, infer, maps, model, scores, views
+from cinn_clusters.cli import baseline, data, everything, infer, maps, model, observed, scores, views
 from cinn_clusters.cli.options import app
 
-__all__ = ["app", "baseline", "data", "everything", "infer", "main", "maps", "model", "scores", "views"]
+__all__ = ["app", "baseline", "data", "everything", "infer", "main", "maps", "model", "observed", "scores", "views"]
 
 INTERRUPTED = 130
 """Exit code that typer makes of Ctrl-C."""
