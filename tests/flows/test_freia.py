@@ -27,10 +27,10 @@ def _subnet(num_inputs: int, num_outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(num_inputs, NUM_HIDDEN), nn.ReLU(), nn.Linear(NUM_HIDDEN, num_outputs))
 
 
-def _freia_glow(num_targets: int, num_observables: int) -> SequenceINN:
+def _freia_glow(num_targets: int, num_observables: int, num_blocks: int = NUM_BLOCKS) -> SequenceINN:
     """The network of the original cINN-Clusters scripts."""
     network = SequenceINN(num_targets)
-    for block in range(NUM_BLOCKS):
+    for block in range(num_blocks):
         network.append(
             GLOWCouplingBlock,
             cond=0,
@@ -62,16 +62,16 @@ def _copy_subnet(theirs: nn.Sequential, ours: nn.Module | None) -> None:
             mine.bias.data[0, 0] = other.bias.data
 
 
-def _pair(num_targets: int, num_observables: int) -> tuple[SequenceINN, Flow, Tensor, Tensor]:
+def _pair(num_targets: int, num_observables: int, num_blocks: int = NUM_BLOCKS) -> tuple[SequenceINN, Flow, Tensor, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(num_targets)
-        theirs = _freia_glow(num_targets, num_observables)
+        theirs = _freia_glow(num_targets, num_observables, num_blocks)
         for parameter in theirs.parameters():  # as after training: log-scales reach into the clamp
             if parameter.requires_grad:
                 parameter.data += 0.1 * torch.randn_like(parameter)
         u = torch.randn(50, num_targets, dtype=torch.float64)
         x = torch.randn(50, num_observables, dtype=torch.float64)
-    ours = glow(num_targets, num_observables, num_blocks=NUM_BLOCKS, num_hidden=NUM_HIDDEN, clamp=CLAMP).double()
+    ours = glow(num_targets, num_observables, num_blocks=num_blocks, num_hidden=NUM_HIDDEN, clamp=CLAMP).double()
     _copy_weights(theirs, ours)
     return theirs, ours, u, x
 
@@ -92,8 +92,10 @@ def test_same_weights_give_the_same_flow(num_targets: int, num_observables: int)
 
 @pytest.mark.parametrize(("num_targets", "num_observables"), [(6, 7), (5, 7), (3, 2), (2, 1)])
 def test_same_weights_give_the_same_inverse(num_targets: int, num_observables: int) -> None:
-    theirs, ours, u, x = _pair(num_targets, num_observables)
+    # few blocks: a flow that stretches by 1e8 cannot be inverted to 1e-9 by anyone
+    theirs, ours, u, x = _pair(num_targets, num_observables, 3)
     noise = theirs(u, c=[x])[0].detach()
+    assert float(noise.abs().max()) < 1e3
     back_theirs, log_det_theirs = theirs(noise, c=[x], rev=True)
     back, log_det = ours.inverse(noise[None], x[None])
     assert _gap(back, back_theirs) < TOLERANCE

@@ -154,16 +154,17 @@ def sample_discrepancy(
     kernel = np.exp(-squares / np.median(squares[squares > 0]))
     np.fill_diagonal(kernel, 0.0)
     signs = np.repeat([1.0, -1.0], len(chosen))
-    found = _discrepancy(kernel, signs)
-    others = [_discrepancy(kernel, rng.permutation(signs)) for _ in range(NUM_PERMUTATIONS)]
-    return found, float((1 + sum(other >= found for other in others)) / (1 + NUM_PERMUTATIONS))
+    shuffled = np.stack([signs, *(rng.permutation(signs) for _ in range(NUM_PERMUTATIONS))])
+    found, *others = _discrepancy(kernel, shuffled)
+    return float(found), float((1 + sum(other >= found for other in others)) / (1 + NUM_PERMUTATIONS))
 
 
-def _discrepancy(kernel: np.ndarray, signs: np.ndarray) -> float:
-    """Unbiased MMD^2 of two samples of one size, told apart by their signs; the diagonal of the kernel is zero."""
-    num = len(signs) // 2
-    same, other = np.outer(signs, signs) > 0, np.outer(signs, signs) < 0
-    return float(kernel[same].sum() / (num * (num - 1)) - kernel[other].sum() / num**2)
+def _discrepancy(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Unbiased MMD^2 of two samples of one size, told apart by their signs (P, N); zero on the kernel's diagonal."""
+    num = signs.shape[1] // 2
+    same_less_other, all_pairs = np.einsum("pi,pi->p", signs @ kernel, signs), kernel.sum()
+    same, other = (all_pairs + same_less_other) / 2.0, (all_pairs - same_less_other) / 2.0
+    return np.asarray(same / (num * (num - 1)) - other / num**2)
 
 
 def _surprise(robust: ObservablePrior, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:

@@ -57,12 +57,19 @@ class Autoregressive(Transform):
         z, slopes = self.element.forward(u, self._conditioned(u, x))
         return z, slopes.sum(-1)
 
+    def _conditioned_one(self, u: Tensor, x: Tensor, d: int) -> Tensor:
+        """Parameters of target d alone, (..., P, 1): the last layer is most of the network."""
+        last = self.network[-1]
+        assert isinstance(last, MaskedLinear)
+        hidden = self.network[:-1](torch.cat((x, u), -1))
+        return last.some(hidden, slice(d, None, self.num_targets))[..., None]
+
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         known: list[Tensor] = []
         log_det = z.new_zeros(z.shape[:-1])
         for d in range(self.num_targets):
             guess = torch.cat((*known, z[..., d:]), -1)  # the network does not see what comes from d on
-            value, slope = self.element.inverse(z[..., d : d + 1], self._conditioned(guess, x)[..., d : d + 1])
+            value, slope = self.element.inverse(z[..., d : d + 1], self._conditioned_one(guess, x, d))
             known.append(value)
             log_det = log_det + slope[..., 0]
         return torch.cat(known, -1), log_det

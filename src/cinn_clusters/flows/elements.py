@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, softmax, softplus
+from torch.nn.functional import softmax, softplus
 
 SOFT_CLAMP = 0.636
 """About 2/pi: scales atan to (-1, 1), so that log-scales stay within +-clamp."""
@@ -108,16 +108,18 @@ class Spline:
         return torch.where(inside, bin_.left + bin_.width * xi, z), torch.where(inside, -bin_.log_slope(xi), 0.0)
 
     def _knots(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        widths, heights, slopes = parameters.movedim(-2, -1).split(
-            (self.num_bins, self.num_bins, self.num_bins - 1), -1
-        )
-        ends = (self._positions(widths), self._positions(heights))
-        return *ends, pad(MIN_SLOPE + softplus(slopes + UNIT_SLOPE), (1, 1), value=1.0)
+        """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each: one bin of all values is one block."""
+        first = parameters.movedim(-2, 0).contiguous()
+        widths, heights, slopes = first.split((self.num_bins, self.num_bins, self.num_bins - 1))
+        at_ends = slopes.new_ones(1, *slopes.shape[1:])
+        inner = MIN_SLOPE + softplus(slopes + UNIT_SLOPE)
+        return self._positions(widths), self._positions(heights), torch.cat((at_ends, inner, at_ends))
 
     def _positions(self, raw: Tensor) -> Tensor:
-        shares = MIN_SHARE / self.num_bins + (1.0 - MIN_SHARE) * softmax(raw, -1)
-        inner = self.bound * (2.0 * shares.cumsum(-1)[..., :-1] - 1.0)
-        return pad(pad(inner, (1, 0), value=-self.bound), (0, 1), value=self.bound)
+        shares = MIN_SHARE / self.num_bins + (1.0 - MIN_SHARE) * softmax(raw, 0)
+        inner = self.bound * (2.0 * shares.cumsum(0)[:-1] - 1.0)
+        end = raw.new_full((1, *raw.shape[1:]), self.bound)
+        return torch.cat((-end, inner, end))
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,10 @@ class _Bin:
 
     @classmethod
     def holding(cls, value: Tensor, edges: Tensor, left: Tensor, bottom: Tensor, slopes: Tensor) -> _Bin:
-        index = (value[..., None] >= edges[..., 1:-1]).sum(-1, keepdim=True)
+        index = (value >= edges[1:-1]).sum(0, keepdim=True)
 
         def at(knots: Tensor, offset: int = 0) -> Tensor:
-            return knots.gather(-1, index + offset)[..., 0]
+            return knots.gather(0, index + offset)[0]
 
         lower, floor = at(left), at(bottom)
         return cls(lower, at(left, 1) - lower, floor, at(bottom, 1) - floor, at(slopes), at(slopes, 1))

@@ -72,6 +72,11 @@ class MaskedLinear(StackedLinear):
         """Map (K, B, num_inputs) to (K, B, num_outputs)."""
         return _product(inputs, self.weight * self.mask, self.bias)
 
+    def some(self, inputs: Tensor, outputs: slice) -> Tensor:
+        """Map to some of the outputs only."""
+        bias = None if self.bias is None else self.bias[..., outputs]
+        return _product(inputs, self.weight[..., outputs] * self.mask[..., outputs], bias)
+
 
 class StackedBatchNorm(nn.Module):
     """Batch normalisation of every member: its own batch in training, running moments afterwards.

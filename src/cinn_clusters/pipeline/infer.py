@@ -131,6 +131,7 @@ def write_posterior(
     with_mode: bool = True,
     attributes: dict[str, str | int] | None = None,
     truth: np.ndarray | None = None,
+    disagreements: np.ndarray | None = None,
     on_objects: OnObjects | None = None,
 ) -> pd.DataFrame:
     """Draw, write and summarise in pieces of bounded memory.
@@ -146,6 +147,7 @@ def write_posterior(
         with_mode: Find the joint mode.
         attributes: Further global attributes of the file.
         truth: Known histories, (N, D): their densities and those of the first draws are written, too.
+        disagreements: Of the members on each object, (N,), where they are known already.
         on_objects: Called with the number of objects done.
 
     Returns:
@@ -166,11 +168,13 @@ def write_posterior(
             mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
             age = posterior.transforms.age(inputs[objects]).numpy()
             piece = summarise(draws, posterior.targets, age=age, mode=mode)
-            piece[DISAGREEMENT] = disagreement(posterior, inputs[objects], seed=seed, places=numbers[objects])
             pieces.append(piece)
             if on_objects is not None:
                 on_objects(objects.stop - objects.start)
     summary = pd.concat(pieces, ignore_index=True)
+    if disagreements is None:
+        disagreements = disagreement(posterior, inputs, seed=seed, places=numbers)
+    summary[DISAGREEMENT] = disagreements
     summary[EXTRAPOLATED] = posterior.transforms.num_clipped(inputs)
     return summary
 

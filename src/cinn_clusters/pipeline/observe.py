@@ -145,7 +145,11 @@ def observe(
     demand_writable(rows, target)
     found = convert(rows, mapping)
     inputs = found.inputs(observer.transforms.inputs)
-    flags, strangeness = _flags(observer, inputs, found, ood, seed)
+    usable = np.flatnonzero(~found.unusable)
+    doubt, strangeness = np.full((2, len(rows)), np.nan)
+    doubt[usable] = disagreement(observer.posterior, inputs[usable], seed=seed, places=usable)
+    strangeness[usable] = observer.domain.strangeness(observer.transforms, inputs[usable])
+    flags = _flags(observer, inputs, found, doubt) if ood != "keep" else [[] for _ in inputs]
     refused = np.array([bool(reasons) for reasons in flags]) & (ood == "refuse")
     places = np.flatnonzero(~found.unusable & ~refused)
     if len(places) == 0:
@@ -161,7 +165,8 @@ def observe(
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
             _answering(observer, errors), inputs[places], coordinates, samples,
-            num_draws, seed, places=places, with_mode=with_mode, attributes=attributes, on_objects=on_objects,
+            num_draws, seed, places=places, with_mode=with_mode, attributes=attributes,
+            disagreements=doubt[places], on_objects=on_objects,
         )  # fmt: skip
         if observer.recorded is not None:
             summary[RECORDED] = observer.recorded.probability(inputs[places])
@@ -183,20 +188,14 @@ def _ending(catalogue: Path) -> str:
     return catalogue.suffix if catalogue.suffix.lower() in FORMATS else ".ecsv"
 
 
-def _flags(
-    observer: Observer, inputs: np.ndarray, found: Converted, ood: Ood, seed: int
-) -> tuple[list[list[str]], np.ndarray]:
-    """Why the model may not apply to each row, and how strange its observables are, (N,)."""
+def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.ndarray) -> list[list[str]]:
+    """Why the model may not apply to each row; nothing for those that are unusable."""
     usable = np.flatnonzero(~found.unusable)
     flags: list[list[str]] = [[] for _ in inputs]
-    strangeness = np.full(len(inputs), np.nan)
-    strangeness[usable] = observer.domain.strangeness(observer.transforms, inputs[usable])
-    if ood == "keep":
-        return flags, strangeness
-    doubt = disagreement(observer.posterior, inputs[usable], seed=seed, places=usable)
-    for row, reasons in zip(usable, observer.domain.reasons(observer.transforms, inputs[usable], doubt), strict=True):
+    told = observer.domain.reasons(observer.transforms, inputs[usable], doubt[usable])
+    for row, reasons in zip(usable, told, strict=True):
         flags[row] = [reason for reason in found.reasons.get(int(row), []) if is_contradiction(reason)] + reasons
-    return flags, strangeness
+    return flags
 
 
 def _answering(observer: Observer, errors: Errors) -> Posterior:
