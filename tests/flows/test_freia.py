@@ -62,7 +62,9 @@ def _copy_subnet(theirs: nn.Sequential, ours: nn.Module | None) -> None:
             mine.bias.data[0, 0] = other.bias.data
 
 
-def _pair(num_targets: int, num_observables: int, num_blocks: int = NUM_BLOCKS) -> tuple[SequenceINN, Flow, Tensor, Tensor]:
+def _pair(
+    num_targets: int, num_observables: int, num_blocks: int = NUM_BLOCKS
+) -> tuple[SequenceINN, Flow, Tensor, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(num_targets)
         theirs = _freia_glow(num_targets, num_observables, num_blocks)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy.io import fits
 from astropy.table import Column, Table
 
 from cinn_clusters.errors import DataError, OutputError
@@ -91,11 +92,16 @@ def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> N
     path = Path(path)
     kind = file_format(path)
     demand_writable(table, path)
+    notes = [str(line) for line in table.meta.get("comments", [])]
     if kind == "fits":
         table = _with_fits_keywords(table)
     with atomic_file(path, overwrite=overwrite) as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
         table.write(scratch, format=kind, overwrite=True)
+        if kind == "fits":
+            with fits.open(scratch, mode="update") as units:
+                for line in notes:
+                    units[1].header.add_history(line)
 
 
 def demand_writable(table: Table, path: Path) -> None:

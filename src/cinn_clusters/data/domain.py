@@ -15,7 +15,9 @@ from cinn_clusters.data.uncertain import ObservablePrior, UncertainTransforms
 
 ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
-GRID = np.linspace(0.0, 1.0, 401)
+GRID = np.linspace(0.0, 1.0, 101)
+MAX_SUBSETS = 256
+"""Subsets of the observables whose distances are told apart; of more observables than that, all are taken as one."""
 NUM_REFERENCE, NUM_PERMUTATIONS, MIN_SAMPLE = 500, 200, 10
 
 
@@ -27,7 +29,8 @@ class Domain:
         lower: Smallest value of each observable, as its map takes it, (L,).
         upper: Largest, (L,).
         robust: Gaussian of the bulk of them.
-        distances: Quantiles at ``GRID`` of -log10 p of their squared distances.
+        distances: Quantiles at ``GRID`` of -log10 p of their squared distances in each subset of the uncertain
+            observables, (2^U, Q); observable j is in the subsets whose number holds 2^j.
         disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats].
     """
 
@@ -39,7 +42,13 @@ class Domain:
 
     def strangeness(self, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
         """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps allowed for, (N,)."""
-        return _percentile(_surprise(self.robust, transforms, inputs), self.distances)
+        surprise, subset = _surprise(self.robust, transforms, inputs), _subset(transforms, inputs)
+        rows = subset if len(self.distances) > 1 else np.zeros_like(subset)
+        pieces = [_percentile(surprise[rows == one], self.distances[one]) for one in np.unique(rows)]
+        result = np.empty(len(inputs))
+        for one, piece in zip(np.unique(rows), pieces, strict=True):
+            result[rows == one] = piece
+        return result
 
     def doubt(self, disagreement: np.ndarray) -> np.ndarray:
         """Percentile of the disagreement of members among training clusters, (N,)."""
@@ -108,8 +117,12 @@ def fit_domain(transforms: UncertainTransforms, inputs: np.ndarray, disagreement
     values, _ = transforms.measured(inputs)
     bulk = MinCovDet(random_state=0).fit(values)
     robust = ObservablePrior(bulk.location_, bulk.covariance_)
-    surprises = _surprise(robust, transforms, inputs)
-    return Domain(values.min(0), values.max(0), robust, np.quantile(surprises, GRID), np.quantile(disagreement, GRID))
+    num_subsets = 2 ** len(transforms.uncertain)
+    subsets = range(num_subsets) if num_subsets <= MAX_SUBSETS else [num_subsets - 1]
+    surprises = np.stack([_surprise(robust, transforms, _keeping(transforms, inputs, one)) for one in subsets])
+    return Domain(
+        values.min(0), values.max(0), robust, np.quantile(surprises, GRID, axis=1).T, np.quantile(disagreement, GRID)
+    )
 
 
 def sample_discrepancy(
@@ -171,6 +184,22 @@ def _surprise(robust: ObservablePrior, transforms: UncertainTransforms, inputs: 
     """-log10 of the chance that a training cluster lies further away, (N,)."""
     squared, degrees = robust.distance(*transforms.measured(inputs))
     return np.asarray(-chi2.logsf(squared, degrees) / math.log(10.0))
+
+
+def _subset(transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
+    """Number of the subset of the uncertain observables that was measured, (N,)."""
+    _, errors = transforms.measured(inputs)
+    places = [transforms.names.index(name) for name in transforms.uncertain]
+    return np.asarray(np.isfinite(errors[:, places]) @ (1 << np.arange(len(places))))
+
+
+def _keeping(transforms: UncertainTransforms, inputs: np.ndarray, subset: int) -> np.ndarray:
+    """Inputs without the observables that are not in a subset."""
+    result = np.array(inputs, dtype=float)
+    for bit, name in enumerate(transforms.uncertain):
+        if not subset & 1 << bit:
+            result[:, transforms.names.index(name)] = np.nan
+    return result
 
 
 def _percentile(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -140,6 +140,7 @@ def observe(
     if len({path.resolve() for path in (out, target, catalogue)}) < 3:
         raise OutputError(str(out), "three files: catalogue, posterior and table", "one name twice")
     observer = load_observer(model, device=device)
+    simulated = None if analogues is None else _simulated(observer, Path(analogues))
     rows = read_table(catalogue, mapping.read if mapping else None)
     mapping = mapping or named_as_simulated(rows.colnames)
     demand_writable(rows, target)
@@ -171,8 +172,9 @@ def observe(
         if observer.recorded is not None:
             summary[RECORDED] = observer.recorded.probability(inputs[places])
         summary[STRANGENESS] = strangeness[places]
-        if analogues is not None:
-            summary[ANALOGUES] = _analogues(observer, inputs[places], Path(analogues))
+        if simulated is not None:
+            nearest = nearest_analogues(observer.transforms, inputs[places], simulated[1], NUM_ANALOGUES)
+            summary[ANALOGUES] = [" ".join(simulated[0][rows]) for rows in nearest]
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
         result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
@@ -205,15 +207,16 @@ def _answering(observer: Observer, errors: Errors) -> Posterior:
     return MonteCarlo(posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
 
 
-def _analogues(observer: Observer, inputs: np.ndarray, path: Path) -> list[str]:
-    """Snapshot and halo of the nearest rows of a table of the simulation, for each object."""
+def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Snapshot and halo of the complete rows of a table of the simulation, (M,), and their inputs."""
     table = read_csv(path)
     names = observer.transforms.names
     demand_columns(table, [*schema.KEYS, *names], str(path))
     table = table.dropna(subset=list(names))
-    others = Catalogue(table, names, ()).inputs(observer.transforms.inputs)
+    if len(table) < NUM_ANALOGUES:
+        raise DataError(str(path), f"at least {NUM_ANALOGUES} complete rows", str(len(table)))
     told = np.array([f"{snapshot}:{halo}" for halo, snapshot in table[list(schema.KEYS)].to_numpy(int)])
-    return [" ".join(told[rows]) for rows in nearest_analogues(observer.transforms, inputs, others, NUM_ANALOGUES)]
+    return told, Catalogue(table, names, ()).inputs(observer.transforms.inputs)
 
 
 def _status(found: Converted, flags: list[list[str]], refused: np.ndarray) -> list[str]:

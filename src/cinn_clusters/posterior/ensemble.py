@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior, member_noise
+from cinn_clusters.posterior.side_by_side import side_by_side
 
 NUM_DRAWS = 8
 NUM_NEIGHBOURS = 2
@@ -42,13 +43,13 @@ def disagreement(
     """
     context, members = posterior.context(inputs), posterior.flow.num_members
     places = np.arange(len(inputs)) if places is None else places
-    result = np.zeros(len(inputs))
     step = max(1, POINTS_A_BATCH // (members * num_draws))
-    for begin in range(0, len(inputs), step):
-        objects = slice(begin, begin + step)
-        x = context.rows(objects).x
-        result[objects] = _pairwise(posterior, x, places[objects], num_draws, seed).numpy()
-    return result
+    pieces = [slice(begin, begin + step) for begin in range(0, len(inputs), step)]
+
+    def divergences(objects: slice) -> np.ndarray:
+        return _pairwise(posterior, context.rows(objects).x, places[objects], num_draws, seed).numpy()
+
+    return np.concatenate([np.zeros(0), *side_by_side(divergences, pieces)])
 
 
 def _pairwise(posterior: Posterior, x: torch.Tensor, places: np.ndarray, num_draws: int, seed: int) -> torch.Tensor:

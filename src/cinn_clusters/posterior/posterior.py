@@ -14,6 +14,7 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.posterior.recalibrate import Recalibration
+from cinn_clusters.posterior.side_by_side import side_by_side
 from cinn_clusters.rng import numpy_stream
 
 POINTS_A_BATCH = 32_000
@@ -114,9 +115,12 @@ class Posterior:
         context = self.context(inputs)
         places = np.arange(len(inputs)) if places is None else places
         step = max(1, POINTS_A_BATCH // num_draws)
-        for begin in range(0, len(inputs), step):
-            objects = slice(begin, min(begin + step, len(inputs)))
-            yield objects, self._draw(context.rows(objects), num_draws, seed, places[objects])
+        pieces = [slice(begin, min(begin + step, len(inputs))) for begin in range(0, len(inputs), step)]
+
+        def draw(objects: slice) -> tuple[slice, np.ndarray]:
+            return objects, self._draw(context.rows(objects), num_draws, seed, places[objects])
+
+        yield from side_by_side(draw, pieces)
 
     def context(self, inputs: np.ndarray) -> Context:
         """Standardise catalogue values once for many densities.

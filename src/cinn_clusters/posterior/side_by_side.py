@@ -1,0 +1,41 @@
+"""Many small pieces of torch on several cores: one piece a thread beats many threads on one piece."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[Result]:
+    """Yield ``work(piece)`` in order, as many pieces at once as torch has threads, few ahead of the caller.
+
+    Args:
+        work: Runs in a thread whose torch has one thread.
+        pieces: What to work on.
+
+    Examples:
+        >>> list(side_by_side(lambda number: number + 1, [1, 2, 3]))
+        [2, 3, 4]
+    """
+    num_threads = torch.get_num_threads()
+    if num_threads == 1 or len(pieces) < 2:
+        yield from map(work, pieces)
+        return
+    waiting: deque[Future[Result]] = deque()
+    try:
+        with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for piece in pieces:
+                waiting.append(pool.submit(work, piece))
+                if len(waiting) > num_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(num_threads)

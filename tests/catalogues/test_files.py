@@ -1,0 +1,83 @@
+"""Tables in and out: every format keeps units, masks, names and provenance; what is broken is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import MaskedColumn, Table
+
+from cinn_clusters.catalogues.files import numbers, read_table, write_table
+from cinn_clusters.errors import DataError, OutputError
+
+ENDINGS = ["csv", "ecsv", "fits", "vot", "parquet"]
+
+
+def table() -> Table:
+    result = Table({"name": ["A1", "A2", "A3"], "z": [0.1, 0.2, 0.3]})
+    result["mass"] = MaskedColumn([1.5, 2.5, 3.5], mask=[False, True, False], unit="solMass")
+    result["mass"].meta["ucd"] = "phys.mass"
+    result.meta["CINNSEED"] = 7
+    result.meta["comments"] = ["conditional on a recorded collision"]
+    return result
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_round_trip(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"own.{ending}"
+    write_table(table(), path)
+    again = read_table(path)
+    assert [str(name) for name in again["name"]] == ["A1", "A2", "A3"]
+    values, is_text = numbers(again, "mass")
+    np.testing.assert_array_equal(values, [1.5, np.nan, 3.5])
+    assert not is_text.any()
+    if ending != "csv":
+        assert str(again["mass"].unit) == "solMass"
+
+
+def test_provenance_and_ucds_stand_in_the_files(tmp_path: Path) -> None:
+    from astropy.io import fits
+    from astropy.io.votable import parse
+
+    for ending in ("fits", "ecsv", "vot"):
+        write_table(table(), tmp_path / f"own.{ending}")
+    header = fits.getheader(tmp_path / "own.fits", 1)
+    assert header["CINNSEED"] == 7
+    assert header["TUCD3"] == "phys.mass"
+    assert "conditional" in str(header["HISTORY"])
+    assert "CINNSEED" in (tmp_path / "own.ecsv").read_text()
+    fields = {field.name: field.ucd for field in parse(tmp_path / "own.vot").get_first_table().fields}
+    assert fields["mass"] == "phys.mass"
+
+
+@pytest.mark.parametrize("ending", ["ecsv", "vot", "parquet", "csv"])
+def test_any_script_where_the_format_can(tmp_path: Path, ending: str) -> None:
+    write_table(Table({"name": ["Пуля", "子弹"], "z": [0.3, 0.1]}), tmp_path / f"own.{ending}")
+    assert [str(name) for name in read_table(tmp_path / f"own.{ending}")["name"]] == ["Пуля", "子弹"]
+
+
+def test_fits_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="ASCII"):
+        write_table(Table({"name": ["Пуля"], "z": [0.3]}), tmp_path / "own.fits")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+@pytest.mark.parametrize("ending", ["fits", "vot", "parquet"])
+def test_a_file_cut_short_is_refused(tmp_path: Path, ending: str, share: float) -> None:
+    whole = Table({"name": [f"A{i}" for i in range(2000)], "z": np.linspace(0.0, 1.0, 2000)})
+    write_table(whole, tmp_path / f"own.{ending}")
+    content = (tmp_path / f"own.{ending}").read_bytes()
+    (tmp_path / f"own.{ending}").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"own\."):
+        read_table(tmp_path / f"own.{ending}")
+
+
+@pytest.mark.parametrize(("name", "content"), [("own.fits", b"no table"), ("own.ecsv", b""), ("own.xyz", b"z\n1\n")])
+def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        read_table(tmp_path / name)
+    with pytest.raises(DataError, match="no such file"):
+        read_table(tmp_path / "absent.fits")
