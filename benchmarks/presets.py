@@ -1,6 +1,6 @@
 """Every preset on a published table: what was converted, what could not be used, what was flagged.
 
-    python benchmarks/presets.py ../shared/data/observed [--model MODEL] [--out posteriors]
+    python benchmarks/presets.py ../shared/data/observed [--answer] [--model MODEL] [--out posteriors]
 
 The text files there carry no column names; they are given the published ones first.
 """
@@ -80,6 +80,7 @@ SAMPLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--answer", action="store_true", help="infer, too, with --model or the packaged one")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -102,11 +103,11 @@ def main() -> None:
             told = Counter(reason for reasons in found.reasons.values() for reason in reasons)
             for reason, count in told.most_common():
                 print(f"- {count} rows: {reason}")
-            if args.model is not None:
+            if args.answer:
                 print_posterior(path, preset, args.model, Path(args.out or scratch))
 
 
-def print_posterior(path: Path, preset: str, model: Path, out: Path) -> None:
+def print_posterior(path: Path, preset: str, model: Path | None, out: Path) -> None:
     from cinn_clusters.pipeline.observe import observe
 
     out.mkdir(parents=True, exist_ok=True)

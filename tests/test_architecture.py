@@ -144,9 +144,17 @@ def test_checkpoints_of_others_are_read_for_weights_only() -> None:
     assert given["weights_only"] == "True"
 
 
+def _is_plain_array(call: ast.AST) -> bool:
+    """Whether a call reads or writes an array of numpy that may hold no pickled object."""
+    given = {one.arg: ast.unparse(one.value) for one in call.keywords} if isinstance(call, ast.Call) else {}
+    return given.get("allow_pickle") == "False"
+
+
 def test_nothing_is_pickled() -> None:
     for path in (path for path in MODULES if path != READS_WEIGHTS):
-        for node in ast.walk(parsed(path)):
+        nodes = list(ast.walk(parsed(path)))
+        plain = {id(part) for call in filter(_is_plain_array, nodes) for part in (call.func, *call.keywords)}  # type: ignore[attr-defined]
+        for node in (node for node in nodes if id(node) not in plain):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 assert (node.value.id, node.attr) not in PICKLERS, path
             if isinstance(node, ast.Attribute):

@@ -95,8 +95,8 @@ def _loaded(path: str | Path, store: MapStore) -> tuple[np.ndarray, Encoder | No
     """Vectors of all maps, and the encoder if the path is one."""
     path = Path(path)
     if (path / VECTORS).is_file():
-        vectors, names = np.load(path / VECTORS), [str(name) for name in np.load(path / NAMES)]
-        where = parsed_names(names, str(path))
+        vectors, names = (np.load(path / name, allow_pickle=False) for name in (VECTORS, NAMES))
+        where = parsed_names([str(name) for name in names], str(path))
         order = pd.Index(where.filename).get_indexer(pd.Index(store.table.filename))
         if (order < 0).any():
             raise DataError(
