@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cinn_clusters.catalogues.mapping import read_mapping, read_preset
     from cinn_clusters.data.audit import audit_split
     from cinn_clusters.data.catalogue import Catalogue, read_catalogue
     from cinn_clusters.data.split import Split, split_by_cluster
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from cinn_clusters.pipeline.fit import fit
     from cinn_clusters.pipeline.mock import write_mock
     from cinn_clusters.pipeline.model import load_posterior, save_posterior
+    from cinn_clusters.pipeline.observe import observe
+    from cinn_clusters.pipeline.observer import load_observer
     from cinn_clusters.pipeline.prepare import prepare
     from cinn_clusters.pipeline.report import report
     from cinn_clusters.pipeline.run import open_run
@@ -46,12 +49,16 @@ _HOMES = {
     "evaluate": "pipeline.evaluate",
     "fit": "pipeline.fit",
     "joint_mode": "posterior.mode",
+    "load_observer": "pipeline.observer",
     "load_posterior": "pipeline.model",
     "mock_catalogue": "mock.population",
+    "observe": "pipeline.observe",
     "open_run": "pipeline.run",
     "prepare": "pipeline.prepare",
     "read_catalogue": "data.catalogue",
     "read_config": "pipeline.config",
+    "read_mapping": "catalogues.mapping",
+    "read_preset": "catalogues.mapping",
     "report": "pipeline.report",
     "save_posterior": "pipeline.model",
     "sensitivity": "pipeline.sensitivity",
@@ -75,12 +82,16 @@ __all__ = [
     "evaluate",
     "fit",
     "joint_mode",
+    "load_observer",
     "load_posterior",
     "mock_catalogue",
+    "observe",
     "open_run",
     "prepare",
     "read_catalogue",
     "read_config",
+    "read_mapping",
+    "read_preset",
     "report",
     "save_posterior",
     "sensitivity",

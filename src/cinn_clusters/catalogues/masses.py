@@ -36,7 +36,7 @@ def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -
 
     Examples:
         >>> log_mass_500c(np.array([15.0]), np.array([0.3]), "200c").round(2)
-        array([14.84])
+        array([14.82])
     """
     if definition == "500c":
         return np.asarray(log_mass, dtype=float)
