@@ -87,7 +87,7 @@ def test_prepare_keeps_values_to_the_last_bit(
         catalogue.table[[*KEYS, *OBSERVABLES, *TARGETS]], whole[[*KEYS, *OBSERVABLES, *TARGETS]], check_exact=True
     )
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "X.csv", "Y.csv", "meta.csv", "split.json", "transforms.json",
+        "X.csv", "Y.csv", "left_out.csv", "meta.csv", "split.json", "transforms.json",
     }  # fmt: skip
 
 
@@ -231,7 +231,8 @@ def test_draws_depend_on_the_seed_and_the_object_only(trained: Path, catalogue: 
     fewer = infer(command, trained, catalogue)
     others = [row for row in range(12) if row != 3]
     for name in TARGETS:
-        np.testing.assert_array_equal(fewer[name].to_numpy(), one[name].to_numpy()[:, :, others])
+        # to rounding: matrix products of 11 and of 12 rows may add in another order
+        np.testing.assert_allclose(fewer[name].to_numpy(), one[name].to_numpy()[:, :, others], rtol=1e-5)
 
 
 def test_bad_rows_are_told_and_the_others_answered(trained: Path, catalogue: Path, command: Command) -> None:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 ORDER = (
     "mock", "maps", "prepare", "audit", "train", "tune", "evaluate", "crossval", "diagnose", "baseline", "sensitivity",
-    "figures", "report", "run", "infer", "show", "embed", "import-original",
+    "figures", "report", "run", "infer", "demo", "show", "embed", "fetch", "import-original",
 )  # fmt: skip
 
 
