@@ -40,7 +40,7 @@ def freia_glow(num_targets: int, num_observables: int) -> SequenceINN:
 
 
 def moved(network: SequenceINN) -> SequenceINN:
-    """As after training: far from the start, yet not so far that rounding decides (draws of 1e8 would compare noise)."""
+    """As after training: far from the start, not so far that rounding decides (draws of 1e8 would compare noise)."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad:
