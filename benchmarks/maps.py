@@ -35,16 +35,20 @@ from cinn_clusters.pipeline.maps import read_store
 NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
 
 
-def catalogue_and_maps(folder: Path):
-    return read_catalogue(folder / "observables1.csv", folder / "unobservables1.csv"), read_store(folder / "maps")
+def catalogue_and_maps(args: argparse.Namespace):
+    catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    if args.inside:
+        outer = next(iter(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)))
+        catalogue = catalogue.rows(np.sort(np.concatenate([outer.train, outer.validation])))
+    return catalogue, read_store(args.folder / "maps")
 
 
 def embed(args: argparse.Namespace) -> None:
-    catalogue, store = catalogue_and_maps(args.folder)
+    catalogue, store = catalogue_and_maps(args)
     inputs = as_inputs(store.values, 64)
     for method in args.methods:
         for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
-            path = args.cache / f"{method}.{k}.npz"
+            path = args.cache / f"{args.name or method}.{k}.npz"
             if path.exists() or k not in args.folds:
                 continue
             config = read_embed_config(None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set])
@@ -77,7 +81,7 @@ def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -
 
 
 def flow(args: argparse.Namespace) -> None:
-    catalogue, store = catalogue_and_maps(args.folder)
+    catalogue, store = catalogue_and_maps(args)
     rows, maps = matched(catalogue, store)
     config = read_config(None, args.set)
     for variant in args.variants:
@@ -168,6 +172,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=["simclr"])
     parser.add_argument("--variants", nargs="*", default=["scalars"])
     parser.add_argument("--folds", type=int, nargs="*", default=list(range(NUM_FOLDS)))
+    parser.add_argument("--inside", action="store_true", help="only the training clusters of fold 0: to search settings")
+    parser.add_argument("--name", help="what the encoder is called in the cache; its method when absent")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

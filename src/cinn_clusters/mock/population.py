@@ -40,12 +40,18 @@ def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame
         raise ConfigError("clusters", "a positive number", str(num_clusters))
     seen, hidden = [], []
     for cluster in range(num_clusters):
-        history = draw_history(numpy_stream(seed, "history", cluster))
-        rng = numpy_stream(seed, "observables", cluster)
-        keys = _keys(cluster, rng)
-        seen.append({**keys, **draw_observables(history, rng)})
+        history, keys, observables = draw_cluster(cluster, seed)
+        seen.append({**keys, **observables})
         hidden.append({**keys, **_recorded(history)})
     return _stacked(seen), _stacked(hidden)
+
+
+def draw_cluster(cluster: int, seed: int) -> tuple[History, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """History of one cluster, keys of its eight rows and its observables there; depends on seed and number alone."""
+    history = draw_history(numpy_stream(seed, "history", cluster))
+    rng = numpy_stream(seed, "observables", cluster)
+    keys = _keys(cluster, rng)
+    return history, keys, draw_observables(history, rng)
 
 
 def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -32,6 +32,8 @@ AHEAD, BEHIND = 1.5, 9.0
 STRIPPING_TIME, MIXING_TIME, SLOSHING_TIME, COOLING_TIME = 1.2, 1.8, 6.0, 3.0
 """A subcluster loses its gas, its remnant fades, sloshing dies and a cool core returns, each in so long [Gyr]
 (ZuHone 2011, arXiv:1004.3820; Poole+06, astro-ph/0608560; Ascasibar & Markevitch 2006, astro-ph/0603246)."""
+LOG_GAS_FRACTION = -0.71
+"""log10 of gas mass over M500 of a cluster without infall (mock/observables.py)."""
 FLOOR = 1e-6
 """Surface brightness of the sky, relative to the main halo's centre."""
 
@@ -46,6 +48,7 @@ class Encounter:
         position: Of the subcluster from the main cluster [R500], (3,).
         motion: Unit vector of its motion, (3,).
         axis: Unit vector of the infall, (3,).
+        normal: Unit vector of the orbit's angular momentum, (3,).
         pericentre: Closest approach [R500].
         mach: Mach number at pericentre.
     """
@@ -55,15 +58,19 @@ class Encounter:
     position: np.ndarray
     motion: np.ndarray
     axis: np.ndarray
+    normal: np.ndarray
     pericentre: float
     mach: float
 
 
-def draw_maps(history: History, rng: np.random.Generator, *, size: int = 128, num_projections: int = 3) -> np.ndarray:
+def draw_maps(
+    history: History, log_gas: np.ndarray, rng: np.random.Generator, *, size: int = 128, num_projections: int = 3
+) -> np.ndarray:
     """Draw the maps of one cluster at its eight snapshots.
 
     Args:
         history: Growth and collisions.
+        log_gas: log10 of its gas mass [Msun] at each, (8,).
         rng: Source of randomness; what it decides (orientations, substructure) is kept over snapshots.
         size: Pixels a side.
         num_projections: Views along the first so many axes of the box, at most 3.
@@ -78,12 +85,18 @@ def draw_maps(history: History, rng: np.random.Generator, *, size: int = 128, nu
     plane = make_plane(size, HALF_WIDTH)
     for snapshot in range(len(REDSHIFTS)):
         encounters = _encounters(history, snapshot, axes)
-        level = 10.0 ** (0.5 * (history.log_mass[snapshot] - 14.4)) * (1.0 + REDSHIFTS[snapshot]) ** 3
+        level = _level(float(history.log_mass[snapshot]), float(log_gas[snapshot]), float(REDSHIFTS[snapshot]))
         for projection in range(num_projections):
             view = _View(plane, projection, shape, filaments, clumps)
             brightness = level * (_brightness(view, encounters, rng) + FLOOR)
             maps[snapshot, projection] = np.log10(brightness)
     return maps
+
+
+def _level(log_mass: float, log_gas: float, redshift: float) -> float:
+    """Central brightness: emission goes with the gas density squared, along a path of the cluster's size."""
+    log_density = log_gas - log_mass - LOG_GAS_FRACTION
+    return float(10.0 ** (2.0 * log_density + (log_mass - 14.4) / 3.0) * (1.0 + redshift) ** 3)
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,13 @@ class _View:
     def seen(self, vector: np.ndarray) -> np.ndarray:
         """The two components of a vector (..., 3) in the plane."""
         return np.delete(vector, self.axis, axis=-1)
+
+    def facing(self, normal: np.ndarray) -> float:
+        """Cosine between the line of sight and the normal (3,) of a plane; its sign tells which side is seen.
+
+        The plane keeps the order of the axes, so the middle one is looked at from behind.
+        """
+        return float(normal[self.axis] * (-1.0 if self.axis == 1 else 1.0))
 
 
 def _directions(rng: np.random.Generator) -> np.ndarray:
@@ -140,7 +160,7 @@ def _encounters(history: History, snapshot: int, axes: np.ndarray) -> list[Encou
         motion = infall * step[0] + outward * step[1]
         found.append(Encounter(
             float(since), float(history.ratio[number]), infall * along + outward * away,
-            motion / np.linalg.norm(motion), infall, near, speed / sound,
+            motion / np.linalg.norm(motion), infall, np.cross(infall, outward), near, speed / sound,
         ))  # fmt: skip
     return found
 
@@ -168,16 +188,17 @@ def _brightness(view: _View, encounters: list[Encounter], rng: np.random.Generat
     centre = view.seen(_recoil(encounters))
     direction, axis_ratio = _elongation(view, encounters)
     radius = plane.elliptical(centre, direction, axis_ratio)
-    edge = 1.7 * (1.0 + 0.13 * turbulence(len(radius), rng, slope=3.0))  # accretion shock, ragged
+    radius = radius * np.exp(0.15 * np.minimum(radius, 1.5) * turbulence(len(radius), rng, slope=4.5))  # lopsided outside
+    edge = 1.6 * (1.0 + 0.1 * turbulence(len(radius), rng))  # accretion shock, ragged
     main = beta_halo(radius, CORE * (1.0 + 0.8 * stirred), SLOPE)
     main = main + 6.0 * (1.0 - stirred) ** 2 * cool_core(plane.radius(centre), COOL_CORE)
     for encounter in encounters:
         main = main * _fronts(view, encounter)
-    total = main * np.exp(-((radius / edge) ** 5)) + 2e-5 * np.exp(-((radius / (1.3 * edge)) ** 4))
+    total = main * np.exp(-((radius / edge) ** 4)) + 2e-5 * np.exp(-((radius / (1.3 * edge)) ** 3))
     for encounter in encounters:
         total = total + _subcluster(view, encounter)
     total = total + _substructure(view)
-    rough = 0.02 + 0.06 * stirred + 0.04 * np.minimum(radius, 2.0)
+    rough = 0.03 + 0.07 * stirred + 0.07 * np.minimum(radius, 2.0)
     return np.asarray(total * np.exp(rough * turbulence(len(radius), rng)))
 
 
@@ -227,9 +248,20 @@ def _fronts(view: _View, e: Encounter) -> np.ndarray:
     if e.since > 0.2:
         strength = 1.6 * e.ratio**0.3 * min(e.pericentre / 0.1, 1.0) * np.exp(-e.since / SLOSHING_TIME)
         strength *= 1.0 - np.exp(-e.since / 0.4)
-        hand = 1.0 if np.cross(np.append(motion, 0.0), e.motion)[2] >= 0.0 else -1.0
-        factor = factor * sloshing_spiral(view.plane, 1.8 * e.since, 0.2 + 0.17 * e.since, strength, hand)
+        factor = factor * _spiral(view, e, strength)
     return factor
+
+
+def _spiral(view: _View, e: Encounter, strength: float) -> np.ndarray:
+    """Factor of the sloshing in the plane of the orbit: a spiral from above, faint blurred arcs from the side."""
+    facing = view.facing(e.normal)
+    nodes = np.cross(e.normal, np.eye(3)[view.axis])  # where the orbit's plane meets the plane of the sky
+    nodes = nodes / max(float(np.linalg.norm(nodes)), 1e-9)
+    along, across = view.plane.along(np.zeros(2), view.seen(nodes))
+    above = Plane(along, across / max(abs(facing), 0.4))
+    start = np.arctan2(e.axis @ np.cross(e.normal, nodes), e.axis @ nodes)  # the infall's angle in that plane
+    seen = strength * (0.25 + 0.75 * facing**2)
+    return sloshing_spiral(above, 1.8 * e.since + start, 0.2 + 0.17 * e.since, seen, 1.0 if facing >= 0.0 else -1.0)
 
 
 def _subcluster(view: _View, e: Encounter) -> np.ndarray:
@@ -259,7 +291,7 @@ def _substructure(view: _View) -> np.ndarray:
         tilt = float(np.linalg.norm(direction))
         along, across = view.plane.along(np.zeros(2), direction / tilt)
         width = 0.12 + 0.14 * np.maximum(along, 0.0)
-        total += 1.2e-3 * tilt * np.exp(-0.5 * (across / width) ** 2) * np.clip(along, 0.0, 1.0) ** 2 / (1.0 + along**2)
+        total += 3e-3 * tilt * np.exp(-0.5 * (across / width) ** 2) * np.clip(along, 0.0, 1.0) ** 2 / (1.0 + along**2)
     for clump in view.clumps:
         squared = (view.plane.radius(view.seen(clump[:3])) / clump[3]) ** 2
         total += clump[4] * (1.0 + squared) ** -1.5

@@ -17,16 +17,15 @@ import pandas as pd
 from cinn_clusters.data.embeddings import NAME, parsed_names
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_directory, atomic_file, demand_free
-from cinn_clusters.mock.histories import draw_history
 from cinn_clusters.mock.instrument import observe
-from cinn_clusters.mock.population import mock_catalogue
+from cinn_clusters.mock.population import draw_cluster, mock_catalogue
 from cinn_clusters.mock.xray import HALF_WIDTH, draw_maps
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.xray.collect import Collected, Framing, collect
 
 STORE = "maps.h5"
 FORMATS = ("png", "jpg", "fits")
-DEPTH = 4.5
+DEPTH = 3.3
 """Decades of surface brightness that a picture shows, down from the brightest pixels."""
 Variant = str
 """``ideal`` (log surface brightness) or ``observed`` (counts over exposure)."""
@@ -189,8 +188,9 @@ def _draw_cluster(
     cluster: int, *, seed: int, size: int, num_projections: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ideal maps, counts and exposures of a cluster, (8 P, H, W) each; depends on seed and cluster alone."""
-    history = draw_history(numpy_stream(seed, "history", cluster))
-    ideal = draw_maps(history, numpy_stream(seed, "maps", cluster), size=size, num_projections=num_projections)
+    history, _, observables = draw_cluster(cluster, seed)
+    gas, rng = observables["GroupGasMass"], numpy_stream(seed, "maps", cluster)
+    ideal = draw_maps(history, gas, rng, size=size, num_projections=num_projections)
     ideal = ideal.reshape(-1, size, size)
     rng = numpy_stream(seed, "telescope", cluster)
     seen = [observe(one, rng) for one in ideal]

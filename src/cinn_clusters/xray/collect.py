@@ -14,7 +14,7 @@ from cinn_clusters.xray.rate import count_rate, fill_holes
 from cinn_clusters.xray.read import FITS, HDF5, PICTURES, XrayMap, read_maps
 from cinn_clusters.xray.stretch import log_brightness
 
-PICTURE_DEPTH = 4.5
+PICTURE_DEPTH = 3.3
 """Decades of brightness from black to white in a picture of a map; its true stretch is not told."""
 
 

@@ -1,0 +1,89 @@
+"""Embedded maps beside the X-ray maps of TNG-Cluster: grey levels of pictures, and one page to look at.
+
+    python benchmarks/maps_against_real.py ../shared/data/xray_maps/tng_cluster_tiles/umap77 beside.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from cinn_clusters.mock.population import draw_cluster
+from cinn_clusters.mock.xray import draw_maps
+from cinn_clusters.pipeline.maps import picture
+from cinn_clusters.rng import numpy_stream
+
+matplotlib.use("Agg")
+SIZE, NUM, SEED = 76, 100, 1
+
+
+def real_maps(folder: Path) -> np.ndarray:
+    """Grey levels in [0, 1] of tiles that were coloured with inferno, (N, SIZE, SIZE)."""
+    colours = matplotlib.colormaps["inferno"](np.linspace(0.0, 1.0, 256))[:, :3] * 255.0
+    levels = []
+    for path in sorted(folder.iterdir())[:NUM]:
+        pixels = np.asarray(Image.open(path).convert("RGB"), float)[:SIZE, :SIZE]
+        levels.append(((pixels[:, :, None] - colours) ** 2).sum(-1).argmin(-1) / 255.0)
+    return np.stack(levels)
+
+
+def mock_maps() -> np.ndarray:
+    """One map of each of NUM clusters, at a random snapshot and from a random side, (N, SIZE, SIZE)."""
+    rng, levels = np.random.default_rng(SEED), []
+    for cluster in range(NUM):
+        history, _, observables = draw_cluster(cluster, SEED)
+        drawn = draw_maps(history, observables["GroupGasMass"], numpy_stream(SEED, "maps", cluster))
+        grey = Image.fromarray(picture(drawn[rng.integers(8), rng.integers(3)]))
+        levels.append(np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.BOX), float) / 255.0)
+    return np.stack(levels)
+
+
+def looks(levels: np.ndarray) -> dict[str, np.ndarray]:
+    """What the eye compares, (N,) each."""
+    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    ring = np.hypot(x, y).astype(int)
+    at_edge = np.maximum(np.abs(x), np.abs(y)) > SIZE / 2 - 2
+    rings = np.stack([(np.bincount(ring.ravel(), one.ravel()) / np.bincount(ring.ravel()))[ring] for one in levels])
+    return {
+        "mean": levels.mean((1, 2)),
+        "black": (levels < 0.02).mean((1, 2)),
+        "at the edge": levels[:, at_edge].mean(1),
+        "rms about rings": (levels - rings)[:, ring < SIZE / 2].std(1),
+    }
+
+
+def page(real: np.ndarray, mock: np.ndarray, out: Path) -> None:
+    """Six columns of embedded maps, then six of real ones."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(8, 12, figsize=(18, 12))
+    for row, line in enumerate(axes):
+        for column, axis in enumerate(line):
+            shown = (mock if column < 6 else real)[6 * row + column % 6]
+            axis.imshow(shown, cmap="inferno", vmin=0.0, vmax=1.0)
+            axis.axis("off")
+    figure.subplots_adjust(0.0, 0.0, 1.0, 1.0, 0.02, 0.02)
+    figure.savefig(out, dpi=60)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tiles", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    real, mock = real_maps(args.tiles), mock_maps()
+    print("| grey level | embedded: median [16 %, 84 %] | real |\n|---|---|---|")
+    for (name, ours), theirs in zip(looks(mock).items(), looks(real).values(), strict=True):
+        told = [
+            f"{p[1]:.2f} [{p[0]:.2f}, {p[2]:.2f}]" for p in (np.percentile(v, [16, 50, 84]) for v in (ours, theirs))
+        ]
+        print(f"| {name} | {told[0]} | {told[1]} |")
+    page(real, mock, args.out)
+
+
+if __name__ == "__main__":
+    main()
