@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,10 @@ import torch
 from PIL import Image
 
 from cinn_clusters.embed.judge import alignment, effective_rank, judge, neighbour_answer, uniformity
-from cinn_clusters.errors import BundleError, ConfigError
+from cinn_clusters.errors import BundleError, ConfigError, DataError
 from cinn_clusters.pipeline.embed import matched, train_encoder
 from cinn_clusters.pipeline.embed_config import EmbedConfig, read_embed_config
-from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, load_encoder
+from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, encode_maps, load_encoder
 from cinn_clusters.pipeline.maps import MapStore, read_store
 from cinn_clusters.pipeline.run import open_run
 from support import TINY, Command
@@ -112,6 +115,63 @@ def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
     assert weights[0] == weights[1]
     with pytest.raises(BundleError, match="checkpoint"):
         train_encoder(run, store, folder / "none", config, resume=True)
+
+
+def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told(folder: Path) -> None:
+    changes = [part for part in SMALL.split() if part != "--set"] + ["embed.method=supervised"]
+    config, run, store = read_embed_config(changes=changes), open_run(folder / "run"), read_store(folder / "mock/maps")
+    train_encoder(run, store, folder / "whole", config)
+    torch.manual_seed(7)  # the dropout of the second run must not depend on what came before
+
+    def kill(epoch: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_encoder(run, store, folder / "halved", config, on_epoch=kill)
+    weights = folder / ".halved.checkpoint" / "weights.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1])
+    with pytest.raises(BundleError, match="sha256"):
+        train_encoder(run, store, folder / "halved", config, resume=True)
+    weights.write_bytes(kept)
+    train_encoder(run, store, folder / "halved", config, resume=True)
+    assert len({(folder / name / "weights.safetensors").read_bytes() for name in ("whole", "halved")}) == 1
+
+
+def test_two_processes_train_from_the_command_line(folder: Path) -> None:
+    line = f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --out {folder / 'two'} {SMALL}"
+    words = [sys.executable, "-m", "cinn_clusters", *line.split(), "--set", "embed.devices=2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "epoch 2 done" in done.stderr
+    assert len(pd.read_csv(folder / "two.history.csv")) == 2
+
+
+def test_clusters_that_an_encoder_saw_are_not_judged(folder: Path, encoder: Path, command: Command) -> None:
+    maps, vectors = folder / "mock/maps/maps.h5", folder / "told"
+    assert command(f"embed encode --model {encoder} --maps {maps} --out {vectors}").code == 0
+    seen = json.loads((vectors / "encoder.json").read_text())["clusters"]
+    run = open_run(folder / "run")
+    assert seen == sorted({str(c) for c in run.catalogue.clusters[run.split.train]})
+    files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
+    prepared = f"prepare {files} --embeddings {vectors} --allow-atypical"
+    command(f"{prepared} --seed 7 --out {folder / 'leaking'}").demand_error("test clusters in its training", "--seed")
+    assert not (folder / "leaking").exists()
+    assert command(f"{prepared} --out {folder / 'sound'}").code == 0
+    result = command(f"audit {folder / 'sound'} --json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["test clusters, by the encoder of maps"]["shared"] == 0
+    command(f"crossval {folder / 'sound'} --folds 3 {TINY}").demand_error("test clusters in its training")
+
+
+def test_maps_of_another_kind_than_trained_on_are_refused(folder: Path, encoder: Path, command: Command) -> None:
+    line = f"embed encode --model {encoder} --maps {folder / 'mock/maps'} --out {folder / 'unlike'}"
+    command(f"{line} --variant observed").demand_error("ideal maps", "--variant ideal")
+    store = read_store(folder / "mock/maps")
+    with pytest.raises(DataError, match=r"1\.5 R500 to each side"):
+        encode_maps(load_encoder(encoder), replace(store, half_width=0.4), folder / "unlike")
+    unknown = replace(store, values=store.values[:3], table=store.table[:3], half_width=0.0)
+    encode_maps(load_encoder(encoder), unknown, folder / "unknown_scale")
 
 
 @pytest.mark.parametrize("method", ["byol", "supervised", "joint"])
