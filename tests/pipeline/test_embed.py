@@ -20,7 +20,9 @@ from cinn_clusters.pipeline.embed import matched, train_encoder
 from cinn_clusters.pipeline.embed_config import EmbedConfig, read_embed_config
 from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, encode_maps, load_encoder
 from cinn_clusters.pipeline.maps import MapStore, read_store
+from cinn_clusters.pipeline.netcdf import read_samples
 from cinn_clusters.pipeline.run import open_run
+from cinn_clusters.schema import DEFAULT_TARGETS
 from support import TINY, Command
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning and its libraries
@@ -215,12 +217,53 @@ def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Pa
     bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
     command(bad).demand_error("'colour'")
 
-    files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
-    result = command(f"prepare {files} --embeddings {folder / 'vectors'} --out {folder / 'combined'} --allow-atypical")
+
+@pytest.fixture(scope="module")
+def combined(folder: Path, encoder: Path) -> Path:
+    """A trained run of scalars and vectors."""
+    from cinn_clusters import prepare, read_config, train
+
+    vectors = encode_maps(load_encoder(encoder), read_store(folder / "mock/maps"), folder / "given")
+    files = folder / "mock/observables1.csv", folder / "mock/unobservables1.csv"
+    given = vectors / COMPONENTS, vectors / NAMES
+    prepare(*files, folder / "combined", embeddings=given, allow_atypical=True)
+    changes = [part for part in TINY.split() if part != "--set"] + ["train.batch=32"]
+    train(folder / "combined", read_config(CONFIGS / "combined.toml", changes))
+    return folder / "combined"
+
+
+def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command: Command) -> None:
+    assert len(open_run(combined).catalogue.observables) == 7 + 4
+    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60"
+    mixed, each = folder / "mixed.nc", folder / "each.nc"
+    assert command(f"{line} --embeddings {folder / 'given'} --out {mixed}").code == 0
+    assert command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
+    summaries = [pd.read_csv(folder / f"{name}_summary.csv") for name in ("mixed", "each")]
+    assert len(summaries[1]) == 2 * len(summaries[0])
+    assert (summaries[0].num_projections == 2).all()
+    draws = [read_samples(path, DEFAULT_TARGETS) for path in (mixed, each)]
+    for row in (0, 7):  # draw i comes from projection i modulo 2
+        np.testing.assert_array_equal(draws[0][::2, row], draws[1][::2, 2 * row])
+        np.testing.assert_array_equal(draws[0][1::2, row], draws[1][1::2, 2 * row + 1])
+    command(f"{line} --embeddings {folder / 'given'} --out {mixed}").demand_error("--overwrite")
+    command(f"{line} --out {folder / 'no.nc'}").demand_error("embedding_000")
+    alone = f"infer --model {folder / 'run/model'} --catalogue {folder / 'mock/observables1.csv'}"
+    assert command(f"train {folder / 'run'} {TINY} --set train.batch=32").code == 0
+    command(f"{alone} --embeddings {folder / 'given'} --out {folder / 'no.nc'}").demand_error("leave out --embeddings")
+
+
+def test_rows_without_a_map_are_told_and_the_others_answered(
+    folder: Path, encoder: Path, combined: Path, command: Command
+) -> None:
+    store = read_store(folder / "mock/maps")
+    keep = store.table.HaloID != store.table.HaloID.iloc[0]
+    part = replace(store, values=store.values[keep], table=store.table[keep].reset_index(drop=True))
+    encode_maps(load_encoder(encoder), part, folder / "part")
+    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 20"
+    result = command(f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json")
     assert result.code == 0, result.err
-    result = command(f"train {folder / 'combined'} --config {CONFIGS / 'combined.toml'} {TINY} --set train.batch=32")
-    assert result.code == 0, result.err
-    assert len(open_run(folder / "combined").catalogue.observables) == 7 + 4
+    assert json.loads(result.out)["rejected"] == 1
+    assert "no map among the embeddings" in result.err
 
 
 def test_another_bundle_is_no_encoder(trained: Path) -> None:
