@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.errors import DataError
 from cinn_clusters.mock.gas import beta_halo, make_plane, shock_front, sloshing_spiral, stripped_tail, turbulence
-from cinn_clusters.mock.histories import REDSHIFTS, draw_history
+from cinn_clusters.mock.histories import REDSHIFTS
 from cinn_clusters.mock.instrument import Telescope, observe
-from cinn_clusters.mock.xray import draw_maps
+from cinn_clusters.mock.population import draw_cluster
+from cinn_clusters.mock.xray import Encounter, _spiral, _View, draw_maps
 from cinn_clusters.pipeline.maps import DEPTH, picture, read_store, write_maps
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
@@ -81,8 +83,9 @@ def test_histories_are_seen() -> None:
     disturbed, calm = [], []
     names = [MORPHOLOGY.index(name) for name in ("log_centroid_shift", "log_p3", "concentration")]
     for cluster in range(40):
-        history = draw_history(numpy_stream(1, "history", cluster))
-        maps = draw_maps(history, numpy_stream(1, "maps", cluster), size=32, num_projections=1)[0]
+        history, _, seen = draw_cluster(cluster, 1)
+        rng = numpy_stream(1, "maps", cluster)
+        maps = draw_maps(history, seen["GroupGasMass"], rng, size=32, num_projections=1)[0]
         since = age_at_lookback(lookback_at_redshift(REDSHIFTS))[0] - history.age
         is_stirred = ((since > 0) & (since < 1.5) & (history.ratio > 0.1)).any()
         (disturbed if is_stirred else calm).append(morphology(10.0 ** maps.astype(float), 1.5)[0, names])
@@ -90,6 +93,27 @@ def test_histories_are_seen() -> None:
     assert difference[0] > 0.2
     assert difference[1] > 0.2
     assert difference[2] < -0.02
+
+
+def test_gas_makes_light_and_only_that() -> None:
+    history, _, seen = draw_cluster(3, 1)
+    plain, rich = (
+        draw_maps(history, seen["GroupGasMass"] + more, numpy_stream(1, "maps", 3), size=32) for more in (0.0, 0.1)
+    )
+    np.testing.assert_allclose(rich - plain, 0.2, atol=1e-4)  # light goes with the density squared
+
+
+def test_sloshing_is_seen_from_above_and_hardly_from_the_side() -> None:
+    axis, normal = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    hit = Encounter(3.0, 0.3, axis, axis, axis, normal, 0.3, 2.0)
+    plane, shape = make_plane(64, 1.5), (axis, 0.9)
+    above, side = (_View(plane, number, shape, np.empty((0, 3)), np.empty((0, 5))) for number in (2, 0))
+    assert above.facing(normal) == 1.0
+    assert side.facing(normal) == 0.0
+    contrast = [np.ptp(_spiral(view, hit, 1.0)) for view in (above, side)]
+    assert contrast[0] > 2.0 * contrast[1] > 0.0
+    below = _spiral(above, replace(hit, normal=-normal), 1.0)  # the other sense of rotation: mirrored about the infall
+    np.testing.assert_allclose(below, _spiral(above, hit, 1.0)[::-1], atol=1e-9)
 
 
 def test_building_blocks() -> None:

@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from cinn_clusters.embed.backbones import Sharpened, SmallNetwork
 
 
-def encode(backbone: nn.Module, maps: Tensor, *, batch: int = 512) -> np.ndarray:
-    """Vectors (N, F) float32 of inputs (N, 1, H, H)."""
-    backbone.eval()
+def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
+    """Vectors of maps, averaged over the eight orientations in which a square can be laid.
+
+    The sky has no up: what an encoder says of one orientation and not of another is noise. Without the mean it is
+    half of what a posterior could win from a map (docs/maps.md).
+
+    Args:
+        encoder: A trained one.
+        maps: Inputs, (N, 1, H, H).
+        batch: Maps at once.
+
+    Returns:
+        (N, F) float32.
+    """
+    network = encoder.backbone.eval()
+    if isinstance(network, SmallNetwork):
+        network = network.fused()
     with torch.inference_mode():
-        parts = [backbone(maps[start : start + batch]).float() for start in range(0, len(maps), batch)]
-    return np.asarray(torch.cat(parts).numpy())
+        parts = [
+            torch.stack(
+                [network(turned).float() for turned in orientations(encoder.sharpen(maps[start : start + batch]))]
+            )
+            for start in range(0, len(maps), batch)
+        ]
+        return np.asarray(torch.cat([part.mean(0) for part in parts]).numpy())
+
+
+def orientations(maps: Tensor) -> list[Tensor]:
+    """Maps (B, 1, H, H) in each of eight ways: turned by quarters, and these mirrored."""
+    return [torch.rot90(side, quarter, (2, 3)) for side in (maps, maps.flip(3)) for quarter in range(4)]
 
 
 def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:

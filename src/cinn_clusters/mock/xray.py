@@ -257,7 +257,8 @@ def _spiral(view: _View, e: Encounter, strength: float) -> np.ndarray:
     """Factor of the sloshing in the plane of the orbit: a spiral from above, faint blurred arcs from the side."""
     facing = view.facing(e.normal)
     nodes = np.cross(e.normal, np.eye(3)[view.axis])  # where the orbit's plane meets the plane of the sky
-    nodes = nodes / max(float(np.linalg.norm(nodes)), 1e-9)
+    length = float(np.linalg.norm(nodes))
+    nodes = nodes / length if length > 1e-9 else e.axis  # seen from right above, any direction in the plane will do
     along, across = view.plane.along(np.zeros(2), view.seen(nodes))
     above = Plane(along, across / max(abs(facing), 0.4))
     start = np.arctan2(e.axis @ np.cross(e.normal, nodes), e.axis @ nodes)  # the infall's angle in that plane

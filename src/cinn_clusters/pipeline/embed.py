@@ -142,7 +142,6 @@ def fit_encoder(
     recipe, options = make_recipe(config, config.embed.method), make_options(config)
     after = _AfterEpoch(checkpoint, config, on_epoch)
     history = learn(method, data, recipe, options, progress=progress, on_epoch=after)
-    backbone = _encoder_of(method)
     vectors = encode(backbone, given)
     offset, projection = fit_components(vectors, config.embed.components)
     info = {
@@ -219,7 +218,3 @@ def _make_method(config: EmbedConfig, backbone: nn.Module, num_targets: int, num
             flow = make_flow(recipe, num_targets, num_labels - num_targets + outputs)
             return Joint(backbone, density=flow, num_targets=num_targets, outputs=outputs, seed=config.seed)
         return make_method(config, backbone)
-
-
-def _encoder_of(method: Method) -> nn.Module:
-    return method.backbone

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.data.embeddings import ENCODER
-from cinn_clusters.embed.backbones import make_backbone
+from cinn_clusters.embed.backbones import Sharpened, make_backbone
 from cinn_clusters.embed.encode import encode
 from cinn_clusters.embed.prepare import as_inputs
 from cinn_clusters.errors import BundleError, DataError
@@ -38,7 +37,7 @@ class Encoder:
         info: Where it comes from.
     """
 
-    backbone: nn.Module
+    backbone: Sharpened
     size: int
     offset: np.ndarray
     projection: np.ndarray
