@@ -17,6 +17,7 @@ from cinn_clusters.mock.instrument import Telescope, observe
 from cinn_clusters.mock.xray import draw_maps
 from cinn_clusters.pipeline.maps import DEPTH, picture, read_store, write_maps
 from cinn_clusters.rng import numpy_stream
+from cinn_clusters.xray.collect import Framing, collect
 from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
 from support import Command
 
@@ -61,6 +62,16 @@ def test_files_show_what_the_store_holds(store: Path) -> None:
     seen = read_store(store, "observed").values[5]
     np.testing.assert_allclose(seen[np.isfinite(seen)], np.log10(rate)[np.isfinite(seen)], atol=2e-3)
     assert np.isnan(seen).any()
+
+
+def test_own_fits_files_are_read_back(store: Path) -> None:
+    maps = read_store(store)
+    found = collect([store / "fits"], Framing(size=32, centre="middle"))
+    stored = dict(zip(maps.table.filename, maps.values, strict=True))
+    assert set(found.names) == set(stored)
+    for name, values in zip(found.names, found.values, strict=True):
+        top = stored[name].max()
+        np.testing.assert_allclose(values, np.maximum(stored[name], top - 5.0), atol=5e-3)  # half precision
 
 
 def test_processes_do_not_change_maps(store: Path, tmp_path: Path) -> None:

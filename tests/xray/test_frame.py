@@ -15,14 +15,15 @@ from cinn_clusters.cosmology import arcsec_per_kpc
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.collect import Framing, collect
 from cinn_clusters.xray.frame import find_centre, frame, radius_in_pixels
+from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes, point_sources
-from cinn_clusters.xray.read import XrayMap, read_maps
+from cinn_clusters.xray.read import read_maps
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 from xray_files import blob, header
 
 
 def a_map(values: np.ndarray) -> XrayMap:
-    return XrayMap("one", values, False, None, None, Path("one.fits"))
+    return XrayMap("one", values, "brightness", None, None, Path("one.fits"))
 
 
 @given(st.floats(12.0, 36.0), st.floats(12.0, 36.0), st.sampled_from(["peak", "centroid"]))

@@ -61,6 +61,35 @@ def test_fits(tmp_path: Path, name: str, is_extension: bool) -> None:
     assert (found.name, found.is_picture) == ("one", False)
 
 
+@pytest.mark.parametrize("unit", ["log10", "LOG", "dex", "dex(ct / s)", "log(erg/s/cm2)", "[log10 ct/s]", "lg(ct)"])
+def test_logarithms_are_no_brightness(tmp_path: Path, unit: str) -> None:
+    logs = 3.0 * blob() - 9.0
+    fits.PrimaryHDU(logs, fits.Header({"BUNIT": unit})).writeto(tmp_path / "one.fits")
+    assert read_maps(tmp_path / "one.fits")[0].scale == "log10"
+    found = collect([tmp_path], Framing(size=48, centre="middle"))
+    np.testing.assert_allclose(found.values[0], logs, atol=1e-9)
+    with pytest.raises(DataError, match=r"counts, since an exposure was given; got their logarithm"):
+        collect([tmp_path], exposure=tmp_path / "one.fits")
+
+
+@pytest.mark.parametrize("unit", ["", "count", "ct/s", "erg/s/cm2", "logical"])
+def test_other_units_are_a_brightness(tmp_path: Path, unit: str) -> None:
+    fits.PrimaryHDU(blob(), fits.Header({"BUNIT": unit})).writeto(tmp_path / "one.fits")
+    assert read_maps(tmp_path / "one.fits")[0].scale == "brightness"
+
+
+def test_magnitudes_are_refused(tmp_path: Path) -> None:
+    fits.PrimaryHDU(blob(), fits.Header({"BUNIT": "mag / arcsec2"})).writeto(tmp_path / "one.fits")
+    with pytest.raises(DataError, match="BUNIT of a brightness"):
+        read_maps(tmp_path / "one.fits")
+
+
+def test_a_picture_is_no_counts(tmp_path: Path) -> None:
+    Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "one.png")
+    with pytest.raises(DataError, match="counts, since an exposure was given; got a picture"):
+        collect([tmp_path], exposure=tmp_path / "one.png")
+
+
 def test_hdf5_of_tng_cluster(tmp_path: Path) -> None:
     colours = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     with h5py.File(tmp_path / "maps.h5", "w") as file:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
 from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
+from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes
-from cinn_clusters.xray.read import FITS, HDF5, PICTURES, XrayMap, read_maps
+from cinn_clusters.xray.read import FITS, HDF5, PICTURES, read_maps
 from cinn_clusters.xray.stretch import log_brightness
 
 PICTURE_DEPTH = 3.3
@@ -112,16 +113,28 @@ def collect(
 
 def _framed(one: XrayMap, framing: Framing, exposure: str | Path | None, background: str | Path | None) -> np.ndarray:
     least = 0.0
+    scale, one = one.scale, _linear(one)
     if exposure is not None:
+        if scale != "brightness":
+            got = "a picture" if scale == "grey" else "their logarithm (BUNIT)"
+            raise DataError(str(one.source), "counts, since an exposure was given", got)
         sky = None if background is None else read_maps(background)[0]
         rate, least = count_rate(one, read_maps(exposure)[0], sky)
-        one = XrayMap(one.name, rate, False, one.pixel_arcsec, one.wcs, one.source)
+        one = XrayMap(one.name, rate, "brightness", one.pixel_arcsec, one.wcs, one.source)
     centre = _centre(one, framing)
     half_side = _half_side(one, framing)
     filled = fill_holes(frame(one.values, centre, half_side, framing.size))
     if one.is_picture:
         return (filled - 1.0) * PICTURE_DEPTH
     return log_brightness(filled, least=least * min((framing.size / (2.0 * half_side)) ** 2, 1.0))
+
+
+def _linear(one: XrayMap) -> XrayMap:
+    """The brightness of a map that is stored as its log10."""
+    if one.scale != "log10":
+        return one
+    with np.errstate(over="ignore"):
+        return replace(one, values=10.0**one.values, scale="brightness")
 
 
 def _centre(one: XrayMap, framing: Framing) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, median_filter
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.read import XrayMap
+from cinn_clusters.xray.image import XrayMap
 
 LEAST_EXPOSED = 0.1
 """Pixels with less than this share of the largest exposure are not used."""
