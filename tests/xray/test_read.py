@@ -12,7 +12,8 @@ from PIL import Image
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.collect import Framing, collect, find_files
-from cinn_clusters.xray.read import LUMINANCE, read_maps
+from cinn_clusters.xray.pictures import LUMINANCE, colour_map
+from cinn_clusters.xray.read import read_maps
 from support import SHARED
 from xray_files import blob, header
 
@@ -30,24 +31,10 @@ def test_grey_pictures(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(found.values[::-1] * 255, values, atol=0 if suffix == ".png" else 4)
 
 
-def test_colour_pictures_by_luminance(tmp_path: Path) -> None:
-    path = tmp_path / "one.png"
-    values = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
-    Image.fromarray(values).save(path)
-    np.testing.assert_allclose(read_maps(path)[0].values[::-1], values @ LUMINANCE / 255.0)
-
-
 def test_deep_pictures(tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     Image.fromarray((blob() * 60000).astype(np.uint16)).save(path)
     np.testing.assert_allclose(read_maps(path)[0].values[::-1], blob(), atol=1e-4)
-
-
-def test_luminance_rises_along_the_colour_map_of_the_real_maps() -> None:
-    import matplotlib
-
-    shades = matplotlib.colormaps["inferno"](np.linspace(0, 1, 256))[:, :3] @ LUMINANCE
-    assert (np.diff(shades) > 0).all()
 
 
 @pytest.mark.parametrize("name", ["one.fits", "one.fits.gz"])
@@ -91,7 +78,7 @@ def test_a_picture_is_no_counts(tmp_path: Path) -> None:
 
 
 def test_hdf5_of_tng_cluster(tmp_path: Path) -> None:
-    colours = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    colours = (colour_map("inferno")[(blob() * 255).astype(int)] * 255).astype(np.uint8)
     with h5py.File(tmp_path / "maps.h5", "w") as file:
         file["Halo_12"] = colours
         file["Halo_7"] = blob()

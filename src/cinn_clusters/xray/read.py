@@ -9,12 +9,11 @@ import numpy as np
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.fits_images import first_line, read_fits
 from cinn_clusters.xray.image import XrayMap, demand_map
+from cinn_clusters.xray.pictures import grey_levels, read_picture
 
 PICTURES = {".png", ".jpg", ".jpeg"}
 FITS = {".fits", ".fit", ".fts"}
 HDF5 = {".h5", ".hdf5"}
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-"""Of red, green and blue (ITU-R BT.709); rises monotonically along inferno, magma, viridis and grey."""
 
 
 def read_maps(path: str | Path) -> list[XrayMap]:
@@ -36,13 +35,15 @@ def read_maps(path: str | Path) -> list[XrayMap]:
         raise DataError(str(path), "a file", "none")
     try:
         if kind == "picture":
-            found = [XrayMap(path.stem, _read_picture(path), "grey", None, None, path)]
+            found = [XrayMap(path.stem, read_picture(path), "grey", None, None, path)]
         elif kind == "fits":
             found = [read_fits(path, path.name.split(".")[0])]
         else:
             found = _read_hdf5(path)
-    except DataError:
-        raise
+    except DataError as error:
+        if str(path) in str(error):
+            raise
+        raise DataError(str(path), error.expected, error.got, error.where, error.hint) from error
     except Exception as error:  # the readers below raise anything on damaged files
         raise DataError(str(path), f"a readable {kind} file", first_line(error)) from error
     for one in found:
@@ -59,19 +60,6 @@ def _kind(path: Path) -> str:
     raise DataError(str(path), "a .png, .jpg, .fits or .h5 file", f"'{last}'")
 
 
-def _read_picture(path: Path) -> np.ndarray:
-    """Grey level of each pixel in [0, 1]; a colour-mapped picture by its luminance."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        image.load()
-        deep = image.mode.startswith(("I", "F"))
-        values = np.asarray(image if deep else image.convert("RGB"), dtype=float)
-    if deep:
-        return np.asarray(values / max(values.max(), 1.0))[::-1]
-    return np.asarray(values @ LUMINANCE / 255.0)[::-1]
-
-
 def _read_hdf5(path: Path) -> list[XrayMap]:
     import h5py
 
@@ -84,7 +72,7 @@ def _read_hdf5(path: Path) -> list[XrayMap]:
                 if is_picture:
                     if values.shape[2] not in (3, 4):
                         raise DataError(str(path), f"'{name}' of shape (H, W) or (H, W, 3)", f"{values.shape}")
-                    values = values[..., :3] @ LUMINANCE / (255.0 if stored.dtype.kind in "ui" else 1.0)
+                    values = grey_levels(values[..., :3] / (255.0 if stored.dtype.kind in "ui" else 1.0))
                 found.append(XrayMap(name, values, "grey" if is_picture else "brightness", None, None, path))
     if not found:
         raise DataError(str(path), "data sets of shape (H, W) or (H, W, 3)", "none")
