@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import h5py
@@ -87,6 +88,87 @@ def test_hdf5_of_tng_cluster(tmp_path: Path) -> None:
     assert set(found) == {"Halo_12", "Halo_7"}
     np.testing.assert_allclose(found["Halo_12"].values, colours @ LUMINANCE / 255.0)
     assert not found["Halo_7"].is_picture
+
+
+PROJECTIONS = np.stack([blob(at=(24, 14)), blob(at=(14, 24)), blob(at=(33, 33))], axis=-1)
+
+
+def stored(path: Path, **values: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, one in values.items():
+            file[name.replace("__", "/")] = one
+    return path
+
+
+@pytest.mark.parametrize("unit", [1e-8, 0.1, 3.0, 1e6])
+def test_three_planes_of_a_brightness_are_three_projections(tmp_path: Path, unit: float) -> None:
+    path = stored(tmp_path / "a.h5", Halo_7=PROJECTIONS * unit)
+    found = read_maps(path)
+    assert [one.name for one in found] == ["Halo_7_proj_0", "Halo_7_proj_1", "Halo_7_proj_2"]
+    for side, one in enumerate(found):
+        assert one.scale == "brightness"
+        np.testing.assert_array_equal(one.values, PROJECTIONS[..., side] * unit)
+
+
+@pytest.mark.parametrize("white", [1.0, 255])
+def test_three_planes_of_colours_are_a_picture(tmp_path: Path, white: float) -> None:
+    colours = colour_map("inferno")[(blob() * 255).astype(int)]
+    path = stored(tmp_path / "a.h5", Halo_7=(colours * white).astype(np.uint8 if white == 255 else np.float32))
+    (found,) = read_maps(path)
+    assert (found.name, found.scale) == ("Halo_7", "grey")
+    np.testing.assert_allclose(found.values, colours @ LUMINANCE, atol=0.5 / 128)
+
+
+def test_what_planes_are_can_be_said(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.h5", Halo_7=PROJECTIONS)
+    with pytest.raises(DataError, match=r"other colours.*'Halo_7'; pass --planes projections"):
+        read_maps(path)
+    assert len(read_maps(path, "projections")) == 3
+    colours = colour_map("magma")[(blob() * 255).astype(int)] * 255.0
+    path = stored(tmp_path / "b.h5", Halo_8=colours)
+    assert len(read_maps(path)) == 3
+    (found,) = read_maps(path, "colour")
+    np.testing.assert_allclose(found.values, colours @ LUMINANCE / 255.0)
+    with pytest.raises(DataError, match="auto, colour, projections; got 'rgb'"):
+        read_maps(path, "rgb")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="three projections; got 4 planes"):
+        read_maps(stored(tmp_path / "c.h5", Halo_9=np.ones((32, 32, 4)) * 1e3))
+
+
+def test_maps_in_groups_and_beside_bad_ones(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.h5", Halo_1=blob(), Halo_2=blob() * np.nan, Halo_3=blob(), z0__Halo_4=blob())
+    found = collect([path], Framing(size=32))
+    assert found.names == ("Halo_1", "Halo_3", "z0/Halo_4")
+    (told,) = found.problems
+    assert told == f"{path}: expected finite pixels; got only NaN; 'Halo_2'"
+
+
+def test_names_are_whole_stems(tmp_path: Path) -> None:
+    for name in ("obs.1.fits", "obs.2.fits.gz", "0201-0.50-2.00keV_img.FIT", "snap_050_halo_123456_proj_0.fits"):
+        fits.PrimaryHDU(blob()).writeto(tmp_path / "made.fits")
+        content = (tmp_path / "made.fits").read_bytes()
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        (tmp_path / "made.fits").unlink()
+    found = collect([tmp_path], Framing(size=32))
+    assert found.names == ("0201-0.50-2.00keV_img", "obs.1", "obs.2", "snap_050_halo_123456_proj_0")
+
+
+def test_a_name_twice_is_told(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / folder / "one.png")
+    found = collect([tmp_path], Framing(size=32))
+    assert found.names == ("one",)
+    assert str(tmp_path / "b/one.png") in found.problems[0]
+    assert f"got 'one' again; first {tmp_path / 'a/one.png'}" in found.problems[0]
+
+
+def test_suffixes_in_capitals_are_found(tmp_path: Path) -> None:
+    Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "UP.PNG")
+    fits.PrimaryHDU(blob()).writeto(tmp_path / "X.FITS")
+    (tmp_path / "notes.fits.txt").write_text("no map")
+    (tmp_path / "folder.png").mkdir()
+    assert collect([tmp_path], Framing(size=32)).names == ("UP", "X")
 
 
 def write(path: Path, kind: str) -> Path:

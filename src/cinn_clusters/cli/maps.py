@@ -22,6 +22,14 @@ class Variant(StrEnum):
     observed = "observed"
 
 
+class Planes(StrEnum):
+    """What the last axis of an array of maps is."""
+
+    auto = "auto"
+    colour = "colour"
+    projections = "projections"
+
+
 Maps = Annotated[Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")]
 MapVariant = Annotated[Variant, typer.Option(help="ideal: brightness; observed: counts over exposure.")]
 
@@ -37,6 +45,7 @@ def maps(
     half_width: Annotated[float, typer.Option(min=0.1, help="Half the side of the square [R500].")] = 1.5,
     centre: Annotated[str, typer.Option(help="peak, centroid, middle, or RA,DEC in degrees.")] = "peak",
     size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 128,
+    planes: Annotated[Planes, typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps.")] = Planes.auto,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +60,7 @@ def maps(
     framing = Framing(size, half_width, _centring(centre), radius, redshift)
     with console.progress("maps", None) as advance:
         found = store_files(
-            files, out, framing, exposure=exposure, background=background, overwrite=overwrite,
+            files, out, framing, exposure=exposure, background=background, planes=planes.value, overwrite=overwrite,
             on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
         )  # fmt: skip
     for problem in found.problems:

@@ -22,6 +22,7 @@ from cinn_clusters.mock.population import draw_cluster, mock_catalogue
 from cinn_clusters.mock.xray import HALF_WIDTH, draw_maps
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.xray.collect import Collected, Framing, collect
+from cinn_clusters.xray.hdf5_images import Planes
 
 STORE = "maps.h5"
 FORMATS = ("png", "jpg", "fits")
@@ -132,6 +133,7 @@ def store_files(
     *,
     exposure: str | Path | None = None,
     background: str | Path | None = None,
+    planes: Planes = "auto",
     overwrite: bool = False,
     on_file: Callable[[int, int], None] | None = None,
 ) -> Collected:
@@ -143,6 +145,7 @@ def store_files(
         framing: How maps are cut.
         exposure: See ``collect``.
         background: See ``collect``.
+        planes: See ``collect``.
         overwrite: Replace a file that stands there.
         on_file: Called with files done and all files.
 
@@ -157,7 +160,7 @@ def store_files(
 
     path = Path(out)
     demand_free(path, overwrite)
-    collected = collect(paths, framing, exposure=exposure, background=background, on_file=on_file)
+    collected = collect(paths, framing, exposure=exposure, background=background, planes=planes, on_file=on_file)
     half_width = framing.half_width if framing.radius_kpc is not None else 0.0
     with atomic_file(path) as scratch, h5py.File(scratch, "w") as file:
         stored = file.create_dataset("log_brightness", data=collected.values.astype("f2"), compression="lzf")

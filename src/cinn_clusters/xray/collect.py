@@ -10,9 +10,10 @@ import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
 from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
+from cinn_clusters.xray.hdf5_images import Planes
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes
-from cinn_clusters.xray.read import FITS, HDF5, PICTURES, read_maps
+from cinn_clusters.xray.read import kind_of, read_each, read_maps
 from cinn_clusters.xray.stretch import log_brightness
 
 PICTURE_DEPTH = 3.3
@@ -63,8 +64,7 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise DataError(str(path), "a file or folder of X-ray maps", "nothing")
-        known = PICTURES | FITS | HDF5
-        inside = [one for one in path.rglob("*") if known & set(one.suffixes)] if path.is_dir() else [path]
+        inside = [one for one in path.rglob("*") if kind_of(one) and one.is_file()] if path.is_dir() else [path]
         found += sorted(inside)
     if not found:
         raise DataError(", ".join(map(str, paths)), "files of X-ray maps", "none")
@@ -77,6 +77,7 @@ def collect(
     *,
     exposure: str | Path | None = None,
     background: str | Path | None = None,
+    planes: Planes = "auto",
     on_file: Callable[[int, int], None] | None = None,
 ) -> Collected:
     """Read, centre, cut and stretch maps.
@@ -86,6 +87,7 @@ def collect(
         framing: How maps are cut.
         exposure: Exposure map of all files, which are counts then; point sources and gaps are filled.
         background: Background map, with ``exposure``.
+        planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
         on_file: Called with files done and all files.
 
     Returns:
@@ -95,20 +97,37 @@ def collect(
         DataError: If no file can be used.
     """
     framing = framing or Framing()
-    files, names, maps, problems = find_files(paths), [], [], []
+    files, problems = find_files(paths), []
+    maps: dict[str, tuple[Path, np.ndarray]] = {}
     for number, path in enumerate(files):
-        try:
-            for one in read_maps(path):
-                maps.append(_framed(one, framing, exposure, background))
-                names.append(one.name)
-        except CinnError as error:
-            problems.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+        for one in _each(path, planes):
+            try:
+                if isinstance(one, CinnError):
+                    raise one
+                if one.name in maps:
+                    raise _twice(one, maps[one.name][0])
+                maps[one.name] = one.source, _framed(one, framing, exposure, background)
+            except CinnError as error:
+                problems.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         if on_file is not None:
             on_file(number + 1, len(files))
     if not maps:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise DataError("maps", "at least one that can be read", f"none: {problems[0]}{more}")
-    return Collected(tuple(names), np.stack(maps), tuple(problems))
+    return Collected(tuple(maps), np.stack([values for _, values in maps.values()]), tuple(problems))
+
+
+def _each(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:
+    """Maps of a file, and errors in the place of others."""
+    try:
+        return read_each(path, planes)
+    except CinnError as error:
+        return [error]
+
+
+def _twice(one: XrayMap, first: Path) -> DataError:
+    hint = "rename it, or write a store of its own"
+    return DataError(str(one.source), "a name of its own for each map", f"'{one.name}' again", f"first {first}", hint)
 
 
 def _framed(one: XrayMap, framing: Framing, exposure: str | Path | None, background: str | Path | None) -> np.ndarray:
