@@ -226,6 +226,62 @@ def test_damage_is_told_by_file_and_the_others_go_on(tmp_path: Path, kind: str) 
     assert str(bad) in found.problems[0]
 
 
+def edited(path: Path, line: int, card: bytes) -> Path:
+    """A good file with another line in its header."""
+    fits.PrimaryHDU(blob(), header()).writeto(path)
+    content = bytearray(path.read_bytes())
+    content[80 * line : 80 * (line + 1)] = card.ljust(80)
+    path.write_bytes(content)
+    return path
+
+
+BROKEN = {
+    "DEC": ({"CRVAL2": 200.0}, r"a latitude \(CRVAL2, DEC--TAN\) in -90\.\.90 degrees; got 200; header"),
+    "CDELT": ({"CDELT1": 0.0}, r"pixels of some size \(CDELT1, WCS\); got 0 degrees; header"),
+    "text": ({"CDELT1": "small"}, r"a number as CDELT1 of its coordinates \(WCS\); got 'small'; header"),
+    "CUNIT": ({"CUNIT1": "Jy", "CUNIT2": "Jy"}, "WCS.*; got In CUNIT1 : Mismatched units type 'plane angle'"),
+    "arcsec": ({"CDELT1": -3.6, "CDELT2": 3.6}, r"10 arcmin; got pixels of 1\.3e\+04 .*; header \(CDELT, in degrees\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_coordinates_that_make_no_sense_are_told_in_words(tmp_path: Path, kind: str) -> None:
+    changes, line = BROKEN[kind]
+    bad = header()
+    bad.update(changes)
+    fits.PrimaryHDU(blob(), bad).writeto(tmp_path / "a.fits")
+    with pytest.raises(DataError, match=line) as told:
+        read_maps(tmp_path / "a.fits")
+    assert str(told.value).startswith(f"{tmp_path / 'a.fits'}: expected ")
+    assert "wcsset" not in str(told.value)
+
+
+def test_broken_lines_of_a_header_are_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a whole number as NAXIS1; got 'abc'"):
+        read_maps(edited(tmp_path / "a.fits", 3, b"NAXIS1  =  'abc'"))
+    with pytest.raises(DataError, match=r"ASCII text; got other bytes in line 6 \(CTYPE1\)"):
+        read_maps(edited(tmp_path / "b.fits", 5, b"CTYPE1  = \xff\xfe\x00"))
+    fits.PrimaryHDU(blob(), header()).writeto(tmp_path / "c.fits")
+    (tmp_path / "c.fits").write_bytes((tmp_path / "c.fits").read_bytes()[:5760])
+    with pytest.raises(DataError, match="a readable fits file of 48 x 48 pixels; got 5760 bytes, cut short"):
+        read_maps(tmp_path / "c.fits")
+
+
+def test_a_map_without_light_is_told(tmp_path: Path) -> None:
+    fits.PrimaryHDU(-blob() - 1.0, header()).writeto(tmp_path / "a.fits")
+    with pytest.raises(DataError, match="a positive brightness somewhere; got at most -1; 'a'"):
+        read_maps(tmp_path / "a.fits")
+
+
+def test_a_malformed_header_that_is_read_is_told(tmp_path: Path) -> None:
+    path = edited(tmp_path / "a.fits", 0, b"SIMPLE  = 'T       '           / conforms")
+    found = collect([path], Framing(size=32))
+    assert found.notes == (f"{path}: header's SIMPLE is text; read all the same",)
+    assert not found.problems
+    fits.PrimaryHDU(blob(), header()).writeto(tmp_path / "b.fits")
+    assert not collect([tmp_path / "b.fits"], Framing(size=32)).notes
+
+
 def test_other_kinds_missing_files_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected a \.png.*'\.txt'"):
         read_maps(tmp_path / "a.txt")
@@ -276,3 +332,4 @@ def test_rosat_counts_with_background_and_a_malformed_header() -> None:
     assert np.abs(np.array(peak) - 31.5).max() < 8
     (ideal,) = read_maps(MAPS / "the300/Xray.fits")
     assert ideal.values.shape == (640, 640)
+    assert "SIMPLE is text" in ideal.notes[0]

@@ -63,6 +63,8 @@ def maps(
             files, out, framing, exposure=exposure, background=background, planes=planes.value, overwrite=overwrite,
             on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
         )  # fmt: skip
+    for note in found.notes:
+        console.log(f"note: {note}")
     for problem in found.problems:
         console.log(f"left out: {problem}")
     console.print_values({"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json)

@@ -46,12 +46,14 @@ class Collected:
     Args:
         names: One a map, (N,).
         values: log10 brightness, (N, size, size).
-        problems: A line for each file that was left out.
+        problems: A line for each file or map that was left out.
+        notes: A line for each file that is malformed and was read all the same.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -97,7 +99,7 @@ def collect(
         DataError: If no file can be used.
     """
     framing = framing or Framing()
-    files, problems = find_files(paths), []
+    files, problems, notes = find_files(paths), [], []
     maps: dict[str, tuple[Path, np.ndarray]] = {}
     for number, path in enumerate(files):
         for one in _each(path, planes):
@@ -107,6 +109,7 @@ def collect(
                 if one.name in maps:
                     raise _twice(one, maps[one.name][0])
                 maps[one.name] = one.source, _framed(one, framing, exposure, background)
+                notes += one.notes
             except CinnError as error:
                 problems.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         if on_file is not None:
@@ -114,7 +117,8 @@ def collect(
     if not maps:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise DataError("maps", "at least one that can be read", f"none: {problems[0]}{more}")
-    return Collected(tuple(maps), np.stack([values for _, values in maps.values()]), tuple(problems))
+    values = np.stack([values for _, values in maps.values()])
+    return Collected(tuple(maps), values, tuple(problems), tuple(notes))
 
 
 def _each(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:

@@ -26,6 +26,7 @@ class XrayMap:
         pixel_arcsec: Side of a pixel, or None when the file does not say.
         wcs: Celestial coordinates (``astropy.wcs.WCS``), or None.
         source: File.
+        notes: What is malformed in it and was read all the same.
     """
 
     name: str
@@ -34,6 +35,7 @@ class XrayMap:
     pixel_arcsec: float | None
     wcs: Any
     source: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def is_picture(self) -> bool:

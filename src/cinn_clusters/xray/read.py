@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.fits_images import first_line, read_fits
+from cinn_clusters.xray.fits_images import read_fits
 from cinn_clusters.xray.hdf5_images import Planes, read_hdf5
+from cinn_clusters.xray.headers import told
 from cinn_clusters.xray.image import XrayMap, demand_map
 from cinn_clusters.xray.pictures import read_picture
 
@@ -60,7 +61,7 @@ def read_each(path: str | Path, planes: Planes = "auto") -> list[XrayMap | DataE
             raise
         raise DataError(str(path), error.expected, error.got, error.where, error.hint) from error
     except Exception as error:  # the readers below raise anything on damaged files
-        raise DataError(str(path), f"a readable {kind} file", first_line(error)) from error
+        raise DataError(str(path), f"a readable {kind} file", told(error)) from error
 
 
 def kind_of(path: Path) -> str | None:
