@@ -17,7 +17,7 @@ from cinn_clusters.xray.collect import Framing, collect
 from cinn_clusters.xray.frame import find_centre, frame, radius_in_pixels
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes, point_sources
-from cinn_clusters.xray.read import read_maps
+from cinn_clusters.xray.read import read_companion, read_maps
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 from xray_files import blob, header
 
@@ -91,6 +91,41 @@ def test_exposure_on_another_grid_of_the_same_sky(tmp_path: Path) -> None:
     found, _ = count_rate(counts, exposure, mask_sources=False)
     expected = 1000.0 + 10.0 * ((np.arange(48) - 23.5) / 2.0 + 11.5)
     np.testing.assert_allclose((counts.values / found)[24, 2:-2], expected[2:-2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_background_counts_on_larger_pixels_of_the_same_sky(tmp_path: Path, factor: int) -> None:
+    size = 48 // factor
+    fits.PrimaryHDU(blob() * 100 + 2.0, header()).writeto(tmp_path / "counts.fits")
+    coarse = header(1e-3 * factor)
+    coarse["CRPIX1"] = coarse["CRPIX2"] = size / 2 + 0.5
+    _, x = np.indices((size, size))
+    fits.PrimaryHDU(factor**2 * (2.0 + 0.0 * x), coarse).writeto(tmp_path / "flat.fits")
+    counts = read_maps(tmp_path / "counts.fits")[0]
+    sky = read_companion(tmp_path / "flat.fits")
+    found, _ = count_rate(counts, a_map(np.full((48, 48), 1e3)), sky, mask_sources=False)
+    np.testing.assert_allclose(found * 1e3, blob() * 100, atol=1e-6)
+
+
+def test_a_pixel_without_counts_does_not_spoil_the_search_for_sources() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)).astype(float)
+    seconds = a_map(np.full((96, 96), 1e3))
+    masked = np.isnan(count_rate(a_map(counts), seconds)[0])
+    counts[0, 0] = np.nan
+    again = np.isnan(count_rate(a_map(counts), seconds)[0])
+    assert masked.sum() > 5
+    np.testing.assert_array_equal(masked.ravel()[1:], again.ravel()[1:])
+
+
+def test_flat_exposures_are_read(tmp_path: Path) -> None:
+    fits.PrimaryHDU(blob() * 100, header()).writeto(tmp_path / "counts.fits")
+    fits.PrimaryHDU(np.full((48, 48), 1e3), header()).writeto(tmp_path / "exposure.fits")
+    found = collect([tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "exposure.fits")
+    assert len(found.values) == 1
+    fits.PrimaryHDU(np.full((48, 48), np.nan), header()).writeto(tmp_path / "none.fits")
+    with pytest.raises(DataError, match=r"none\.fits: expected finite pixels"):
+        collect([tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "none.fits")
 
 
 def test_bad_counts_and_exposures() -> None:

@@ -13,7 +13,7 @@ from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pix
 from cinn_clusters.xray.hdf5_images import Planes
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes
-from cinn_clusters.xray.read import kind_of, read_each, read_maps
+from cinn_clusters.xray.read import kind_of, read_companion, read_each
 from cinn_clusters.xray.stretch import log_brightness
 
 PICTURE_DEPTH = 3.3
@@ -141,8 +141,8 @@ def _framed(one: XrayMap, framing: Framing, exposure: str | Path | None, backgro
         if scale != "brightness":
             got = "a picture" if scale == "grey" else "their logarithm (BUNIT)"
             raise DataError(str(one.source), "counts, since an exposure was given", got)
-        sky = None if background is None else read_maps(background)[0]
-        rate, least = count_rate(one, read_maps(exposure)[0], sky)
+        sky = None if background is None else read_companion(background)
+        rate, least = count_rate(one, read_companion(exposure), sky)
         one = XrayMap(one.name, rate, "brightness", one.pixel_arcsec, one.wcs, one.source)
     centre = _centre(one, framing)
     half_side = _half_side(one, framing)

@@ -43,8 +43,12 @@ class XrayMap:
         return self.scale == "grey"
 
 
-def demand_map(one: XrayMap) -> None:
+def demand_map(one: XrayMap, *, may_be_flat: bool = False) -> None:
     """Check that there is an image.
+
+    Args:
+        one: Map.
+        may_be_flat: Whether it may show nothing, as an exposure or a background may.
 
     Raises:
         DataError: If it is too small, or shows nothing.
@@ -56,6 +60,8 @@ def demand_map(one: XrayMap) -> None:
     finite = one.values[np.isfinite(one.values)]
     if not finite.size:
         raise DataError(str(one.source), "finite pixels", "only NaN", where)
+    if may_be_flat:
+        return
     if finite.min() == finite.max():
         raise DataError(str(one.source), "an image with structure", f"{finite[0]:g} in every pixel", where)
     if one.scale == "brightness" and finite.max() <= 0.0:

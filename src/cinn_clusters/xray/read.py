@@ -42,8 +42,28 @@ def read_maps(path: str | Path, planes: Planes = "auto") -> list[XrayMap]:
     return found
 
 
-def read_each(path: str | Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
+def read_companion(path: str | Path) -> XrayMap:
+    """Read an exposure, a background or a mask: the first image of a file, which may be the same everywhere.
+
+    Raises:
+        DataError: As ``read_maps``.
+    """
+    one = read_each(path, may_be_flat=True)[0]
+    if isinstance(one, DataError):
+        raise one
+    return one
+
+
+def read_each(path: str | Path, planes: Planes = "auto", *, may_be_flat: bool = False) -> list[XrayMap | DataError]:
     """Read a file as ``read_maps`` does, with an error in the place of each map that cannot be used.
+
+    Args:
+        path: As for ``read_maps``.
+        planes: As for ``read_maps``.
+        may_be_flat: Whether a map may be the same everywhere.
+
+    Returns:
+        Maps and errors, in the order of the file.
 
     Raises:
         DataError: If the file is missing, damaged or of another kind.
@@ -55,7 +75,7 @@ def read_each(path: str | Path, planes: Planes = "auto") -> list[XrayMap | DataE
     if not path.is_file():
         raise DataError(str(path), "a file", "none")
     try:
-        return [_checked(one) for one in _read(path, kind, planes)]
+        return [_checked(one, may_be_flat) for one in _read(path, kind, planes)]
     except DataError as error:
         if str(path) in str(error):
             raise
@@ -81,13 +101,13 @@ def _read(path: Path, kind: str, planes: Planes) -> list[XrayMap | DataError]:
     return read_hdf5(path, planes)
 
 
-def _checked(one: XrayMap | DataError) -> XrayMap | DataError:
+def _checked(one: XrayMap | DataError, may_be_flat: bool) -> XrayMap | DataError:
     """A map with NaN for all that is not finite, or what is wrong with it."""
     if isinstance(one, DataError):
         return one
     one = replace(one, values=np.where(np.isfinite(one.values), one.values, np.nan))
     try:
-        demand_map(one)
+        demand_map(one, may_be_flat=may_be_flat)
     except DataError as error:
         return error
     return one
