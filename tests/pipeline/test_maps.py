@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -17,7 +18,8 @@ from cinn_clusters.mock.instrument import Telescope, observe
 from cinn_clusters.mock.xray import draw_maps
 from cinn_clusters.pipeline.maps import DEPTH, picture, read_store, write_maps
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.xray.collect import Framing, collect
+from cinn_clusters.xray.collect import collect
+from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
 from support import Command
 
@@ -173,5 +175,31 @@ def test_commands(tmp_path: Path, command: Command) -> None:
     command(f"maps {tmp_path / 'none.png'} --out {tmp_path / 'a.h5'}").demand_error("none.png")
     command(f"maps {tmp_path / 'mock/maps/png'} --out {tmp_path / 'read.h5'}").demand_error("read.h5")
     assert command(f"maps {tmp_path} --redshift 0.1 --out {tmp_path / 'a.h5'}").code == 2
-    assert command(f"maps {tmp_path} --background {tmp_path} --out {tmp_path / 'a.h5'}").code == 2
+    for wrong in (
+        f"--background {tmp_path}", "--keep-sources", "--pixel-kpc 5", "--pixel-arcsec 2",
+        "--radius 900 --pixel-kpc -1", "--redshift 0.1 --radius 900 --pixel-kpc 5 --pixel-arcsec 2", "--radius 900 --pixel-arcsec 2",
+        "--stretch linear", "--planes rgb",
+    ):  # fmt: skip
+        assert command(f"maps {tmp_path} {wrong} --out {tmp_path / 'a.h5'}").code == 2, wrong
     assert command(f"maps {tmp_path} --centre here --out {tmp_path / 'a.h5'}").code == 2
+
+
+def test_stores_of_real_maps_say_how_they_were_made(store: Path, tmp_path: Path, command: Command) -> None:
+    picture = next((store / "png").iterdir())
+    scaled = f"--radius 300 --pixel-kpc 30 --half-width 1.2 --size 16 --out {tmp_path / 'a.h5'}"
+    assert command(f"maps {picture} {scaled}").code == 0
+    assert read_store(tmp_path / "a.h5").half_width == 1.2
+    image = next((store / "fits").iterdir())
+    assert command(f"maps {image} --stretch asinh --size 32 --out {tmp_path / 'b.h5'}").code == 0
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert file.attrs["stretch"] == "asinh"
+        assert file["log_brightness"].attrs["unit"].startswith("asinh")
+        assert file["log_brightness"][:].max() == 1.0
+    with pytest.raises(DataError, match=r"b\.h5: expected log brightness, as encoders see; got the stretch asinh"):
+        read_store(tmp_path / "b.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file.attrs["stretch"] == "log"
+    content = image.read_bytes().replace(b"SIMPLE  =                    T", b"SIMPLE  = 'T       '          ", 1)
+    (tmp_path / "odd.fits").write_bytes(content)
+    result = command(f"maps {tmp_path / 'odd.fits'} --size 32 --out {tmp_path / 'c.h5'}")
+    assert f"note: {tmp_path / 'odd.fits'}: header's SIMPLE is text; read all the same" in result.err

@@ -12,7 +12,8 @@ from astropy.io import fits
 from PIL import Image
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.collect import Framing, collect, find_files
+from cinn_clusters.xray.collect import collect, find_files
+from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.pictures import LUMINANCE, colour_map
 from cinn_clusters.xray.read import read_maps
 from support import SHARED

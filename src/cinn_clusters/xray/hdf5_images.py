@@ -36,7 +36,7 @@ def read_hdf5(path: Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
     with h5py.File(path) as file:
         for name, stored in _images(file):
             try:
-                found += _maps(name, stored[()], path, planes)
+                found += _maps(name, stored, path, planes)
             except DataError as error:
                 found.append(error)
     if not found:
@@ -63,12 +63,13 @@ def _paths(group: Any) -> Iterator[str]:
             yield name
 
 
-def _maps(name: str, stored: np.ndarray, path: Path, planes: Planes) -> list[XrayMap | DataError]:
-    values, where = stored.astype(float), f"'{name}'"
+def _maps(name: str, stored: Any, path: Path, planes: Planes) -> list[XrayMap | DataError]:
+    where = f"'{name}'"
+    if stored.ndim == 3 and stored.shape[2] not in (3, 4):  # said before it is read: it may be huge
+        raise DataError(str(path), "a data set of shape (H, W) or (H, W, 3)", f"{stored.shape}", where)
+    values = np.asarray(stored[()], dtype=float)
     if values.ndim == 2:
         return [XrayMap(name, values, "brightness", None, None, path)]
-    if values.shape[2] not in (3, 4):
-        raise DataError(str(path), "a data set of shape (H, W) or (H, W, 3)", f"{values.shape}", where)
     is_whole = stored.dtype.kind in "ui"
     if planes == "colour" or (planes == "auto" and _is_colour(values, is_whole)):
         try:

@@ -90,7 +90,7 @@ def _distance(palette: np.ndarray, number: np.ndarray, name: str) -> float:
     """Mean distance of pixels, or of the colours that a thousandth of them has if that is more, from a colour map."""
     if not len(palette):
         return 0.0
-    distance = cKDTree(colour_map(name)).query(palette)[0]
+    distance = np.asarray(cKDTree(colour_map(name)).query(palette)[0])
     is_common = number >= 1e-3 * number.sum()
     common = distance[is_common].mean() if is_common.any() else 0.0
     return float(max(common, np.average(distance, weights=number)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, median_filter
 
@@ -108,11 +110,12 @@ def on_grid(other: XrayMap, counts: XrayMap, *, is_summed: bool = False, order: 
         if other.values.shape == counts.values.shape:
             return other.values
         got = f"{other.values.shape} against {counts.values.shape}, without coordinates"
-        raise DataError(str(other.source), "the grid of the counts, or a WCS in both files", got)
+        raise DataError(str(other.source), "the grid of the counts or map, or a WCS in both files", got)
     y, x = np.indices(counts.values.shape)
     column, row = other.wcs.world_to_pixel_values(*counts.wcs.pixel_to_world_values(x, y))
     at = [_clamped(one, num) for one, num in zip((row, column), other.values.shape, strict=True)]
-    read = map_coordinates(other.values, at, order=order, cval=np.nan)
+    interpolate: Any = map_coordinates
+    read = interpolate(other.values, at, order=order, cval=np.nan)
     if not np.isfinite(read).any():
         raise DataError(str(other.source), "the sky of the counts", "a field that does not overlap")
     area = _pixel_area(counts) / _pixel_area(other) if is_summed else 1.0
