@@ -43,7 +43,9 @@ MapVariant = Annotated[Variant, typer.Option(help="ideal: brightness; observed: 
 
 @app.command(epilog="Example:  cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5")
 def maps(
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, FITS, HDF5, or folders of them.", metavar="FILE...")],
+    files: Annotated[
+        list[Path], typer.Argument(help="PNG, JPEG, FITS, HDF5, folders of them; or stores to join.", metavar="FILE...")
+    ],
     out: Annotated[Path, typer.Option(help="HDF5 store to make.")],
     exposure: Annotated[Path | None, typer.Option(help="Exposure map: files are counts then.")] = None,
     background: Annotated[Path | None, typer.Option(help="Background counts, with --exposure.")] = None,

@@ -15,6 +15,8 @@ from cinn_clusters.xray.framing import Framing
 
 SOURCE = "cinn-clusters maps"
 UNITS = {"log": "log10, relative", "asinh": "asinh in [0, 1], relative"}
+AS_THEY_ARE = (None, False, "auto")
+"""Options of reading that ask for nothing."""
 MUST_AGREE = ("half_width_r500", "stretch")
 
 
@@ -27,10 +29,10 @@ def store_files(
     on_file: Callable[[int, int], None] | None = None,
     **reading: Any,
 ) -> Collected:
-    """Read maps from files of any kind and write a store of them.
+    """Read maps from files of any kind and write a store of them; put together stores that are there.
 
     Args:
-        paths: Files and folders.
+        paths: Files and folders; or stores of this function, see ``merge_stores``.
         out: HDF5 file to make; half a side is 0 R500 in it where R500 was not given.
         framing: How maps are cut.
         overwrite: Replace a file that stands there.
@@ -41,9 +43,13 @@ def store_files(
         What was read, and what could not be.
 
     Raises:
-        DataError: If no file can be used.
+        DataError: If no file can be used, or stores are to be read in another way than they are.
         OutputError: If the file is there or cannot be written.
     """
+    if any(is_store(path) for path in paths):
+        if framing != Framing() or any(value not in AS_THEY_ARE for value in reading.values()):
+            raise DataError("maps", "stores alone, put together as they are", "options that read or cut maps")
+        return merge_stores(paths, out, overwrite=overwrite)
     demand_free(Path(out), overwrite)
     collected = collect(paths, framing, on_file=on_file, **reading)
     half_width = framing.half_width if framing.radius_kpc is not None else 0.0
