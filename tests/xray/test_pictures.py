@@ -59,3 +59,11 @@ def test_other_colours_are_refused(tmp_path: Path, name: str, shape: str, suffix
 def test_a_photograph_is_refused(size: int) -> None:
     with pytest.raises(DataError, match="other colours"):
         grey_levels(np.random.default_rng(0).random((size, size, 3)))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_washed_out_photograph_is_refused(tmp_path: Path, suffix: str) -> None:
+    colours = np.random.default_rng(0).random((8, 8, 3)).repeat(16, axis=0).repeat(16, axis=1)
+    Image.fromarray((255 * (0.4 + 0.2 * colours)).astype(np.uint8)).save(tmp_path / f"one.{suffix}")
+    with pytest.raises(DataError, match="other colours"):
+        read_maps(tmp_path / f"one.{suffix}")

@@ -69,7 +69,7 @@ def test_other_units_are_a_brightness(tmp_path: Path, unit: str) -> None:
 
 def test_magnitudes_are_refused(tmp_path: Path) -> None:
     fits.PrimaryHDU(blob(), fits.Header({"BUNIT": "mag / arcsec2"})).writeto(tmp_path / "one.fits")
-    with pytest.raises(DataError, match="BUNIT of a brightness"):
+    with pytest.raises(DataError, match=r"the unit \(BUNIT\) of a brightness"):
         read_maps(tmp_path / "one.fits")
 
 
@@ -134,6 +134,21 @@ def test_what_planes_are_can_be_said(tmp_path: Path) -> None:
         read_maps(path, "rgb")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="three projections; got 4 planes"):
         read_maps(stored(tmp_path / "c.h5", Halo_9=np.ones((32, 32, 4)) * 1e3))
+
+
+@pytest.mark.parametrize("attribute", ["unit", "units", "BUNIT"])
+@pytest.mark.parametrize("is_bytes", [False, True])
+def test_logarithms_in_hdf5(tmp_path: Path, attribute: str, is_bytes: bool) -> None:
+    logs = np.stack([0.1 + 0.5 * blob()] * 3, axis=-1)
+    path = stored(tmp_path / "a.h5", Halo_1=logs[..., 0] - 9.0, Halo_2=logs, Halo_3=logs)
+    with h5py.File(path, "a") as file:
+        for name, unit in (("Halo_1", "log10"), ("Halo_2", "dex"), ("Halo_3", "mag")):
+            file[name].attrs[attribute] = np.bytes_(unit) if is_bytes else unit
+    found = collect([path], Framing(size=48, centre="middle"))
+    assert found.names == ("Halo_1", "Halo_2_proj_0", "Halo_2_proj_1", "Halo_2_proj_2")
+    np.testing.assert_allclose(found.values[0], logs[..., 0] - 9.0, atol=1e-9)
+    np.testing.assert_allclose(found.values[1], logs[..., 0], atol=1e-9)
+    assert "got 'mag'; 'Halo_3'" in found.problems[0]
 
 
 def test_maps_in_groups_and_beside_bad_ones(tmp_path: Path) -> None:
@@ -270,7 +285,7 @@ def test_broken_lines_of_a_header_are_told_in_words(tmp_path: Path) -> None:
 
 def test_a_map_without_light_is_told(tmp_path: Path) -> None:
     fits.PrimaryHDU(-blob() - 1.0, header()).writeto(tmp_path / "a.fits")
-    with pytest.raises(DataError, match="a positive brightness somewhere; got at most -1; 'a'"):
+    with pytest.raises(DataError, match="a positive brightness somewhere; got at most -1; 'a'; a logarithm needs"):
         read_maps(tmp_path / "a.fits")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,9 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.headers import celestial, demand_header
-from cinn_clusters.xray.image import Scale, XrayMap
+from cinn_clusters.xray.image import XrayMap, scale_of
 
 GZIP = b"\x1f\x8b"
-LOG10 = re.compile(r"\W*(log|lg|dex)(10|_10)?(\W|$)", re.IGNORECASE)
-"""Units (BUNIT) of a decimal logarithm: log10, dex, dex(ct/s), log(erg/s/cm2), ..."""
-OTHER_LOG = re.compile(r"\W*(ln|log_?e|log2|mag)(\W|$)", re.IGNORECASE)
 
 
 def read_fits(path: Path, name: str) -> XrayMap:
@@ -40,7 +36,7 @@ def read_fits(path: Path, name: str) -> XrayMap:
                 if plane.is_image and plane.header.get("NAXIS", 0) > 0:
                     values = np.squeeze(_values(plane, path, len(content)))
                     pixel, wcs = celestial(plane.header, path)
-                    return XrayMap(name, values, _scale(plane.header, path), pixel, wcs, path, notes)
+                    return XrayMap(name, values, scale_of(plane.header.get("BUNIT", ""), path), pixel, wcs, path, notes)
     raise DataError(str(path), "an image", "none in any extension")
 
 
@@ -51,12 +47,3 @@ def _values(plane: Any, path: Path, size: int) -> np.ndarray:
         shape = " x ".join(str(plane.header[f"NAXIS{axis + 1}"]) for axis in range(plane.header["NAXIS"]))
         got = f"{size} bytes, cut short"
         raise DataError(str(path), f"a readable fits file of {shape} pixels", got) from error
-
-
-def _scale(header: Any, path: Path) -> Scale:
-    """Whether values are logarithms, by the unit of the header (BUNIT)."""
-    unit = str(header.get("BUNIT", ""))
-    if OTHER_LOG.match(unit):
-        hint = "write the brightness itself"
-        raise DataError(str(path), "BUNIT of a brightness or of its log10", f"'{unit}'", "", hint)
-    return "log10" if LOG10.match(unit) else "brightness"

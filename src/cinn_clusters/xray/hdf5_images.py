@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.image import XrayMap
+from cinn_clusters.xray.image import XrayMap, scale_of
 from cinn_clusters.xray.pictures import grey_levels
 
 Planes = Literal["auto", "colour", "projections"]
@@ -67,11 +67,12 @@ def _maps(name: str, stored: Any, path: Path, planes: Planes) -> list[XrayMap | 
     where = f"'{name}'"
     if stored.ndim == 3 and stored.shape[2] not in (3, 4):  # said before it is read: it may be huge
         raise DataError(str(path), "a data set of shape (H, W) or (H, W, 3)", f"{stored.shape}", where)
+    scale = scale_of(_unit(stored), path, where)
     values = np.asarray(stored[()], dtype=float)
     if values.ndim == 2:
-        return [XrayMap(name, values, "brightness", None, None, path)]
+        return [XrayMap(name, values, scale, None, None, path)]
     is_whole = stored.dtype.kind in "ui"
-    if planes == "colour" or (planes == "auto" and _is_colour(values, is_whole)):
+    if planes == "colour" or (planes == "auto" and scale == "brightness" and _is_colour(values, is_whole)):
         try:
             grey = grey_levels(values[..., :3] / _white(values, is_whole))
         except DataError as error:
@@ -80,7 +81,13 @@ def _maps(name: str, stored: Any, path: Path, planes: Planes) -> list[XrayMap | 
         return [XrayMap(name, grey, "grey", None, None, path)]
     if values.shape[2] != 3:
         raise DataError(str(path), "three projections", f"{values.shape[2]} planes", where)
-    return [XrayMap(f"{name}_proj_{side}", values[..., side], "brightness", None, None, path) for side in range(3)]
+    return [XrayMap(f"{name}_proj_{side}", values[..., side], scale, None, None, path) for side in range(3)]
+
+
+def _unit(stored: Any) -> str:
+    """Attribute ``unit`` (or ``units``, ``BUNIT``) of a data set."""
+    found = next((stored.attrs[name] for name in ("unit", "units", "BUNIT") if name in stored.attrs), "")
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
 
 
 def _is_colour(values: np.ndarray, is_whole: bool) -> bool:

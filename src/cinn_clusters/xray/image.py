@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from cinn_clusters.errors import DataError
 Scale = Literal["brightness", "log10", "grey"]
 """Of the values: linear, its logarithm, or grey levels in [0, 1] whose stretch is not told."""
 SMALLEST = 16
+LOG10 = re.compile(r"\W*(log|lg|dex)(10|_10)?(\W|$)", re.IGNORECASE)
+"""Units of a decimal logarithm: log10, dex, dex(ct/s), log(erg/s/cm2), ..."""
+OTHER_LOG = re.compile(r"\W*(ln|log_?e|log2|mag)(\W|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,18 @@ class XrayMap:
         return self.scale == "grey"
 
 
+def scale_of(unit: str, path: Path, where: str = "") -> Scale:
+    """Whether values of a unit (BUNIT) are logarithms.
+
+    Raises:
+        DataError: If they are logarithms of another base.
+    """
+    if OTHER_LOG.match(unit):
+        hint = "write the brightness itself"
+        raise DataError(str(path), "the unit (BUNIT) of a brightness or of its log10", f"'{unit}'", where, hint)
+    return "log10" if LOG10.match(unit) else "brightness"
+
+
 def demand_map(one: XrayMap, *, may_be_flat: bool = False) -> None:
     """Check that there is an image.
 
@@ -65,4 +81,5 @@ def demand_map(one: XrayMap, *, may_be_flat: bool = False) -> None:
     if finite.min() == finite.max():
         raise DataError(str(one.source), "an image with structure", f"{finite[0]:g} in every pixel", where)
     if one.scale == "brightness" and finite.max() <= 0.0:
-        raise DataError(str(one.source), "a positive brightness somewhere", f"at most {finite.max():g}", where)
+        hint = "a logarithm needs the unit log10 (BUNIT)"
+        raise DataError(str(one.source), "a positive brightness somewhere", f"at most {finite.max():g}", where, hint)
