@@ -101,7 +101,7 @@ def stored(path: Path, **values: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize("unit", [1e-8, 0.1, 3.0, 1e6])
+@pytest.mark.parametrize("unit", [1e-8, 0.1, 3.0, 200.0, 1e6])
 def test_three_planes_of_a_brightness_are_three_projections(tmp_path: Path, unit: float) -> None:
     path = stored(tmp_path / "a.h5", Halo_7=PROJECTIONS * unit)
     found = read_maps(path)
@@ -127,13 +127,17 @@ def test_what_planes_are_can_be_said(tmp_path: Path) -> None:
     assert len(read_maps(path, "projections")) == 3
     colours = colour_map("magma")[(blob() * 255).astype(int)] * 255.0
     path = stored(tmp_path / "b.h5", Halo_8=colours)
-    assert len(read_maps(path)) == 3
+    with pytest.raises(DataError, match=r"up to 255 in the colours of 'magma'; 'Halo_8'; pass --planes colour or"):
+        read_maps(path)
+    assert len(read_maps(path, "projections")) == 3
     (found,) = read_maps(path, "colour")
     np.testing.assert_allclose(found.values, colours @ LUMINANCE / 255.0)
     with pytest.raises(DataError, match="auto, colour, projections; got 'rgb'"):
         read_maps(path, "rgb")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="three projections; got 4 planes"):
         read_maps(stored(tmp_path / "c.h5", Halo_9=np.ones((32, 32, 4)) * 1e3))
+    with pytest.raises(DataError, match="finite pixels; got only NaN; 'Halo_9_proj_0'"):
+        read_maps(stored(tmp_path / "c.h5", Halo_9=np.full((32, 32, 3), np.nan)))
 
 
 @pytest.mark.parametrize("attribute", ["unit", "units", "BUNIT"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import XrayMap, scale_of
-from cinn_clusters.xray.pictures import grey_levels
+from cinn_clusters.xray.pictures import FARTHEST, grey_levels, nearest_map
 
 Planes = Literal["auto", "colour", "projections"]
 """What the last axis of an array (H, W, 3) is; ``auto``: see ``_is_colour``."""
@@ -79,9 +79,21 @@ def _maps(name: str, stored: Any, path: Path, planes: Planes) -> list[XrayMap | 
             hint = "" if planes == "colour" else "pass --planes projections if these are maps from three sides"
             raise DataError(str(path), error.expected, error.got, where, hint) from error
         return [XrayMap(name, grey, "grey", None, None, path)]
+    if planes == "auto":
+        _demand_no_colours(values[..., :3], path, where)
     if values.shape[2] != 3:
         raise DataError(str(path), "three projections", f"{values.shape[2]} planes", where)
     return [XrayMap(f"{name}_proj_{side}", values[..., side], scale, None, None, path) for side in range(3)]
+
+
+def _demand_no_colours(values: np.ndarray, path: Path, where: str) -> None:
+    """Refuse fractions up to 255 that look like the colours of a picture: nothing says which they are."""
+    if np.isfinite(values).any() and 128.0 < np.nanmax(values) <= 255.0 and np.nanmin(values) >= 0.0:
+        name, distance = nearest_map(values / 255.0)
+        if name != "grey" and distance <= FARTHEST:
+            got = f"fractions up to 255 in the colours of '{name}'"
+            hint = "pass --planes colour or --planes projections"
+            raise DataError(str(path), "three projections, or colours as whole numbers or in [0, 1]", got, where, hint)
 
 
 def _unit(stored: Any) -> str:
@@ -92,6 +104,8 @@ def _unit(stored: Any) -> str:
 
 def _is_colour(values: np.ndarray, is_whole: bool) -> bool:
     """Whether planes are colours: whole numbers in 0..255; fractions in [0, 1] that are not all dark."""
+    if not np.isfinite(values).any():
+        return False
     low, high = np.nanmin(values), np.nanmax(values)
     return bool(low >= 0.0 and (high <= 255.0 if is_whole else DARKEST <= high <= 1.0))
 

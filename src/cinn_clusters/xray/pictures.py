@@ -62,15 +62,21 @@ def grey_levels(colours: np.ndarray) -> np.ndarray:
     Raises:
         DataError: If the colours are others: their brightness would say nothing about the map.
     """
+    nearest, distance = nearest_map(colours)
+    if distance > (FARTHEST_GREY if nearest == "grey" else FARTHEST):
+        known = ", ".join(name for name in COLOUR_MAPS if name != "grey")
+        expected = f"a grey picture, or one in a colour map that rises in brightness ({known})"
+        got = f"other colours ({distance:.2f} from '{nearest}', the nearest)"
+        raise DataError("picture", expected, got, "", "save it in grey, or as FITS")
+    return np.asarray(colours @ LUMINANCE)
+
+
+def nearest_map(colours: np.ndarray) -> tuple[str, float]:
+    """Name of the colour map nearest to the colours of a picture (H, W, 3), and their mean distance from it."""
     palette = _palette(np.clip(colours, 0.0, 1.0))
     distances = {name: _distance(*palette, name) for name in COLOUR_MAPS}
     nearest = min(distances, key=lambda name: distances[name])
-    if distances[nearest] > (FARTHEST_GREY if nearest == "grey" else FARTHEST):
-        known = ", ".join(name for name in COLOUR_MAPS if name != "grey")
-        expected = f"a grey picture, or one in a colour map that rises in brightness ({known})"
-        got = f"other colours ({distances[nearest]:.2f} from '{nearest}', the nearest)"
-        raise DataError("picture", expected, got, "", "save it in grey, or as FITS")
-    return np.asarray(colours @ LUMINANCE)
+    return nearest, distances[nearest]
 
 
 def colour_map(name: str, num: int = 256) -> np.ndarray:
