@@ -172,7 +172,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=["simclr"])
     parser.add_argument("--variants", nargs="*", default=["scalars"])
     parser.add_argument("--folds", type=int, nargs="*", default=list(range(NUM_FOLDS)))
-    parser.add_argument("--inside", action="store_true", help="only the training clusters of fold 0: to search settings")
+    parser.add_argument(
+        "--inside", action="store_true", help="only the training clusters of fold 0: to search settings"
+    )
     parser.add_argument("--name", help="what the encoder is called in the cache; its method when absent")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--threads", type=int, default=1)

@@ -1,6 +1,6 @@
 """Embedded maps beside the X-ray maps of TNG-Cluster: grey levels of pictures, and one page to look at.
 
-    python benchmarks/maps_against_real.py ../shared/data/xray_maps/tng_cluster_tiles/umap77 beside.png
+python benchmarks/maps_against_real.py ../shared/data/xray_maps/tng_cluster_tiles/umap77 beside.png
 """
 
 from __future__ import annotations

@@ -90,6 +90,42 @@ def test_too_few_maps_and_a_loss_that_is_not_finite() -> None:
         learn(method, data(), Recipe(), OPTIONS)
 
 
+def test_two_processes_see_the_negatives_of_both(tmp_path: Path) -> None:
+    """Mean loss and gradients of two halves of a batch are those of the batch in one process."""
+    script = tmp_path / "both.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from torch import distributed\n"
+        "from torch.multiprocessing import spawn\n"
+        "from cinn_clusters.embed.contrast import info_nce\n"
+        "first, second = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))\n"
+        "clusters = torch.tensor([0, 0, 1, 2, 2, 3, 1, 4])\n"
+        "def loss(weight, rows):\n"
+        "    return info_nce(first[rows] @ weight, second[rows] @ weight, clusters[rows], 0.2, same=True)\n"
+        "def half(rank, init):\n"
+        "    distributed.init_process_group('gloo', init_method=init, rank=rank, world_size=2)\n"
+        "    weight = torch.eye(4, requires_grad=True)\n"
+        "    value = loss(weight, slice(4 * rank, 4 * rank + 4))\n"
+        "    value.backward()\n"
+        "    told = torch.cat([value.detach()[None], weight.grad.flatten()])\n"
+        "    distributed.all_reduce(told)\n"
+        "    whole = torch.eye(4, requires_grad=True)\n"
+        "    distributed.destroy_process_group()\n"
+        "    value = loss(whole, slice(None))\n"
+        "    value.backward()\n"
+        "    expected = torch.cat([value.detach()[None], whole.grad.flatten()])\n"
+        "    torch.testing.assert_close(told / 2, expected)\n"
+        "if __name__ == '__main__':\n"
+        "    spawn(half, (sys.argv[1],), nprocs=2)\n"
+        "    print('alike')\n"
+    )
+    address = f"file://{tmp_path / 'meeting'}"
+    done = subprocess.run(
+        [sys.executable, str(script), address], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert "alike" in done.stdout, done.stderr[-2000:]
+
+
 def test_two_processes_train_one_encoder(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(

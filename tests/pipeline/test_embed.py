@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,14 @@ import torch
 from PIL import Image
 
 from cinn_clusters.embed.judge import alignment, effective_rank, judge, neighbour_answer, uniformity
-from cinn_clusters.errors import BundleError, ConfigError
+from cinn_clusters.errors import BundleError, ConfigError, DataError
 from cinn_clusters.pipeline.embed import matched, train_encoder
 from cinn_clusters.pipeline.embed_config import EmbedConfig, read_embed_config
-from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, load_encoder
+from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, encode_maps, load_encoder
 from cinn_clusters.pipeline.maps import MapStore, read_store
+from cinn_clusters.pipeline.netcdf import read_samples
 from cinn_clusters.pipeline.run import open_run
+from cinn_clusters.schema import DEFAULT_TARGETS
 from support import TINY, Command
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning and its libraries
@@ -114,6 +119,63 @@ def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
         train_encoder(run, store, folder / "none", config, resume=True)
 
 
+def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told(folder: Path) -> None:
+    changes = [part for part in SMALL.split() if part != "--set"] + ["embed.method=supervised"]
+    config, run, store = read_embed_config(changes=changes), open_run(folder / "run"), read_store(folder / "mock/maps")
+    train_encoder(run, store, folder / "whole", config)
+    torch.manual_seed(7)  # the dropout of the second run must not depend on what came before
+
+    def kill(epoch: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_encoder(run, store, folder / "halved", config, on_epoch=kill)
+    weights = folder / ".halved.checkpoint" / "weights.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1])
+    with pytest.raises(BundleError, match="sha256"):
+        train_encoder(run, store, folder / "halved", config, resume=True)
+    weights.write_bytes(kept)
+    train_encoder(run, store, folder / "halved", config, resume=True)
+    assert len({(folder / name / "weights.safetensors").read_bytes() for name in ("whole", "halved")}) == 1
+
+
+def test_two_processes_train_from_the_command_line(folder: Path) -> None:
+    line = f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --out {folder / 'two'} {SMALL}"
+    words = [sys.executable, "-m", "cinn_clusters", *line.split(), "--set", "embed.devices=2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "epoch 2 done" in done.stderr
+    assert len(pd.read_csv(folder / "two.history.csv")) == 2
+
+
+def test_clusters_that_an_encoder_saw_are_not_judged(folder: Path, encoder: Path, command: Command) -> None:
+    maps, vectors = folder / "mock/maps/maps.h5", folder / "told"
+    assert command(f"embed encode --model {encoder} --maps {maps} --out {vectors}").code == 0
+    seen = json.loads((vectors / "encoder.json").read_text())["clusters"]
+    run = open_run(folder / "run")
+    assert seen == sorted({str(c) for c in run.catalogue.clusters[run.split.train]})
+    files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
+    prepared = f"prepare {files} --embeddings {vectors} --allow-atypical"
+    command(f"{prepared} --seed 7 --out {folder / 'leaking'}").demand_error("test clusters in its training", "--seed")
+    assert not (folder / "leaking").exists()
+    assert command(f"{prepared} --out {folder / 'sound'}").code == 0
+    result = command(f"audit {folder / 'sound'} --json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["test clusters, by the encoder of maps"]["shared"] == 0
+    command(f"crossval {folder / 'sound'} --folds 3 {TINY}").demand_error("test clusters in its training")
+
+
+def test_maps_of_another_kind_than_trained_on_are_refused(folder: Path, encoder: Path, command: Command) -> None:
+    line = f"embed encode --model {encoder} --maps {folder / 'mock/maps'} --out {folder / 'unlike'}"
+    command(f"{line} --variant observed").demand_error("ideal maps", "--variant ideal")
+    store = read_store(folder / "mock/maps")
+    with pytest.raises(DataError, match=r"1\.5 R500 to each side"):
+        encode_maps(load_encoder(encoder), replace(store, half_width=0.4), folder / "unlike")
+    unknown = replace(store, values=store.values[:3], table=store.table[:3], half_width=0.0)
+    encode_maps(load_encoder(encoder), unknown, folder / "unknown_scale")
+
+
 @pytest.mark.parametrize("method", ["byol", "supervised", "joint"])
 def test_other_methods_train_from_the_command_line(folder: Path, method: str, command: Command) -> None:
     line = (
@@ -155,12 +217,53 @@ def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Pa
     bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
     command(bad).demand_error("'colour'")
 
-    files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
-    result = command(f"prepare {files} --embeddings {folder / 'vectors'} --out {folder / 'combined'} --allow-atypical")
+
+@pytest.fixture(scope="module")
+def combined(folder: Path, encoder: Path) -> Path:
+    """A trained run of scalars and vectors."""
+    from cinn_clusters import prepare, read_config, train
+
+    vectors = encode_maps(load_encoder(encoder), read_store(folder / "mock/maps"), folder / "given")
+    files = folder / "mock/observables1.csv", folder / "mock/unobservables1.csv"
+    given = vectors / COMPONENTS, vectors / NAMES
+    prepare(*files, folder / "combined", embeddings=given, allow_atypical=True)
+    changes = [part for part in TINY.split() if part != "--set"] + ["train.batch=32"]
+    train(folder / "combined", read_config(CONFIGS / "combined.toml", changes))
+    return folder / "combined"
+
+
+def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command: Command) -> None:
+    assert len(open_run(combined).catalogue.observables) == 7 + 4
+    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60"
+    mixed, each = folder / "mixed.nc", folder / "each.nc"
+    assert command(f"{line} --embeddings {folder / 'given'} --out {mixed}").code == 0
+    assert command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
+    summaries = [pd.read_csv(folder / f"{name}_summary.csv") for name in ("mixed", "each")]
+    assert len(summaries[1]) == 2 * len(summaries[0])
+    assert (summaries[0].num_projections == 2).all()
+    draws = [read_samples(path, DEFAULT_TARGETS) for path in (mixed, each)]
+    for row in (0, 7):  # draw i comes from projection i modulo 2
+        np.testing.assert_array_equal(draws[0][::2, row], draws[1][::2, 2 * row])
+        np.testing.assert_array_equal(draws[0][1::2, row], draws[1][1::2, 2 * row + 1])
+    command(f"{line} --embeddings {folder / 'given'} --out {mixed}").demand_error("--overwrite")
+    command(f"{line} --out {folder / 'no.nc'}").demand_error("embedding_000")
+    alone = f"infer --model {folder / 'run/model'} --catalogue {folder / 'mock/observables1.csv'}"
+    assert command(f"train {folder / 'run'} {TINY} --set train.batch=32").code == 0
+    command(f"{alone} --embeddings {folder / 'given'} --out {folder / 'no.nc'}").demand_error("leave out --embeddings")
+
+
+def test_rows_without_a_map_are_told_and_the_others_answered(
+    folder: Path, encoder: Path, combined: Path, command: Command
+) -> None:
+    store = read_store(folder / "mock/maps")
+    keep = store.table.HaloID != store.table.HaloID.iloc[0]
+    part = replace(store, values=store.values[keep], table=store.table[keep].reset_index(drop=True))
+    encode_maps(load_encoder(encoder), part, folder / "part")
+    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 20"
+    result = command(f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json")
     assert result.code == 0, result.err
-    result = command(f"train {folder / 'combined'} --config {CONFIGS / 'combined.toml'} {TINY} --set train.batch=32")
-    assert result.code == 0, result.err
-    assert len(open_run(folder / "combined").catalogue.observables) == 7 + 4
+    assert json.loads(result.out)["rejected"] == 1
+    assert "no map among the embeddings" in result.err
 
 
 def test_another_bundle_is_no_encoder(trained: Path) -> None:

@@ -104,11 +104,14 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
     from cinn_clusters.pipeline.run import open_run
 
     opened = open_run(run)
-    overlaps = audit_split(opened.catalogue, opened.split)
+    seen = opened.record.get("encoder_clusters")
+    overlaps = audit_split(opened.catalogue, opened.split, seen)
     console.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
         console.log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
         raise typer.Exit(1)
+    if seen is None and "encoder_clusters" in opened.record:
+        console.log("note: which clusters the encoder of the embeddings was trained on is not recorded (encoder.json)")
 
 
 def _names(text: str) -> tuple[str, ...]:

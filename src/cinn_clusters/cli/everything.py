@@ -36,6 +36,9 @@ def run(
     ] = None,
     filenames: Annotated[Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")] = None,
     config: ConfigPath = None,
+    combined_config: Annotated[
+        Path | None, typer.Option(help="Settings of the combined run, e.g. configs/combined.toml; default: --config.")
+    ] = None,
     change: Changes = None,
     cluster_column: ClusterColumn = "HaloOrigID",
     protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
@@ -52,7 +55,10 @@ def run(
     """Prepare, train, evaluate, diagnose, baseline, sensitivity, figures, report: what is there already is kept."""
     from cinn_clusters.pipeline.config import read_config
 
+    if combined_config is not None and embeddings is None:
+        raise typer.BadParameter("--combined-config needs --embeddings")
     settings = read_config(config, change or [])
+    combined = None if combined_config is None else read_config(combined_config, change or [])
     set_threads(threads)
     from cinn_clusters.pipeline.everything import Inputs, run_everything
 
@@ -61,7 +67,7 @@ def run(
         "drop_incomplete": drop_incomplete, "allow_atypical": allow_atypical,
     }  # fmt: skip
     maps = both(embeddings, filenames)
-    inputs = Inputs(observables, targets, maps, settings, draws, refit_members, tuple(prepared.items()))
+    inputs = Inputs(observables, targets, maps, settings, draws, refit_members, combined, tuple(prepared.items()))
     with console.stage_progress() as on_step:
         told = run_everything(inputs, out, device=device, overwrite=overwrite, on_step=on_step)
     console.print_stages(told, as_json)

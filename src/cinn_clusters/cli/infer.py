@@ -18,6 +18,7 @@ from cinn_clusters.cli.options import (
     Seed,
     Threads,
     app,
+    both,
     set_threads,
 )
 
@@ -30,6 +31,13 @@ class Ood(StrEnum):
     refuse = "refuse"
 
 
+class Projections(StrEnum):
+    """What to make of several maps of one object."""
+
+    average = "average"
+    each = "each"
+
+
 class ErrorsBy(StrEnum):
     """How errors of observables enter."""
 
@@ -39,7 +47,8 @@ class ErrorsBy(StrEnum):
 
 EXAMPLES = """Examples:  cinn-clusters infer --catalogue my.fits --preset erass1 --out posterior.nc  |
 cinn-clusters infer --catalogue my.ecsv --mapping my.toml --ood refuse --table answer.fits --out posterior.nc  |
-cinn-clusters infer --model run/model --catalogue simulated.csv --out posterior.nc"""
+cinn-clusters infer --model run/model --catalogue simulated.csv --out posterior.nc  |
+cinn-clusters infer --model all/combined/model --catalogue simulated.csv --embeddings vectors --out posterior.nc"""
 
 
 @app.command(epilog=EXAMPLES)
@@ -54,6 +63,13 @@ def infer(
     errors: Annotated[ErrorsBy, typer.Option(help="Errors told to the network, or drawn.")] = ErrorsBy.network,
     analogues: Annotated[Path | None, typer.Option(help="observables1.csv: list each object's nearest.")] = None,
     summary: Annotated[Path | None, typer.Option(help="CSV or ECSV; default: beside --out. With --model only.")] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help=".npy or a folder of embed encode: vectors of the maps of the catalogue's rows.")
+    ] = None,
+    filenames: Annotated[Path | None, typer.Option(help="Names of the maps, with --embeddings.")] = None,
+    projections: Annotated[
+        Projections, typer.Option(help="average: one posterior an object, mixed over its maps; each: one a map.")
+    ] = Projections.average,
     draws: Draws = 1000,
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")] = False,
@@ -71,6 +87,12 @@ def infer(
     shared: dict[str, Any] = {
         "num_draws": draws, "seed": seed, "with_mode": map_, "device": device, "overwrite": overwrite,
     }  # fmt: skip
+    if embeddings is not None:
+        if model is None or preset or mapping:
+            raise typer.BadParameter("--embeddings needs --model, and neither --preset nor --mapping")
+        vectors = both(embeddings, filenames)
+        _with_maps(model, catalogue, vectors, out, summary, projections is Projections.average, shared, as_json)
+        return
     if model is None or preset or mapping or _takes_any(model):
         if summary is not None:
             raise typer.BadParameter("--summary goes with models of exact, complete tables; here it is --table")
@@ -82,6 +104,26 @@ def infer(
     more: dict[str, Any] = {"summary": summary, "strict": strict, "allow_atypical": allow_atypical}
     with console.progress("infer", None) as advance:
         done = stage(model, catalogue, out, on_objects=lambda count: advance(None, step=count), **shared, **more)
+    _tell(done, catalogue, as_json)
+
+
+def _with_maps(
+    model: Path, catalogue: Path, vectors: Any, out: Path, summary: Path | None, average: bool, options: dict[str, Any],
+    as_json: bool,
+) -> None:  # fmt: skip
+    from cinn_clusters.pipeline.projections import infer_projections
+
+    options.pop("with_mode")  # a mixture over projections has no mode that is quick to find
+    with console.progress("infer", None) as advance:
+        done = infer_projections(
+            model, catalogue, vectors, out, summary=summary, average=average,
+            on_objects=lambda count: advance(None, step=count), **options,
+        )  # fmt: skip
+    _tell(done, catalogue, as_json)
+
+
+def _tell(done: Any, catalogue: Path, as_json: bool) -> None:
+    """Print what became of the rows of a catalogue."""
     for row in done.rejected:
         console.log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
     result = {"posterior": str(done.posterior), "summary": str(done.summary)}

@@ -110,7 +110,8 @@ def train(
     with console.progress(settings.embed.method, settings.embed.epochs) as advance:
         encoder = train_encoder(
             open_run(run), read_store(maps, variant.value), out, settings,
-            overwrite=overwrite, resume=resume, on_epoch=lambda _: advance(None),
+            overwrite=overwrite, resume=resume,
+            on_epoch=(lambda _: advance(None)) if settings.embed.devices == 1 else _tell_epoch,
         )  # fmt: skip
     result = {"encoder": str(out), "maps": encoder.info["maps"], "features": encoder.info["num_features"]}
     console.print_values(result, as_json)
@@ -202,6 +203,11 @@ def _demand_scale(redshift: Any, radius: Any, pixel_kpc: Any, pixel_arcsec: Any)
         raise typer.BadParameter("--pixel-kpc or --pixel-arcsec, not both")
     if (redshift is None) != (radius is None) and (radius is None or pixel_kpc is None):
         raise typer.BadParameter("--redshift and --radius go together")
+
+
+def _tell_epoch(epoch: int) -> None:
+    """Told from another process, which has no bar to move."""
+    console.log(f"epoch {epoch} done")
 
 
 def _centring(text: str) -> Any:

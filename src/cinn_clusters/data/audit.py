@@ -40,27 +40,34 @@ class Overlap:
         return 100.0 * self.shared_with_validation / self.total
 
 
-def audit_split(catalogue: Catalogue, split: Split) -> tuple[Overlap, ...]:
+def audit_split(catalogue: Catalogue, split: Split, seen: Sequence[str] | None = None) -> tuple[Overlap, ...]:
     """Count what test and training have in common.
 
     Args:
         catalogue: The table.
         split: Its parts.
+        seen: Clusters that the encoder of its embeddings was trained on, if it has any.
 
     Returns:
         Overlap of clusters, of exact target vectors (rows of the test set whose six numbers stand in training), and
-        of projections (rows whose cluster and snapshot stand in training, seen from another side).
+        of projections (rows whose cluster and snapshot stand in training, seen from another side); with ``seen`` that
+        of clusters with the encoder's training.
     """
     clusters = catalogue.clusters.tolist()
     histories: list[Hashable] = [tuple(row) for row in catalogue.theta]
     if len(catalogue.targets) < FINGERPRINT:
         histories = list(zip(clusters, histories, strict=True))
     views = list(zip(clusters, catalogue.table[schema.KEYS[1]], strict=True))
-    return (
+    found = (
         _overlap("test clusters", clusters, split, sorted({clusters[row] for row in split.test})),
         _overlap("exact target vectors of test rows", histories, split, [histories[row] for row in split.test]),
         _overlap("projections (same cluster and snapshot)", views, split, [views[row] for row in split.test]),
     )
+    if seen is None:
+        return found
+    tested = {str(clusters[row]) for row in split.test}
+    known = len(tested & set(seen))
+    return (*found, Overlap("test clusters, by the encoder of maps", len(tested), known, known))
 
 
 def _overlap(what: str, things: Sequence[Hashable], split: Split, tested: Sequence[Hashable]) -> Overlap:

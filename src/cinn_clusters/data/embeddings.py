@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from cinn_clusters.errors import DataError
 NAME = re.compile(r"(?:.*[/\\])?snap_(\d+)_halo_(\d+)_proj_(\d+)(?:\.\w+)?")
 PATTERN = "snap_<snapshot>_halo_<HaloID>_proj_<number>, such as snap_050_halo_123456_proj_0.jpg"
 ROW_KEYS = list(schema.ROW_KEYS)
+ENCODER = "encoder.json"
+"""Beside vectors of ``embed encode``: which encoder made them, and the clusters it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,12 @@ class Embeddings:
     Args:
         table: HaloID, Snapshot and Projection of each map, columns ``embedding_000`` ... and its file name.
         columns: The columns of the vector.
+        seen: Clusters that the encoder was trained on; None where nobody said.
     """
 
     table: pd.DataFrame
     columns: tuple[str, ...]
+    seen: tuple[str, ...] | None = None
 
 
 def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> Embeddings:
@@ -40,7 +45,7 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
         filenames_file: ``.npy`` of text, or a text file with a name a line; M names.
 
     Returns:
-        The vectors, by cluster, snapshot and projection.
+        The vectors, by cluster, snapshot and projection, with what ``encoder.json`` beside them says of their encoder.
 
     Raises:
         DataError: If a file is not what it should be, lengths differ, a vector is not finite, a name cannot be read, or
@@ -64,7 +69,7 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
     if twice.any():
         first = table[twice].sort_values(ROW_KEYS).filename.iloc[:2].tolist()
         raise DataError(str(filenames_file), "one file a projection", f"two: {first[0]} and {first[1]}")
-    return Embeddings(table, columns)
+    return Embeddings(table, columns, _read_seen(Path(embeddings_file).with_name(ENCODER)))
 
 
 def join_embeddings(catalogue: Catalogue, embeddings: Embeddings) -> tuple[Catalogue, tuple[str, ...]]:
@@ -101,6 +106,21 @@ def join_embeddings(catalogue: Catalogue, embeddings: Embeddings) -> tuple[Catal
     )
 
 
+def demand_unseen(seen: Sequence[str], clusters: np.ndarray, where: str) -> None:
+    """Demand that an encoder was trained on none of some clusters, which are to be judged.
+
+    Raises:
+        DataError: If it was.
+    """
+    tested = {str(cluster) for cluster in clusters}
+    if known := tested & set(seen):
+        raise DataError(
+            where, "vectors of an encoder that was trained on no test cluster",
+            f"{len(known)} of {len(tested)} test clusters in its training", f"first {min(known)}",
+            "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)",
+        )  # fmt: skip
+
+
 def parsed_names(names: Sequence[str], where: str) -> pd.DataFrame:
     """Read HaloID, Snapshot and Projection out of file names; ``where`` is for the error."""
     found = [NAME.fullmatch(name) for name in names]
@@ -110,6 +130,15 @@ def parsed_names(names: Sequence[str], where: str) -> pd.DataFrame:
     numbers = [[int(part) for part in match.groups()] for match in found if match is not None]
     snapshot, halo, projection = np.array(numbers, dtype="int64").reshape(-1, 3).T
     return pd.DataFrame(dict(zip(ROW_KEYS, (halo, snapshot, projection), strict=True)) | {"filename": list(names)})
+
+
+def _read_seen(path: Path) -> tuple[str, ...] | None:
+    if not path.is_file():
+        return None
+    try:
+        return tuple(str(cluster) for cluster in json.loads(path.read_text(encoding="utf-8"))["clusters"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(str(path), "the clusters that the encoder was trained on", "damaged JSON") from error
 
 
 def _read_array(path: Path) -> np.ndarray:

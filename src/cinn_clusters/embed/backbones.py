@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cinn_clusters.embed.method import seeded
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.rng import stream_seed
 
 SMALL = "small"
 TIMM = ("resnet18", "resnet50", "convnext_tiny", "convnext_atto")
@@ -92,17 +92,3 @@ def make_backbone(name: str, seed: int) -> nn.Module:
             raise ConfigError("embed.backbone", f"small, {', '.join(TIMM)} or another model of timm", f"'{name}'")
         network = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
     return Sharpened(network)
-
-
-class seeded:  # noqa: N801 - reads as a statement
-    """Within it torch draws from a stream of one's own; the global generator is left as it was."""
-
-    def __init__(self, seed: int, *name: str | int) -> None:
-        self.number = stream_seed(seed, *name)
-
-    def __enter__(self) -> None:
-        self.before: Tensor = torch.get_rng_state()
-        torch.manual_seed(self.number)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_rng_state(self.before)

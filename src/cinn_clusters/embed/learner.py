@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from cinn_clusters.embed.method import Method
+from cinn_clusters.embed.method import Method, seeded
 from cinn_clusters.embed.views import Recipe, make_view
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.rng import torch_stream
@@ -135,7 +135,9 @@ class Learner(lightning.LightningModule):
         first, second = self._pair(rows, generator)
         views = [make_view(maps, self.recipe, generator).to(self.device) for maps in (first, second)]
         views = views[: self.method.num_views]
-        loss = self.method.loss(views, self.data.clusters[rows].to(self.device), self.data.labels[rows].to(self.device))
+        known = (self.data.clusters[rows].to(self.device), self.data.labels[rows].to(self.device))
+        with seeded(self.options.seed, "loss", epoch, step, rank):  # of dropout
+            loss = self.method.loss(views, *known)
         if not torch.isfinite(loss):
             raise TrainingError("training", "a finite loss", f"{float(loss)}", f"epoch {epoch + 1}")
         self.losses.append(loss.detach())
@@ -253,6 +255,7 @@ def learn(
         devices=options.devices,
         strategy="ddp_spawn" if options.devices > 1 else "auto",
         precision=options.precision,  # type: ignore[arg-type]
+        sync_batchnorm=options.devices > 1 and options.accelerator != "cpu",  # torch has none for processors
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,

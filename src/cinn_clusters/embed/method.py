@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from cinn_clusters.rng import stream_seed
+
 
 class Method(nn.Module):
     """A backbone with the heads and the loss of one method.
@@ -47,3 +49,17 @@ def momentum_copy(module: nn.Module) -> nn.Module:
 def cosine_momentum(start: float, share: float) -> float:
     """Momentum that rises from ``start`` to one along a cosine (Grill+20, arXiv:2006.07733, sec. 3.2)."""
     return float(1.0 - (1.0 - start) * (torch.cos(torch.tensor(torch.pi * share)) + 1.0) / 2.0)
+
+
+class seeded:  # noqa: N801 - reads as a statement
+    """Within it torch draws from a stream of one's own; the global generator is left as it was."""
+
+    def __init__(self, seed: int, *name: str | int) -> None:
+        self.number = stream_seed(seed, *name)
+
+    def __enter__(self) -> None:
+        self.before: Tensor = torch.get_rng_state()
+        torch.manual_seed(self.number)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self.before)

@@ -8,7 +8,7 @@ from lightly.models.utils import update_momentum
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cinn_clusters.embed.contrast import info_nce
+from cinn_clusters.embed.contrast import info_nce, of_all_processes
 from cinn_clusters.embed.method import Method, cosine_momentum, momentum_copy
 
 
@@ -53,8 +53,9 @@ class MoCoV2(Method):
         negatives = (queries @ self.queue.T).masked_fill(unusable, -torch.inf)
         logits = torch.cat([(queries * keys).sum(1, keepdim=True), negatives], 1) / self.temperature
         loss = functional.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.long, device=logits.device))
-        self.queue = torch.cat([keys.detach().to(self.queue), self.queue])[: len(self.queue)]
-        self.queue_clusters = torch.cat([clusters, self.queue_clusters])[: len(self.queue_clusters)]
+        newest, newest_clusters = of_all_processes(keys.detach().to(self.queue)), of_all_processes(clusters)
+        self.queue = torch.cat([newest, self.queue])[: len(self.queue)]
+        self.queue_clusters = torch.cat([newest_clusters, self.queue_clusters])[: len(self.queue_clusters)]
         return loss
 
     def after_step(self, share: float) -> None:

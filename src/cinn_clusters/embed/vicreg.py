@@ -32,7 +32,7 @@ class VICReg(Method):
     ) -> None:
         super().__init__(backbone)
         self.head = VICRegProjectionHead(self.num_features, outputs, outputs, num_layers=2)
-        self.criterion = VICRegLoss(invariance, variance, covariance)
+        self.criterion = VICRegLoss(invariance, variance, covariance, gather_distributed=True)
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Sum of the three terms."""

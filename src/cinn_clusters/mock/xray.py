@@ -188,7 +188,8 @@ def _brightness(view: _View, encounters: list[Encounter], rng: np.random.Generat
     centre = view.seen(_recoil(encounters))
     direction, axis_ratio = _elongation(view, encounters)
     radius = plane.elliptical(centre, direction, axis_ratio)
-    radius = radius * np.exp(0.15 * np.minimum(radius, 1.5) * turbulence(len(radius), rng, slope=4.5))  # lopsided outside
+    lopsided = 0.15 * np.minimum(radius, 1.5) * turbulence(len(radius), rng, slope=4.5)  # the more, the farther out
+    radius = radius * np.exp(lopsided)
     edge = 1.6 * (1.0 + 0.1 * turbulence(len(radius), rng))  # accretion shock, ragged
     main = beta_halo(radius, CORE * (1.0 + 0.8 * stirred), SLOPE)
     main = main + 6.0 * (1.0 - stirred) ** 2 * cool_core(plane.radius(centre), COOL_CORE)

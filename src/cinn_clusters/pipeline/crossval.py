@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.embeddings import demand_unseen
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.config import Config
@@ -56,7 +57,8 @@ def crossval(
 
     Raises:
         BundleError: If the run is damaged.
-        DataError: If there are fewer clusters than folds.
+        DataError: If there are fewer clusters than folds, or the run holds vectors of an encoder that was trained on
+            some of its clusters: every fold wants an encoder of its own (benchmarks/maps.py).
         OutputError: If results stand there already.
         TrainingError: If the loss is not finite.
     """
@@ -64,6 +66,7 @@ def crossval(
     run = open_run(path)
     demand_free(run.path / CROSSVAL, overwrite)
     catalogue = run.catalogue
+    demand_unseen(run.record.get("encoder_clusters") or (), catalogue.clusters, str(run.path))
     folds = list(folds_by_cluster(catalogue.clusters, num_folds, seed))
     shape = (num_draws, len(catalogue.table), len(catalogue.targets))
     samples = np.empty(shape, np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,20 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cinn_clusters.bundle import pack_tensors
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.embeddings import PATTERN
 from cinn_clusters.data.pairs import off_bounds
 from cinn_clusters.data.split import Split
-from cinn_clusters.embed.backbones import make_backbone, seeded
+from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.learner import MapSet, Progress, learn
-from cinn_clusters.embed.method import Method
+from cinn_clusters.embed.method import Method, seeded
 from cinn_clusters.embed.prepare import as_inputs
 from cinn_clusters.embed.supervised import Joint, Supervised
-from cinn_clusters.errors import BundleError, DataError
-from cinn_clusters.files import atomic_file, demand_free
+from cinn_clusters.errors import DataError
+from cinn_clusters.files import demand_free
 from cinn_clusters.flows.zoo import make_flow
+from cinn_clusters.pipeline.checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.pipeline.config import Config, ModelConfig
 from cinn_clusters.pipeline.embed_config import EmbedConfig, make_method, make_options, make_recipe
 from cinn_clusters.pipeline.encoder import KIND, Encoder, write_encoder
@@ -35,6 +37,21 @@ from cinn_clusters.pipeline.run import Run, versions
 
 HISTORY = "history.csv"
 SNAPSHOT_KEYS = ["HaloID", "Snapshot"]
+
+
+@dataclass(frozen=True)
+class _AfterEpoch:
+    """Keeps a checkpoint and tells the caller; an object, since a closure could not be sent to other processes."""
+
+    checkpoint: Path | None
+    config: EmbedConfig
+    on_epoch: Callable[[int], None] | None
+
+    def __call__(self, state: Progress) -> None:
+        if self.checkpoint is not None and state.epoch % self.config.embed.checkpoint_every == 0:
+            write_checkpoint(self.checkpoint, state, self.config)
+        if self.on_epoch is not None:
+            self.on_epoch(state.epoch)
 
 
 def train_encoder(
@@ -103,7 +120,7 @@ def fit_encoder(
         out: Bundle to make, or None to write nothing.
         overwrite: Replace an encoder that stands there.
         resume: Go on from the checkpoint.
-        on_epoch: Called with the number of epochs done.
+        on_epoch: Called with the number of epochs done; must pickle if there is more than one device.
         provenance: Further values for the bundle.
         inputs: ``as_inputs`` of all maps of the store, where they are at hand.
 
@@ -120,25 +137,20 @@ def fit_encoder(
     )
     backbone = make_backbone(config.embed.backbone, config.seed)
     method = _make_method(config, backbone, len(catalogue.targets), labels.shape[1])
-    checkpoint = None if out is None else out.with_name(f".{out.name}.checkpoint.safetensors")
-    progress = _read_checkpoint(checkpoint, config) if resume and checkpoint is not None else None
-
-    def after(state: Progress) -> None:
-        if checkpoint is not None and state.epoch % config.embed.checkpoint_every == 0:
-            _write_checkpoint(checkpoint, state, config)
-        if on_epoch is not None:
-            on_epoch(state.epoch)
-
-    history = learn(
-        method, data, make_recipe(config, config.embed.method), make_options(config), progress=progress, on_epoch=after
-    )
+    checkpoint = None if out is None else out.with_name(f".{out.name}.checkpoint")
+    progress = read_checkpoint(checkpoint, config) if resume and checkpoint is not None else None
+    recipe, options = make_recipe(config, config.embed.method), make_options(config)
+    after = _AfterEpoch(checkpoint, config, on_epoch)
+    history = learn(method, data, recipe, options, progress=progress, on_epoch=after)
     backbone = _encoder_of(method)
     vectors = encode(backbone, given)
     offset, projection = fit_components(vectors, config.embed.components)
     info = {
         "kind": KIND, "config": config.model_dump(mode="json"), "num_features": vectors.shape[1],
         "versions": versions(),
-        "maps": len(given), "source": store.source, "half_width_r500": store.half_width, **(provenance or {}),
+        "maps": len(given), "source": store.source, "half_width_r500": store.half_width, "variant": store.variant,
+        "cluster_column": catalogue.cluster_column, "clusters": sorted({str(c) for c in catalogue.clusters[rows]}),
+        **(provenance or {}),
     }  # fmt: skip
     encoder = Encoder(backbone.eval(), config.embed.size, offset, projection, info)
     if out is not None:
@@ -148,7 +160,7 @@ def fit_encoder(
             encoding="utf-8",
         )
         assert checkpoint is not None
-        checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return encoder
 
 
@@ -211,30 +223,3 @@ def _make_method(config: EmbedConfig, backbone: nn.Module, num_targets: int, num
 
 def _encoder_of(method: Method) -> nn.Module:
     return method.backbone
-
-
-def _write_checkpoint(path: Path, state: Progress, config: EmbedConfig) -> None:
-    tensors = {f"weights.{name}": value for name, value in state.weights.items()}
-    tensors |= {f"moments.{name}": value for name, value in state.moments.items()}
-    tensors["history"] = torch.tensor(state.history, dtype=torch.float64)
-    with atomic_file(path) as scratch:
-        scratch.write_bytes(pack_tensors(tensors, {"config": config.model_dump_json()}))
-
-
-def _read_checkpoint(path: Path, config: EmbedConfig) -> Progress:
-    from safetensors import safe_open
-
-    if not path.is_file():
-        raise BundleError(str(path), "a checkpoint to go on from", "none", "", "train without --resume")
-    with safe_open(path, "pt") as file:
-        if (file.metadata() or {}).get("config") != config.model_dump_json():
-            raise BundleError(
-                str(path), "the settings of this training", "others", "", "pass the same --config and --set"
-            )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    history = tensors.pop("history").tolist()
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}}
-    for name, value in tensors.items():
-        part, key = name.split(".", 1)
-        parts[part][key] = value
-    return Progress(len(history), parts["weights"], parts["moments"], history)

@@ -11,16 +11,19 @@ import torch
 from torch import nn
 
 from cinn_clusters.bundle import read_bundle, write_bundle
+from cinn_clusters.data.embeddings import ENCODER
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode
 from cinn_clusters.embed.prepare import as_inputs
-from cinn_clusters.errors import BundleError
-from cinn_clusters.files import atomic_directory, demand_free
+from cinn_clusters.errors import BundleError, DataError
+from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.embed_config import EmbedConfig
 from cinn_clusters.pipeline.maps import MapStore
 
 VECTORS, COMPONENTS, NAMES = "embeddings.npy", "components.npy", "filenames.npy"
 KIND = "encoder of X-ray maps"
+WIDTH_TOLERANCE = 0.05
+"""Relative: encoders are trained with a zoom of so much."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def write_encoder(out: Path, encoder: Encoder, overwrite: bool) -> None:
 
 
 def encode_maps(encoder: Encoder, store: MapStore, out: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the vectors of maps: ``embeddings.npy``, ``components.npy``, ``filenames.npy``.
+    """Write the vectors of maps: ``embeddings.npy``, ``components.npy``, ``filenames.npy``, ``encoder.json``.
 
     Args:
         encoder: A trained encoder.
@@ -93,10 +96,12 @@ def encode_maps(encoder: Encoder, store: MapStore, out: str | Path, *, overwrite
         The folder.
 
     Raises:
+        DataError: If the encoder was trained on maps of another variant or another half side.
         OutputError: If the folder is taken or cannot be written.
     """
     out = Path(out)
     demand_free(out, overwrite)
+    _demand_alike(encoder.info, store)
     vectors = encoder.vectors(store.values)
     names = np.array(store.table.filename, dtype=str)
     arrays = {VECTORS: vectors, COMPONENTS: encoder.components(vectors).astype(np.float32), NAMES: names}
@@ -104,4 +109,19 @@ def encode_maps(encoder: Encoder, store: MapStore, out: str | Path, *, overwrite
         for name, values in arrays.items():
             with (scratch / name).open("wb") as stream:
                 np.save(stream, values, allow_pickle=False)
+        told = ("config", "clusters", "cluster_column", "table_sha256", "source")
+        write_json(scratch / ENCODER, {key: encoder.info[key] for key in told if key in encoder.info})
     return out
+
+
+def _demand_alike(info: dict[str, Any], store: MapStore) -> None:
+    """Maps of an unknown scale (0) pass: pictures do not tell it."""
+    if info.get("variant", store.variant) != store.variant:
+        hint = f"pass --variant {info['variant']}"
+        raise DataError(store.source, f"{info['variant']} maps, as in the encoder's training", store.variant, "", hint)
+    trained = info.get("half_width_r500", 0.0)
+    if trained and store.half_width and abs(store.half_width / trained - 1.0) > WIDTH_TOLERANCE:
+        raise DataError(
+            store.source, f"maps of {trained:g} R500 to each side, as in the encoder's training",
+            f"{store.half_width:g} R500", "", f"cut them anew with --half-width {trained:g}",
+        )  # fmt: skip

@@ -71,6 +71,7 @@ class Inputs:
         config: Settings of the posterior.
         num_draws: Posterior draws a row.
         refit_members: See ``sensitivity``.
+        combined: Settings of the posterior given scalars and embeddings; those of the other when absent.
         prepared: Further arguments of ``prepare``.
     """
 
@@ -80,6 +81,7 @@ class Inputs:
     config: Config = field(default_factory=Config)
     num_draws: int = 1000
     refit_members: int = 3
+    combined: Config | None = None
     prepared: tuple[tuple[str, Any], ...] = ()
 
 
@@ -120,7 +122,8 @@ def run_everything(
 
 def stages(inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, device: str) -> Iterator[Stage]:
     """Yield the stages of a run in order; those before one have been made when it is asked for."""
-    config, draws = inputs.config, inputs.num_draws
+    draws = inputs.num_draws
+    config = (inputs.combined if embeddings else None) or inputs.config
 
     def of(*names: str) -> tuple[Path, ...]:
         return tuple(run / name for name in names)

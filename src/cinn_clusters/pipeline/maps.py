@@ -39,12 +39,14 @@ class MapStore:
         table: ``filename`` of each map; HaloID, Snapshot and Projection too where names tell them.
         half_width: Half the side of a map [R500].
         source: Where they come from.
+        variant: ``ideal`` or ``observed``.
     """
 
     values: np.ndarray
     table: pd.DataFrame
     half_width: float
     source: str
+    variant: Variant = "ideal"
 
 
 def write_maps(
@@ -123,7 +125,7 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
             table = _table(names)
     except (OSError, KeyError) as error:
         raise DataError(str(path), f"a store of maps ({STORE} of cinn-clusters mock --maps)", str(error)) from error
-    return MapStore(values, table, half_width, str(path))
+    return MapStore(values, table, half_width, str(path), variant)
 
 
 def _table(names: list[str]) -> pd.DataFrame:

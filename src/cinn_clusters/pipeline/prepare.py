@@ -13,7 +13,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
-from cinn_clusters.data.embeddings import join_embeddings, read_embeddings
+from cinn_clusters.data.embeddings import demand_unseen, join_embeddings, read_embeddings
 from cinn_clusters.data.maps import ObservableMap, TargetMap
 from cinn_clusters.data.split import Split, same_parts, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
@@ -73,7 +73,7 @@ def prepare(
         The run.
 
     Raises:
-        DataError: If the files are not what the schema says.
+        DataError: If the files are not what the schema says, or the encoder was trained on test clusters.
         OutputError: If the folder is taken or cannot be written.
     """
     out = Path(out)
@@ -91,16 +91,21 @@ def prepare(
     )
     files, everyone = list(sources or (observables_file, targets_file)), catalogue
     unmatched: tuple[str, ...] = ()
+    seen: tuple[str, ...] | None = None
     if embeddings is not None:
-        catalogue, unmatched = join_embeddings(catalogue, read_embeddings(*embeddings))
+        vectors = read_embeddings(*embeddings)
+        (catalogue, unmatched), seen = join_embeddings(catalogue, vectors), vectors.seen
         files += embeddings
     if protocol == "original":
         split = split_by_row(len(catalogue.table), seed)
         transforms = standard_transforms(catalogue)
     else:
         split = same_parts(split_by_cluster(everyone.clusters, seed), everyone.clusters, catalogue.clusters)
+        demand_unseen(seen or (), catalogue.clusters[split.test], str((embeddings or ("",))[0]))
         transforms = fit_catalogue_transforms(catalogue, split, seed=seed)
     record = _record(catalogue, split, protocol, seed, files) | {"unmatched_maps": list(unmatched)}
+    if embeddings is not None:
+        record["encoder_clusters"] = None if seen is None else list(seen)
     with atomic_directory(out, overwrite=overwrite, kept=(SPLIT,)) as scratch:
         for name, frame in zip(TABLES, _tables(catalogue, transforms, protocol), strict=True):
             (scratch / name).write_text(csv_text(frame), encoding="utf-8")
