@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from cinn_clusters.cosmology import arcsec_per_kpc
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.collect import Framing, collect
+from cinn_clusters.xray.collect import collect
 from cinn_clusters.xray.frame import find_centre, frame, radius_in_pixels
+from cinn_clusters.xray.framing import Framing
+from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes, point_sources
-from cinn_clusters.xray.read import XrayMap, read_maps
+from cinn_clusters.xray.read import read_companion, read_maps
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 from xray_files import blob, header
 
 
 def a_map(values: np.ndarray) -> XrayMap:
-    return XrayMap("one", values, False, None, None, Path("one.fits"))
+    return XrayMap("one", values, "brightness", None, None, Path("one.fits"))
 
 
 @given(st.floats(12.0, 36.0), st.floats(12.0, 36.0), st.sampled_from(["peak", "centroid"]))
@@ -92,6 +97,40 @@ def test_exposure_on_another_grid_of_the_same_sky(tmp_path: Path) -> None:
     np.testing.assert_allclose((counts.values / found)[24, 2:-2], expected[2:-2], rtol=1e-4)
 
 
+@pytest.mark.parametrize("factor", [2, 3])
+def test_background_counts_on_larger_pixels_of_the_same_sky(tmp_path: Path, factor: int) -> None:
+    size = 48 // factor
+    fits.PrimaryHDU(blob() * 100 + 2.0, header()).writeto(tmp_path / "counts.fits")
+    coarse = header(1e-3 * factor)
+    coarse["CRPIX1"] = coarse["CRPIX2"] = size / 2 + 0.5
+    _, x = np.indices((size, size))
+    fits.PrimaryHDU(factor**2 * (2.0 + 0.0 * x), coarse).writeto(tmp_path / "flat.fits")
+    counts = read_maps(tmp_path / "counts.fits")[0]
+    sky = read_companion(tmp_path / "flat.fits")
+    found, _ = count_rate(counts, a_map(np.full((48, 48), 1e3)), sky, mask_sources=False)
+    np.testing.assert_allclose(found * 1e3, blob() * 100, atol=1e-6)
+
+
+def test_a_pixel_without_counts_does_not_spoil_the_search_for_sources() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)).astype(float)
+    seconds = a_map(np.full((96, 96), 1e3))
+    counts[20, 66] = np.nan
+    masked = np.isnan(count_rate(a_map(counts), seconds)[0])
+    assert masked[20, 70]
+    assert masked.mean() < 0.02
+
+
+def test_flat_exposures_are_read(tmp_path: Path) -> None:
+    fits.PrimaryHDU(blob() * 100, header()).writeto(tmp_path / "counts.fits")
+    fits.PrimaryHDU(np.full((48, 48), 1e3), header()).writeto(tmp_path / "exposure.fits")
+    found = collect([tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "exposure.fits")
+    assert len(found.values) == 1
+    fits.PrimaryHDU(np.full((48, 48), np.nan), header()).writeto(tmp_path / "none.fits")
+    with pytest.raises(DataError, match=r"none\.fits: expected finite pixels"):
+        collect([tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "none.fits")
+
+
 def test_bad_counts_and_exposures() -> None:
     good = a_map(blob() * 10)
     with pytest.raises(DataError, match="expected counts"):
@@ -156,7 +195,83 @@ def test_a_given_centre_on_the_sky(tmp_path: Path) -> None:
 def test_without_coordinates_there_is_no_scale(tmp_path: Path) -> None:
     path = tmp_path / "one.fits"
     fits.PrimaryHDU(blob()).writeto(path)
-    with pytest.raises(DataError, match="the size of its pixels"):
+    with pytest.raises(DataError, match=r"the size of its pixels.*; pass --pixel-kpc or --pixel-arcsec"):
         collect([path], Framing(size=16, radius_kpc=1000.0, redshift=0.1))
+    with pytest.raises(DataError, match="a redshift, since R500 was given; got none; no size of pixels in kpc"):
+        collect([path], Framing(size=16, radius_kpc=1000.0))
     with pytest.raises(DataError, match="coordinates"):
         collect([path], Framing(size=16, centre=(10.0, 10.0)))
+
+
+@pytest.mark.parametrize("kind", ["fits", "png", "h5"])
+def test_a_scale_can_be_given(tmp_path: Path, kind: str) -> None:
+    values, path = blob(96, (50.0, 40.0), 6.0), tmp_path / f"one.{kind}"
+    if kind == "fits":
+        fits.PrimaryHDU(values).writeto(path)
+    elif kind == "png":
+        Image.fromarray((values[::-1] * 255).astype(np.uint8)).save(path)
+    else:
+        with h5py.File(path, "w") as file:
+            file["one"] = values
+    by_kpc = Framing(size=32, half_width=1.0, radius_kpc=80.0, pixel_kpc=5.0)  # half a side is 16 pixels
+    by_arcsec = replace(by_kpc, pixel_kpc=None, redshift=0.1, pixel_arcsec=5.0 * arcsec_per_kpc(0.1))
+    found = collect([path], by_kpc).values[0]
+    np.testing.assert_allclose(found, collect([path], by_arcsec).values[0], atol=1e-9)
+    np.testing.assert_allclose(found, collect([path], replace(by_kpc, redshift=0.3)).values[0], atol=1e-9)
+    assert found.min() < found.max() - (0.5 if kind == "png" else 2.0)
+    at_half = np.abs(found[16] - found[16, 16]).argmax()
+    assert at_half in (0, 31)
+    with pytest.raises(DataError, match="half of the frame"):
+        collect([path], replace(by_kpc, pixel_kpc=0.5))
+
+
+def test_a_scale_against_the_coordinates_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "one.fits"
+    fits.PrimaryHDU(blob(), header()).writeto(path)  # 3.6 arcsec
+    framing = Framing(size=16, radius_kpc=30.0, redshift=0.2, half_width=1.0)
+    right = collect([path], framing).values
+    np.testing.assert_array_equal(collect([path], replace(framing, pixel_arcsec=3.61)).values, right)
+    np.testing.assert_array_equal(collect([path], replace(framing, pixel_kpc=3.6 / arcsec_per_kpc(0.2))).values, right)
+    with pytest.raises(DataError, match=r"pixels of 3\.6 arcsec, as its coordinates \(WCS\) say; got 4 arcsec given"):
+        collect([path], replace(framing, pixel_arcsec=4.0))
+    with pytest.raises(DataError, match=r"3\.6 arcsec"):
+        collect([path], replace(framing, pixel_kpc=20.0))
+    with pytest.raises(DataError, match=r"a redshift.*coordinates \(WCS\)"):
+        collect([path], replace(framing, redshift=None, pixel_kpc=20.0))
+
+
+def test_the_asinh_stretch(tmp_path: Path) -> None:
+    fits.PrimaryHDU(blob() * 7.0).writeto(tmp_path / "one.fits")
+    framing = Framing(size=48, centre="middle", stretch="asinh")
+    np.testing.assert_allclose(collect([tmp_path], framing).values[0], asinh_stretch(blob()), atol=1e-9)
+    Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "two.png")
+    assert "a brightness, to be shown by asinh; got a picture" in collect([tmp_path], framing).problems[0]
+
+
+@pytest.mark.parametrize("is_counts", [False, True])
+def test_masked_pixels_are_filled(tmp_path: Path, is_counts: bool) -> None:
+    clean = 1e4 * blob(48, (23.5, 23.5), 8.0) + 10.0
+    spoilt, masked = clean.copy(), np.zeros((48, 48))
+    spoilt[30:36, 10:16] += 1e6
+    masked[30:36, 10:16] = 1.0
+    fits.PrimaryHDU(spoilt, header()).writeto(tmp_path / "map.fits")
+    fits.PrimaryHDU(masked, header()).writeto(tmp_path / "mask.fits")
+    fits.PrimaryHDU(np.ones((48, 48)), header()).writeto(tmp_path / "exposure.fits")
+    exposure = tmp_path / "exposure.fits" if is_counts else None
+    framing = Framing(size=48, centre="middle")
+    read = partial(collect, [tmp_path / "map.fits"], framing, exposure=exposure, keep_sources=True)
+    np.testing.assert_allclose(read(mask=tmp_path / "mask.fits").values[0], np.log10(clean), atol=0.1)
+    assert np.abs(read().values[0] - np.log10(clean)).max() > 1.0
+    fits.PrimaryHDU(np.ones((20, 20))).writeto(tmp_path / "other.fits")
+    with pytest.raises(DataError, match="the grid of the counts or map"):
+        read(mask=tmp_path / "other.fits")
+
+
+def test_sources_can_be_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)).astype(float)
+    fits.PrimaryHDU(counts).writeto(tmp_path / "counts.fits")
+    fits.PrimaryHDU(np.full((96, 96), 1e3)).writeto(tmp_path / "exposure.fits")
+    framing = Framing(size=96, centre="middle")
+    read = partial(collect, [tmp_path / "counts.fits"], framing, exposure=tmp_path / "exposure.fits")
+    assert read(keep_sources=True).values[0][20, 70] > read().values[0][20, 70] + 1.0

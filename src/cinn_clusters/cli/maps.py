@@ -22,38 +22,62 @@ class Variant(StrEnum):
     observed = "observed"
 
 
+class Stretch(StrEnum):
+    """How brightness is shown."""
+
+    log = "log"
+    asinh = "asinh"
+
+
+class Planes(StrEnum):
+    """What the last axis of an array of maps is."""
+
+    auto = "auto"
+    colour = "colour"
+    projections = "projections"
+
+
 Maps = Annotated[Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")]
 MapVariant = Annotated[Variant, typer.Option(help="ideal: brightness; observed: counts over exposure.")]
 
 
 @app.command(epilog="Example:  cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5")
 def maps(
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, FITS, HDF5, or folders of them.", metavar="FILE...")],
+    files: Annotated[
+        list[Path], typer.Argument(help="PNG, JPEG, FITS, HDF5, folders of them; or stores to join.", metavar="FILE...")
+    ],
     out: Annotated[Path, typer.Option(help="HDF5 store to make.")],
     exposure: Annotated[Path | None, typer.Option(help="Exposure map: files are counts then.")] = None,
     background: Annotated[Path | None, typer.Option(help="Background counts, with --exposure.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Map of the pixels to fill: those that are not 0.")] = None,
+    keep_sources: Annotated[bool, typer.Option("--keep-sources", help="Leave point sources in counts.")] = False,
     redshift: Annotated[float | None, typer.Option(help="z, to cut at a multiple of R500.")] = None,
-    radius: Annotated[float | None, typer.Option(help="R500 [physical kpc].")] = None,
-    half_width: Annotated[float, typer.Option(min=0.1, help="Half the side of the square [R500].")] = 1.5,
+    radius: Annotated[float | None, typer.Option(help="R500 in physical kpc.")] = None,
+    pixel_kpc: Annotated[float | None, typer.Option(help="Side of a pixel in physical kpc, without WCS.")] = None,
+    pixel_arcsec: Annotated[float | None, typer.Option(help="Side of a pixel in arcsec, instead.")] = None,
+    half_width: Annotated[float, typer.Option(min=0.1, help="Half the side of the square in R500.")] = 1.5,
     centre: Annotated[str, typer.Option(help="peak, centroid, middle, or RA,DEC in degrees.")] = "peak",
     size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 128,
+    stretch: Annotated[Stretch, typer.Option(help="log10 of the brightness, or asinh in [0, 1].")] = Stretch.log,
+    planes: Annotated[Planes, typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps.")] = Planes.auto,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Read real X-ray maps, centre and cut them; a file that cannot be used is told, the others go on."""
-    from cinn_clusters.pipeline.maps import store_files
-    from cinn_clusters.xray.collect import Framing
+    from cinn_clusters.pipeline.real_maps import store_files
+    from cinn_clusters.xray.framing import Framing
 
-    if (redshift is None) != (radius is None):
-        raise typer.BadParameter("--redshift and --radius go together")
-    if background is not None and exposure is None:
-        raise typer.BadParameter("--background needs --exposure")
-    framing = Framing(size, half_width, _centring(centre), radius, redshift)
+    _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
+    if exposure is None and (background is not None or keep_sources):
+        raise typer.BadParameter("--background and --keep-sources need --exposure")
+    framing = Framing(size, half_width, _centring(centre), radius, redshift, pixel_arcsec, pixel_kpc, stretch.value)
     with console.progress("maps", None) as advance:
         found = store_files(
-            files, out, framing, exposure=exposure, background=background, overwrite=overwrite,
-            on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
+            files, out, framing, exposure=exposure, background=background, mask=mask, keep_sources=keep_sources,
+            planes=planes.value, overwrite=overwrite, on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
         )  # fmt: skip
+    for note in found.notes:
+        console.log(f"note: {note}")
     for problem in found.problems:
         console.log(f"left out: {problem}")
     console.print_values({"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json)
@@ -166,6 +190,19 @@ def gallery(
         overwrite=overwrite,
     )  # fmt: skip
     console.print_values({"pictures": str(out), "drawn": len(names)}, as_json)
+
+
+def _demand_scale(redshift: Any, radius: Any, pixel_kpc: Any, pixel_arcsec: Any) -> None:
+    """Refuse a scale that is half given, or given twice."""
+    for name, value in (("--pixel-kpc", pixel_kpc), ("--pixel-arcsec", pixel_arcsec)):
+        if value is not None and not value > 0.0:
+            raise typer.BadParameter(f"{name}: expected a positive number; got {value:g}")
+        if value is not None and radius is None:
+            raise typer.BadParameter(f"{name} needs --radius")
+    if pixel_kpc is not None and pixel_arcsec is not None:
+        raise typer.BadParameter("--pixel-kpc or --pixel-arcsec, not both")
+    if (redshift is None) != (radius is None) and (radius is None or pixel_kpc is None):
+        raise typer.BadParameter("--redshift and --radius go together")
 
 
 def _tell_epoch(epoch: int) -> None:

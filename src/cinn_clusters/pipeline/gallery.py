@@ -17,7 +17,8 @@ from cinn_clusters.pipeline.encoder import Encoder, load_encoder
 from cinn_clusters.pipeline.judge import SINCE, quantities
 from cinn_clusters.pipeline.maps import MapStore
 from cinn_clusters.pipeline.run import Run
-from cinn_clusters.xray.collect import Framing, collect
+from cinn_clusters.xray.collect import collect
+from cinn_clusters.xray.framing import Framing
 
 SHOWN = (SINCE, "last_Mass_ratio", "Group_M_Crit500", "last_V_coll", "last_d_peri", "GroupGasMass")
 NUM_QUERIES, NUM_NEIGHBOURS, PICTURE_SIZE = 6, 8, 64

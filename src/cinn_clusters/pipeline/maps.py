@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +16,11 @@ import pandas as pd
 
 from cinn_clusters.data.embeddings import NAME, parsed_names
 from cinn_clusters.errors import DataError
-from cinn_clusters.files import atomic_directory, atomic_file, demand_free
+from cinn_clusters.files import atomic_directory, atomic_file
 from cinn_clusters.mock.instrument import observe
 from cinn_clusters.mock.population import draw_cluster, mock_catalogue
 from cinn_clusters.mock.xray import HALF_WIDTH, draw_maps
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.xray.collect import Collected, Framing, collect
 
 STORE = "maps.h5"
 FORMATS = ("png", "jpg", "fits")
@@ -105,11 +104,11 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
     """Read a store of maps.
 
     Args:
-        path: HDF5 file of ``write_maps``.
+        path: HDF5 file of ``write_maps``, or of the command ``maps``.
         variant: ``ideal`` or ``observed``.
 
     Raises:
-        DataError: If it is no such file.
+        DataError: If it is no such file, or of another stretch than log.
     """
     import h5py
 
@@ -118,6 +117,8 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
         path = path / STORE
     try:
         with h5py.File(path) as file:
+            if (stretch := file.attrs.get("stretch", "log")) != "log":
+                raise DataError(str(path), "log brightness, as encoders see", f"the stretch {stretch}")
             names = [name.decode() for name in file["filename"][:]]
             values = _values(file, variant)
             half_width = float(file.attrs["half_width_r500"])
@@ -125,48 +126,6 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
     except (OSError, KeyError) as error:
         raise DataError(str(path), f"a store of maps ({STORE} of cinn-clusters mock --maps)", str(error)) from error
     return MapStore(values, table, half_width, str(path), variant)
-
-
-def store_files(
-    paths: Sequence[str | Path],
-    out: str | Path,
-    framing: Framing,
-    *,
-    exposure: str | Path | None = None,
-    background: str | Path | None = None,
-    overwrite: bool = False,
-    on_file: Callable[[int, int], None] | None = None,
-) -> Collected:
-    """Read maps from files of any kind and write a store of them.
-
-    Args:
-        paths: Files and folders.
-        out: HDF5 file to make; half a side is 0 R500 in it where R500 was not given.
-        framing: How maps are cut.
-        exposure: See ``collect``.
-        background: See ``collect``.
-        overwrite: Replace a file that stands there.
-        on_file: Called with files done and all files.
-
-    Returns:
-        What was read, and what could not be.
-
-    Raises:
-        DataError: If no file can be used.
-        OutputError: If the file is there or cannot be written.
-    """
-    import h5py
-
-    path = Path(out)
-    demand_free(path, overwrite)
-    collected = collect(paths, framing, exposure=exposure, background=background, on_file=on_file)
-    half_width = framing.half_width if framing.radius_kpc is not None else 0.0
-    with atomic_file(path) as scratch, h5py.File(scratch, "w") as file:
-        stored = file.create_dataset("log_brightness", data=collected.values.astype("f2"), compression="lzf")
-        stored.attrs["unit"] = "log10, relative"
-        file.create_dataset("filename", data=list(collected.names), dtype=h5py.string_dtype())
-        file.attrs.update(half_width_r500=half_width, source="cinn-clusters maps")
-    return collected
 
 
 def _table(names: list[str]) -> pd.DataFrame:

@@ -9,32 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
-from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
-from cinn_clusters.xray.rate import count_rate, fill_holes
-from cinn_clusters.xray.read import FITS, HDF5, PICTURES, XrayMap, read_maps
-from cinn_clusters.xray.stretch import log_brightness
-
-PICTURE_DEPTH = 3.3
-"""Decades of brightness from black to white in a picture of a map; its true stretch is not told."""
-
-
-@dataclass(frozen=True)
-class Framing:
-    """How maps are cut.
-
-    Args:
-        size: Pixels a side.
-        half_width: Half the side of the square [R500]; without a scale the whole map is taken.
-        centre: ``peak``, ``centroid``, ``middle``, or right ascension and declination [deg].
-        radius_kpc: R500 [physical kpc], or None.
-        redshift: z, or None.
-    """
-
-    size: int = 128
-    half_width: float = 1.5
-    centre: Centring | tuple[float, float] = "peak"
-    radius_kpc: float | None = None
-    redshift: float | None = None
+from cinn_clusters.xray.framing import Companions, Framing, framed
+from cinn_clusters.xray.hdf5_images import Planes
+from cinn_clusters.xray.image import XrayMap
+from cinn_clusters.xray.read import kind_of, read_companion, read_each
 
 
 @dataclass(frozen=True)
@@ -44,12 +22,14 @@ class Collected:
     Args:
         names: One a map, (N,).
         values: log10 brightness, (N, size, size).
-        problems: A line for each file that was left out.
+        problems: A line for each file or map that was left out.
+        notes: A line for each file that is malformed and was read all the same.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -62,8 +42,7 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise DataError(str(path), "a file or folder of X-ray maps", "nothing")
-        known = PICTURES | FITS | HDF5
-        inside = [one for one in path.rglob("*") if known & set(one.suffixes)] if path.is_dir() else [path]
+        inside = [one for one in path.rglob("*") if kind_of(one) and one.is_file()] if path.is_dir() else [path]
         found += sorted(inside)
     if not found:
         raise DataError(", ".join(map(str, paths)), "files of X-ray maps", "none")
@@ -76,6 +55,9 @@ def collect(
     *,
     exposure: str | Path | None = None,
     background: str | Path | None = None,
+    mask: str | Path | None = None,
+    keep_sources: bool = False,
+    planes: Planes = "auto",
     on_file: Callable[[int, int], None] | None = None,
 ) -> Collected:
     """Read, centre, cut and stretch maps.
@@ -85,6 +67,9 @@ def collect(
         framing: How maps are cut.
         exposure: Exposure map of all files, which are counts then; point sources and gaps are filled.
         background: Background map, with ``exposure``.
+        mask: Map of the pixels of all files that are filled from their surroundings: those that are not 0.
+        keep_sources: Whether point sources in counts stay.
+        planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
         on_file: Called with files done and all files.
 
     Returns:
@@ -94,51 +79,41 @@ def collect(
         DataError: If no file can be used.
     """
     framing = framing or Framing()
-    files, names, maps, problems = find_files(paths), [], [], []
+    companions = Companions(_optional(exposure), _optional(background), _optional(mask), keep_sources)
+    files, problems, notes = find_files(paths), list[str](), companions.notes()
+    maps: dict[str, tuple[Path, np.ndarray]] = {}
     for number, path in enumerate(files):
-        try:
-            for one in read_maps(path):
-                maps.append(_framed(one, framing, exposure, background))
-                names.append(one.name)
-        except CinnError as error:
-            problems.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+        for one in _each(path, planes):
+            try:
+                if isinstance(one, CinnError):
+                    raise one
+                if one.name in maps:
+                    raise _twice(one, maps[one.name][0])
+                maps[one.name] = one.source, framed(one, framing, companions)
+                notes += one.notes
+            except CinnError as error:
+                problems.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         if on_file is not None:
             on_file(number + 1, len(files))
     if not maps:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise DataError("maps", "at least one that can be read", f"none: {problems[0]}{more}")
-    return Collected(tuple(names), np.stack(maps), tuple(problems))
+    values = np.stack([values for _, values in maps.values()])
+    return Collected(tuple(maps), values, tuple(problems), tuple(notes))
 
 
-def _framed(one: XrayMap, framing: Framing, exposure: str | Path | None, background: str | Path | None) -> np.ndarray:
-    least = 0.0
-    if exposure is not None:
-        sky = None if background is None else read_maps(background)[0]
-        rate, least = count_rate(one, read_maps(exposure)[0], sky)
-        one = XrayMap(one.name, rate, False, one.pixel_arcsec, one.wcs, one.source)
-    centre = _centre(one, framing)
-    half_side = _half_side(one, framing)
-    filled = fill_holes(frame(one.values, centre, half_side, framing.size))
-    if one.is_picture:
-        return (filled - 1.0) * PICTURE_DEPTH
-    return log_brightness(filled, least=least * min((framing.size / (2.0 * half_side)) ** 2, 1.0))
+def _optional(path: str | Path | None) -> XrayMap | None:
+    return None if path is None else read_companion(path)
 
 
-def _centre(one: XrayMap, framing: Framing) -> tuple[float, float]:
-    if isinstance(framing.centre, str):
-        return find_centre(one.values, framing.centre)
-    if one.wcs is None:
-        raise DataError(str(one.source), "coordinates (WCS), since a centre on the sky was given", "none")
-    column, row = one.wcs.world_to_pixel_values(*framing.centre)
-    if not (0 <= row < one.values.shape[0] and 0 <= column < one.values.shape[1]):
-        raise DataError(str(one.source), "the centre on the map", f"pixel ({column:.0f}, {row:.0f})")
-    return float(row), float(column)
+def _each(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:
+    """Maps of a file, and errors in the place of others."""
+    try:
+        return read_each(path, planes)
+    except CinnError as error:
+        return [error]
 
 
-def _half_side(one: XrayMap, framing: Framing) -> float:
-    """Half the side of the frame [px]: a multiple of R500 where the scale is known, else all of the map."""
-    if framing.radius_kpc is None or framing.redshift is None:
-        return float(min(one.values.shape)) / 2
-    if one.pixel_arcsec is None:
-        raise DataError(str(one.source), "the size of its pixels, since R500 was given", "no coordinates (WCS)")
-    return float(framing.half_width) * radius_in_pixels(framing.radius_kpc, framing.redshift, one.pixel_arcsec)
+def _twice(one: XrayMap, first: Path) -> DataError:
+    hint = "rename it, or write a store of its own"
+    return DataError(str(one.source), "a name of its own for each map", f"'{one.name}' again", f"first {first}", hint)
