@@ -17,7 +17,14 @@ from PIL import Image
 from cinn_clusters.embed.judge import alignment, effective_rank, judge, neighbour_answer, uniformity
 from cinn_clusters.errors import BundleError, ConfigError, DataError
 from cinn_clusters.pipeline.embed import matched, train_encoder
-from cinn_clusters.pipeline.embed_config import EmbedConfig, read_embed_config
+from cinn_clusters.pipeline.embed_config import (
+    METHODS,
+    WITH_ANSWERS,
+    EmbedConfig,
+    parameters,
+    read_embed_config,
+    settable,
+)
 from cinn_clusters.pipeline.encoder import COMPONENTS, NAMES, VECTORS, encode_maps, load_encoder
 from cinn_clusters.pipeline.maps import MapStore, read_store
 from cinn_clusters.pipeline.netcdf import read_samples
@@ -55,6 +62,8 @@ def test_the_committed_settings_are_the_defaults() -> None:
     assert written.embed == EmbedConfig().embed
     assert written.views == EmbedConfig().views
     assert written.seed == EmbedConfig().seed
+    for name in (*METHODS, *WITH_ANSWERS):
+        assert parameters(written, name) == settable(name), name
 
 
 def test_training_sees_training_clusters_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from cinn_clusters.files import demand_free
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.pipeline.checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.pipeline.config import Config, ModelConfig
-from cinn_clusters.pipeline.embed_config import EmbedConfig, make_method, make_options, make_recipe
+from cinn_clusters.pipeline.embed_config import EmbedConfig, make_method, make_options, make_recipe, parameters
 from cinn_clusters.pipeline.encoder import KIND, Encoder, write_encoder
 from cinn_clusters.pipeline.fit import fit_catalogue_transforms
 from cinn_clusters.pipeline.fit import make_recipe as make_flow_recipe
@@ -211,7 +211,7 @@ def _partners(rows: np.ndarray) -> Tensor:
 def _make_method(config: EmbedConfig, backbone: nn.Module, num_targets: int, num_labels: int) -> Method:
     with seeded(config.seed, "heads"):
         if config.embed.method == "supervised":
-            return Supervised(backbone, num_labels=num_targets)
+            return Supervised(backbone, num_labels=num_targets, **parameters(config, "supervised"))
         if config.embed.method == "joint":
             outputs = config.embed.components
             recipe = make_flow_recipe(Config(seed=config.seed, model=ModelConfig(members=1)))

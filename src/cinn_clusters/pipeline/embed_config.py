@@ -18,6 +18,7 @@ from cinn_clusters.embed.method import Method
 from cinn_clusters.embed.moco import MoCoV2, MoCoV3
 from cinn_clusters.embed.simclr import SimCLR
 from cinn_clusters.embed.simsiam import SimSiam
+from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.embed.vicreg import VICReg
 from cinn_clusters.embed.views import Recipe
 from cinn_clusters.errors import ConfigError
@@ -29,6 +30,9 @@ METHODS: dict[str, type[Method]] = {
     "vicreg": VICReg,
 }  # fmt: skip
 """The self-supervised ones."""
+WITH_ANSWERS: dict[str, type[Method]] = {"supervised": Supervised, "joint": Joint}
+GIVEN = {"backbone", "num_labels", "num_targets", "density", "outputs", "seed"}
+"""Parameters of those with answers that follow from the data or from ``[embed]``."""
 MethodName = Literal["simclr", "mocov2", "mocov3", "byol", "simsiam", "dino", "vicreg", "supervised", "joint"]
 
 
@@ -84,6 +88,8 @@ class EmbedConfig(Section):
     simsiam: dict[str, Any] = Field(default_factory=dict)
     dino: dict[str, Any] = Field(default_factory=dict)
     vicreg: dict[str, Any] = Field(default_factory=dict)
+    supervised: dict[str, Any] = Field(default_factory=dict)
+    joint: dict[str, Any] = Field(default_factory=dict)
 
 
 def read_embed_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> EmbedConfig:
@@ -99,15 +105,15 @@ def read_embed_config(path: str | Path | None = None, changes: Sequence[str] = (
     config = read_settings(EmbedConfig, path, changes)
     if config.embed.batch % config.embed.devices:
         raise ConfigError("embed.batch", f"a multiple of {config.embed.devices} devices", str(config.embed.batch))
-    for name in METHODS:
-        _parameters(config, name)
+    for name in (*METHODS, *WITH_ANSWERS):
+        parameters(config, name)
         make_recipe(config, name)
     return config
 
 
 def make_method(config: EmbedConfig, backbone: nn.Module) -> Method:
     """The self-supervised method that the settings name."""
-    return METHODS[config.embed.method](backbone, **_parameters(config, config.embed.method))
+    return METHODS[config.embed.method](backbone, **parameters(config, config.embed.method))
 
 
 def make_recipe(config: EmbedConfig, method: str) -> Recipe:
@@ -128,9 +134,21 @@ def make_options(config: EmbedConfig) -> LearnOptions:
                         seed=stream_seed(config.seed, "embed"))  # fmt: skip
 
 
-def _parameters(config: EmbedConfig, name: str) -> dict[str, Any]:
+def settable(name: str) -> dict[str, Any]:
+    """Parameters of a method that its section may hold, with their defaults."""
+    every = inspect.signature((METHODS | WITH_ANSWERS)[name]).parameters
+    given = {"backbone"} if name in METHODS else GIVEN
+    return {key: parameter.default for key, parameter in every.items() if key not in given}
+
+
+def parameters(config: EmbedConfig, name: str) -> dict[str, Any]:
+    """Parameters that the section of a method gives.
+
+    Raises:
+        ConfigError: If one is unknown or no positive number.
+    """
     given = {key: value for key, value in getattr(config, name, {}).items() if key != "views"}
-    known = [key for key in inspect.signature(METHODS[name]).parameters if key != "backbone"]
+    known = list(settable(name))
     for key, value in given.items():
         if key not in known:
             raise ConfigError(f"setting '{name}.{key}'", "a known setting", "an unknown one", "", f"known: {known}")
