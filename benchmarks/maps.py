@@ -4,6 +4,7 @@
     python benchmarks/maps.py embed mock cache --methods simclr supervised   # fold by fold
     python benchmarks/maps.py flow mock cache --variants scalars simclr morphology
     python benchmarks/maps.py table cache
+    python benchmarks/maps.py speed mock --threads 2                         # of encoding
 
 Encoders see the training clusters of their fold only. The posterior is the default preset given scalars and 32
 principal components (or the classical morphology); each projection is a row. ``mixture`` averages the posteriors of the
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from cinn_clusters import read_catalogue, read_config
 from cinn_clusters.data.embeddings import Embeddings, join_embeddings
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
+from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.prepare import as_inputs
 from cinn_clusters.pipeline.embed import fit_encoder, matched
@@ -163,9 +166,45 @@ def table(args: argparse.Namespace) -> None:
                 print(f"{variant:20s} {name:28s} over {other:10s} {told}")
 
 
+def speed(args: argparse.Namespace) -> None:
+    """Maps a second: of reading and shrinking, of encoding, and of the parts that encoding is made of."""
+    _, store = catalogue_and_maps(args)
+    store_values = store.values[:2048]
+    inputs = as_inputs(store_values, 64)
+    encoder = make_backbone("small", 0).eval()
+    network = encoder.backbone
+    chunks = inputs.split(256)
+    matrix = torch.rand(1024, 1024)
+    ways = {
+        "shrinking to 64 px": lambda: as_inputs(store_values, 64),
+        "encoding (eight orientations)": lambda: encode(encoder, inputs),
+        "sharpening alone": lambda: [encoder.sharpen(one) for one in chunks],
+        "the network once": lambda: [network(one) for one in chunks],
+        "the network once, folded": lambda: [network.fused()(one) for one in chunks],
+    }
+    with torch.inference_mode():
+        for name, way in ways.items():
+            print(f"{name:32s} {len(inputs) / shortest(way):8.0f} maps/s")
+        product = 2 * 1024**3 / shortest(lambda: matrix @ matrix)
+    macs = 25 * 16 * 32**2 + 9 * sum(
+        a * b * s**2 for a, b, s in ((16, 32, 16), (32, 64, 8), (64, 128, 4), (128, 256, 2))
+    )
+    print(f"{'floor of eight, matrix product':32s} {product / (2 * 8 * macs):8.0f} maps/s")
+
+
+def shortest(way: Callable[[], object], repeats: int = 5) -> float:
+    """Least of some times [s]."""
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        way()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("embed", "flow", "table"))
+    parser.add_argument("stage", choices=("embed", "flow", "table", "speed"))
     parser.add_argument(
         "folders", type=Path, nargs="+", help="the embedded catalogue with maps/, and a cache; or the cache"
     )
@@ -183,7 +222,7 @@ def main() -> None:
     args.folder = args.folders[0]
     args.cache.mkdir(exist_ok=True)
     torch.set_num_threads(args.threads)
-    {"embed": embed, "flow": flow, "table": table}[args.stage](args)
+    {"embed": embed, "flow": flow, "table": table, "speed": speed}[args.stage](args)
 
 
 if __name__ == "__main__":
