@@ -193,3 +193,22 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
 def test_a_missing_column_names_those_there_are() -> None:
     with pytest.raises(DataError, match=r"column 'M500'.*the file has z, m"):
         converted({"m": [1.0, 2.0]}, mass={"column": "M500"})
+
+
+@pytest.mark.parametrize("unit", ["dex(solMass)", "log(Msun)", "log10(Msun)", "log10 Msun", "[solMass]", "dex"])
+@pytest.mark.parametrize("in_file", [True, False])
+def test_a_logarithmic_unit_means_log10(unit: str, in_file: bool) -> None:
+    """The package's own tables state their logarithms so."""
+    table = Table({"z": [0.3], "m": [14.5], "e": [0.1]})
+    table["m"].unit = u.Unit(unit, parse_strict="silent") if in_file else None
+    mass = {"column": "m", "error": "e"} if in_file else {"column": "m", "error": "e", "unit": unit}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    assert (found.values[MASS][0], found.errors[MASS][0]) == (14.5, 0.1)
+    assert "[log10 solMass]" in found.account[1]
+
+
+def test_a_logarithm_that_the_mapping_calls_linear_is_refused() -> None:
+    with pytest.raises(DataError, match=r"linear one.*'dex\(Msun\)'.*leave scale out"):
+        converted({"m": [14.5, 14.6]}, mass={"column": "m", "unit": "dex(Msun)", "scale": "linear"})
+    with pytest.raises(DataError, match="a linear unit or a log10"):
+        converted({"m": [14.5, 14.6]}, mass={"column": "m", "unit": "mag(Msun)"})

@@ -18,7 +18,7 @@ from cinn_clusters.catalogues.masses import (
     log_mass_500c,
     log_mass_of_temperature,
 )
-from cinn_clusters.catalogues.units import errors_of, factor_to_ours, told_errors, unit_of
+from cinn_clusters.catalogues.units import errors_of, factor_to_ours, scale_of, told_errors
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
     HUBBLE_H,
@@ -139,7 +139,7 @@ def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
     if mapping.redshift is None:
-        value = value * unit_of(table, quantity, "lookback_time").to(u.Gyr)
+        value = value * scale_of(table, quantity, "lookback_time").unit.to(u.Gyr)
         value = np.where((value >= 0) & (value <= max_lookback()), value, np.nan)
         value = np.where(np.isnan(value), np.nan, redshift_at_lookback(np.nan_to_num(value)))
     wrong = ~np.isnan(value) & ~((value >= 0.0) & (value < MAX_REDSHIFT))
@@ -163,18 +163,18 @@ def _logged(
     quantity = mapping.quantities[name]
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
-    errors = errors_of(table, quantity, value, found.tell)
-    unit = unit_of(table, quantity, name)
-    if quantity.scale == "linear":
+    scale = scale_of(table, quantity, name)
+    errors = errors_of(table, quantity, value, scale, found.tell)
+    if not scale.is_log:
         bad = ~np.isnan(value) & (~np.isfinite(value) | (value <= 0.0))
         found.tell(bad, f"{quantity.column}: not positive, taken as missing")
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(np.where(bad, np.nan, value))
     else:
         value = np.where(np.isfinite(value), value, np.nan)
-    factor, told = factor_to_ours(unit, name, mapping, quantity, redshift)
+    factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
     value = value + np.log10(factor)
-    found.account.append(f"{name}: {quantity.column} [{unit}]{told}, {told_errors(quantity)}")
+    found.account.append(f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}")
     return value, np.where(np.isnan(value), 0.0, errors)
 
 

@@ -34,7 +34,7 @@ class Quantity(Part):
 
     column: str
     unit: str | None = Field(default=None, description="where the file states none, or states a wrong one")
-    scale: Literal["linear", "log10"] = "linear"
+    scale: Literal["linear", "log10"] | None = Field(default=None, description="default: as the unit says, else linear")
     error: str | None = Field(default=None, description="column of symmetric errors")
     error_low: str | None = None
     error_high: str | None = None
