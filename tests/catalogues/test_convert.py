@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.cosmology import units as cosmology_units
 from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
@@ -212,3 +213,41 @@ def test_a_logarithm_that_the_mapping_calls_linear_is_refused() -> None:
         converted({"m": [14.5, 14.6]}, mass={"column": "m", "unit": "dex(Msun)", "scale": "linear"})
     with pytest.raises(DataError, match="a linear unit or a log10"):
         converted({"m": [14.5, 14.6]}, mass={"column": "m", "unit": "mag(Msun)"})
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "error", "of_error", "dex"),
+    [
+        (5e14, "Msun", 0.5, "1e14 Msun", 0.1 / np.log(10.0)),
+        (5.0, "1e14 Msun", 5e13, "Msun", 0.1 / np.log(10.0)),
+        (5.0, "1e14 Msun", 0.5, None, 0.1 / np.log(10.0)),
+        (5.0, "1e14 Msun", 10.0, "%", 0.1 / np.log(10.0)),
+        (5.0, "1e14 Msun", 0.1, "dex", 0.1),
+        (14.7, "dex(Msun)", 0.1, "dex(Msun)", 0.1),
+        (14.0, "dex(Msun)", 1e13, "Msun", 0.1 / np.log(10.0)),
+        (5.0, "1e14 Msun/h", 0.5 / HUBBLE_H, "1e14 Msun", 0.1 / np.log(10.0)),
+    ],
+)  # fmt: skip
+def test_an_error_column_has_its_own_unit(
+    value: float, unit: str, error: float, of_error: str | None, dex: float
+) -> None:
+    with u.add_enabled_units(cosmology_units):
+        table = Table(
+            {"z": [0.3], "m": [value], "e": [error]}, units={"m": unit.replace("/h", "/littleh"), "e": of_error}
+        )
+    found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))
+    np.testing.assert_allclose(found.errors[MASS], dex, rtol=1e-6)
+
+
+def test_a_unit_of_the_mapping_holds_for_errors_labelled_alike() -> None:
+    """The file calls both Msun, the mapping knows better."""
+    table = Table({"z": [0.3], "m": [5.0], "e": [0.5]}, units={"m": "Msun", "e": "Msun"})
+    mass = {"column": "m", "error": "e", "unit": "1e14 Msun"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    np.testing.assert_allclose(found.errors[MASS], 0.1 / np.log(10.0))
+
+
+def test_an_error_in_a_unit_that_does_not_convert_is_refused() -> None:
+    table = Table({"z": [0.3], "m": [5e14], "e": [0.5]}, units={"m": "Msun", "e": "keV"})
+    with pytest.raises(DataError, match="unit of the error 'e': expected one that converts to solMass; got 'keV'"):
+        convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))

@@ -18,7 +18,8 @@ from cinn_clusters.catalogues.masses import (
     log_mass_500c,
     log_mass_of_temperature,
 )
-from cinn_clusters.catalogues.units import errors_of, factor_to_ours, scale_of, told_errors
+from cinn_clusters.catalogues.uncertainties import errors_of, told_errors
+from cinn_clusters.catalogues.units import factor_to_ours, scale_of
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
     HUBBLE_H,
@@ -164,14 +165,14 @@ def _logged(
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
     scale = scale_of(table, quantity, name)
-    errors = errors_of(table, quantity, value, scale, found.tell)
-    if not scale.is_log:
+    if scale.is_log:
+        value = np.where(np.isfinite(value), value, np.nan)
+    else:
         bad = ~np.isnan(value) & (~np.isfinite(value) | (value <= 0.0))
         found.tell(bad, f"{quantity.column}: not positive, taken as missing")
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(np.where(bad, np.nan, value))
-    else:
-        value = np.where(np.isfinite(value), value, np.nan)
+    errors = errors_of(table, quantity, value, scale, mapping.cosmology.H0, found.tell)
     factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
     value = value + np.log10(factor)
     found.account.append(f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}")

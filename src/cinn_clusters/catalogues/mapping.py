@@ -38,7 +38,9 @@ class Quantity(Part):
     error: str | None = Field(default=None, description="column of symmetric errors")
     error_low: str | None = None
     error_high: str | None = None
-    error_scale: Literal["linear", "dex", "relative"] = "linear"
+    error_scale: Literal["linear", "dex", "relative"] | None = Field(
+        default=None, description="default: as their unit says, else dex for logarithms and linear for others"
+    )
     error_value: float | None = Field(default=None, ge=0, description="one error for all, in dex")
     definition: str | None = Field(default=None, description="aperture or overdensity; see docs/catalogues.md")
     offset: float | None = Field(default=None, description="added, in dex, instead of that of the definition")

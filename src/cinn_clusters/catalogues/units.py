@@ -1,9 +1,8 @@
-"""Units and errors of one column of a published catalogue."""
+"""Units of one column of a published catalogue."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +11,10 @@ from astropy import units as u
 from astropy.cosmology import units as cosmology_units
 from astropy.table import Table
 
-from cinn_clusters.catalogues.files import numbers
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.errors import DataError
 
-Tell = Callable[[np.ndarray, str], None]
-"""(rows, reason): what is wrong with some rows."""
 HUBBLE_POWER = {"mass": -1.0, "radius": -1.0, "gas_mass": -2.5, "stellar_mass": -2.0, "halo_mass": -1.0}
 """How published values scale with the Hubble constant (White & Fabian 1995; gas from X-ray emission)."""
 DEFAULT_UNITS = {
@@ -125,41 +121,3 @@ def factor_to_ours(
         factor = factor * (HUBBLE_CONSTANT / published.H0) ** power
         told += f", H0 {published.H0:g} to {HUBBLE_CONSTANT:g} (h^{power:g})"
     return factor, told
-
-
-def errors_of(table: Table, quantity: Quantity, value: np.ndarray, scale: Scale, tell: Tell) -> np.ndarray:
-    """Standard errors [dex], (N,); the mean of both sides where they differ. Wrong ones are told and taken as none."""
-    if quantity.error_value is not None:
-        return np.full(len(value), quantity.error_value)
-    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
-    if not sides:
-        return np.zeros(len(value))
-    widths = []
-    for name in sides:
-        side, is_text = numbers(table, name)
-        side = np.abs(side) if name == quantity.error_low else side  # lower errors are often given with their sign
-        negative = side < 0.0
-        tell(negative | is_text, f"{name}: expected an error of at least 0, taken as none")
-        side = np.where(np.isfinite(side) & ~negative, side, 0.0)
-        widths.append(_in_dex(side, value, quantity, scale, is_low=name == quantity.error_low))
-    return np.asarray(np.mean(widths, axis=0))
-
-
-def _in_dex(side: np.ndarray, value: np.ndarray, quantity: Quantity, scale: Scale, *, is_low: bool) -> np.ndarray:
-    """An error as a difference of log10: exact for each side where they differ, the slope where one is for both."""
-    if quantity.error_scale == "dex" or scale.is_log:
-        return side
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = side if quantity.error_scale == "relative" else side / value
-        share = np.where(np.isfinite(share) & (share > 0), share, 0.0)
-        if quantity.error:
-            return np.asarray(share / np.log(10.0))
-        return np.asarray(-np.log10(np.maximum(1.0 - share, 0.05)) if is_low else np.log10(1.0 + share))
-
-
-def told_errors(quantity: Quantity) -> str:
-    """Say in words where errors come from."""
-    if quantity.error_value is not None:
-        return f"error {quantity.error_value:g} dex for all"
-    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
-    return f"errors {', '.join(sides)}" if sides else "no errors stated"
