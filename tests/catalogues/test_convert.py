@@ -115,13 +115,6 @@ def test_errors_become_dex(error: dict[str, object], columns: dict[str, object],
     np.testing.assert_allclose(found.errors[MASS], expected, atol=1e-12)
 
 
-def test_a_negative_error_is_told_and_nothing_is_lost() -> None:
-    found = converted({"m": [4e14, 4e14], "e": [-1e13, 1e13]}, mass={"column": "m", "error": "e"})
-    assert found.reasons[0] == ["e: expected an error of at least 0, taken as none"]
-    assert 1 not in found.reasons
-    assert np.isfinite(found.values[MASS]).all()
-
-
 def test_apertures_have_a_stated_offset_and_scatter() -> None:
     found = converted(
         {"g": [4e13] * 2, "s": [1e12] * 2},
@@ -251,3 +244,45 @@ def test_an_error_in_a_unit_that_does_not_convert_is_refused() -> None:
     table = Table({"z": [0.3], "m": [5e14], "e": [0.5]}, units={"m": "Msun", "e": "keV"})
     with pytest.raises(DataError, match="unit of the error 'e': expected one that converts to solMass; got 'keV'"):
         convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -99.0, "abc", "", None])
+def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) -> None:
+    errors = MaskedColumn([0.5, bad if bad is not None else 7.0, 1.5], mask=[False, bad is None, False], dtype=object)
+    table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "e": errors})
+    mass = {"column": "m", "unit": "1e14 Msun", "error": "e"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    dex = np.array([0.1, 0.2, 0.3]) / np.log(10.0)
+    np.testing.assert_allclose(found.errors[MASS], dex)
+    is_missing = bad is None or bad == "" or bad is np.nan
+    what = "error missing" if is_missing else "expected an error of at least 0"
+    assert dict(found.reasons) == {1: [f"e: {what}: the column's median was taken (0.087 dex)"]}
+    assert "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)" in found.account
+
+
+def test_one_side_stands_for_the_other() -> None:
+    table = Table({"z": [0.3] * 2, "m": [5.0] * 2, "e": [1.0, np.nan], "f": [np.nan, 1.0]})
+    mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    np.testing.assert_allclose(found.errors[MASS], [-np.log10(0.8), np.log10(1.2)])
+    told = "error missing: the other side's was taken"
+    assert dict(found.reasons) == {0: [f"f: {told}"], 1: [f"e: {told}"]}
+
+
+def test_a_value_whose_column_has_no_error_at_all_is_missing() -> None:
+    table = Table({"z": [0.3] * 2, "m": [5.0, np.nan], "e": [np.nan, 1.0]})
+    found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"}}))
+    assert np.isnan(found.values[MASS]).all()
+    told = "error missing: no row of the column has one, the value was taken as missing"
+    assert dict(found.reasons) == {0: [f"e: {told}"]}
+
+
+def test_an_error_of_zero_is_exact_and_a_sign_of_a_lower_error_is_a_habit() -> None:
+    table = Table({"z": [0.3] * 2, "m": [5.0] * 2, "e": [-1.0, 0.0], "f": [0.0, 0.0]})
+    mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    np.testing.assert_allclose(found.errors[MASS], [-np.log10(0.8) / 2.0, 0.0], atol=1e-12)
+    assert not found.reasons
+    table["e"] = [1.0, -99.0]
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    assert dict(found.reasons) == {1: ["e: expected an error of at least 0: the other side's was taken"]}

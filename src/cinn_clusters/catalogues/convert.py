@@ -172,11 +172,11 @@ def _logged(
         found.tell(bad, f"{quantity.column}: not positive, taken as missing")
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(np.where(bad, np.nan, value))
-    errors = errors_of(table, quantity, value, scale, mapping.cosmology.H0, found.tell)
+    sides, filled = errors_of(table, quantity, value, scale, mapping.cosmology.H0, found.tell)
     factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
-    value = value + np.log10(factor)
-    found.account.append(f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}")
-    return value, np.where(np.isnan(value), 0.0, errors)
+    value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
+    found.account += [f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}", *filled]
+    return value, np.where(np.isnan(value), 0.0, sides.mean(0))
 
 
 def _mass(

@@ -22,35 +22,73 @@ Kind = Literal["linear", "relative", "dex"]
 
 def errors_of(
     table: Table, quantity: Quantity, log_value: np.ndarray, scale: Scale, hubble: float, tell: Tell
-) -> np.ndarray:
-    """Standard errors [dex], (N,); the mean of both sides where they differ. Wrong ones are told and taken as none.
+) -> tuple[np.ndarray, list[str]]:
+    """Standard errors to both sides, and the account of those that had to be filled.
+
+    A missing or wrong error never makes a value exact: the other side stands for it, else the median of its column;
+    where the whole column has none, the error is NaN and the value cannot be used.
 
     Args:
         table: The catalogue.
         quantity: Which columns hold them.
-        log_value: log10 of the values in their own unit, (N,).
+        log_value: log10 of the values in their own unit, (N,); NaN where missing.
         scale: How the values are meant.
         hubble: H0 of the catalogue [km/s/Mpc], for an ``h`` that stands in one unit only.
-        tell: Called with the rows whose error is wrong.
+        tell: Called with the rows whose error is missing or wrong.
+
+    Returns:
+        Errors below and above [dex], (2, N), and lines of the account.
 
     Raises:
         DataError: If the unit of an error does not convert to that of the value.
     """
-    if quantity.error_value is not None:
-        return np.full(len(log_value), quantity.error_value)
-    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
-    if not sides:
-        return np.zeros(len(log_value))
-    widths = []
-    for name in sides:
-        side, is_text = numbers(table, name)
-        side = np.abs(side) if name == quantity.error_low else side  # lower errors are often given with their sign
-        negative = side < 0.0
-        tell(negative | is_text, f"{name}: expected an error of at least 0, taken as none")
-        side = np.where(np.isfinite(side) & ~negative, side, 0.0)
-        kind, factor = _meaning(table, name, quantity, scale, hubble)
-        widths.append(_in_dex(side * factor, log_value, kind, quantity, is_low=name == quantity.error_low))
-    return np.asarray(np.mean(widths, axis=0))
+    sides = np.full((2, len(log_value)), quantity.error_value or 0.0)
+    names = [quantity.error or quantity.error_low, quantity.error or quantity.error_high]
+    names = [name or names[1 - side] for side, name in enumerate(names)]
+    if names[0] is None or names[1] is None:
+        return sides, []
+    wrong = np.zeros(sides.shape, dtype=bool)
+    for side, name in enumerate(names):
+        sides[side], wrong[side] = _stated(table, str(name), quantity, log_value, scale, hubble)
+    return _filled(sides, wrong, [str(name) for name in names], np.isfinite(log_value), tell)
+
+
+def _stated(
+    table: Table, name: str, quantity: Quantity, log_value: np.ndarray, scale: Scale, hubble: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of one column [dex], NaN where none can be used, and where that is because one is wrong, both (N,)."""
+    side, is_text = numbers(table, name)
+    is_low = name == quantity.error_low
+    if is_low and not (side > 0.0).any():
+        side = -side  # lower errors are often given with their sign
+    wrong = is_text | (side < 0.0) | np.isinf(side)
+    kind, factor = _meaning(table, name, quantity, scale, hubble)
+    return _in_dex(np.where(wrong, np.nan, side) * factor, log_value, kind, quantity, is_low=is_low), wrong
+
+
+def _filled(
+    sides: np.ndarray, wrong: np.ndarray, names: list[str], has_value: np.ndarray, tell: Tell
+) -> tuple[np.ndarray, list[str]]:
+    """Errors (2, N) with the other side, else the median of the rows that have one, where a value has none."""
+    known, account = np.isfinite(sides), []
+
+    def told(rows: np.ndarray, name: str, is_wrong: np.ndarray, then: str) -> None:
+        tell(rows & ~is_wrong, f"{name}: error missing: {then}")
+        tell(rows & is_wrong, f"{name}: expected an error of at least 0: {then}")
+        if rows.any():
+            account.append(f"{name}: {int(rows.sum())} of {int(has_value.sum())} errors missing or wrong: {then}")
+
+    for side in (0, 1):
+        told(has_value & ~known[side] & known[1 - side], names[side], wrong[side], "the other side's was taken")
+    sides = np.where(known, sides, sides[::-1])
+    none = has_value & ~(known[0] | known[1])
+    name, some = " and ".join(dict.fromkeys(names)), has_value & (known[0] | known[1])
+    if not some.any():
+        told(none, name, wrong[0] | wrong[1], "no row of the column has one, the value was taken as missing")
+        return sides, account
+    median = np.median(sides[:, some], axis=1)
+    told(none, name, wrong[0] | wrong[1], f"the column's median was taken ({median.mean():.3f} dex)")
+    return np.where(none, median[:, None], sides), account
 
 
 def _meaning(table: Table, name: str, quantity: Quantity, scale: Scale, hubble: float) -> tuple[Kind, float]:
@@ -89,7 +127,6 @@ def _in_dex(side: np.ndarray, log_value: np.ndarray, kind: Kind, quantity: Quant
         return side
     with np.errstate(over="ignore", invalid="ignore"):
         share = side if kind == "relative" else side / 10.0**log_value
-        share = np.where(np.isfinite(share) & (share > 0), share, 0.0)
         if quantity.error:
             return np.asarray(share / np.log(10.0))
         return np.asarray(-np.log10(np.maximum(1.0 - share, 0.05)) if is_low else np.log10(1.0 + share))
