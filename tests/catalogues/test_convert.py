@@ -11,8 +11,9 @@ from astropy.cosmology import units as cosmology_units
 from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import Converted, convert, is_contradiction
-from cinn_clusters.catalogues.mapping import Mapping, preset_names, read_mapping, read_preset
+from cinn_clusters.catalogues.convert import OFFSETS, Converted, convert, is_contradiction
+from cinn_clusters.catalogues.mapping import DEFINITIONS, Mapping, preset_names, read_mapping, read_preset
+from cinn_clusters.catalogues.masses import CONVERSION_SCATTER
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, HUBBLE_H, log_radius_crit500, lookback_at_redshift
 from cinn_clusters.errors import ConfigError, DataError
 
@@ -126,8 +127,6 @@ def test_apertures_have_a_stated_offset_and_scatter() -> None:
     np.testing.assert_allclose(found.values["bcg_StellarMass"], 12.85)
     own = converted({"g": [4e13] * 2}, gas_mass={"column": "g", "definition": "500c", "offset": 0.1, "scatter": 0.0})
     np.testing.assert_allclose(own.values["GroupGasMass"], np.log10(4e13) + 0.1)
-    with pytest.raises(DataError, match="definition of gas_mass"):
-        converted({"g": [1.0, 2.0]}, gas_mass={"column": "g", "definition": "2500c"})
 
 
 def test_gaps_text_and_nonsense_are_told_by_row() -> None:
@@ -182,6 +181,32 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(ConfigError, match=told):
         read_mapping(tmp_path / "own.toml")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "line", "told"),
+    [
+        ("redshift", 'error = "e"', r"\[redshift\] error: expected one of the keys column;"),
+        ("redshift", "scale = 'log10'", r"\[redshift\] scale: expected one of the keys column;"),
+        ("redshift", "offset = 0.1", r"\[redshift\] offset: expected one of the keys column;"),
+        ("temperature", "offset = 0.1", r"\[temperature\] offset: .*, error_value, definition;"),
+        ("temperature", "definition = 'foo'", "one of core-excised; got 'foo'"),
+        ("radius", "scatter = 0.1", r"\[radius\] scatter: "),
+        ("radius", "definition = '2500c'", "one of physical, comoving; got '2500c'"),
+        ("halo_mass", "definition = '500c'", r"\[halo_mass\] definition: expected one of the keys "),
+        ("gas_mass", "definition = '2500c'", "one of group, 500c; got '2500c'"),
+        ("mass", "definition = '500C'", "one of 500c, 200c, 200m, vir; got '500C'"),
+        ("mass", "error = 'e'\nerror_value = 0.1", "one way to state its errors; got error and error_value"),
+        ("mass", "error = 'e'\nerror_low = 'f'", "one way to state its errors; got error and error_low"),
+        ("mass", "error_scale = 'dex'\nerror_value = 0.1", r"\[mass\] error_scale: expected columns of errors"),
+    ],
+)  # fmt: skip
+def test_a_key_that_would_be_ignored_is_refused(tmp_path: Path, quantity: str, line: str, told: str) -> None:
+    time = "" if quantity == "redshift" else "[redshift]\ncolumn = 'z'\n"
+    (tmp_path / "own.toml").write_text(f"{time}[{quantity}]\ncolumn = 'c'\n{line}\n")
+    with pytest.raises(ConfigError, match=told) as refused:
+        read_mapping(tmp_path / "own.toml")
+    assert "own.toml" in str(refused.value)
 
 
 def test_a_missing_column_names_those_there_are() -> None:
@@ -286,3 +311,10 @@ def test_an_error_of_zero_is_exact_and_a_sign_of_a_lower_error_is_a_habit() -> N
     table["e"] = [1.0, -99.0]
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     assert dict(found.reasons) == {1: ["e: expected an error of at least 0: the other side's was taken"]}
+
+
+def test_apertures_of_the_offsets_are_those_of_the_mapping() -> None:
+    assert {name: set(known) for name, known in OFFSETS.items()} == {
+        name: set(DEFINITIONS[name]) for name in ("gas_mass", "stellar_mass")
+    }
+    assert set(DEFINITIONS["mass"]) == set(CONVERSION_SCATTER)

@@ -225,16 +225,12 @@ def _with_offset(
     value: np.ndarray, error: np.ndarray, name: str, quantity: Quantity, found: Converted
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring an aperture to that of the simulation's table."""
-    known = OFFSETS.get(name, {})
-    if quantity.definition is not None and known and quantity.definition not in known:
-        raise DataError(f"definition of {name}", f"one of {', '.join(known)}", f"'{quantity.definition}'")
-    offset, scatter = known.get(quantity.definition or "", (0.0, 0.0))
+    offset, scatter = OFFSETS.get(name, {}).get(quantity.definition or "", (0.0, 0.0))
     offset = quantity.offset if quantity.offset is not None else offset
     scatter = quantity.scatter if quantity.scatter is not None else scatter
     if offset or scatter:
-        found.account.append(
-            f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex, for aperture {quantity.definition}"
-        )
+        why = f", for aperture {quantity.definition}" if quantity.definition else ""
+        found.account.append(f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex{why}")
     return value + offset, np.where(np.isnan(value), 0.0, np.hypot(error, scatter))
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
 from cinn_clusters.errors import ConfigError
@@ -71,6 +71,12 @@ class Mapping(Part):
     halo_mass: Quantity | None = None
     black_hole_mass: Quantity | None = None
 
+    @model_validator(mode="after")
+    def _every_key_acts(self) -> Mapping:
+        for name, quantity in self.quantities.items():
+            _demand_keys(name, quantity)
+        return self
+
     @property
     def quantities(self) -> dict[str, Quantity]:
         """Those that are mapped, by name."""
@@ -81,6 +87,41 @@ QUANTITIES = (
     "redshift", "lookback_time", "mass", "radius", "temperature", "gas_mass", "stellar_mass", "halo_mass",
     "black_hole_mass",
 )  # fmt: skip
+MEASURED = ("column", "unit", "scale", "error", "error_low", "error_high", "error_scale", "error_value")
+SHIFTED = (*MEASURED, "offset", "scatter")
+KEYS = {
+    "redshift": ("column",), "lookback_time": ("column", "unit"), "mass": (*SHIFTED, "definition"),
+    "radius": (*MEASURED, "definition"), "temperature": (*MEASURED, "definition"),
+    "gas_mass": (*SHIFTED, "definition"), "stellar_mass": (*SHIFTED, "definition"), "halo_mass": SHIFTED,
+    "black_hole_mass": SHIFTED,
+}  # fmt: skip
+"""Keys that act on each quantity; the model takes the time as exact."""
+DEFINITIONS = {
+    "mass": ("500c", "200c", "200m", "vir"), "radius": ("physical", "comoving"), "temperature": ("core-excised",),
+    "gas_mass": ("group", "500c"), "stellar_mass": ("whole", "bcg", "30kpc", "50kpc", "100kpc"),
+}  # fmt: skip
+"""Known apertures and overdensities; a radius is that of 500c."""
+
+
+def _demand_keys(name: str, quantity: Quantity) -> None:
+    """Refuse what would be ignored.
+
+    Raises:
+        ConfigError: If a key does not act on the quantity, a definition is unknown, or errors are stated twice.
+    """
+    takes = KEYS[name]
+    if idle := sorted(quantity.model_fields_set - set(takes)):
+        raise ConfigError(f"[{name}] {idle[0]}", f"one of the keys {', '.join(takes)}", "one that does not act on it")
+    known = DEFINITIONS.get(name, ())
+    if quantity.definition is not None and quantity.definition not in known:
+        raise ConfigError(f"[{name}] definition", f"one of {', '.join(known)}", f"'{quantity.definition}'")
+    ways = [("error",), ("error_low", "error_high"), ("error_value",)]
+    stated = [keys for keys in ways if any(getattr(quantity, key) is not None for key in keys)]
+    if len(stated) > 1:
+        both = " and ".join(keys[0] for keys in stated)
+        raise ConfigError(f"[{name}]", "one way to state its errors", both)
+    if quantity.error_scale is not None and stated != ways[:1] and stated != ways[1:2]:
+        raise ConfigError(f"[{name}] error_scale", "columns of errors beside it", "none")
 
 
 def preset_names() -> tuple[str, ...]:
@@ -107,7 +148,8 @@ def read_mapping(path: str | Path) -> Mapping:
     """Read a mapping of one's own.
 
     Raises:
-        ConfigError: If it cannot be read, holds an unknown key, maps a column twice, or maps no redshift.
+        ConfigError: If it cannot be read, holds a key that is unknown or does not act, maps a column twice, or maps
+            no redshift.
     """
     path = Path(path)
     try:
@@ -136,6 +178,8 @@ def _parsed(text: str, where: str) -> Mapping:
         raise ConfigError(where, "valid TOML", str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
+        if isinstance(told := first.get("ctx", {}).get("error"), ConfigError):
+            raise told.at(where) from error
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"mapping of '{key}'", first["msg"], repr(first["input"]), where) from error
     used = [name for quantity in mapping.quantities.values() for name in quantity.columns]
