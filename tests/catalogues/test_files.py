@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
+from astropy.time import Time
 
-from cinn_clusters.catalogues.files import numbers, read_table, write_table
+from cinn_clusters.catalogues.files import demand_writable, numbers, read_table, write_table
 from cinn_clusters.errors import DataError, OutputError
 
 ENDINGS = ["csv", "ecsv", "fits", "vot", "parquet"]
@@ -37,7 +40,6 @@ def test_round_trip(tmp_path: Path, ending: str) -> None:
 
 
 def test_provenance_and_ucds_stand_in_the_files(tmp_path: Path) -> None:
-    from astropy.io import fits
     from astropy.io.votable import parse
 
     for ending in ("fits", "ecsv", "vot"):
@@ -81,3 +83,50 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes) 
         read_table(tmp_path / name)
     with pytest.raises(DataError, match="no such file"):
         read_table(tmp_path / "absent.fits")
+
+
+def with_a_position(kind: str) -> Table:
+    result = table()
+    if kind == "sky":
+        result["c"] = SkyCoord([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], unit="deg")
+    elif kind == "time":
+        result["c"] = Time([2450000.5, 2450001.5, 2450002.5], format="jd")
+    else:
+        result["c"] = np.arange(6.0).reshape(3, 2)
+    return result
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("kind", ["sky", "time", "array"])
+def test_positions_times_and_arrays_come_back_or_are_refused_before_the_work(
+    tmp_path: Path, kind: str, ending: str
+) -> None:
+    path = tmp_path / f"own.{ending}"
+    if (kind, ending) == ("array", "csv"):
+        with pytest.raises(OutputError, match=r"own\.csv: expected a table that csv holds; got column.*ask for \.ecsv"):
+            demand_writable(with_a_position(kind), path)
+        return
+    demand_writable(with_a_position(kind), path)
+    assert not list(tmp_path.iterdir())
+    write_table(with_a_position(kind), path)
+    again = read_table(path)
+    assert [str(name) for name in again["name"]] == ["A1", "A2", "A3"]
+    assert any(name in again.colnames for name in ("c", "c.ra", "c.jd1"))
+    if kind == "sky" and ending in ("fits", "ecsv"):
+        np.testing.assert_allclose(again["c"].dec.deg, [4.0, 5.0, 6.0])
+    if (kind, ending) == ("sky", "vot"):
+        np.testing.assert_allclose(again["c.dec"], [4.0, 5.0, 6.0])
+
+
+@pytest.mark.parametrize("kind", ["sky", "time", "array"])
+def test_what_is_no_number_a_row_is_refused(kind: str) -> None:
+    with pytest.raises(DataError, match="column 'c': expected one number a row"):
+        numbers(with_a_position(kind), "c")
+
+
+def test_a_ucd_stands_at_its_column_behind_a_position(tmp_path: Path) -> None:
+    whole = with_a_position("sky")["c", "mass"]
+    write_table(whole, tmp_path / "own.fits")
+    header = fits.getheader(tmp_path / "own.fits", 1)
+    places = {header[f"TTYPE{number}"]: number for number in range(1, header["TFIELDS"] + 1)}
+    assert header[f"TUCD{places['mass']}"] == "phys.mass"

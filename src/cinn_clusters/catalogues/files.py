@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.table import Column, Table
+from astropy.table import Table
+from astropy.table.serialize import represent_mixins_as_columns
 
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file
@@ -27,6 +29,7 @@ FORMATS = {
 }
 """Formats of astropy by the ending of a file."""
 CUT_SHORT = "truncated"
+TRIAL_ROWS = 50
 
 
 def file_format(path: Path) -> str:
@@ -90,31 +93,74 @@ def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> N
         OutputError: If the file is taken, or the format cannot hold the table.
     """
     path = Path(path)
-    kind = file_format(path)
-    demand_writable(table, path)
-    notes = [str(line) for line in table.meta.get("comments", [])]
-    if kind == "fits":
-        table = _with_fits_keywords(table)
-    with atomic_file(path, overwrite=overwrite) as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
-        table.write(scratch, format=kind, overwrite=True)
-        if kind == "fits":
-            with fits.open(scratch, mode="update") as units:
-                for line in notes:
-                    units[1].header.add_history(line)
+    _demand_ascii(table, path)
+    with atomic_file(path, overwrite=overwrite) as scratch:
+        _write(table, scratch, file_format(path), path)
 
 
 def demand_writable(table: Table, path: Path) -> None:
-    """Refuse a table that its format cannot hold, before any work is done.
+    """Refuse a table that its format cannot hold, before any work is done: its first rows are written for a trial.
 
     Raises:
         DataError: If the ending is unknown.
-        OutputError: If FITS is to hold text beyond ASCII.
+        OutputError: If the format cannot hold a column, or FITS is to hold text beyond ASCII.
     """
+    _demand_ascii(table, path)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _write(table[:TRIAL_ROWS], Path(folder) / "trial", file_format(path), path)
+    except OSError as error:
+        raise OutputError(str(path), "room for a trial of a few rows", str(error)) from error
+
+
+def _write(table: Table, scratch: Path, kind: str, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
+            if kind == "fits":
+                _write_fits(table, scratch)
+            elif kind == "votable":
+                _without_mixins(table).write(scratch, format=kind, overwrite=True)
+            else:
+                table.write(scratch, format=kind, overwrite=True)
+    except OSError:
+        raise
+    except Exception as error:  # astropy's writers raise whatever they meet
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = "ask for .ecsv, which holds any column"
+        raise OutputError(str(path), f"a table that {kind.removeprefix('ascii.')} holds", reason, "", hint) from error
+
+
+def _write_fits(table: Table, scratch: Path) -> None:
+    notes = [str(line) for line in table.meta.get("comments", [])]
+    plain = table.copy(copy_data=False)
+    plain.meta = {
+        str(key)[:8].upper(): value for key, value in table.meta.items() if isinstance(value, str | int | float)
+    }
+    plain.write(scratch, format="fits", overwrite=True)
+    with fits.open(scratch, mode="update") as units:
+        header = units[1].header
+        for line in notes:
+            header.add_history(line)
+        for number in range(1, header["TFIELDS"] + 1):
+            name = header[f"TTYPE{number}"]
+            meta = table[name].info.meta if name in table.colnames else None
+            if meta and "ucd" in meta:
+                header[f"TUCD{number}"] = str(meta["ucd"])
+
+
+def _without_mixins(table: Table) -> Table:
+    """The same table with positions and times as plain columns: ``sky.ra``, ``sky.dec``, ``time.jd1``."""
+    plain = represent_mixins_as_columns(table)
+    plain.meta.pop("__serialized_columns__", None)
+    return plain
+
+
+def _demand_ascii(table: Table, path: Path) -> None:
     if file_format(path) != "fits":
         return
     for name in table.colnames:
-        if table[name].dtype.kind in "UO":
+        if getattr(table[name], "dtype", np.dtype(float)).kind in "UO":
             wrong = [str(value) for value in table[name] if not str(value).isascii()]
             if wrong:
                 hint = "ask for .ecsv, .vot or .parquet, which hold any script"
@@ -122,8 +168,14 @@ def demand_writable(table: Table, path: Path) -> None:
 
 
 def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column as floats, NaN where it is masked or no number, and which rows hold text instead, both (N,)."""
+    """Return a column as floats, NaN where it is masked or no number, and which rows hold text instead, both (N,).
+
+    Raises:
+        DataError: If a row holds an array, a position or a time.
+    """
     column = table[name]
+    if getattr(column, "ndim", 1) != 1 or not hasattr(column, "dtype"):
+        raise DataError(f"column '{name}'", "one number a row", f"{type(column).__name__} of shape {column.shape}")
     filled = (
         np.ma.filled(column.astype(object), np.nan) if hasattr(column, "mask") else np.asarray(column, dtype=object)
     )
@@ -140,18 +192,3 @@ def names_of(table: Table, column: str | None) -> np.ndarray:
         return np.array([f"row {row}" for row in range(len(table))], dtype=object)
     values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in table[column]]
     return np.array([value.strip() for value in values], dtype=object)
-
-
-def _with_fits_keywords(table: Table) -> Table:
-    """The same table with UCDs as TUCDn and metadata under names that a FITS header can hold."""
-    result = table.copy(copy_data=False)
-    ucds = {f"TUCD{n}": str(table[name].meta["ucd"]) for n, name in enumerate(table.colnames, 1) if _ucd(table[name])}
-    result.meta = {
-        str(key)[:8].upper(): value for key, value in table.meta.items() if isinstance(value, str | int | float)
-    }
-    result.meta |= ucds
-    return result
-
-
-def _ucd(column: Column) -> bool:
-    return "ucd" in getattr(column, "meta", {})
