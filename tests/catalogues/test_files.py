@@ -130,3 +130,14 @@ def test_a_ucd_stands_at_its_column_behind_a_position(tmp_path: Path) -> None:
     header = fits.getheader(tmp_path / "own.fits", 1)
     places = {header[f"TTYPE{number}"]: number for number in range(1, header["TFIELDS"] + 1)}
     assert header[f"TUCD{places['mass']}"] == "phys.mass"
+
+
+def test_one_of_several_tables_has_to_be_chosen(tmp_path: Path) -> None:
+    units = [fits.PrimaryHDU(), fits.table_to_hdu(Table({"x": [1]})), fits.table_to_hdu(Table({"z": [0.1, 0.2]}))]
+    units[2].name = "CLUSTERS"
+    fits.HDUList(units).writeto(tmp_path / "own.fits")
+    told = r"own\.fits: expected one table; got 2: HDU 1 \(unnamed\), 2 \(CLUSTERS\); .*\[read\] hdu = 1"
+    with pytest.raises(DataError, match=told):
+        read_table(tmp_path / "own.fits")
+    assert read_table(tmp_path / "own.fits", {"hdu": 2}).colnames == ["z"]
+    assert read_table(tmp_path / "own.fits", {"hdu": "CLUSTERS"}).colnames == ["z"]

@@ -55,22 +55,30 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
 
     Args:
         path: The file.
-        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format.
+        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format, or hold several
+            tables.
 
     Returns:
         At least one row.
 
     Raises:
-        DataError: If the file is missing, of unknown format, cut short, damaged or empty.
+        DataError: If the file is missing, of unknown format, cut short, damaged or empty, or holds several tables of
+            which none is chosen.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(str(path), "a readable table", "no such file")
-    arguments = dict(read or {"format": file_format(path)})
+    arguments = dict(read or {})
+    if "format" not in arguments:
+        arguments["format"] = file_format(path)
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
+            if arguments["format"] == "fits" and "hdu" not in arguments:
+                _demand_one_table(path)
             table = Table.read(path, **arguments)
+    except DataError:
+        raise
     except ImportError as error:
         raise DataError(
             str(path), "what reads this format", str(error), "", "pip install 'cinn-clusters[parquet]'"
@@ -83,6 +91,14 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
     if len(table) == 0:
         raise DataError(str(path), "at least one row", "none")
     return table
+
+
+def _demand_one_table(path: Path) -> None:
+    with fits.open(path) as units:
+        tables = [f"{place} ({one.name or 'unnamed'})" for place, one in enumerate(units) if hasattr(one, "columns")]
+    if len(tables) > 1:
+        hint = "choose one in the mapping, as in: [read] hdu = 1"
+        raise DataError(str(path), "one table", f"{len(tables)}: HDU {', '.join(tables)}", "", hint)
 
 
 def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> None:
