@@ -146,7 +146,8 @@ def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) ->
     [
         (lambda table: table.rename_column("M500", "M5"), "column 'M500'"),
         (lambda table: table.__setitem__("BEST_Z", np.full(6, -1.0)), "row that can be answered"),
-        (lambda table: table.__setitem__("p_recorded", np.ones(6)), "column 'p_recorded'"),
+        (lambda table: table.__setitem__("p_recorded", np.ones(6)), r"column 'p_recorded'.*own\.vot; rename it"),
+        (lambda table: table.__setitem__("last_V_coll_map", np.ones(6)), "column 'last_V_coll_map'"),
     ],
 )
 def test_bad_catalogues_are_refused_whole(tmp_path: Path, change, told: str) -> None:  # type: ignore[no-untyped-def]
@@ -213,3 +214,12 @@ def test_named_clusters(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "named").iterdir()} == {
         "clusters.ecsv", "named_clusters.png", "posterior.nc", "published.ecsv"
     }  # fmt: skip
+
+
+def test_an_answer_is_refused_before_the_work(tmp_path: Path) -> None:
+    answered(tmp_path, erass())
+    done: list[int] = []
+    with pytest.raises(DataError, match=r"column 'cinn_status'.*got an answer given before.*without it"):
+        observe(tmp_path / "answer.ecsv", tmp_path / "b.nc", mapping=read_preset("erass1"), on_objects=done.append)
+    assert not done
+    assert not list(tmp_path.glob("b*"))

@@ -24,7 +24,7 @@ from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.infer import OBJECT, ROW, write_posterior
 from cinn_clusters.pipeline.observer import Observer, load_observer
-from cinn_clusters.pipeline.summary import SINCE
+from cinn_clusters.pipeline.summary import SINCE, summary_columns
 from cinn_clusters.posterior.ensemble import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
@@ -143,6 +143,7 @@ def observe(
     simulated = None if analogues is None else _simulated(observer, Path(analogues))
     rows = read_table(catalogue, mapping.read if mapping else None)
     mapping = mapping or named_as_simulated(rows.colnames)
+    _demand_free_names(rows, observer.posterior.targets, catalogue)
     demand_writable(rows, target)
     found = convert(rows, mapping)
     inputs = found.inputs(observer.transforms.inputs)
@@ -183,6 +184,15 @@ def observe(
         out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
         sample_discrepancy(observer.domain, observer.transforms, inputs[~found.unusable], seed=seed),
     )  # fmt: skip
+
+
+def _demand_free_names(rows: Table, targets: tuple[str, ...], catalogue: Path) -> None:
+    """Refuse a catalogue that has a column of the answer, such as an answer itself."""
+    answer = [name for name in (*DESCRIPTIONS, *summary_columns(targets)) if name != ROW]
+    if taken := [name for name in answer if name in rows.colnames]:
+        got = "an answer given before" if STATUS in taken else "one of the catalogue"
+        hint = "give the catalogue without it" if STATUS in taken else "rename it"
+        raise DataError(f"column '{taken[0]}'", "a name that no result has", got, str(catalogue), hint)
 
 
 def _ending(catalogue: Path) -> str:
@@ -244,8 +254,6 @@ def _appended(
         filled[places] = values
         columns[name] = MaskedColumn(filled, mask=np.isnan(filled))
     for name, column in columns.items():
-        if name in result.colnames:
-            raise DataError(f"column '{name}'", "a name that no result has", "one of the catalogue", "", "rename it")
         _describe(column, name)
         result[name] = column
     return result
