@@ -11,7 +11,7 @@ import xarray as xr
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.files import read_table
+from cinn_clusters.catalogues.files import read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.data.domain import sample_discrepancy
 from cinn_clusters.errors import BundleError, DataError, OutputError
@@ -223,3 +223,17 @@ def test_an_answer_is_refused_before_the_work(tmp_path: Path) -> None:
         observe(tmp_path / "answer.ecsv", tmp_path / "b.nc", mapping=read_preset("erass1"), on_objects=done.append)
     assert not done
     assert not list(tmp_path.glob("b*"))
+
+
+@pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "parquet"])
+def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) -> None:
+    own = erass()
+    own.meta |= {"comments": ["measured by me"], "HISTORY": ["cut at z 0.8"], "ORIGIN": "MPE"}
+    write_table(own, tmp_path / f"own.{ending}")
+    done = observe(tmp_path / f"own.{ending}", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20)
+    meta = read_table(done.table).meta
+    comments = " ".join(meta["comments"])
+    assert comments.startswith("measured by me")
+    for told in ("posteriors are conditional", "mass: M500 [1e+13 solMass]"):
+        assert told in comments
+    assert (list(meta["HISTORY"]), meta["ORIGIN"], str(meta["CINNSEED"])) == (["cut at z 0.8"], "MPE", "0")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy.io import fits
+from astropy.io import fits, votable
 from astropy.table import Table
-from astropy.table.serialize import represent_mixins_as_columns
 
+from cinn_clusters.catalogues.metadata import with_fits_columns, with_infos, write_fits, write_votable
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file
 
@@ -76,7 +76,7 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
             warnings.simplefilter("always")
             if arguments["format"] == "fits" and "hdu" not in arguments:
                 _demand_one_table(path)
-            table = Table.read(path, **arguments)
+            table = _read(path, arguments)
     except DataError:
         raise
     except ImportError as error:
@@ -91,6 +91,15 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
     if len(table) == 0:
         raise DataError(str(path), "at least one row", "none")
     return table
+
+
+def _read(path: Path, arguments: dict[str, Any]) -> Table:
+    if arguments["format"] == "fits":
+        return with_fits_columns(Table.read(path, **arguments))
+    if arguments == {"format": "votable"}:
+        whole = votable.parse(path)
+        return with_infos(Table.read(whole, **arguments), whole)
+    return Table.read(path, **arguments)
 
 
 def _demand_one_table(path: Path) -> None:
@@ -134,9 +143,9 @@ def _write(table: Table, scratch: Path, kind: str, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
             if kind == "fits":
-                _write_fits(table, scratch)
+                write_fits(table, scratch)
             elif kind == "votable":
-                _without_mixins(table).write(scratch, format=kind, overwrite=True)
+                write_votable(table, scratch)
             else:
                 table.write(scratch, format=kind, overwrite=True)
     except OSError:
@@ -145,31 +154,6 @@ def _write(table: Table, scratch: Path, kind: str, path: Path) -> None:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "ask for .ecsv, which holds any column"
         raise OutputError(str(path), f"a table that {kind.removeprefix('ascii.')} holds", reason, "", hint) from error
-
-
-def _write_fits(table: Table, scratch: Path) -> None:
-    notes = [str(line) for line in table.meta.get("comments", [])]
-    plain = table.copy(copy_data=False)
-    plain.meta = {
-        str(key)[:8].upper(): value for key, value in table.meta.items() if isinstance(value, str | int | float)
-    }
-    plain.write(scratch, format="fits", overwrite=True)
-    with fits.open(scratch, mode="update") as units:
-        header = units[1].header
-        for line in notes:
-            header.add_history(line)
-        for number in range(1, header["TFIELDS"] + 1):
-            name = header[f"TTYPE{number}"]
-            meta = table[name].info.meta if name in table.colnames else None
-            if meta and "ucd" in meta:
-                header[f"TUCD{number}"] = str(meta["ucd"])
-
-
-def _without_mixins(table: Table) -> Table:
-    """The same table with positions and times as plain columns: ``sky.ra``, ``sky.dec``, ``time.jd1``."""
-    plain = represent_mixins_as_columns(table)
-    plain.meta.pop("__serialized_columns__", None)
-    return plain
 
 
 def _demand_ascii(table: Table, path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.infer import OBJECT, ROW, write_posterior
 from cinn_clusters.pipeline.observer import Observer, load_observer
+from cinn_clusters.pipeline.provenance import with_provenance
 from cinn_clusters.pipeline.summary import SINCE, summary_columns
 from cinn_clusters.posterior.ensemble import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
@@ -143,8 +143,7 @@ def observe(
     simulated = None if analogues is None else _simulated(observer, Path(analogues))
     rows = read_table(catalogue, mapping.read if mapping else None)
     mapping = mapping or named_as_simulated(rows.colnames)
-    _demand_free_names(rows, observer.posterior.targets, catalogue)
-    demand_writable(rows, target)
+    _demand_room(rows, observer.posterior.targets, catalogue, target)
     found = convert(rows, mapping)
     inputs = found.inputs(observer.transforms.inputs)
     usable = np.flatnonzero(~found.unusable)
@@ -177,7 +176,7 @@ def observe(
             nearest = nearest_analogues(observer.transforms, inputs[places], simulated[1], NUM_ANALOGUES)
             summary[ANALOGUES] = [" ".join(simulated[0][rows]) for rows in nearest]
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
-        result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
+        result.meta = with_provenance(rows.meta, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
     told = Counter(_plain(reason) for row in range(len(rows)) for reason in (*found.reasons.get(row, []), *flags[row]))
     return Observed(
@@ -186,13 +185,14 @@ def observe(
     )  # fmt: skip
 
 
-def _demand_free_names(rows: Table, targets: tuple[str, ...], catalogue: Path) -> None:
-    """Refuse a catalogue that has a column of the answer, such as an answer itself."""
+def _demand_room(rows: Table, targets: tuple[str, ...], catalogue: Path, target: Path) -> None:
+    """Refuse a catalogue that has a column of the answer, such as an answer itself, or that cannot be written."""
     answer = [name for name in (*DESCRIPTIONS, *summary_columns(targets)) if name != ROW]
     if taken := [name for name in answer if name in rows.colnames]:
         got = "an answer given before" if STATUS in taken else "one of the catalogue"
         hint = "give the catalogue without it" if STATUS in taken else "rename it"
         raise DataError(f"column '{taken[0]}'", "a name that no result has", got, str(catalogue), hint)
+    demand_writable(rows, target)
 
 
 def _ending(catalogue: Path) -> str:
@@ -269,21 +269,6 @@ def _describe(column: Any, name: str) -> None:
     column.description = DESCRIPTIONS.get(name) or f"{told}: {statistic}"
     if ucd := UCDS.get(name) or UCDS.get(quantity):
         column.meta["ucd"] = ucd + STATISTICS.get(statistic, "")
-
-
-def _provenance(
-    observer: Observer, attributes: dict[str, str | int], num_draws: int, seed: int, errors: Errors, account: list[str]
-) -> dict[str, Any]:
-    return {
-        "CINNVER": version("cinn-clusters"),
-        "CINNMOD": attributes["model_sha256"],
-        "CINNSRC": attributes["catalogue_sha256"],
-        "CINNMAP": attributes["mapping"],
-        "CINNDRAW": num_draws,
-        "CINNSEED": seed,
-        "CINNERR": errors,
-        "comments": [f"cinn-clusters: {CONDITIONAL}", *account],
-    }
 
 
 def _plain(reason: str) -> str:
