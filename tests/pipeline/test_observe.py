@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from astropy.io.votable.ucd import parse_ucd
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
@@ -237,3 +238,16 @@ def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) 
     for told in ("posteriors are conditional", "mass: M500 [1e+13 solMass]"):
         assert told in comments
     assert (list(meta["HISTORY"]), meta["ORIGIN"], str(meta["CINNSEED"])) == (["cut at z 0.8"], "MPE", "0")
+
+
+def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
+    table = answered(tmp_path, erass(), with_mode=True)
+    told = {name: table[name].info.meta or {} for name in table.colnames}
+    ucds = {name: meta["ucd"] for name, meta in told.items() if "ucd" in meta}
+    for ucd in ucds.values():
+        assert parse_ucd(ucd, check_controlled_vocabulary=True)
+        assert "stat.min" not in ucd  # a percentile is no minimum
+        assert "stat.max" not in ucd
+    assert ucds["last_V_coll_p16"] == ucds["last_V_coll_p84"] == "phys.veloc;stat.percentile"
+    assert ucds["last_V_coll_lower68"] == "phys.veloc;stat.interval"
+    assert ucds["strangeness"] == "stat.percentile"

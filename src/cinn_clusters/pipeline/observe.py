@@ -44,12 +44,13 @@ UCDS = {
     "last_Mass_ratio": "phys.mass;arith.ratio",
     "last_d_peri": "pos.distance",
     RECORDED: "stat.probability",
-    STRANGENESS: "stat.probability",
+    STRANGENESS: "stat.percentile",
     STATUS: "meta.code.status",
     REASONS: "meta.note",
 }
 """What the appended columns are, in the vocabulary of the Virtual Observatory (IVOA UCD1+ 1.5)."""
-STATISTICS = {"median": ";stat.median", "p16": ";stat.min", "p84": ";stat.max"}
+STATISTICS = {"median": ";stat.median", "p16": ";stat.percentile", "p84": ";stat.percentile"}
+STATISTICS |= dict.fromkeys(("lower68", "upper68", "lower95", "upper95"), ";stat.interval")
 DESCRIPTIONS = {
     STATUS: "ok, flagged (the model may not apply), refused, or unusable (no redshift)",
     REASONS: "what was wrong with the row, and why the model may not apply",
