@@ -189,7 +189,7 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
         ("redshift", 'error = "e"', r"\[redshift\] error: expected one of the keys column;"),
         ("redshift", "scale = 'log10'", r"\[redshift\] scale: expected one of the keys column;"),
         ("redshift", "offset = 0.1", r"\[redshift\] offset: expected one of the keys column;"),
-        ("temperature", "offset = 0.1", r"\[temperature\] offset: .*, error_value, definition;"),
+        ("temperature", "offset = 0.1", r"\[temperature\] offset: .*, low, high, definition;"),
         ("temperature", "definition = 'foo'", "one of core-excised; got 'foo'"),
         ("radius", "scatter = 0.1", r"\[radius\] scatter: "),
         ("radius", "definition = '2500c'", "one of physical, comoving; got '2500c'"),
@@ -198,6 +198,8 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
         ("mass", "definition = '500C'", "one of 500c, 200c, 200m, vir; got '500C'"),
         ("mass", "error = 'e'\nerror_value = 0.1", "one way to state its errors; got error and error_value"),
         ("mass", "error = 'e'\nerror_low = 'f'", "one way to state its errors; got error and error_low"),
+        ("mass", "low = 'l'\nhigh = 'h'\nerror = 'e'", "one way to state its errors; got error and low"),
+        ("mass", "low = 'l'", "both bounds, low and high; got one of them"),
         ("mass", "error_scale = 'dex'\nerror_value = 0.1", r"\[mass\] error_scale: expected columns of errors"),
     ],
 )  # fmt: skip
@@ -318,3 +320,71 @@ def test_apertures_of_the_offsets_are_those_of_the_mapping() -> None:
         name: set(DEFINITIONS[name]) for name in ("gas_mass", "stellar_mass")
     }
     assert set(DEFINITIONS["mass"]) == set(CONVERSION_SCATTER)
+
+
+@pytest.mark.parametrize("unit", ["1e14 Msun", "Msun", None])
+def test_bounds_are_no_errors(unit: str | None) -> None:
+    factor = 1e14 if unit == "Msun" else 1.0
+    table = Table(
+        {"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.0, 5.0, 0.0], "h": [6.0, 6.0, 6.0]}, units={"m": "1e14 Msun"}
+    )
+    for name in ("l", "h"):
+        table[name] *= factor
+        table[name].unit = unit
+    found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "low": "l", "high": "h"}}))
+    below, above = np.array([-np.log10(0.8), 0.0, -np.log10(0.05)]), np.log10(1.2)
+    np.testing.assert_allclose(found.errors[MASS], (below + above) / 2.0)
+    assert "bounds l, h" in found.account[1]
+    assert not found.reasons
+
+
+def test_bounds_of_a_logarithm() -> None:
+    table = Table({"z": [0.3], "m": [14.5], "l": [14.4], "h": [14.7]})
+    mass = {"column": "m", "scale": "log10", "low": "l", "high": "h"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    np.testing.assert_allclose(found.errors[MASS], 0.15)
+
+
+def test_a_bound_on_the_wrong_side_is_told_and_most_of_them_are_refused() -> None:
+    table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.0, 6.0, 4.0], "h": [6.0, 7.0, np.nan]})
+    mass = {"column": "m", "unit": "1e14 Msun", "low": "l", "high": "h"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    assert dict(found.reasons) == {
+        1: ["l: expected a bound on its side of the value: the other side's was taken"],
+        2: ["h: error missing: the other side's was taken"],
+    }
+    np.testing.assert_allclose(found.errors[MASS][1], np.log10(1.4))
+    table["l"], table["h"] = [0.5, 0.4, 0.3], [0.6, 0.4, 0.3]
+    told = (
+        "columns l, h: expected bounds on both sides of m; got others in 3 of 3 rows; map them as error_low and error_h"
+    )
+    with pytest.raises(DataError, match=told):
+        convert(table, Mapping.model_validate({**Z, "mass": mass}))
+
+
+def test_errors_that_look_like_bounds_are_told() -> None:
+    table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.5, 4.4, 1.0], "h": [6.0, 6.0, 1.0]})
+    mass = {"column": "m", "unit": "1e14 Msun", "error_low": "l", "error_high": "h"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    told = "above 0.8 of the value, as in most rows: if it is a bound, map it as low or high"
+    assert dict(found.reasons) == {row: [f"l: {told}", f"h: {told}"] for row in (0, 1)}
+    one = {"column": "m", "unit": "1e14 Msun", "error": "h"}
+    found = convert(table, Mapping.model_validate({**Z, "mass": one}))
+    assert dict(found.reasons) == {row: [f"h: {told}"] for row in (0, 1)}
+
+
+def test_the_two_readings_of_erass1_are_told_apart() -> None:
+    """Whichever the file holds, the wrong preset says so, and both come to the same error."""
+    errors = Table({"NAME": ["a"] * 3, "BEST_Z": [0.3] * 3, "R500": [np.nan] * 3})
+    for name, value in (("M500", 50.0), ("MGAS500", 500.0)):
+        errors[name], errors[f"{name}_L"], errors[f"{name}_H"] = [value] * 3, [0.1 * value] * 3, [0.2 * value] * 3
+    bounds = errors.copy()
+    for name in ("M500", "MGAS500"):
+        bounds[f"{name}_L"], bounds[f"{name}_H"] = 0.9 * errors[name], 1.2 * errors[name]
+    right = [convert(errors, read_preset("erass1")), convert(bounds, read_preset("erass1_bounds"))]
+    np.testing.assert_allclose(right[0].errors[MASS], right[1].errors[MASS])
+    assert not right[0].reasons
+    assert not right[1].reasons
+    assert "if it is a bound" in convert(bounds, read_preset("erass1")).reasons[0][0]
+    with pytest.raises(DataError, match="columns M500_L, M500_H: expected bounds"):
+        convert(errors, read_preset("erass1_bounds"))

@@ -18,7 +18,7 @@ from cinn_clusters.catalogues.masses import (
     log_mass_500c,
     log_mass_of_temperature,
 )
-from cinn_clusters.catalogues.uncertainties import errors_of, told_errors
+from cinn_clusters.catalogues.uncertainties import Measured, errors_of, told_errors
 from cinn_clusters.catalogues.units import factor_to_ours, scale_of
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
@@ -172,7 +172,7 @@ def _logged(
         found.tell(bad, f"{quantity.column}: not positive, taken as missing")
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(np.where(bad, np.nan, value))
-    sides, filled = errors_of(table, quantity, value, scale, mapping.cosmology.H0, found.tell)
+    sides, filled = errors_of(Measured(table, quantity, value, scale, mapping.cosmology.H0), found.tell)
     factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
     value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
     found.account += [f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}", *filled]

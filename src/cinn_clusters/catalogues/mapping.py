@@ -42,6 +42,8 @@ class Quantity(Part):
         default=None, description="default: as their unit says, else dex for logarithms and linear for others"
     )
     error_value: float | None = Field(default=None, ge=0, description="one error for all, in dex")
+    low: str | None = Field(default=None, description="column of lower bounds (16 %), values like those of the column")
+    high: str | None = Field(default=None, description="column of upper bounds (84 %)")
     definition: str | None = Field(default=None, description="aperture or overdensity; see docs/catalogues.md")
     offset: float | None = Field(default=None, description="added, in dex, instead of that of the definition")
     scatter: float | None = Field(default=None, ge=0, description="of that offset, in dex")
@@ -49,7 +51,15 @@ class Quantity(Part):
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns of the file that this uses."""
-        return tuple(name for name in (self.column, self.error, self.error_low, self.error_high) if name)
+        names = (self.column, self.error, self.error_low, self.error_high, self.low, self.high)
+        return tuple(name for name in names if name)
+
+    @property
+    def error_columns(self) -> tuple[str, str] | None:
+        """Columns of errors or bounds below and above; one that holds for both stands twice."""
+        below, above = self.error or self.error_low or self.low, self.error or self.error_high or self.high
+        one = below or above
+        return None if one is None else (below or one, above or one)
 
 
 class Mapping(Part):
@@ -87,7 +97,7 @@ QUANTITIES = (
     "redshift", "lookback_time", "mass", "radius", "temperature", "gas_mass", "stellar_mass", "halo_mass",
     "black_hole_mass",
 )  # fmt: skip
-MEASURED = ("column", "unit", "scale", "error", "error_low", "error_high", "error_scale", "error_value")
+MEASURED = ("column", "unit", "scale", "error", "error_low", "error_high", "error_scale", "error_value", "low", "high")
 SHIFTED = (*MEASURED, "offset", "scatter")
 KEYS = {
     "redshift": ("column",), "lookback_time": ("column", "unit"), "mass": (*SHIFTED, "definition"),
@@ -115,13 +125,15 @@ def _demand_keys(name: str, quantity: Quantity) -> None:
     known = DEFINITIONS.get(name, ())
     if quantity.definition is not None and quantity.definition not in known:
         raise ConfigError(f"[{name}] definition", f"one of {', '.join(known)}", f"'{quantity.definition}'")
-    ways = [("error",), ("error_low", "error_high"), ("error_value",)]
+    ways = [("error",), ("error_low", "error_high"), ("error_value",), ("low", "high")]
     stated = [keys for keys in ways if any(getattr(quantity, key) is not None for key in keys)]
     if len(stated) > 1:
         both = " and ".join(keys[0] for keys in stated)
         raise ConfigError(f"[{name}]", "one way to state its errors", both)
     if quantity.error_scale is not None and stated != ways[:1] and stated != ways[1:2]:
         raise ConfigError(f"[{name}] error_scale", "columns of errors beside it", "none")
+    if (quantity.low is None) != (quantity.high is None):
+        raise ConfigError(f"[{name}]", "both bounds, low and high", "one of them")
 
 
 def preset_names() -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,63 +19,114 @@ from cinn_clusters.errors import DataError
 Tell = Callable[[np.ndarray, str], None]
 """(rows, reason): what is wrong with some rows."""
 Kind = Literal["linear", "relative", "dex"]
+LARGE = 0.8
+"""An error above this share of its value in most rows is taken for a bound, and told."""
+SMALLEST_SHARE = 0.05
+"""An error below never brings a value to less than this share of it."""
 
 
-def errors_of(
-    table: Table, quantity: Quantity, log_value: np.ndarray, scale: Scale, hubble: float, tell: Tell
-) -> tuple[np.ndarray, list[str]]:
+@dataclass(frozen=True)
+class Measured:
+    """Values of a quantity, whose errors are wanted.
+
+    Args:
+        table: The catalogue.
+        quantity: Which columns hold the errors.
+        log_value: log10 of the values in their own unit, (N,); NaN where missing.
+        scale: How the values are meant.
+        hubble: H0 of the catalogue [km/s/Mpc], for an ``h`` that stands in one unit only.
+    """
+
+    table: Table
+    quantity: Quantity
+    log_value: np.ndarray
+    scale: Scale
+    hubble: float
+
+
+def errors_of(measured: Measured, tell: Tell) -> tuple[np.ndarray, list[str]]:
     """Standard errors to both sides, and the account of those that had to be filled.
 
     A missing or wrong error never makes a value exact: the other side stands for it, else the median of its column;
     where the whole column has none, the error is NaN and the value cannot be used.
 
     Args:
-        table: The catalogue.
-        quantity: Which columns hold them.
-        log_value: log10 of the values in their own unit, (N,); NaN where missing.
-        scale: How the values are meant.
-        hubble: H0 of the catalogue [km/s/Mpc], for an ``h`` that stands in one unit only.
+        measured: The values.
         tell: Called with the rows whose error is missing or wrong.
 
     Returns:
         Errors below and above [dex], (2, N), and lines of the account.
 
     Raises:
-        DataError: If the unit of an error does not convert to that of the value.
+        DataError: If the unit of an error does not convert to that of the value, or bounds are none in most rows.
     """
-    sides = np.full((2, len(log_value)), quantity.error_value or 0.0)
-    names = [quantity.error or quantity.error_low, quantity.error or quantity.error_high]
-    names = [name or names[1 - side] for side, name in enumerate(names)]
-    if names[0] is None or names[1] is None:
+    quantity, has_value = measured.quantity, np.isfinite(measured.log_value)
+    sides = np.full((2, len(has_value)), quantity.error_value or 0.0)
+    names = quantity.error_columns
+    if names is None:
         return sides, []
     wrong = np.zeros(sides.shape, dtype=bool)
     for side, name in enumerate(names):
-        sides[side], wrong[side] = _stated(table, str(name), quantity, log_value, scale, hubble)
-    return _filled(sides, wrong, [str(name) for name in names], np.isfinite(log_value), tell)
+        if quantity.low:
+            sides[side], wrong[side] = _of_bound(measured, name, is_low=side == 0)
+        else:
+            sides[side], wrong[side] = _of_error(measured, name, tell if name not in names[:side] else _silent)
+    if quantity.low and 2 * (crossed := int((wrong.any(0) & has_value).sum())) > has_value.sum():
+        what, got = f"columns {', '.join(names)}", f"others in {crossed} of {has_value.sum()} rows"
+        hint = "map them as error_low and error_high if they are errors"
+        raise DataError(what, f"bounds on both sides of {quantity.column}", got, "", hint)
+    expected = "a bound on its side of the value" if quantity.low else "an error of at least 0"
+    return _filled(sides, wrong, names, has_value, expected, tell)
 
 
-def _stated(
-    table: Table, name: str, quantity: Quantity, log_value: np.ndarray, scale: Scale, hubble: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _silent(rows: np.ndarray, reason: str) -> None:
+    """Say nothing a second time."""
+
+
+def _of_bound(measured: Measured, name: str, *, is_low: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Distance [dex] of a bound from its value, NaN where none can be used, and where it is wrong, both (N,)."""
+    bound, is_text = numbers(measured.table, name)
+    own = _own_scale(measured, name)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_bound = (bound if own.is_log else np.log10(bound)) + np.log10(_factor(own, name, measured))
+    side = measured.log_value - log_bound if is_low else log_bound - measured.log_value
+    if is_low and not own.is_log:
+        side = np.where(bound == 0.0, np.inf, side)
+        side = np.minimum(side, -np.log10(SMALLEST_SHARE))
+    wrong = is_text | np.isinf(side) | (side < -1e-9) | (~np.isnan(bound) & np.isnan(log_bound))
+    return np.where(wrong, np.nan, np.maximum(side, 0.0)), wrong
+
+
+def _of_error(measured: Measured, name: str, tell: Tell) -> tuple[np.ndarray, np.ndarray]:
     """Errors of one column [dex], NaN where none can be used, and where that is because one is wrong, both (N,)."""
-    side, is_text = numbers(table, name)
-    is_low = name == quantity.error_low
+    side, is_text = numbers(measured.table, name)
+    is_low = name == measured.quantity.error_low
     if is_low and not (side > 0.0).any():
         side = -side  # lower errors are often given with their sign
     wrong = is_text | (side < 0.0) | np.isinf(side)
-    kind, factor = _meaning(table, name, quantity, scale, hubble)
-    return _in_dex(np.where(wrong, np.nan, side) * factor, log_value, kind, quantity, is_low=is_low), wrong
+    kind, factor = _meaning(measured, name)
+    side = np.where(wrong, np.nan, side) * factor
+    if kind == "dex":
+        return side, wrong
+    with np.errstate(over="ignore"):
+        share = side if kind == "relative" else side / 10.0**measured.log_value
+    large = share > LARGE
+    if kind == "linear" and 2 * large.sum() > np.isfinite(share).sum():
+        tell(large, f"{name}: above {LARGE:g} of the value, as in most rows: if it is a bound, map it as low or high")
+    if measured.quantity.error:
+        return share / np.log(10.0), wrong
+    return -np.log10(np.maximum(1.0 - share, SMALLEST_SHARE)) if is_low else np.log10(1.0 + share), wrong
 
 
 def _filled(
-    sides: np.ndarray, wrong: np.ndarray, names: list[str], has_value: np.ndarray, tell: Tell
+    sides: np.ndarray, wrong: np.ndarray, names: tuple[str, str], has_value: np.ndarray, expected: str, tell: Tell
 ) -> tuple[np.ndarray, list[str]]:
     """Errors (2, N) with the other side, else the median of the rows that have one, where a value has none."""
     known, account = np.isfinite(sides), []
 
     def told(rows: np.ndarray, name: str, is_wrong: np.ndarray, then: str) -> None:
         tell(rows & ~is_wrong, f"{name}: error missing: {then}")
-        tell(rows & is_wrong, f"{name}: expected an error of at least 0: {then}")
+        tell(rows & is_wrong, f"{name}: expected {expected}: {then}")
         if rows.any():
             account.append(f"{name}: {int(rows.sum())} of {int(has_value.sum())} errors missing or wrong: {then}")
 
@@ -91,50 +143,47 @@ def _filled(
     return np.where(none, median[:, None], sides), account
 
 
-def _meaning(table: Table, name: str, quantity: Quantity, scale: Scale, hubble: float) -> tuple[Kind, float]:
-    """How an error column is meant, and what brings it to the unit of its value: its own unit, else that of the value.
+def _own_scale(measured: Measured, name: str) -> Scale:
+    """Unit of a column of errors: its own, else that of the value.
 
     A unit that the file states for both alike is that of the value, whatever the mapping says that is.
     """
-    stated = unit_in_file(table, name)
-    if quantity.error_scale == "dex":
+    stated = unit_in_file(measured.table, name)
+    if stated is None or stated == unit_in_file(measured.table, measured.quantity.column):
+        return measured.scale
+    return read_unit(stated, name, u.dimensionless_unscaled)
+
+
+def _meaning(measured: Measured, name: str) -> tuple[Kind, float]:
+    """How an error column is meant, and what brings it to the unit of its value."""
+    stated = measured.quantity.error_scale
+    if stated == "dex":
         return "dex", 1.0
-    own = Scale(scale.unit, scale.is_log)
-    if stated is not None and stated != unit_in_file(table, quantity.column):
-        own = read_unit(stated, name, u.dimensionless_unscaled)
+    own = _own_scale(measured, name)
     if own.unit.is_equivalent(u.dimensionless_unscaled) and not own.is_log:
         return "relative", float(own.unit.to(u.dimensionless_unscaled))
-    if quantity.error_scale == "relative":
+    if stated == "relative":
         return "relative", 1.0
-    if own.is_log and quantity.error_scale is None:
+    if own.is_log and stated is None:
         return "dex", 1.0
-    return "linear", _factor(own, name, scale, hubble)
+    return "linear", _factor(own, name, measured)
 
 
-def _factor(own: Scale, name: str, scale: Scale, hubble: float) -> float:
+def _factor(own: Scale, name: str, measured: Measured) -> float:
     """What brings one unit to another, an ``h`` of the catalogue taken out."""
-    with_h = cosmology_units.with_H0(hubble * u.km / u.s / u.Mpc)
+    with_h = cosmology_units.with_H0(measured.hubble * u.km / u.s / u.Mpc)
+    target = measured.scale.unit
     try:
-        return float((1.0 * own.unit).to(scale.unit, with_h).value)
+        return float((1.0 * own.unit).to(target, with_h).value)
     except u.UnitConversionError as error:
         what = f"unit of the error '{name}'"
-        raise DataError(what, f"one that converts to {scale.unit}", f"'{own.unit}'", "", "correct the file") from error
-
-
-def _in_dex(side: np.ndarray, log_value: np.ndarray, kind: Kind, quantity: Quantity, *, is_low: bool) -> np.ndarray:
-    """An error as a difference of log10: exact for each side where they differ, the slope where one is for both."""
-    if kind == "dex":
-        return side
-    with np.errstate(over="ignore", invalid="ignore"):
-        share = side if kind == "relative" else side / 10.0**log_value
-        if quantity.error:
-            return np.asarray(share / np.log(10.0))
-        return np.asarray(-np.log10(np.maximum(1.0 - share, 0.05)) if is_low else np.log10(1.0 + share))
+        raise DataError(what, f"one that converts to {target}", f"'{own.unit}'", "", "correct the file") from error
 
 
 def told_errors(quantity: Quantity) -> str:
     """Say in words where errors come from."""
     if quantity.error_value is not None:
         return f"error {quantity.error_value:g} dex for all"
-    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
-    return f"errors {', '.join(sides)}" if sides else "no errors stated"
+    if quantity.error_columns is None:
+        return "no errors stated"
+    return f"{'bounds' if quantity.low else 'errors'} {', '.join(dict.fromkeys(quantity.error_columns))}"
