@@ -251,3 +251,19 @@ def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
     assert ucds["last_V_coll_p16"] == ucds["last_V_coll_p84"] == "phys.veloc;stat.percentile"
     assert ucds["last_V_coll_lower68"] == "phys.veloc;stat.interval"
     assert ucds["strangeness"] == "stat.percentile"
+
+
+def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
+    """A long tail above is another posterior than one below; the network is told their mean, which is alike."""
+    tail = {}
+    for side, (low, high) in {"below": (0.3, 0.05), "above": (0.05, 0.3)}.items():
+        table = erass(30)
+        mass = np.asarray(table["M500"])
+        table["M500_L"], table["M500_H"] = mass * (1.0 - 10.0**-low), mass * (10.0**high - 1.0)
+        for name in ("MGAS500", "MGAS500_L", "MGAS500_H"):
+            table[name] = np.nan
+        for errors in ("network", "monte-carlo"):
+            answer = answered(tmp_path, table, errors=errors, num_draws=500)
+            tail[side, errors] = float(np.mean(answer["last_M_Crit500_coll_median"]))
+    assert tail["below", "network"] == pytest.approx(tail["above", "network"], rel=1e-4)
+    assert tail["above", "monte-carlo"] > 1.1 * tail["below", "monte-carlo"]

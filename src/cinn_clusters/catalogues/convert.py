@@ -51,7 +51,7 @@ class Converted:
     Args:
         names: Names of the objects, (N,).
         values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
-        errors: Standard errors [dex], (N,) each; zero where none are stated.
+        sides: Standard errors below and above [dex], (2, N) each; zero where none are stated.
         account: What was done to each quantity.
         reasons: Rows and what is wrong with them.
         unusable: Rows without a usable redshift, (N,).
@@ -59,18 +59,28 @@ class Converted:
 
     names: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
-    errors: dict[str, np.ndarray] = field(default_factory=dict)
+    sides: dict[str, np.ndarray] = field(default_factory=dict)
     account: list[str] = field(default_factory=list)
     reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Standard errors [dex], (N,) each: the mean of both sides, all that the network can be told."""
+        return {name: sides.mean(0) for name, sides in self.sides.items()}
+
+    def both_sides(self, columns: tuple[str, ...]) -> np.ndarray:
+        """Errors below and above of some columns [dex], (2, N, len(columns)); zero if absent."""
+        none = np.zeros((2, len(self.names)))
+        return np.stack([self.sides.get(name, none) for name in columns], 2)
+
     def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
         """Inputs of a model, (N, len(columns)): values, errors by ``sigma_`` and name; NaN and zero if absent."""
-        num = len(self.names)
+        num, errors = len(self.names), self.errors
 
         def column(name: str) -> np.ndarray:
             if name.startswith(schema.ERROR_PREFIX):
-                return self.errors.get(name.removeprefix(schema.ERROR_PREFIX), np.zeros(num))
+                return errors.get(name.removeprefix(schema.ERROR_PREFIX), np.zeros(num))
             return self.values.get(name, np.full(num, np.nan))
 
         return np.stack([column(name) for name in columns], 1)
@@ -107,9 +117,9 @@ def convert(table: Table, mapping: Mapping) -> Converted:
     _mass(log, mapping, redshift, found)
     for name, column in COLUMNS.items():
         if name in log:
-            value, error = _with_offset(*log[name], name, mapping.quantities[name], found)
+            value, sides = _with_offset(*log[name], name, mapping.quantities[name], found)
             found.values[column] = 10.0 ** (value - 10.0) * HUBBLE_H if column == BLACK_HOLE else value
-            found.errors[column] = error
+            found.sides[column] = sides
     for column in (*COLUMNS.values(), schema.MASS):
         _demand_bounds(column, found)
     return found
@@ -160,7 +170,7 @@ def _lookback(redshift: np.ndarray) -> np.ndarray:
 def _logged(
     table: Table, mapping: Mapping, name: str, redshift: np.ndarray, found: Converted
 ) -> tuple[np.ndarray, np.ndarray]:
-    """log10 of a quantity in the simulation's unit, and its error [dex], both (N,)."""
+    """log10 of a quantity in the simulation's unit, (N,), and its errors below and above [dex], (2, N)."""
     quantity = mapping.quantities[name]
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
@@ -176,7 +186,7 @@ def _logged(
     factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
     value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
     found.account += [f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}", *filled]
-    return value, np.where(np.isnan(value), 0.0, sides.mean(0))
+    return value, np.where(np.isnan(value), 0.0, sides)
 
 
 def _mass(
@@ -184,7 +194,7 @@ def _mass(
 ) -> None:
     """M500c from a mass, else from R500, else from a temperature; a contradiction of the first two is told."""
     num = len(redshift)
-    mass, error = np.full(num, np.nan), np.zeros(num)
+    mass, error = np.full(num, np.nan), np.zeros((2, num))
     sources = []
     if "mass" in log:
         definition = mapping.quantities["mass"].definition or "500c"
@@ -199,7 +209,7 @@ def _mass(
         radius, radius_error = log["radius"]
         of_radius = _log_mass_of_radius(radius, redshift)
         both = np.isfinite(mass) & np.isfinite(of_radius)
-        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error))
+        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error).mean(0))
         found.tell(off, f"{CONTRADICTS}: R500 and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
         sources.append(("R500", of_radius, 3.0 * radius_error))
     if "temperature" in log:
@@ -212,7 +222,7 @@ def _mass(
             found.account.append(f"mass: {int(filled.sum())} of {num} from {told}")
         mass, error = np.where(filled, value, mass), np.where(filled, stated, error)
     if "mass" in log or sources:
-        found.values[schema.MASS], found.errors[schema.MASS] = mass, error
+        found.values[schema.MASS], found.sides[schema.MASS] = mass, error
 
 
 def _log_mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
@@ -244,4 +254,4 @@ def _demand_bounds(column: str, found: Converted) -> None:
         bad = (value < lower) | (value > upper)
     found.tell(bad, f"{column}: outside [{lower:g}, {upper:g}] [{schema.column(column).unit}], taken as missing")
     found.values[column] = np.where(bad, np.nan, value)
-    found.errors[column] = np.where(bad, 0.0, found.errors[column])
+    found.sides[column] = np.where(bad, 0.0, found.sides[column])

@@ -166,7 +166,7 @@ def observe(
     }
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
-            _answering(observer, errors), inputs[places], coordinates, samples,
+            _answering(observer, errors, found), inputs[places], coordinates, samples,
             num_draws, seed, places=places, with_mode=with_mode, attributes=attributes,
             disagreements=doubt[places], on_objects=on_objects,
         )  # fmt: skip
@@ -211,11 +211,13 @@ def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.n
     return flags
 
 
-def _answering(observer: Observer, errors: Errors) -> Posterior:
+def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterior:
     posterior = observer.posterior
     if errors == "network":
         return posterior
-    return MonteCarlo(posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
+    sides = found.both_sides(observer.transforms.uncertain)
+    parts = (posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
+    return MonteCarlo(*parts, sides=sides)
 
 
 def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:
