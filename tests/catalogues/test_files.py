@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,12 @@ def test_fits_states_logarithms_and_meanings_as_its_standard_does(tmp_path: Path
     write_table(own, tmp_path / "own.fits")
     header = fits.getheader(tmp_path / "own.fits", 1)
     assert (header["TUNIT1"], header["TCOMM1"]) == ("log(km / s)", "speed")
+
+
+def test_no_id_stands_twice_in_a_votable(tmp_path: Path) -> None:
+    own = table()
+    own.meta |= {"comments": ["one", "two"], "z": 3}
+    write_table(own, tmp_path / "own.vot")
+    ids = re.findall(r'\bID="([^"]*)"', (tmp_path / "own.vot").read_text())
+    assert len(set(ids)) == len(ids)
+    assert list(read_table(tmp_path / "own.vot").meta["comments"]) == ["one", "two"]

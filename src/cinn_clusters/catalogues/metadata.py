@@ -95,7 +95,10 @@ def write_votable(table: Table, path: Path) -> None:
     pairs += [("history", line) for line in lines_of(table.meta, HISTORY)]
     known = (COMMENTS, HISTORY, *OF_TABLE)
     pairs += [(str(key), str(value)) for key, value in plain.meta.items() if key not in known]
-    whole.resources[0].infos.extend(Info(name=name, value=value) for name, value in pairs)
+    for name, value in pairs:
+        info = Info(name=name, value=value)
+        info.ID = None  # astropy makes one of the name, but an ID stands once in a file
+        whole.resources[0].infos.append(info)
     whole.to_xml(str(path))
 
 
