@@ -388,3 +388,9 @@ def test_the_two_readings_of_erass1_are_told_apart() -> None:
     assert "if it is a bound" in convert(bounds, read_preset("erass1")).reasons[0][0]
     with pytest.raises(DataError, match="columns M500_L, M500_H: expected bounds"):
         convert(errors, read_preset("erass1_bounds"))
+
+
+def test_a_logarithm_of_the_lookback_time_is_read_as_one() -> None:
+    table = Table({"t": [0.5]}, units={"t": "dex(Gyr)"})
+    found = convert(table, Mapping.model_validate({"lookback_time": {"column": "t"}}))
+    np.testing.assert_allclose(found.values[schema.LOOKBACK], 10.0**0.5, rtol=1e-4)

@@ -150,7 +150,8 @@ def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
     if mapping.redshift is None:
-        value = value * scale_of(table, quantity, "lookback_time").unit.to(u.Gyr)
+        scale = scale_of(table, quantity, "lookback_time")
+        value = (10.0**value if scale.is_log else value) * scale.unit.to(u.Gyr)
         value = np.where((value >= 0) & (value <= max_lookback()), value, np.nan)
         value = np.where(np.isnan(value), np.nan, redshift_at_lookback(np.nan_to_num(value)))
     wrong = ~np.isnan(value) & ~((value >= 0.0) & (value < MAX_REDSHIFT))
