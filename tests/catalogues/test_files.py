@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
+from astropy.time import Time
 
-from cinn_clusters.catalogues.files import numbers, read_table, write_table
+from cinn_clusters.catalogues.files import demand_writable, numbers, read_table, write_table
+from cinn_clusters.catalogues.mapping import Quantity
+from cinn_clusters.catalogues.units import read_unit, scale_of
 from cinn_clusters.errors import DataError, OutputError
 
 ENDINGS = ["csv", "ecsv", "fits", "vot", "parquet"]
@@ -37,7 +44,6 @@ def test_round_trip(tmp_path: Path, ending: str) -> None:
 
 
 def test_provenance_and_ucds_stand_in_the_files(tmp_path: Path) -> None:
-    from astropy.io import fits
     from astropy.io.votable import parse
 
     for ending in ("fits", "ecsv", "vot"):
@@ -45,7 +51,7 @@ def test_provenance_and_ucds_stand_in_the_files(tmp_path: Path) -> None:
     header = fits.getheader(tmp_path / "own.fits", 1)
     assert header["CINNSEED"] == 7
     assert header["TUCD3"] == "phys.mass"
-    assert "conditional" in str(header["HISTORY"])
+    assert "conditional" in str(header["COMMENT"])
     assert "CINNSEED" in (tmp_path / "own.ecsv").read_text()
     fields = {field.name: field.ucd for field in parse(tmp_path / "own.vot").get_first_table().fields}
     assert fields["mass"] == "phys.mass"
@@ -81,3 +87,115 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes) 
         read_table(tmp_path / name)
     with pytest.raises(DataError, match="no such file"):
         read_table(tmp_path / "absent.fits")
+
+
+def with_a_position(kind: str) -> Table:
+    result = table()
+    if kind == "sky":
+        result["c"] = SkyCoord([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], unit="deg")
+    elif kind == "time":
+        result["c"] = Time([2450000.5, 2450001.5, 2450002.5], format="jd")
+    else:
+        result["c"] = np.arange(6.0).reshape(3, 2)
+    return result
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("kind", ["sky", "time", "array"])
+def test_positions_times_and_arrays_come_back_or_are_refused_before_the_work(
+    tmp_path: Path, kind: str, ending: str
+) -> None:
+    path = tmp_path / f"own.{ending}"
+    if (kind, ending) == ("array", "csv"):
+        with pytest.raises(OutputError, match=r"own\.csv: expected a table that csv holds; got column.*ask for \.ecsv"):
+            demand_writable(with_a_position(kind), path)
+        return
+    demand_writable(with_a_position(kind), path)
+    assert not list(tmp_path.iterdir())
+    write_table(with_a_position(kind), path)
+    again = read_table(path)
+    assert [str(name) for name in again["name"]] == ["A1", "A2", "A3"]
+    assert any(name in again.colnames for name in ("c", "c.ra", "c.jd1"))
+    if kind == "sky" and ending in ("fits", "ecsv"):
+        np.testing.assert_allclose(again["c"].dec.deg, [4.0, 5.0, 6.0])
+    if (kind, ending) == ("sky", "vot"):
+        np.testing.assert_allclose(again["c.dec"], [4.0, 5.0, 6.0])
+
+
+@pytest.mark.parametrize("kind", ["sky", "time", "array"])
+def test_what_is_no_number_a_row_is_refused(kind: str) -> None:
+    with pytest.raises(DataError, match="column 'c': expected one number a row"):
+        numbers(with_a_position(kind), "c")
+
+
+def test_a_ucd_stands_at_its_column_behind_a_position(tmp_path: Path) -> None:
+    whole = with_a_position("sky")["c", "mass"]
+    write_table(whole, tmp_path / "own.fits")
+    header = fits.getheader(tmp_path / "own.fits", 1)
+    places = {header[f"TTYPE{number}"]: number for number in range(1, header["TFIELDS"] + 1)}
+    assert header[f"TUCD{places['mass']}"] == "phys.mass"
+    again = read_table(tmp_path / "own.fits")
+    assert again["mass"].info.meta["ucd"] == "phys.mass"
+    assert not any(key.startswith("TUCD") for key in again.meta)
+
+
+def test_one_of_several_tables_has_to_be_chosen(tmp_path: Path) -> None:
+    units = [fits.PrimaryHDU(), fits.table_to_hdu(Table({"x": [1]})), fits.table_to_hdu(Table({"z": [0.1, 0.2]}))]
+    units[2].name = "CLUSTERS"
+    fits.HDUList(units).writeto(tmp_path / "own.fits")
+    told = r"own\.fits: expected one table; got 2: HDU 1 \(unnamed\), 2 \(CLUSTERS\); .*\[read\] hdu = 1"
+    with pytest.raises(DataError, match=told):
+        read_table(tmp_path / "own.fits")
+    assert read_table(tmp_path / "own.fits", {"hdu": 2}).colnames == ["z"]
+    assert read_table(tmp_path / "own.fits", {"hdu": "CLUSTERS"}).colnames == ["z"]
+
+
+@pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "parquet"])
+def test_metadata_come_back(tmp_path: Path, ending: str) -> None:
+    own = table()
+    own["speed"] = [3.0, 3.1, 3.2]
+    own["speed"].unit, own["speed"].description = "dex(km / s)", "speed at the collision"
+    own.meta |= {
+        "HISTORY": ["reduced"],
+        "ORIGIN": "ESO",
+        "a longer key": 3,
+        "cuts": {"z": 1},
+        "comments": ["Пуля", "two"],
+    }
+    write_table(own, tmp_path / f"own.{ending}")
+    again = read_table(tmp_path / f"own.{ending}")
+    assert again["speed"].description == "speed at the collision"
+    assert str(again["speed"].unit) in ("dex(km / s)", "log(km / s)")
+    assert str(scale_of(again, Quantity(column="mass"), "mass")) == "solMass"
+    assert read_unit(again["speed"].unit, "speed", u.km).is_log
+    assert again["mass"].info.meta["ucd"] == "phys.mass"
+    assert (str(again.meta["CINNSEED"]), again.meta["ORIGIN"], str(again.meta["a longer key"])) == ("7", "ESO", "3")
+    assert list(again.meta["HISTORY"]) == ["reduced"]
+    comments = list(again.meta["comments"])
+    assert comments[:2] == ["Пуля" if ending != "fits" else "\\u041f\\u0443\\u043b\\u044f", "two"]
+    assert "cuts" in again.meta or "cuts = {'z': 1}" in comments
+
+
+def test_parameters_of_a_votable_are_metadata(tmp_path: Path) -> None:
+    write_table(table(), tmp_path / "own.vot")
+    text = (tmp_path / "own.vot").read_text()
+    param = '<PARAM name="survey" datatype="char" arraysize="*" value="mine"/>'
+    (tmp_path / "own.vot").write_text(text.replace("<FIELD", f"{param}<FIELD", 1))
+    assert read_table(tmp_path / "own.vot").meta["survey"] == "mine"
+
+
+def test_fits_states_logarithms_and_meanings_as_its_standard_does(tmp_path: Path) -> None:
+    own = Table({"v": [3.0]})
+    own["v"].unit, own["v"].description = "dex(km / s)", "speed"
+    write_table(own, tmp_path / "own.fits")
+    header = fits.getheader(tmp_path / "own.fits", 1)
+    assert (header["TUNIT1"], header["TCOMM1"]) == ("log(km / s)", "speed")
+
+
+def test_no_id_stands_twice_in_a_votable(tmp_path: Path) -> None:
+    own = table()
+    own.meta |= {"comments": ["one", "two"], "z": 3}
+    write_table(own, tmp_path / "own.vot")
+    ids = re.findall(r'\bID="([^"]*)"', (tmp_path / "own.vot").read_text())
+    assert len(set(ids)) == len(ids)
+    assert list(read_table(tmp_path / "own.vot").meta["comments"]) == ["one", "two"]

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from astropy.io.votable.ucd import parse_ucd
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.files import read_table
+from cinn_clusters.catalogues.files import read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.data.domain import sample_discrepancy
 from cinn_clusters.errors import BundleError, DataError, OutputError
@@ -146,7 +147,8 @@ def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) ->
     [
         (lambda table: table.rename_column("M500", "M5"), "column 'M500'"),
         (lambda table: table.__setitem__("BEST_Z", np.full(6, -1.0)), "row that can be answered"),
-        (lambda table: table.__setitem__("p_recorded", np.ones(6)), "column 'p_recorded'"),
+        (lambda table: table.__setitem__("p_recorded", np.ones(6)), r"column 'p_recorded'.*own\.vot; rename it"),
+        (lambda table: table.__setitem__("last_V_coll_map", np.ones(6)), "column 'last_V_coll_map'"),
     ],
 )
 def test_bad_catalogues_are_refused_whole(tmp_path: Path, change, told: str) -> None:  # type: ignore[no-untyped-def]
@@ -213,3 +215,55 @@ def test_named_clusters(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "named").iterdir()} == {
         "clusters.ecsv", "named_clusters.png", "posterior.nc", "published.ecsv"
     }  # fmt: skip
+
+
+def test_an_answer_is_refused_before_the_work(tmp_path: Path) -> None:
+    answered(tmp_path, erass())
+    done: list[int] = []
+    with pytest.raises(DataError, match=r"column 'cinn_status'.*got an answer given before.*without it"):
+        observe(tmp_path / "answer.ecsv", tmp_path / "b.nc", mapping=read_preset("erass1"), on_objects=done.append)
+    assert not done
+    assert not list(tmp_path.glob("b*"))
+
+
+@pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "parquet"])
+def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) -> None:
+    own = erass()
+    own.meta |= {"comments": ["measured by me"], "HISTORY": ["cut at z 0.8"], "ORIGIN": "MPE"}
+    write_table(own, tmp_path / f"own.{ending}")
+    done = observe(tmp_path / f"own.{ending}", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20)
+    meta = read_table(done.table).meta
+    comments = " ".join(meta["comments"])
+    assert comments.startswith("measured by me")
+    for told in ("posteriors are conditional", "mass: M500 [1e+13 solMass]"):
+        assert told in comments
+    assert (list(meta["HISTORY"]), meta["ORIGIN"], str(meta["CINNSEED"])) == (["cut at z 0.8"], "MPE", "0")
+
+
+def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
+    table = answered(tmp_path, erass(), with_mode=True)
+    told = {name: table[name].info.meta or {} for name in table.colnames}
+    ucds = {name: meta["ucd"] for name, meta in told.items() if "ucd" in meta}
+    for ucd in ucds.values():
+        assert parse_ucd(ucd, check_controlled_vocabulary=True)
+        assert "stat.min" not in ucd  # a percentile is no minimum
+        assert "stat.max" not in ucd
+    assert ucds["last_V_coll_p16"] == ucds["last_V_coll_p84"] == "phys.veloc;stat.percentile"
+    assert ucds["last_V_coll_lower68"] == "phys.veloc;stat.interval"
+    assert ucds["strangeness"] == "stat.percentile"
+
+
+def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
+    """A long tail above is another posterior than one below; the network is told their mean, which is alike."""
+    tail = {}
+    for side, (low, high) in {"below": (0.3, 0.05), "above": (0.05, 0.3)}.items():
+        table = erass(30)
+        mass = np.asarray(table["M500"])
+        table["M500_L"], table["M500_H"] = mass * (1.0 - 10.0**-low), mass * (10.0**high - 1.0)
+        for name in ("MGAS500", "MGAS500_L", "MGAS500_H"):
+            table[name] = np.nan
+        for errors in ("network", "monte-carlo"):
+            answer = answered(tmp_path, table, errors=errors, num_draws=500)
+            tail[side, errors] = float(np.mean(answer["last_M_Crit500_coll_median"]))
+    assert tail["below", "network"] == pytest.approx(tail["above", "network"], rel=1e-4)
+    assert tail["above", "monte-carlo"] > 1.1 * tail["below", "monte-carlo"]

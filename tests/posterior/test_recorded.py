@@ -11,7 +11,7 @@ from cinn_clusters.data.maps import ObservableMap, TargetMap
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.data.uncertain import UncertainTransforms, make_uncertain
 from cinn_clusters.flows.zoo import Recipe, make_flow
-from cinn_clusters.posterior.monte_carlo import MonteCarlo
+from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recorded import fit_recorded
 from cinn_clusters.posterior.side_by_side import side_by_side
@@ -63,6 +63,36 @@ def test_monte_carlo_without_errors_is_the_posterior_itself(posterior: Posterior
     drawn = MonteCarlo(posterior.flow, posterior.transforms).sample(inputs, 4000)
     np.testing.assert_allclose(drawn.mean(0), plain.mean(0), atol=0.1)
     np.testing.assert_allclose(drawn.std(0), plain.std(0), rtol=0.1)
+
+
+@pytest.mark.parametrize(("below", "above"), [(0.05, 0.3), (0.3, 0.05), (0.2, 0.0)])
+def test_true_values_of_two_sided_errors_are_those_of_their_density(
+    transforms: UncertainTransforms, below: float, above: float
+) -> None:
+    """Against prior times two-piece normal on a grid."""
+    inputs = np.array([[14.6, 3.0, 0.1]])
+    drawn = two_piece(transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4]))
+    assert (drawn[0, :, 1] == 3.0).all()
+    mean, covariance = transforms.known(np.array([[np.nan, 3.0, 0.0]]))
+    grid = np.linspace(13.0, 16.0, 30_001)
+    side = np.where(grid < 14.6, below, max(above, 0.01 * below))
+    density = np.exp(-((grid - mean[0, 0]) ** 2) / (2.0 * covariance[0, 0, 0]) - (grid - 14.6) ** 2 / (2.0 * side**2))
+    density /= density.sum()
+    assert drawn[0, :, 0].mean() == pytest.approx((grid * density).sum(), abs=0.004)
+    assert (drawn[0, :, 0] < 14.6).mean() == pytest.approx(density[grid < 14.6].sum(), abs=0.012)
+    again = two_piece(transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4]))
+    np.testing.assert_array_equal(again, drawn)
+
+
+def test_equal_sides_change_nothing_and_others_only_their_rows(posterior: Posterior) -> None:
+    inputs = np.array([[14.6, 3.0, 0.2], [14.9, 6.0, 0.2]])
+    parts = (posterior.flow, posterior.transforms)
+    plain, equal = MonteCarlo(*parts), MonteCarlo(*parts, sides=np.full((2, 2, 1), 0.2))
+    skewed = MonteCarlo(*parts, sides=np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
+    draws = [one.sample(inputs, 500) for one in (plain, equal, skewed)]
+    np.testing.assert_array_equal(draws[1], draws[0])
+    np.testing.assert_array_equal(draws[2][:, 1], draws[0][:, 1])
+    assert not np.allclose(draws[2][:, 0], draws[0][:, 0])
 
 
 def test_draws_are_the_same_on_any_number_of_threads(posterior: Posterior, monkeypatch: pytest.MonkeyPatch) -> None:

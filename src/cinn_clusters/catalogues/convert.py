@@ -18,7 +18,8 @@ from cinn_clusters.catalogues.masses import (
     log_mass_500c,
     log_mass_of_temperature,
 )
-from cinn_clusters.catalogues.units import errors_of, factor_to_ours, told_errors, unit_of
+from cinn_clusters.catalogues.uncertainties import Measured, errors_of, told_errors
+from cinn_clusters.catalogues.units import factor_to_ours, scale_of
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
     HUBBLE_H,
@@ -50,7 +51,7 @@ class Converted:
     Args:
         names: Names of the objects, (N,).
         values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
-        errors: Standard errors [dex], (N,) each; zero where none are stated.
+        sides: Standard errors below and above [dex], (2, N) each; zero where none are stated.
         account: What was done to each quantity.
         reasons: Rows and what is wrong with them.
         unusable: Rows without a usable redshift, (N,).
@@ -58,18 +59,28 @@ class Converted:
 
     names: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
-    errors: dict[str, np.ndarray] = field(default_factory=dict)
+    sides: dict[str, np.ndarray] = field(default_factory=dict)
     account: list[str] = field(default_factory=list)
     reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Standard errors [dex], (N,) each: the mean of both sides, all that the network can be told."""
+        return {name: sides.mean(0) for name, sides in self.sides.items()}
+
+    def both_sides(self, columns: tuple[str, ...]) -> np.ndarray:
+        """Errors below and above of some columns [dex], (2, N, len(columns)); zero if absent."""
+        none = np.zeros((2, len(self.names)))
+        return np.stack([self.sides.get(name, none) for name in columns], 2)
+
     def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
         """Inputs of a model, (N, len(columns)): values, errors by ``sigma_`` and name; NaN and zero if absent."""
-        num = len(self.names)
+        num, errors = len(self.names), self.errors
 
         def column(name: str) -> np.ndarray:
             if name.startswith(schema.ERROR_PREFIX):
-                return self.errors.get(name.removeprefix(schema.ERROR_PREFIX), np.zeros(num))
+                return errors.get(name.removeprefix(schema.ERROR_PREFIX), np.zeros(num))
             return self.values.get(name, np.full(num, np.nan))
 
         return np.stack([column(name) for name in columns], 1)
@@ -106,9 +117,9 @@ def convert(table: Table, mapping: Mapping) -> Converted:
     _mass(log, mapping, redshift, found)
     for name, column in COLUMNS.items():
         if name in log:
-            value, error = _with_offset(*log[name], name, mapping.quantities[name], found)
+            value, sides = _with_offset(*log[name], name, mapping.quantities[name], found)
             found.values[column] = 10.0 ** (value - 10.0) * HUBBLE_H if column == BLACK_HOLE else value
-            found.errors[column] = error
+            found.sides[column] = sides
     for column in (*COLUMNS.values(), schema.MASS):
         _demand_bounds(column, found)
     return found
@@ -139,7 +150,8 @@ def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
     if mapping.redshift is None:
-        value = value * unit_of(table, quantity, "lookback_time").to(u.Gyr)
+        scale = scale_of(table, quantity, "lookback_time")
+        value = (10.0**value if scale.is_log else value) * scale.unit.to(u.Gyr)
         value = np.where((value >= 0) & (value <= max_lookback()), value, np.nan)
         value = np.where(np.isnan(value), np.nan, redshift_at_lookback(np.nan_to_num(value)))
     wrong = ~np.isnan(value) & ~((value >= 0.0) & (value < MAX_REDSHIFT))
@@ -159,23 +171,23 @@ def _lookback(redshift: np.ndarray) -> np.ndarray:
 def _logged(
     table: Table, mapping: Mapping, name: str, redshift: np.ndarray, found: Converted
 ) -> tuple[np.ndarray, np.ndarray]:
-    """log10 of a quantity in the simulation's unit, and its error [dex], both (N,)."""
+    """log10 of a quantity in the simulation's unit, (N,), and its errors below and above [dex], (2, N)."""
     quantity = mapping.quantities[name]
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
-    errors = errors_of(table, quantity, value, found.tell)
-    unit = unit_of(table, quantity, name)
-    if quantity.scale == "linear":
+    scale = scale_of(table, quantity, name)
+    if scale.is_log:
+        value = np.where(np.isfinite(value), value, np.nan)
+    else:
         bad = ~np.isnan(value) & (~np.isfinite(value) | (value <= 0.0))
         found.tell(bad, f"{quantity.column}: not positive, taken as missing")
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(np.where(bad, np.nan, value))
-    else:
-        value = np.where(np.isfinite(value), value, np.nan)
-    factor, told = factor_to_ours(unit, name, mapping, quantity, redshift)
-    value = value + np.log10(factor)
-    found.account.append(f"{name}: {quantity.column} [{unit}]{told}, {told_errors(quantity)}")
-    return value, np.where(np.isnan(value), 0.0, errors)
+    sides, filled = errors_of(Measured(table, quantity, value, scale, mapping.cosmology.H0), found.tell)
+    factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
+    value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
+    found.account += [f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}", *filled]
+    return value, np.where(np.isnan(value), 0.0, sides)
 
 
 def _mass(
@@ -183,7 +195,7 @@ def _mass(
 ) -> None:
     """M500c from a mass, else from R500, else from a temperature; a contradiction of the first two is told."""
     num = len(redshift)
-    mass, error = np.full(num, np.nan), np.zeros(num)
+    mass, error = np.full(num, np.nan), np.zeros((2, num))
     sources = []
     if "mass" in log:
         definition = mapping.quantities["mass"].definition or "500c"
@@ -198,7 +210,7 @@ def _mass(
         radius, radius_error = log["radius"]
         of_radius = _log_mass_of_radius(radius, redshift)
         both = np.isfinite(mass) & np.isfinite(of_radius)
-        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error))
+        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error).mean(0))
         found.tell(off, f"{CONTRADICTS}: R500 and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
         sources.append(("R500", of_radius, 3.0 * radius_error))
     if "temperature" in log:
@@ -211,7 +223,7 @@ def _mass(
             found.account.append(f"mass: {int(filled.sum())} of {num} from {told}")
         mass, error = np.where(filled, value, mass), np.where(filled, stated, error)
     if "mass" in log or sources:
-        found.values[schema.MASS], found.errors[schema.MASS] = mass, error
+        found.values[schema.MASS], found.sides[schema.MASS] = mass, error
 
 
 def _log_mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
@@ -224,16 +236,12 @@ def _with_offset(
     value: np.ndarray, error: np.ndarray, name: str, quantity: Quantity, found: Converted
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring an aperture to that of the simulation's table."""
-    known = OFFSETS.get(name, {})
-    if quantity.definition is not None and known and quantity.definition not in known:
-        raise DataError(f"definition of {name}", f"one of {', '.join(known)}", f"'{quantity.definition}'")
-    offset, scatter = known.get(quantity.definition or "", (0.0, 0.0))
+    offset, scatter = OFFSETS.get(name, {}).get(quantity.definition or "", (0.0, 0.0))
     offset = quantity.offset if quantity.offset is not None else offset
     scatter = quantity.scatter if quantity.scatter is not None else scatter
     if offset or scatter:
-        found.account.append(
-            f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex, for aperture {quantity.definition}"
-        )
+        why = f", for aperture {quantity.definition}" if quantity.definition else ""
+        found.account.append(f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex{why}")
     return value + offset, np.where(np.isnan(value), 0.0, np.hypot(error, scatter))
 
 
@@ -247,4 +255,4 @@ def _demand_bounds(column: str, found: Converted) -> None:
         bad = (value < lower) | (value > upper)
     found.tell(bad, f"{column}: outside [{lower:g}, {upper:g}] [{schema.column(column).unit}], taken as missing")
     found.values[column] = np.where(bad, np.nan, value)
-    found.errors[column] = np.where(bad, 0.0, found.errors[column])
+    found.sides[column] = np.where(bad, 0.0, found.sides[column])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy.io import fits
-from astropy.table import Column, Table
+from astropy.io import fits, votable
+from astropy.table import Table
 
+from cinn_clusters.catalogues.metadata import with_fits_columns, with_infos, write_fits, write_votable
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file
 
@@ -27,6 +29,7 @@ FORMATS = {
 }
 """Formats of astropy by the ending of a file."""
 CUT_SHORT = "truncated"
+TRIAL_ROWS = 50
 
 
 def file_format(path: Path) -> str:
@@ -52,22 +55,30 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
 
     Args:
         path: The file.
-        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format.
+        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format, or hold several
+            tables.
 
     Returns:
         At least one row.
 
     Raises:
-        DataError: If the file is missing, of unknown format, cut short, damaged or empty.
+        DataError: If the file is missing, of unknown format, cut short, damaged or empty, or holds several tables of
+            which none is chosen.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(str(path), "a readable table", "no such file")
-    arguments = dict(read or {"format": file_format(path)})
+    arguments = dict(read or {})
+    if "format" not in arguments:
+        arguments["format"] = file_format(path)
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            table = Table.read(path, **arguments)
+            if arguments["format"] == "fits" and "hdu" not in arguments:
+                _demand_one_table(path)
+            table = _read(path, arguments)
+    except DataError:
+        raise
     except ImportError as error:
         raise DataError(
             str(path), "what reads this format", str(error), "", "pip install 'cinn-clusters[parquet]'"
@@ -82,6 +93,23 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
     return table
 
 
+def _read(path: Path, arguments: dict[str, Any]) -> Table:
+    if arguments["format"] == "fits":
+        return with_fits_columns(Table.read(path, **arguments))
+    if arguments == {"format": "votable"}:
+        whole = votable.parse(path)
+        return with_infos(Table.read(whole, **arguments), whole)
+    return Table.read(path, **arguments)
+
+
+def _demand_one_table(path: Path) -> None:
+    with fits.open(path) as units:
+        tables = [f"{place} ({one.name or 'unnamed'})" for place, one in enumerate(units) if hasattr(one, "columns")]
+    if len(tables) > 1:
+        hint = "choose one in the mapping, as in: [read] hdu = 1"
+        raise DataError(str(path), "one table", f"{len(tables)}: HDU {', '.join(tables)}", "", hint)
+
+
 def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> None:
     """Write a table in the format its name asks for, whole or not at all.
 
@@ -90,31 +118,49 @@ def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> N
         OutputError: If the file is taken, or the format cannot hold the table.
     """
     path = Path(path)
-    kind = file_format(path)
-    demand_writable(table, path)
-    notes = [str(line) for line in table.meta.get("comments", [])]
-    if kind == "fits":
-        table = _with_fits_keywords(table)
-    with atomic_file(path, overwrite=overwrite) as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
-        table.write(scratch, format=kind, overwrite=True)
-        if kind == "fits":
-            with fits.open(scratch, mode="update") as units:
-                for line in notes:
-                    units[1].header.add_history(line)
+    _demand_ascii(table, path)
+    with atomic_file(path, overwrite=overwrite) as scratch:
+        _write(table, scratch, file_format(path), path)
 
 
 def demand_writable(table: Table, path: Path) -> None:
-    """Refuse a table that its format cannot hold, before any work is done.
+    """Refuse a table that its format cannot hold, before any work is done: its first rows are written for a trial.
 
     Raises:
         DataError: If the ending is unknown.
-        OutputError: If FITS is to hold text beyond ASCII.
+        OutputError: If the format cannot hold a column, or FITS is to hold text beyond ASCII.
     """
+    _demand_ascii(table, path)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _write(table[:TRIAL_ROWS], Path(folder) / "trial", file_format(path), path)
+    except OSError as error:
+        raise OutputError(str(path), "room for a trial of a few rows", str(error)) from error
+
+
+def _write(table: Table, scratch: Path, kind: str, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
+            if kind == "fits":
+                write_fits(table, scratch)
+            elif kind == "votable":
+                write_votable(table, scratch)
+            else:
+                table.write(scratch, format=kind, overwrite=True)
+    except OSError:
+        raise
+    except Exception as error:  # astropy's writers raise whatever they meet
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = "ask for .ecsv, which holds any column"
+        raise OutputError(str(path), f"a table that {kind.removeprefix('ascii.')} holds", reason, "", hint) from error
+
+
+def _demand_ascii(table: Table, path: Path) -> None:
     if file_format(path) != "fits":
         return
     for name in table.colnames:
-        if table[name].dtype.kind in "UO":
+        if getattr(table[name], "dtype", np.dtype(float)).kind in "UO":
             wrong = [str(value) for value in table[name] if not str(value).isascii()]
             if wrong:
                 hint = "ask for .ecsv, .vot or .parquet, which hold any script"
@@ -122,8 +168,14 @@ def demand_writable(table: Table, path: Path) -> None:
 
 
 def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column as floats, NaN where it is masked or no number, and which rows hold text instead, both (N,)."""
+    """Return a column as floats, NaN where it is masked or no number, and which rows hold text instead, both (N,).
+
+    Raises:
+        DataError: If a row holds an array, a position or a time.
+    """
     column = table[name]
+    if getattr(column, "ndim", 1) != 1 or not hasattr(column, "dtype"):
+        raise DataError(f"column '{name}'", "one number a row", f"{type(column).__name__} of shape {column.shape}")
     filled = (
         np.ma.filled(column.astype(object), np.nan) if hasattr(column, "mask") else np.asarray(column, dtype=object)
     )
@@ -140,18 +192,3 @@ def names_of(table: Table, column: str | None) -> np.ndarray:
         return np.array([f"row {row}" for row in range(len(table))], dtype=object)
     values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in table[column]]
     return np.array([value.strip() for value in values], dtype=object)
-
-
-def _with_fits_keywords(table: Table) -> Table:
-    """The same table with UCDs as TUCDn and metadata under names that a FITS header can hold."""
-    result = table.copy(copy_data=False)
-    ucds = {f"TUCD{n}": str(table[name].meta["ucd"]) for n, name in enumerate(table.colnames, 1) if _ucd(table[name])}
-    result.meta = {
-        str(key)[:8].upper(): value for key, value in table.meta.items() if isinstance(value, str | int | float)
-    }
-    result.meta |= ucds
-    return result
-
-
-def _ucd(column: Column) -> bool:
-    return "ucd" in getattr(column, "meta", {})

@@ -1,8 +1,9 @@
-"""Units and errors of one column of a published catalogue."""
+"""Units of one column of a published catalogue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,10 @@ from astropy import units as u
 from astropy.cosmology import units as cosmology_units
 from astropy.table import Table
 
-from cinn_clusters.catalogues.files import numbers
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.errors import DataError
 
-Tell = Callable[[np.ndarray, str], None]
-"""(rows, reason): what is wrong with some rows."""
 HUBBLE_POWER = {"mass": -1.0, "radius": -1.0, "gas_mass": -2.5, "stellar_mass": -2.0, "halo_mass": -1.0}
 """How published values scale with the Hubble constant (White & Fabian 1995; gas from X-ray emission)."""
 DEFAULT_UNITS = {
@@ -25,30 +23,77 @@ DEFAULT_UNITS = {
 }  # fmt: skip
 
 
-def unit_of(table: Table, quantity: Quantity, name: str) -> Any:
-    """Unit of a column: the mapping's, else the file's, else the default of the quantity.
+LOGARITHM = re.compile(r"(?:dex|log10|log|lg)(?:\s*[(\[](.*)[)\]]|\s+(.+))?|\[(.*)\]", re.IGNORECASE)
+"""How tables say that a column is a logarithm: ``dex(solMass)``, ``log10 Msun``, ``[Msun]`` (the archive at CDS)."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the values of a column are meant.
+
+    Args:
+        unit: Their unit, or that of which they are the logarithm.
+        is_log: Whether they are log10 of it.
+    """
+
+    unit: Any
+    is_log: bool = False
+
+    def __str__(self) -> str:
+        return f"log10 {self.unit}" if self.is_log else str(self.unit)
+
+
+def read_unit(stated: Any, column: str, default: Any) -> Scale:
+    """Read a unit as files and mappings write it.
 
     Raises:
-        DataError: If astropy does not know it, or it cannot be converted.
+        DataError: If astropy does not know it.
+
+    Examples:
+        >>> print(read_unit("dex(solMass)", "M", u.Msun), read_unit("Msun/h", "M", u.Msun))
+        log10 solMass solMass / littleh
     """
-    stated = quantity.unit or table[quantity.column].unit
-    if stated is None or str(stated).strip() == "":
-        return DEFAULT_UNITS[name]
+    text = str(stated).strip()
+    logarithm = LOGARITHM.fullmatch(text)
+    if logarithm:
+        text = next((part for part in logarithm.groups() if part), "").strip()
     try:
         with u.add_enabled_units(cosmology_units):
-            unit = u.Unit(str(stated).replace("/h", " / littleh"))
-        if isinstance(unit, u.LogUnit):
-            unit = unit.physical_unit
+            unit = u.Unit(text.replace("/h", " / littleh")) if text else default
     except ValueError as error:
-        raise DataError(f"unit of '{quantity.column}'", "a unit that astropy knows", f"'{stated}'") from error
-    target = DEFAULT_UNITS[name]
+        raise DataError(f"unit of '{column}'", "a unit that astropy knows", f"'{stated}'") from error
+    if isinstance(unit, u.function.FunctionUnitBase):
+        raise DataError(f"unit of '{column}'", "a linear unit or a log10 of one", f"'{stated}'")
+    return Scale(unit, logarithm is not None)
+
+
+def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
+    """Unit of a column: the mapping's, else the file's, else the default of the quantity; log10 where either says so.
+
+    Raises:
+        DataError: If astropy does not know it, it cannot be converted, or the mapping calls a logarithm linear.
+    """
+    stated, target = quantity.unit or unit_in_file(table, quantity.column), DEFAULT_UNITS[name]
+    found = Scale(target) if stated is None else read_unit(stated, quantity.column, target)
+    what = f"unit of '{quantity.column}' ({name})"
+    if not (_is_ours(found.unit, target) or (name == "radius" and found.unit.is_equivalent(u.arcmin))):
+        raise DataError(what, f"one that converts to {target}", f"'{stated}'", "", "state the right one in the mapping")
+    if quantity.scale == "linear" and found.is_log:
+        hint = "leave scale out, or state the unit in the mapping"
+        raise DataError(what, "a linear one for scale = 'linear'", f"'{stated}'", "", hint)
+    return Scale(found.unit, found.is_log or quantity.scale == "log10")
+
+
+def unit_in_file(table: Table, column: str) -> str | None:
+    """Return what the file says of the unit of a column; None where it says nothing."""
+    text = str(getattr(table[column], "unit", None) or "").strip()
+    return text or None
+
+
+def _is_ours(unit: Any, target: Any) -> bool:
     littleh = cosmology_units.littleh
     plain = unit * littleh if littleh in unit.decompose().bases else unit
-    is_angle = name == "radius" and unit.is_equivalent(u.arcmin)
-    if not (plain.is_equivalent(target) or is_angle):
-        what = f"unit of '{quantity.column}' ({name})"
-        raise DataError(what, f"one that converts to {target}", f"'{stated}'", "", "state the right one in the mapping")
-    return unit
+    return bool(plain.is_equivalent(target))
 
 
 def factor_to_ours(
@@ -76,41 +121,3 @@ def factor_to_ours(
         factor = factor * (HUBBLE_CONSTANT / published.H0) ** power
         told += f", H0 {published.H0:g} to {HUBBLE_CONSTANT:g} (h^{power:g})"
     return factor, told
-
-
-def errors_of(table: Table, quantity: Quantity, value: np.ndarray, tell: Tell) -> np.ndarray:
-    """Standard errors [dex], (N,); the mean of both sides where they differ. Wrong ones are told and taken as none."""
-    if quantity.error_value is not None:
-        return np.full(len(value), quantity.error_value)
-    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
-    if not sides:
-        return np.zeros(len(value))
-    widths = []
-    for name in sides:
-        side, is_text = numbers(table, name)
-        side = np.abs(side) if name == quantity.error_low else side  # lower errors are often given with their sign
-        negative = side < 0.0
-        tell(negative | is_text, f"{name}: expected an error of at least 0, taken as none")
-        side = np.where(np.isfinite(side) & ~negative, side, 0.0)
-        widths.append(_in_dex(side, value, quantity, is_low=name == quantity.error_low))
-    return np.asarray(np.mean(widths, axis=0))
-
-
-def _in_dex(side: np.ndarray, value: np.ndarray, quantity: Quantity, *, is_low: bool) -> np.ndarray:
-    """An error as a difference of log10: exact for each side where they differ, the slope where one is for both."""
-    if quantity.error_scale == "dex" or quantity.scale == "log10":
-        return side
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = side if quantity.error_scale == "relative" else side / value
-        share = np.where(np.isfinite(share) & (share > 0), share, 0.0)
-        if quantity.error:
-            return np.asarray(share / np.log(10.0))
-        return np.asarray(-np.log10(np.maximum(1.0 - share, 0.05)) if is_low else np.log10(1.0 + share))
-
-
-def told_errors(quantity: Quantity) -> str:
-    """Say in words where errors come from."""
-    if quantity.error_value is not None:
-        return f"error {quantity.error_value:g} dex for all"
-    sides = [name for name in (quantity.error, quantity.error_low, quantity.error_high) if name]
-    return f"errors {', '.join(sides)}" if sides else "no errors stated"

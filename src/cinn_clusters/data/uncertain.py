@@ -189,10 +189,13 @@ class UncertainTransforms(Transforms):
         """Turn Gaussian noise (N, L) into true values given what was measured: inputs, exact and complete."""
         mean, covariance = self.known(inputs)
         values, vectors = np.linalg.eigh(covariance)
-        drawn = mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise)
-        result = np.zeros((len(inputs), len(self.inputs)))
+        return self.exact(mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise))
+
+    def exact(self, logs: np.ndarray) -> np.ndarray:
+        """Inputs (N, len(inputs)) of true values that are given as logarithms (N, L): exact and complete."""
+        result = np.zeros((len(logs), len(self.inputs)))
         for place, observable in enumerate(self.observables):
-            result[:, place] = np.exp(drawn[:, place]) if observable.is_log else drawn[:, place]
+            result[:, place] = np.exp(logs[:, place]) if observable.is_log else logs[:, place]
         return result
 
     def _matrix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

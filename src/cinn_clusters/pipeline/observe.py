@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +23,8 @@ from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.infer import OBJECT, ROW, write_posterior
 from cinn_clusters.pipeline.observer import Observer, load_observer
-from cinn_clusters.pipeline.summary import SINCE
+from cinn_clusters.pipeline.provenance import with_provenance
+from cinn_clusters.pipeline.summary import SINCE, summary_columns
 from cinn_clusters.posterior.ensemble import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
@@ -44,12 +44,13 @@ UCDS = {
     "last_Mass_ratio": "phys.mass;arith.ratio",
     "last_d_peri": "pos.distance",
     RECORDED: "stat.probability",
-    STRANGENESS: "stat.probability",
+    STRANGENESS: "stat.percentile",
     STATUS: "meta.code.status",
     REASONS: "meta.note",
 }
 """What the appended columns are, in the vocabulary of the Virtual Observatory (IVOA UCD1+ 1.5)."""
-STATISTICS = {"median": ";stat.median", "p16": ";stat.min", "p84": ";stat.max"}
+STATISTICS = {"median": ";stat.median", "p16": ";stat.percentile", "p84": ";stat.percentile"}
+STATISTICS |= dict.fromkeys(("lower68", "upper68", "lower95", "upper95"), ";stat.interval")
 DESCRIPTIONS = {
     STATUS: "ok, flagged (the model may not apply), refused, or unusable (no redshift)",
     REASONS: "what was wrong with the row, and why the model may not apply",
@@ -143,7 +144,7 @@ def observe(
     simulated = None if analogues is None else _simulated(observer, Path(analogues))
     rows = read_table(catalogue, mapping.read if mapping else None)
     mapping = mapping or named_as_simulated(rows.colnames)
-    demand_writable(rows, target)
+    _demand_room(rows, observer.posterior.targets, catalogue, target)
     found = convert(rows, mapping)
     inputs = found.inputs(observer.transforms.inputs)
     usable = np.flatnonzero(~found.unusable)
@@ -165,7 +166,7 @@ def observe(
     }
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
-            _answering(observer, errors), inputs[places], coordinates, samples,
+            _answering(observer, errors, found), inputs[places], coordinates, samples,
             num_draws, seed, places=places, with_mode=with_mode, attributes=attributes,
             disagreements=doubt[places], on_objects=on_objects,
         )  # fmt: skip
@@ -176,13 +177,23 @@ def observe(
             nearest = nearest_analogues(observer.transforms, inputs[places], simulated[1], NUM_ANALOGUES)
             summary[ANALOGUES] = [" ".join(simulated[0][rows]) for rows in nearest]
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
-        result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
+        result.meta = with_provenance(rows.meta, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
     told = Counter(_plain(reason) for row in range(len(rows)) for reason in (*found.reasons.get(row, []), *flags[row]))
     return Observed(
         out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
         sample_discrepancy(observer.domain, observer.transforms, inputs[~found.unusable], seed=seed),
     )  # fmt: skip
+
+
+def _demand_room(rows: Table, targets: tuple[str, ...], catalogue: Path, target: Path) -> None:
+    """Refuse a catalogue that has a column of the answer, such as an answer itself, or that cannot be written."""
+    answer = [name for name in (*DESCRIPTIONS, *summary_columns(targets)) if name != ROW]
+    if taken := [name for name in answer if name in rows.colnames]:
+        got = "an answer given before" if STATUS in taken else "one of the catalogue"
+        hint = "give the catalogue without it" if STATUS in taken else "rename it"
+        raise DataError(f"column '{taken[0]}'", "a name that no result has", got, str(catalogue), hint)
+    demand_writable(rows, target)
 
 
 def _ending(catalogue: Path) -> str:
@@ -200,11 +211,13 @@ def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.n
     return flags
 
 
-def _answering(observer: Observer, errors: Errors) -> Posterior:
+def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterior:
     posterior = observer.posterior
     if errors == "network":
         return posterior
-    return MonteCarlo(posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
+    sides = found.both_sides(observer.transforms.uncertain)
+    parts = (posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
+    return MonteCarlo(*parts, sides=sides)
 
 
 def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -244,8 +257,6 @@ def _appended(
         filled[places] = values
         columns[name] = MaskedColumn(filled, mask=np.isnan(filled))
     for name, column in columns.items():
-        if name in result.colnames:
-            raise DataError(f"column '{name}'", "a name that no result has", "one of the catalogue", "", "rename it")
         _describe(column, name)
         result[name] = column
     return result
@@ -261,21 +272,6 @@ def _describe(column: Any, name: str) -> None:
     column.description = DESCRIPTIONS.get(name) or f"{told}: {statistic}"
     if ucd := UCDS.get(name) or UCDS.get(quantity):
         column.meta["ucd"] = ucd + STATISTICS.get(statistic, "")
-
-
-def _provenance(
-    observer: Observer, attributes: dict[str, str | int], num_draws: int, seed: int, errors: Errors, account: list[str]
-) -> dict[str, Any]:
-    return {
-        "CINNVER": version("cinn-clusters"),
-        "CINNMOD": attributes["model_sha256"],
-        "CINNSRC": attributes["catalogue_sha256"],
-        "CINNMAP": attributes["mapping"],
-        "CINNDRAW": num_draws,
-        "CINNSEED": seed,
-        "CINNERR": errors,
-        "comments": [f"cinn-clusters: {CONDITIONAL}", *account],
-    }
 
 
 def _plain(reason: str) -> str:

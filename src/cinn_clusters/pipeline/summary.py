@@ -45,6 +45,17 @@ def summarise(
     return pd.DataFrame(columns)
 
 
+def summary_columns(targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that a summary may have.
+
+    Examples:
+        >>> summary_columns(("last_d_peri",))[:2]
+        ('last_d_peri_median', 'last_d_peri_p16')
+    """
+    anything = np.ones((2, 1, len(targets)))
+    return tuple(map(str, summarise(anything, targets, age=np.ones(1), mode=anything[0])))
+
+
 def _described(name: str, draws: np.ndarray, mode: np.ndarray | None) -> dict[str, np.ndarray]:
     middle, lower, upper = np.quantile(draws, [0.5, 0.16, 0.84], axis=0)
     columns = {f"{name}_median": middle, f"{name}_p16": lower, f"{name}_p84": upper}
