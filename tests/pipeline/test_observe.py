@@ -124,6 +124,29 @@ def test_refused_and_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(kept[SINCE][0], refused[SINCE][0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [11.96, -5.0, 0.0, -99.0, np.inf])
+def test_a_value_that_was_given_and_not_used_is_flagged(tmp_path: Path, value: float) -> None:
+    table = erass()
+    table["M500"] = MaskedColumn(table["M500"] * 1e13, mask=[False, True, False, False, False, False])
+    table["M500"][0] = value
+    mapping = Mapping.model_validate({"redshift": {"column": "BEST_Z"}, "mass": {"column": "M500"}})
+    kept = answered(tmp_path, table, mapping=mapping)
+    assert [str(status) for status in kept["cinn_status"][:3]] == ["flagged", "ok", "ok"]
+    assert "taken as missing" in str(kept["cinn_reasons"][0])
+    refused = answered(tmp_path, table, mapping=mapping, ood="refuse")
+    assert [str(status) for status in refused["cinn_status"][:3]] == ["refused", "ok", "ok"]
+    assert np.ma.getmaskarray(refused[SINCE])[:3].tolist() == [True, False, False]
+
+
+def test_a_contradiction_is_counted_once(tmp_path: Path) -> None:
+    table = erass()
+    table["R500"][:2] = 100.0
+    table.write(tmp_path / "own.vot", format="votable")
+    done = observe(tmp_path / "own.vot", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20)
+    (told,) = [count for reason, count in done.reasons.items() if "contradiction" in reason]
+    assert told == 2
+
+
 def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) -> None:
     rows = pd.DataFrame({schema.LOOKBACK: [1.0, 3.0], schema.MASS: [14.5, 14.8], "mine": ["a", "b"]})
     rows.to_csv(tmp_path / "own.csv", index=False)

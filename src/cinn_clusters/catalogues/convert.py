@@ -52,7 +52,7 @@ class Converted:
         values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
         errors: Standard errors [dex], (N,) each; zero where none are stated.
         account: What was done to each quantity.
-        reasons: Rows and what is wrong with them.
+        reasons: Rows and what is wrong with them: a value that was given and not used, or a contradiction.
         unusable: Rows without a usable redshift, (N,).
     """
 
@@ -78,11 +78,6 @@ class Converted:
         """Note what is wrong with some rows, (N,) bool."""
         for row in np.flatnonzero(rows):
             self.reasons[int(row)].append(reason)
-
-
-def is_contradiction(reason: str) -> bool:
-    """Whether a reason says that observables contradict each other."""
-    return reason.startswith(CONTRADICTS)
 
 
 def convert(table: Table, mapping: Mapping) -> Converted:
@@ -165,14 +160,18 @@ def _logged(
     found.tell(is_text, f"{quantity.column}: expected a number")
     errors = errors_of(table, quantity, value, found.tell)
     unit = unit_of(table, quantity, name)
+    bad = np.isinf(value)
     if quantity.scale == "linear":
-        bad = ~np.isnan(value) & (~np.isfinite(value) | (value <= 0.0))
+        bad = bad | (value <= 0.0)
         found.tell(bad, f"{quantity.column}: not positive, taken as missing")
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(np.where(bad, np.nan, value))
     else:
-        value = np.where(np.isfinite(value), value, np.nan)
+        found.tell(bad, f"{quantity.column}: not finite, taken as missing")
+        value = np.where(bad, np.nan, value)
     factor, told = factor_to_ours(unit, name, mapping, quantity, redshift)
+    lost = np.isfinite(value) & np.isnan(factor) & ~found.unusable
+    found.tell(lost, f"{quantity.column}: has no size at redshift 0, taken as missing")
     value = value + np.log10(factor)
     found.account.append(f"{name}: {quantity.column} [{unit}]{told}, {told_errors(quantity)}")
     return value, np.where(np.isnan(value), 0.0, errors)

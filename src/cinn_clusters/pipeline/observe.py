@@ -14,7 +14,7 @@ import pandas as pd
 from astropy.table import Column, MaskedColumn, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import Converted, convert, is_contradiction
+from cinn_clusters.catalogues.convert import Converted, convert
 from cinn_clusters.catalogues.files import FORMATS, demand_writable, read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, named_as_simulated
 from cinn_clusters.data.catalogue import Catalogue
@@ -51,7 +51,7 @@ UCDS = {
 """What the appended columns are, in the vocabulary of the Virtual Observatory (IVOA UCD1+ 1.5)."""
 STATISTICS = {"median": ";stat.median", "p16": ";stat.min", "p84": ";stat.max"}
 DESCRIPTIONS = {
-    STATUS: "ok, flagged (the model may not apply), refused, or unusable (no redshift)",
+    STATUS: "ok, flagged (a value not used, or the model may not apply), refused, or unusable (no redshift)",
     REASONS: "what was wrong with the row, and why the model may not apply",
     RECORDED: "chance that a collision is recorded, on which the posterior is conditional",
     STRANGENESS: "percentile of the robust distance among training clusters",
@@ -178,7 +178,7 @@ def observe(
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
         result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
-    told = Counter(_plain(reason) for row in range(len(rows)) for reason in (*found.reasons.get(row, []), *flags[row]))
+    told = Counter(_plain(reason) for reasons in _all_reasons(found, flags) for reason in reasons)
     return Observed(
         out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
         sample_discrepancy(observer.domain, observer.transforms, inputs[~found.unusable], seed=seed),
@@ -191,13 +191,18 @@ def _ending(catalogue: Path) -> str:
 
 
 def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.ndarray) -> list[list[str]]:
-    """Why the model may not apply to each row; nothing for those that are unusable."""
+    """Why to doubt each answer: values not used, contradictions, a cluster unlike those of the training."""
     usable = np.flatnonzero(~found.unusable)
     flags: list[list[str]] = [[] for _ in inputs]
     told = observer.domain.reasons(observer.transforms, inputs[usable], doubt[usable])
     for row, reasons in zip(usable, told, strict=True):
-        flags[row] = [reason for reason in found.reasons.get(int(row), []) if is_contradiction(reason)] + reasons
+        flags[row] = found.reasons.get(int(row), []) + reasons
     return flags
+
+
+def _all_reasons(found: Converted, flags: list[list[str]]) -> list[list[str]]:
+    """What was wrong with each row, and why the model may not apply to it, each reason once."""
+    return [list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(flags))]
 
 
 def _answering(observer: Observer, errors: Errors) -> Posterior:
@@ -231,8 +236,8 @@ def _appended(
 ) -> Table:
     """The catalogue with columns appended; rows without an answer keep theirs empty."""
     result = rows.copy()
-    told = [list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(rows))]
-    columns: dict[str, Any] = {STATUS: Column(status), REASONS: Column(["; ".join(reasons) for reasons in told])}
+    told = ["; ".join(reasons) for reasons in _all_reasons(found, flags)]
+    columns: dict[str, Any] = {STATUS: Column(status), REASONS: Column(told)}
     for name in map(str, summary):
         values = summary[name].to_numpy()
         if values.dtype.kind not in "fiu":
