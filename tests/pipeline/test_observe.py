@@ -11,13 +11,14 @@ import xarray as xr
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
+from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.catalogues.files import read_table
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
-from cinn_clusters.data.domain import sample_discrepancy
+from cinn_clusters.data.reference import sample_discrepancy
 from cinn_clusters.errors import BundleError, DataError, OutputError
 from cinn_clusters.pipeline.named import demo_observed
 from cinn_clusters.pipeline.observe import observe
-from cinn_clusters.pipeline.observer import load_observer
+from cinn_clusters.pipeline.observer import load_observer, packaged_model
 from support import Command
 
 SINCE = "time_since_collision_Gyr_median"
@@ -218,15 +219,25 @@ def test_p_recorded_falls_with_lookback_time_and_lies_in_0_1() -> None:
 def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
     observer = load_observer()
     transforms, rng = observer.transforms, np.random.default_rng(0)
-    drawn = rng.multivariate_normal(observer.domain.robust.mean, observer.domain.robust.covariance, 300)
     inputs = np.zeros((300, len(transforms.inputs)))
-    for place, one in enumerate(transforms.observables):
-        inputs[:, place] = np.exp(drawn[:, place]) if one.is_log else drawn[:, place]
-    _, own = sample_discrepancy(observer.domain, transforms, inputs)
+    times = rng.uniform(0.0, 7.0, 300)
+    inputs[:, transforms.names.index(schema.LOOKBACK)] = times
+    drawn = observer.references[0].draw(times, rng)
+    for place, name in enumerate(transforms.uncertain):
+        is_log = transforms.observables[transforms.names.index(name)].is_log
+        inputs[:, transforms.names.index(name)] = np.exp(drawn[:, place]) if is_log else drawn[:, place]
+    _, own = sample_discrepancy(observer.references, transforms, inputs)
     inputs[:, transforms.names.index("GroupGasMass")] -= 0.3
-    _, biased = sample_discrepancy(observer.domain, transforms, inputs)
+    _, biased = sample_discrepancy(observer.references, transforms, inputs)
     assert own > 0.01 > biased
-    assert np.isnan(sample_discrepancy(observer.domain, transforms, inputs[:5])).all()
+
+
+def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) -> None:
+    bundle = read_bundle(packaged_model())
+    older = {name: value for name, value in bundle.info.items() if name != "references"}
+    write_bundle(tmp_path / "older", older, bundle.tensors)
+    with pytest.raises(BundleError, match="an older model"):
+        load_observer(tmp_path / "older")
 
 
 def test_named_clusters(tmp_path: Path) -> None:

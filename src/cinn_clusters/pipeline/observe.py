@@ -18,7 +18,8 @@ from cinn_clusters.catalogues.convert import Converted, convert
 from cinn_clusters.catalogues.files import FORMATS, demand_writable, read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, named_as_simulated
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.domain import nearest_analogues, sample_discrepancy
+from cinn_clusters.data.domain import nearest_analogues
+from cinn_clusters.data.reference import sample_discrepancy
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
@@ -181,7 +182,7 @@ def observe(
     told = Counter(_plain(reason) for reasons in _all_reasons(found, flags) for reason in reasons)
     return Observed(
         out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
-        sample_discrepancy(observer.domain, observer.transforms, inputs[~found.unusable], seed=seed),
+        sample_discrepancy(observer.references, observer.transforms, inputs[~found.unusable], seed=seed),
     )  # fmt: skip
 
 
