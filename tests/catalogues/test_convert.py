@@ -201,3 +201,16 @@ def test_a_value_that_cannot_be_used_is_told_and_an_absent_one_is_not() -> None:
     table = Table({"z": [0.0, 0.3], "r": [5.0, 5.0]})
     angle = convert(table, Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}}))
     assert dict(angle.reasons) == {0: ["r: has no size at redshift 0, taken as missing"]}
+
+
+def test_a_temperature_and_a_mass_that_contradict_each_other_are_told() -> None:
+    """Vikhlinin+09: 5 keV at z = 0.3 are 3.6e14 Msun, scatter 0.09 dex; 1 keV are a group."""
+    columns = {"m": [5e14, 5e14], "t": [5.0, 1.0]}
+    found = converted(columns, mass={"column": "m"}, temperature={"column": "t"})
+    assert list(found.reasons) == [1]
+    assert found.reasons[1] == [
+        "contradiction: temperature (Vikhlinin+09) and redshift give another M500 (by more than 0.1 dex)"
+    ]
+    np.testing.assert_allclose(found.values[MASS], np.log10(5e14))
+    unsure = converted(columns, mass={"column": "m", "error_value": 0.6}, temperature={"column": "t"})
+    assert not unsure.reasons

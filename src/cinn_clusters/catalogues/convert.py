@@ -40,7 +40,8 @@ OFFSETS = {
 dex above that within R500, stars of the central subhalo 0.5 to 1 dex above those of 30 to 100 kpc. Scatter: ours."""
 CONTRADICTS = "contradiction"
 CONTRADICTION = 0.1
-"""R500 and M500 contradict each other when they differ by more [dex] than this and twice their errors."""
+"""M500 and R500, or M500 and a temperature, contradict each other when their masses differ by more [dex] than this and
+twice their errors, the scatter of the relation among them."""
 
 
 @dataclass
@@ -180,7 +181,7 @@ def _logged(
 def _mass(
     log: dict[str, tuple[np.ndarray, np.ndarray]], mapping: Mapping, redshift: np.ndarray, found: Converted
 ) -> None:
-    """M500c from a mass, else from R500, else from a temperature; a contradiction of the first two is told."""
+    """M500c from a mass, else from R500, else from a temperature; contradictions of a mass with these are told."""
     num = len(redshift)
     mass, error = np.full(num, np.nan), np.zeros(num)
     sources = []
@@ -196,14 +197,14 @@ def _mass(
     if "radius" in log:
         radius, radius_error = log["radius"]
         of_radius = _log_mass_of_radius(radius, redshift)
-        both = np.isfinite(mass) & np.isfinite(of_radius)
-        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error))
-        found.tell(off, f"{CONTRADICTS}: R500 and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
         sources.append(("R500", of_radius, 3.0 * radius_error))
     if "temperature" in log:
         value, stated = log["temperature"]
         of_heat = log_mass_of_temperature(10.0**value, redshift)
         sources.append(("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER)))
+    for told, value, stated in sources:
+        off = np.abs(value - mass) > CONTRADICTION + 2.0 * np.hypot(error, stated)  # not where either is missing
+        found.tell(off, f"{CONTRADICTS}: {told} and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
     for told, value, stated in sources:
         filled = np.isnan(mass) & np.isfinite(value)
         if filled.any():
