@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,37 @@ def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
     inputs[:, transforms.names.index("GroupGasMass")] -= 0.3
     _, biased = sample_discrepancy(observer.references, transforms, inputs)
     assert own > 0.01 > biased
+
+
+@pytest.mark.parametrize(("num", "has_test"), [(12, True), (6, False)])
+def test_the_sample_test_stands_in_every_answer(tmp_path: Path, command: Command, num: int, has_test: bool) -> None:
+    erass(num).write(tmp_path / "own.fits")
+    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc --draws 20 --no-map --json"
+    done = command(line)
+    told = json.loads(done.out)
+    with xr.open_dataset(tmp_path / "own.nc", engine="h5netcdf") as samples:
+        attributes = dict(samples.attrs)
+    header = read_table(tmp_path / "own_table.fits").meta
+    assert ("the training clusters (MMD^2" in done.err) == has_test
+    if not has_test:
+        assert told["sample_p"] is told["sample_mmd2"] is None
+        assert "sample_p" not in attributes
+        assert "CINNMMDP" not in header
+        return
+    assert 0.0 < told["sample_p"] <= 1.0
+    for name, key in (("sample_mmd2", "CINNMMD"), ("sample_p", "CINNMMDP")):
+        assert attributes[name] == pytest.approx(told[name], abs=1e-6)
+        assert header[key] == pytest.approx(told[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("option", ["--strict", "--allow-atypical", "--summary {0}/s.csv"])
+def test_options_of_exact_models_are_refused(tmp_path: Path, command: Command, option: str) -> None:
+    erass().write(tmp_path / "own.fits")
+    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc {option.format(tmp_path)}"
+    done = command(line)
+    assert done.code == 2
+    assert f"{option.split()[0]} goes with models of exact" in " ".join(done.err.replace("│", " ").split())
+    assert not (tmp_path / "own.nc").exists()
 
 
 def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ from cinn_clusters.posterior.posterior import Posterior
 
 Ood = Literal["keep", "flag", "refuse"]
 Errors = Literal["network", "monte-carlo"]
+SAMPLE_KEYS = {"CINNMMD": "sample_mmd2", "CINNMMDP": "sample_p"}
+"""Two-sample test: header of the table, attribute of the samples. Absent with fewer than 10 objects."""
 STATUS, REASONS = "cinn_status", "cinn_reasons"
 RECORDED, STRANGENESS, ANALOGUES = "p_recorded", "strangeness", "analogues"
 NUM_ANALOGUES = 5
@@ -158,12 +160,15 @@ def observe(
         first = next(iter(found.reasons.values()), [next((reasons[0] for reasons in flags if reasons), "nothing")])
         raise DataError(str(catalogue), "a row that can be answered", f"none of {len(rows)}", f"first: {first[0]}")
     coordinates = pd.DataFrame({OBJECT: found.names[places]})
-    attributes: dict[str, str | int] = {
+    attributes: dict[str, str | float] = {
         "catalogue_sha256": sha256_of(catalogue),
         "model_sha256": sha256_of(observer.path / "manifest.json"),
         "conditional": CONDITIONAL,
         "mapping": mapping.name,
     }
+    discrepancy = sample_discrepancy(observer.references, observer.transforms, inputs[usable], seed=seed)
+    if np.isfinite(discrepancy).all():
+        attributes |= {"sample_mmd2": discrepancy[0], "sample_p": discrepancy[1]}
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
             _answering(observer, errors), inputs[places], coordinates, samples,
@@ -180,10 +185,8 @@ def observe(
         result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
     told = Counter(_plain(reason) for reasons in _all_reasons(found, flags) for reason in reasons)
-    return Observed(
-        out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
-        sample_discrepancy(observer.references, observer.transforms, inputs[~found.unusable], seed=seed),
-    )  # fmt: skip
+    flagged = sum(map(bool, flags))
+    return Observed(out, target, len(rows), len(places), flagged, tuple(found.account), told, discrepancy)
 
 
 def _ending(catalogue: Path) -> str:
@@ -270,7 +273,12 @@ def _describe(column: Any, name: str) -> None:
 
 
 def _provenance(
-    observer: Observer, attributes: dict[str, str | int], num_draws: int, seed: int, errors: Errors, account: list[str]
+    observer: Observer,
+    attributes: dict[str, str | float],
+    num_draws: int,
+    seed: int,
+    errors: Errors,
+    account: list[str],
 ) -> dict[str, Any]:
     return {
         "CINNVER": version("cinn-clusters"),
@@ -280,6 +288,7 @@ def _provenance(
         "CINNDRAW": num_draws,
         "CINNSEED": seed,
         "CINNERR": errors,
+        **{key: attributes[name] for key, name in SAMPLE_KEYS.items() if name in attributes},
         "comments": [f"cinn-clusters: {CONDITIONAL}", *account],
     }
 
