@@ -276,6 +276,19 @@ def test_named_clusters(tmp_path: Path) -> None:
     lines = demo_observed(tmp_path / "named", num_draws=100)
     assert {"Bullet (1E 0657-558)", "Musket Ball (DLSCL J0916.2+2951)"} <= {line["cluster"] for line in lines}
     assert "published 0.585 (0.343 to 1.09)" in lines[0]["time since collision [Gyr]"]
+    assert [line["published by"] for line in lines[1:4]] == [
+        "Dawson 2013 (arXiv:1210.0014), default priors, outbound",
+        "Ng+15 (arXiv:1412.1826), returning; from memory, not verified",
+        "no estimate",
+    ]
+    assert "published (not verified) 0.91 (0.52 to 1.13)" in lines[2]["time since collision [Gyr]"]
+    for name in ("published.ecsv", "clusters.ecsv"):
+        table = read_table(tmp_path / "named" / name)
+        assert [float(table[f"published_since{end}"][0]) for end in ("", "_low", "_high")] == [0.585, 0.343, 1.09]
+        assert str(table["published_speed"].unit) == "km / s"
+        assert "Dawson 2013" in str(table["published_from"][0])
+        assert str(table["published_phase"][2]) == "returning"
+        assert [bool(one) for one in table["published_is_verified"]] == [True, True, False, True, True]
     assert {path.name for path in (tmp_path / "named").iterdir()} == {
         "clusters.ecsv", "named_clusters.png", "posterior.nc", "published.ecsv"
     }  # fmt: skip
