@@ -70,7 +70,7 @@ def load_observer(path: str | Path | None = None, *, device: str = "auto") -> Ob
     bundle = read_bundle(path)
     transforms = posterior.transforms
     if not isinstance(transforms, UncertainTransforms) or "domain" not in bundle.info:
-        hint = "train one with --config configs/observer.toml, or leave --model out"
+        hint = "train one with --config observer, or leave --model out"
         raise BundleError(str(path), "a model that takes missing values and errors", "one that does not", "", hint)
     if "references" not in bundle.info:
         raise BundleError(
