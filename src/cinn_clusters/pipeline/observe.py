@@ -167,8 +167,7 @@ def observe(
         "mapping": mapping.name,
     }
     discrepancy = sample_discrepancy(observer.references, observer.transforms, inputs[usable], seed=seed)
-    if np.isfinite(discrepancy).all():
-        attributes |= {"sample_mmd2": discrepancy[0], "sample_p": discrepancy[1]}
+    attributes |= {name: value for name, value in zip(SAMPLE_KEYS.values(), discrepancy, strict=True) if value == value}
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
             _answering(observer, errors), inputs[places], coordinates, samples,
@@ -184,8 +183,7 @@ def observe(
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
         result.meta |= _provenance(observer, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
-    told = Counter(_plain(reason) for reasons in _all_reasons(found, flags) for reason in reasons)
-    flagged = sum(map(bool, flags))
+    told, flagged = _counted(_all_reasons(found, flags)), sum(map(bool, flags))
     return Observed(out, target, len(rows), len(places), flagged, tuple(found.account), told, discrepancy)
 
 
@@ -293,6 +291,6 @@ def _provenance(
     }
 
 
-def _plain(reason: str) -> str:
-    """A reason without the values of its row."""
-    return reason.split(" (")[0]
+def _counted(reasons: list[list[str]]) -> Counter[str]:
+    """How often each reason was given, without the values of its rows."""
+    return Counter(reason.split(" (")[0] for told in reasons for reason in told)
