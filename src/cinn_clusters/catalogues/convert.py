@@ -203,8 +203,9 @@ def _mass(
         of_heat = log_mass_of_temperature(10.0**value, redshift)
         sources.append(("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER)))
     for told, value, stated in sources:
+        name = told.split(" ")[0]
         off = np.abs(value - mass) > CONTRADICTION + 2.0 * np.hypot(error, stated)  # not where either is missing
-        found.tell(off, f"{CONTRADICTS}: {told} and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
+        found.tell(off, f"{CONTRADICTS}: {name} and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
     for told, value, stated in sources:
         filled = np.isnan(mass) & np.isfinite(value)
         if filled.any():
