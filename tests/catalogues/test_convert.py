@@ -11,7 +11,7 @@ from astropy.cosmology import units as cosmology_units
 from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import OFFSETS, Converted, convert, is_contradiction
+from cinn_clusters.catalogues.convert import OFFSETS, Converted, convert
 from cinn_clusters.catalogues.mapping import DEFINITIONS, Mapping, preset_names, read_mapping, read_preset
 from cinn_clusters.catalogues.masses import CONVERSION_SCATTER
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, HUBBLE_H, log_radius_crit500, lookback_at_redshift
@@ -94,7 +94,7 @@ def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
         {"r": 10.0**log_radius, "m": [10.0**14.6, 10.0**15.0]}, radius={"column": "r"}, mass={"column": "m"}
     )
     assert list(found.reasons) == [1]
-    assert is_contradiction(found.reasons[1][0])
+    assert found.reasons[1][0].startswith("contradiction")
     np.testing.assert_allclose(found.values[MASS], [14.6, 15.0])
 
 
@@ -394,3 +394,22 @@ def test_a_logarithm_of_the_lookback_time_is_read_as_one() -> None:
     table = Table({"t": [0.5]}, units={"t": "dex(Gyr)"})
     found = convert(table, Mapping.model_validate({"lookback_time": {"column": "t"}}))
     np.testing.assert_allclose(found.values[schema.LOOKBACK], 10.0**0.5, rtol=1e-4)
+
+
+def test_a_value_that_cannot_be_used_is_told_and_an_absent_one_is_not() -> None:
+    infinite = converted({"m": [np.inf, np.nan]}, mass={"column": "m", "scale": "log10"})
+    assert dict(infinite.reasons) == {0: ["m: not finite, taken as missing"]}
+    table = Table({"z": [0.0, 0.3], "r": [5.0, 5.0]})
+    angle = convert(table, Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}}))
+    assert dict(angle.reasons) == {0: ["r: has no size at redshift 0, taken as missing"]}
+
+
+def test_a_temperature_and_a_mass_that_contradict_each_other_are_told() -> None:
+    """Vikhlinin+09: 5 keV at z = 0.3 are 3.6e14 Msun, scatter 0.09 dex; 1 keV are a group."""
+    columns = {"m": [5e14, 5e14], "t": [5.0, 1.0]}
+    found = converted(columns, mass={"column": "m"}, temperature={"column": "t"})
+    assert list(found.reasons) == [1]
+    assert found.reasons[1] == ["contradiction: temperature and redshift give another M500 (by more than 0.1 dex)"]
+    np.testing.assert_allclose(found.values[MASS], np.log10(5e14))
+    unsure = converted(columns, mass={"column": "m", "error_value": 0.6}, temperature={"column": "t"})
+    assert not unsure.reasons

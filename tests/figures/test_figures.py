@@ -103,6 +103,7 @@ def test_modes_stand_against_truths(shown: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(points[0], np.stack([shown["truth"][:, 0], shown["mode"][:, 0]], 1))
     np.testing.assert_allclose(points[D][:, 1], shown["mode"][:, 0] - shown["truth"][:, 0])
     assert {axis.get_yscale() for axis in figure.axes[D:]} == {"symlog"}
+    assert "cluster at a snapshot" in [line.get_label() for line in figure.axes[0].lines]
 
 
 def test_uncertainties_show_gaussian_lines_and_percentiles(shown: dict[str, np.ndarray]) -> None:
@@ -111,6 +112,7 @@ def test_uncertainties_show_gaussian_lines_and_percentiles(shown: dict[str, np.n
     for d, axis in enumerate(figure.axes):
         _, percentiles = binned(deviation[:, d], error[:, d], [0.68, 0.95])
         lines = {line.get_label(): np.asarray(line.get_ydata()) for line in axis.lines}
+        assert "cluster at a snapshot" in lines, "not a cluster: it has one point a snapshot"
         np.testing.assert_allclose(lines["68% of errors"], percentiles[0])
         np.testing.assert_allclose(lines["95% of errors"], percentiles[1])
         np.testing.assert_allclose(lines["2 sigma (Gaussian)"], 2 * lines["1 sigma (Gaussian)"])

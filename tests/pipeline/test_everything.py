@@ -244,6 +244,8 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("name", [".", "combined"])
 def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) -> None:
     text = (done / "run" / name / "report.html").read_text(encoding="utf-8")
+    assert text.count("prior given M500, z, drawn from the training clusters") >= 2, "in short, and in the table"
+    assert "References are drawn here from all clusters of the table outside the fifth" in text
     page = Page()
     page.feed(text)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)

@@ -138,3 +138,24 @@ def test_summary_tells_how_far_members_disagree(trained: Path, frame: pd.DataFra
     nine, four = (pd.read_csv(tmp_path / f"{name}_summary.csv")["disagreement_nats"] for name in ("nine", "four"))
     assert nine.mean() > 0  # an estimate of a positive number from a few draws
     np.testing.assert_allclose(four, nine[:4], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "option", ["--ood refuse", "--ood flag", "--errors monte-carlo", "--table {0}/t.fits", "--analogues {0}/a.csv"]
+)
+def test_options_of_models_for_observers_are_refused(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path, command: Command, option: str
+) -> None:
+    frame.head(3).to_csv(tmp_path / "a.csv", index=False)
+    line = f"infer --model {trained}/model --catalogue {tmp_path}/a.csv --out {tmp_path}/p.nc"
+    done = command(f"{line} {option.format(tmp_path)}")
+    assert done.code == 2
+    assert f"{option.split()[0]} goes with models for observers" in " ".join(done.err.replace("│", " ").split())
+    assert not (tmp_path / "p.nc").exists()
+
+
+@pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "parquet"])
+def test_an_exact_model_takes_csv_and_says_so(trained: Path, tmp_path: Path, command: Command, ending: str) -> None:
+    (tmp_path / f"a.{ending}").write_bytes(b"\xa4")
+    done = command(f"infer --model {trained}/model --catalogue {tmp_path}/a.{ending} --out {tmp_path}/p.nc")
+    done.demand_error(f"a.{ending}", "expected CSV", "convert it")

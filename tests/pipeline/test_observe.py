@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from astropy.io.votable.ucd import parse_ucd
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
+from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.catalogues.files import read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
-from cinn_clusters.data.domain import sample_discrepancy
+from cinn_clusters.data.reference import sample_discrepancy
 from cinn_clusters.errors import BundleError, DataError, OutputError
 from cinn_clusters.pipeline.named import demo_observed
 from cinn_clusters.pipeline.observe import observe
-from cinn_clusters.pipeline.observer import load_observer
+from cinn_clusters.pipeline.observer import load_observer, packaged_model
 from support import Command
 
 SINCE = "time_since_collision_Gyr_median"
@@ -125,6 +127,29 @@ def test_refused_and_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(kept[SINCE][0], refused[SINCE][0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [11.96, -5.0, 0.0, -99.0, np.inf])
+def test_a_value_that_was_given_and_not_used_is_flagged(tmp_path: Path, value: float) -> None:
+    table = erass()
+    table["M500"] = MaskedColumn(table["M500"] * 1e13, mask=[False, True, False, False, False, False])
+    table["M500"][0] = value
+    mapping = Mapping.model_validate({"redshift": {"column": "BEST_Z"}, "mass": {"column": "M500"}})
+    kept = answered(tmp_path, table, mapping=mapping)
+    assert [str(status) for status in kept["cinn_status"][:3]] == ["flagged", "ok", "ok"]
+    assert "taken as missing" in str(kept["cinn_reasons"][0])
+    refused = answered(tmp_path, table, mapping=mapping, ood="refuse")
+    assert [str(status) for status in refused["cinn_status"][:3]] == ["refused", "ok", "ok"]
+    assert np.ma.getmaskarray(refused[SINCE])[:3].tolist() == [True, False, False]
+
+
+def test_a_contradiction_is_counted_once(tmp_path: Path) -> None:
+    table = erass()
+    table["R500"][:2] = 100.0
+    table.write(tmp_path / "own.vot", format="votable")
+    done = observe(tmp_path / "own.vot", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20)
+    (told,) = [count for reason, count in done.reasons.items() if "contradiction" in reason]
+    assert told == 2
+
+
 def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) -> None:
     rows = pd.DataFrame({schema.LOOKBACK: [1.0, 3.0], schema.MASS: [14.5, 14.8], "mine": ["a", "b"]})
     rows.to_csv(tmp_path / "own.csv", index=False)
@@ -197,21 +222,75 @@ def test_p_recorded_falls_with_lookback_time_and_lies_in_0_1() -> None:
 def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
     observer = load_observer()
     transforms, rng = observer.transforms, np.random.default_rng(0)
-    drawn = rng.multivariate_normal(observer.domain.robust.mean, observer.domain.robust.covariance, 300)
     inputs = np.zeros((300, len(transforms.inputs)))
-    for place, one in enumerate(transforms.observables):
-        inputs[:, place] = np.exp(drawn[:, place]) if one.is_log else drawn[:, place]
-    _, own = sample_discrepancy(observer.domain, transforms, inputs)
+    times = rng.uniform(0.0, 7.0, 300)
+    inputs[:, transforms.names.index(schema.LOOKBACK)] = times
+    drawn = observer.references[0].draw(times, rng)
+    for place, name in enumerate(transforms.uncertain):
+        is_log = transforms.observables[transforms.names.index(name)].is_log
+        inputs[:, transforms.names.index(name)] = np.exp(drawn[:, place]) if is_log else drawn[:, place]
+    _, own = sample_discrepancy(observer.references, transforms, inputs)
     inputs[:, transforms.names.index("GroupGasMass")] -= 0.3
-    _, biased = sample_discrepancy(observer.domain, transforms, inputs)
+    _, biased = sample_discrepancy(observer.references, transforms, inputs)
     assert own > 0.01 > biased
-    assert np.isnan(sample_discrepancy(observer.domain, transforms, inputs[:5])).all()
+
+
+@pytest.mark.parametrize(("num", "has_test"), [(12, True), (6, False)])
+def test_the_sample_test_stands_in_every_answer(tmp_path: Path, command: Command, num: int, has_test: bool) -> None:
+    erass(num).write(tmp_path / "own.fits")
+    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc --draws 20 --no-map --json"
+    done = command(line)
+    told = json.loads(done.out)
+    with xr.open_dataset(tmp_path / "own.nc", engine="h5netcdf") as samples:
+        attributes = dict(samples.attrs)
+    header = read_table(tmp_path / "own_table.fits").meta
+    assert ("the training clusters (MMD^2" in done.err) == has_test
+    if not has_test:
+        assert told["sample_p"] is told["sample_mmd2"] is None
+        assert "sample_p" not in attributes
+        assert "CINNMMDP" not in header
+        return
+    assert 0.0 < told["sample_p"] <= 1.0
+    for name, key in (("sample_mmd2", "CINNMMD"), ("sample_p", "CINNMMDP")):
+        assert attributes[name] == pytest.approx(told[name], abs=1e-6)
+        assert header[key] == pytest.approx(told[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("option", ["--strict", "--allow-atypical", "--summary {0}/s.csv"])
+def test_options_of_exact_models_are_refused(tmp_path: Path, command: Command, option: str) -> None:
+    erass().write(tmp_path / "own.fits")
+    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc {option.format(tmp_path)}"
+    done = command(line)
+    assert done.code == 2
+    assert f"{option.split()[0]} goes with models of exact" in " ".join(done.err.replace("│", " ").split())
+    assert not (tmp_path / "own.nc").exists()
+
+
+def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) -> None:
+    bundle = read_bundle(packaged_model())
+    older = {name: value for name, value in bundle.info.items() if name != "references"}
+    write_bundle(tmp_path / "older", older, bundle.tensors)
+    with pytest.raises(BundleError, match="an older model"):
+        load_observer(tmp_path / "older")
 
 
 def test_named_clusters(tmp_path: Path) -> None:
     lines = demo_observed(tmp_path / "named", num_draws=100)
     assert {"Bullet (1E 0657-558)", "Musket Ball (DLSCL J0916.2+2951)"} <= {line["cluster"] for line in lines}
     assert "published 0.585 (0.343 to 1.09)" in lines[0]["time since collision [Gyr]"]
+    assert [line["published by"] for line in lines[1:4]] == [
+        "Dawson 2013 (arXiv:1210.0014), default priors, outbound",
+        "Ng+15 (arXiv:1412.1826), returning; from memory, not verified",
+        "no estimate",
+    ]
+    assert "published (not verified) 0.91 (0.52 to 1.13)" in lines[2]["time since collision [Gyr]"]
+    for name in ("published.ecsv", "clusters.ecsv"):
+        table = read_table(tmp_path / "named" / name)
+        assert [float(table[f"published_since{end}"][0]) for end in ("", "_low", "_high")] == [0.585, 0.343, 1.09]
+        assert str(table["published_speed"].unit) == "km / s"
+        assert "Dawson 2013" in str(table["published_from"][0])
+        assert str(table["published_phase"][2]) == "returning"
+        assert [bool(one) for one in table["published_is_verified"]] == [True, True, False, True, True]
     assert {path.name for path in (tmp_path / "named").iterdir()} == {
         "clusters.ecsv", "named_clusters.png", "posterior.nc", "published.ecsv"
     }  # fmt: skip

@@ -41,7 +41,8 @@ OFFSETS = {
 dex above that within R500, stars of the central subhalo 0.5 to 1 dex above those of 30 to 100 kpc. Scatter: ours."""
 CONTRADICTS = "contradiction"
 CONTRADICTION = 0.1
-"""R500 and M500 contradict each other when they differ by more [dex] than this and twice their errors."""
+"""M500 and R500, or M500 and a temperature, contradict each other when their masses differ by more [dex] than this and
+twice their errors, the scatter of the relation among them."""
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Converted:
         values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
         sides: Standard errors below and above [dex], (2, N) each; zero where none are stated.
         account: What was done to each quantity.
-        reasons: Rows and what is wrong with them.
+        reasons: Rows and what is wrong with them: a value that was given and not used, or a contradiction.
         unusable: Rows without a usable redshift, (N,).
     """
 
@@ -89,11 +90,6 @@ class Converted:
         """Note what is wrong with some rows, (N,) bool."""
         for row in np.flatnonzero(rows):
             self.reasons[int(row)].append(reason)
-
-
-def is_contradiction(reason: str) -> bool:
-    """Whether a reason says that observables contradict each other."""
-    return reason.startswith(CONTRADICTS)
 
 
 def convert(table: Table, mapping: Mapping) -> Converted:
@@ -176,15 +172,14 @@ def _logged(
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
     scale = scale_of(table, quantity, name)
-    if scale.is_log:
-        value = np.where(np.isfinite(value), value, np.nan)
-    else:
-        bad = ~np.isnan(value) & (~np.isfinite(value) | (value <= 0.0))
-        found.tell(bad, f"{quantity.column}: not positive, taken as missing")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.log10(np.where(bad, np.nan, value))
+    bad = np.isinf(value) if scale.is_log else np.isinf(value) | (value <= 0.0)
+    found.tell(bad, f"{quantity.column}: not {'finite' if scale.is_log else 'positive'}, taken as missing")
+    value = np.where(bad, np.nan, value)
+    value = value if scale.is_log else np.log10(value)
     sides, filled = errors_of(Measured(table, quantity, value, scale, mapping.cosmology.H0), found.tell)
     factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
+    lost = np.isfinite(value) & np.isnan(factor) & ~found.unusable
+    found.tell(lost, f"{quantity.column}: has no size at redshift 0, taken as missing")
     value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
     found.account += [f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}", *filled]
     return value, np.where(np.isnan(value), 0.0, sides)
@@ -193,7 +188,7 @@ def _logged(
 def _mass(
     log: dict[str, tuple[np.ndarray, np.ndarray]], mapping: Mapping, redshift: np.ndarray, found: Converted
 ) -> None:
-    """M500c from a mass, else from R500, else from a temperature; a contradiction of the first two is told."""
+    """M500c from a mass, else from R500, else from a temperature; contradictions of a mass with these are told."""
     num = len(redshift)
     mass, error = np.full(num, np.nan), np.zeros((2, num))
     sources = []
@@ -209,14 +204,15 @@ def _mass(
     if "radius" in log:
         radius, radius_error = log["radius"]
         of_radius = _log_mass_of_radius(radius, redshift)
-        both = np.isfinite(mass) & np.isfinite(of_radius)
-        off = both & (np.abs(of_radius - mass) > CONTRADICTION + 2.0 * np.hypot(error, 3.0 * radius_error).mean(0))
-        found.tell(off, f"{CONTRADICTS}: R500 and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
         sources.append(("R500", of_radius, 3.0 * radius_error))
     if "temperature" in log:
         value, stated = log["temperature"]
         of_heat = log_mass_of_temperature(10.0**value, redshift)
         sources.append(("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER)))
+    for told, value, stated in sources:
+        name = told.split(" ")[0]
+        off = np.abs(value - mass) > CONTRADICTION + 2.0 * np.hypot(error, stated).mean(0)  # NaN: no
+        found.tell(off, f"{CONTRADICTS}: {name} and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
     for told, value, stated in sources:
         filled = np.isnan(mass) & np.isfinite(value)
         if filled.any():

@@ -45,15 +45,22 @@ class ErrorsBy(StrEnum):
     monte_carlo = "monte-carlo"
 
 
+WARNING = 0.01
+"""p of the sample test below which it warns."""
 EXAMPLES = """Examples:  cinn-clusters infer --catalogue my.fits --preset erass1 --out posterior.nc  |
 cinn-clusters infer --catalogue my.ecsv --mapping my.toml --ood refuse --table answer.fits --out posterior.nc  |
 cinn-clusters infer --model run/model --catalogue simulated.csv --out posterior.nc  |
 cinn-clusters infer --model all/combined/model --catalogue simulated.csv --embeddings vectors --out posterior.nc"""
 
 
+OF_EXACT, OF_ANY = ("summary", "strict", "allow_atypical"), ("table", "ood", "errors", "analogues")
+"""Options of models of exact, complete tables only, and of models for observers only."""
+
+
 @app.command(epilog=EXAMPLES)
 def infer(
-    catalogue: Annotated[Path, typer.Option(help="CSV, ECSV, FITS, VOTable or Parquet.")],
+    context: typer.Context,
+    catalogue: Annotated[Path, typer.Option(help="CSV, ECSV, FITS, VOTable or Parquet; CSV for exact models.")],
     out: Annotated[Path, typer.Option(help="netCDF file for the samples (ArviZ layout).")],
     model: Annotated[Path | None, typer.Option(help="A bundle, e.g. run/model; default: the packaged one.")] = None,
     preset: Annotated[str | None, typer.Option(help="Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")] = None,
@@ -94,11 +101,11 @@ def infer(
         _with_maps(model, catalogue, vectors, out, summary, projections is Projections.average, shared, as_json)
         return
     if model is None or preset or mapping or _takes_any(model):
-        if summary is not None:
-            raise typer.BadParameter("--summary goes with models of exact, complete tables; here it is --table")
+        _demand_none(context, OF_EXACT, "models of exact, complete tables (trained without train.uncertain)")
         chosen = {"table": table, "ood": ood.value, "errors": errors.value, "analogues": analogues}
         _observe(catalogue, out, model, preset, mapping, {**shared, **chosen}, as_json)
         return
+    _demand_none(context, OF_ANY, "models for observers (the packaged one, or trained with train.uncertain)")
     from cinn_clusters.pipeline.infer import infer as stage
 
     more: dict[str, Any] = {"summary": summary, "strict": strict, "allow_atypical": allow_atypical}
@@ -134,6 +141,14 @@ def _tell(done: Any, catalogue: Path, as_json: bool) -> None:
     console.print_values({**result, **counts}, as_json)
 
 
+def _demand_none(context: typer.Context, names: tuple[str, ...], where: str) -> None:
+    """Refuse options that this kind of model would ignore."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--{name.replace('_', '-')} goes with {where}; leave it out here")
+
+
 def _takes_any(model: Path) -> bool:
     """Whether a model takes any subset of its observables."""
     from cinn_clusters.pipeline.model import describe_bundle
@@ -158,11 +173,12 @@ def _observe(
     for reason, count in done.reasons.most_common():
         console.log(f"{count} of {done.num_objects}: {reason}")
     distance, chance = done.discrepancy
-    if chance < 0.01:
-        console.log(
-            f"warning: this sample is not drawn like the training clusters (MMD^2 {distance:.3f}, p {chance:.3f})"
-        )
+    if chance == chance:  # not NaN
+        kind = "warning: this sample is not drawn like" if chance < WARNING else "note: this sample is not told from"
+        console.log(f"{kind} the training clusters (MMD^2 {distance:.3f}, p {chance:.3f})")
     console.log(f"note: {CONDITIONAL} (column p_recorded)")
     result: dict[str, Any] = {"posterior": str(done.posterior), "table": str(done.table), "objects": done.num_objects}
     result |= {"answered": done.num_answered, "flagged": done.num_flagged}
+    told = zip(("sample_mmd2", "sample_p"), done.discrepancy, strict=True)
+    result |= {name: None if value != value else round(value, 6) for name, value in told}
     console.print_values(result, as_json)

@@ -23,7 +23,7 @@ from cinn_clusters.cli.options import (
 )
 
 
-@app.command(epilog="Example:  cinn-clusters train run --config configs/glow.toml --set train.epochs=100")
+@app.command(epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100")
 def train(
     run: RunPath,
     config: ConfigPath = None,

@@ -33,7 +33,7 @@ def fetch(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a public table of a simulation, check its hash, and write the two files that prepare reads."""
+    """Download a public table of a simulation, check its hash, and write the two files of prepare (extra [fetch])."""
     from cinn_clusters.pipeline.fetch import SOURCES
     from cinn_clusters.pipeline.fetch import fetch as stage
 

@@ -1,16 +1,15 @@
-"""Where a model was trained, and whether an object lies there."""
+"""Where a model was trained, and whether an object lies there (whether a sample does: ``reference.py``)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 
-from cinn_clusters import schema
 from cinn_clusters.data.uncertain import ObservablePrior, UncertainTransforms
 
 ALARM = 0.99
@@ -18,7 +17,8 @@ ALARM = 0.99
 GRID = np.linspace(0.0, 1.0, 101)
 MAX_SUBSETS = 256
 """Subsets of the observables whose distances are told apart; of more observables than that, all are taken as one."""
-NUM_REFERENCE, NUM_PERMUTATIONS, MIN_SAMPLE = 500, 200, 10
+NUM_DOUBTED = 1000
+"""Training rows on which the disagreement of members is looked at."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Domain:
         robust: Gaussian of the bulk of them.
         distances: Quantiles at ``GRID`` of -log10 p of their squared distances in each subset of the uncertain
             observables, (2^U, Q); observable j is in the subsets whose number holds 2^j.
-        disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats].
+        disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats], given each subset, (2^U, Q).
     """
 
     lower: np.ndarray
@@ -42,17 +42,12 @@ class Domain:
 
     def strangeness(self, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
         """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps allowed for, (N,)."""
-        surprise, subset = _surprise(self.robust, transforms, inputs), _subset(transforms, inputs)
-        rows = subset if len(self.distances) > 1 else np.zeros_like(subset)
-        pieces = [_percentile(surprise[rows == one], self.distances[one]) for one in np.unique(rows)]
-        result = np.empty(len(inputs))
-        for one, piece in zip(np.unique(rows), pieces, strict=True):
-            result[rows == one] = piece
-        return result
+        surprise = _surprise(self.robust, transforms, inputs)
+        return _percentile(surprise, self.distances, _subset(transforms, inputs))
 
-    def doubt(self, disagreement: np.ndarray) -> np.ndarray:
-        """Percentile of the disagreement of members among training clusters, (N,)."""
-        return _percentile(disagreement, self.disagreements)
+    def doubt(self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+        """Percentile of the disagreement of members among training clusters of which the same is known, (N,)."""
+        return _percentile(disagreement, self.disagreements, _subset(transforms, inputs))
 
     def reasons(self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> list[list[str]]:
         """Say of each object why the model may not apply to it.
@@ -81,7 +76,7 @@ class Domain:
                     found[row].append(told)
         for row in np.flatnonzero(self.strangeness(transforms, inputs) > ALARM):
             found[row].append(f"observables unlike {ALARM:.0%} of the training clusters taken together")
-        for row in np.flatnonzero(self.doubt(disagreement) > ALARM):
+        for row in np.flatnonzero(self.doubt(transforms, inputs, disagreement) > ALARM):
             found[row].append(f"members of the ensemble disagree more than on {ALARM:.0%} of the training clusters")
         return found
 
@@ -98,13 +93,15 @@ class Domain:
         return cls(arrays["lower"], arrays["upper"], robust, arrays["distances"], arrays["disagreements"])
 
 
-def fit_domain(transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> Domain:
+def fit_domain(
+    transforms: UncertainTransforms, inputs: np.ndarray, disagreement: Callable[[np.ndarray], np.ndarray]
+) -> Domain:
     """Learn where a model was trained.
 
     Args:
         transforms: Those of the model.
         inputs: Exact inputs of the training rows, (N, len(transforms.inputs)).
-        disagreement: Of the members on training rows [nats], (M,).
+        disagreement: Gives that of the members [nats] on inputs, (M,).
 
     Returns:
         The domain.
@@ -119,65 +116,11 @@ def fit_domain(transforms: UncertainTransforms, inputs: np.ndarray, disagreement
     robust = ObservablePrior(bulk.location_, bulk.covariance_)
     num_subsets = 2 ** len(transforms.uncertain)
     subsets = range(num_subsets) if num_subsets <= MAX_SUBSETS else [num_subsets - 1]
-    surprises = np.stack([_surprise(robust, transforms, _keeping(transforms, inputs, one)) for one in subsets])
-    return Domain(
-        values.min(0), values.max(0), robust, np.quantile(surprises, GRID, axis=1).T, np.quantile(disagreement, GRID)
-    )
-
-
-def sample_discrepancy(
-    domain: Domain, transforms: UncertainTransforms, inputs: np.ndarray, *, seed: int = 0
-) -> tuple[float, float]:
-    """Whether a whole sample is drawn like the training clusters: maximum mean discrepancy with a permutation test.
-
-    The training clusters are represented by their robust Gaussian at the times of the sample, blurred by its errors;
-    observables that most of the sample lack are left out.
-
-    Args:
-        domain: Where the model was trained.
-        transforms: Those of the model.
-        inputs: Values and errors, (N, len(transforms.inputs)).
-        seed: Seed of reference and permutations.
-
-    Returns:
-        MMD^2 and its p-value; NaN both with fewer than 10 objects.
-
-    References:
-        Gretton+12, A kernel two-sample test, eq. 3 (unbiased estimate), Gaussian kernel of median width.
-    """
-    values, errors = transforms.measured(inputs)
-    has = np.isfinite(errors)
-    columns = np.flatnonzero(has.mean(0) > 0.5)
-    rows = has[:, columns].all(1)
-    rng = np.random.default_rng(seed)
-    time = transforms.names.index(schema.LOOKBACK)
-    columns = columns[columns != time]
-    if rows.sum() < MIN_SAMPLE or len(columns) == 0:
-        return math.nan, math.nan
-    chosen = rng.permutation(np.flatnonzero(rows))[:NUM_REFERENCE]
-    sample, widths = values[chosen][:, columns], errors[chosen][:, columns]
-    mean, full = domain.robust.mean, domain.robust.covariance
-    slope = full[columns, time] / full[time, time]
-    covariance = full[np.ix_(columns, columns)] - np.outer(slope, full[columns, time])
-    drawn = rng.multivariate_normal(np.zeros(len(columns)), covariance, len(chosen))
-    drawn += mean[columns] + (values[chosen, time] - mean[time])[:, None] * slope
-    reference = drawn + widths * rng.standard_normal(drawn.shape)
-    both = np.concatenate([sample, reference]) / np.sqrt(np.diag(covariance))
-    squares = ((both[:, None] - both[None]) ** 2).sum(-1)
-    kernel = np.exp(-squares / np.median(squares[squares > 0]))
-    np.fill_diagonal(kernel, 0.0)
-    signs = np.repeat([1.0, -1.0], len(chosen))
-    shuffled = np.stack([signs, *(rng.permutation(signs) for _ in range(NUM_PERMUTATIONS))])
-    found, *others = _discrepancy(kernel, shuffled)
-    return float(found), float((1 + sum(other >= found for other in others)) / (1 + NUM_PERMUTATIONS))
-
-
-def _discrepancy(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Unbiased MMD^2 of two samples of one size, told apart by their signs (P, N); zero on the kernel's diagonal."""
-    num = signs.shape[1] // 2
-    same_less_other, all_pairs = np.einsum("pi,pi->p", signs @ kernel, signs), kernel.sum()
-    same, other = (all_pairs + same_less_other) / 2.0, (all_pairs - same_less_other) / 2.0
-    return np.asarray(same / (num * (num - 1)) - other / num**2)
+    some = inputs[np.random.default_rng(0).permutation(len(inputs))[:NUM_DOUBTED]]
+    surprises = [_surprise(robust, transforms, _keeping(transforms, inputs, one)) for one in subsets]
+    doubts = [disagreement(_keeping(transforms, some, one)) for one in subsets]
+    quantiles = [np.quantile(values_of, GRID, axis=1).T for values_of in (surprises, doubts)]
+    return Domain(values.min(0), values.max(0), robust, *quantiles)
 
 
 def _surprise(robust: ObservablePrior, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
@@ -202,9 +145,14 @@ def _keeping(transforms: UncertainTransforms, inputs: np.ndarray, subset: int) -
     return result
 
 
-def _percentile(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Share of the training clusters below each value; beyond all of them 1."""
-    return np.where(values > quantiles[-1], 1.0, np.interp(values, quantiles, GRID * (1.0 - 1e-6)))
+def _percentile(values: np.ndarray, quantiles: np.ndarray, subset: np.ndarray) -> np.ndarray:
+    """Share of the training clusters below each value, in the subset of each; beyond all of them 1."""
+    rows = subset if len(quantiles) > 1 else np.zeros_like(subset)
+    result = np.empty(len(values))
+    for one in np.unique(rows):
+        here, known = rows == one, quantiles[one]
+        result[here] = np.where(values[here] > known[-1], 1.0, np.interp(values[here], known, GRID * (1.0 - 1e-6)))
+    return result
 
 
 def nearest_analogues(

@@ -21,6 +21,7 @@ def named_clusters(
     labels: Sequence[str],
     names: Sequence[str],
     supports: Sequence[tuple[float, float]],
+    verified: Sequence[bool],
 ) -> Figure:
     """Draw marginal posteriors, a row a cluster, a column a quantity.
 
@@ -30,6 +31,7 @@ def named_clusters(
         labels: Axis labels, one a quantity.
         names: Of the clusters, N.
         supports: Limits of each quantity.
+        verified: Whether the estimates were checked against their publication, N; dashed and named where not.
 
     Returns:
         The figure.
@@ -42,7 +44,7 @@ def named_clusters(
         axis.plot(where, density, color=POSTERIOR)
         if (estimate := estimates[row][column]) is not None:
             axis.axvspan(estimate[1], estimate[2], color=TRUTH, alpha=0.2, lw=0)
-            axis.axvline(estimate[0], color=TRUTH, label="published estimate")
+            axis.axvline(estimate[0], color=TRUTH, ls="-" if verified[row] else "--", label="published estimate")
         told = [one[column] for one in estimates]
         reach = max([np.quantile(draws, 0.99), *(known[2] * 1.05 for known in told if known is not None)])
         axis.set(ylim=(0, None), yticks=[])
@@ -50,6 +52,7 @@ def named_clusters(
         if row == len(names) - 1:
             axis.set_xlabel(labels[column])
     for row, name in enumerate(names):
-        axes[row, 0].set_ylabel(name.replace(" (", "\n("), rotation=0, ha="right", va="center")
+        note = "" if verified[row] else "\n(estimates not verified)"
+        axes[row, 0].set_ylabel(name.replace(" (", "\n(") + note, rotation=0, ha="right", va="center")
     legend_above(figure, axes[0, 0])
     return figure

@@ -85,7 +85,15 @@ def truth_against_mode(truth: np.ndarray, mode: np.ndarray, targets: Sequence[st
         error = mode[:, d] - truth[:, d]
         for axis, values in ((upper, mode[:, d]), (lower, error)):
             axis.plot(
-                truth[:, d], values, ".", ms=3, mew=0, alpha=0.4, color=POSTERIOR, label="cluster", rasterized=True
+                truth[:, d],
+                values,
+                ".",
+                ms=3,
+                mew=0,
+                alpha=0.4,
+                color=POSTERIOR,
+                rasterized=True,
+                label="cluster at a snapshot",
             )
             _bands(axis, truth[:, d], values)
         upper.axline((limits[d, 0],) * 2, slope=1, color="0.3", lw=0.8, ls=":", label="no error")

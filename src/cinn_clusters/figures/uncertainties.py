@@ -42,7 +42,7 @@ def uncertainties(samples: np.ndarray, truth: np.ndarray, mode: np.ndarray, targ
         floor = max(float(np.quantile(error[:, d], 0.02)), 1e-3 * float(deviation[:, d].max()), 1e-12)
         axis.loglog(
             deviation[:, d], np.maximum(error[:, d], floor), ".", ms=3, mew=0, alpha=0.4, color=POSTERIOR,
-            label="cluster", rasterized=True,
+            label="cluster at a snapshot", rasterized=True,
         )  # fmt: skip
         middle, percentiles = binned(deviation[:, d], error[:, d], SHARES)
         ends = np.quantile(deviation[:, d], [0, 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -77,7 +78,8 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
     """Read a TOML file and apply ``section.key=value`` changes.
 
     Args:
-        path: The file, or None for the default preset.
+        path: The file, the bare name of one that comes with the package (``glow``, ``observer``, ...), or None for the
+            default preset.
         changes: Such as ``train.epochs=50``; values are TOML, or text without quotes.
 
     Returns:
@@ -111,6 +113,13 @@ def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]
         raise ConfigError(f"setting '{key}'", first["msg"], repr(first["input"]), where) from error
 
 
+def shipped_configs() -> dict[str, Path]:
+    """Files of settings that come with the package by their bare names: inside it, or beside its source."""
+    inside = Path(str(files("cinn_clusters"))) / "configs"
+    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def to_toml(config: Config) -> str:
     """Write settings as ``read_config`` reads them."""
     lines = [f"seed = {config.seed}"]
@@ -125,10 +134,14 @@ def _toml(value: Any) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    shipped = shipped_configs()
+    if not path.exists() and str(path) in shipped:
+        path = shipped[str(path)]
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(str(path), "a readable TOML file", error.strerror or "an error") from error
+        hint = f"or a name that comes with the package: {', '.join(shipped)}"
+        raise ConfigError(str(path), "a readable TOML file", error.strerror or "an error", "", hint) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "valid TOML", str(error)) from error
 

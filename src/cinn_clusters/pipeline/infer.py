@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
+from cinn_clusters.catalogues.files import FORMATS
 from cinn_clusters.data.checks import demand_typical, problems
 from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
 from cinn_clusters.errors import DataError, OutputError
@@ -95,6 +96,7 @@ def infer(
     summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
     _demand_places(out, summary_path, Path(catalogue), overwrite)
     posterior = load_posterior(model, device=device)
+    _demand_csv(Path(catalogue))
     table = read_csv(catalogue)
     demand_columns(table, posterior.inputs, str(catalogue))
     inputs, rejected = usable_rows(table, posterior.inputs)
@@ -129,7 +131,7 @@ def write_posterior(
     *,
     places: np.ndarray | None = None,
     with_mode: bool = True,
-    attributes: dict[str, str | int] | None = None,
+    attributes: Mapping[str, str | float] | None = None,
     truth: np.ndarray | None = None,
     disagreements: np.ndarray | None = None,
     on_objects: OnObjects | None = None,
@@ -214,6 +216,13 @@ def _demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) -
         demand_free(path, overwrite)
     if len({path.resolve() for path in (out, summary, catalogue)}) < 3:
         raise OutputError(str(out), "three files: catalogue, posterior and summary", "one name twice")
+
+
+def _demand_csv(catalogue: Path) -> None:
+    kind = FORMATS.get(catalogue.suffix.lower(), "ascii.csv")
+    if kind != "ascii.csv":
+        expected, hint = "CSV, all that a model of exact, complete tables reads", "convert it, or leave --model out"
+        raise DataError(str(catalogue), expected, f"{kind.removeprefix('ascii.')} by its name", "", hint)
 
 
 def _text_rows(reasons: dict[int, list[str]], column: str) -> set[int]:

@@ -21,6 +21,9 @@ from cinn_clusters.pipeline.observe import REASONS, observe
 
 POSTERIOR, TABLE, VALUES, FIGURE = "posterior.nc", "clusters.ecsv", "published.ecsv", "named_clusters.png"
 COLUMNS = ("z", "m500", "m500_error", "mgas500", "mgas500_error")
+ESTIMATES = {"since": "Gyr", "speed": "km/s", "ratio": ""}
+"""Published estimates and their units."""
+UNVERIFIED = "from memory, not verified"
 LABELS = ("time since collision [Gyr]", "collision speed [km/s]", "mass ratio")
 
 
@@ -33,6 +36,13 @@ def named_table() -> tuple[Table, list[dict[str, Any]]]:
         values = np.array([cluster.get(column, np.nan) for cluster in clusters])
         table[column] = MaskedColumn(values, mask=np.isnan(values))
     table["values_from"] = [cluster["values_from"] for cluster in clusters]
+    for place, (name, unit) in enumerate(ESTIMATES.items()):
+        told = np.array([_estimates(cluster)[place] or (np.nan,) * 3 for cluster in clusters])
+        for column, values in zip((name, f"{name}_low", f"{name}_high"), told.T, strict=True):
+            table[f"published_{column}"] = MaskedColumn(values, mask=np.isnan(values), unit=unit or None)
+    table["published_from"] = [cluster.get("estimate_from", "") for cluster in clusters]
+    table["published_phase"] = [cluster.get("phase", "") for cluster in clusters]
+    table["published_is_verified"] = [_is_verified(cluster) for cluster in clusters]
     return table, clusters
 
 
@@ -54,7 +64,7 @@ def demo_observed(
         overwrite: Replace a folder that stands there.
 
     Returns:
-        A line a cluster: median and 68 % of each quantity, the published estimate, and flags.
+        A line a cluster: median and 68 % of each quantity, the published estimate and its source, and flags.
 
     Raises:
         BundleError: If the model is missing or damaged.
@@ -76,14 +86,33 @@ def demo_observed(
         shown = [age - draws[schema.COLLISION_TIME], 10.0 ** draws["last_V_coll"], draws["last_Mass_ratio"]]
         estimates = [_estimates(cluster) for cluster in clusters]
         names = [str(name) for name in table["name"]]
-        figure = named_clusters(shown, estimates, LABELS, names, ((0.0, 13.0), (0.0, 6000.0), (0.0, 1.0)))
+        verified = [_is_verified(cluster) for cluster in clusters]
+        limits = ((0.0, 13.0), (0.0, 6000.0), (0.0, 1.0))
+        figure = named_clusters(shown, estimates, LABELS, names, limits, verified)
         (scratch / FIGURE).write_bytes(rendered(figure, "png"))
     flags = np.ma.filled(np.ma.asarray(answered[REASONS]).astype(object), "")
     lines = []
     for row, name in enumerate(names):
-        told = {label: _told(shown[column][:, row], estimates[row][column]) for column, label in enumerate(LABELS)}
-        lines.append({"cluster": name, **told, "flags": str(flags[row]) or "none"})
+        word = "published" if verified[row] else "published (not verified)"
+        told = {
+            label: _told(shown[column][:, row], estimates[row][column], word) for column, label in enumerate(LABELS)
+        }
+        source = _source(clusters[row])
+        lines.append({"cluster": name, **told, "published by": source, "flags": str(flags[row]) or "none"})
     return lines
+
+
+def _is_verified(cluster: dict[str, Any]) -> bool:
+    """Whether its published estimates were checked against the publication."""
+    return bool(cluster.get("is_verified", True))
+
+
+def _source(cluster: dict[str, Any]) -> str:
+    """Where its published estimates come from, and what they assume."""
+    if "estimate_from" not in cluster:
+        return "no estimate"
+    note = "" if _is_verified(cluster) else f"; {UNVERIFIED}"
+    return f"{cluster['estimate_from']}, {cluster['phase']}{note}"
 
 
 def _estimates(cluster: dict[str, Any]) -> list[Estimate]:
@@ -92,10 +121,10 @@ def _estimates(cluster: dict[str, Any]) -> list[Estimate]:
     return [*ranges, None if ratio is None else (ratio, ratio, ratio)]
 
 
-def _told(draws: np.ndarray, estimate: Estimate) -> str:
+def _told(draws: np.ndarray, estimate: Estimate, word: str) -> str:
     middle, low, high = np.quantile(draws, [0.5, 0.16, 0.84])
     ours = f"{middle:.3g} ({low:.3g} to {high:.3g})"
     if estimate is None:
         return ours
     reach = "" if estimate[1] == estimate[2] else f" ({estimate[1]:g} to {estimate[2]:g})"
-    return f"{ours}; published {estimate[0]:g}{reach}"
+    return f"{ours}; {word} {estimate[0]:g}{reach}"

@@ -60,7 +60,7 @@ def sample_writer(
     targets: Sequence[str],
     num_draws: int,
     coordinates: pd.DataFrame,
-    attributes: Mapping[str, str | int],
+    attributes: Mapping[str, str | float],
     *,
     has_densities: bool = False,
     overwrite: bool = False,

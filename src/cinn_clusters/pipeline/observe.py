@@ -13,17 +13,18 @@ import pandas as pd
 from astropy.table import Column, MaskedColumn, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import Converted, convert, is_contradiction
+from cinn_clusters.catalogues.convert import Converted, convert
 from cinn_clusters.catalogues.files import FORMATS, demand_writable, read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, named_as_simulated
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.domain import nearest_analogues, sample_discrepancy
+from cinn_clusters.data.domain import nearest_analogues
+from cinn_clusters.data.reference import sample_discrepancy
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.infer import OBJECT, ROW, write_posterior
 from cinn_clusters.pipeline.observer import Observer, load_observer
-from cinn_clusters.pipeline.provenance import with_provenance
+from cinn_clusters.pipeline.provenance import SAMPLE_KEYS, with_provenance
 from cinn_clusters.pipeline.summary import SINCE, summary_columns
 from cinn_clusters.posterior.ensemble import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
@@ -52,7 +53,7 @@ UCDS = {
 STATISTICS = {"median": ";stat.median", "p16": ";stat.percentile", "p84": ";stat.percentile"}
 STATISTICS |= dict.fromkeys(("lower68", "upper68", "lower95", "upper95"), ";stat.interval")
 DESCRIPTIONS = {
-    STATUS: "ok, flagged (the model may not apply), refused, or unusable (no redshift)",
+    STATUS: "ok, flagged (a value not used, or the model may not apply), refused, or unusable (no redshift)",
     REASONS: "what was wrong with the row, and why the model may not apply",
     RECORDED: "chance that a collision is recorded, on which the posterior is conditional",
     STRANGENESS: "percentile of the robust distance among training clusters",
@@ -158,12 +159,14 @@ def observe(
         first = next(iter(found.reasons.values()), [next((reasons[0] for reasons in flags if reasons), "nothing")])
         raise DataError(str(catalogue), "a row that can be answered", f"none of {len(rows)}", f"first: {first[0]}")
     coordinates = pd.DataFrame({OBJECT: found.names[places]})
-    attributes: dict[str, str | int] = {
+    attributes: dict[str, str | float] = {
         "catalogue_sha256": sha256_of(catalogue),
         "model_sha256": sha256_of(observer.path / "manifest.json"),
         "conditional": CONDITIONAL,
         "mapping": mapping.name,
     }
+    discrepancy = sample_discrepancy(observer.references, observer.transforms, inputs[usable], seed=seed)
+    attributes |= {name: value for name, value in zip(SAMPLE_KEYS.values(), discrepancy, strict=True) if value == value}
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
             _answering(observer, errors, found), inputs[places], coordinates, samples,
@@ -179,11 +182,8 @@ def observe(
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
         result.meta = with_provenance(rows.meta, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
-    told = Counter(_plain(reason) for row in range(len(rows)) for reason in (*found.reasons.get(row, []), *flags[row]))
-    return Observed(
-        out, target, len(rows), len(places), sum(map(bool, flags)), tuple(found.account), told,
-        sample_discrepancy(observer.domain, observer.transforms, inputs[~found.unusable], seed=seed),
-    )  # fmt: skip
+    told, flagged = _counted(_all_reasons(found, flags)), sum(map(bool, flags))
+    return Observed(out, target, len(rows), len(places), flagged, tuple(found.account), told, discrepancy)
 
 
 def _demand_room(rows: Table, targets: tuple[str, ...], catalogue: Path, target: Path) -> None:
@@ -202,13 +202,18 @@ def _ending(catalogue: Path) -> str:
 
 
 def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.ndarray) -> list[list[str]]:
-    """Why the model may not apply to each row; nothing for those that are unusable."""
+    """Why to doubt each answer: values not used, contradictions, a cluster unlike those of the training."""
     usable = np.flatnonzero(~found.unusable)
     flags: list[list[str]] = [[] for _ in inputs]
     told = observer.domain.reasons(observer.transforms, inputs[usable], doubt[usable])
     for row, reasons in zip(usable, told, strict=True):
-        flags[row] = [reason for reason in found.reasons.get(int(row), []) if is_contradiction(reason)] + reasons
+        flags[row] = found.reasons.get(int(row), []) + reasons
     return flags
+
+
+def _all_reasons(found: Converted, flags: list[list[str]]) -> list[list[str]]:
+    """What was wrong with each row, and why the model may not apply to it, each reason once."""
+    return [list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(flags))]
 
 
 def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterior:
@@ -244,8 +249,8 @@ def _appended(
 ) -> Table:
     """The catalogue with columns appended; rows without an answer keep theirs empty."""
     result = rows.copy()
-    told = [list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(rows))]
-    columns: dict[str, Any] = {STATUS: Column(status), REASONS: Column(["; ".join(reasons) for reasons in told])}
+    told = ["; ".join(reasons) for reasons in _all_reasons(found, flags)]
+    columns: dict[str, Any] = {STATUS: Column(status), REASONS: Column(told)}
     for name in map(str, summary):
         values = summary[name].to_numpy()
         if values.dtype.kind not in "fiu":
@@ -274,6 +279,6 @@ def _describe(column: Any, name: str) -> None:
         column.meta["ucd"] = ucd + STATISTICS.get(statistic, "")
 
 
-def _plain(reason: str) -> str:
-    """A reason without the values of its row."""
-    return reason.split(" (")[0]
+def _counted(reasons: list[list[str]]) -> Counter[str]:
+    """How often each reason was given, without the values of its rows."""
+    return Counter(reason.split(" (")[0] for told in reasons for reason in told)

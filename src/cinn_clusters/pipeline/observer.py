@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from torch import Tensor
 from cinn_clusters.bundle import read_bundle
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.domain import Domain, fit_domain
+from cinn_clusters.data.reference import Reference, fit_reference
 from cinn_clusters.data.uncertain import UncertainTransforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.pipeline.model import RECORDED_PREFIX, load_posterior
 from cinn_clusters.posterior.ensemble import disagreement
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recorded import Recorded, fit_recorded, make_recorded
-from cinn_clusters.rng import numpy_stream
 
 PACKAGED = "tng-cluster"
 
@@ -33,6 +34,7 @@ class Observer:
         posterior: Takes any subset of its observables, with errors.
         transforms: Its transforms.
         domain: Where it was trained.
+        references: What samples of its training clusters look like: of rows with a usable history, and of all.
         recorded: P(a collision is recorded), or None where the table told of recorded ones only.
         path: Folder of the bundle.
     """
@@ -40,6 +42,7 @@ class Observer:
     posterior: Posterior
     transforms: UncertainTransforms
     domain: Domain
+    references: tuple[Reference, ...]
     recorded: Recorded | None
     path: Path
 
@@ -67,11 +70,14 @@ def load_observer(path: str | Path | None = None, *, device: str = "auto") -> Ob
     bundle = read_bundle(path)
     transforms = posterior.transforms
     if not isinstance(transforms, UncertainTransforms) or "domain" not in bundle.info:
-        hint = "train one with --config configs/observer.toml, or leave --model out"
+        hint = "train one with --config observer, or leave --model out"
         raise BundleError(str(path), "a model that takes missing values and errors", "one that does not", "", hint)
-    return Observer(
-        posterior, transforms, Domain.from_dict(bundle.info["domain"]), _recorded(transforms, bundle.tensors), path
-    )
+    if "references" not in bundle.info:
+        raise BundleError(
+            str(path), "a summary of its training clusters", "none (an older model)", "", "train it again"
+        )
+    domain, references = Domain.from_dict(bundle.info["domain"]), map(Reference.from_dict, bundle.info["references"])
+    return Observer(posterior, transforms, domain, tuple(references), _recorded(transforms, bundle.tensors), path)
 
 
 def observer_parts(
@@ -90,18 +96,32 @@ def observer_parts(
     """
     transforms = posterior.transforms
     assert isinstance(transforms, UncertainTransforms)
-    inputs = seen.inputs(transforms.inputs)
-    corrupted = transforms.corrupted(inputs, numpy_stream(seed, "domain"))
-    domain = fit_domain(transforms, inputs, disagreement(posterior, corrupted, seed=seed))
     tensors: dict[str, Tensor] = {}
     if left_out is not None and not left_out.is_recorded.astype(bool).all():
-        others = replace(seen, table=left_out)
-        answers = np.concatenate([np.ones(len(inputs), bool), left_out.is_recorded.to_numpy(bool)])
-        every = np.concatenate([inputs, others.inputs(transforms.inputs)])
-        clusters = np.concatenate([seen.clusters, others.clusters])
-        recorded = fit_recorded(transforms, every, answers, clusters, seed=seed)
+        answers = np.concatenate([np.ones(len(seen.table), bool), left_out.is_recorded.to_numpy(bool)])
+        inputs, clusters = _with_others(seen, left_out, transforms.inputs)
+        recorded = fit_recorded(transforms, inputs, answers, clusters, seed=seed)
         tensors = {RECORDED_PREFIX + name: value for name, value in recorded.network.state_dict().items()}
-    return {"domain": domain.to_dict()}, tensors
+    return domain_parts(posterior, seen, left_out, seed), tensors
+
+
+def domain_parts(posterior: Posterior, seen: Catalogue, left_out: pd.DataFrame | None, seed: int) -> dict[str, Any]:
+    """Fit the checks of whether a model applies: all that ``observer_parts`` fits but P(recorded)."""
+    transforms = posterior.transforms
+    assert isinstance(transforms, UncertainTransforms)
+    inputs = seen.inputs(transforms.inputs)
+    domain = fit_domain(transforms, inputs, partial(disagreement, posterior, seed=seed))
+    references = [fit_reference(transforms, inputs, seen.clusters)]
+    if left_out is not None and len(left_out):
+        references.append(fit_reference(transforms, *_with_others(seen, left_out, transforms.inputs)))
+    return {"domain": domain.to_dict(), "references": [reference.to_dict() for reference in references]}
+
+
+def _with_others(seen: Catalogue, left_out: pd.DataFrame, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (M, L) and clusters (M,) of all rows, those without a usable history last."""
+    others = replace(seen, table=left_out)
+    inputs = np.concatenate([seen.inputs(names), others.inputs(names)])
+    return inputs, np.concatenate([seen.clusters, others.clusters])
 
 
 def _recorded(transforms: UncertainTransforms, tensors: dict[str, Tensor]) -> Recorded | None:

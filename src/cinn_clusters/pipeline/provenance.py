@@ -8,10 +8,13 @@ from typing import Any
 
 from cinn_clusters.catalogues.metadata import COMMENTS, lines_of
 
+SAMPLE_KEYS = {"CINNMMD": "sample_mmd2", "CINNMMDP": "sample_p"}
+"""Two-sample test: header of the table, attribute of the samples. Absent with fewer than 10 objects."""
+
 
 def with_provenance(
     meta: Mapping[str, Any],
-    attributes: Mapping[str, str | int],
+    attributes: Mapping[str, str | float],
     num_draws: int,
     seed: int,
     errors: str,
@@ -39,5 +42,6 @@ def with_provenance(
         "CINNDRAW": num_draws,
         "CINNSEED": seed,
         "CINNERR": errors,
+        **{key: attributes[name] for key, name in SAMPLE_KEYS.items() if name in attributes},
         COMMENTS: [*lines_of(dict(meta), COMMENTS), f"cinn-clusters: {attributes['conditional']}", *account],
     }

@@ -165,7 +165,11 @@ def _skill(facts: Facts) -> str:
         gains = [
             f"{band['value']:.0%} of the energy score of the {name}" for name, band in joint["energy_skill"].items()
         ]
-        told += f"Taken together it saves {' and '.join(gains)}."
+        told += (
+            f"Taken together it saves {' and '.join(gains)}. References are drawn here from all clusters of the table "
+            "outside the fifth that a cluster is in; the scores above draw them from the training clusters alone, "
+            "so that their numbers differ."
+        )
     return told
 
 

@@ -25,6 +25,8 @@ from cinn_clusters.pipeline.run import CROSSVAL, DIAGNOSTICS, MODEL, SCORES, SPL
 REPORT = "report.html"
 CALIBRATION = ("sbc_ecdf", "coverage", "tarp", "3.uncertainties")
 SENSITIVITY = tuple(name for name in READINGS if name.startswith("5."))
+OF_TRAINING = "drawn from the training clusters"
+"""What the references of ``evaluate`` are; those of ``diagnose`` are drawn from all clusters of other folds."""
 WORTH = ("skill", "learning_curves")
 
 
@@ -138,7 +140,7 @@ def _verdicts(run: Run, facts: dict[str, Any]) -> list[dict[str, Any]]:
     if not scores["unphysical"]:
         good.append("No unphysical draw.")
     for name, skill in scores["skill"].items():
-        good.append(f"Energy score {skill['energy_skill']:+.0%} better than the {name}.")
+        good.append(f"Energy score {skill['energy_skill']:+.0%} better than the {name}, {OF_TRAINING}.")
     if good:
         notes.append({"title": "In short", "told": good, "is_warning": False})
     if wrong:
@@ -189,7 +191,7 @@ def _scores(facts: dict[str, Any]) -> Section:
     ]
     for name, of in scores["skill"].items():
         saved = (f"{of['energy_skill']:+.1%}", f"{of['crps_skill']:+.1%}")
-        rows.append([name, f"{of['energy_score']:.3f}", saved[0], f"{of['crps']:.3f}", saved[1]])
+        rows.append([f"{name}, {OF_TRAINING}", f"{of['energy_score']:.3f}", saved[0], f"{of['crps']:.3f}", saved[1]])
     mae = facts.get("mae", {}).get("targets", {})
     detail = []
     for name, value in scores["crps_per_target"].items():
