@@ -243,7 +243,9 @@ def combined(folder: Path, encoder: Path) -> Path:
 
 def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command: Command) -> None:
     assert len(open_run(combined).catalogue.observables) == 7 + 4
-    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60"
+    line = (
+        f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60 --allow-atypical"
+    )
     mixed, each = folder / "mixed.nc", folder / "each.nc"
     assert command(f"{line} --embeddings {folder / 'given'} --out {mixed}").code == 0
     assert command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
@@ -256,6 +258,13 @@ def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command
         np.testing.assert_array_equal(draws[0][1::2, row], draws[1][1::2, 2 * row + 1])
     command(f"{line} --embeddings {folder / 'given'} --out {mixed}").demand_error("--overwrite")
     command(f"{line} --out {folder / 'no.nc'}").demand_error("embedding_000")
+    for option in ("--strict", "--ood refuse", "--no-map"):
+        refused = command(f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} {option}")
+        assert refused.code == 2
+        assert option.split()[0].replace("no-", "") in refused.err
+    own = command(f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} --summary {folder / 'no.nc'}")
+    own.demand_error("three files")
+    assert command(f"{line} --projections each --out {folder / 'no.nc'}").code == 2
     alone = f"infer --model {folder / 'run/model'} --catalogue {folder / 'mock/observables1.csv'}"
     assert command(f"train {folder / 'run'} {TINY} --set train.batch=32").code == 0
     command(f"{alone} --embeddings {folder / 'given'} --out {folder / 'no.nc'}").demand_error("leave out --embeddings")
@@ -269,7 +278,7 @@ def test_rows_without_a_map_are_told_and_the_others_answered(
     part = replace(store, values=store.values[keep], table=store.table[keep].reset_index(drop=True))
     encode_maps(load_encoder(encoder), part, folder / "part")
     line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 20"
-    result = command(f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json")
+    result = command(f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json --allow-atypical")
     assert result.code == 0, result.err
     assert json.loads(result.out)["rejected"] == 1
     assert "no map among the embeddings" in result.err

@@ -97,9 +97,12 @@ def infer(
     if embeddings is not None:
         if model is None or preset or mapping:
             raise typer.BadParameter("--embeddings needs --model, and neither --preset nor --mapping")
-        vectors = both(embeddings, filenames)
-        _with_maps(model, catalogue, vectors, out, summary, projections is Projections.average, shared, as_json)
+        _demand_none(context, (*OF_ANY, "strict", "map_"), "catalogues without --embeddings")
+        del shared["with_mode"]  # a mixture over projections has no mode that is quick to find
+        shared |= {"summary": summary, "average": projections is Projections.average, "allow_atypical": allow_atypical}
+        _with_maps(model, catalogue, both(embeddings, filenames), out, shared, as_json)
         return
+    _demand_none(context, ("filenames", "projections"), "--embeddings")
     if model is None or preset or mapping or _takes_any(model):
         _demand_none(context, OF_EXACT, "models of exact, complete tables (trained without train.uncertain)")
         chosen = {"table": table, "ood": ood.value, "errors": errors.value, "analogues": analogues}
@@ -114,18 +117,13 @@ def infer(
     _tell(done, catalogue, as_json)
 
 
-def _with_maps(
-    model: Path, catalogue: Path, vectors: Any, out: Path, summary: Path | None, average: bool, options: dict[str, Any],
-    as_json: bool,
-) -> None:  # fmt: skip
+def _with_maps(model: Path, catalogue: Path, vectors: Any, out: Path, options: dict[str, Any], as_json: bool) -> None:
     from cinn_clusters.pipeline.projections import infer_projections
 
-    options.pop("with_mode")  # a mixture over projections has no mode that is quick to find
     with console.progress("infer", None) as advance:
         done = infer_projections(
-            model, catalogue, vectors, out, summary=summary, average=average,
-            on_objects=lambda count: advance(None, step=count), **options,
-        )  # fmt: skip
+            model, catalogue, vectors, out, on_objects=lambda count: advance(None, step=count), **options
+        )
     _tell(done, catalogue, as_json)
 
 
@@ -146,7 +144,7 @@ def _demand_none(context: typer.Context, names: tuple[str, ...], where: str) -> 
     for name in names:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"--{name.replace('_', '-')} goes with {where}; leave it out here")
+            raise typer.BadParameter(f"--{name.strip('_').replace('_', '-')} goes with {where}; leave it out here")
 
 
 def _takes_any(model: Path) -> bool:

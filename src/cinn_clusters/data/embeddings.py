@@ -106,8 +106,8 @@ def join_embeddings(catalogue: Catalogue, embeddings: Embeddings) -> tuple[Catal
     )
 
 
-def demand_unseen(seen: Sequence[str], clusters: np.ndarray, where: str) -> None:
-    """Demand that an encoder was trained on none of some clusters, which are to be judged.
+def demand_unseen(seen: Sequence[str], clusters: np.ndarray, where: str, hint: str) -> None:
+    """Demand that an encoder was trained on none of some clusters, which are to be judged; ``hint`` is for the error.
 
     Raises:
         DataError: If it was.
@@ -116,8 +116,7 @@ def demand_unseen(seen: Sequence[str], clusters: np.ndarray, where: str) -> None
     if known := tested & set(seen):
         raise DataError(
             where, "vectors of an encoder that was trained on no test cluster",
-            f"{len(known)} of {len(tested)} test clusters in its training", f"first {min(known)}",
-            "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)",
+            f"{len(known)} of {len(tested)} test clusters in its training", f"first {min(known)}", hint,
         )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from cinn_clusters.embed.backbones import Sharpened, SmallNetwork
 def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
     """Vectors of maps, averaged over the eight orientations in which a square can be laid.
 
-    The sky has no up: what an encoder says of one orientation and not of another is noise. Without the mean it is
-    half of what a posterior could win from a map (docs/maps.md).
+    The sky has no up: what an encoder says of one orientation and not of another is noise. What the mean gains is in
+    docs/decisions/0005-maps.md.
 
     Args:
         encoder: A trained one.

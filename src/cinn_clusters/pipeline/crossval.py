@@ -66,7 +66,8 @@ def crossval(
     run = open_run(path)
     demand_free(run.path / CROSSVAL, overwrite)
     catalogue = run.catalogue
-    demand_unseen(run.record.get("encoder_clusters") or (), catalogue.clusters, str(run.path))
+    hint = "every fold wants an encoder of its own, as in benchmarks/maps.py; evaluate judges the test clusters"
+    demand_unseen(run.record.get("encoder_clusters") or (), catalogue.clusters, str(run.path), hint)
     folds = list(folds_by_cluster(catalogue.clusters, num_folds, seed))
     shape = (num_draws, len(catalogue.table), len(catalogue.targets))
     samples = np.empty(shape, np.float32)

@@ -94,7 +94,7 @@ def infer(
     """
     out = Path(out)
     summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
-    _demand_places(out, summary_path, Path(catalogue), overwrite)
+    demand_places(out, summary_path, Path(catalogue), overwrite)
     posterior = load_posterior(model, device=device)
     _demand_csv(Path(catalogue))
     table = read_csv(catalogue)
@@ -211,7 +211,8 @@ def usable_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, 
     return numbers.to_numpy(), [Rejected(row + FIRST_LINE, "; ".join(reasons[row])) for row in sorted(reasons)]
 
 
-def _demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) -> None:
+def demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) -> None:
+    """Refuse places of results that are taken, or one that is the catalogue."""
     for path in (out, summary):
         demand_free(path, overwrite)
     if len({path.resolve() for path in (out, summary, catalogue)}) < 3:

@@ -101,7 +101,8 @@ def prepare(
         transforms = standard_transforms(catalogue)
     else:
         split = same_parts(split_by_cluster(everyone.clusters, seed), everyone.clusters, catalogue.clusters)
-        demand_unseen(seen or (), catalogue.clusters[split.test], str((embeddings or ("",))[0]))
+        hint = "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
+        demand_unseen(seen or (), catalogue.clusters[split.test], str((embeddings or ("",))[0]), hint)
         transforms = fit_catalogue_transforms(catalogue, split, seed=seed)
     record = _record(catalogue, split, protocol, seed, files) | {"unmatched_maps": list(unmatched)}
     if embeddings is not None:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
+from cinn_clusters.data.checks import demand_typical
 from cinn_clusters.data.embeddings import Embeddings, read_embeddings
 from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
 from cinn_clusters.errors import DataError
-from cinn_clusters.files import atomic_file, demand_free, sha256_of
+from cinn_clusters.files import atomic_file, sha256_of
 from cinn_clusters.pipeline.infer import (
     DISAGREEMENT,
     EXTRAPOLATED,
@@ -21,6 +22,7 @@ from cinn_clusters.pipeline.infer import (
     Inferred,
     OnObjects,
     Rejected,
+    demand_places,
     usable_rows,
 )
 from cinn_clusters.pipeline.model import load_posterior
@@ -42,6 +44,7 @@ def infer_projections(
     *,
     summary: str | Path | None = None,
     average: bool = True,
+    allow_atypical: bool = False,
     num_draws: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -57,6 +60,7 @@ def infer_projections(
         out: netCDF file for the samples.
         summary: CSV or ECSV file; default: beside ``out``, ``<name>_summary.csv``.
         average: One posterior an object, the mixture of those of its projections with equal weights; else one each.
+        allow_atypical: Accept medians that tell of another unit (asked of 20 rows or more).
         num_draws: Draws an object.
         seed: Seed.
         device: See ``fit``.
@@ -67,14 +71,13 @@ def infer_projections(
         What it came to; rows without a map are among the rejected.
 
     Raises:
-        DataError: If a column or a feature is missing, or no row is usable.
+        DataError: If a column or a feature is missing, a column is in another unit, or no row is usable.
         BundleError: If the model is damaged.
         OutputError: If a file is taken or cannot be written.
     """
     out = Path(out)
     summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
-    for path in (out, summary_path):
-        demand_free(path, overwrite)
+    demand_places(out, summary_path, Path(catalogue), overwrite)
     posterior = load_posterior(model, device=device)
     vectors = read_embeddings(*embeddings)
     _demand_features(posterior, vectors, str(embeddings[0]))
@@ -82,6 +85,8 @@ def infer_projections(
     scalars = [name for name in posterior.inputs if name not in vectors.columns]
     demand_columns(table, [*schema.KEYS, *scalars], str(catalogue))
     seen, rejected = _seen(table, vectors, posterior.inputs, str(catalogue))
+    if not allow_atypical:
+        demand_typical(seen.drop_duplicates(ROW), scalars)
     if not average:
         seen[ROW] = np.arange(len(seen))
     groups = [np.asarray(rows) for rows in seen.groupby(ROW, sort=True).indices.values()]
