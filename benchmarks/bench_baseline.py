@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters import prepare
-from cinn_clusters.baselines.ensemble import EnsembleOptions, fit_ensemble
+from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions, fit_ensemble
 
 
 def plain_network(num_inputs: int, num_outputs: int, hidden: tuple[int, ...]) -> nn.Sequential:

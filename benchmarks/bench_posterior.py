@@ -17,8 +17,8 @@ import torch
 from cinn_clusters import Config, Posterior
 from cinn_clusters.data.transforms import fit_transforms
 from cinn_clusters.flows.zoo import make_flow
-from cinn_clusters.pipeline.fit import make_recipe
 from cinn_clusters.posterior import posterior as implementation
+from cinn_clusters.posterior.fit import make_recipe
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.schema import DEFAULT_OBSERVABLES
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.nn.stacked import StackedLinear
-from cinn_clusters.pipeline.config import Config
-from cinn_clusters.pipeline.fit import make_recipe
+from cinn_clusters.posterior.fit import make_recipe
+from cinn_clusters.settings.config import Config
 from cinn_clusters.training.fit import FitOptions, epochs, start
 
 NUM_TARGETS, NUM_OBSERVABLES = 6, 7

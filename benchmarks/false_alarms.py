@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 
 from cinn_clusters import schema
-from cinn_clusters.data.reference import sample_discrepancy
-from cinn_clusters.data.uncertain import UncertainTransforms
-from cinn_clusters.pipeline.observer import load_observer
-from cinn_clusters.pipeline.run import open_run
-from cinn_clusters.posterior.ensemble import disagreement
+from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.ood.sample_test import sample_discrepancy
+from cinn_clusters.posterior.disagreement import disagreement
+from cinn_clusters.storage.observer import load_observer
+from cinn_clusters.storage.run import open_run
 
 GIVEN = {"all six": None, "M500, gas": (schema.MASS, "GroupGasMass"), "M500": (schema.MASS,)}
 SIZES = (50, 100, 200, 500, 1000)

@@ -27,8 +27,8 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
 from cinn_clusters.diagnostics.tarp import folds
-from cinn_clusters.pipeline.evaluate import score_scales
-from cinn_clusters.pipeline.fit import fit, fit_catalogue_transforms
+from cinn_clusters.pipeline.simulation.evaluate import score_scales
+from cinn_clusters.posterior.fit import fit, fit_catalogue_transforms
 from search_preset import INNER_FOLDS, INNER_SEED, training_clusters
 
 NEIGHBOURS = (1, 2, 4, 8, 16, 32, 64)

@@ -28,12 +28,12 @@ from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
-from cinn_clusters.embed.prepare import as_inputs
-from cinn_clusters.pipeline.embed import fit_encoder, matched
-from cinn_clusters.pipeline.embed_config import read_embed_config
-from cinn_clusters.pipeline.evaluate import score_scales
-from cinn_clusters.pipeline.fit import fit
-from cinn_clusters.pipeline.maps import read_store
+from cinn_clusters.embed.scaling import as_inputs
+from cinn_clusters.pipeline.maps.embed import fit_encoder, matched
+from cinn_clusters.pipeline.simulation.evaluate import score_scales
+from cinn_clusters.posterior.fit import fit
+from cinn_clusters.settings.embedding import read_embed_config
+from cinn_clusters.storage.map_store import read_store
 
 NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
 

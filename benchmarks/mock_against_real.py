@@ -15,10 +15,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
-from cinn_clusters.data.pairs import dequantise
+from cinn_clusters.data.dequantise import dequantise
 from cinn_clusters.data.split import Split
-from cinn_clusters.pipeline.fit import fit_catalogue_transforms
-from cinn_clusters.pipeline.mock import write_mock
+from cinn_clusters.pipeline.simulation.mock import write_mock
+from cinn_clusters.posterior.fit import fit_catalogue_transforms
 
 
 def learnable(catalogue: Catalogue) -> np.ndarray:

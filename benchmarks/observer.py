@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 
 from cinn_clusters import read_catalogue, read_config, schema
+from cinn_clusters.data.measurement import UncertainTransforms
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.data.uncertain import UncertainTransforms
 from cinn_clusters.diagnostics.scores import LEVELS, bootstrap_weights, central_coverage, crps
-from cinn_clusters.pipeline.evaluate import score_scales, scored_truth
-from cinn_clusters.pipeline.fit import fit
+from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
+from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 
 NUM_DRAWS = 500

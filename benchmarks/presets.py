@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def print_posterior(path: Path, preset: str, model: Path | None, out: Path) -> None:
-    from cinn_clusters.pipeline.observe import observe
+    from cinn_clusters.pipeline.inference.observe import observe
 
     out.mkdir(parents=True, exist_ok=True)
     done = observe(path, out / f"{preset}.nc", mapping=read_preset(preset), model=model, num_draws=300, overwrite=True)

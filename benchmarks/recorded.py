@@ -13,10 +13,10 @@ import pandas as pd
 import torch
 
 from cinn_clusters import read_catalogue, schema
+from cinn_clusters.data.measurement import make_uncertain
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.data.uncertain import make_uncertain
-from cinn_clusters.pipeline.fit import fit_catalogue_transforms
-from cinn_clusters.posterior.recorded import fit_recorded
+from cinn_clusters.ood.selection import fit_recorded
+from cinn_clusters.posterior.fit import fit_catalogue_transforms
 
 
 def log_loss(chance: np.ndarray, answer: np.ndarray) -> float:

@@ -4,7 +4,7 @@
     python benchmarks/refit_domain.py run src/cinn_clusters/models/tng-cluster
 
 The run must hold the table and the split that the model was trained on; test clusters are not touched. The bundle gets
-ranges and quantiles (``data/domain.py``) and a mixture of Gaussians of the training clusters (``data/reference.py``).
+ranges and quantiles (``ood/support.py``) and a mixture of Gaussians of the training clusters (``ood/sample_test.py``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from cinn_clusters.bundle import read_bundle, write_bundle
-from cinn_clusters.pipeline.model import load_posterior
-from cinn_clusters.pipeline.observer import domain_parts
-from cinn_clusters.pipeline.run import open_run, split_hash
+from cinn_clusters.storage.model import load_posterior
+from cinn_clusters.storage.observer import domain_parts
+from cinn_clusters.storage.run import open_run, split_hash
 
 
 def main() -> None:

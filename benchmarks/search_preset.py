@@ -18,9 +18,9 @@ import torch
 from cinn_clusters import read_catalogue, read_config
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.pipeline.config import Config
-from cinn_clusters.pipeline.evaluate import Evaluation, score_report, scored_truth
-from cinn_clusters.pipeline.fit import fit
+from cinn_clusters.pipeline.simulation.evaluate import Evaluation, score_report, scored_truth
+from cinn_clusters.posterior.fit import fit
+from cinn_clusters.settings.config import Config
 
 INNER_FOLDS = 4
 INNER_SEED = 7

@@ -21,13 +21,13 @@ from scipy.stats import mannwhitneyu
 from cinn_clusters import read_catalogue, read_config, schema
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.cosmology import HUBBLE_H
-from cinn_clusters.data.domain import Domain
-from cinn_clusters.data.reference import Reference, sample_discrepancy
+from cinn_clusters.data.measurement import UncertainTransforms
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.data.uncertain import UncertainTransforms
-from cinn_clusters.pipeline.fit import fit
-from cinn_clusters.pipeline.observer import observer_parts
-from cinn_clusters.posterior.ensemble import disagreement
+from cinn_clusters.ood.sample_test import Reference, sample_discrepancy
+from cinn_clusters.ood.support import Domain
+from cinn_clusters.posterior.disagreement import disagreement
+from cinn_clusters.posterior.fit import fit
+from cinn_clusters.storage.observer import observer_parts
 
 GAS, STARS, HOLE, HALO = "GroupGasMass", "bcg_StellarMass", "bcg_SubhaloBHMass", "bcg_SubhaloMass"
 MASSES = (schema.MASS, GAS, STARS, HALO)
@@ -125,7 +125,7 @@ def disturbed(folder: Path) -> None:
 
 
 def compare(title: str, table: Table, mapping: Mapping) -> None:
-    from cinn_clusters.pipeline.observe import observe
+    from cinn_clusters.pipeline.inference.observe import observe
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "own.vot")

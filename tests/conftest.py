@@ -56,9 +56,9 @@ def files(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> tuple[Pa
 @pytest.fixture(scope="session")
 def trained(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a small model; do not write into it."""
-    from cinn_clusters.pipeline.config import read_config
-    from cinn_clusters.pipeline.prepare import prepare
-    from cinn_clusters.pipeline.train import train
+    from cinn_clusters.pipeline.simulation.prepare import prepare
+    from cinn_clusters.pipeline.simulation.train import train
+    from cinn_clusters.settings.config import read_config
 
     folder = tmp_path_factory.mktemp("trained")
     paths = folder / "observables1.csv", folder / "unobservables1.csv"

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from cinn_clusters.bundle import FORMAT_VERSION, INFO, MANIFEST, WEIGHTS, read_bundle, write_bundle
 from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.files import sha256_of
-from cinn_clusters.pipeline.model import describe_bundle, load_posterior
+from cinn_clusters.storage.model import describe_bundle, load_posterior
 from support import Command
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "order": torch.tensor([2, 0, 1]), "one": torch.tensor(0.5)}

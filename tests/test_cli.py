@@ -88,7 +88,7 @@ def test_an_interrupt_is_one_line(tmp_path: Path, command: Command, monkeypatch:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cinn_clusters.pipeline.mock.write_mock", interrupted)
+    monkeypatch.setattr("cinn_clusters.pipeline.simulation.mock.write_mock", interrupted)
     result = command(f"mock --out {tmp_path / 'm'}")
     assert result.code == 130
     assert result.err.strip().splitlines()[-1].startswith("error: interrupted; a training can be resumed")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cinn_clusters.pipeline.config import Config, read_config
+from cinn_clusters.settings.config import Config, read_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))

@@ -16,7 +16,7 @@ from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, redshift_at_lookback
 from cinn_clusters.data.checks import demand_no_problem, demand_typical
 from cinn_clusters.errors import DataError
-from cinn_clusters.pipeline.run import open_run
+from cinn_clusters.storage.run import open_run
 from support import TINY, Command
 
 NAMES = (*schema.DEFAULT_OBSERVABLES, *schema.DEFAULT_TARGETS)

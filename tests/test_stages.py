@@ -21,7 +21,7 @@ from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.split import folds_by_cluster, split_by_cluster
 from cinn_clusters.errors import DataError
-from cinn_clusters.pipeline.run import open_run
+from cinn_clusters.storage.run import open_run
 from support import TINY, Command
 
 TARGETS = list(schema.DEFAULT_TARGETS)

@@ -26,8 +26,8 @@ from cinn_clusters import read_catalogue
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
-from cinn_clusters.pipeline.evaluate import score_scales, scored_truth
-from cinn_clusters.pipeline.netcdf import read_samples, sample_writer
+from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
+from cinn_clusters.storage.posterior_file import read_samples, sample_writer
 
 DOCS = Path(__file__).parents[2] / "docs/peers.md"
 BAYESFLOW = "BayesFlow"

@@ -7,9 +7,9 @@
 # %matplotlib inline
 import cinn_clusters as cc
 from cinn_clusters.figures.correlations import corner, cross_correlations
+from cinn_clusters.figures.error_bars import uncertainties
 from cinn_clusters.figures.marginals import posterior_distribution
 from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_mode
-from cinn_clusters.figures.uncertainties import uncertainties
 
 catalogue = cc.read_catalogue(*cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True))
 split = cc.split_by_cluster(catalogue.clusters, seed=42)

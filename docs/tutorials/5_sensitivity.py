@@ -9,7 +9,7 @@
 import numpy as np
 
 import cinn_clusters as cc
-from cinn_clusters.figures.sensitivity import sensitivity_analysis
+from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
 
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
 run = cc.prepare(observables, targets, "run", overwrite=True)

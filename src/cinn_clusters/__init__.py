@@ -10,62 +10,62 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cinn_clusters.catalogues.mapping import read_mapping, read_preset
-    from cinn_clusters.data.audit import audit_split
     from cinn_clusters.data.catalogue import Catalogue, read_catalogue
+    from cinn_clusters.data.leakage import audit_split
     from cinn_clusters.data.split import Split, split_by_cluster
     from cinn_clusters.errors import CinnError
     from cinn_clusters.mock.population import mock_catalogue
-    from cinn_clusters.pipeline.baseline import baseline
-    from cinn_clusters.pipeline.config import Config, read_config
-    from cinn_clusters.pipeline.crossval import crossval
-    from cinn_clusters.pipeline.diagnose import diagnose
-    from cinn_clusters.pipeline.evaluate import evaluate
-    from cinn_clusters.pipeline.figures import draw_figures
-    from cinn_clusters.pipeline.fit import fit
-    from cinn_clusters.pipeline.mock import write_mock
-    from cinn_clusters.pipeline.model import load_posterior, save_posterior
-    from cinn_clusters.pipeline.observe import observe
-    from cinn_clusters.pipeline.observer import load_observer
-    from cinn_clusters.pipeline.prepare import prepare
-    from cinn_clusters.pipeline.report import report
-    from cinn_clusters.pipeline.run import open_run
-    from cinn_clusters.pipeline.sensitivity import sensitivity
-    from cinn_clusters.pipeline.summary import summarise
-    from cinn_clusters.pipeline.train import train
+    from cinn_clusters.pipeline.inference.observe import observe
+    from cinn_clusters.pipeline.report.draw import draw_figures
+    from cinn_clusters.pipeline.report.page import report
+    from cinn_clusters.pipeline.simulation.baseline import baseline
+    from cinn_clusters.pipeline.simulation.crossval import crossval
+    from cinn_clusters.pipeline.simulation.diagnose import diagnose
+    from cinn_clusters.pipeline.simulation.evaluate import evaluate
+    from cinn_clusters.pipeline.simulation.mock import write_mock
+    from cinn_clusters.pipeline.simulation.prepare import prepare
+    from cinn_clusters.pipeline.simulation.sensitivity import sensitivity
+    from cinn_clusters.pipeline.simulation.train import train
+    from cinn_clusters.posterior.fit import fit
     from cinn_clusters.posterior.mode import joint_mode
     from cinn_clusters.posterior.posterior import Posterior
+    from cinn_clusters.settings.config import Config, read_config
+    from cinn_clusters.storage.model import load_posterior, save_posterior
+    from cinn_clusters.storage.observer import load_observer
+    from cinn_clusters.storage.run import open_run
+    from cinn_clusters.storage.summary import summarise
 
 _HOMES = {
     "Catalogue": "data.catalogue",
     "CinnError": "errors",
-    "Config": "pipeline.config",
+    "Config": "settings.config",
     "Posterior": "posterior.posterior",
     "Split": "data.split",
-    "audit_split": "data.audit",
-    "baseline": "pipeline.baseline",
-    "crossval": "pipeline.crossval",
-    "diagnose": "pipeline.diagnose",
-    "draw_figures": "pipeline.figures",
-    "evaluate": "pipeline.evaluate",
-    "fit": "pipeline.fit",
+    "audit_split": "data.leakage",
+    "baseline": "pipeline.simulation.baseline",
+    "crossval": "pipeline.simulation.crossval",
+    "diagnose": "pipeline.simulation.diagnose",
+    "draw_figures": "pipeline.report.draw",
+    "evaluate": "pipeline.simulation.evaluate",
+    "fit": "posterior.fit",
     "joint_mode": "posterior.mode",
-    "load_observer": "pipeline.observer",
-    "load_posterior": "pipeline.model",
+    "load_observer": "storage.observer",
+    "load_posterior": "storage.model",
     "mock_catalogue": "mock.population",
-    "observe": "pipeline.observe",
-    "open_run": "pipeline.run",
-    "prepare": "pipeline.prepare",
+    "observe": "pipeline.inference.observe",
+    "open_run": "storage.run",
+    "prepare": "pipeline.simulation.prepare",
     "read_catalogue": "data.catalogue",
-    "read_config": "pipeline.config",
+    "read_config": "settings.config",
     "read_mapping": "catalogues.mapping",
     "read_preset": "catalogues.mapping",
-    "report": "pipeline.report",
-    "save_posterior": "pipeline.model",
-    "sensitivity": "pipeline.sensitivity",
+    "report": "pipeline.report.page",
+    "save_posterior": "storage.model",
+    "sensitivity": "pipeline.simulation.sensitivity",
     "split_by_cluster": "data.split",
-    "summarise": "pipeline.summary",
-    "train": "pipeline.train",
-    "write_mock": "pipeline.mock",
+    "summarise": "storage.summary",
+    "train": "pipeline.simulation.train",
+    "write_mock": "pipeline.simulation.mock",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cinn_clusters.data.embeddings import join_embeddings, read_embeddings
 from cinn_clusters.data.split import same_parts, split_by_cluster
 from cinn_clusters.errors import DataError
-from cinn_clusters.pipeline.run import open_run
+from cinn_clusters.storage.run import open_run
 from support import TINY, Command
 
 Files = tuple[Path, Path]
@@ -132,7 +132,7 @@ def test_a_part_without_maps_is_refused() -> None:
 
 def test_the_whole_job_with_maps(files: Files, tables: Tables, tmp_path: Path, command: Command) -> None:
     """Scalars and embeddings go through every stage; draws are of every projection, judged as such."""
-    from cinn_clusters.pipeline.judged import read_judged
+    from cinn_clusters.pipeline.simulation.judged import read_judged
 
     embeddings, names = write(tmp_path, names_of(tables[0], sides=2))
     run = tmp_path / "run"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cinn_clusters.data.tables import demand_columns, demand_unique, read_csv, to_numbers
 from cinn_clusters.errors import DataError
-from cinn_clusters.pipeline.run import csv_text
+from cinn_clusters.storage.run import csv_text
 
 DOUBLES = st.floats(allow_nan=False, allow_infinity=False)
 NUMBERS = "a,b\n1,2\n3,4\n"

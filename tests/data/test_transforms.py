@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
-from cinn_clusters.data.maps import ObservableMap, TargetMap
+from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import DataError
 

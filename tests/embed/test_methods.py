@@ -15,7 +15,7 @@ from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.zoo import Recipe as FlowRecipe
 from cinn_clusters.flows.zoo import make_flow
-from cinn_clusters.pipeline.embed_config import METHODS, make_method, read_embed_config
+from cinn_clusters.settings.embedding import METHODS, make_method, read_embed_config
 
 
 def tiny() -> nn.Module:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cinn_clusters.embed.prepare import as_inputs, normalise, resize
+from cinn_clusters.embed.scaling import as_inputs, normalise, resize
 from cinn_clusters.embed.views import Recipe, make_view, rotate
 from cinn_clusters.rng import torch_stream
 

@@ -11,12 +11,12 @@ from cinn_clusters import schema
 from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curves, tarp_curves
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.density import bandwidth, credible_levels, kernel_density, plane_density
+from cinn_clusters.figures.error_bars import uncertainties
 from cinn_clusters.figures.learning import learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
 from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_mode
-from cinn_clusters.figures.sensitivity import sensitivity_analysis
+from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
 from cinn_clusters.figures.style import MODE, POSTERIOR, PRIOR, TRUTH, binned, rendered, shown_limits
-from cinn_clusters.figures.uncertainties import uncertainties
 
 TARGETS = schema.DEFAULT_TARGETS
 S, N, D = 200, 60, len(TARGETS)

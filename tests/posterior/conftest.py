@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cinn_clusters import schema
-from cinn_clusters.data.maps import ObservableMap, TargetMap
+from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.posterior.posterior import Posterior
 from support import glow

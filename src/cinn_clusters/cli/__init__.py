@@ -5,11 +5,33 @@ from __future__ import annotations
 import os
 import sys
 
-from cinn_clusters import console
-from cinn_clusters.cli import baseline, data, everything, infer, maps, model, observed, scores, views
+from cinn_clusters.cli import (
+    benchmark_commands,
+    catalogue_commands,
+    console,
+    infer_command,
+    map_commands,
+    model_commands,
+    observed_commands,
+    report_commands,
+    run_command,
+    score_commands,
+)
 from cinn_clusters.cli.options import app
 
-__all__ = ["app", "baseline", "data", "everything", "infer", "main", "maps", "model", "observed", "scores", "views"]
+__all__ = [
+    "app",
+    "benchmark_commands",
+    "catalogue_commands",
+    "infer_command",
+    "main",
+    "map_commands",
+    "model_commands",
+    "observed_commands",
+    "report_commands",
+    "run_command",
+    "score_commands",
+]
 
 INTERRUPTED = 130
 """Exit code that typer makes of Ctrl-C."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
-from cinn_clusters.data.maps import Map, ObservableMap, TargetMap
+from cinn_clusters.data.bijections import Map, ObservableMap, TargetMap
 from cinn_clusters.errors import DataError
 
 

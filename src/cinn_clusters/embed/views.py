@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cinn_clusters.embed.prepare import DEPTH
+from cinn_clusters.embed.scaling import DEPTH
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cinn_clusters.data.uncertain import UncertainTransforms
+from cinn_clusters.data.measurement import UncertainTransforms
 from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior
 from cinn_clusters.rng import numpy_stream, stream_seed
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
-from cinn_clusters.posterior.recalibrate import Recalibration
-from cinn_clusters.posterior.side_by_side import side_by_side
+from cinn_clusters.parallel import side_by_side
+from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
 POINTS_A_BATCH = 32_000

@@ -1,1 +1,0 @@
-"""What a posterior has to beat."""

@@ -1,0 +1,55 @@
+"""Commands of the original's benchmark."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cinn_clusters.cli import console
+from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads, app, set_threads
+
+
+@app.command(epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run")
+def baseline(
+    run: RunPath,
+    members: Annotated[int, typer.Option(min=1, help="Networks; the median of their predictions counts.")] = 7,
+    batch: Annotated[int, typer.Option(min=2, help="Rows a step.")] = 256,
+    seed: Seed = 42,
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the MLP ensemble of the original: point predictions, mean absolute error by target."""
+    set_threads(threads)
+    from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions
+    from cinn_clusters.pipeline.simulation.baseline import baseline as stage
+
+    options = EnsembleOptions(members=members, batch=batch, seed=seed)
+    with console.progress("baseline", sum(options.epochs)) as advance:
+        report = stage(run, options, overwrite=overwrite, on_epoch=lambda _: advance(None))
+    console.print_mae(report, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters sensitivity run --repeats 50")
+def sensitivity(
+    run: RunPath,
+    repeats: Annotated[int, typer.Option(min=1, help="Permutations of the test rows to average over.")] = 20,
+    refit_members: Annotated[int, typer.Option(min=0, help="Members of refitted ensembles; 0: no refit.")] = 3,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take each observable away and see how much worse every target is predicted."""
+    set_threads(threads)
+    from cinn_clusters.pipeline.simulation.sensitivity import sensitivity as stage
+
+    with console.progress("sensitivity", None) as advance:
+        matrices = stage(
+            run, num_repeats=repeats, refit_members=refit_members, seed=seed, overwrite=overwrite,
+            on_matrix=lambda kind: advance(None, f"sensitivity  {kind}"),
+        )  # fmt: skip
+    if "crps_sensitivity_matrix" not in matrices:
+        console.log(f"note: {run} has no posterior model: the sensitivity of its CRPS is left out")
+    console.print_matrix(matrices["sensitivity_matrix"], matrices["sensitivity_errors"], as_json)

@@ -1,0 +1,230 @@
+"""Commands of X-ray maps: reading real ones, training encoders, embedding, judging."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cinn_clusters.cli import console
+from cinn_clusters.cli.options import AsJson, Changes, ConfigPath, Overwrite, RunPath, Threads, app, set_threads
+
+embed = typer.Typer(no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps).")
+app.add_typer(embed, name="embed")
+
+
+class Variant(StrEnum):
+    """What is seen of a cluster."""
+
+    ideal = "ideal"
+    observed = "observed"
+
+
+class Stretch(StrEnum):
+    """How brightness is shown."""
+
+    log = "log"
+    asinh = "asinh"
+
+
+class Planes(StrEnum):
+    """What the last axis of an array of maps is."""
+
+    auto = "auto"
+    colour = "colour"
+    projections = "projections"
+
+
+Maps = Annotated[Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")]
+MapVariant = Annotated[Variant, typer.Option(help="ideal: brightness; observed: counts over exposure.")]
+
+
+@app.command(epilog="Example:  cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5")
+def maps(
+    files: Annotated[
+        list[Path], typer.Argument(help="PNG, JPEG, FITS, HDF5, folders of them; or stores to join.", metavar="FILE...")
+    ],
+    out: Annotated[Path, typer.Option(help="HDF5 store to make.")],
+    exposure: Annotated[Path | None, typer.Option(help="Exposure map: files are counts then.")] = None,
+    background: Annotated[Path | None, typer.Option(help="Background counts, with --exposure.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Map of the pixels to fill: those that are not 0.")] = None,
+    keep_sources: Annotated[bool, typer.Option("--keep-sources", help="Leave point sources in counts.")] = False,
+    redshift: Annotated[float | None, typer.Option(help="z, to cut at a multiple of R500.")] = None,
+    radius: Annotated[float | None, typer.Option(help="R500 in physical kpc.")] = None,
+    pixel_kpc: Annotated[float | None, typer.Option(help="Side of a pixel in physical kpc, without WCS.")] = None,
+    pixel_arcsec: Annotated[float | None, typer.Option(help="Side of a pixel in arcsec, instead.")] = None,
+    half_width: Annotated[float, typer.Option(min=0.1, help="Half the side of the square in R500.")] = 1.5,
+    centre: Annotated[str, typer.Option(help="peak, centroid, middle, or RA,DEC in degrees.")] = "peak",
+    size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 128,
+    stretch: Annotated[Stretch, typer.Option(help="log10 of the brightness, or asinh in [0, 1].")] = Stretch.log,
+    planes: Annotated[Planes, typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps.")] = Planes.auto,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read real X-ray maps, centre and cut them; a file that cannot be used is told, the others go on."""
+    from cinn_clusters.pipeline.maps.real_maps import store_files
+    from cinn_clusters.xray.framing import Framing
+
+    _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
+    if exposure is None and (background is not None or keep_sources):
+        raise typer.BadParameter("--background and --keep-sources need --exposure")
+    framing = Framing(size, half_width, _centring(centre), radius, redshift, pixel_arcsec, pixel_kpc, stretch.value)
+    with console.progress("maps", None) as advance:
+        found = store_files(
+            files, out, framing, exposure=exposure, background=background, mask=mask, keep_sources=keep_sources,
+            planes=planes.value, overwrite=overwrite, on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
+        )  # fmt: skip
+    for note in found.notes:
+        console.log(f"note: {note}")
+    for problem in found.problems:
+        console.log(f"left out: {problem}")
+    console.print_values({"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json)
+
+
+@embed.command("train", epilog="Example:  cinn-clusters embed train run --maps mock/maps/maps.h5 --out encoder")
+def train(
+    run: RunPath,
+    maps: Maps,
+    out: Annotated[Path, typer.Option(help="Encoder to make.")],
+    method: Annotated[str | None, typer.Option(help="simclr, mocov2, mocov3, byol, simsiam, dino, vicreg, ...")] = None,
+    config: ConfigPath = None,
+    change: Changes = None,
+    variant: MapVariant = Variant.ideal,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    threads: Threads = 2,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an encoder on the maps of the training clusters of a run, without looking at their histories."""
+    set_threads(threads)
+    _demand_extra()
+    from cinn_clusters.pipeline.maps.embed import train_encoder
+    from cinn_clusters.settings.embedding import read_embed_config
+    from cinn_clusters.storage.map_store import read_store
+    from cinn_clusters.storage.run import open_run
+
+    chosen = [f"embed.method={method}"] if method else []
+    settings = read_embed_config(config, [*chosen, *(change or [])])
+    with console.progress(settings.embed.method, settings.embed.epochs) as advance:
+        encoder = train_encoder(
+            open_run(run), read_store(maps, variant.value), out, settings,
+            overwrite=overwrite, resume=resume,
+            on_epoch=(lambda _: advance(None)) if settings.embed.devices == 1 else _tell_epoch,
+        )  # fmt: skip
+    result = {"encoder": str(out), "maps": encoder.info["maps"], "features": encoder.info["num_features"]}
+    console.print_values(result, as_json)
+
+
+@embed.command("encode", epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors")
+def encode(
+    model: Annotated[Path, typer.Option(help="Encoder of embed train.")],
+    maps: Maps,
+    out: Annotated[Path, typer.Option(help="Folder to make: embeddings.npy, components.npy, filenames.npy.")],
+    variant: MapVariant = Variant.ideal,
+    threads: Threads = 2,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the vector of every map: all features, and the principal components that a flow is given."""
+    set_threads(threads)
+    _demand_extra()
+    from cinn_clusters.storage.encoder import encode_maps, load_encoder
+    from cinn_clusters.storage.map_store import read_store
+
+    store = read_store(maps, variant.value)
+    folder = encode_maps(load_encoder(model), store, out, overwrite=overwrite)
+    console.print_values({"embeddings": str(folder), "maps": len(store.values)}, as_json)
+
+
+@embed.command("judge", epilog="Example:  cinn-clusters embed judge run encoder --maps mock/maps/maps.h5 --out judged")
+def judge(
+    run: RunPath,
+    encoders: Annotated[list[Path], typer.Argument(help="Encoders, or folders of embed encode.", metavar="ENCODER...")],
+    maps: Maps,
+    out: Annotated[Path, typer.Option(help="Folder to make: nearest.csv, linear.csv, embeddings.json.")],
+    variant: MapVariant = Variant.ideal,
+    threads: Threads = 2,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what embeddings know of every observable and target, beside morphology and pixels; alarm at collapse."""
+    set_threads(threads)
+    _demand_extra()
+    from cinn_clusters.pipeline.maps.probe import judge_embeddings
+    from cinn_clusters.storage.map_store import read_store
+    from cinn_clusters.storage.run import open_run
+
+    named = {path.name: path for path in encoders}
+    if len(named) < len(encoders):
+        raise typer.BadParameter("encoders need different names: they are shown by the last part of the path")
+    found = judge_embeddings(open_run(run), read_store(maps, variant.value), named, out, overwrite=overwrite)
+    for name in found["health"].index[found["health"]["has_collapsed"].astype(bool)]:
+        console.log(f"warning: '{name}' has collapsed: its vectors vary along fewer than 3 directions")
+    console.print_judgement(found, as_json)
+
+
+@embed.command("gallery", epilog="Example:  cinn-clusters embed gallery run encoder --maps maps.h5 --out pictures")
+def gallery(
+    run: RunPath,
+    model: Annotated[Path, typer.Argument(help="Encoder of embed train.", metavar="ENCODER")],
+    maps: Maps,
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    query: Annotated[Path | None, typer.Option(help="Any picture or FITS file: show the maps most like it.")] = None,
+    colour: Annotated[list[str] | None, typer.Option(help="Quantities to show over the plane; default: some.")] = None,
+    variant: MapVariant = Variant.ideal,
+    threads: Threads = 2,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the plane of an embedding: scatter, maps on it, means of quantities over it, nearest neighbours of a map."""
+    set_threads(threads)
+    _demand_extra()
+    from cinn_clusters.pipeline.maps.gallery import draw_gallery
+    from cinn_clusters.storage.map_store import read_store
+    from cinn_clusters.storage.run import open_run
+
+    names = draw_gallery(
+        open_run(run), read_store(maps, variant.value), model, out, query=query, quantities_shown=colour or [],
+        overwrite=overwrite,
+    )  # fmt: skip
+    console.print_values({"pictures": str(out), "drawn": len(names)}, as_json)
+
+
+def _demand_scale(redshift: Any, radius: Any, pixel_kpc: Any, pixel_arcsec: Any) -> None:
+    """Refuse a scale that is half given, or given twice."""
+    for name, value in (("--pixel-kpc", pixel_kpc), ("--pixel-arcsec", pixel_arcsec)):
+        if value is not None and not value > 0.0:
+            raise typer.BadParameter(f"{name}: expected a positive number; got {value:g}")
+        if value is not None and radius is None:
+            raise typer.BadParameter(f"{name} needs --radius")
+    if pixel_kpc is not None and pixel_arcsec is not None:
+        raise typer.BadParameter("--pixel-kpc or --pixel-arcsec, not both")
+    if (redshift is None) != (radius is None) and (radius is None or pixel_kpc is None):
+        raise typer.BadParameter("--redshift and --radius go together")
+
+
+def _tell_epoch(epoch: int) -> None:
+    """Told from another process, which has no bar to move."""
+    console.log(f"epoch {epoch} done")
+
+
+def _centring(text: str) -> Any:
+    if text in ("peak", "centroid", "middle"):
+        return text
+    try:
+        right_ascension, declination = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"--centre: expected peak, centroid, middle or RA,DEC; got '{text}'") from error
+    return right_ascension, declination
+
+
+def _demand_extra() -> None:
+    """Say what to install before anything is read."""
+    from importlib.util import find_spec
+
+    from cinn_clusters.errors import ConfigError
+
+    if find_spec("lightly") is None or find_spec("lightning") is None:
+        raise ConfigError("embed", "lightly and lightning", "none", "", "pip install 'cinn-clusters[maps]'")

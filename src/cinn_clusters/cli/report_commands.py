@@ -1,0 +1,48 @@
+"""Commands that show a run: figures and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_clusters.cli import console
+from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, app
+
+
+@app.command(epilog="Example:  cinn-clusters figures run --halo 99:252455")
+def figures(
+    run: RunPath,
+    posterior: Annotated[Path | None, typer.Option(help="Default: RUN/posterior.nc, of the test clusters.")] = None,
+    halo: Annotated[list[str] | None, typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID.")] = None,
+    rows: Annotated[int, typer.Option(min=1, max=20, help="Rows of figure 1 drawn at random.")] = 4,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="Default: figures/ beside the posterior.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw every figure of a run, each as PNG (300 dpi) and PDF."""
+    from cinn_clusters.pipeline.report.draw import draw_figures
+
+    with console.progress("figures", None) as advance:
+        done = draw_figures(
+            run, posterior=posterior, halos=halo or [], num_rows=rows, seed=seed, out=out, overwrite=overwrite,
+            on_figure=lambda name: advance(None, f"figures  {name}"),
+        )  # fmt: skip
+    for reason in done.skipped:
+        console.log(f"note: not drawn: {reason}")
+    console.print_values({"figures": str(done.path), "drawn": len(done.names)}, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
+def report(
+    run: RunPath,
+    out: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a run on one self-contained page: data, audit, scores, calibration, every figure and how to read it."""
+    from cinn_clusters.pipeline.report.page import report as stage
+
+    console.print_values({"report": str(stage(run, out=out, overwrite=overwrite))}, as_json)

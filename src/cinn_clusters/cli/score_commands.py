@@ -1,0 +1,101 @@
+"""Commands that judge a posterior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cinn_clusters.cli import console
+from cinn_clusters.cli.options import (
+    AsJson,
+    Changes,
+    ClusterColumn,
+    ConfigPath,
+    Device,
+    Draws,
+    Overwrite,
+    RunPath,
+    Seed,
+    Threads,
+    app,
+    set_threads,
+)
+
+
+@app.command(epilog="Example:  cinn-clusters evaluate run")
+def evaluate(
+    run: RunPath,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score the model of a run on its test clusters, beside references without a network."""
+    set_threads(threads)
+    from cinn_clusters.pipeline.simulation.evaluate import evaluate as stage
+
+    with console.progress("evaluate", None) as advance:
+        scores = stage(
+            run, num_draws=draws, seed=seed, device=device, overwrite=overwrite,
+            on_objects=lambda count: advance(None, step=count),
+        )  # fmt: skip
+    console.print_scores(scores, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
+def crossval(
+    run: RunPath,
+    folds: Annotated[int, typer.Option(help="Folds of clusters.")] = 5,
+    config: ConfigPath = None,
+    change: Changes = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge every cluster by a model that has not seen it; writes the out-of-fold posterior."""
+    from cinn_clusters.settings.config import read_config
+
+    settings = read_config(config, change or [])
+    set_threads(threads)
+    from cinn_clusters.pipeline.simulation.crossval import crossval as stage
+
+    with console.progress("crossval", folds * settings.train.epochs) as advance:
+        scores = stage(
+            run,
+            settings,
+            num_folds=folds,
+            num_draws=draws,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
+            on_epoch=lambda fold, state: advance(state, f"fold {fold + 1}/{folds}", fold * settings.train.epochs),
+        )
+    console.print_scores(scores, as_json)
+
+
+@app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
+def diagnose(
+    posterior: Annotated[Path, typer.Argument(help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR")],
+    targets: Annotated[Path | None, typer.Option(help="CSV of the histories; not needed in a run.")] = None,
+    observables: Annotated[Path | None, typer.Option(help="CSV of the observables; not needed in a run.")] = None,
+    cluster_column: ClusterColumn = "HaloOrigID",
+    out: Annotated[Path | None, typer.Option(help="JSON file; default: diagnostics.json beside POSTERIOR.")] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a posterior is calibrated, and whether it says anything; bands resample clusters."""
+    from cinn_clusters.pipeline.simulation.diagnose import diagnose as stage
+
+    report = stage(
+        posterior, targets=targets, observables=observables, cluster_column=cluster_column, out=out,
+        seed=seed, overwrite=overwrite,
+    )  # fmt: skip
+    console.print_diagnosis(report, as_json)

@@ -1,0 +1,1 @@
+"""Posteriors against known histories: tables in, numbers out."""

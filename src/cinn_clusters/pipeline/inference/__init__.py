@@ -1,0 +1,1 @@
+"""Stages that answer for a catalogue."""

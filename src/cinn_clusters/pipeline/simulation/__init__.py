@@ -1,0 +1,1 @@
+"""Stages on tables whose histories are known."""

@@ -1,0 +1,1 @@
+"""What a run, a model, a posterior and a map store look like on disk."""

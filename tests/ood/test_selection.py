@@ -1,0 +1,127 @@
+"""P(recorded) on a table whose true chance is known; threads, and Monte Carlo where it has nothing to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cinn_clusters import schema
+from cinn_clusters.data.bijections import ObservableMap, TargetMap
+from cinn_clusters.data.measurement import UncertainTransforms, make_uncertain
+from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.flows.zoo import Recipe, make_flow
+from cinn_clusters.ood.selection import fit_recorded
+from cinn_clusters.parallel import side_by_side
+from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
+from cinn_clusters.posterior.posterior import Posterior
+
+RNG = np.random.default_rng(0)
+NUM = 3000
+
+
+@pytest.fixture(scope="module")
+def columns() -> dict[str, np.ndarray]:
+    return {schema.MASS: RNG.normal(14.5, 0.3, NUM), schema.LOOKBACK: RNG.uniform(0.0, 8.0, NUM)}
+
+
+@pytest.fixture(scope="module")
+def transforms(columns: dict[str, np.ndarray]) -> UncertainTransforms:
+    maps = (
+        ObservableMap(schema.MASS, shift=14.5, scale=0.3, clip=4.0),
+        ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.3),
+    )
+    return make_uncertain(Transforms(maps, (TargetMap("mine"), TargetMap("another"))), columns)
+
+
+def test_a_known_chance_is_found(transforms: UncertainTransforms, columns: dict[str, np.ndarray]) -> None:
+    inputs = np.column_stack([columns[schema.MASS], columns[schema.LOOKBACK], np.zeros(NUM)])
+    chance = 1.0 / (1.0 + np.exp(2.0 * (columns[schema.LOOKBACK] - 5.0) - 3.0 * (columns[schema.MASS] - 14.5)))
+    answer = RNG.random(NUM) < chance
+    half = np.arange(NUM) < NUM // 2
+    recorded = fit_recorded(transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8)
+    found = recorded.probability(inputs[~half])
+    assert np.abs(found - chance[~half]).mean() < 0.05
+    missing = inputs[~half].copy()
+    missing[:, 0] = np.nan
+    by_time = recorded.probability(missing)
+    assert np.corrcoef(by_time, columns[schema.LOOKBACK][~half])[0, 1] < -0.9
+    assert np.abs(by_time - chance[~half]).mean() > np.abs(found - chance[~half]).mean()
+
+
+@pytest.fixture(scope="module")
+def posterior(transforms: UncertainTransforms) -> Posterior:
+    flow = make_flow(
+        Recipe("autoregressive", num_members=2, num_hidden=8, seed=1, zero_last=False), 2, transforms.num_features
+    )
+    return Posterior(flow.eval(), transforms)
+
+
+def test_monte_carlo_without_errors_is_the_posterior_itself(posterior: Posterior) -> None:
+    inputs = np.array([[14.2, 2.0, 0.0], [14.9, 6.0, 0.0]])
+    plain = posterior.sample(inputs, 4000)
+    drawn = MonteCarlo(posterior.flow, posterior.transforms).sample(inputs, 4000)
+    np.testing.assert_allclose(drawn.mean(0), plain.mean(0), atol=0.1)
+    np.testing.assert_allclose(drawn.std(0), plain.std(0), rtol=0.1)
+
+
+@pytest.mark.parametrize(("below", "above"), [(0.05, 0.3), (0.3, 0.05), (0.2, 0.0)])
+def test_true_values_of_two_sided_errors_are_those_of_their_density(
+    transforms: UncertainTransforms, below: float, above: float
+) -> None:
+    """Against prior times two-piece normal on a grid."""
+    inputs = np.array([[14.6, 3.0, 0.1]])
+    drawn = two_piece(transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4]))
+    assert (drawn[0, :, 1] == 3.0).all()
+    mean, covariance = transforms.known(np.array([[np.nan, 3.0, 0.0]]))
+    grid = np.linspace(13.0, 16.0, 30_001)
+    side = np.where(grid < 14.6, below, max(above, 0.01 * below))
+    density = np.exp(-((grid - mean[0, 0]) ** 2) / (2.0 * covariance[0, 0, 0]) - (grid - 14.6) ** 2 / (2.0 * side**2))
+    density /= density.sum()
+    assert drawn[0, :, 0].mean() == pytest.approx((grid * density).sum(), abs=0.004)
+    assert (drawn[0, :, 0] < 14.6).mean() == pytest.approx(density[grid < 14.6].sum(), abs=0.012)
+    again = two_piece(transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4]))
+    np.testing.assert_array_equal(again, drawn)
+
+
+def test_equal_sides_change_nothing_and_others_only_their_rows(posterior: Posterior) -> None:
+    inputs = np.array([[14.6, 3.0, 0.2], [14.9, 6.0, 0.2]])
+    parts = (posterior.flow, posterior.transforms)
+    plain, equal = MonteCarlo(*parts), MonteCarlo(*parts, sides=np.full((2, 2, 1), 0.2))
+    skewed = MonteCarlo(*parts, sides=np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
+    draws = [one.sample(inputs, 500) for one in (plain, equal, skewed)]
+    np.testing.assert_array_equal(draws[1], draws[0])
+    np.testing.assert_array_equal(draws[2][:, 1], draws[0][:, 1])
+    assert not np.allclose(draws[2][:, 0], draws[0][:, 0])
+
+
+def test_draws_are_the_same_on_any_number_of_threads(posterior: Posterior, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cinn_clusters.posterior.posterior.POINTS_A_BATCH", 60)
+    inputs = np.column_stack([np.linspace(14.0, 15.0, 11), np.linspace(0.0, 7.0, 11), np.zeros(11)])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = posterior.sample(inputs, 20)
+        torch.set_num_threads(3)
+        np.testing.assert_array_equal(posterior.sample(inputs, 20), alone)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_pieces_come_in_order_and_failures_are_told() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert list(side_by_side(lambda number: number * 2, range(50))) == [2 * number for number in range(50)]
+
+        def fail(number: int) -> int:
+            if number == 7:
+                raise ValueError("seven")
+            return number
+
+        with pytest.raises(ValueError, match="seven"):
+            list(side_by_side(fail, range(20)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

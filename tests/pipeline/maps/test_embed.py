@@ -1,0 +1,333 @@
+"""The branch of maps from end to end at small size: encoder, vectors, judgement, pictures, combined run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from cinn_clusters.diagnostics.probes import alignment, effective_rank, judge, neighbour_answer, uniformity
+from cinn_clusters.errors import BundleError, ConfigError, DataError
+from cinn_clusters.pipeline.maps.embed import matched, train_encoder
+from cinn_clusters.schema import DEFAULT_TARGETS
+from cinn_clusters.settings.embedding import (
+    METHODS,
+    WITH_ANSWERS,
+    EmbedConfig,
+    parameters,
+    read_embed_config,
+    settable,
+)
+from cinn_clusters.storage.encoder import COMPONENTS, NAMES, VECTORS, encode_maps, load_encoder
+from cinn_clusters.storage.map_store import MapStore, read_store
+from cinn_clusters.storage.posterior_file import read_samples
+from cinn_clusters.storage.run import open_run
+from support import TINY, Command
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning and its libraries
+CONFIGS = Path(__file__).parents[3] / "configs"
+SMALL = "--set embed.epochs=2 --set embed.batch=32 --set embed.size=32 --set embed.components=4"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Catalogue, maps and a prepared run of 14 clusters."""
+    from cinn_clusters import prepare, write_mock
+    from cinn_clusters.storage.map_store import write_maps
+
+    path = tmp_path_factory.mktemp("embed")
+    files = write_mock(path / "mock", num_clusters=14)
+    write_maps(path / "mock/maps", num_clusters=14, size=32, num_projections=2, processes=1)
+    prepare(*files, path / "run", allow_atypical=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> Path:
+    config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
+    train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "encoder", config)
+    return folder / "encoder"
+
+
+def test_the_committed_settings_are_the_defaults() -> None:
+    written = read_embed_config(CONFIGS / "embed.toml")
+    assert written.embed == EmbedConfig().embed
+    assert written.views == EmbedConfig().views
+    assert written.seed == EmbedConfig().seed
+    for name in (*METHODS, *WITH_ANSWERS):
+        assert parameters(written, name) == settable(name), name
+
+
+def test_training_sees_training_clusters_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cinn_clusters.pipeline.maps import embed as module
+
+    seen: list[int] = []
+
+    def spy(method: object, data: module.MapSet, *args: object, **kwargs: object) -> list[float]:
+        seen.append(len(data.maps))
+        assert set(data.clusters.tolist()) == set(range(len(set(data.clusters.tolist()))))
+        assert data.partners.shape == (len(data.maps), 1)
+        return [0.0]
+
+    monkeypatch.setattr(module, "learn", spy)
+    run = open_run(folder / "run")
+    train_encoder(run, read_store(folder / "mock/maps"), folder / "unused", read_embed_config())
+    assert seen == [2 * len(run.split.train)]
+
+
+def test_maps_find_their_rows(folder: Path) -> None:
+    run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
+    rows, maps = matched(run.catalogue, store)
+    table = run.catalogue.table.reset_index(drop=True)
+    for key in ("HaloID", "Snapshot"):
+        np.testing.assert_array_equal(table[key].to_numpy()[rows], store.table[key].to_numpy()[maps])
+    assert len(maps) == 2 * len(table)
+
+
+def test_an_encoder_comes_back_as_it_was(encoder: Path, folder: Path) -> None:
+    store = read_store(folder / "mock/maps")
+    one, two = load_encoder(encoder), load_encoder(encoder)
+    np.testing.assert_array_equal(one.vectors(store.values[:5]), two.vectors(store.values[:5]))
+    components = one.components(one.vectors(store.values))
+    assert components.shape == (len(store.values), 4)
+    assert 0.3 < components.std() < 3.0
+    assert one.info["config"]["embed"]["method"] == "simclr"
+    history = pd.read_csv(encoder.with_name("encoder.history.csv"))
+    assert history.epoch.tolist() == [1, 2]
+    assert not list(encoder.parent.glob(".encoder*"))
+
+
+def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(epoch: int) -> None:
+        if epoch == 1:
+            raise Killed
+
+    config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
+    run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
+    with pytest.raises(Killed):
+        train_encoder(run, store, folder / "killed", config, on_epoch=kill)
+    assert not (folder / "killed").exists()
+    other = read_embed_config(changes=["embed.epochs=3", "embed.batch=32", "embed.size=32", "embed.components=4"])
+    with pytest.raises(BundleError, match="settings of this training"):
+        train_encoder(run, store, folder / "killed", other, resume=True)
+    train_encoder(run, store, folder / "killed", config, resume=True)
+    weights = [(path / "weights.safetensors").read_bytes() for path in (encoder, folder / "killed")]
+    assert weights[0] == weights[1]
+    with pytest.raises(BundleError, match="checkpoint"):
+        train_encoder(run, store, folder / "none", config, resume=True)
+
+
+def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told(folder: Path) -> None:
+    changes = [part for part in SMALL.split() if part != "--set"] + ["embed.method=supervised"]
+    config, run, store = read_embed_config(changes=changes), open_run(folder / "run"), read_store(folder / "mock/maps")
+    train_encoder(run, store, folder / "whole", config)
+    torch.manual_seed(7)  # the dropout of the second run must not depend on what came before
+
+    def kill(epoch: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_encoder(run, store, folder / "halved", config, on_epoch=kill)
+    weights = folder / ".halved.checkpoint" / "weights.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1])
+    with pytest.raises(BundleError, match="sha256"):
+        train_encoder(run, store, folder / "halved", config, resume=True)
+    weights.write_bytes(kept)
+    train_encoder(run, store, folder / "halved", config, resume=True)
+    assert len({(folder / name / "weights.safetensors").read_bytes() for name in ("whole", "halved")}) == 1
+
+
+def test_two_processes_train_from_the_command_line(folder: Path) -> None:
+    line = f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --out {folder / 'two'} {SMALL}"
+    words = [sys.executable, "-m", "cinn_clusters", *line.split(), "--set", "embed.devices=2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "epoch 2 done" in done.stderr
+    assert len(pd.read_csv(folder / "two.history.csv")) == 2
+
+
+def test_clusters_that_an_encoder_saw_are_not_judged(folder: Path, encoder: Path, command: Command) -> None:
+    maps, vectors = folder / "mock/maps/maps.h5", folder / "told"
+    assert command(f"embed encode --model {encoder} --maps {maps} --out {vectors}").code == 0
+    seen = json.loads((vectors / "encoder.json").read_text())["clusters"]
+    run = open_run(folder / "run")
+    assert seen == sorted({str(c) for c in run.catalogue.clusters[run.split.train]})
+    files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
+    prepared = f"prepare {files} --embeddings {vectors} --allow-atypical"
+    command(f"{prepared} --seed 7 --out {folder / 'leaking'}").demand_error("test clusters in its training", "--seed")
+    assert not (folder / "leaking").exists()
+    assert command(f"{prepared} --out {folder / 'sound'}").code == 0
+    result = command(f"audit {folder / 'sound'} --json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["test clusters, by the encoder of maps"]["shared"] == 0
+    command(f"crossval {folder / 'sound'} --folds 3 {TINY}").demand_error("test clusters in its training")
+
+
+def test_maps_of_another_kind_than_trained_on_are_refused(folder: Path, encoder: Path, command: Command) -> None:
+    line = f"embed encode --model {encoder} --maps {folder / 'mock/maps'} --out {folder / 'unlike'}"
+    command(f"{line} --variant observed").demand_error("ideal maps", "--variant ideal")
+    store = read_store(folder / "mock/maps")
+    with pytest.raises(DataError, match=r"1\.5 R500 to each side"):
+        encode_maps(load_encoder(encoder), replace(store, half_width=0.4), folder / "unlike")
+    unknown = replace(store, values=store.values[:3], table=store.table[:3], half_width=0.0)
+    encode_maps(load_encoder(encoder), unknown, folder / "unknown_scale")
+
+
+@pytest.mark.parametrize("method", ["byol", "supervised", "joint"])
+def test_other_methods_train_from_the_command_line(folder: Path, method: str, command: Command) -> None:
+    line = (
+        f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --method {method} --out {folder / method} {SMALL}"
+    )
+    result = command(f"{line} --json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["features"] == 512
+    command(line).demand_error(method, "--overwrite")
+
+
+def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Path, command: Command) -> None:
+    maps = folder / "mock/maps/maps.h5"
+    result = command(f"embed encode --model {encoder} --maps {maps} --out {folder / 'vectors'}")
+    assert result.code == 0, result.err
+    shapes = [np.load(folder / "vectors" / name).shape for name in (VECTORS, COMPONENTS, NAMES)]
+    assert shapes == [(224, 512), (224, 4), (224,)]
+
+    line = f"embed judge {folder / 'run'} {encoder} {folder / 'vectors'} --maps {maps} --out {folder / 'judged'}"
+    result = command(line)
+    assert result.code == 0, result.err
+    nearest = pd.read_csv(folder / "judged/nearest.csv", index_col="embedding")
+    assert list(nearest.index) == ["encoder", "vectors", "pixels (PCA)", "morphology"]
+    assert "time_since_collision" in nearest
+    np.testing.assert_allclose(nearest.loc["encoder"], nearest.loc["vectors"], atol=1e-6)
+    health = json.loads((folder / "judged/embeddings.json").read_text())
+    assert health["encoder"]["change_by_rotation"] >= 0.0
+    assert "change_by_projection" in health["encoder"]
+
+    result = command(f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'}")
+    assert result.code == 0, result.err
+    assert {path.name for path in (folder / "pictures").iterdir()} == {
+        "plane.png", "quantities.png", "gallery.png", "neighbours.png"
+    }  # fmt: skip
+    picture = folder / "query.png"
+    Image.fromarray((255 * np.random.default_rng(0).random((48, 48))).astype(np.uint8)).save(picture)
+    asked = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --query {picture} --out {folder / 'asked'}"
+    assert command(asked).code == 0
+    bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
+    command(bad).demand_error("'colour'")
+
+
+@pytest.fixture(scope="module")
+def combined(folder: Path, encoder: Path) -> Path:
+    """A trained run of scalars and vectors."""
+    from cinn_clusters import prepare, read_config, train
+
+    vectors = encode_maps(load_encoder(encoder), read_store(folder / "mock/maps"), folder / "given")
+    files = folder / "mock/observables1.csv", folder / "mock/unobservables1.csv"
+    given = vectors / COMPONENTS, vectors / NAMES
+    prepare(*files, folder / "combined", embeddings=given, allow_atypical=True)
+    changes = [part for part in TINY.split() if part != "--set"] + ["train.batch=32"]
+    train(folder / "combined", read_config(CONFIGS / "combined.toml", changes))
+    return folder / "combined"
+
+
+def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command: Command) -> None:
+    assert len(open_run(combined).catalogue.observables) == 7 + 4
+    line = (
+        f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60 --allow-atypical"
+    )
+    mixed, each = folder / "mixed.nc", folder / "each.nc"
+    assert command(f"{line} --embeddings {folder / 'given'} --out {mixed}").code == 0
+    assert command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
+    summaries = [pd.read_csv(folder / f"{name}_summary.csv") for name in ("mixed", "each")]
+    assert len(summaries[1]) == 2 * len(summaries[0])
+    assert (summaries[0].num_projections == 2).all()
+    draws = [read_samples(path, DEFAULT_TARGETS) for path in (mixed, each)]
+    for row in (0, 7):  # draw i comes from projection i modulo 2
+        np.testing.assert_array_equal(draws[0][::2, row], draws[1][::2, 2 * row])
+        np.testing.assert_array_equal(draws[0][1::2, row], draws[1][1::2, 2 * row + 1])
+    command(f"{line} --embeddings {folder / 'given'} --out {mixed}").demand_error("--overwrite")
+    command(f"{line} --out {folder / 'no.nc'}").demand_error("embedding_000")
+    for option in ("--strict", "--ood refuse", "--no-map"):
+        refused = command(f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} {option}")
+        assert refused.code == 2
+        assert option.split()[0].replace("no-", "") in refused.err
+    own = command(f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} --summary {folder / 'no.nc'}")
+    own.demand_error("three files")
+    assert command(f"{line} --projections each --out {folder / 'no.nc'}").code == 2
+    alone = f"infer --model {folder / 'run/model'} --catalogue {folder / 'mock/observables1.csv'}"
+    assert command(f"train {folder / 'run'} {TINY} --set train.batch=32").code == 0
+    command(f"{alone} --embeddings {folder / 'given'} --out {folder / 'no.nc'}").demand_error("leave out --embeddings")
+
+
+def test_rows_without_a_map_are_told_and_the_others_answered(
+    folder: Path, encoder: Path, combined: Path, command: Command
+) -> None:
+    store = read_store(folder / "mock/maps")
+    keep = store.table.HaloID != store.table.HaloID.iloc[0]
+    part = replace(store, values=store.values[keep], table=store.table[keep].reset_index(drop=True))
+    encode_maps(load_encoder(encoder), part, folder / "part")
+    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 20"
+    result = command(f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json --allow-atypical")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["rejected"] == 1
+    assert "no map among the embeddings" in result.err
+
+
+def test_another_bundle_is_no_encoder(trained: Path) -> None:
+    with pytest.raises(BundleError, match="encoder of X-ray maps"):
+        load_encoder(trained / "model")
+
+
+def test_maps_without_owners_cannot_be_matched(folder: Path) -> None:
+    run = open_run(folder / "run")
+    store = MapStore(np.zeros((1, 16, 16)), pd.DataFrame({"filename": ["A907"]}), 1.0, "here")
+    with pytest.raises(ValueError, match="names of maps like"):
+        matched(run.catalogue, store)
+
+
+def test_without_the_extra_a_line_says_what_to_install(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    line = f"embed encode --model {folder} --maps {folder} --out {folder / 'x'}"
+    command(line).demand_error("pip install 'cinn-clusters[maps]'")
+
+
+def test_judges_know_good_from_bad_embeddings() -> None:
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(600, 2))
+    train, test = np.arange(400), np.arange(400, 600)
+    good = np.concatenate([known, rng.normal(size=(600, 2)) * 0.1], 1)
+    noise, collapsed = rng.normal(size=(600, 4)), np.ones((600, 4)) + rng.normal(size=(600, 1)) * [1, 1, 1, 1]
+    told = {name: judge(z, known, train, test) for name, z in (("good", good), ("noise", noise), ("flat", collapsed))}
+    assert (told["good"].linear > 0.99).all()
+    assert (told["good"].nearest > 0.8).all()
+    assert (told["noise"].linear < 0.05).all()
+    assert told["flat"].has_collapsed
+    assert not told["noise"].has_collapsed
+    assert effective_rank(noise) > 3.8
+    assert effective_rank(np.ones((5, 3))) == 1.0
+    assert uniformity(noise) < uniformity(collapsed)
+    assert alignment(noise, noise) == 0.0
+    assert alignment(noise, -noise) == pytest.approx(4.0)
+    np.testing.assert_allclose(neighbour_answer(good[train], known[train], good[test]), known[test], atol=2.0)
+
+
+def test_timm_names_are_checked_before_anything_is_trained(folder: Path) -> None:
+    config = read_embed_config(changes=["embed.backbone=resnet19"])
+    with pytest.raises(ConfigError, match="another model of timm"):
+        train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "x", config)
+    assert torch.is_grad_enabled()

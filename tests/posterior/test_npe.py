@@ -1,0 +1,183 @@
+"""From a catalogue to pairs: who trains on what, who stops on what, and what the losses are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cinn_clusters import schema
+from cinn_clusters.cosmology import age_at_lookback
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.split import Split, split_by_cluster
+from cinn_clusters.data.transforms import Transforms, fit_transforms
+from cinn_clusters.errors import ConfigError
+from cinn_clusters.posterior.npe import NUM_HELD_OUT_JITTERS, NUM_JITTERS, PairOptions, Pairs, make_pairs, train_flow
+from cinn_clusters.training.fit import FitOptions, load_best, start
+from support import glow
+
+SEEN = (schema.LOOKBACK, schema.MASS)
+TARGETS = (schema.COLLISION_TIME, "last_Mass_ratio")
+SNAPSHOTS = 4
+
+
+def _catalogue(num_clusters: int) -> Catalogue:
+    rng = np.random.default_rng(0)
+    num_rows = SNAPSHOTS * num_clusters
+    lookback = np.tile([0.0, 1.3, 3.5, 7.9], num_clusters)
+    time = age_at_lookback(lookback) * rng.choice([0.5, 0.8, 1.0], num_rows)  # one in three at the snapshot itself
+    columns = {
+        schema.CLUSTER_COLUMN: np.repeat(np.arange(num_clusters), SNAPSHOTS),
+        schema.LOOKBACK: lookback,
+        schema.MASS: rng.normal(14.3, 0.4, num_rows),
+        schema.COLLISION_TIME: time,
+        "last_Mass_ratio": rng.uniform(0.05, 0.9, num_rows),
+    }
+    return Catalogue(pd.DataFrame(columns), SEEN, TARGETS)
+
+
+def _prepared(num_clusters: int = 20) -> tuple[Catalogue, Split, Transforms]:
+    catalogue = _catalogue(num_clusters)
+    split = split_by_cluster(catalogue.clusters)
+    theta = catalogue.theta
+    theta[:, 0] = np.minimum(theta[:, 0], catalogue.age - 0.05)
+    train = split.train
+    seen = {name: catalogue.table[name].to_numpy()[train] for name in SEEN}
+    return catalogue, split, fit_transforms(seen, theta[train], SEEN, TARGETS)
+
+
+def _pairs(num_members: int = 3, num_clusters: int = 20, **options: float) -> tuple[Pairs, Catalogue, Split]:
+    catalogue, split, transforms = _prepared(num_clusters)
+    pairs = make_pairs(catalogue, split, transforms, num_members, PairOptions(**options))  # type: ignore[arg-type]
+    return pairs, catalogue, split
+
+
+def test_test_rows_are_not_among_the_pairs() -> None:
+    pairs, catalogue, split = _pairs()
+    index = np.concatenate([split.train, split.validation])
+    assert len(pairs.x[0]) == len(index) < len(catalogue.table)
+    mass = catalogue.table[schema.MASS].to_numpy()
+    order = np.argsort(mass[index])
+    np.testing.assert_array_equal(np.argsort(pairs.x[0, :, 1].numpy()), order)
+
+
+def test_validation_rows_stop_every_member_where_no_groups_are_held_out() -> None:
+    pairs, _, split = _pairs(num_members=3)
+    for k in range(3):
+        np.testing.assert_array_equal(pairs.train_rows[k], np.arange(len(split.train)))
+        np.testing.assert_array_equal(pairs.held_out_rows[k], len(split.train) + np.arange(len(split.validation)))
+    assert (pairs.held_out_weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("num_members", "num_groups", "num_clusters"), [(4, 4, 20), (7, 3, 20), (2, 5, 11), (10, 10, 6)]
+)
+def test_groups_of_clusters_are_held_out_in_turn(num_members: int, num_groups: int, num_clusters: int) -> None:
+    pairs, catalogue, split = _pairs(num_members, num_clusters, held_out_groups=num_groups)
+    clusters = catalogue.clusters[np.concatenate([split.train, split.validation])]
+    num_groups = min(num_groups, len(np.unique(clusters)))
+    stopped_on = []
+    for k in range(num_members):
+        own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1].numpy()
+        assert len(own) == len(set(own.tolist())) > 0
+        assert set(own) | set(pairs.train_rows[k].tolist()) == set(range(len(clusters))), "no row is lost"
+        assert not set(clusters[own]) & set(clusters[pairs.train_rows[k].numpy()]), "no cluster is on both sides"
+        stopped_on.append(set(clusters[own]))
+    for first in range(0, num_members - num_groups + 1, num_groups):
+        turn = stopped_on[first : first + num_groups]
+        assert sum(map(len, turn)) == len(set.union(*turn)) == len(set(clusters)), "every cluster once a turn"
+    if num_members >= 2 * num_groups:
+        assert stopped_on[:num_groups] != stopped_on[num_groups : 2 * num_groups], "the next turn is dealt anew"
+
+
+def test_one_group_would_leave_nothing_to_train_on() -> None:
+    with pytest.raises(ConfigError, match=r"^held_out_groups: expected 0 or at least 2; got 1"):
+        _pairs(held_out_groups=1)
+
+
+def test_copies_are_jittered_times_and_nothing_else() -> None:
+    pairs, catalogue, split = _pairs()
+    assert pairs.u.shape == (NUM_JITTERS, len(pairs.x[0]), 2)
+    assert torch.isfinite(pairs.u).all(), "a collision at the snapshot is before it"
+    assert (pairs.u[:, :, 1] == pairs.u[0, :, 1]).all()
+    assert (pairs.u[1:, :, 0] != pairs.u[0, :, 0]).float().mean() > 0.9
+    _, _, transforms = _prepared()
+    rows = np.concatenate([split.train, split.validation])
+    anchors = transforms.anchors(catalogue.rows(rows).inputs(transforms.inputs))
+    theta = transforms.physical_targets(pairs.u, anchors.expand(pairs.u.shape))
+    moved = theta[..., 0].numpy() - catalogue.theta[rows, 0]
+    assert np.abs(moved).max() < schema.TIME_RESOLUTION / 2 + 0.002
+
+
+def test_without_dequantisation_there_is_one_copy() -> None:
+    catalogue, split, transforms = _prepared()
+    catalogue.table[schema.COLLISION_TIME] *= 0.9
+    pairs = make_pairs(catalogue, split, transforms, 2, PairOptions(dequantise=False))
+    rows = np.concatenate([split.train, split.validation])
+    anchors = transforms.anchors(catalogue.rows(rows).inputs(transforms.inputs))
+    expected = transforms.standardise_targets(catalogue.theta[rows], anchors)
+    torch.testing.assert_close(pairs.u, expected.float()[None])
+
+
+def test_seed_decides() -> None:
+    same, again, other = (_pairs(held_out_groups=4, seed=seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(same.u, again.u)
+    assert torch.equal(same.held_out_rows, again.held_out_rows)
+    assert not torch.equal(same.u, other.u)
+    assert not torch.equal(same.held_out_rows, other.held_out_rows)
+
+
+def _losses(pairs: Pairs, **options: float) -> tuple[list[tuple[int, float, float]], torch.Tensor, object]:
+    members = len(pairs.train_rows)
+    flow = glow(2, 2, num_members=members, num_blocks=2, num_hidden=8, clamp=1.0)
+    settings = FitOptions(**{"epochs": 2, "batch": 10_000, "learning_rate": 1e-12, **options})  # type: ignore[arg-type]
+    state = start(flow, members, settings)
+    for _ in train_flow(flow, pairs, settings, state):
+        pass
+    return state.history, state.best_loss, flow
+
+
+def test_held_out_loss_is_the_mean_of_each_member_over_its_own_rows() -> None:
+    """Groups of different sizes are padded: the padding must not count."""
+    pairs, _, _ = _pairs(num_members=3, num_clusters=19, held_out_groups=3)
+    assert (pairs.held_out_weights == 0).any()
+    _, best_loss, flow = _losses(pairs)
+    for k in range(3):
+        own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1]
+        by_row = [
+            -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1))[k].detach()
+            for j in range(NUM_HELD_OUT_JITTERS)
+        ]
+        assert best_loss[k].item() == pytest.approx(torch.stack(by_row).mean().item(), abs=1e-5)
+
+
+def test_training_loss_is_the_mean_over_all_rows_of_a_member() -> None:
+    pairs, _, _ = _pairs(num_members=1, dequantise=True)
+    pairs = replace(pairs, u=pairs.u[:1])
+    ((_, loss, _), *_), _, flow = _losses(pairs)
+    rows = pairs.train_rows[0]
+    expected = -flow.log_prob(pairs.u[:, rows], pairs.x[:, rows]).mean()
+    assert loss == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_noise_is_added_in_training_only() -> None:
+    pairs, _, _ = _pairs(num_members=2)
+    (_, train, held_out), *_ = _losses(pairs)[0]
+    (_, noisy_train, noisy_held_out), *_ = _losses(replace(pairs, noise=2.0))[0]
+    assert noisy_held_out == pytest.approx(held_out, abs=1e-6)
+    assert abs(noisy_train - train) > 1e-3
+
+
+def test_training_lowers_the_held_out_loss_and_keeps_the_best() -> None:
+    pairs, _, _ = _pairs(num_members=2, held_out_groups=4, noise=0.05)
+    flow = glow(2, 2, num_members=2, num_blocks=2, num_hidden=8, clamp=1.0, zero_last=True)
+    options = FitOptions(epochs=15, batch=16, learning_rate=3e-3)
+    state = start(flow, 2, options)
+    for _ in train_flow(flow, pairs, options, state):
+        pass
+    first = state.history[0][2]
+    load_best(flow, state)
+    assert state.best_loss.mean() < first
