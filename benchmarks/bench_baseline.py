@@ -2,8 +2,8 @@
 
     python benchmarks/bench_baseline.py ../shared/data/tng_cluster --seeds 3
 
-Both learn the same rows of the original preparation in one process, seed by seed in turn. Printed: mean absolute error
-of each target, its spread over seeds, and the ratio of the times.
+Both learn the same rows of the original preparation in one process, seed by seed in turn. Printed:
+mean absolute error of each target, its spread over seeds, and the ratio of the times.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ def plain_network(num_inputs: int, num_outputs: int, hidden: tuple[int, ...]) ->
 
 
 def descend(
-    network: nn.Module, x: Tensor, y: Tensor, held: tuple[Tensor, Tensor], loss: nn.Module, rate: float, epochs: int,
+    network: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    held: tuple[Tensor, Tensor],
+    loss: nn.Module,
+    rate: float,
+    epochs: int,
     options: EnsembleOptions,
-) -> None:  # fmt: skip
+) -> None:
     """Adam until the validation loss has not fallen for the patience; the best state is kept."""
     adam = torch.optim.Adam(network.parameters(), lr=rate)
     best, waited, kept = float("inf"), 0, copy.deepcopy(network.state_dict())
@@ -58,19 +64,24 @@ def descend(
     network.load_state_dict(kept)
 
 
-def one_by_one(x: np.ndarray, theta: np.ndarray, split: tuple[np.ndarray, ...], options: EnsembleOptions) -> np.ndarray:
+def one_by_one(
+    x: np.ndarray, theta: np.ndarray, split: tuple[np.ndarray, ...], options: EnsembleOptions
+) -> np.ndarray:
     """Median prediction (N_test, D) of members trained one after the other."""
     train, validation, test = split
     scale = [(values[train].mean(0), values[train].std(0)) for values in (x, theta)]
     inputs, truth = (
-        torch.tensor((v - mean) / spread).float() for v, (mean, spread) in zip((x, theta), scale, strict=True)
+        torch.tensor((v - mean) / spread).float()
+        for v, (mean, spread) in zip((x, theta), scale, strict=True)
     )
     held = (inputs[validation], truth[validation])
     found = []
     for member in range(options.members):
         torch.manual_seed(1000 * options.seed + member)
         network = plain_network(x.shape[1], theta.shape[1], options.hidden)
-        for loss, rate, epochs in zip((nn.MSELoss(), nn.L1Loss()), options.learning_rates, options.epochs, strict=True):
+        for loss, rate, epochs in zip(
+            (nn.MSELoss(), nn.L1Loss()), options.learning_rates, options.epochs, strict=True
+        ):
             descend(network, inputs[train], truth[train], held, loss, rate, epochs, options)
         with torch.no_grad():
             found.append(network(inputs[test]).double().numpy() * scale[1][1] + scale[1][0])
@@ -85,7 +96,9 @@ def side_by_side(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
     parser.add_argument("--protocol", default="original", choices=("original", "cluster"))
     parser.add_argument("--batch", type=int, default=256)
@@ -105,11 +118,16 @@ def main() -> None:
             begin = time.perf_counter()
             errors[name].append(np.abs(way(x, theta, split, options) - theta[split[2]]).mean(0))
             seconds[name] += time.perf_counter() - begin
-    print(f"{args.protocol} protocol, {len(split[0])} training and {len(split[2])} test rows, batch {args.batch}\n")
+    print(
+        f"{args.protocol} protocol, {len(split[0])} training and {len(split[2])} test rows, batch {args.batch}\n"
+    )
     print("| MAE | " + " | ".join(rows.targets) + " |\n|---" + "|---" * len(rows.targets) + "|")
     for name, found in errors.items():
         values = np.array(found)
-        cells = [f"{m:.3f} +- {s:.3f}" for m, s in zip(values.mean(0), values.std(0, ddof=1), strict=True)]
+        cells = [
+            f"{m:.3f} +- {s:.3f}"
+            for m, s in zip(values.mean(0), values.std(0, ddof=1), strict=True)
+        ]
         print(f"| {name} | " + " | ".join(cells) + " |")
     ours, theirs = seconds.values()
     print(f"\none by one / side by side: {theirs / ours:.2f} times as long")

@@ -2,7 +2,8 @@
 
     python benchmarks/bench_posterior.py --objects 200 --draws 1000
 
-The floor is what the multiply-adds of the flow would take at the machine's measured matrix-product speed on one thread.
+The floor is what the multiply-adds of the flow would take at the machine's measured matrix-product
+speed on one thread.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 def multiply_adds(posterior: Posterior) -> int:
     """Count multiply-adds of one member for one point."""
-    weights = [value for name, value in posterior.flow.named_parameters() if name.endswith("weight")]
+    weights = [
+        value for name, value in posterior.flow.named_parameters() if name.endswith("weight")
+    ]
     return sum(value[0].numel() for value in weights)
 
 
@@ -48,7 +51,9 @@ def matrix_speed() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--objects", type=int, default=200)
     parser.add_argument("--draws", type=int, default=1000)
     args = parser.parse_args()
@@ -66,7 +71,9 @@ def main() -> None:
     for points in (200_000, 32_000, 5_000):
         implementation.POINTS_A_BATCH = points
         rate = num / seconds(lambda: posterior.sample(inputs, args.draws), 3)
-        print(f"{f'sample, {points:,} points a batch':<40}{rate:>14,.0f} draws/s   {rate / floor:.2f} of the floor")
+        print(
+            f"{f'sample, {points:,} points a batch':<40}{rate:>14,.0f} draws/s   {rate / floor:.2f} of the floor"
+        )
     samples = posterior.sample(inputs, args.draws)
     rate = args.objects / seconds(lambda: posterior.log_prob(theta, inputs), 3)
     print(f"{'log_prob, all members':<40}{rate:>14,.0f} points/s")

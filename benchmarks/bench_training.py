@@ -2,8 +2,9 @@
 
     python benchmarks/bench_training.py --members 10
 
-Both train the same networks on the same synthetic rows in one process, in turn, so that the ratio stands whatever else
-the machine does. The floor is the time of the matrix products alone: forward and backward, three times the forward's.
+Both train the same networks on the same synthetic rows in one process, in turn, so that the ratio
+stands whatever else the machine does. The floor is the time of the matrix products alone: forward
+and backward, three times the forward's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def train(flow: Flow, u: Tensor, x: Tensor, num_epochs: int, batch: int) -> floa
     rows = [torch.arange(len(u))] * flow.num_members
     begin = time.perf_counter()
     for _ in epochs(
-        flow, batch_loss, lambda: torch.zeros(flow.num_members), rows, options, start(flow, flow.num_members, options)
+        flow,
+        batch_loss,
+        lambda: torch.zeros(flow.num_members),
+        rows,
+        options,
+        start(flow, flow.num_members, options),
     ):
         pass
     return (time.perf_counter() - begin) / num_epochs
@@ -55,7 +61,9 @@ def products_only(flow: Flow, num_rows: int, batch: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--rows", type=int, default=1300)
     parser.add_argument("--batch", type=int, default=32)
@@ -74,18 +82,25 @@ def main() -> None:
         "mixture": replace(preset, kind="mixture", num_hidden=64),
         "flow-matching": replace(preset, kind="flow-matching", num_hidden=64, num_layers=2),
     }
-    print(f"| flow, {args.members} members | s an epoch | one by one / side by side | side by side / products alone |")
+    print(
+        f"| flow, {args.members} members | s an epoch | one by one / side by side | side by side / products alone |"
+    )
     print("|---|---|---|---|")
     for name, recipe in recipes.items():
         flow = make_flow(recipe, NUM_TARGETS, NUM_OBSERVABLES)
         train(flow, u, x, 1, args.batch)  # warm
         together = train(flow, u, x, args.epochs, args.batch)
         alone = train(
-            make_flow(replace(recipe, num_members=1), NUM_TARGETS, NUM_OBSERVABLES), u, x, args.epochs, args.batch
+            make_flow(replace(recipe, num_members=1), NUM_TARGETS, NUM_OBSERVABLES),
+            u,
+            x,
+            args.epochs,
+            args.batch,
         )
         floor = products_only(flow, args.rows, args.batch)
         print(
-            f"| {name} | {together:.2f} | {args.members * alone / together:.1f} | {together / floor:.1f} |", flush=True
+            f"| {name} | {together:.2f} | {args.members * alone / together:.1f} | {together / floor:.1f} |",
+            flush=True,
         )
 
 

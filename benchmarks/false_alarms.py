@@ -3,9 +3,10 @@
     cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run
     python benchmarks/false_alarms.py run
 
-The model is that of the package, the run its own table and split. ``labelled``: rows with a usable history, nine in ten
-of them training rows; ``held out``: those of the test clusters alone; ``all``: every row of the table. The sample test
-warns below p = 0.01: of subsets drawn at random from the labelled rows it should do so in at most 1 %.
+The model is that of the package, the run its own table and split. ``labelled``: rows with a usable
+history, nine in ten of them training rows; ``held out``: those of the test clusters alone; ``all``:
+every row of the table. The sample test warns below p = 0.01: of subsets drawn at random from the
+labelled rows it should do so in at most 1 %.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ SIZES = (50, 100, 200, 500, 1000)
 WARNING = 0.01
 
 
-def keeping(transforms: UncertainTransforms, inputs: np.ndarray, kept: tuple[str, ...] | None) -> np.ndarray:
+def keeping(
+    transforms: UncertainTransforms, inputs: np.ndarray, kept: tuple[str, ...] | None
+) -> np.ndarray:
     """Inputs without the observables that are not given."""
     result = inputs.copy()
     for name in transforms.uncertain:
@@ -39,7 +42,9 @@ def keeping(transforms: UncertainTransforms, inputs: np.ndarray, kept: tuple[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--subsets", type=int, default=100)
     args = parser.parse_args()
@@ -50,17 +55,36 @@ def main() -> None:
     left_out = run.left_out()
     others = np.zeros((len(left_out), len(transforms.inputs)))
     others[:, : len(transforms.names)] = left_out[list(transforms.names)].to_numpy(float)
-    rows = {"labelled": labelled, "held out": labelled[run.split.test], "all": np.concatenate([labelled, others])}
-    print("| rows | given | flagged | outside a range | unlike 99 % | members disagree |\n|---|---|---|---|---|---|")
+    rows = {
+        "labelled": labelled,
+        "held out": labelled[run.split.test],
+        "all": np.concatenate([labelled, others]),
+    }
+    print(
+        "| rows | given | flagged | outside a range | unlike 99 % | members disagree |\n|---|---|---|---|---|---|"
+    )
     for told, inputs in rows.items():
         for name, kept in GIVEN.items():
             given = keeping(transforms, inputs, kept)
-            reasons = pd.Series(observer.domain.reasons(transforms, given, disagreement(observer.posterior, given)))
+            reasons = pd.Series(
+                observer.domain.reasons(transforms, given, disagreement(observer.posterior, given))
+            )
             kinds = ("all training clusters (", "unlike", "disagree")
-            shares = [np.mean([any(kind in reason for reason in one) for one in reasons]) for kind in kinds]
-            told_shares = " | ".join(f"{share:.1%}" for share in (np.mean(reasons.map(bool)), *shares))
+            shares = [
+                np.mean([any(kind in reason for reason in one) for one in reasons])
+                for kind in kinds
+            ]
+            told_shares = " | ".join(
+                f"{share:.1%}" for share in (np.mean(reasons.map(bool)), *shares)
+            )
             print(f"| {told}, {len(given)} | {name} | {told_shares} |")
-    print("\n| objects | " + " | ".join(f"warned, {name}" for name in GIVEN) + " |\n|---" + "|---" * len(GIVEN) + "|")
+    print(
+        "\n| objects | "
+        + " | ".join(f"warned, {name}" for name in GIVEN)
+        + " |\n|---"
+        + "|---" * len(GIVEN)
+        + "|"
+    )
     for size in SIZES:
         shares = []
         for kept in GIVEN.values():
@@ -68,11 +92,15 @@ def main() -> None:
             for seed in range(args.subsets):
                 chosen = np.random.default_rng(seed).choice(len(labelled), size, replace=False)
                 given = keeping(transforms, labelled[chosen], kept)
-                chances.append(sample_discrepancy(observer.references, transforms, given, seed=seed)[1])
+                chances.append(
+                    sample_discrepancy(observer.references, transforms, given, seed=seed)[1]
+                )
             shares.append(f"{np.mean(np.array(chances) < WARNING):.0%}")
         print(f"| {size} | {' | '.join(shares)} |")
     for name, kept in GIVEN.items():
-        distance, chance = sample_discrepancy(observer.references, transforms, keeping(transforms, rows["all"], kept))
+        distance, chance = sample_discrepancy(
+            observer.references, transforms, keeping(transforms, rows["all"], kept)
+        )
         print(f"the whole table, {name}: MMD^2 {distance:.4f}, p {chance:.3f}")
 
 

@@ -3,14 +3,15 @@
     python benchmarks/limits.py ../shared/data/tng_cluster
     python benchmarks/limits.py --check        # the same floor where it is known
 
-**Floor.** The ideal posterior has an expected energy score of E|theta - theta'|/2 for two histories drawn given the
-same x. Rows of different clusters that are near in x stand for such pairs. Near is judged by what x tells of theta
-(out-of-fold linear predictions from x, squares and products), so that distances that do not matter do not count; half
-the distance between k-th neighbours is extrapolated to neighbours at no distance. Collision times are compared by the
-time since the collision.
+**Floor.** The ideal posterior has an expected energy score of E|theta - theta'|/2 for two histories
+drawn given the same x. Rows of different clusters that are near in x stand for such pairs. Near is
+judged by what x tells of theta (out-of-fold linear predictions from x, squares and products), so
+that distances that do not matter do not count; half the distance between k-th neighbours is
+extrapolated to neighbours at no distance. Collision times are compared by the time since the
+collision.
 
-**Learning curve.** Inside the training clusters of outer fold 0: the default preset trained on a share of the clusters
-of each inner fold, judged on the same rows. a + b / clusters is fitted.
+**Learning curve.** Inside the training clusters of outer fold 0: the default preset trained on a
+share of the clusters of each inner fold, judged on the same rows. a + b / clusters is fitted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ RIDGE = 30.0
 
 
 def expected(x: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """What squares and products of x (N, L) tell of theta (N, D), fitted on other clusters, (N, D)."""
+    """What squares and products of x (N, L) tell of theta (N, D), fitted on other clusters, (N,
+    D).
+    """
     pairs = combinations_with_replacement(range(x.shape[1]), 2)
     features = np.concatenate([x, np.stack([x[:, i] * x[:, j] for i, j in pairs], 1)], 1)
     told = np.empty_like(theta)
@@ -46,12 +49,18 @@ def expected(x: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> np.ndarr
         mean, spread = features[rest].mean(0), features[rest].std(0)
         known, asked = ((features[rows] - mean) / spread for rows in (rest, here))
         gram = known.T @ known + RIDGE * np.eye(known.shape[1])
-        told[here] = theta[rest].mean(0) + asked @ np.linalg.solve(gram, known.T @ (theta[rest] - theta[rest].mean(0)))
+        told[here] = theta[rest].mean(0) + asked @ np.linalg.solve(
+            gram, known.T @ (theta[rest] - theta[rest].mean(0))
+        )
     return told
 
 
-def floors(told: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half the distance of theta between k-th neighbours, jointly and by target, and their squared distance: (K, N)."""
+def floors(
+    told: np.ndarray, theta: np.ndarray, clusters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Half the distance of theta between k-th neighbours, jointly and by target, and their
+    squared distance: (K, N).
+    """
     distance = ((told[:, None] - told[None]) ** 2).sum(-1)
     distance[clusters[:, None] == clusters[None]] = np.inf
     order = np.argsort(distance, axis=1)
@@ -65,7 +74,9 @@ def floors(told: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> tuple[n
 
 
 def at_no_distance(values: np.ndarray, apart: np.ndarray) -> float:
-    """Mean values (K,) over mean squared distances (K,), extrapolated along a straight line to zero."""
+    """Mean values (K,) over mean squared distances (K,), extrapolated along a straight line to
+    zero.
+    """
     return float(np.polyfit(apart, values, 1)[1])
 
 
@@ -82,7 +93,9 @@ def print_floor(told: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> No
     for name, values in (("energy score", joint), ("CRPS", single)):
         spread = np.std([at_no_distance(values @ w, apart @ w) for w in weights])
         end = f"{at_no_distance(values.mean(1), apart.mean(1)):.3f} +- {spread:.3f}"
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values.mean(1)) + f" | {end} |")
+        print(
+            f"| {name} | " + " | ".join(f"{value:.3f}" for value in values.mean(1)) + f" | {end} |"
+        )
 
 
 def times_since(catalogue: Catalogue) -> np.ndarray:
@@ -122,24 +135,39 @@ def learning_curve(catalogue: Catalogue) -> None:
         sizes = []
         for k, split in enumerate(folds_by_cluster(catalogue.clusters, INNER_FOLDS, INNER_SEED)):
             rest = np.concatenate([split.train, split.validation])
-            names = np.random.default_rng([INNER_SEED, k]).permutation(np.unique(catalogue.clusters[rest]))
+            names = np.random.default_rng([INNER_SEED, k]).permutation(
+                np.unique(catalogue.clusters[rest])
+            )
             names = names[: round(share * len(names))]
-            parts = [rows[np.isin(catalogue.clusters[rows], names)] for rows in (split.train, split.validation)]
+            parts = [
+                rows[np.isin(catalogue.clusters[rows], names)]
+                for rows in (split.train, split.validation)
+            ]
             posterior = fit(catalogue, Split(*parts, split.test), read_config())
-            samples[:, split.test] = posterior.sample(catalogue.inputs(posterior.inputs)[split.test], NUM_DRAWS)
+            samples[:, split.test] = posterior.sample(
+                catalogue.inputs(posterior.inputs)[split.test], NUM_DRAWS
+            )
             sizes.append(len(names))
         scaled, truth = samples / scale, catalogue.theta / scale
-        found.append((np.mean(sizes), energy_score(scaled, truth).mean(), crps(scaled, truth).mean()))
+        found.append(
+            (np.mean(sizes), energy_score(scaled, truth).mean(), crps(scaled, truth).mean())
+        )
         print(f"| {found[-1][0]:.0f} | {found[-1][1]:.4f} | {found[-1][2]:.4f} |", flush=True)
     sizes, energy, single = np.array(found).T
     for name, values in (("energy score", energy), ("CRPS", single)):
         slope, limit = np.polyfit(1 / sizes, values, 1)
-        print(f"{name}: {limit:.4f} + {slope:.2f} / clusters; at 350 clusters {limit + slope / 350:.4f}")
+        print(
+            f"{name}: {limit:.4f} + {slope:.2f} / clusters; at 350 clusters {limit + slope / 350:.4f}"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="holds observables1.csv and unobservables1.csv")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="holds observables1.csv and unobservables1.csv"
+    )
     parser.add_argument("--check", action="store_true", help="the floor where it is known")
     parser.add_argument("--floor", action="store_true", help="the floor only")
     args = parser.parse_args()

@@ -6,9 +6,9 @@
     python benchmarks/maps.py table cache
     python benchmarks/maps.py speed mock --threads 2                         # of encoding
 
-Encoders see the training clusters of their fold only. The posterior is the default preset given scalars and 32
-principal components (or the classical morphology); each projection is a row. ``mixture`` averages the posteriors of the
-three projections of an object. Errors resample clusters.
+Encoders see the training clusters of their fold only. The posterior is the default preset given
+scalars and 32 principal components (or the classical morphology); each projection is a row.
+``mixture`` averages the posteriors of the three projections of an object. Errors resample clusters.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def embed(args: argparse.Namespace) -> None:
             path = args.cache / f"{args.name or method}.{k}.npz"
             if path.exists() or k not in args.folds:
                 continue
-            config = read_embed_config(None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set])
+            config = read_embed_config(
+                None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set]
+            )
             begin = time.perf_counter()
             encoder = fit_encoder(catalogue, split.train, store, config, inputs=inputs)
             seconds = time.perf_counter() - begin
@@ -108,9 +110,13 @@ def flow(args: argparse.Namespace) -> None:
 
 
 def save_scores(path: Path, catalogue, test, samples: np.ndarray) -> None:
-    """CRPS of each object and target: mean over projections, and of the mixture over projections."""
+    """CRPS of each object and target: mean over projections, and of the mixture over
+    projections.
+    """
     scale = score_scales(catalogue.targets, catalogue.theta)
-    single = pd.DataFrame(crps(samples / scale, test.theta / scale), columns=list(catalogue.targets))
+    single = pd.DataFrame(
+        crps(samples / scale, test.theta / scale), columns=list(catalogue.targets)
+    )
     keys = test.table[["HaloID", "Snapshot"]].reset_index(drop=True)
     groups = keys.groupby(["HaloID", "Snapshot"], sort=True).indices
     mixed = []
@@ -126,7 +132,10 @@ def save_scores(path: Path, catalogue, test, samples: np.ndarray) -> None:
 
 def table(args: argparse.Namespace) -> None:
     variants = sorted({path.name.split(".")[1] for path in args.cache.glob("flow.*.csv")})
-    scores = {v: pd.concat([pd.read_csv(p) for p in sorted(args.cache.glob(f"flow.{v}.*.csv"))]) for v in variants}
+    scores = {
+        v: pd.concat([pd.read_csv(p) for p in sorted(args.cache.glob(f"flow.{v}.*.csv"))])
+        for v in variants
+    }
     scores = {v: s.set_index(["HaloID", "Snapshot"]).sort_index() for v, s in scores.items()}
     full = max(map(len, scores.values()))
     shown = [
@@ -139,7 +148,13 @@ def table(args: argparse.Namespace) -> None:
     ]
     base = scores["scalars"]
     weights = bootstrap_weights(base.cluster.to_numpy(), 2000) if len(base) == full else None
-    print("| given | training s | " + " | ".join(shown) + " | all |\n|---" + "|---" * (len(shown) + 2) + "|")
+    print(
+        "| given | training s | "
+        + " | ".join(shown)
+        + " | all |\n|---"
+        + "|---" * (len(shown) + 2)
+        + "|"
+    )
     for variant, found in scores.items():
         seconds = [float(np.load(p)["seconds"]) for p in args.cache.glob(f"{variant}.*.npz")]
         cells = []
@@ -152,9 +167,18 @@ def table(args: argparse.Namespace) -> None:
         return
     print("\ngain in CRPS over morphology, 99 % interval by cluster")
     for variant in variants:
-        if len(scores[variant]) != full or "morphology" not in scores or len(scores["morphology"]) != full:
+        if (
+            len(scores[variant]) != full
+            or "morphology" not in scores
+            or len(scores["morphology"]) != full
+        ):
             continue
-        for name in ("last_T_coll", "last_Mass_ratio", f"mixture_{shown[0]}", f"mixture_{shown[1]}"):
+        for name in (
+            "last_T_coll",
+            "last_Mass_ratio",
+            f"mixture_{shown[0]}",
+            f"mixture_{shown[1]}",
+        ):
             for other in ("scalars", "morphology"):
                 theirs, ours = (
                     scores[other][name.removeprefix("mixture_") if other == "scalars" else name],
@@ -167,7 +191,9 @@ def table(args: argparse.Namespace) -> None:
 
 
 def speed(args: argparse.Namespace) -> None:
-    """Maps a second: of reading and shrinking, of encoding, and of the parts that encoding is made of."""
+    """Maps a second: of reading and shrinking, of encoding, and of the parts that encoding is
+    made of.
+    """
     _, store = catalogue_and_maps(args)
     store_values = store.values[:2048]
     inputs = as_inputs(store_values, 64)
@@ -203,18 +229,27 @@ def shortest(way: Callable[[], object], repeats: int = 5) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", choices=("embed", "flow", "table", "speed"))
     parser.add_argument(
-        "folders", type=Path, nargs="+", help="the embedded catalogue with maps/, and a cache; or the cache"
+        "folders",
+        type=Path,
+        nargs="+",
+        help="the embedded catalogue with maps/, and a cache; or the cache",
     )
     parser.add_argument("--methods", nargs="*", default=["simclr"])
     parser.add_argument("--variants", nargs="*", default=["scalars"])
     parser.add_argument("--folds", type=int, nargs="*", default=list(range(NUM_FOLDS)))
     parser.add_argument(
-        "--inside", action="store_true", help="only the training clusters of fold 0: to search settings"
+        "--inside",
+        action="store_true",
+        help="only the training clusters of fold 0: to search settings",
     )
-    parser.add_argument("--name", help="what the encoder is called in the cache; its method when absent")
+    parser.add_argument(
+        "--name", help="what the encoder is called in the cache; its method when absent"
+    )
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

@@ -32,7 +32,9 @@ def real_maps(folder: Path) -> np.ndarray:
 
 
 def mock_maps() -> np.ndarray:
-    """One map of each of NUM clusters, at a random snapshot and from a random side, (N, SIZE, SIZE)."""
+    """One map of each of NUM clusters, at a random snapshot and from a random side, (N, SIZE,
+    SIZE).
+    """
     rng, levels = np.random.default_rng(SEED), []
     for cluster in range(NUM):
         history, _, observables = draw_cluster(cluster, SEED)
@@ -47,7 +49,12 @@ def looks(levels: np.ndarray) -> dict[str, np.ndarray]:
     y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
     ring = np.hypot(x, y).astype(int)
     at_edge = np.maximum(np.abs(x), np.abs(y)) > SIZE / 2 - 2
-    rings = np.stack([(np.bincount(ring.ravel(), one.ravel()) / np.bincount(ring.ravel()))[ring] for one in levels])
+    rings = np.stack(
+        [
+            (np.bincount(ring.ravel(), one.ravel()) / np.bincount(ring.ravel()))[ring]
+            for one in levels
+        ]
+    )
     return {
         "mean": levels.mean((1, 2)),
         "black": (levels < 0.02).mean((1, 2)),
@@ -71,7 +78,9 @@ def page(real: np.ndarray, mock: np.ndarray, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tiles", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
@@ -79,7 +88,8 @@ def main() -> None:
     print("| grey level | embedded: median [16 %, 84 %] | real |\n|---|---|---|")
     for (name, ours), theirs in zip(looks(mock).items(), looks(real).values(), strict=True):
         told = [
-            f"{p[1]:.2f} [{p[0]:.2f}, {p[2]:.2f}]" for p in (np.percentile(v, [16, 50, 84]) for v in (ours, theirs))
+            f"{p[1]:.2f} [{p[0]:.2f}, {p[2]:.2f}]"
+            for p in (np.percentile(v, [16, 50, 84]) for v in (ours, theirs))
         ]
         print(f"| {name} | {told[0]} | {told[1]} |")
     page(real, mock, args.out)

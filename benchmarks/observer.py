@@ -2,8 +2,9 @@
 
     python benchmarks/observer.py ../shared/data/tng_cluster --folds 0 1 2 3 4 --cache cache
 
-Folds by cluster as in docs/peers.md. ``own`` models are the default preset trained on exactly the subset; ``any`` is
-the one model of configs/observer.toml that is told which values are missing and what their errors are.
+Folds by cluster as in docs/peers.md. ``own`` models are the default preset trained on exactly the
+subset; ``any`` is the one model of configs/observer.toml that is told which values are missing and
+what their errors are.
 """
 
 from __future__ import annotations
@@ -37,21 +38,29 @@ SUBSETS = {
 ERRORS = {"0.1 dex": 0.1, "0.3 dex": 0.3, "1 dex": 1.0}
 
 
-def inputs_of(transforms: UncertainTransforms, values: np.ndarray, kept: tuple[str, ...], errors: float) -> np.ndarray:
+def inputs_of(
+    transforms: UncertainTransforms, values: np.ndarray, kept: tuple[str, ...], errors: float
+) -> np.ndarray:
     """Inputs with some values only, noise added."""
     rng = np.random.default_rng(1)
     result = values.copy()
     for column, name in enumerate(transforms.uncertain):
         place = transforms.names.index(name)
         noise = errors * rng.standard_normal(len(values))
-        moved = result[:, place] * 10.0**noise if transforms.observables[place].is_log else result[:, place] + noise
+        moved = (
+            result[:, place] * 10.0**noise
+            if transforms.observables[place].is_log
+            else result[:, place] + noise
+        )
         result[:, place] = moved if name in kept else np.nan
         result[:, len(transforms.names) + column] = errors
     return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", type=Path)
     parser.add_argument("--folds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--cache", type=Path, required=True)
@@ -71,11 +80,17 @@ def main() -> None:
         found: dict[str, np.ndarray] = {"cluster": catalogue.clusters[split.test]}
 
         def judge(
-            name: str, samples: np.ndarray, truth: np.ndarray = truth, found: dict = found, test=split.test
+            name: str,
+            samples: np.ndarray,
+            truth: np.ndarray = truth,
+            found: dict = found,
+            test=split.test,
         ) -> None:
             found[f"{name}|crps"] = crps(samples / scale, catalogue.theta[test] / scale).mean(1)
             found[f"{name}|width"] = (samples.std(0) / scale).mean(1)
-            for level, inside in zip(LEVELS, central_coverage(samples, truth).mean(-1), strict=True):
+            for level, inside in zip(
+                LEVELS, central_coverage(samples, truth).mean(-1), strict=True
+            ):
                 if round(level, 2) in (0.5, 0.7, 0.9):
                     found[f"{name}|{level:.2f}"] = np.broadcast_to(inside.mean(), len(truth))
 
@@ -83,7 +98,10 @@ def main() -> None:
             posterior = fit(catalogue, split, read_config(args.config, args.set))
             values = catalogue.inputs(posterior.inputs)[split.test]
             for name, kept in SUBSETS.items():
-                judge(f"any|{name}", posterior.sample(inputs_of(posterior.transforms, values, kept, 0.0), NUM_DRAWS))
+                judge(
+                    f"any|{name}",
+                    posterior.sample(inputs_of(posterior.transforms, values, kept, 0.0), NUM_DRAWS),
+                )
             for name, errors in ERRORS.items():
                 given = inputs_of(posterior.transforms, values, SUBSETS["all six"], errors)
                 judge(f"network|{name}", posterior.sample(given, NUM_DRAWS))
@@ -97,18 +115,26 @@ def main() -> None:
                 names = (*kept, schema.LOOKBACK)
                 own = read_catalogue(*files, observables=names)
                 posterior = fit(own, split, read_config())
-                judge(f"own|{name}", posterior.sample(own.inputs(posterior.inputs)[split.test], NUM_DRAWS))
+                judge(
+                    f"own|{name}",
+                    posterior.sample(own.inputs(posterior.inputs)[split.test], NUM_DRAWS),
+                )
             pd.DataFrame(found).to_csv(args.cache / f"own.{k}.csv", index=False)
         print("fold", k, flush=True)
     table(args.cache)
 
 
 def table(cache: Path) -> None:
-    parts = {kind: pd.concat([pd.read_csv(p) for p in sorted(cache.glob(f"{kind}.*.csv"))]) for kind in ("any", "own")
-             if list(cache.glob(f"{kind}.*.csv"))}  # fmt: skip
+    parts = {
+        kind: pd.concat([pd.read_csv(p) for p in sorted(cache.glob(f"{kind}.*.csv"))])
+        for kind in ("any", "own")
+        if list(cache.glob(f"{kind}.*.csv"))
+    }
     if "own" in parts and len(parts["own"]) == len(parts["any"]):
         weights = bootstrap_weights(parts["any"].cluster.to_numpy(), 2000)
-    print("| given | CRPS, own model | CRPS, one model | change | width, one model | coverage of 50, 70, 90 % |")
+    print(
+        "| given | CRPS, own model | CRPS, one model | change | width, one model | coverage of 50, 70, 90 % |"
+    )
     print("|---|---|---|---|---|---|")
     for column in [name for name in parts["any"] if name.endswith("|crps")]:
         kind, name, _ = column.split("|")
@@ -124,9 +150,12 @@ def table(cache: Path) -> None:
             told = f" | {ours.mean():.4f} | "
         width = parts["any"][f"{kind}|{name}|width"].mean()
         covered = ", ".join(
-            f"{parts['any'][f'{kind}|{name}|{level}'].mean():.3f}" for level in ("0.50", "0.70", "0.90")
+            f"{parts['any'][f'{kind}|{name}|{level}'].mean():.3f}"
+            for level in ("0.50", "0.70", "0.90")
         )
-        print(f"| {name if kind == 'any' else f'{name}, {kind}'} | {told} | {width:.3f} | {covered} |")
+        print(
+            f"| {name if kind == 'any' else f'{name}, {kind}'} | {told} | {width:.3f} | {covered} |"
+        )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     catalogue = read_catalogue(folder / "observables1.csv", folder / "unobservables1.csv")
     assert catalogue.left_out is not None
-    every = pd.concat([catalogue.table.assign(is_recorded=1), catalogue.left_out], ignore_index=True)
+    every = pd.concat(
+        [catalogue.table.assign(is_recorded=1), catalogue.left_out], ignore_index=True
+    )
     answer, clusters = every.is_recorded.to_numpy(bool), every[schema.CLUSTER_COLUMN].to_numpy()
     chance, by_snapshot = np.full((2, len(every)), np.nan)
     for split in folds_by_cluster(catalogue.clusters, 5, 0):
@@ -45,9 +47,15 @@ def main() -> None:
         by_snapshot[test] = rate.reindex(every.Snapshot[test]).to_numpy()
     judged = np.isfinite(chance)  # clusters without any recorded collision are in no fold
     chance, by_snapshot, answer = chance[judged], by_snapshot[judged], answer[judged]
-    shares = {"this": chance, "share of the snapshot": by_snapshot, "share of all": np.full(len(answer), answer.mean())}
+    shares = {
+        "this": chance,
+        "share of the snapshot": by_snapshot,
+        "share of all": np.full(len(answer), answer.mean()),
+    }
     told = ", ".join(f"{name} {log_loss(values, answer):.3f}" for name, values in shares.items())
-    print(f"{judged.sum()} rows; log loss: {told}\n\n| said | rows | mean said | found |\n|---|---|---|---|")
+    print(
+        f"{judged.sum()} rows; log loss: {told}\n\n| said | rows | mean said | found |\n|---|---|---|---|"
+    )
     for low in np.arange(0.0, 1.0, 0.1):
         inside = (chance >= low) & (chance < low + 0.1)
         if inside.any():

@@ -3,10 +3,11 @@
     pip download --no-deps sbibm==1.1.0 -d sbibm-wheel
     python benchmarks/sbibm_tasks.py sbibm-wheel/sbibm-1.1.0-py2.py3-none-any.whl --out sbibm.json
 
-Observations and reference samples come out of the wheel; simulators are written here from Lueckmann+21
-(arXiv:2101.04653, appendix T) and checked against the wheel (``--check``). The flows are those of the package, trained
-by its loop; a uniform prior is mapped to the real line, so that no draw leaves it. Results are kept in --out by task
-and method: what is there is not done again. ``--table`` rewrites the table of docs/sbibm.md.
+Observations and reference samples come out of the wheel; simulators are written here from
+Lueckmann+21 (arXiv:2101.04653, appendix T) and checked against the wheel (``--check``). The flows
+are those of the package, trained by its loop; a uniform prior is mapped to the real line, so that
+no draw leaves it. Results are kept in --out by task and method: what is there is not done again.
+``--table`` rewrites the table of docs/sbibm.md.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class Task:
-    """A prior and a simulator; ``bound`` b means a uniform prior on [-b, b]^D, None one of N(0, 0.1)."""
+    """A prior and a simulator; ``bound`` b means a uniform prior on [-b, b]^D, None one of N(0,
+    0.1).
+    """
 
     num_targets: int
     bound: float | None
@@ -54,7 +57,10 @@ class Task:
 
 def two_moons(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A noisy half circle, shifted by the parameters folded along the diagonal."""
-    angle, radius = rng.uniform(-np.pi / 2, np.pi / 2, len(theta)), rng.normal(0.1, 0.01, len(theta))
+    angle, radius = (
+        rng.uniform(-np.pi / 2, np.pi / 2, len(theta)),
+        rng.normal(0.1, 0.01, len(theta)),
+    )
     moon = np.stack([radius * np.cos(angle) + 0.25, radius * np.sin(angle)], 1)
     return moon + np.stack([-np.abs(theta.sum(1)), theta[:, 1] - theta[:, 0]], 1) / np.sqrt(2)
 
@@ -71,11 +77,19 @@ def gaussian_mixture(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def slcp(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Four points of a two-dimensional Gaussian whose mean and covariance the five parameters give."""
+    """Four points of a two-dimensional Gaussian whose mean and covariance the five parameters
+    give.
+    """
     first, second, correlation = theta[:, 2] ** 2, theta[:, 3] ** 2, np.tanh(theta[:, 4])
     noise = rng.normal(size=(len(theta), 4, 2))
-    across = correlation[:, None] * noise[..., 0] + np.sqrt(1 - correlation[:, None] ** 2) * noise[..., 1]
-    points = np.stack([first[:, None] * noise[..., 0], second[:, None] * across], -1) + theta[:, None, :2]
+    across = (
+        correlation[:, None] * noise[..., 0]
+        + np.sqrt(1 - correlation[:, None] ** 2) * noise[..., 1]
+    )
+    points = (
+        np.stack([first[:, None] * noise[..., 0], second[:, None] * across], -1)
+        + theta[:, None, :2]
+    )
     return points.reshape(len(theta), 8)
 
 
@@ -87,7 +101,9 @@ TASKS = {
 }
 
 
-def read_reference(wheel: Path, task: str, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_reference(
+    wheel: Path, task: str, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return observation (1, L), reference samples (M, D) and true parameters (1, D)."""
     folder = f"sbibm/tasks/{task}/files/num_observation_{number}"
     with zipfile.ZipFile(wheel) as archive:
@@ -95,7 +111,9 @@ def read_reference(wheel: Path, task: str, number: int) -> tuple[np.ndarray, np.
         def table(data: bytes) -> np.ndarray:
             return np.loadtxt(io.BytesIO(data), delimiter=",", skiprows=1, ndmin=2)
 
-        samples = table(bz2.decompress(archive.read(f"{folder}/reference_posterior_samples.csv.bz2")))
+        samples = table(
+            bz2.decompress(archive.read(f"{folder}/reference_posterior_samples.csv.bz2"))
+        )
         return (
             table(archive.read(f"{folder}/observation.csv")),
             samples,
@@ -107,7 +125,9 @@ Sampler = Callable[[np.ndarray, int], np.ndarray]
 """(observation (1, L), number of draws) -> draws."""
 
 
-def train_ours(task: Task, theta: np.ndarray, x: np.ndarray, recipe: Recipe, options: FitOptions) -> Sampler:
+def train_ours(
+    task: Task, theta: np.ndarray, x: np.ndarray, recipe: Recipe, options: FitOptions
+) -> Sampler:
     """Train an ensemble of flows by the package's own loop."""
     bound = task.bound
     raw = theta if bound is None else np.log((theta + bound) / (bound - theta))
@@ -162,7 +182,9 @@ def train_sbi(task: Task, theta: np.ndarray, x: np.ndarray, estimator: str) -> S
 
 
 def c2st(reference: np.ndarray, samples: np.ndarray, seed: int = 1) -> float:
-    """Accuracy with which a classifier tells two samples apart: 0.5 is perfect (Lopez-Paz & Oquab 2017)."""
+    """Accuracy with which a classifier tells two samples apart: 0.5 is perfect (Lopez-Paz &
+    Oquab 2017).
+    """
     mean, sd, width = reference.mean(0), reference.std(0, ddof=1), 10 * reference.shape[1]
     data = np.concatenate([(reference - mean) / sd, (samples - mean) / sd])
     label = np.repeat([0, 1], [len(reference), len(samples)])
@@ -180,9 +202,14 @@ def check(wheel: Path) -> None:
             again = task.simulate(np.repeat(true, 20_000, 0), np.random.default_rng(number))
             worst = max(worst, np.abs((observation[0] - again.mean(0)) / again.std(0)).max())
             if task.bound is None:  # closed form: precision 10 + 10
-                error = np.abs(reference.mean(0) - 0.5 * observation[0]).max(), abs(reference.std() ** 2 - 0.05)
+                error = (
+                    np.abs(reference.mean(0) - 0.5 * observation[0]).max(),
+                    abs(reference.std() ** 2 - 0.05),
+                )
                 assert reference.std(0).max() < 0.25, error
-        print(f"{name}: observations lie within {worst:.1f} standard deviations of simulations at the true parameters")
+        print(
+            f"{name}: observations lie within {worst:.1f} standard deviations of simulations at the true parameters"
+        )
 
 
 def run(name: str, method: str, wheel: Path, args: argparse.Namespace) -> dict[str, object]:
@@ -196,9 +223,17 @@ def run(name: str, method: str, wheel: Path, args: argparse.Namespace) -> dict[s
         sampler = train_sbi(task, theta, x, method.split()[-1])
     else:
         recipe = Recipe(
-            method, num_members=args.members, num_blocks=args.blocks, num_hidden=args.hidden, num_layers=2,
-            num_bins=10, bound=5.0, mixing="lu", zero_last=True, seed=args.seed,
-        )  # fmt: skip
+            method,
+            num_members=args.members,
+            num_blocks=args.blocks,
+            num_hidden=args.hidden,
+            num_layers=2,
+            num_bins=10,
+            bound=5.0,
+            mixing="lu",
+            zero_last=True,
+            seed=args.seed,
+        )
         options = FitOptions(args.epochs, 200, 1e-3, "cosine", 1e-3, 5.0, 20, args.seed)
         sampler = train_ours(task, theta, x, recipe, options)
     seconds, scores = time.perf_counter() - begin, []
@@ -217,13 +252,19 @@ def table(kept: dict[str, dict[str, object]]) -> str:
         cells = []
         for method in methods:
             scores = np.array(kept.get(f"{name}/{method}", {}).get("c2st", []), dtype=float)
-            cells.append(f"{scores.mean():.3f} +- {scores.std(ddof=1) / len(scores) ** 0.5:.3f}" if len(scores) else "")
+            cells.append(
+                f"{scores.mean():.3f} +- {scores.std(ddof=1) / len(scores) ** 0.5:.3f}"
+                if len(scores)
+                else ""
+            )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--out", type=Path, default=Path("sbibm.json"))
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
@@ -232,17 +273,25 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=120)
-    parser.add_argument("--draws", type=int, default=10_000, help="draws and reference samples that are compared")
+    parser.add_argument(
+        "--draws", type=int, default=10_000, help="draws and reference samples that are compared"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="do these tasks and methods anew")
-    parser.add_argument("--check", action="store_true", help="only check the simulators against the wheel")
-    parser.add_argument("--table", action="store_true", help="only rewrite the table of docs/sbibm.md")
+    parser.add_argument(
+        "--check", action="store_true", help="only check the simulators against the wheel"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="only rewrite the table of docs/sbibm.md"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.check:
         return check(args.wheel)
     kept = json.loads(args.out.read_text()) if args.out.exists() else {}
-    for name, method in [] if args.table else [(name, method) for method in args.methods for name in args.tasks]:
+    for name, method in (
+        [] if args.table else [(name, method) for method in args.methods for name in args.tasks]
+    ):
         if args.again or f"{name}/{method}" not in kept:
             done = run(name, method, args.wheel, args)
             kept = json.loads(args.out.read_text()) if args.out.exists() else {}

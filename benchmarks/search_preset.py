@@ -1,9 +1,11 @@
 """Search settings inside the training clusters of one outer fold; the fold that is left out is never looked at.
 
-    python benchmarks/search_preset.py ../shared/data/tng_cluster "train.batch=32" "train.batch=128 train.noise=0.1"
+    python benchmarks/search_preset.py ../shared/data/tng_cluster "train.batch=32" "train.batch=128
+    train.noise=0.1"
 
-Each argument after the folder is one candidate: changes to the default preset, separated by blanks. The clusters of
-outer fold 0 (the one the protocol would test first) are set aside; the others are dealt into four inner folds.
+Each argument after the folder is one candidate: changes to the default preset, separated by blanks.
+The clusters of outer fold 0 (the one the protocol would test first) are set aside; the others are
+dealt into four inner folds.
 """
 
 from __future__ import annotations
@@ -54,17 +56,27 @@ def judge(catalogue: Catalogue, config: Config) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
     parser.add_argument("candidates", nargs="*", default=[""], help="changes to the default preset")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    catalogue = training_clusters(read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv"))
-    print("| CRPS | energy score | calibration error | NLL | s | changes |\n|---|---|---|---|---|---|")
+    catalogue = training_clusters(
+        read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    )
+    print(
+        "| CRPS | energy score | calibration error | NLL | s | changes |\n|---|---|---|---|---|---|"
+    )
     for candidate in args.candidates:
         found = judge(catalogue, read_config(changes=candidate.split()))
-        numbers = " | ".join(f"{found[name]:.4f}" for name in ("crps", "energy", "calibration", "nll"))
-        print(f"| {numbers} | {found['seconds']:.0f} | {candidate or 'default preset'} |", flush=True)
+        numbers = " | ".join(
+            f"{found[name]:.4f}" for name in ("crps", "energy", "calibration", "nll")
+        )
+        print(
+            f"| {numbers} | {found['seconds']:.0f} | {candidate or 'default preset'} |", flush=True
+        )
 
 
 if __name__ == "__main__":

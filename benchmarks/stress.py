@@ -2,9 +2,10 @@
 
     python benchmarks/stress.py ../shared/data/tng_cluster --observed ../shared/data/observed
 
-Five folds by cluster: every cluster is looked at by a model and a domain that have not seen it. The first three columns
-set alarms of their own, where 5 % of the untouched clusters would be flagged; ``shipped flag`` is that of ``infer``
-(alarms at 99 % of the training clusters, and ranges); the last is the p-value of the sample test on 100 objects.
+Five folds by cluster: every cluster is looked at by a model and a domain that have not seen it. The
+first three columns set alarms of their own, where 5 % of the untouched clusters would be flagged;
+``shipped flag`` is that of ``infer`` (alarms at 99 % of the training clusters, and ranges); the
+last is the p-value of the sample test on 100 objects.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ GAS, STARS, HOLE, HALO = "GroupGasMass", "bcg_StellarMass", "bcg_SubhaloBHMass",
 MASSES = (schema.MASS, GAS, STARS, HALO)
 
 
-def moved(transforms: UncertainTransforms, inputs: np.ndarray, shifts: dict[str, float]) -> np.ndarray:
+def moved(
+    transforms: UncertainTransforms, inputs: np.ndarray, shifts: dict[str, float]
+) -> np.ndarray:
     """Inputs with some columns shifted [dex; Gyr for the time]."""
     result = inputs.copy()
     for name, shift in shifts.items():
@@ -66,7 +69,9 @@ STRESSES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", type=Path)
     parser.add_argument("--observed", type=Path)
     parser.add_argument("--folds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
@@ -106,7 +111,9 @@ def main() -> None:
         distance, doubt = np.concatenate(found[name], 1)
         either = ((distance > alarms[1, 0]) | (doubt > alarms[1, 1])).mean()
         alone = f"{(distance > alarms[0, 0]).mean():.2f} | {(doubt > alarms[0, 1]).mean():.2f}"
-        print(f"| {name} | {alone} | {either:.2f} | {np.mean(shipped[name]):.3f} | {np.median(chances[name]):.3f} |")
+        print(
+            f"| {name} | {alone} | {either:.2f} | {np.mean(shipped[name]):.3f} | {np.median(chances[name]):.3f} |"
+        )
 
 
 def disturbed(folder: Path) -> None:
@@ -114,12 +121,18 @@ def disturbed(folder: Path) -> None:
     from presets import lines, rexcess
 
     rows = [row for row in lines(folder / "vikhlinin_v09.txt") if len(row) >= 13]
-    vikhlinin = Table({name: [row[i] for row in rows] for i, name in ((0, "name"), (2, "z"), (6, "m"), (7, "e"))})
+    vikhlinin = Table(
+        {name: [row[i] for row in rows] for i, name in ((0, "name"), (2, "z"), (6, "m"), (7, "e"))}
+    )
     vikhlinin["disturbed"] = [row[12] for row in rows]
-    mapping = Mapping.model_validate({
-        "object_name": "name", "cosmology": {"H0": 72.0, "Om0": 0.3}, "redshift": {"column": "z"},
-        "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"},
-    })  # fmt: skip
+    mapping = Mapping.model_validate(
+        {
+            "object_name": "name",
+            "cosmology": {"H0": 72.0, "Om0": 0.3},
+            "redshift": {"column": "z"},
+            "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"},
+        }
+    )
     compare("REXCESS, centre shift", rexcess(folder), read_preset("rexcess"))
     compare("Vikhlinin+09, merger flag", vikhlinin, mapping)
 
@@ -130,7 +143,9 @@ def compare(title: str, table: Table, mapping: Mapping) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "own.vot")
         table.write(path, format="votable")
-        done = observe(path, Path(scratch, "own.nc"), mapping=mapping, table=Path(scratch, "own.ecsv"))
+        done = observe(
+            path, Path(scratch, "own.nc"), mapping=mapping, table=Path(scratch, "own.ecsv")
+        )
         answer = Table.read(done.table, format="ascii.ecsv")
     flag = np.array([str(value) == "1" for value in answer["disturbed"]])
     redshift = np.asarray(answer[mapping.quantities["redshift"].column], dtype=float)
@@ -142,7 +157,9 @@ def compare(title: str, table: Table, mapping: Mapping) -> None:
         print(
             f"{title}: {group.sum()} {name}, median time since collision {middle[0]:.2f} Gyr, redshift {middle[1]:.2f}"
         )
-    print(f"{title}: Mann-Whitney p = {chances[0]:.4f}; with the trend with redshift taken out {chances[1]:.2f}")
+    print(
+        f"{title}: Mann-Whitney p = {chances[0]:.4f}; with the trend with redshift taken out {chances[1]:.2f}"
+    )
 
 
 if __name__ == "__main__":

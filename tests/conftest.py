@@ -54,7 +54,9 @@ def files(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> tuple[Pa
 
 
 @pytest.fixture(scope="session")
-def trained(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(
+    tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A run with a small model; do not write into it."""
     from cinn_clusters.pipeline.simulation.prepare import prepare
     from cinn_clusters.pipeline.simulation.train import train
@@ -74,5 +76,7 @@ def trained(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path_factory: pytest.
 def shared() -> Path:
     """The folder beside the checkout with the simulation's table and the scorer."""
     if not (SHARED / "data/tng_cluster/observables1.csv").is_file():
-        pytest.skip(f"needs the TNG-Cluster table: no {SHARED}/data/tng_cluster (set CINN_CLUSTERS_SHARED)")
+        pytest.skip(
+            f"needs the TNG-Cluster table: no {SHARED}/data/tng_cluster (set CINN_CLUSTERS_SHARED)"
+        )
     return SHARED

@@ -1,4 +1,5 @@
-"""Posteriors whose answers are known: theta ~ N(0, 1)^6, x = theta + N(0, 0.5^2), exact N(0.8 x, 0.2)."""
+"""Posteriors whose answers are known: theta ~ N(0, 1)^6, x = theta + N(0, 0.5^2), exact N(0.8 x,
+0.2)."""
 
 from __future__ import annotations
 
@@ -37,17 +38,29 @@ class Known:
 
     def log_prob(self, name: str, theta: np.ndarray) -> np.ndarray:
         mean, deviation = self.moments(name)
-        return np.asarray((-0.5 * ((theta - mean) / deviation) ** 2 - np.log(np.sqrt(2 * np.pi) * deviation)).sum(-1))
+        return np.asarray(
+            (-0.5 * ((theta - mean) / deviation) ** 2 - np.log(np.sqrt(2 * np.pi) * deviation)).sum(
+                -1
+            )
+        )
 
 
 def known(
-    num_clusters: int = 1000, num_rows: int = 1, *, num_draws: int = 199, shared: float = 0.8, seed: int = 0
+    num_clusters: int = 1000,
+    num_rows: int = 1,
+    *,
+    num_draws: int = 199,
+    shared: float = 0.8,
+    seed: int = 0,
 ) -> Known:
-    """``num_rows`` a cluster share their theta and a part of the noise of x, yet each row's posterior is exact."""
+    """``num_rows`` a cluster share their theta and a part of the noise of x, yet each row's
+    posterior is exact."""
     rng = np.random.default_rng(seed)
     clusters = np.repeat(np.arange(num_clusters), num_rows)
     truth = rng.normal(size=(num_clusters, NUM_TARGETS))[clusters]
     common = rng.normal(size=(num_clusters, NUM_TARGETS))[clusters]
     noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=truth.shape)
     shape = (num_draws, *truth.shape)
-    return Known(truth, truth + 0.5 * noise, clusters, rng.normal(size=shape), rng.normal(size=shape))
+    return Known(
+        truth, truth + 0.5 * noise, clusters, rng.normal(size=shape), rng.normal(size=shape)
+    )

@@ -1,4 +1,5 @@
-"""What the original scripts leave behind, made anew: a FrEIA checkpoint, two scalers, three tables."""
+"""What the original scripts leave behind, made anew: a FrEIA checkpoint, two scalers, three
+tables."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ X_COLUMNS, Y_COLUMNS = list(schema.DEFAULT_OBSERVABLES), list(schema.DEFAULT_TAR
 
 
 def subnet(num_inputs: int, num_outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(num_inputs, NUM_HIDDEN), nn.ReLU(), nn.Linear(NUM_HIDDEN, num_outputs))
+    return nn.Sequential(
+        nn.Linear(num_inputs, NUM_HIDDEN), nn.ReLU(), nn.Linear(NUM_HIDDEN, num_outputs)
+    )
 
 
 def freia_glow(num_targets: int, num_observables: int) -> SequenceINN:
@@ -32,15 +35,20 @@ def freia_glow(num_targets: int, num_observables: int) -> SequenceINN:
     network = SequenceINN(num_targets)
     for block in range(NUM_BLOCKS):
         network.append(
-            GLOWCouplingBlock, cond=0, cond_shape=(num_observables,), subnet_constructor=subnet, clamp=CLAMP,
+            GLOWCouplingBlock,
+            cond=0,
+            cond_shape=(num_observables,),
+            subnet_constructor=subnet,
+            clamp=CLAMP,
             clamp_activation="ATAN",
-        )  # fmt: skip
+        )
         network.append(PermuteRandom, seed=block)
     return network
 
 
 def moved(network: SequenceINN) -> SequenceINN:
-    """As after training: far from the start, not so far that rounding decides (draws of 1e8 would compare noise)."""
+    """As after training: far from the start, not so far that rounding decides (draws of 1e8
+    would compare noise)."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad:
@@ -48,8 +56,11 @@ def moved(network: SequenceINN) -> SequenceINN:
     return network
 
 
-def processed_data(tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path) -> tuple[StandardScaler, StandardScaler]:
-    """Write X.csv, Y.csv and meta.csv as the original did; return the two scalers, which are still to be written."""
+def processed_data(
+    tables: tuple[pd.DataFrame, pd.DataFrame], folder: Path
+) -> tuple[StandardScaler, StandardScaler]:
+    """Write X.csv, Y.csv and meta.csv as the original did; return the two scalers, which are
+    still to be written."""
     joined = tables[0].merge(tables[1], on=list(schema.KEYS)).dropna(subset=Y_COLUMNS)
     folder.mkdir(exist_ok=True)
     scalers = StandardScaler().fit(joined[X_COLUMNS]), StandardScaler().fit(joined[Y_COLUMNS])

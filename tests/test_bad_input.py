@@ -1,4 +1,5 @@
-"""Bad input: one line that says what was expected, exit code 1, nothing written and nothing lost."""
+"""Bad input: one line that says what was expected, exit code 1, nothing written and nothing
+lost."""
 
 from __future__ import annotations
 
@@ -72,24 +73,60 @@ def late(observables: pd.DataFrame, targets: pd.DataFrame) -> None:
 
 
 BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
-    "missing observable": (drop_column(0, "GroupGasMass"), ("'GroupGasMass'", "no such column", "observables1.csv")),
-    "missing target": (drop_column(1, "last_d_peri"), ("'last_d_peri'", "no such column", "unobservables1.csv")),
+    "missing observable": (
+        drop_column(0, "GroupGasMass"),
+        ("'GroupGasMass'", "no such column", "observables1.csv"),
+    ),
+    "missing target": (
+        drop_column(1, "last_d_peri"),
+        ("'last_d_peri'", "no such column", "unobservables1.csv"),
+    ),
     "missing key": (drop_column(0, "Snapshot"), ("'Snapshot'",)),
-    "missing cluster column": (drop_column(0, "HaloOrigID"), ("'HaloOrigID'", "pass --cluster-column")),
-    "missing bound of the collision time": (drop_column(0, "lookback_time_Gyr"), ("'lookback_time_Gyr'",)),
-    "text": (set_value(0, "GroupGasMass", "n/k"), ("'GroupGasMass'", "expected numbers", "'n/k'", "line ")),
+    "missing cluster column": (
+        drop_column(0, "HaloOrigID"),
+        ("'HaloOrigID'", "pass --cluster-column"),
+    ),
+    "missing bound of the collision time": (
+        drop_column(0, "lookback_time_Gyr"),
+        ("'lookback_time_Gyr'",),
+    ),
+    "text": (
+        set_value(0, "GroupGasMass", "n/k"),
+        ("'GroupGasMass'", "expected numbers", "'n/k'", "line "),
+    ),
     "text in a key": (set_value(0, "HaloID", "A907"), ("'HaloID'", "expected numbers", "'A907'")),
     "broken key": (set_value(0, "HaloID", 12.5), ("'HaloID'", "whole numbers", "12.5")),
-    "NaN": (set_value(0, "GroupGasMass", np.nan), ("'GroupGasMass'", "1 NaN", "HaloID", "--drop-incomplete")),
-    "part of a history": (set_value(1, "last_d_peri", np.nan), ("'last_d_peri'", "1 NaN", "--drop-incomplete")),
-    "infinity": (set_value(0, "bcg_StellarMass", -np.inf), ("'bcg_StellarMass'", "1 infinite", "HaloID")),
+    "NaN": (
+        set_value(0, "GroupGasMass", np.nan),
+        ("'GroupGasMass'", "1 NaN", "HaloID", "--drop-incomplete"),
+    ),
+    "part of a history": (
+        set_value(1, "last_d_peri", np.nan),
+        ("'last_d_peri'", "1 NaN", "--drop-incomplete"),
+    ),
+    "infinity": (
+        set_value(0, "bcg_StellarMass", -np.inf),
+        ("'bcg_StellarMass'", "1 infinite", "HaloID"),
+    ),
     "infinite target": (set_value(1, "last_V_coll", np.inf), ("'last_V_coll'", "1 infinite")),
-    "ratio above 1": (set_value(1, "last_Mass_ratio", 1.5), ("'last_Mass_ratio'", "[0, 1]", "1 outside", "1.5")),
-    "negative mass": (set_value(1, "last_Subcluster_mass", -0.2), ("'last_Subcluster_mass'", "1 outside")),
-    "another mark": (set_value(1, "last_M_Crit500_coll", -99.0), ("'last_M_Crit500_coll'", "1 outside", "-99")),
+    "ratio above 1": (
+        set_value(1, "last_Mass_ratio", 1.5),
+        ("'last_Mass_ratio'", "[0, 1]", "1 outside", "1.5"),
+    ),
+    "negative mass": (
+        set_value(1, "last_Subcluster_mass", -0.2),
+        ("'last_Subcluster_mass'", "1 outside"),
+    ),
+    "another mark": (
+        set_value(1, "last_M_Crit500_coll", -99.0),
+        ("'last_M_Crit500_coll'", "1 outside", "-99"),
+    ),
     "duplicate keys": (repeat, ("HaloID and Snapshot", "each pair once", "1 repeated", "line 322")),
     "no history at all": (no_history, ("targets", "at least one row with a known history")),
-    "one cluster": (lambda o, t: keep_rows(o, t, o["HaloOrigID"] == 1), ("at least 5 clusters", "got 1")),
+    "one cluster": (
+        lambda o, t: keep_rows(o, t, o["HaloOrigID"] == 1),
+        ("at least 5 clusters", "got 1"),
+    ),
     "one row": (lambda o, t: keep_rows(o, t, o.index == 8), ("at least 5 clusters", "got 1")),
     "no rows": (lambda o, t: keep_rows(o, t, o.index < 0), ("at least one row",)),
     "two clusters in one": (two_clusters_in_one, ("'HaloOrigID'", "one cluster in both files")),
@@ -99,12 +136,17 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_table_is_refused_in_one_line(name: str, tables: Frames, tmp_path: Path, command: Command) -> None:
+def test_a_bad_table_is_refused_in_one_line(
+    name: str, tables: Frames, tmp_path: Path, command: Command
+) -> None:
     change, told = BAD[name]
     frames = tables[0].copy(), tables[1].copy()
     write(change(*frames) or frames, tmp_path)
     command(prepare_line(tmp_path)).demand_error(*told)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["observables1.csv", "unobservables1.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "observables1.csv",
+        "unobservables1.csv",
+    ]
 
 
 def is_log10(name: str) -> bool:
@@ -122,14 +164,18 @@ def ten_times(name: str, factor: float) -> Change:
 def other_scale(name: str) -> Change:
     def change(*frames: pd.DataFrame) -> None:
         frame = frames[name in schema.DEFAULT_TARGETS]
-        frame[name] = 10.0 ** frame[name] if is_log10(name) else np.log10(frame[name].clip(lower=1e-3))
+        frame[name] = (
+            10.0 ** frame[name] if is_log10(name) else np.log10(frame[name].clip(lower=1e-3))
+        )
 
     return change
 
 
 @pytest.mark.parametrize("factor", [10.0, 0.1])
 @pytest.mark.parametrize("name", [*schema.DEFAULT_OBSERVABLES, *schema.DEFAULT_TARGETS])
-def test_a_factor_ten_is_found(name: str, factor: float, tables: Frames, tmp_path: Path, command: Command) -> None:
+def test_a_factor_ten_is_found(
+    name: str, factor: float, tables: Frames, tmp_path: Path, command: Command
+) -> None:
     frames = tables[0].copy(), tables[1].copy()
     ten_times(name, factor)(*frames)
     write(frames, tmp_path)
@@ -139,7 +185,9 @@ def test_a_factor_ten_is_found(name: str, factor: float, tables: Frames, tmp_pat
 
 
 @pytest.mark.parametrize("name", [*schema.DEFAULT_OBSERVABLES, *schema.DEFAULT_TARGETS])
-def test_a_logarithm_mistaken_is_found(name: str, tables: Frames, tmp_path: Path, command: Command) -> None:
+def test_a_logarithm_mistaken_is_found(
+    name: str, tables: Frames, tmp_path: Path, command: Command
+) -> None:
     frames = tables[0].copy(), tables[1].copy()
     other_scale(name)(*frames)
     write(frames, tmp_path)
@@ -180,7 +228,9 @@ def test_a_missing_file_is_named(files: tuple[Path, Path], command: Command) -> 
     command(prepare_line(files[0].parent)).demand_error("unobservables1.csv", "No such file")
 
 
-def test_a_byte_order_mark_is_read_as_what_it_is(files: tuple[Path, Path], command: Command) -> None:
+def test_a_byte_order_mark_is_read_as_what_it_is(
+    files: tuple[Path, Path], command: Command
+) -> None:
     folder = files[0].parent
     assert command(prepare_line(folder)).code == 0
     without = (folder / "run/X.csv").read_bytes()
@@ -220,16 +270,22 @@ def test_a_damaged_bundle_is_refused(
     assert not list(tmp_path.glob("p*"))
 
 
-def test_a_newer_bundle_asks_for_a_newer_package(model: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+def test_a_newer_bundle_asks_for_a_newer_package(
+    model: Path, trained: Path, tmp_path: Path, command: Command
+) -> None:
     manifest = model / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
-    command(infer_line(model, trained, tmp_path / "p.nc")).demand_error("format up to 1", "format 2", "upgrade")
+    command(infer_line(model, trained, tmp_path / "p.nc")).demand_error(
+        "format up to 1", "format 2", "upgrade"
+    )
 
 
 def test_no_bundle_and_no_run_are_named(tmp_path: Path, command: Command) -> None:
     command(f"show {tmp_path}").demand_error(str(tmp_path), "a bundle")
     for stage in ("train", "evaluate", "crossval", "audit"):
-        command(f"{stage} {tmp_path}").demand_error(str(tmp_path), "a prepared run", "cinn-clusters prepare")
+        command(f"{stage} {tmp_path}").demand_error(
+            str(tmp_path), "a prepared run", "cinn-clusters prepare"
+        )
 
 
 # --- runs and settings -----------------------------------------------------------------------------------------------
@@ -260,7 +316,9 @@ def test_a_changed_table_is_noticed(name: str, run: Path, command: Command) -> N
         ("model.flow=magic", ("'model.flow'", "glow")),
     ],
 )
-def test_a_wrong_setting_is_refused(setting: str, told: tuple[str, ...], run: Path, command: Command) -> None:
+def test_a_wrong_setting_is_refused(
+    setting: str, told: tuple[str, ...], run: Path, command: Command
+) -> None:
     command(f"train {run} --overwrite --set {setting}").demand_error(*told)
 
 
@@ -277,7 +335,9 @@ def test_a_device_that_is_not_there_is_refused(run: Path, command: Command) -> N
 
 def test_a_loss_that_is_not_finite_stops_the_training(run: Path, command: Command) -> None:
     before = (run / "model/weights.safetensors").read_bytes()
-    result = command(f"train {run} --overwrite {TINY} --set train.learning_rate=1e30 --set train.clip=1e30")
+    result = command(
+        f"train {run} --overwrite {TINY} --set train.learning_rate=1e30 --set train.clip=1e30"
+    )
     last = result.err.strip().splitlines()[-1]
     assert result.code == 1
     assert last.startswith("error: ")
@@ -286,7 +346,9 @@ def test_a_loss_that_is_not_finite_stops_the_training(run: Path, command: Comman
     assert (run / "model/weights.safetensors").read_bytes() == before
 
 
-def test_what_exists_is_not_overwritten(run: Path, files: tuple[Path, Path], tmp_path: Path, command: Command) -> None:
+def test_what_exists_is_not_overwritten(
+    run: Path, files: tuple[Path, Path], tmp_path: Path, command: Command
+) -> None:
     assert command(prepare_line(tmp_path)).code == 0
     for name in ("posterior.nc", "summary.csv", "scores.json"):
         (run / name).write_text("mine")
@@ -309,7 +371,9 @@ def test_what_exists_is_not_overwritten(run: Path, files: tuple[Path, Path], tmp
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_overwrite_replaces_only_what_is_ours(files: tuple[Path, Path], tmp_path: Path, command: Command) -> None:
+def test_overwrite_replaces_only_what_is_ours(
+    files: tuple[Path, Path], tmp_path: Path, command: Command
+) -> None:
     precious = tmp_path / "run/thesis.tex"
     precious.parent.mkdir()
     precious.write_text("years")

@@ -19,7 +19,11 @@ from cinn_clusters.files import sha256_of
 from cinn_clusters.storage.model import describe_bundle, load_posterior
 from support import Command
 
-TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "order": torch.tensor([2, 0, 1]), "one": torch.tensor(0.5)}
+TENSORS = {
+    "a.weight": torch.arange(6.0).reshape(2, 3),
+    "order": torch.tensor([2, 0, 1]),
+    "one": torch.tensor(0.5),
+}
 INFORMATION = {"package": "cinn-clusters", "nested": {"list": [1, None, "é"]}}
 
 
@@ -40,16 +44,24 @@ def signed_anew(bundle: Path) -> None:
 
 @given(
     weight=arrays(
-        np.float32, array_shapes(max_dims=3, max_side=4, min_side=0), elements=st.floats(width=32, allow_nan=False)
+        np.float32,
+        array_shapes(max_dims=3, max_side=4, min_side=0),
+        elements=st.floats(width=32, allow_nan=False),
     ),
     order=arrays(np.int64, array_shapes(max_dims=2, max_side=4)),
     info=st.dictionaries(st.text(), st.none() | st.integers() | st.text(), max_size=4),
 )
 def test_goes_round(
-    weight: np.ndarray, order: np.ndarray, info: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+    weight: np.ndarray,
+    order: np.ndarray,
+    info: dict[str, object],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     place = tmp_path_factory.getbasetemp() / "hypothesis-bundle"
-    tensors = {"weight": torch.from_numpy(weight).transpose(0, -1), "order": torch.from_numpy(order)}
+    tensors = {
+        "weight": torch.from_numpy(weight).transpose(0, -1),
+        "order": torch.from_numpy(order),
+    }
     write_bundle(place, info, tensors, overwrite=True)
     again = read_bundle(place)
     assert again.info == info
@@ -120,7 +132,10 @@ def test_no_file_may_be_missing(name: str, told: str, bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "told"),
     [
-        (FORMAT_VERSION + 1, f"bundle format up to {FORMAT_VERSION}; got format 2; upgrade cinn-clusters"),
+        (
+            FORMAT_VERSION + 1,
+            f"bundle format up to {FORMAT_VERSION}; got format 2; upgrade cinn-clusters",
+        ),
         (10**30, "upgrade cinn-clusters"),
         (0, "a format version; got 0"),
         (-1, "a format version; got -1"),
@@ -137,7 +152,9 @@ def test_another_format_is_told(version: object, told: str, bundle: Path) -> Non
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("manifest", ["[]", "3", '{"format_version": 1}', '{"format_version": 1, "sha256": {}}'])
+@pytest.mark.parametrize(
+    "manifest", ["[]", "3", '{"format_version": 1}', '{"format_version": 1, "sha256": {}}']
+)
 def test_a_manifest_of_something_else_is_told(manifest: str, bundle: Path) -> None:
     (bundle / MANIFEST).write_text(manifest)
     with pytest.raises(BundleError, match=r"manifest.json: expected"):
@@ -165,7 +182,9 @@ def test_a_bundle_of_something_else_is_no_posterior(bundle: Path, trained: Path)
 
 
 @pytest.mark.parametrize("info", ["[1]", "null", "3"])
-def test_signed_information_of_another_kind_is_told(info: str, bundle: Path, command: Command) -> None:
+def test_signed_information_of_another_kind_is_told(
+    info: str, bundle: Path, command: Command
+) -> None:
     (bundle / INFO).write_text(info)
     signed_anew(bundle)
     for face in (load_posterior, describe_bundle):

@@ -68,7 +68,10 @@ def test_show_prints_where_a_model_comes_from(trained: Path, command: Command) -
 def test_exit_codes_of_a_process(tmp_path: Path) -> None:
     def run(*line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "cinn_clusters", *line], capture_output=True, text=True, cwd=tmp_path
+            [sys.executable, "-m", "cinn_clusters", *line],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
         )
 
     refused = run("audit", "nothing")
@@ -84,18 +87,30 @@ def test_the_installed_command_is_ours() -> None:
     assert entry.load() is cli.main
 
 
-def test_an_interrupt_is_one_line(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_one_line(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cinn_clusters.pipeline.simulation.mock.write_mock", interrupted)
     result = command(f"mock --out {tmp_path / 'm'}")
     assert result.code == 130
-    assert result.err.strip().splitlines()[-1].startswith("error: interrupted; a training can be resumed")
+    assert (
+        result.err.strip()
+        .splitlines()[-1]
+        .startswith("error: interrupted; a training can be resumed")
+    )
 
 
 @pytest.mark.parametrize(
-    "line", ["evaluate run --draws 1", "train run --threads 0", "mock --out m --seed -1", "prepare --protocol mine"]
+    "line",
+    [
+        "evaluate run --draws 1",
+        "train run --threads 0",
+        "mock --out m --seed -1",
+        "prepare --protocol mine",
+    ],
 )
 def test_values_out_of_range_are_usage_errors(line: str, command: Command) -> None:
     assert command(line).code == 2

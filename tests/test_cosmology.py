@@ -33,11 +33,14 @@ def test_lookback_is_that_of_the_catalogue_cosmology() -> None:
 def test_age_goes_through_the_redshift(lookback: float) -> None:
     redshift = z_at_value(CATALOGUE.lookback_time, lookback * u.Gyr, zmax=30).value
     assert redshift_at_lookback(np.array([lookback]))[0] == pytest.approx(redshift, rel=1e-5)
-    assert age_at_lookback(np.array([lookback]))[0] == pytest.approx(Planck15.age(redshift).value, abs=2e-6)
+    assert age_at_lookback(np.array([lookback]))[0] == pytest.approx(
+        Planck15.age(redshift).value, abs=2e-6
+    )
 
 
 def test_age_is_not_a_fixed_age_minus_lookback() -> None:
-    """The two cosmologies differ by Myr: the shortcut would move collisions at a snapshot away from it."""
+    """The two cosmologies differ by Myr: the shortcut would move collisions at a snapshot away
+    from it."""
     lookback = lookback_at_redshift(np.array([1.0, 2.0, 5.0]))
     shortcut = Planck15.age(0).value - lookback
     assert (age_at_lookback(lookback) - shortcut > [5e-4, 1e-3, 2e-3]).all()
@@ -46,7 +49,9 @@ def test_age_is_not_a_fixed_age_minus_lookback() -> None:
 @given(st.floats(0.0, 1.0))
 def test_lookback_and_redshift_are_inverse(share: float) -> None:
     lookback = np.array([share * max_lookback()])
-    np.testing.assert_allclose(lookback_at_redshift(redshift_at_lookback(lookback)), lookback, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        lookback_at_redshift(redshift_at_lookback(lookback)), lookback, rtol=0, atol=1e-5
+    )
 
 
 def test_age_falls_with_lookback_and_stays_positive() -> None:
@@ -72,7 +77,9 @@ def test_mean_density_within_the_radius_is_500_times_critical(redshift: float) -
     log_mass = np.array([13.5, 14.4, 15.3])
     radius = 10 ** log_radius_crit500(log_mass, np.full(3, redshift)) / (1 + redshift) * u.kpc
     density = 10**log_mass * u.Msun / (4 / 3 * np.pi * radius**3)
-    np.testing.assert_allclose((density / CATALOGUE.critical_density(redshift)).to_value(""), 500.0, rtol=2e-4)
+    np.testing.assert_allclose(
+        (density / CATALOGUE.critical_density(redshift)).to_value(""), 500.0, rtol=2e-4
+    )
 
 
 def test_hubble_h() -> None:

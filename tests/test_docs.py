@@ -12,12 +12,16 @@ import pytest
 from cinn_clusters.settings.config import Config, read_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    ROOT.glob("docs/**/*.md")
+)
 
 
 def test_glossary_is_that_of_the_schema() -> None:
     made = runpy.run_path(str(ROOT / "docs/build_glossary.py"))["glossary"]()
-    assert (ROOT / "docs/glossary.md").read_text(encoding="utf-8") == made, "run python docs/build_glossary.py"
+    assert (ROOT / "docs/glossary.md").read_text(encoding="utf-8") == made, (
+        "run python docs/build_glossary.py"
+    )
 
 
 def test_default_preset_file_spells_out_the_defaults() -> None:
@@ -27,9 +31,18 @@ def test_default_preset_file_spells_out_the_defaults() -> None:
 
 def test_glow_preset_is_the_published_network() -> None:
     config = read_config(ROOT / "configs/glow.toml")
-    assert (config.model.blocks, config.model.hidden, config.model.clamp, config.model.members) == (12, 128, 2.0, 1)
+    assert (config.model.blocks, config.model.hidden, config.model.clamp, config.model.members) == (
+        12,
+        128,
+        2.0,
+        1,
+    )
     assert (config.train.epochs, config.train.batch, config.train.learning_rate) == (250, 512, 2e-3)
-    assert (config.train.noise, config.train.dequantise, config.train.held_out_groups) == (0.0, False, 0)
+    assert (config.train.noise, config.train.dequantise, config.train.held_out_groups) == (
+        0.0,
+        False,
+        0,
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

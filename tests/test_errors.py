@@ -38,7 +38,9 @@ def test_place_is_added_in_front_and_the_kind_kept() -> None:
     assert error.where == "row 3"
 
 
-@pytest.mark.parametrize("name", ["DataError", "ConfigError", "BundleError", "OutputError", "TrainingError"])
+@pytest.mark.parametrize(
+    "name", ["DataError", "ConfigError", "BundleError", "OutputError", "TrainingError"]
+)
 def test_one_base_for_all(name: str) -> None:
     assert issubclass(getattr(errors, name), CinnError)
     assert issubclass(CinnError, ValueError)

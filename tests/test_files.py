@@ -14,14 +14,27 @@ from hypothesis import strategies as st
 
 from cinn_clusters import files
 from cinn_clusters.errors import BundleError, OutputError
-from cinn_clusters.files import atomic_directory, atomic_file, demand_free, read_json, sha256_of, write_json
+from cinn_clusters.files import (
+    atomic_directory,
+    atomic_file,
+    demand_free,
+    read_json,
+    sha256_of,
+    write_json,
+)
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
-def write_and_fail(place: AbstractContextManager[Path], failure: BaseException, name: str = "") -> None:
+def write_and_fail(
+    place: AbstractContextManager[Path], failure: BaseException, name: str = ""
+) -> None:
     """Write half of something, then fail."""
     with place as scratch:
         (scratch / name).write_text("half")
@@ -39,7 +52,9 @@ class TestFile:
 
     @pytest.mark.parametrize("old", [None, b"old"])
     @pytest.mark.parametrize("failure", [ValueError("ours"), KeyboardInterrupt(), MemoryError()])
-    def test_failure_leaves_what_was(self, old: bytes | None, failure: BaseException, tmp_path: Path) -> None:
+    def test_failure_leaves_what_was(
+        self, old: bytes | None, failure: BaseException, tmp_path: Path
+    ) -> None:
         if old is not None:
             (tmp_path / "a").write_bytes(old)
         before = content(tmp_path)
@@ -49,17 +64,25 @@ class TestFile:
 
     def test_full_disk_is_told(self, tmp_path: Path) -> None:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with pytest.raises(OutputError, match="a: expected to be written whole; got No space left on device; nothing"):
+        with pytest.raises(
+            OutputError,
+            match="a: expected to be written whole; got No space left on device; nothing",
+        ):
             write_and_fail(atomic_file(tmp_path / "a"), full)
         assert content(tmp_path) == {}
 
-    def test_full_disk_at_the_last_moment_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_full_disk_at_the_last_moment_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def fail(_: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         (tmp_path / "a").write_text("old")
         monkeypatch.setattr(os, "fsync", fail)
-        with pytest.raises(OutputError, match="No space left"), atomic_file(tmp_path / "a") as scratch:
+        with (
+            pytest.raises(OutputError, match="No space left"),
+            atomic_file(tmp_path / "a") as scratch,
+        ):
             scratch.write_text("new")
         assert content(tmp_path) == {"a": b"old"}
 
@@ -89,7 +112,10 @@ class TestFile:
 
     def test_below_a_file_is_no_place(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine")
-        with pytest.raises(OutputError, match="expected to be written whole"), atomic_file(tmp_path / "file/a.nc") as _:
+        with (
+            pytest.raises(OutputError, match="expected to be written whole"),
+            atomic_file(tmp_path / "file/a.nc") as _,
+        ):
             raise AssertionError("never asked to write")
         assert content(tmp_path) == {"file": b"mine"}
 
@@ -98,7 +124,10 @@ class TestFile:
         place.write_text("old")
         with pytest.raises(OutputError, match=r"a path that does not exist yet; .*--overwrite"):
             demand_free(place, overwrite=False)
-        with pytest.raises(OutputError, match="--overwrite"), atomic_file(place, overwrite=False) as _:
+        with (
+            pytest.raises(OutputError, match="--overwrite"),
+            atomic_file(place, overwrite=False) as _,
+        ):
             raise AssertionError("never asked to write")
         demand_free(place, overwrite=True)
         with atomic_file(place) as scratch:
@@ -124,7 +153,10 @@ class TestDirectory:
         place.mkdir()
         (place / "mark").write_text("old")
         (place / "result").write_text("old")
-        with pytest.raises(OutputError, match="--overwrite"), atomic_directory(place, kept=("mark",)):
+        with (
+            pytest.raises(OutputError, match="--overwrite"),
+            atomic_directory(place, kept=("mark",)),
+        ):
             raise AssertionError("never asked to write")
         with atomic_directory(place, overwrite=True, kept=("mark",)) as scratch:
             (scratch / "mark").write_text("new")
@@ -141,13 +173,17 @@ class TestDirectory:
             (place / "thesis.tex").write_text("years")
         before = content(tmp_path)
         with (
-            pytest.raises(OutputError, match="a folder holding one or two; got something else; it is not ours"),
+            pytest.raises(
+                OutputError, match="a folder holding one or two; got something else; it is not ours"
+            ),
             atomic_directory(place, overwrite=True, kept=("one", "two")),
         ):
             raise AssertionError("never asked to write")
         assert content(tmp_path) == before
 
-    @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "full"), ValueError("ours"), KeyboardInterrupt()])
+    @pytest.mark.parametrize(
+        "failure", [OSError(errno.ENOSPC, "full"), ValueError("ours"), KeyboardInterrupt()]
+    )
     def test_failure_leaves_what_was(self, failure: BaseException, tmp_path: Path) -> None:
         place = tmp_path / "run"
         place.mkdir()
@@ -188,7 +224,11 @@ def test_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
@@ -208,7 +248,8 @@ def test_json_without_a_number_for_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"), [(None, "No such file"), (b"{", "damage"), (b"", "damage"), (b'"\xff"', "damage")]
+    ("data", "told"),
+    [(None, "No such file"), (b"{", "damage"), (b"", "damage"), (b'"\xff"', "damage")],
 )
 def test_json_that_is_none_is_told(data: bytes | None, told: str, tmp_path: Path) -> None:
     if data is not None:

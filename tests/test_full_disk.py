@@ -57,16 +57,26 @@ def content(folder: Path) -> dict[Path, bytes]:
         ("diagnose {folder}/run/crossval/posterior.nc", 3000),
     ],
     ids=[
-        "mock", "prepare", "train, checkpoint", "train, model", "evaluate", "crossval", "infer", "infer, summary",
+        "mock",
+        "prepare",
+        "train, checkpoint",
+        "train, model",
+        "evaluate",
+        "crossval",
+        "infer",
+        "infer, summary",
         "diagnose",
     ],
-)  # fmt: skip
+)
 def test_nothing_is_half_written(line: str, limit: int, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     for name in ("observables1.csv", "unobservables1.csv"):
         shutil.copy(trained.parent / name, tmp_path / name)
     if line.startswith("diagnose"):
-        subprocess.run([sys.executable, "-m", "cinn_clusters", *CROSSVAL.format(folder=tmp_path).split()], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "cinn_clusters", *CROSSVAL.format(folder=tmp_path).split()],
+            check=True,
+        )
     before = content(tmp_path)
     done = run_with_limit(line.format(folder=tmp_path), limit)
     errors = [row for row in done.stderr.splitlines() if row.startswith("error: ")]

@@ -24,8 +24,15 @@ def commands() -> list[str]:
     lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
     for before, after in SMALLER.items():
         lines = [line.replace(before, after) for line in lines]
-        lines = [line + QUICK if line.split()[1] in ("train", "crossval", "run") else line for line in lines if line]
-    return [line + " --refit-members 1" if line.split()[1] in ("sensitivity", "run") else line for line in lines]
+        lines = [
+            line + QUICK if line.split()[1] in ("train", "crossval", "run") else line
+            for line in lines
+            if line
+        ]
+    return [
+        line + " --refit-members 1" if line.split()[1] in ("sensitivity", "run") else line
+        for line in lines
+    ]
 
 
 def test_readme_shows_both_faces() -> None:
@@ -34,7 +41,9 @@ def test_readme_shows_both_faces() -> None:
     assert [line.split()[1] for line in blocks("sh")[0].splitlines()] == ["demo", "test"]
 
 
-def test_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     for line in commands():
         monkeypatch.setattr(sys, "argv", shlex.split(line))

@@ -40,7 +40,9 @@ def test_account_and_audit(prepare_line: str, tmp_path: Path, command: Command) 
     assert {entry["shared_with_validation"] for entry in json.loads(result.out).values()} == {0}
 
 
-def test_original_protocol_leaks_as_published(prepare_line: str, tmp_path: Path, command: Command) -> None:
+def test_original_protocol_leaks_as_published(
+    prepare_line: str, tmp_path: Path, command: Command
+) -> None:
     result = command(f"{prepare_line} --protocol original")
     assert result.code == 0
     assert "leaks" in result.err
@@ -57,10 +59,14 @@ def test_prepared_values_are_those_of_the_catalogue(
 ) -> None:
     command(prepare_line)
     run = open_run(tmp_path / "run")
-    table = pd.read_csv(shared / "data/tng_cluster/observables1.csv").set_index(["HaloID", "Snapshot"])
+    table = pd.read_csv(shared / "data/tng_cluster/observables1.csv").set_index(
+        ["HaloID", "Snapshot"]
+    )
     keys = pd.MultiIndex.from_frame(run.catalogue.table[["HaloID", "Snapshot"]])
     for name in run.catalogue.observables:
-        assert (run.catalogue.table[name].to_numpy() == table.loc[keys, name].to_numpy()).all(), name
+        assert (run.catalogue.table[name].to_numpy() == table.loc[keys, name].to_numpy()).all(), (
+            name
+        )
 
 
 def test_units_of_the_schema_are_those_of_the_table(shared: Path) -> None:
@@ -87,7 +93,9 @@ def test_scores_agree_with_the_independent_script(
         ours = json.loads((folder / "scores.json").read_text())
         line = [sys.executable, shared / "score.py", folder / "posterior.nc"]
         files = [table / "unobservables1.csv", table / "observables1.csv", "--json"]
-        judged = json.loads(subprocess.run([*line, *files], capture_output=True, check=True, text=True).stdout)
+        judged = json.loads(
+            subprocess.run([*line, *files], capture_output=True, check=True, text=True).stdout
+        )
         assert ours["rows"] == judged["rows"]
         assert ours["energy_score"]["mean"] == pytest.approx(judged["energy_score"], abs=1e-5)
         assert ours["energy_score"]["se"] == pytest.approx(judged["energy_score_se"], abs=1e-5)
@@ -103,7 +111,9 @@ def test_scores_agree_with_the_independent_script(
     for name, of in told["targets"].items():
         assert of["crps"]["value"] == pytest.approx(judged["crps_per_target"][name], abs=1e-6)
         assert of["contraction"] == pytest.approx(judged["contraction"][name], abs=1e-6)
-        assert of["calibration_error"] == pytest.approx(judged["calibration_error_per_target"][name], abs=1e-6)
+        assert of["calibration_error"] == pytest.approx(
+            judged["calibration_error_per_target"][name], abs=1e-6
+        )
 
 
 def x10(name: str, values: pd.Series) -> pd.Series:
@@ -122,8 +132,12 @@ def other_scale(name: str, values: pd.Series) -> pd.Series:
 @pytest.fixture(scope="module")
 def joined(shared: Path) -> pd.DataFrame:
     folder = shared / "data/tng_cluster"
-    seen, hidden = (pd.read_csv(folder / name) for name in ("observables1.csv", "unobservables1.csv"))
-    frame = seen.merge(hidden.drop(columns="HaloOrigID"), on=["HaloID", "Snapshot"]).dropna(subset=list(NAMES))
+    seen, hidden = (
+        pd.read_csv(folder / name) for name in ("observables1.csv", "unobservables1.csv")
+    )
+    frame = seen.merge(hidden.drop(columns="HaloOrigID"), on=["HaloID", "Snapshot"]).dropna(
+        subset=list(NAMES)
+    )
     return frame[frame[schema.COLLISION_MASS] > 0].reset_index(drop=True)
 
 

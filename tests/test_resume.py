@@ -22,7 +22,9 @@ RESULTS = ("model/weights.safetensors", "model/bundle.json", "history.csv")
 
 
 def copy_of(trained: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("model", "history.csv")))
+    return Path(
+        shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("model", "history.csv"))
+    )
 
 
 def start_training(run: Path, *extra: str) -> subprocess.Popen[bytes]:
@@ -69,7 +71,9 @@ def test_killed_twice_and_resumed_is_the_uninterrupted_training(
     assert not (run / "checkpoint.safetensors").exists()
 
 
-def test_killed_before_the_first_checkpoint_starts_anew(uninterrupted: Path, trained: Path, tmp_path: Path) -> None:
+def test_killed_before_the_first_checkpoint_starts_anew(
+    uninterrupted: Path, trained: Path, tmp_path: Path
+) -> None:
     run = copy_of(trained, tmp_path / "run")
     process = start_training(run)
     time.sleep(0.3)
@@ -80,7 +84,9 @@ def test_killed_before_the_first_checkpoint_starts_anew(uninterrupted: Path, tra
     assert (run / RESULTS[0]).read_bytes() == (uninterrupted / RESULTS[0]).read_bytes()
 
 
-def test_resuming_a_finished_training_changes_nothing(uninterrupted: Path, tmp_path: Path, command: Command) -> None:
+def test_resuming_a_finished_training_changes_nothing(
+    uninterrupted: Path, tmp_path: Path, command: Command
+) -> None:
     run = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = command(f"train {run} --resume {SETTINGS}")
@@ -91,7 +97,9 @@ def test_resuming_a_finished_training_changes_nothing(uninterrupted: Path, tmp_p
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_checkpoint_is_neither_lost_nor_taken_for_another(trained: Path, tmp_path: Path, command: Command) -> None:
+def test_a_checkpoint_is_neither_lost_nor_taken_for_another(
+    trained: Path, tmp_path: Path, command: Command
+) -> None:
     run = copy_of(trained, tmp_path / "run")
     checkpoint = run / "checkpoint.safetensors"
     kill_after(start_training(run), checkpoint, 2)

@@ -1,4 +1,5 @@
-"""One seed, many streams: the same name gives the same numbers on every machine, another name gives others."""
+"""One seed, many streams: the same name gives the same numbers on every machine, another name
+gives others."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from cinn_clusters.rng import numpy_stream, stream_seed, torch_stream
 
-NAMES = [("epoch", 1), ("epoch", 2), ("epoch", "1"), ("epoch",), ("draws", 1), ("e", "poch", 1), (), ("epoch", 1, 1)]
+NAMES = [
+    ("epoch", 1),
+    ("epoch", 2),
+    ("epoch", "1"),
+    ("epoch",),
+    ("draws", 1),
+    ("e", "poch", 1),
+    (),
+    ("epoch", 1, 1),
+]
 
 
 @given(seed=st.integers(0, 2**63 - 1), name=st.text(max_size=8), number=st.integers(-5, 10**9))
@@ -36,8 +46,13 @@ def test_numpy_integer_seed_is_the_same_seed() -> None:
 
 
 def test_streams_repeat_and_differ() -> None:
-    for stream, draw in ((numpy_stream, lambda g: g.random(8)), (torch_stream, lambda g: torch.rand(8, generator=g))):
-        first, again, other = (np.asarray(draw(stream(1, *name))) for name in (("a", 0), ("a", 0), ("a", 1)))
+    for stream, draw in (
+        (numpy_stream, lambda g: g.random(8)),
+        (torch_stream, lambda g: torch.rand(8, generator=g)),
+    ):
+        first, again, other = (
+            np.asarray(draw(stream(1, *name))) for name in (("a", 0), ("a", 0), ("a", 1))
+        )
         np.testing.assert_array_equal(first, again)
         assert not np.isclose(first, other).any()
 

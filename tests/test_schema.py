@@ -17,12 +17,22 @@ ALL = list(schema.COLUMNS.values())
 
 def test_defaults_are_the_seven_and_the_six() -> None:
     assert schema.DEFAULT_OBSERVABLES == (
-        "bcg_SubhaloBHMass", "bcg_SubhaloMass", "bcg_StellarMass", "Group_M_Crit500", "Group_R_Crit500",
-        "GroupGasMass", "lookback_time_Gyr",
-    )  # fmt: skip
+        "bcg_SubhaloBHMass",
+        "bcg_SubhaloMass",
+        "bcg_StellarMass",
+        "Group_M_Crit500",
+        "Group_R_Crit500",
+        "GroupGasMass",
+        "lookback_time_Gyr",
+    )
     assert schema.DEFAULT_TARGETS == (
-        "last_T_coll", "last_V_coll", "last_M_Crit500_coll", "last_Subcluster_mass", "last_Mass_ratio", "last_d_peri",
-    )  # fmt: skip
+        "last_T_coll",
+        "last_V_coll",
+        "last_M_Crit500_coll",
+        "last_Subcluster_mass",
+        "last_Mass_ratio",
+        "last_d_peri",
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,14 +64,19 @@ def test_columns_are_consistent(column: schema.Column) -> None:
     assert column.bounds[0] < column.bounds[1]
     assert column.typical[0] < column.typical[1]
     assert column.relative_to is None or column.relative_to in schema.COLUMNS
-    assert column.missing_mark is None or not column.bounds[0] <= column.missing_mark <= column.bounds[1]
+    assert (
+        column.missing_mark is None
+        or not column.bounds[0] <= column.missing_mark <= column.bounds[1]
+    )
     assert not (column.is_log and column.unit.startswith("log10")), "no logarithm of a logarithm"
     assert column.bijection != "logit" or all(abs(bound) < 1e6 for bound in column.bounds)
     assert len(re.findall(r"[{}]", column.symbol)) % 2 == 0
 
 
 def test_only_the_collision_mass_has_a_mark() -> None:
-    assert [column.name for column in ALL if column.missing_mark is not None] == ["last_M_Crit500_coll"]
+    assert [column.name for column in ALL if column.missing_mark is not None] == [
+        "last_M_Crit500_coll"
+    ]
 
 
 def test_scales_are_those_of_the_independent_script() -> None:
@@ -90,7 +105,13 @@ def test_an_unknown_column_is_unbounded() -> None:
 
 
 def test_columns_of_two_bounds_keep_to_them_as_targets() -> None:
-    for name in ("concentrationPhys", "redshift", "mean_V_coll", "mean_Subcluster_mass", "Group_M_Crit500"):
+    for name in (
+        "concentrationPhys",
+        "redshift",
+        "mean_V_coll",
+        "mean_Subcluster_mass",
+        "Group_M_Crit500",
+    ):
         known = schema.column(name)
         assert known.bijection == "logit", name
         assert not known.is_log or known.bounds[0] > 0, "a logarithm has no zero"

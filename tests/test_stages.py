@@ -36,7 +36,9 @@ def prepare_line(files: Files, out: Path, extra: str = "") -> str:
 
 # --- split -----------------------------------------------------------------------------------------------------------
 
-clusters = st.lists(st.integers(0, 40), min_size=20, max_size=200).filter(lambda names: len(set(names)) >= 5)
+clusters = st.lists(st.integers(0, 40), min_size=20, max_size=200).filter(
+    lambda names: len(set(names)) >= 5
+)
 
 
 @given(clusters, st.integers(0, 1000))
@@ -84,11 +86,18 @@ def test_prepare_keeps_values_to_the_last_bit(
     whole = whole[whole[schema.COLLISION_MASS] > 0].reset_index(drop=True)
     catalogue = open_run(tmp_path / "run").catalogue
     pd.testing.assert_frame_equal(
-        catalogue.table[[*KEYS, *OBSERVABLES, *TARGETS]], whole[[*KEYS, *OBSERVABLES, *TARGETS]], check_exact=True
+        catalogue.table[[*KEYS, *OBSERVABLES, *TARGETS]],
+        whole[[*KEYS, *OBSERVABLES, *TARGETS]],
+        check_exact=True,
     )
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "X.csv", "Y.csv", "left_out.csv", "meta.csv", "split.json", "transforms.json",
-    }  # fmt: skip
+        "X.csv",
+        "Y.csv",
+        "left_out.csv",
+        "meta.csv",
+        "split.json",
+        "transforms.json",
+    }
 
 
 def test_account_adds_up(files: Files, tmp_path: Path, command: Command) -> None:
@@ -101,7 +110,9 @@ def test_account_adds_up(files: Files, tmp_path: Path, command: Command) -> None
     assert account["rows_read"] == lost + sum(account["num_rows"].values()) == len(frame) - 5
 
 
-def test_incomplete_rows_are_dropped_when_asked(files: Files, tmp_path: Path, command: Command) -> None:
+def test_incomplete_rows_are_dropped_when_asked(
+    files: Files, tmp_path: Path, command: Command
+) -> None:
     frame = pd.read_csv(files[0])
     frame.loc[[0, 9, 40], "GroupGasMass"] = np.nan
     frame.to_csv(files[0], index=False)
@@ -111,7 +122,9 @@ def test_incomplete_rows_are_dropped_when_asked(files: Files, tmp_path: Path, co
     assert "--drop-incomplete" in result.out
 
 
-def test_transforms_see_training_clusters_only(files: Files, tmp_path: Path, command: Command) -> None:
+def test_transforms_see_training_clusters_only(
+    files: Files, tmp_path: Path, command: Command
+) -> None:
     command(prepare_line(files, tmp_path / "run"))
     run = open_run(tmp_path / "run")
     unseen = np.concatenate([run.split.validation, run.split.test])
@@ -132,14 +145,18 @@ def test_original_protocol_is_the_published_one(
     assert "leaks" in result.err
     table = tables[0].merge(tables[1].drop(columns="HaloOrigID"), on=KEYS).dropna(subset=TARGETS)
     assert (table[schema.COLLISION_MASS] == -1).any()
-    x, y = (StandardScaler().fit_transform(table[names].to_numpy()) for names in (OBSERVABLES, TARGETS))
+    x, y = (
+        StandardScaler().fit_transform(table[names].to_numpy()) for names in (OBSERVABLES, TARGETS)
+    )
     for values, name in ((x, "X.csv"), (y, "Y.csv")):
         np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / name), values, atol=1e-9)
     rest, test = train_test_split(np.arange(len(table)), test_size=0.1, random_state=42)
     train, validation = train_test_split(rest, test_size=0.1 / 0.9, random_state=42)
     run = open_run(tmp_path / "run")
     for ours, theirs in zip(
-        (run.split.train, run.split.validation, run.split.test), (train, validation, test), strict=True
+        (run.split.train, run.split.validation, run.split.test),
+        (train, validation, test),
+        strict=True,
     ):
         assert ours.tolist() == theirs.tolist()
     np.testing.assert_allclose(run.catalogue.theta, table[TARGETS], rtol=1e-12)
@@ -148,7 +165,10 @@ def test_original_protocol_is_the_published_one(
     histories = table[TARGETS].round(9).apply(tuple, axis=1).to_numpy()
     found = json.loads(audit.out)
     names = table["HaloOrigID"].to_numpy()
-    for rows, share in ((train, "shared"), (np.concatenate([train, validation]), "shared_with_validation")):
+    for rows, share in (
+        (train, "shared"),
+        (np.concatenate([train, validation]), "shared_with_validation"),
+    ):
         assert found["test clusters"][share] == len(set(names[test]) & set(names[rows])) > 0
         shared = sum(history in set(histories[rows]) for history in histories[test])
         assert found["exact target vectors of test rows"][share] == shared > 0
@@ -157,13 +177,20 @@ def test_original_protocol_is_the_published_one(
 def test_marks_are_never_scored(files: Files, tmp_path: Path, command: Command) -> None:
     command(prepare_line(files, tmp_path / "run", "--protocol original"))
     theta = open_run(tmp_path / "run").catalogue.theta
-    assert command(f"crossval {tmp_path / 'run'} --folds 2 --draws 20 {TINY} --set train.dequantise=false").code == 0
+    assert (
+        command(
+            f"crossval {tmp_path / 'run'} --folds 2 --draws 20 {TINY} --set train.dequantise=false"
+        ).code
+        == 0
+    )
     scores = json.loads((tmp_path / "run/crossval/scores.json").read_text())
     assert scores["rows"] == int((theta[:, 2] > 0).sum()) < len(theta)
 
 
 @pytest.mark.parametrize("target", ["last_d_peri", "last_T_coll", "mean_d_peri", "my_own"])
-def test_one_target_of_any_name_end_to_end(target: str, files: Files, tmp_path: Path, command: Command) -> None:
+def test_one_target_of_any_name_end_to_end(
+    target: str, files: Files, tmp_path: Path, command: Command
+) -> None:
     frame = pd.read_csv(files[1])
     frame["my_own"] = frame["last_d_peri"] ** 2
     frame.rename(columns={"HaloOrigID": "cluster"}).to_csv(files[1], index=False)
@@ -174,7 +201,10 @@ def test_one_target_of_any_name_end_to_end(target: str, files: Files, tmp_path: 
     assert command(f"train {run} {TINY}").code == 0
     assert command(f"evaluate {run} --draws 50").code == 0
     assert (
-        command(f"infer --model {run / 'model'} --catalogue {files[0]} --out {tmp_path / 'p.nc'} --draws 20").code == 0
+        command(
+            f"infer --model {run / 'model'} --catalogue {files[0]} --out {tmp_path / 'p.nc'} --draws 20"
+        ).code
+        == 0
     )
     assert f"{target}_median" in pd.read_csv(tmp_path / "p_summary.csv")
 
@@ -190,9 +220,13 @@ def catalogue(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "my.csv"
 
 
-def infer(command: Command, trained: Path, catalogue: Path, extra: str = "--draws 40") -> xr.Dataset:
+def infer(
+    command: Command, trained: Path, catalogue: Path, extra: str = "--draws 40"
+) -> xr.Dataset:
     out = catalogue.with_suffix(".nc")
-    result = command(f"infer --model {trained / 'model'} --catalogue {catalogue} --out {out} --overwrite {extra}")
+    result = command(
+        f"infer --model {trained / 'model'} --catalogue {catalogue} --out {out} --overwrite {extra}"
+    )
     assert result.code == 0, result
     with xr.open_dataset(out, group="posterior") as dataset:
         return dataset.load()
@@ -221,7 +255,9 @@ def test_no_draw_is_unphysical(trained: Path, catalogue: Path, command: Command)
         assert ((data[name] > lower) & (data[name] <= upper)).all(), name
 
 
-def test_draws_depend_on_the_seed_and_the_object_only(trained: Path, catalogue: Path, command: Command) -> None:
+def test_draws_depend_on_the_seed_and_the_object_only(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     one, again = infer(command, trained, catalogue), infer(command, trained, catalogue)
     xr.testing.assert_identical(one, again)
     assert not one.equals(infer(command, trained, catalogue, "--draws 40 --seed 1"))
@@ -232,10 +268,14 @@ def test_draws_depend_on_the_seed_and_the_object_only(trained: Path, catalogue: 
     others = [row for row in range(12) if row != 3]
     for name in TARGETS:
         # to rounding: matrix products of 11 and of 12 rows may add in another order
-        np.testing.assert_allclose(fewer[name].to_numpy(), one[name].to_numpy()[:, :, others], rtol=1e-5)
+        np.testing.assert_allclose(
+            fewer[name].to_numpy(), one[name].to_numpy()[:, :, others], rtol=1e-5
+        )
 
 
-def test_bad_rows_are_told_and_the_others_answered(trained: Path, catalogue: Path, command: Command) -> None:
+def test_bad_rows_are_told_and_the_others_answered(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     frame = pd.read_csv(catalogue).astype({"GroupGasMass": object})
     frame.loc[1, "GroupGasMass"] = "?"
     frame.loc[4, "Group_M_Crit500"] = 3e14
@@ -259,7 +299,9 @@ def test_bad_rows_are_told_and_the_others_answered(trained: Path, catalogue: Pat
     command(f"{line} --overwrite").demand_error("12 of 12 rows", "a row that can be used")
 
 
-def test_other_columns_pass_through_and_summaries_are_right(trained: Path, catalogue: Path, command: Command) -> None:
+def test_other_columns_pass_through_and_summaries_are_right(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     data = infer(command, trained, catalogue, "--draws 400")
     summary = pd.read_csv(catalogue.with_name("my_summary.csv"))
     frame = pd.read_csv(catalogue)
@@ -274,9 +316,13 @@ def test_other_columns_pass_through_and_summaries_are_right(trained: Path, catal
             )
             assert abs(inside.mean() - int(level) / 100) < 0.01
         assert summary[f"{name}_map"].between(*schema.column(name).bounds).all()
-    np.testing.assert_allclose(summary["time_since_collision_Gyr_map"], age - summary["last_T_coll_map"], atol=1e-9)
+    np.testing.assert_allclose(
+        summary["time_since_collision_Gyr_map"], age - summary["last_T_coll_map"], atol=1e-9
+    )
     since = age - data["last_T_coll"].to_numpy()[0]
-    np.testing.assert_allclose(summary["time_since_collision_Gyr_median"], np.median(since, 0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        summary["time_since_collision_Gyr_median"], np.median(since, 0), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_summary_can_be_ecsv_with_units(trained: Path, catalogue: Path, command: Command) -> None:
@@ -290,19 +336,26 @@ def test_a_summary_can_be_ecsv_with_units(trained: Path, catalogue: Path, comman
     assert "last_V_coll_map" not in table.colnames
 
 
-def test_a_catalogue_needs_no_simulation_keys(trained: Path, catalogue: Path, command: Command) -> None:
+def test_a_catalogue_needs_no_simulation_keys(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     frame = pd.read_csv(catalogue)[["name", *OBSERVABLES]]
     frame.to_csv(catalogue, index=False)
     assert infer(command, trained, catalogue).sizes["cluster"] == 12
     assert (
-        command(f"infer --model {trained / 'model'} --catalogue {catalogue} --out {catalogue}.nc --draws 0").code == 2
+        command(
+            f"infer --model {trained / 'model'} --catalogue {catalogue} --out {catalogue}.nc --draws 0"
+        ).code
+        == 2
     )
 
 
 # --- evaluate and crossval -------------------------------------------------------------------------------------------
 
 
-def test_evaluate_judges_test_clusters_only(trained: Path, tmp_path: Path, command: Command) -> None:
+def test_evaluate_judges_test_clusters_only(
+    trained: Path, tmp_path: Path, command: Command
+) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     assert command(f"evaluate {run} --draws 100").code == 0
     opened = open_run(run)
@@ -320,11 +373,15 @@ def test_crossval_answers_for_every_row(trained: Path, tmp_path: Path, command: 
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     assert command(f"crossval {run} --folds 3 --draws 50 {TINY}").code == 0
     with xr.open_dataset(run / "crossval/posterior.nc", group="posterior") as data:
-        assert data["HaloID"].to_numpy().tolist() == open_run(run).catalogue.table["HaloID"].tolist()
+        assert (
+            data["HaloID"].to_numpy().tolist() == open_run(run).catalogue.table["HaloID"].tolist()
+        )
         assert np.isfinite(data.to_array()).all()
 
 
-def test_the_published_network_trains_on_bounded_targets(files: Files, tmp_path: Path, command: Command) -> None:
+def test_the_published_network_trains_on_bounded_targets(
+    files: Files, tmp_path: Path, command: Command
+) -> None:
     frame = pd.read_csv(files[1])
     frame.loc[frame["last_Mass_ratio"].idxmax(), "last_Mass_ratio"] = 1.0
     frame.to_csv(files[1], index=False)
@@ -338,7 +395,9 @@ def test_the_published_network_trains_on_bounded_targets(files: Files, tmp_path:
     assert json.loads((run / "scores.json").read_text())["nll"]["rows_outside"] == 0
 
 
-def test_the_default_preset_trains_under_the_original_protocol(files: Files, tmp_path: Path, command: Command) -> None:
+def test_the_default_preset_trains_under_the_original_protocol(
+    files: Files, tmp_path: Path, command: Command
+) -> None:
     command(prepare_line(files, tmp_path / "run", "--protocol original"))
     assert command(f"train {tmp_path / 'run'} {TINY}").code == 0
     assert command(f"evaluate {tmp_path / 'run'} --draws 20").code == 0

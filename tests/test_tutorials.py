@@ -22,7 +22,10 @@ def test_a_tutorial_runs(path: Path, tmp_path: Path) -> None:
     notebook = jupytext.read(path, fmt="py:percent")
     assert notebook.cells[0].cell_type == "markdown"
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -15,6 +15,14 @@ def blob(size: int = 48, at: tuple[float, float] = (24.0, 24.0), width: float = 
 def header(scale: float = 1e-3) -> fits.Header:
     """Coordinates with square pixels of so many degrees."""
     return fits.Header(
-        {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": -11.0, "CRPIX1": 24.5, "CRPIX2": 24.5,
-         "CDELT1": -scale, "CDELT2": scale}
-    )  # fmt: skip
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": 150.0,
+            "CRVAL2": -11.0,
+            "CRPIX1": 24.5,
+            "CRPIX2": 24.5,
+            "CDELT1": -scale,
+            "CDELT2": scale,
+        }
+    )

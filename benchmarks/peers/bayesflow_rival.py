@@ -1,7 +1,8 @@
 """BayesFlow's default workflow on the same folds, in an environment of its own.
 
     python3 -m venv bayesflow-env && bayesflow-env/bin/pip install -e . bayesflow==2.0.12
-    bayesflow-env/bin/python benchmarks/peers/bayesflow_rival.py ../shared/data/tng_cluster --out peers
+    bayesflow-env/bin/python benchmarks/peers/bayesflow_rival.py ../shared/data/tng_cluster --out
+    peers
 
 BayesFlow 2.0.12 switches torch's autograd off for the whole process when it is imported.
 """
@@ -27,7 +28,9 @@ OBJECTS_A_BATCH = 50
 
 
 def answer(fold: Fold, number: int) -> Answer:
-    """BasicWorkflow with its defaults: coupling flow, 100 epochs of batches of 32; best weights are not kept."""
+    """BasicWorkflow with its defaults: coupling flow, 100 epochs of batches of 32; best weights
+    are not kept.
+    """
     keras.utils.set_random_seed(SEED + number)
     scaled = Scaled(fold)
     data = [
@@ -44,25 +47,37 @@ def answer(fold: Fold, number: int) -> Answer:
     ]
     drawn = time.perf_counter()
     samples = np.concatenate(parts).swapaxes(0, 1).astype(float) * scaled.sd + scaled.mean
-    log_prob = np.asarray(workflow.log_prob(data[2]), dtype=float).reshape(-1) - np.log(scaled.sd).sum()
+    log_prob = (
+        np.asarray(workflow.log_prob(data[2]), dtype=float).reshape(-1) - np.log(scaled.sd).sum()
+    )
     return Answer(samples, log_prob, trained - begin, drawn - trained)
 
 
 def kept_answer(path: Path, fold: Fold, number: int) -> Answer:
-    """Answer a fold, or read what an earlier run has answered: a fold takes half an hour on one core."""
+    """Answer a fold, or read what an earlier run has answered: a fold takes half an hour on one
+    core.
+    """
     if not path.exists():
         found = answer(fold, number)
-        np.savez(path, samples=found.samples.astype(np.float32), log_prob=found.log_prob,
-                 seconds=[found.train_seconds, found.draw_seconds])  # fmt: skip
+        np.savez(
+            path,
+            samples=found.samples.astype(np.float32),
+            log_prob=found.log_prob,
+            seconds=[found.train_seconds, found.draw_seconds],
+        )
     with np.load(path) as kept:
         return Answer(kept["samples"], kept["log_prob"], *map(float, kept["seconds"]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("peers"))
-    parser.add_argument("--folds", nargs="*", type=int, help="answer these only; a run without it puts all together")
+    parser.add_argument(
+        "--folds", nargs="*", type=int, help="answer these only; a run without it puts all together"
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")

@@ -1,7 +1,8 @@
 """What the posterior has to beat: every rival as its users would run it by default.
 
-A rival is a function of a ``Fold`` that returns an ``Answer``. All see the same seven columns and six targets, raw,
-standardised on the training clusters of the fold unless the rival does that itself; none knows of bounds.
+A rival is a function of a ``Fold`` that returns an ``Answer``. All see the same seven columns and
+six targets, raw, standardised on the training clusters of the fold unless the rival does that
+itself; none knows of bounds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ CONTEXT = ("Group_M_Crit500", "lookback_time_Gyr")
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold: the rows, who trains, who stops, who is judged, and the dequantised truths (N_test, D)."""
+    """One fold: the rows, who trains, who stops, who is judged, and the dequantised truths
+    (N_test, D).
+    """
 
     catalogue: Catalogue
     split: Split
@@ -93,7 +96,9 @@ def ours(fold: Fold, changes: list[str]) -> Answer:
 
 
 def original(fold: Fold, changes: list[str]) -> Answer:
-    """The published network: FrEIA, 12 GLOW blocks, 128 hidden, clamp 2, Adam 2e-3, 250 epochs, best validation NLL."""
+    """The published network: FrEIA, 12 GLOW blocks, 128 hidden, clamp 2, Adam 2e-3, 250 epochs,
+    best validation NLL.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from FrEIA.framework import SequenceINN
@@ -108,9 +113,13 @@ def original(fold: Fold, changes: list[str]) -> Answer:
     network = SequenceINN(num_targets)
     for block in range(12):
         network.append(
-            GLOWCouplingBlock, cond=0, cond_shape=(num_observables,), subnet_constructor=subnet, clamp=2.0,
+            GLOWCouplingBlock,
+            cond=0,
+            cond_shape=(num_observables,),
+            subnet_constructor=subnet,
+            clamp=2.0,
             clamp_activation="ATAN",
-        )  # fmt: skip
+        )
         network.append(PermuteRandom, seed=block)
 
     def log_prob(u: Tensor, x: Tensor) -> Tensor:
@@ -122,7 +131,9 @@ def original(fold: Fold, changes: list[str]) -> Answer:
         drawn = network(torch.randn(len(wide), num_targets), c=[wide], rev=True)[0]
         return drawn.view(NUM_DRAWS, len(x), num_targets)
 
-    return _trained(network, log_prob, sample, scaled, learning_rate=2e-3, batch=512, epochs=250, patience=250)
+    return _trained(
+        network, log_prob, sample, scaled, learning_rate=2e-3, batch=512, epochs=250, patience=250
+    )
 
 
 def zuko_nsf(fold: Fold, changes: list[str]) -> Answer:
@@ -132,9 +143,15 @@ def zuko_nsf(fold: Fold, changes: list[str]) -> Answer:
     scaled = Scaled(fold)
     flow = zuko.flows.NSF(scaled.train[0].shape[1], scaled.train[1].shape[1])
     return _trained(
-        flow, lambda u, x: flow(x).log_prob(u), lambda x: flow(x).sample((NUM_DRAWS,)), scaled,
-        learning_rate=1e-3, batch=128, epochs=300, patience=20,
-    )  # fmt: skip
+        flow,
+        lambda u, x: flow(x).log_prob(u),
+        lambda x: flow(x).sample((NUM_DRAWS,)),
+        scaled,
+        learning_rate=1e-3,
+        batch=128,
+        epochs=300,
+        patience=20,
+    )
 
 
 def _trained(
@@ -160,7 +177,10 @@ def _trained(
         with torch.no_grad():
             loss = float(-log_prob(*scaled.validation).mean())
         if loss < best_loss:
-            best, best_loss = {name: value.clone() for name, value in network.state_dict().items()}, loss
+            best, best_loss = (
+                {name: value.clone() for name, value in network.state_dict().items()},
+                loss,
+            )
             best_epoch = epoch
         if epoch - best_epoch >= patience:
             break
@@ -184,7 +204,9 @@ def sbi_nsf(fold: Fold, changes: list[str]) -> Answer:
 
 
 def _sbi(fold: Fold, estimator: str) -> Answer:
-    """Raw columns: sbi standardises them, and holds out a tenth of the rows. Draws are not cut at any prior."""
+    """Raw columns: sbi standardises them, and holds out a tenth of the rows. Draws are not cut
+    at any prior.
+    """
     from sbi.inference import NPE
 
     theta, x = torch.tensor(fold.catalogue.theta).float(), torch.tensor(fold.x(slice(None))).float()  # type: ignore[arg-type]
@@ -194,14 +216,18 @@ def _sbi(fold: Fold, estimator: str) -> Answer:
     trained = time.perf_counter()
     test = x[fold.split.test]
     with torch.no_grad():
-        samples = torch.cat([density.sample((NUM_DRAWS,), condition=part) for part in test.split(50)], 1)
+        samples = torch.cat(
+            [density.sample((NUM_DRAWS,), condition=part) for part in test.split(50)], 1
+        )
         drawn = time.perf_counter()
         log_prob = density.log_prob(torch.tensor(fold.truth).float()[None], condition=test)[0]
     return Answer(samples.numpy(), log_prob.double().numpy(), trained - begin, drawn - trained)
 
 
 def forest(fold: Fold, changes: list[str]) -> Answer:
-    """Random forest of 300 trees on the seven observables: draws by leaf weights (Meinshausen 2006)."""
+    """Random forest of 300 trees on the seven observables: draws by leaf weights (Meinshausen
+    2006).
+    """
     return _forest(fold, fold.catalogue.observables)
 
 

@@ -3,9 +3,10 @@
     pip install -e '.[benchmark]'
     python benchmarks/peers/run.py ../shared/data/tng_cluster --out peers --score ../shared/score.py
 
-Answers are kept in --out, one netCDF file a rival (ArviZ layout), so that a second run does what is missing only;
-``--again ours`` does one anew, ``--table`` rewrites the tables of docs/peers.md from what is there. BayesFlow switches
-torch's autograd off on import, so it lives in an environment and a process of its own: see ``bayesflow_rival.py``.
+Answers are kept in --out, one netCDF file a rival (ArviZ layout), so that a second run does what is
+missing only; ``--again ours`` does one anew, ``--table`` rewrites the tables of docs/peers.md from
+what is there. BayesFlow switches torch's autograd off on import, so it lives in an environment and
+a process of its own: see ``bayesflow_rival.py``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ MARKS = ("<!-- tables -->", "<!-- /tables -->")
 def folds(catalogue: Catalogue) -> list[Fold]:
     """The five folds of the protocol."""
     return [
-        Fold(catalogue, split, scored_truth(catalogue, split.test)) for split in folds_by_cluster(catalogue.clusters)
+        Fold(catalogue, split, scored_truth(catalogue, split.test))
+        for split in folds_by_cluster(catalogue.clusters)
     ]
 
 
@@ -52,23 +54,37 @@ def answer_all(name: str, catalogue: Catalogue, path: Path, changes: list[str]) 
         samples[:, fold.split.test] = answer.samples
         if answer.log_prob is not None:
             log_prob[fold.split.test] = answer.log_prob
-        train_seconds, draw_seconds = train_seconds + answer.train_seconds, draw_seconds + answer.draw_seconds
+        train_seconds, draw_seconds = (
+            train_seconds + answer.train_seconds,
+            draw_seconds + answer.draw_seconds,
+        )
         print(f"{name}: fold {number + 1} of 5, {answer.train_seconds:.0f} s", flush=True)
     write_answer(path, catalogue, samples, log_prob, train_seconds, draw_seconds)
 
 
 def write_answer(
-    path: Path, catalogue: Catalogue, samples: np.ndarray, log_prob: np.ndarray, train: float, draw: float
+    path: Path,
+    catalogue: Catalogue,
+    samples: np.ndarray,
+    log_prob: np.ndarray,
+    train: float,
+    draw: float,
 ) -> None:
     """Keep an out-of-fold answer in the ArviZ layout."""
     keys = catalogue.table[["HaloOrigID", "HaloID", "Snapshot"]]
     speed = samples.shape[0] * samples.shape[1] / draw if draw > 0 else float("nan")
-    notes = {"train_seconds": f"{train:.3f}", "draws_per_second": f"{speed:.6g}", "made": time.strftime("%Y-%m-%d")}
+    notes = {
+        "train_seconds": f"{train:.3f}",
+        "draws_per_second": f"{speed:.6g}",
+        "made": time.strftime("%Y-%m-%d"),
+    }
     with sample_writer(
         path, catalogue.targets, len(samples), keys, notes, has_densities=True, overwrite=True
     ) as writer:
         writer.put(slice(0, len(keys)), samples)
-        writer.put_log_prob(slice(0, len(keys)), np.full((1, len(keys)), np.nan, np.float32), log_prob)
+        writer.put_log_prob(
+            slice(0, len(keys)), np.full((1, len(keys)), np.nan, np.float32), log_prob
+        )
 
 
 def judged(path: Path, folder: Path, score: Path) -> dict[str, float]:
@@ -95,7 +111,11 @@ def by_row(path: Path, catalogue: Catalogue) -> dict[str, np.ndarray]:
     with xr.open_dataset(path, group="sample_stats") as stats:
         nll = -stats["lp_truth"].to_numpy()
     truth = catalogue.theta / scale
-    return {"crps": crps(samples / scale, truth).mean(1), "energy": energy_score(samples / scale, truth), "nll": nll}
+    return {
+        "crps": crps(samples / scale, truth).mean(1),
+        "energy": energy_score(samples / scale, truth),
+        "nll": nll,
+    }
 
 
 def cell(value: float, digits: int) -> str:
@@ -119,20 +139,32 @@ def tables(names: list[str], catalogue: Catalogue, folder: Path, out: Path, scor
         told, nll = judged(path, folder, score), rows[name]["nll"]
         with xr.open_dataset(path, group="posterior") as data:
             notes = dict(data.attrs)
-        numbers = [cell(told.get(key, np.nan), digits) for key, digits in (
-            ("energy_score", 4), ("crps", 4))]  # fmt: skip
+        numbers = [
+            cell(told.get(key, np.nan), digits)
+            for key, digits in (("energy_score", 4), ("crps", 4))
+        ]
         numbers.append(cell(float(nll.mean()), 3))
-        numbers += [cell(told.get(key, np.nan), digits) for key, digits in (
-            ("calibration_error", 4), ("coverage_outside_99_band", 3), ("unphysical", 4))]  # fmt: skip
+        numbers += [
+            cell(told.get(key, np.nan), digits)
+            for key, digits in (
+                ("calibration_error", 4),
+                ("coverage_outside_99_band", 3),
+                ("unphysical", 4),
+            )
+        ]
         numbers.append(cell(float(notes["train_seconds"]), 0))
         numbers.append(cell(float(notes["draws_per_second"]), 0))
         first.append(f"| {name} | {' | '.join(numbers)} |")
         if name != "ours":
-            second.append(f"| {name} | {' | '.join(difference(rows[name], rows['ours'], weights))} |")
+            second.append(
+                f"| {name} | {' | '.join(difference(rows[name], rows['ours'], weights))} |"
+            )
     return "\n".join([*first, "", *second])
 
 
-def difference(theirs: dict[str, np.ndarray], own: dict[str, np.ndarray], weights: np.ndarray) -> list[str]:
+def difference(
+    theirs: dict[str, np.ndarray], own: dict[str, np.ndarray], weights: np.ndarray
+) -> list[str]:
     """Paired differences with 99 % intervals, whole clusters resampled."""
     told = []
     for score in ("crps", "energy", "nll"):
@@ -151,14 +183,24 @@ def slug(name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
     parser.add_argument("--out", type=Path, default=Path("peers"), help="where answers are kept")
-    parser.add_argument("--score", type=Path, default=Path("../shared/score.py"), help="the protocol's script")
+    parser.add_argument(
+        "--score", type=Path, default=Path("../shared/score.py"), help="the protocol's script"
+    )
     parser.add_argument("--only", nargs="*", choices=list(RIVALS), help="these rivals")
-    parser.add_argument("--again", nargs="*", default=[], choices=list(RIVALS), help="do these anew")
-    parser.add_argument("--set", nargs="*", default=[], dest="changes", help="settings of ours, section.key=value")
-    parser.add_argument("--table", action="store_true", help="only rewrite the tables from what is kept")
+    parser.add_argument(
+        "--again", nargs="*", default=[], choices=list(RIVALS), help="do these anew"
+    )
+    parser.add_argument(
+        "--set", nargs="*", default=[], dest="changes", help="settings of ours, section.key=value"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="only rewrite the tables from what is kept"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -57,6 +57,13 @@ uncertainties(samples, truth, mode, targets)
 cross_correlations(samples, truth, mode, targets)
 
 # %%
-figure = corner(samples[:, 0], targets, truth=truth[0], mode=mode[0], age=float(test.age[0]), title="one cluster")
+figure = corner(
+    samples[:, 0],
+    targets,
+    truth=truth[0],
+    mode=mode[0],
+    age=float(test.age[0]),
+    title="one cluster",
+)
 assert len(figure.axes) == 36
 figure

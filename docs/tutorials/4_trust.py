@@ -33,4 +33,6 @@ for finding in report["findings"]:
 
 # %%
 found = {name: of["coverage"] for name, of in report["targets"].items()}
-coverage_curves({name: Curve(of["level"], of["found"], of["lower"], of["upper"]) for name, of in found.items()})
+coverage_curves(
+    {name: Curve(of["level"], of["found"], of["lower"], of["upper"]) for name, of in found.items()}
+)

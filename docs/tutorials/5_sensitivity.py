@@ -15,7 +15,9 @@ observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=
 run = cc.prepare(observables, targets, "run", overwrite=True)
 report = cc.baseline("run", overwrite=True)
 for name, of in report["targets"].items():
-    print(f"{name:22s} MAE {of['mae']:.3f} {of['unit']} (the median: {of['mae_of_the_median']:.3f})")
+    print(
+        f"{name:22s} MAE {of['mae']:.3f} {of['unit']} (the median: {of['mae_of_the_median']:.3f})"
+    )
 
 # %%
 matrices = cc.sensitivity("run", num_repeats=10, refit_members=1, overwrite=True)
@@ -31,7 +33,11 @@ matrices["ablation_matrix"].round(3)
 # %%
 matrix, scale = matrices["grouped_matrix"], run.catalogue.theta.std(0)
 figure = sensitivity_analysis(
-    matrix.to_numpy(), list(matrix.index), list(matrix), scale=scale, what="increase of MAE when a group is shuffled"
+    matrix.to_numpy(),
+    list(matrix.index),
+    list(matrix),
+    scale=scale,
+    what="increase of MAE when a group is shuffled",
 )
 assert np.isfinite(matrix.to_numpy()).all()
 figure

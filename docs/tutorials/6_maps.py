@@ -46,5 +46,6 @@ matrices["crps_sensitivity_matrix"].round(3)
 
 # %%
 assert (
-    scores["combined"]["crps_per_target"]["last_Mass_ratio"] < scores["scalars"]["crps_per_target"]["last_Mass_ratio"]
+    scores["combined"]["crps_per_target"]["last_Mass_ratio"]
+    < scores["scalars"]["crps_per_target"]["last_Mass_ratio"]
 )

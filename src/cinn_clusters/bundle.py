@@ -2,8 +2,8 @@
 
 A bundle is a directory::
 
-    manifest.json        format version, sha256 of the other files
-    bundle.json          architecture, transforms, columns with units, split and table hash, versions, seed
+    manifest.json        format version, sha256 of the other files bundle.json
+    architecture, transforms, columns with units, split and table hash, versions, seed
     weights.safetensors  parameters and buffers
 """
 
@@ -35,7 +35,9 @@ def pack_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None 
     """Return tensors as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
+    return save(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata
+    )
 
 
 def write_bundle(
@@ -70,33 +72,51 @@ def read_bundle(path: str | Path) -> Bundle:
 
     path = Path(path)
     if not (path / MANIFEST).is_file():
-        raise BundleError(str(path), f"a bundle (a folder with {MANIFEST})", "none", "", "train one first")
+        raise BundleError(
+            str(path), f"a bundle (a folder with {MANIFEST})", "none", "", "train one first"
+        )
     manifest = read_json(path / MANIFEST)
     _demand_version(manifest, path)
     for name, expected in _hashes(manifest, path).items():
         if not (path / name).is_file():
-            raise BundleError(str(path / name), "a file of the bundle", "nothing", "", "copy the bundle again")
+            raise BundleError(
+                str(path / name), "a file of the bundle", "nothing", "", "copy the bundle again"
+            )
         got = sha256_of(path / name)
         if got != expected:
             raise BundleError(
-                str(path / name), f"sha256 {expected[:12]}...", f"{got[:12]}...", "", "damaged: copy the bundle again"
+                str(path / name),
+                f"sha256 {expected[:12]}...",
+                f"{got[:12]}...",
+                "",
+                "damaged: copy the bundle again",
             )
     info = read_json(path / INFO)
     if not isinstance(info, dict):
-        raise BundleError(str(path / INFO), "values by name", type(info).__name__, "", "copy the bundle again")
+        raise BundleError(
+            str(path / INFO), "values by name", type(info).__name__, "", "copy the bundle again"
+        )
     try:
         return Bundle(info, load_file(path / WEIGHTS))
     except SafetensorError as error:
-        raise BundleError(str(path / WEIGHTS), "tensors", str(error), "", "copy the bundle again") from error
+        raise BundleError(
+            str(path / WEIGHTS), "tensors", str(error), "", "copy the bundle again"
+        ) from error
 
 
 def _demand_version(manifest: Any, path: Path) -> None:
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if type(version) is not int or version < 1:
-        raise BundleError(str(path / MANIFEST), "a format version", repr(version), "", "copy the bundle again")
+        raise BundleError(
+            str(path / MANIFEST), "a format version", repr(version), "", "copy the bundle again"
+        )
     if version > FORMAT_VERSION:
         raise BundleError(
-            str(path), f"bundle format up to {FORMAT_VERSION}", f"format {version}", "", "upgrade cinn-clusters"
+            str(path),
+            f"bundle format up to {FORMAT_VERSION}",
+            f"format {version}",
+            "",
+            "upgrade cinn-clusters",
         )
 
 
@@ -104,6 +124,10 @@ def _hashes(manifest: dict[str, Any], path: Path) -> dict[str, str]:
     hashes = manifest.get("sha256")
     if not isinstance(hashes, dict) or set(hashes) != {INFO, WEIGHTS}:
         raise BundleError(
-            str(path / MANIFEST), f"hashes of {INFO} and {WEIGHTS}", "others", "", "copy the bundle again"
+            str(path / MANIFEST),
+            f"hashes of {INFO} and {WEIGHTS}",
+            "others",
+            "",
+            "copy the bundle again",
         )
     return hashes

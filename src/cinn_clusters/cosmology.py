@@ -1,9 +1,10 @@
 """The two clocks of the catalogue, which are not the same cosmology.
 
-``lookback_time_Gyr`` follows ``FlatLambdaCDM(H0=67.74, Om0=0.3089)`` without radiation; ``last_T_coll`` is the cosmic
-age of ``astropy.cosmology.Planck15``. Going through the redshift makes both meet exactly (collisions recorded at the
-snapshot itself have an age equal to the snapshot's to 1e-9 Gyr); subtracting a lookback time from a fixed age of the
-Universe is off by up to 6 Myr.
+``lookback_time_Gyr`` follows ``FlatLambdaCDM(H0=67.74, Om0=0.3089)`` without radiation;
+``last_T_coll`` is the cosmic age of ``astropy.cosmology.Planck15``. Going through the redshift
+makes both meet exactly (collisions recorded at the snapshot itself have an age equal to the
+snapshot's to 1e-9 Gyr); subtracting a lookback time from a fixed age of the Universe is off by up
+to 6 Myr.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def _clocks() -> tuple[CubicSpline, CubicSpline, CubicSpline]:
     catalogue = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=OMEGA_MATTER)
     lookback = np.asarray(catalogue.lookback_time(redshift).value)
     age = np.asarray(Planck15.age(redshift).value)
-    return CubicSpline(lookback, age), CubicSpline(lookback, redshift), CubicSpline(redshift, lookback)
+    return (
+        CubicSpline(lookback, age),
+        CubicSpline(lookback, redshift),
+        CubicSpline(redshift, lookback),
+    )
 
 
 def max_lookback() -> float:

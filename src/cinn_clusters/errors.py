@@ -18,8 +18,16 @@ class CinnError(ValueError):
         column 'x': expected finite values; got 3 NaN; row 17; pass --drop-incomplete
     """
 
-    def __init__(self, subject: str, expected: str = "", got: str = "", where: str = "", hint: str = "") -> None:
-        self.subject, self.expected, self.got, self.where, self.hint = subject, expected, got, where, hint
+    def __init__(
+        self, subject: str, expected: str = "", got: str = "", where: str = "", hint: str = ""
+    ) -> None:
+        self.subject, self.expected, self.got, self.where, self.hint = (
+            subject,
+            expected,
+            got,
+            where,
+            hint,
+        )
         super().__init__(self._line())
 
     def _line(self) -> str:

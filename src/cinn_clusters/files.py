@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,30 @@ def demand_free(path: Path, overwrite: bool) -> None:
         OutputError: If ``path`` exists and may not be overwritten.
     """
     if path.exists() and not overwrite:
-        raise OutputError(str(path), "a path that does not exist yet", "an existing one", "", "pass --overwrite")
+        raise OutputError(
+            str(path), "a path that does not exist yet", "an existing one", "", "pass --overwrite"
+        )
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes.
+
+    Args:
+        path: File or folder to make.
+        overwrite: Replace what stands there.
+    """
+
+    path: Path
+    overwrite: bool = False
+
+    def demand_free(self) -> None:
+        """Refuse to write where something stands already.
+
+        Raises:
+            OutputError: If the path exists and may not be overwritten.
+        """
+        demand_free(self.path, self.overwrite)
 
 
 @contextmanager
@@ -41,7 +65,8 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a scratch path that becomes ``path`` when the block ends well, and vanishes when it does not.
 
     Raises:
-        OutputError: If ``path`` may not be overwritten, or writing fails (disk full, no permission).
+        OutputError: If ``path`` may not be overwritten, or writing fails (disk full, no
+            permission).
     """
     demand_free(path, overwrite)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
@@ -53,20 +78,26 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     except OutputError as error:
         raise _named(error, scratch, path) from error
     except OSError as error:
-        raise OutputError(str(path), "to be written whole", _reason(error), "", "nothing was changed") from error
+        raise OutputError(
+            str(path), "to be written whole", _reason(error), "", "nothing was changed"
+        ) from error
     finally:
         with suppress(OSError):  # what kept it from being written may keep it from being looked at
             scratch.unlink()
 
 
 @contextmanager
-def atomic_directory(path: Path, *, overwrite: bool = False, kept: tuple[str, ...] = ()) -> Iterator[Path]:
+def atomic_directory(
+    path: Path, *, overwrite: bool = False, kept: tuple[str, ...] = ()
+) -> Iterator[Path]:
     """Yield a scratch directory that becomes ``path`` when the block ends well.
 
     Args:
         path: Final place.
-        overwrite: Replace a directory that stands there. The old one is moved aside first and put back on failure.
-        kept: A directory may be replaced only if it is empty or holds one of these entries: proof that it is ours.
+        overwrite: Replace a directory that stands there. The old one is moved aside first and put
+            back on failure.
+        kept: A directory may be replaced only if it is empty or holds one of these entries: proof
+            that it is ours.
 
     Raises:
         OutputError: If ``path`` may not be overwritten, or writing fails.
@@ -91,7 +122,9 @@ def atomic_directory(path: Path, *, overwrite: bool = False, kept: tuple[str, ..
     except OutputError as error:
         raise _named(error, scratch, path) from error
     except OSError as error:
-        raise OutputError(str(path), "to be written whole", _reason(error), "", "nothing was changed") from error
+        raise OutputError(
+            str(path), "to be written whole", _reason(error), "", "nothing was changed"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -113,13 +146,19 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise BundleError(str(path), "a readable file", _reason(error)) from error
     except ValueError as error:
-        raise BundleError(str(path), "valid JSON", f"damage ({error})", "", "write it again") from error
+        raise BundleError(
+            str(path), "valid JSON", f"damage ({error})", "", "write it again"
+        ) from error
 
 
 def _demand_ours(path: Path, kept: tuple[str, ...]) -> None:
     if path.exists() and kept and not any((path / name).exists() for name in kept):
         raise OutputError(
-            str(path), f"a folder holding {' or '.join(kept)}", "something else", "", "it is not ours to replace"
+            str(path),
+            f"a folder holding {' or '.join(kept)}",
+            "something else",
+            "",
+            "it is not ours to replace",
         )
 
 

@@ -1,4 +1,6 @@
-"""Many small pieces of torch on several cores: one piece a thread beats many threads on one piece."""
+"""Many small pieces of torch on several cores: one piece a thread beats many threads on one
+piece.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> It
         return
     waiting: deque[Future[Result]] = deque()
     try:
-        with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(
+            num_threads, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
             for piece in pieces:
                 waiting.append(pool.submit(work, piece))
                 if len(waiting) > num_threads:

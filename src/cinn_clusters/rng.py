@@ -1,4 +1,6 @@
-"""One seed, many independent named streams: nothing in the package draws from a global generator."""
+"""One seed, many independent named streams: nothing in the package draws from a global
+generator.
+"""
 
 from __future__ import annotations
 

@@ -12,9 +12,20 @@ from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.convert import OFFSETS, Converted, convert
-from cinn_clusters.catalogues.mapping import DEFINITIONS, Mapping, preset_names, read_mapping, read_preset
+from cinn_clusters.catalogues.mapping import (
+    DEFINITIONS,
+    Mapping,
+    preset_names,
+    read_mapping,
+    read_preset,
+)
 from cinn_clusters.catalogues.masses import CONVERSION_SCATTER
-from cinn_clusters.cosmology import HUBBLE_CONSTANT, HUBBLE_H, log_radius_crit500, lookback_at_redshift
+from cinn_clusters.cosmology import (
+    HUBBLE_CONSTANT,
+    HUBBLE_H,
+    log_radius_crit500,
+    lookback_at_redshift,
+)
 from cinn_clusters.errors import ConfigError, DataError
 
 Z, MASS = {"redshift": {"column": "z"}}, schema.MASS
@@ -44,7 +55,9 @@ def test_one_mass_in_many_units(values: list[float], quantity: dict[str, str]) -
 
 def test_units_in_the_file_are_used(tmp_path: Path) -> None:
     QTable({"z": [0.3], "m": [4.0] * (1e14 * u.Msun)}).write(tmp_path / "own.fits")
-    found = convert(Table.read(tmp_path / "own.fits"), Mapping.model_validate({**Z, "mass": {"column": "m"}}))
+    found = convert(
+        Table.read(tmp_path / "own.fits"), Mapping.model_validate({**Z, "mass": {"column": "m"}})
+    )
     assert found.values[MASS][0] == pytest.approx(np.log10(4e14), abs=1e-4)
 
 
@@ -57,7 +70,10 @@ def test_a_unit_that_does_not_convert_is_refused(unit: str) -> None:
 def test_published_hubble_constants_are_taken_out() -> None:
     """X-ray gas masses scale with h^-2.5, masses and radii with h^-1."""
     found = converted(
-        {"m": [4e14] * 2, "g": [4e13] * 2}, cosmology={"H0": 100.0}, mass={"column": "m"}, gas_mass={"column": "g"}
+        {"m": [4e14] * 2, "g": [4e13] * 2},
+        cosmology={"H0": 100.0},
+        mass={"column": "m"},
+        gas_mass={"column": "g"},
     )
     step = np.log10(100.0 / HUBBLE_CONSTANT)
     np.testing.assert_allclose(found.values[MASS], np.log10(4e14) + step)
@@ -66,16 +82,22 @@ def test_published_hubble_constants_are_taken_out() -> None:
 
 def test_time_is_that_of_the_simulation() -> None:
     found = converted({})
-    np.testing.assert_allclose(found.values[schema.LOOKBACK], lookback_at_redshift(np.array([0.3, 0.3])))
+    np.testing.assert_allclose(
+        found.values[schema.LOOKBACK], lookback_at_redshift(np.array([0.3, 0.3]))
+    )
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("kpc", 1.0), ("Mpc", 1e-3)])
 def test_mass_of_a_radius(unit: str, factor: float) -> None:
     log_radius = log_radius_crit500(np.array([14.6, 14.6]), np.array([0.3, 0.3])) - np.log10(1.3)
-    found = converted({"r": 10.0**log_radius * factor}, radius={"column": "r", "unit": unit, "error_value": 0.01})
+    found = converted(
+        {"r": 10.0**log_radius * factor}, radius={"column": "r", "unit": unit, "error_value": 0.01}
+    )
     np.testing.assert_allclose(found.values[MASS], 14.6, atol=1e-6)
     np.testing.assert_allclose(found.errors[MASS], 0.03)
-    comoving = converted({"r": 10.0**log_radius * 1.3}, radius={"column": "r", "definition": "comoving"})
+    comoving = converted(
+        {"r": 10.0**log_radius * 1.3}, radius={"column": "r", "definition": "comoving"}
+    )
     np.testing.assert_allclose(comoving.values[MASS], 14.6, atol=1e-6)
 
 
@@ -91,7 +113,9 @@ def test_an_angular_radius_needs_a_redshift() -> None:
 def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
     log_radius = log_radius_crit500(np.array([14.6, 14.6]), np.array([0.3, 0.3])) - np.log10(1.3)
     found = converted(
-        {"r": 10.0**log_radius, "m": [10.0**14.6, 10.0**15.0]}, radius={"column": "r"}, mass={"column": "m"}
+        {"r": 10.0**log_radius, "m": [10.0**14.6, 10.0**15.0]},
+        radius={"column": "r"},
+        mass={"column": "m"},
     )
     assert list(found.reasons) == [1]
     assert found.reasons[1][0].startswith("contradiction")
@@ -102,16 +126,24 @@ def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
     ("error", "columns", "expected"),
     [
         ({"error": "e"}, {"e": [0.4e14, 0.0]}, [0.1 / np.log(10.0), 0.0]),
-        ({"error_low": "e", "error_high": "f"}, {"e": [1e14, 0.0], "f": [1e14, 0.0]},
-         [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0]),
-        ({"error_low": "e", "error_high": "f"}, {"e": [-1e14, 0.0], "f": [1e14, 0.0]},
-         [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0]),
+        (
+            {"error_low": "e", "error_high": "f"},
+            {"e": [1e14, 0.0], "f": [1e14, 0.0]},
+            [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0],
+        ),
+        (
+            {"error_low": "e", "error_high": "f"},
+            {"e": [-1e14, 0.0], "f": [1e14, 0.0]},
+            [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0],
+        ),
         ({"error": "e", "error_scale": "dex"}, {"e": [0.12, 0.0]}, [0.12, 0.0]),
         ({"error": "e", "error_scale": "relative"}, {"e": [0.1, 0.0]}, [0.1 / np.log(10.0), 0.0]),
         ({"error_value": 0.2}, {}, [0.2, 0.2]),
     ],
-)  # fmt: skip
-def test_errors_become_dex(error: dict[str, object], columns: dict[str, object], expected: list[float]) -> None:
+)
+def test_errors_become_dex(
+    error: dict[str, object], columns: dict[str, object], expected: list[float]
+) -> None:
     found = converted({"m": [4e14, 4e14], **columns}, mass={"column": "m", **error})
     np.testing.assert_allclose(found.errors[MASS], expected, atol=1e-12)
 
@@ -125,16 +157,21 @@ def test_apertures_have_a_stated_offset_and_scatter() -> None:
     np.testing.assert_allclose(found.values["GroupGasMass"], np.log10(4e13) + 0.25)
     np.testing.assert_allclose(found.errors["GroupGasMass"], 0.08)
     np.testing.assert_allclose(found.values["bcg_StellarMass"], 12.85)
-    own = converted({"g": [4e13] * 2}, gas_mass={"column": "g", "definition": "500c", "offset": 0.1, "scatter": 0.0})
+    own = converted(
+        {"g": [4e13] * 2},
+        gas_mass={"column": "g", "definition": "500c", "offset": 0.1, "scatter": 0.0},
+    )
     np.testing.assert_allclose(own.values["GroupGasMass"], np.log10(4e13) + 0.1)
 
 
 def test_gaps_text_and_nonsense_are_told_by_row() -> None:
-    table = Table({
-        "z": MaskedColumn([0.3, -0.1, 0.3, 0.3, 25.0], mask=[True, False, False, False, False]),
-        "m": ["4e14", "4e14", "4e14", "none", "4e14"],
-        "g": [4e13, 4e13, 0.0, np.nan, 4e30],
-    })  # fmt: skip
+    table = Table(
+        {
+            "z": MaskedColumn([0.3, -0.1, 0.3, 0.3, 25.0], mask=[True, False, False, False, False]),
+            "m": ["4e14", "4e14", "4e14", "none", "4e14"],
+            "g": [4e13, 4e13, 0.0, np.nan, 4e30],
+        }
+    )
     quantities = {"mass": {"column": "m"}, "gas_mass": {"column": "g"}}
     found = convert(table, Mapping.model_validate({**Z, **quantities}))
     assert found.unusable.tolist() == [True, True, False, False, True]
@@ -158,8 +195,17 @@ def test_names_in_any_script() -> None:
 
 
 def test_presets_are_whole() -> None:
-    assert {"mcxc2", "erass1", "erass1_morphology", "accept", "lovisari2020", "rexcess", "spt_xvp", "psz2",
-            "act_dr5"} <= set(preset_names())  # fmt: skip
+    assert {
+        "mcxc2",
+        "erass1",
+        "erass1_morphology",
+        "accept",
+        "lovisari2020",
+        "rexcess",
+        "spt_xvp",
+        "psz2",
+        "act_dr5",
+    } <= set(preset_names())
     for name in preset_names():
         mapping = read_preset(name)
         assert mapping.reference, name
@@ -174,9 +220,9 @@ def test_presets_are_whole() -> None:
         ('[mass]\ncolumn = "m"\n', "redshift"),
         ('[redshift]\ncolumn = "z"\n[sausage]\ncolumn = "s"\n', "sausage"),
         ('[redshift]\ncolumn = "z"\n[mass]\ncolumn = "m"\nscale = "ln"\n', "mass.scale"),
-        ('[redshift\n', "TOML"),
+        ("[redshift\n", "TOML"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(ConfigError, match=told):
@@ -193,17 +239,39 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
         ("temperature", "definition = 'foo'", "one of core-excised; got 'foo'"),
         ("radius", "scatter = 0.1", r"\[radius\] scatter: "),
         ("radius", "definition = '2500c'", "one of physical, comoving; got '2500c'"),
-        ("halo_mass", "definition = '500c'", r"\[halo_mass\] definition: expected one of the keys "),
+        (
+            "halo_mass",
+            "definition = '500c'",
+            r"\[halo_mass\] definition: expected one of the keys ",
+        ),
         ("gas_mass", "definition = '2500c'", "one of group, 500c; got '2500c'"),
         ("mass", "definition = '500C'", "one of 500c, 200c, 200m, vir; got '500C'"),
-        ("mass", "error = 'e'\nerror_value = 0.1", "one way to state its errors; got error and error_value"),
-        ("mass", "error = 'e'\nerror_low = 'f'", "one way to state its errors; got error and error_low"),
-        ("mass", "low = 'l'\nhigh = 'h'\nerror = 'e'", "one way to state its errors; got error and low"),
+        (
+            "mass",
+            "error = 'e'\nerror_value = 0.1",
+            "one way to state its errors; got error and error_value",
+        ),
+        (
+            "mass",
+            "error = 'e'\nerror_low = 'f'",
+            "one way to state its errors; got error and error_low",
+        ),
+        (
+            "mass",
+            "low = 'l'\nhigh = 'h'\nerror = 'e'",
+            "one way to state its errors; got error and low",
+        ),
         ("mass", "low = 'l'", "both bounds, low and high; got one of them"),
-        ("mass", "error_scale = 'dex'\nerror_value = 0.1", r"\[mass\] error_scale: expected columns of errors"),
+        (
+            "mass",
+            "error_scale = 'dex'\nerror_value = 0.1",
+            r"\[mass\] error_scale: expected columns of errors",
+        ),
     ],
-)  # fmt: skip
-def test_a_key_that_would_be_ignored_is_refused(tmp_path: Path, quantity: str, line: str, told: str) -> None:
+)
+def test_a_key_that_would_be_ignored_is_refused(
+    tmp_path: Path, quantity: str, line: str, told: str
+) -> None:
     time = "" if quantity == "redshift" else "[redshift]\ncolumn = 'z'\n"
     (tmp_path / "own.toml").write_text(f"{time}[{quantity}]\ncolumn = 'c'\n{line}\n")
     with pytest.raises(ConfigError, match=told) as refused:
@@ -216,7 +284,9 @@ def test_a_missing_column_names_those_there_are() -> None:
         converted({"m": [1.0, 2.0]}, mass={"column": "M500"})
 
 
-@pytest.mark.parametrize("unit", ["dex(solMass)", "log(Msun)", "log10(Msun)", "log10 Msun", "[solMass]", "dex"])
+@pytest.mark.parametrize(
+    "unit", ["dex(solMass)", "log(Msun)", "log10(Msun)", "log10 Msun", "[solMass]", "dex"]
+)
 @pytest.mark.parametrize("in_file", [True, False])
 def test_a_logarithmic_unit_means_log10(unit: str, in_file: bool) -> None:
     """The package's own tables state their logarithms so."""
@@ -247,13 +317,14 @@ def test_a_logarithm_that_the_mapping_calls_linear_is_refused() -> None:
         (14.0, "dex(Msun)", 1e13, "Msun", 0.1 / np.log(10.0)),
         (5.0, "1e14 Msun/h", 0.5 / HUBBLE_H, "1e14 Msun", 0.1 / np.log(10.0)),
     ],
-)  # fmt: skip
+)
 def test_an_error_column_has_its_own_unit(
     value: float, unit: str, error: float, of_error: str | None, dex: float
 ) -> None:
     with u.add_enabled_units(cosmology_units):
         table = Table(
-            {"z": [0.3], "m": [value], "e": [error]}, units={"m": unit.replace("/h", "/littleh"), "e": of_error}
+            {"z": [0.3], "m": [value], "e": [error]},
+            units={"m": unit.replace("/h", "/littleh"), "e": of_error},
         )
     found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))
     np.testing.assert_allclose(found.errors[MASS], dex, rtol=1e-6)
@@ -269,13 +340,17 @@ def test_a_unit_of_the_mapping_holds_for_errors_labelled_alike() -> None:
 
 def test_an_error_in_a_unit_that_does_not_convert_is_refused() -> None:
     table = Table({"z": [0.3], "m": [5e14], "e": [0.5]}, units={"m": "Msun", "e": "keV"})
-    with pytest.raises(DataError, match="unit of the error 'e': expected one that converts to solMass; got 'keV'"):
+    with pytest.raises(
+        DataError, match="unit of the error 'e': expected one that converts to solMass; got 'keV'"
+    ):
         convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -99.0, "abc", "", None])
 def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) -> None:
-    errors = MaskedColumn([0.5, bad if bad is not None else 7.0, 1.5], mask=[False, bad is None, False], dtype=object)
+    errors = MaskedColumn(
+        [0.5, bad if bad is not None else 7.0, 1.5], mask=[False, bad is None, False], dtype=object
+    )
     table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "e": errors})
     mass = {"column": "m", "unit": "1e14 Msun", "error": "e"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
@@ -284,7 +359,10 @@ def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) 
     is_missing = bad is None or bad == "" or bad is np.nan
     what = "error missing" if is_missing else "expected an error of at least 0"
     assert dict(found.reasons) == {1: [f"e: {what}: the column's median was taken (0.087 dex)"]}
-    assert "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)" in found.account
+    assert (
+        "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)"
+        in found.account
+    )
 
 
 def test_one_side_stands_for_the_other() -> None:
@@ -298,7 +376,10 @@ def test_one_side_stands_for_the_other() -> None:
 
 def test_a_value_whose_column_has_no_error_at_all_is_missing() -> None:
     table = Table({"z": [0.3] * 2, "m": [5.0, np.nan], "e": [np.nan, 1.0]})
-    found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"}}))
+    found = convert(
+        table,
+        Mapping.model_validate({**Z, "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"}}),
+    )
     assert np.isnan(found.values[MASS]).all()
     told = "error missing: no row of the column has one, the value was taken as missing"
     assert dict(found.reasons) == {0: [f"e: {told}"]}
@@ -312,7 +393,9 @@ def test_an_error_of_zero_is_exact_and_a_sign_of_a_lower_error_is_a_habit() -> N
     assert not found.reasons
     table["e"] = [1.0, -99.0]
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    assert dict(found.reasons) == {1: ["e: expected an error of at least 0: the other side's was taken"]}
+    assert dict(found.reasons) == {
+        1: ["e: expected an error of at least 0: the other side's was taken"]
+    }
 
 
 def test_apertures_of_the_offsets_are_those_of_the_mapping() -> None:
@@ -326,12 +409,15 @@ def test_apertures_of_the_offsets_are_those_of_the_mapping() -> None:
 def test_bounds_are_no_errors(unit: str | None) -> None:
     factor = 1e14 if unit == "Msun" else 1.0
     table = Table(
-        {"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.0, 5.0, 0.0], "h": [6.0, 6.0, 6.0]}, units={"m": "1e14 Msun"}
+        {"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.0, 5.0, 0.0], "h": [6.0, 6.0, 6.0]},
+        units={"m": "1e14 Msun"},
     )
     for name in ("l", "h"):
         table[name] *= factor
         table[name].unit = unit
-    found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "low": "l", "high": "h"}}))
+    found = convert(
+        table, Mapping.model_validate({**Z, "mass": {"column": "m", "low": "l", "high": "h"}})
+    )
     below, above = np.array([-np.log10(0.8), 0.0, -np.log10(0.05)]), np.log10(1.2)
     np.testing.assert_allclose(found.errors[MASS], (below + above) / 2.0)
     assert "bounds l, h" in found.account[1]
@@ -355,9 +441,7 @@ def test_a_bound_on_the_wrong_side_is_told_and_most_of_them_are_refused() -> Non
     }
     np.testing.assert_allclose(found.errors[MASS][1], np.log10(1.4))
     table["l"], table["h"] = [0.5, 0.4, 0.3], [0.6, 0.4, 0.3]
-    told = (
-        "columns l, h: expected bounds on both sides of m; got others in 3 of 3 rows; map them as error_low and error_h"
-    )
+    told = "columns l, h: expected bounds on both sides of m; got others in 3 of 3 rows; map them as error_low and error_h"
     with pytest.raises(DataError, match=told):
         convert(table, Mapping.model_validate({**Z, "mass": mass}))
 
@@ -377,7 +461,11 @@ def test_the_two_readings_of_erass1_are_told_apart() -> None:
     """Whichever the file holds, the wrong preset says so, and both come to the same error."""
     errors = Table({"NAME": ["a"] * 3, "BEST_Z": [0.3] * 3, "R500": [np.nan] * 3})
     for name, value in (("M500", 50.0), ("MGAS500", 500.0)):
-        errors[name], errors[f"{name}_L"], errors[f"{name}_H"] = [value] * 3, [0.1 * value] * 3, [0.2 * value] * 3
+        errors[name], errors[f"{name}_L"], errors[f"{name}_H"] = (
+            [value] * 3,
+            [0.1 * value] * 3,
+            [0.2 * value] * 3,
+        )
     bounds = errors.copy()
     for name in ("M500", "MGAS500"):
         bounds[f"{name}_L"], bounds[f"{name}_H"] = 0.9 * errors[name], 1.2 * errors[name]
@@ -400,7 +488,9 @@ def test_a_value_that_cannot_be_used_is_told_and_an_absent_one_is_not() -> None:
     infinite = converted({"m": [np.inf, np.nan]}, mass={"column": "m", "scale": "log10"})
     assert dict(infinite.reasons) == {0: ["m: not finite, taken as missing"]}
     table = Table({"z": [0.0, 0.3], "r": [5.0, 5.0]})
-    angle = convert(table, Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}}))
+    angle = convert(
+        table, Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}})
+    )
     assert dict(angle.reasons) == {0: ["r: has no size at redshift 0, taken as missing"]}
 
 
@@ -409,7 +499,11 @@ def test_a_temperature_and_a_mass_that_contradict_each_other_are_told() -> None:
     columns = {"m": [5e14, 5e14], "t": [5.0, 1.0]}
     found = converted(columns, mass={"column": "m"}, temperature={"column": "t"})
     assert list(found.reasons) == [1]
-    assert found.reasons[1] == ["contradiction: temperature and redshift give another M500 (by more than 0.1 dex)"]
+    assert found.reasons[1] == [
+        "contradiction: temperature and redshift give another M500 (by more than 0.1 dex)"
+    ]
     np.testing.assert_allclose(found.values[MASS], np.log10(5e14))
-    unsure = converted(columns, mass={"column": "m", "error_value": 0.6}, temperature={"column": "t"})
+    unsure = converted(
+        columns, mass={"column": "m", "error_value": 0.6}, temperature={"column": "t"}
+    )
     assert not unsure.reasons

@@ -1,4 +1,5 @@
-"""Tables in and out: every format keeps units, masks, names and provenance; what is broken is refused in one line."""
+"""Tables in and out: every format keeps units, masks, names and provenance; what is broken is
+refused in one line."""
 
 from __future__ import annotations
 
@@ -53,14 +54,19 @@ def test_provenance_and_ucds_stand_in_the_files(tmp_path: Path) -> None:
     assert header["TUCD3"] == "phys.mass"
     assert "conditional" in str(header["COMMENT"])
     assert "CINNSEED" in (tmp_path / "own.ecsv").read_text()
-    fields = {field.name: field.ucd for field in parse(tmp_path / "own.vot").get_first_table().fields}
+    fields = {
+        field.name: field.ucd for field in parse(tmp_path / "own.vot").get_first_table().fields
+    }
     assert fields["mass"] == "phys.mass"
 
 
 @pytest.mark.parametrize("ending", ["ecsv", "vot", "parquet", "csv"])
 def test_any_script_where_the_format_can(tmp_path: Path, ending: str) -> None:
     write_table(Table({"name": ["Пуля", "子弹"], "z": [0.3, 0.1]}), tmp_path / f"own.{ending}")
-    assert [str(name) for name in read_table(tmp_path / f"own.{ending}")["name"]] == ["Пуля", "子弹"]
+    assert [str(name) for name in read_table(tmp_path / f"own.{ending}")["name"]] == [
+        "Пуля",
+        "子弹",
+    ]
 
 
 def test_fits_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
@@ -80,7 +86,9 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, ending: str, share: float) 
         read_table(tmp_path / f"own.{ending}")
 
 
-@pytest.mark.parametrize(("name", "content"), [("own.fits", b"no table"), ("own.ecsv", b""), ("own.xyz", b"z\n1\n")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("own.fits", b"no table"), ("own.ecsv", b""), ("own.xyz", b"z\n1\n")]
+)
 def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=name.replace(".", r"\.")):
@@ -107,7 +115,10 @@ def test_positions_times_and_arrays_come_back_or_are_refused_before_the_work(
 ) -> None:
     path = tmp_path / f"own.{ending}"
     if (kind, ending) == ("array", "csv"):
-        with pytest.raises(OutputError, match=r"own\.csv: expected a table that csv holds; got column.*ask for \.ecsv"):
+        with pytest.raises(
+            OutputError,
+            match=r"own\.csv: expected a table that csv holds; got column.*ask for \.ecsv",
+        ):
             demand_writable(with_a_position(kind), path)
         return
     demand_writable(with_a_position(kind), path)
@@ -140,7 +151,11 @@ def test_a_ucd_stands_at_its_column_behind_a_position(tmp_path: Path) -> None:
 
 
 def test_one_of_several_tables_has_to_be_chosen(tmp_path: Path) -> None:
-    units = [fits.PrimaryHDU(), fits.table_to_hdu(Table({"x": [1]})), fits.table_to_hdu(Table({"z": [0.1, 0.2]}))]
+    units = [
+        fits.PrimaryHDU(),
+        fits.table_to_hdu(Table({"x": [1]})),
+        fits.table_to_hdu(Table({"z": [0.1, 0.2]})),
+    ]
     units[2].name = "CLUSTERS"
     fits.HDUList(units).writeto(tmp_path / "own.fits")
     told = r"own\.fits: expected one table; got 2: HDU 1 \(unnamed\), 2 \(CLUSTERS\); .*\[read\] hdu = 1"
@@ -169,7 +184,11 @@ def test_metadata_come_back(tmp_path: Path, ending: str) -> None:
     assert str(scale_of(again, Quantity(column="mass"), "mass")) == "solMass"
     assert read_unit(again["speed"].unit, "speed", u.km).is_log
     assert again["mass"].info.meta["ucd"] == "phys.mass"
-    assert (str(again.meta["CINNSEED"]), again.meta["ORIGIN"], str(again.meta["a longer key"])) == ("7", "ESO", "3")
+    assert (str(again.meta["CINNSEED"]), again.meta["ORIGIN"], str(again.meta["a longer key"])) == (
+        "7",
+        "ESO",
+        "3",
+    )
     assert list(again.meta["HISTORY"]) == ["reduced"]
     comments = list(again.meta["comments"])
     assert comments[:2] == ["Пуля" if ending != "fits" else "\\u041f\\u0443\\u043b\\u044f", "two"]

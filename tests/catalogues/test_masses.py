@@ -19,11 +19,20 @@ from cinn_clusters.errors import DataError
 def test_definitions_are_those_of_colossus(definition: str, redshift: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cosmology = pytest.importorskip("colossus.cosmology.cosmology", reason="colossus is not installed")
+        cosmology = pytest.importorskip(
+            "colossus.cosmology.cosmology", reason="colossus is not installed"
+        )
         from colossus.halo import concentration, mass_defs
 
-        parameters = {"flat": True, "H0": HUBBLE_CONSTANT, "Om0": OMEGA_MATTER, "Ob0": 0.0486, "sigma8": 0.816,
-                      "ns": 0.967, "relspecies": False}  # fmt: skip
+        parameters = {
+            "flat": True,
+            "H0": HUBBLE_CONSTANT,
+            "Om0": OMEGA_MATTER,
+            "Ob0": 0.0486,
+            "sigma8": 0.816,
+            "ns": 0.967,
+            "relspecies": False,
+        }
         cosmology.setCosmology("ours", params=parameters, persistence="")
         masses = 10.0 ** np.array([14.0, 14.6, 15.2]) * HUBBLE_H
         known = concentration.concentration(masses, definition, redshift, model="duffy08")
@@ -35,7 +44,9 @@ def test_definitions_are_those_of_colossus(definition: str, redshift: float) -> 
 @given(st.floats(13.5, 15.6), st.floats(0.0, 1.5))
 def test_m500c_is_the_smallest_and_grows_with_the_other(log_mass: float, redshift: float) -> None:
     for definition in ("200c", "200m", "vir"):
-        small, large = log_mass_500c(np.array([log_mass, log_mass + 0.1]), np.array([redshift] * 2), definition)
+        small, large = log_mass_500c(
+            np.array([log_mass, log_mass + 0.1]), np.array([redshift] * 2), definition
+        )
         assert log_mass - 0.45 < small < log_mass
         assert small < large
     assert log_mass_500c(np.array([log_mass]), np.array([redshift]), "500c")[0] == log_mass

@@ -1,4 +1,5 @@
-"""Two files to one table: joined on the keys, every lost row in the account, nothing else touched."""
+"""Two files to one table: joined on the keys, every lost row in the account, nothing else
+touched."""
 
 from __future__ import annotations
 
@@ -38,14 +39,16 @@ def test_account_is_a_recount(files: Files) -> None:
         Dropped("only in the observables file", len(left - right), -1),
         Dropped("only in the targets file", len(right - left), -1),
         Dropped(
-            "no collision recorded before the snapshot", int(is_unlabelled.sum()),
+            "no collision recorded before the snapshot",
+            int(is_unlabelled.sum()),
             common[is_unlabelled]["HaloOrigID"].nunique(),
         ),
         Dropped(
-            "last_M_Crit500_coll holds the missing-value mark -1", int(is_marked.sum()),
+            "last_M_Crit500_coll holds the missing-value mark -1",
+            int(is_marked.sum()),
             common[is_marked]["HaloOrigID"].nunique(),
         ),
-    )  # fmt: skip
+    )
     assert is_marked.any()
     assert len(catalogue.table) == (~is_unlabelled & ~is_marked).sum()
     assert (catalogue.theta[:, 2] > 0).all()
@@ -78,7 +81,9 @@ def test_the_halo_number_alone_does_not_join(files: Files) -> None:
 def test_properties_are_those_of_the_table(files: Files) -> None:
     catalogue = read_catalogue(*files, cluster_column="HaloOrigID")
     assert catalogue.clusters.tolist() == catalogue.table["HaloOrigID"].tolist()
-    np.testing.assert_array_equal(catalogue.age, age_at_lookback(catalogue.table["lookback_time_Gyr"].to_numpy()))
+    np.testing.assert_array_equal(
+        catalogue.age, age_at_lookback(catalogue.table["lookback_time_Gyr"].to_numpy())
+    )
     some = catalogue.rows(np.array([5, 2]))
     assert some.table["HaloID"].tolist() == catalogue.table["HaloID"].iloc[[5, 2]].tolist()
     values = catalogue.inputs(catalogue.observables)
@@ -94,9 +99,9 @@ def test_columns_nobody_knows_are_told_and_left_out(files: Files) -> None:
     catalogue = read_catalogue(*files)
     assert catalogue.unknown == ("comment", "mine", "note")
     assert not {"comment", "mine", "note"} & set(catalogue.table)
-    assert read_catalogue(*files, observables=("Group_M_Crit500", "mine", schema.LOOKBACK)).unknown == (
-        "comment", "note",
-    )  # fmt: skip
+    assert read_catalogue(
+        *files, observables=("Group_M_Crit500", "mine", schema.LOOKBACK)
+    ).unknown == ("comment", "note")
 
 
 def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
@@ -111,25 +116,52 @@ def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
     ("options", "told"),
     [
         ({"observables": ()}, r"observables: expected one or more columns, each once; got \[\]"),
-        ({"targets": ("last_d_peri", "last_d_peri")}, "targets: expected one or more columns, each once"),
-        ({"targets": ("Group_M_Crit500",)}, "'Group_M_Crit500': expected an observable or a target; got both"),
-        ({"observables": ("Snapshot",)}, "'Snapshot': expected an observable or a target; got a key"),
+        (
+            {"targets": ("last_d_peri", "last_d_peri")},
+            "targets: expected one or more columns, each once",
+        ),
+        (
+            {"targets": ("Group_M_Crit500",)},
+            "'Group_M_Crit500': expected an observable or a target; got both",
+        ),
+        (
+            {"observables": ("Snapshot",)},
+            "'Snapshot': expected an observable or a target; got a key",
+        ),
         ({"targets": ("HaloID",)}, "'HaloID': expected an observable or a target; got a key"),
-        ({"cluster_column": "HaloID"}, "cluster column 'HaloID': .*; got a key, which changes between snapshots"),
+        (
+            {"cluster_column": "HaloID"},
+            "cluster column 'HaloID': .*; got a key, which changes between snapshots",
+        ),
         ({"cluster_column": "Snapshot"}, "cluster column 'Snapshot'"),
-        ({"cluster_column": "GroupGasMass"}, "cluster column 'GroupGasMass': .* got an observable or a target"),
-        ({"cluster_column": "Halo"}, "'Halo': .*pass --cluster-column with one of: HaloOrigID, .*HaloID is not"),
+        (
+            {"cluster_column": "GroupGasMass"},
+            "cluster column 'GroupGasMass': .* got an observable or a target",
+        ),
+        (
+            {"cluster_column": "Halo"},
+            "'Halo': .*pass --cluster-column with one of: HaloOrigID, .*HaloID is not",
+        ),
         ({"targets": ("last_dperi",)}, "'last_dperi'.*did you mean 'last_d_peri'"),
     ],
 )
-def test_roles_that_cannot_be_are_refused(options: dict[str, object], told: str, files: Files) -> None:
+def test_roles_that_cannot_be_are_refused(
+    options: dict[str, object], told: str, files: Files
+) -> None:
     with pytest.raises(DataError, match=told):
         read_catalogue(*files, **options)  # type: ignore[arg-type]
 
 
 def test_nothing_left_to_use_is_told(files: Files) -> None:
     hidden = pd.read_csv(files[1])
-    edit(files[1], **{schema.COLLISION_MASS: hidden[schema.COLLISION_MASS].where(hidden["last_d_peri"].isna(), -1.0)})
+    edit(
+        files[1],
+        **{
+            schema.COLLISION_MASS: hidden[schema.COLLISION_MASS].where(
+                hidden["last_d_peri"].isna(), -1.0
+            )
+        },
+    )
     with pytest.raises(DataError, match="rows with a known history; got none left to use"):
         read_catalogue(*files)
 
@@ -138,5 +170,7 @@ def test_a_cluster_is_the_same_in_both_files(files: Files) -> None:
     clusters = pd.read_csv(files[1])["HaloOrigID"].to_numpy(copy=True)
     clusters[4] += 1
     row = edit(files[1], HaloOrigID=clusters).iloc[4]
-    with pytest.raises(DataError, match=f"one cluster in both files; got two; HaloID {row.HaloID:.0f}, Snapshot"):
+    with pytest.raises(
+        DataError, match=f"one cluster in both files; got two; HaloID {row.HaloID:.0f}, Snapshot"
+    ):
         read_catalogue(*files)

@@ -1,4 +1,5 @@
-"""Collision times made continuous: within their resolution, before the observation, and nothing else."""
+"""Collision times made continuous: within their resolution, before the observation, and nothing
+else."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def test_a_collision_at_the_snapshot_is_reflected_not_piled_up() -> None:
 
 
 def test_near_the_snapshot_both_sides_are_kept() -> None:
-    """tau = 0.05 with jitter of 0.075: a tau between 0 and 0.025 has two sources, so it is twice as dense."""
+    """tau = 0.05 with jitter of 0.075: a tau between 0 and 0.025 has two sources, so it is twice
+    as dense."""
     ages = np.full(40_000, 10.0)
     since = ages - _jittered(ages - 0.05, ages)
     low, high = ((since > a) & (since < b) for a, b in ((0.005, 0.020), (0.050, 0.065)))

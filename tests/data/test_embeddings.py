@@ -35,11 +35,17 @@ def write(folder: Path, names: list[str], values: Any = None) -> Files:
 
 
 def test_names_tell_cluster_snapshot_and_side(tmp_path: Path) -> None:
-    names = ["maps/snap_050_halo_123456_proj_0.jpg", "snap_99_halo_7_proj_12.png", r"C:\maps\snap_072_halo_8_proj_1"]
+    names = [
+        "maps/snap_050_halo_123456_proj_0.jpg",
+        "snap_99_halo_7_proj_12.png",
+        r"C:\maps\snap_072_halo_8_proj_1",
+    ]
     found = read_embeddings(*write(tmp_path, names))
     assert found.table[["Snapshot", "HaloID", "Projection"]].to_numpy().tolist() == [
-        [50, 123456, 0], [99, 7, 12], [72, 8, 1]
-    ]  # fmt: skip
+        [50, 123456, 0],
+        [99, 7, 12],
+        [72, 8, 1],
+    ]
     assert found.columns == ("embedding_000", "embedding_001", "embedding_002", "embedding_003")
 
 
@@ -54,14 +60,24 @@ def test_names_may_be_text(tmp_path: Path) -> None:
     ("names", "values", "told"),
     [
         (["snap_050_halo_1_proj_0.jpg"], np.zeros((2, 3)), "2 vectors and 1 names"),
-        (["snap_050_halo_1_proj_0.jpg"], np.full((1, 3), np.nan), "1 rows with NaN or infinity; first row 0, snap_050"),
+        (
+            ["snap_050_halo_1_proj_0.jpg"],
+            np.full((1, 3), np.nan),
+            "1 rows with NaN or infinity; first row 0, snap_050",
+        ),
         (["cluster_7.jpg"], np.zeros((1, 3)), "1 other names; first 'cluster_7.jpg'"),
-        (["a/snap_050_halo_1_proj_0.jpg", "b/snap_50_halo_1_proj_0.png"], np.zeros((2, 3)), "two: a/snap_050"),
+        (
+            ["a/snap_050_halo_1_proj_0.jpg", "b/snap_50_halo_1_proj_0.png"],
+            np.zeros((2, 3)),
+            "two: a/snap_050",
+        ),
         (["snap_050_halo_1_proj_0.jpg"], np.zeros(3), r"float64 of shape \(3,\)"),
         (["snap_050_halo_1_proj_0.jpg"], np.array([["a"]]), "expected numbers"),
     ],
 )
-def test_bad_embeddings_are_refused(names: list[str], values: np.ndarray, told: str, tmp_path: Path) -> None:
+def test_bad_embeddings_are_refused(
+    names: list[str], values: np.ndarray, told: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=told):
         read_embeddings(*write(tmp_path, names, values))
 
@@ -83,7 +99,9 @@ def test_pickled_names_are_refused_and_not_run(tmp_path: Path) -> None:
         read_embeddings(embeddings, tmp_path / "none.txt")
 
 
-def test_every_projection_is_a_row_beside_its_cluster(tables: Tables, files: Files, tmp_path: Path) -> None:
+def test_every_projection_is_a_row_beside_its_cluster(
+    tables: Tables, files: Files, tmp_path: Path
+) -> None:
     from cinn_clusters import read_catalogue
 
     catalogue = read_catalogue(*files)
@@ -97,8 +115,12 @@ def test_every_projection_is_a_row_beside_its_cluster(tables: Tables, files: Fil
     assert joined.observables[-WIDTH:] == tuple(f"embedding_{k:03d}" for k in range(WIDTH))
     vectors = np.load(tmp_path / "embeddings.npy")
     row = joined.table.iloc[7]
-    place = names.index(f"snap_{row.Snapshot:03.0f}_halo_{row.HaloID:.0f}_proj_{row.Projection:.0f}.jpg")
-    np.testing.assert_array_equal(row[[f"embedding_{k:03d}" for k in range(WIDTH)]].to_numpy(float), vectors[place])
+    place = names.index(
+        f"snap_{row.Snapshot:03.0f}_halo_{row.HaloID:.0f}_proj_{row.Projection:.0f}.jpg"
+    )
+    np.testing.assert_array_equal(
+        row[[f"embedding_{k:03d}" for k in range(WIDTH)]].to_numpy(float), vectors[place]
+    )
 
 
 def test_maps_of_another_simulation_are_refused(files: Files, tmp_path: Path) -> None:
@@ -110,7 +132,9 @@ def test_maps_of_another_simulation_are_refused(files: Files, tmp_path: Path) ->
 
 
 @given(
-    st.lists(st.integers(0, 30), min_size=20, max_size=60).filter(lambda names: len(set(names)) >= 8),
+    st.lists(st.integers(0, 30), min_size=20, max_size=60).filter(
+        lambda names: len(set(names)) >= 8
+    ),
     st.integers(0, 99),
 )
 def test_clusters_keep_their_part(names: list[int], seed: int) -> None:
@@ -118,9 +142,15 @@ def test_clusters_keep_their_part(names: list[int], seed: int) -> None:
     split = split_by_cluster(clusters, seed)
     many = np.repeat(clusters, 3)
     parts = same_parts(split, clusters, many)
-    for before, after in ((split.train, parts.train), (split.validation, parts.validation), (split.test, parts.test)):
+    for before, after in (
+        (split.train, parts.train),
+        (split.validation, parts.validation),
+        (split.test, parts.test),
+    ):
         assert set(clusters[before]) == set(many[after])
-    assert sorted(np.concatenate([parts.train, parts.validation, parts.test])) == list(range(len(many)))
+    assert sorted(np.concatenate([parts.train, parts.validation, parts.test])) == list(
+        range(len(many))
+    )
 
 
 def test_a_part_without_maps_is_refused() -> None:
@@ -130,8 +160,11 @@ def test_a_part_without_maps_is_refused() -> None:
         same_parts(split, clusters, clusters[split.train])
 
 
-def test_the_whole_job_with_maps(files: Files, tables: Tables, tmp_path: Path, command: Command) -> None:
-    """Scalars and embeddings go through every stage; draws are of every projection, judged as such."""
+def test_the_whole_job_with_maps(
+    files: Files, tables: Tables, tmp_path: Path, command: Command
+) -> None:
+    """Scalars and embeddings go through every stage; draws are of every projection, judged as
+    such."""
     from cinn_clusters.pipeline.simulation.judged import read_judged
 
     embeddings, names = write(tmp_path, names_of(tables[0], sides=2))
@@ -142,11 +175,18 @@ def test_the_whole_job_with_maps(files: Files, tables: Tables, tmp_path: Path, c
     assert "maps without a row" in done.err
     opened = open_run(run)
     assert opened.record["unmatched_maps"]
-    assert [entry["name"] for entry in opened.record["files"]][2:] == ["embeddings.npy", "filenames.npy"]
+    assert [entry["name"] for entry in opened.record["files"]][2:] == [
+        "embeddings.npy",
+        "filenames.npy",
+    ]
     audit = command(f"audit {run}")
     assert audit.code == 0
     assert "projections" in audit.out
-    for stage in (f"train {run} {TINY}", f"evaluate {run} --draws 50", f"diagnose {run}/posterior.nc"):
+    for stage in (
+        f"train {run} {TINY}",
+        f"evaluate {run} --draws 50",
+        f"diagnose {run}/posterior.nc",
+    ):
         assert command(stage).code == 0, stage
     judged = read_judged(run / "posterior.nc")
     assert judged.rows.table.Projection.nunique() == 2
@@ -155,7 +195,10 @@ def test_the_whole_job_with_maps(files: Files, tables: Tables, tmp_path: Path, c
     plain = tmp_path / "plain"
     assert command(line.replace(str(run), str(plain))).code == 0
     parts = [
-        {part: set(one.catalogue.clusters[getattr(one.split, part)]) for part in ("train", "validation", "test")}
+        {
+            part: set(one.catalogue.clusters[getattr(one.split, part)])
+            for part in ("train", "validation", "test")
+        }
         for one in (opened, open_run(plain))
     ]
     assert parts[0] == parts[1], "a cluster is in the same part with maps and without"

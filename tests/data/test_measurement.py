@@ -1,4 +1,5 @@
-"""What is known of observables with errors and gaps: closed forms, limits, and what a network is shown."""
+"""What is known of observables with errors and gaps: closed forms, limits, and what a network is
+shown."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from scipy.stats import chi2
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.measurement import ObservablePrior, UncertainTransforms, make_uncertain, read_transforms
+from cinn_clusters.data.measurement import (
+    ObservablePrior,
+    UncertainTransforms,
+    make_uncertain,
+    read_transforms,
+)
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 
@@ -40,25 +46,43 @@ def transforms(columns: dict[str, np.ndarray]) -> UncertainTransforms:
     offset = columns[GAS] - columns[schema.MASS]
     maps = (
         ObservableMap(
-            HOLE, True, 1e-4, None, float(np.log(columns[HOLE]).mean()), float(np.log(columns[HOLE]).std()), 4.0
+            HOLE,
+            True,
+            1e-4,
+            None,
+            float(np.log(columns[HOLE]).mean()),
+            float(np.log(columns[HOLE]).std()),
+            4.0,
         ),
         ObservableMap(schema.MASS, shift=14.5, scale=0.3, clip=4.0),
         ObservableMap(schema.RADIUS, shift=3.1, scale=0.1, clip=4.0),
         ObservableMap(GAS, False, 0.0, schema.MASS, float(offset.mean()), float(offset.std()), 4.0),
         ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.3, clip=4.0),
     )
-    target = TargetMap("last_M_Crit500_coll", "logit", True, 1e-4, 1e3, relative_to=schema.MASS, reference_unit=14.0)
+    target = TargetMap(
+        "last_M_Crit500_coll",
+        "logit",
+        True,
+        1e-4,
+        1e3,
+        relative_to=schema.MASS,
+        reference_unit=14.0,
+    )
     return make_uncertain(Transforms(maps, (target,)), columns)
 
 
-def inputs(transforms: UncertainTransforms, columns: dict[str, np.ndarray], num: int = 50) -> np.ndarray:
+def inputs(
+    transforms: UncertainTransforms, columns: dict[str, np.ndarray], num: int = 50
+) -> np.ndarray:
     values = np.stack([columns[name][:num] for name in transforms.names], 1)
     return np.concatenate([values, np.zeros((num, len(transforms.uncertain)))], 1)
 
 
 def test_one_observable_is_shrunk_by_the_textbook_formula() -> None:
     prior = ObservablePrior(np.array([1.0]), np.array([[4.0]]))
-    mean, covariance = prior.given(np.array([[3.0], [3.0], [np.nan]]), np.array([[0.0], [2.0], [np.inf]]))
+    mean, covariance = prior.given(
+        np.array([[3.0], [3.0], [np.nan]]), np.array([[0.0], [2.0], [np.inf]])
+    )
     np.testing.assert_allclose(mean[:, 0], [3.0, 2.0, 1.0])
     np.testing.assert_allclose(covariance[:, 0, 0], [0.0, 2.0, 4.0])
 
@@ -72,12 +96,18 @@ def test_conditioning_is_that_of_a_joint_gaussian(seed: int, seen: int) -> None:
     prior = ObservablePrior(rng.normal(size=3), root @ root.T + 0.1 * np.eye(3))
     has = np.array([bool(seen & 1 << bit) for bit in range(3)])
     errors, values = rng.uniform(0.1, 2.0, 3), rng.normal(size=3)
-    mean, covariance = prior.given(np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None])
+    mean, covariance = prior.given(
+        np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None]
+    )
     cross = prior.covariance[:, has]
     inner = np.linalg.inv(prior.covariance[np.ix_(has, has)] + np.diag(errors[has] ** 2))
-    np.testing.assert_allclose(mean[0], prior.mean + cross @ inner @ (values - prior.mean)[has], atol=1e-8)
+    np.testing.assert_allclose(
+        mean[0], prior.mean + cross @ inner @ (values - prior.mean)[has], atol=1e-8
+    )
     np.testing.assert_allclose(covariance[0], prior.covariance - cross @ inner @ cross.T, atol=1e-8)
-    squared, degrees = prior.distance(np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None])
+    squared, degrees = prior.distance(
+        np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None]
+    )
     offset = (values - prior.mean)[has]
     np.testing.assert_allclose(squared[0], offset @ inner @ offset, atol=1e-8)
     assert degrees[0] == has.sum()
@@ -88,7 +118,11 @@ def test_without_errors_the_network_sees_the_values_themselves(
 ) -> None:
     given = inputs(transforms, columns)
     x = transforms.standardise_inputs(given).numpy()
-    plain = Transforms(transforms.observables, ()).standardise_inputs(given[:, : len(transforms.names)]).numpy()
+    plain = (
+        Transforms(transforms.observables, ())
+        .standardise_inputs(given[:, : len(transforms.names)])
+        .numpy()
+    )
     np.testing.assert_allclose(x[:, : len(transforms.names)], plain, atol=1e-12)
     np.testing.assert_array_equal(x[:, len(transforms.names) :], 0.0)
 
@@ -96,7 +130,10 @@ def test_without_errors_the_network_sees_the_values_themselves(
 def test_a_huge_error_is_a_missing_value_and_a_tiny_one_none(
     transforms: UncertainTransforms, columns: dict[str, np.ndarray]
 ) -> None:
-    place, column = transforms.names.index(GAS), len(transforms.names) + transforms.uncertain.index(GAS)
+    place, column = (
+        transforms.names.index(GAS),
+        len(transforms.names) + transforms.uncertain.index(GAS),
+    )
     exact = inputs(transforms, columns)
     missing, huge, tiny = exact.copy(), exact.copy(), exact.copy()
     missing[:, place] = np.nan
@@ -111,11 +148,18 @@ def test_a_huge_error_is_a_missing_value_and_a_tiny_one_none(
     np.testing.assert_allclose(transforms.anchors(huge), transforms.anchors(missing), atol=1e-6)
 
 
-def test_r500_is_left_out_and_time_is_needed(transforms: UncertainTransforms, columns: dict[str, np.ndarray]) -> None:
+def test_r500_is_left_out_and_time_is_needed(
+    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+) -> None:
     assert schema.RADIUS not in transforms.names
-    assert transforms.inputs == (*transforms.names, *(f"sigma_{name}" for name in transforms.uncertain))
+    assert transforms.inputs == (
+        *transforms.names,
+        *(f"sigma_{name}" for name in transforms.uncertain),
+    )
     assert schema.LOOKBACK not in transforms.uncertain
-    without = Transforms(tuple(one for one in transforms.observables if one.name != schema.LOOKBACK), ())
+    without = Transforms(
+        tuple(one for one in transforms.observables if one.name != schema.LOOKBACK), ()
+    )
     with pytest.raises(DataError, match=schema.LOOKBACK):
         make_uncertain(without, columns)
 
@@ -135,7 +179,10 @@ def test_corruption_tells_the_truth_about_itself(
 ) -> None:
     exact = inputs(transforms, columns, NUM)
     given = transforms.corrupted(exact, np.random.default_rng(0))
-    place, column = transforms.names.index(schema.MASS), len(transforms.names) + transforms.uncertain.index(schema.MASS)
+    place, column = (
+        transforms.names.index(schema.MASS),
+        len(transforms.names) + transforms.uncertain.index(schema.MASS),
+    )
     missing = np.isnan(given[:, place])
     errors, offset = given[:, column], given[:, place] - exact[:, place]
     assert 0.2 < missing.mean() < 0.6
@@ -151,16 +198,21 @@ def test_corruption_tells_the_truth_about_itself(
     in_dex = np.log10(hole[noisy] / exact[noisy, transforms.names.index(HOLE)]) / told[noisy]
     assert abs(in_dex.std() - 1.0) < 0.06, "errors of a positive quantity are in dex"
     np.testing.assert_array_equal(
-        given[:, transforms.names.index(schema.LOOKBACK)], exact[:, transforms.names.index(schema.LOOKBACK)]
+        given[:, transforms.names.index(schema.LOOKBACK)],
+        exact[:, transforms.names.index(schema.LOOKBACK)],
     )
 
 
-def test_plausible_truths_scatter_as_is_known(transforms: UncertainTransforms, columns: dict[str, np.ndarray]) -> None:
+def test_plausible_truths_scatter_as_is_known(
+    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+) -> None:
     given = np.repeat(inputs(transforms, columns, 1), 20_000, 0)
     given[:, len(transforms.names) + transforms.uncertain.index(schema.MASS)] = 0.2
     given[:, transforms.names.index(GAS)] = np.nan
     mean, covariance = transforms.known(given[:1])
-    drawn = transforms.plausible(given, np.random.default_rng(0).standard_normal((len(given), len(transforms.names))))
+    drawn = transforms.plausible(
+        given, np.random.default_rng(0).standard_normal((len(given), len(transforms.names)))
+    )
     values, _ = transforms.measured(drawn)
     np.testing.assert_allclose(values.mean(0), mean[0], atol=0.01)
     np.testing.assert_allclose(np.cov(values.T), covariance[0], atol=0.005)
@@ -177,9 +229,16 @@ def test_distances_of_training_clusters_are_chi_squared(
     assert set(degrees) == {len(transforms.names)}
 
 
-def test_round_trip_through_plain_values(transforms: UncertainTransforms, columns: dict[str, np.ndarray]) -> None:
+def test_round_trip_through_plain_values(
+    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+) -> None:
     again = read_transforms(transforms.to_dict())
     assert isinstance(again, UncertainTransforms)
     given = transforms.corrupted(inputs(transforms, columns), np.random.default_rng(1))
-    np.testing.assert_array_equal(again.standardise_inputs(given), transforms.standardise_inputs(given))
-    assert type(read_transforms(Transforms(transforms.observables, transforms.targets).to_dict())) is Transforms
+    np.testing.assert_array_equal(
+        again.standardise_inputs(given), transforms.standardise_inputs(given)
+    )
+    assert (
+        type(read_transforms(Transforms(transforms.observables, transforms.targets).to_dict()))
+        is Transforms
+    )

@@ -12,7 +12,9 @@ from cinn_clusters.data.split import Split, folds_by_cluster, split_by_cluster, 
 from cinn_clusters.errors import DataError
 
 SEEDS = st.integers(0, 2**32)
-CLUSTERS = st.lists(st.integers(-3, 60), min_size=5, max_size=150).filter(lambda names: len(set(names)) >= 5)
+CLUSTERS = st.lists(st.integers(-3, 60), min_size=5, max_size=150).filter(
+    lambda names: len(set(names)) >= 5
+)
 
 
 def parts(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,12 +41,18 @@ def test_the_part_of_a_cluster_does_not_depend_on_the_order_of_rows(
     rows = np.array(names)
     shuffled = rows.copy()
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    for one, other in zip(parts(split_by_cluster(rows, seed)), parts(split_by_cluster(shuffled, seed)), strict=True):
+    for one, other in zip(
+        parts(split_by_cluster(rows, seed)), parts(split_by_cluster(shuffled, seed)), strict=True
+    ):
         assert set(rows[one]) == set(shuffled[other])
 
 
-@pytest.mark.parametrize(("num_clusters", "expected"), [(5, (3, 1, 1)), (272, (218, 27, 27)), (352, (282, 35, 35))])
-def test_shares_are_those_of_clusters_not_of_rows(num_clusters: int, expected: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("num_clusters", "expected"), [(5, (3, 1, 1)), (272, (218, 27, 27)), (352, (282, 35, 35))]
+)
+def test_shares_are_those_of_clusters_not_of_rows(
+    num_clusters: int, expected: tuple[int, int, int]
+) -> None:
     rng = np.random.default_rng(0)
     rows = np.repeat(np.arange(num_clusters), rng.integers(1, 30, num_clusters))
     assert tuple(len(set(rows[part])) for part in parts(split_by_cluster(rows))) == expected
@@ -63,7 +71,9 @@ def test_folds_of_the_protocol() -> None:
     folds = list(folds_by_cluster(rows))
     assert len(folds) == 5
     for fold, clusters in zip(folds, expected, strict=True):
-        assert fold.test.tolist() == [row for row, name in enumerate(rows) if name in set(clusters.tolist())]
+        assert fold.test.tolist() == [
+            row for row, name in enumerate(rows) if name in set(clusters.tolist())
+        ]
         assert len(set(rows[fold.validation])) == round(0.1 * (92 - len(clusters)))
 
 
@@ -92,5 +102,7 @@ def test_too_little_to_split_is_refused() -> None:
         split_by_cluster(np.repeat(np.arange(4), 50))
     with pytest.raises(DataError, match="at least 5 rows to split; got 4"):
         split_by_row(4)
-    with pytest.raises(DataError, match="cluster column: expected a cluster for every row; got 2 rows without"):
+    with pytest.raises(
+        DataError, match="cluster column: expected a cluster for every row; got 2 rows without"
+    ):
         list(folds_by_cluster(np.array(["a", "b", None, "c", None], dtype=object)))

@@ -35,7 +35,9 @@ def test_doubles_go_round_to_the_last_bit(rows: list[tuple[float, float]]) -> No
         again = read_text(Path(folder), text)
     bits = [[struct.pack("<d", float(value)) for value in row] for row in again.to_numpy(float)]
     assert bits == [[struct.pack("<d", value) for value in row] for row in rows]
-    assert [tuple(map(float, row)) for row in list(csv.reader(text.splitlines()))[1:]] == rows, "for any other reader"
+    assert [tuple(map(float, row)) for row in list(csv.reader(text.splitlines()))[1:]] == rows, (
+        "for any other reader"
+    )
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=20))
@@ -57,7 +59,14 @@ def test_whole_numbers_stay_whole(values: list[int]) -> None:
         "\n" + NUMBERS + "\n  \n",
         '"a","b"\n"1","2"\n3,"4"',
     ],
-    ids=["byte-order mark", "Windows", "old Mac", "blanks", "blank lines", "quotes, no newline at the end"],
+    ids=[
+        "byte-order mark",
+        "Windows",
+        "old Mac",
+        "blanks",
+        "blank lines",
+        "quotes, no newline at the end",
+    ],
 )
 def test_the_same_table_in_another_dress(content: str | bytes, tmp_path: Path) -> None:
     frame = to_numbers(read_text(tmp_path, content), ["a", "b"], "here")
@@ -100,7 +109,9 @@ def test_a_file_that_cannot_be_read_is_told(name: str, told: str, tmp_path: Path
 
 def test_a_missing_column_names_one_that_looks_alike() -> None:
     frame = pd.DataFrame({"GroupGasmass": [1.0]})
-    with pytest.raises(DataError, match=r"'GroupGasMass'.*no such column; here; did you mean 'GroupGasmass'\?"):
+    with pytest.raises(
+        DataError, match=r"'GroupGasMass'.*no such column; here; did you mean 'GroupGasmass'\?"
+    ):
         demand_columns(frame, ["GroupGasMass"], "here")
     with pytest.raises(DataError, match=r"2 columns missing: b, c; here$"):
         demand_columns(pd.DataFrame({"GroupGasMass": [1.0]}), ["GroupGasMass", "b", "c"], "here")
@@ -116,13 +127,19 @@ def test_repeated_keys_are_told_with_the_line_of_the_second() -> None:
 
 def test_text_among_numbers_is_told_with_its_line() -> None:
     frame = pd.DataFrame({"a": ["1", None, "n/k", "14,5"]})
-    with pytest.raises(DataError, match=r"column 'a': expected numbers; got 'n/k' and 1 more; here, line 4"):
+    with pytest.raises(
+        DataError, match=r"column 'a': expected numbers; got 'n/k' and 1 more; here, line 4"
+    ):
         to_numbers(frame, ["a"], "here")
-    assert to_numbers(frame.head(2), ["a"], "here")["a"].tolist() == pytest.approx([1.0, np.nan], nan_ok=True)
+    assert to_numbers(frame.head(2), ["a"], "here")["a"].tolist() == pytest.approx(
+        [1.0, np.nan], nan_ok=True
+    )
     assert frame["a"].iloc[0] == "1", "the table given is left alone"
 
 
 @pytest.mark.parametrize("value", [1.5, np.nan, np.inf])
 def test_a_key_is_a_whole_number(value: float) -> None:
-    with pytest.raises(DataError, match=r"column 'HaloID': expected whole numbers; got .*; here, line 3"):
+    with pytest.raises(
+        DataError, match=r"column 'HaloID': expected whole numbers; got .*; here, line 3"
+    ):
         to_numbers(pd.DataFrame({"HaloID": [1.0, value]}), ["HaloID"], "here")

@@ -1,4 +1,5 @@
-"""Every map between catalogue values and what a network sees: exact both ways, and never an unphysical target."""
+"""Every map between catalogue values and what a network sees: exact both ways, and never an
+unphysical target."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def _float(value: float) -> torch.Tensor:
 
 
 def _anchor(entry: TargetMap, age: float) -> torch.Tensor:
-    """An anchor such as the kind needs: an age, or a mass that goes with it (one for all others, not to be used)."""
+    """An anchor such as the kind needs: an age, or a mass that goes with it (one for all others,
+    not to be used)."""
     return entry.anchor(_float(13.0 + age / 7.0))[None] if entry.relative_to else _float(age)[None]
 
 
@@ -60,7 +62,11 @@ def _within(entry: TargetMap, share: float, age: float) -> float:
     if entry.bijection == "identity":
         value = 20 * share - 10
         return math.exp(value) if entry.is_log else value
-    lower, upper = (math.log(entry.lower), math.log(entry.upper)) if entry.is_log else (entry.lower, entry.upper)
+    lower, upper = (
+        (math.log(entry.lower), math.log(entry.upper))
+        if entry.is_log
+        else (entry.lower, entry.upper)
+    )
     value = lower + share * (upper - lower)
     return math.exp(value) if entry.is_log else value
 
@@ -81,7 +87,9 @@ class TestTargetMap:
         u = (raw - kind.shift) / kind.scale
         transforms = _alone(kind)
         theta = transforms.physical_targets(_float(u)[None], _anchor(kind, age))
-        assert transforms.standardise_targets(theta, _anchor(kind, age)).item() == pytest.approx(u, rel=1e-8, abs=1e-8)
+        assert transforms.standardise_targets(theta, _anchor(kind, age)).item() == pytest.approx(
+            u, rel=1e-8, abs=1e-8
+        )
 
     @given(data=st.data())
     def test_log_jacobian_is_that_of_autodiff(self, kind: TargetMap, data: st.DataObject) -> None:
@@ -89,17 +97,28 @@ class TestTargetMap:
         u = _float((raw - kind.shift) / kind.scale)[None].requires_grad_()
         transforms = _alone(kind)
         (slope,) = torch.autograd.grad(transforms.physical_targets(u, anchor).sum(), u)
-        assert transforms.log_jacobian(u, anchor).item() == pytest.approx(math.log(abs(slope.item())), abs=1e-7)
+        assert transforms.log_jacobian(u, anchor).item() == pytest.approx(
+            math.log(abs(slope.item())), abs=1e-7
+        )
 
     @given(data=st.data())
     def test_maps_are_monotonic(self, kind: TargetMap, data: st.DataObject) -> None:
-        age, raw, more = data.draw(AGES), data.draw(st.floats(-12, 11)), data.draw(st.floats(1e-3, 1))
-        low, high = (kind.physical(_float(value), _anchor(kind, age)).item() for value in (raw, raw + more))
+        age, raw, more = (
+            data.draw(AGES),
+            data.draw(st.floats(-12, 11)),
+            data.draw(st.floats(1e-3, 1)),
+        )
+        low, high = (
+            kind.physical(_float(value), _anchor(kind, age)).item() for value in (raw, raw + more)
+        )
         assert (low < high) is (kind.bijection != "age"), "u of an age grows with the time since"
 
     def test_outside_the_support_is_not_finite(self, kind: TargetMap) -> None:
         age = 7.0
-        outside = {"identity": [math.inf], "logit": [kind.lower, kind.upper, kind.lower - 1, kind.upper + 1]}
+        outside = {
+            "identity": [math.inf],
+            "logit": [kind.lower, kind.upper, kind.lower - 1, kind.upper + 1],
+        }
         if kind.bijection == "identity" and kind.is_log:
             outside["identity"] += [0.0, -1.0]
         outside["age"] = [0.0, -1.0, age, age + 1e-9, math.inf]
@@ -114,12 +133,14 @@ class TestTargetMap:
 
     def test_a_mass_equal_to_its_reference_is_at_the_origin(self) -> None:
         entry = replace(KINDS["logit of mass relative to another"], shift=0.0, scale=1.0)
-        assert entry.raw(_float(3.0), entry.anchor(_float(14.0 + math.log10(3.0)))).item() == pytest.approx(
-            0.0, abs=1e-12
-        )
+        assert entry.raw(
+            _float(3.0), entry.anchor(_float(14.0 + math.log10(3.0)))
+        ).item() == pytest.approx(0.0, abs=1e-12)
 
 
-EXTREMES = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([-1e6, 1e6, -math.inf, math.inf, 0.0, -3.4e38, 3.4e38]))
+EXTREMES = st.one_of(
+    st.floats(-1e6, 1e6), st.sampled_from([-1e6, 1e6, -math.inf, math.inf, 0.0, -3.4e38, 3.4e38])
+)
 
 
 def _default_transforms(**changes: float) -> Transforms:
@@ -139,7 +160,9 @@ def _default_transforms(**changes: float) -> Transforms:
         for (shift, scale), name in zip(scales, schema.DEFAULT_TARGETS, strict=True)
         for column in [schema.column(name)]
     ]
-    return Transforms((ObservableMap(schema.LOOKBACK),), tuple(replace(target, **changes) for target in targets))
+    return Transforms(
+        (ObservableMap(schema.LOOKBACK),), tuple(replace(target, **changes) for target in targets)
+    )
 
 
 class TestAnyUGivesPhysicalTargets:
@@ -154,7 +177,8 @@ class TestAnyUGivesPhysicalTargets:
     @pytest.mark.parametrize("explosion", [1e6, -1e6])
     @given(age=AGES)
     def test_explosions_stay_inside_and_have_a_density(self, explosion: float, age: float) -> None:
-        """Draws are kept in single precision: none of them may be rounded onto a bound or past it."""
+        """Draws are kept in single precision: none of them may be rounded onto a bound or past
+        it."""
         theta = _theta(np.full((1, COLUMNS), explosion), age).astype(np.float32)
         back = _default_transforms().standardise_targets(theta, _anchors([age]))
         assert torch.isfinite(back).all()
@@ -175,7 +199,11 @@ class TestAnyUGivesPhysicalTargets:
 
 
 def _theta(u: np.ndarray, age: float) -> np.ndarray:
-    return _default_transforms().physical_targets(torch.from_numpy(u), _anchors([age] * len(u))).numpy()
+    return (
+        _default_transforms()
+        .physical_targets(torch.from_numpy(u), _anchors([age] * len(u)))
+        .numpy()
+    )
 
 
 def _anchors(ages: list[float]) -> torch.Tensor:
@@ -197,7 +225,9 @@ def test_leading_axes_are_free() -> None:
     u = torch.randn(5, 3, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     anchors = _anchors([3.0, 8.0, 13.0])
     theta = transforms.physical_targets(u, anchors.expand(5, 3, -1))
-    torch.testing.assert_close(transforms.standardise_targets(theta, anchors.expand(5, 3, -1)), u, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        transforms.standardise_targets(theta, anchors.expand(5, 3, -1)), u, rtol=0, atol=1e-9
+    )
     for s in range(5):
         for n in range(3):
             torch.testing.assert_close(
@@ -239,7 +269,10 @@ def test_json_goes_round(observables: list[ObservableMap], targets: list[TargetM
 class TestInputs:
     def test_lookback_time_is_asked_for_where_an_age_bounds_a_target(self) -> None:
         age, free = KINDS["age"], KINDS["identity"]
-        without, with_it = (ObservableMap("m"),), (ObservableMap(schema.LOOKBACK), ObservableMap("m"))
+        without, with_it = (
+            (ObservableMap("m"),),
+            (ObservableMap(schema.LOOKBACK), ObservableMap("m")),
+        )
         assert Transforms(without, (free,)).inputs == ("m",)
         assert Transforms(without, (free, age)).inputs == ("m", schema.LOOKBACK)
         assert Transforms(with_it, (age,)).inputs == (schema.LOOKBACK, "m")
@@ -250,19 +283,29 @@ class TestInputs:
         transforms = Transforms((ObservableMap("m"),), (KINDS["age"],))
         np.testing.assert_array_equal(transforms.age(inputs).numpy(), age_at_lookback(inputs[:, 1]))
         assert transforms.standardise_inputs(inputs).tolist() == [[14.0], [15.0]]
-        assert Transforms((ObservableMap("m"),), (KINDS["identity"],)).age(inputs[:, :1]).isnan().all()
+        assert (
+            Transforms((ObservableMap("m"),), (KINDS["identity"],)).age(inputs[:, :1]).isnan().all()
+        )
 
     def test_scaling_is_log_floor_reference_shift_scale_clip_in_this_order(self) -> None:
-        entry = ObservableMap("b", is_log=True, floor=1e-3, relative_to="m", shift=-1.0, scale=2.0, clip=3.0)
+        entry = ObservableMap(
+            "b", is_log=True, floor=1e-3, relative_to="m", shift=-1.0, scale=2.0, clip=3.0
+        )
         transforms = Transforms((ObservableMap("m"), entry), (KINDS["identity"],))
         x = transforms.standardise_inputs(np.array([[1.0, 10.0], [1.0, 0.0], [0.0, 1e300]]))[:, 1]
-        expected = [(math.log(10.0) - 1.0 + 1.0) / 2.0, max((math.log(1e-3) - 1.0 + 1.0) / 2.0, -3.0), 3.0]
+        expected = [
+            (math.log(10.0) - 1.0 + 1.0) / 2.0,
+            max((math.log(1e-3) - 1.0 + 1.0) / 2.0, -3.0),
+            3.0,
+        ]
         np.testing.assert_allclose(x, expected)
 
     @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 3), (1, 3, 2)], ids=str)
     def test_wrong_width_is_refused(self, shape: tuple[int, ...]) -> None:
         transforms = Transforms((ObservableMap("m"), ObservableMap("b")), (KINDS["identity"],))
-        with pytest.raises(DataError, match=r"^inputs: expected shape \(N, 2\) holding m, b; got shape \("):
+        with pytest.raises(
+            DataError, match=r"^inputs: expected shape \(N, 2\) holding m, b; got shape \("
+        ):
             transforms.standardise_inputs(np.zeros(shape))
 
 
@@ -298,7 +341,9 @@ class TestFit:
 
     def test_training_rows_get_mean_zero_and_deviation_one(self) -> None:
         inputs, theta = _table()
-        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
+        transforms = fit_transforms(
+            inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf
+        )
         table = _stacked(inputs, transforms)
         x = transforms.standardise_inputs(table)
         u = transforms.standardise_targets(theta, transforms.anchors(table))
@@ -315,12 +360,18 @@ class TestFit:
             assert (target.lower, target.upper) == known.bounds
             assert (target.relative_to, target.reference_unit) == (known.anchor, known.anchor_unit)
         black_hole, gas = transforms.observables[2], transforms.observables[3]
-        assert (black_hole.is_log, black_hole.floor, black_hole.relative_to) == (True, schema.BLACK_HOLE_SEED, None)
+        assert (black_hole.is_log, black_hole.floor, black_hole.relative_to) == (
+            True,
+            schema.BLACK_HOLE_SEED,
+            None,
+        )
         assert (gas.is_log, gas.relative_to, gas.clip) == (False, schema.MASS, 4.0)
 
     def test_reference_is_dropped_where_it_is_no_observable(self) -> None:
         inputs, theta = _table()
-        transforms = fit_transforms(inputs, theta[:, 1:2], ["GroupGasMass"], schema.DEFAULT_TARGETS[1:2])
+        transforms = fit_transforms(
+            inputs, theta[:, 1:2], ["GroupGasMass"], schema.DEFAULT_TARGETS[1:2]
+        )
         assert transforms.observables[0].relative_to is None
         assert transforms.observables[0].shift == pytest.approx(inputs["GroupGasMass"].mean())
 
@@ -335,7 +386,9 @@ class TestFit:
     def test_black_hole_of_no_mass_is_a_finite_x(self) -> None:
         inputs, theta = _table()
         inputs["bcg_SubhaloBHMass"][4] = 0.0
-        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
+        transforms = fit_transforms(
+            inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf
+        )
         table = _stacked(inputs, transforms)
         seeded = table.copy()
         seeded[4, 2] = schema.BLACK_HOLE_SEED
@@ -355,7 +408,8 @@ class TestFit:
     def test_clip_does_not_enter_mean_and_deviation(self) -> None:
         inputs, theta = _table()
         narrow, wide = (
-            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=c).observables for c in (0.1, 9.0)
+            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=c).observables
+            for c in (0.1, 9.0)
         )
         assert [(m.shift, m.scale) for m in narrow] == [(m.shift, m.scale) for m in wide]
 
@@ -370,7 +424,9 @@ class TestFit:
     def test_constant_target_is_refused(self) -> None:
         inputs, theta = _table()
         theta[:, 5] = 2.0
-        with pytest.raises(DataError, match=r"^column 'last_d_peri': expected training values that differ"):
+        with pytest.raises(
+            DataError, match=r"^column 'last_d_peri': expected training values that differ"
+        ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
     @pytest.mark.parametrize(
@@ -380,12 +436,16 @@ class TestFit:
         inputs, theta = _table()
         theta[7, d] = value
         name = schema.DEFAULT_TARGETS[d]
-        with pytest.raises(DataError, match=rf"^column '{name}': expected training values inside its bounds; got"):
+        with pytest.raises(
+            DataError, match=rf"^column '{name}': expected training values inside its bounds; got"
+        ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_observable_that_is_not_finite_is_refused(self, value: float) -> None:
         inputs, theta = _table()
         inputs["bcg_SubhaloBHMass"][0] = value
-        with pytest.raises(DataError, match=r"^column 'bcg_SubhaloBHMass': expected training values inside"):
+        with pytest.raises(
+            DataError, match=r"^column 'bcg_SubhaloBHMass': expected training values inside"
+        ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)

@@ -1,4 +1,5 @@
-"""Bands that resample clusters hold what they promise; bands of rows do not where rows share a cluster."""
+"""Bands that resample clusters hold what they promise; bands of rows do not where rows share a
+cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from cinn_clusters.diagnostics.bands import (
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 
 
-def clustered_uniform(num_clusters: int, seed: int, share: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+def clustered_uniform(
+    num_clusters: int, seed: int, share: float = 0.9
+) -> tuple[np.ndarray, np.ndarray]:
     """Uniform values of 8 rows a cluster that nearly agree, as PITs of one history do."""
     rng = np.random.default_rng(seed)
     clusters = np.repeat(np.arange(num_clusters), 8)
@@ -69,7 +72,9 @@ def test_ecdf_band_holds_whole_ecdfs() -> None:
 
 def test_uniformity_by_hand() -> None:
     values = np.array([0.1, 0.2, 0.3, 0.9])
-    curve = uniformity(values, bootstrap_weights(np.arange(4), 50), grid=np.array([0.25, 0.5, 0.75]))
+    curve = uniformity(
+        values, bootstrap_weights(np.arange(4), 50), grid=np.array([0.25, 0.5, 0.75])
+    )
     np.testing.assert_allclose(curve.ecdf, [0.5, 0.75, 0.75])
     assert curve.ks == 0.25
     assert 0 < curve.p_value <= 1
@@ -92,7 +97,12 @@ def test_values_that_are_no_shares(value: float) -> None:
 
 
 def test_bands_of_clusters_stay_valid_where_bands_of_rows_do_not() -> None:
-    alarms: dict[str, list[bool]] = {"rows": [], "clusters": [], "p of rows": [], "p of clusters": []}
+    alarms: dict[str, list[bool]] = {
+        "rows": [],
+        "clusters": [],
+        "p of rows": [],
+        "p of clusters": [],
+    }
     for seed in range(60):
         values, clusters = clustered_uniform(100, seed)
         for name, of in (("rows", np.arange(len(values))), ("clusters", clusters)):

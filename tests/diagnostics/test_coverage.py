@@ -30,9 +30,15 @@ def world() -> Known:
 def test_signed_error_is_that_of_the_closed_form(world: Known, name: str) -> None:
     weights = bootstrap_weights(world.clusters)
     expected = 2 * stats.norm.cdf(WIDTH[name] * stats.norm.ppf(0.5 + LEVELS / 2)) - 1 - LEVELS
-    errors = calibration_error(central_coverage(world.samples(name), world.truth), weights, alpha=1e-4)
-    assert np.mean([error.signed.value for error in errors]) == pytest.approx(expected.mean(), abs=0.015)
-    assert np.mean([error.absolute for error in errors]) == pytest.approx(np.abs(expected).mean(), abs=0.015)
+    errors = calibration_error(
+        central_coverage(world.samples(name), world.truth), weights, alpha=1e-4
+    )
+    assert np.mean([error.signed.value for error in errors]) == pytest.approx(
+        expected.mean(), abs=0.015
+    )
+    assert np.mean([error.absolute for error in errors]) == pytest.approx(
+        np.abs(expected).mean(), abs=0.015
+    )
     for error in errors:
         assert error.absolute >= abs(error.signed.value) - 1e-12
         assert not error.signed.excludes(expected.mean())
@@ -56,7 +62,9 @@ def test_tails_are_two_and_three_sigma() -> None:
 @pytest.mark.parametrize("num_draws", [20, 399])
 def test_tails_of_the_exact_posterior_are_exact_however_few_the_draws(num_draws: int) -> None:
     world = known(4000, num_draws=num_draws)
-    found = tail_coverage(pit(world.samples("exact"), world.truth), bootstrap_weights(world.clusters, 100))
+    found = tail_coverage(
+        pit(world.samples("exact"), world.truth), bootstrap_weights(world.clusters, 100)
+    )
     for of_target in found:
         assert [tail.value for tail in of_target] == pytest.approx(TAILS, abs=0.011)
 
@@ -64,7 +72,9 @@ def test_tails_of_the_exact_posterior_are_exact_however_few_the_draws(num_draws:
 def test_tails_of_the_narrow_posterior() -> None:
     """Three sigma need draws enough to reach there: about a thousand."""
     world = known(1500, num_draws=999)
-    found = tail_coverage(pit(world.samples("narrow"), world.truth), bootstrap_weights(world.clusters))
+    found = tail_coverage(
+        pit(world.samples("narrow"), world.truth), bootstrap_weights(world.clusters)
+    )
     for two, three in found:
         assert two.value == pytest.approx(2 * stats.norm.cdf(1.0) - 1, abs=0.04)
         assert three.value == pytest.approx(2 * stats.norm.cdf(1.5) - 1, abs=0.04)
@@ -102,7 +112,9 @@ def test_rows_of_equal_value_stand_in_one_part() -> None:
 
 
 def test_property_that_is_not_known() -> None:
-    with pytest.raises(ValueError, match=r"^by_tertile: expected finite values; got NaN or infinity$"):
+    with pytest.raises(
+        ValueError, match=r"^by_tertile: expected finite values; got NaN or infinity$"
+    ):
         by_tertile(np.array([1.0, np.nan]), np.ones((2, 1), bool), bootstrap_weights(np.arange(2)))
 
 
@@ -118,7 +130,9 @@ def test_hpd_ranks_are_shares_of_denser_draws() -> None:
 def test_densities_that_are_missing(where: str) -> None:
     draws, truth = np.zeros((3, 2)), np.zeros(2)
     (truth if where == "truth" else draws.T)[1] = np.nan
-    with pytest.raises(ValueError, match=r"^hpd_ranks: expected a density of every truth and of some draws"):
+    with pytest.raises(
+        ValueError, match=r"^hpd_ranks: expected a density of every truth and of some draws"
+    ):
         hpd_ranks(draws, truth)
 
 

@@ -30,7 +30,9 @@ def test_shuffling_a_column_of_a_linear_model_costs_what_it_must(x: np.ndarray) 
     """E|a (x' - x)| = 2 |a| / sqrt(pi) for independent standard normal x, x'."""
     increase = shuffle_increase(linear_loss(x, (2.0, 0.5, 0.0, 0.0)), x, [[0], [1], [2]])
     assert increase.shape == (3, N, 1)
-    np.testing.assert_allclose(increase.mean((1, 2)), [4 / np.pi**0.5, 1 / np.pi**0.5, 0.0], rtol=0.03, atol=1e-12)
+    np.testing.assert_allclose(
+        increase.mean((1, 2)), [4 / np.pi**0.5, 1 / np.pi**0.5, 0.0], rtol=0.03, atol=1e-12
+    )
 
 
 def test_twins_hide_each_other_unless_they_move_together(x: np.ndarray) -> None:
@@ -50,7 +52,9 @@ def test_a_group_moves_as_one(x: np.ndarray) -> None:
 def test_shuffling_is_seeded_and_leaves_x_alone(x: np.ndarray) -> None:
     before = x.copy()
     loss = linear_loss(x, (1.0, 0.0, 0.0, 0.0))
-    one, two, other = (shuffle_increase(loss, x, [[0]], num_repeats=2, seed=seed) for seed in (0, 0, 1))
+    one, two, other = (
+        shuffle_increase(loss, x, [[0]], num_repeats=2, seed=seed) for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
     np.testing.assert_array_equal(x, before)
@@ -64,7 +68,9 @@ def test_shapley_shares_sum_to_what_all_save(x: np.ndarray) -> None:
 
 
 def test_shapley_gives_twins_the_same_and_idlers_nothing(x: np.ndarray) -> None:
-    shares = shapley_saving(linear_loss(x, (0.0, 1.0, 1.0, 1.0)), x, [[0], [1], [2], [3]], num_repeats=4).mean((1, 2))
+    shares = shapley_saving(
+        linear_loss(x, (0.0, 1.0, 1.0, 1.0)), x, [[0], [1], [2], [3]], num_repeats=4
+    ).mean((1, 2))
     assert shares[0] == pytest.approx(0.0, abs=1e-12)
     assert shares[2] == pytest.approx(shares[3], rel=0.02)
     assert shares[2] > shares[1] > 0

@@ -10,7 +10,13 @@ import pytest
 from scipy.stats import norm
 
 from cinn_clusters.diagnostics.regions import shortest_interval
-from cinn_clusters.diagnostics.scores import LEVELS, central_coverage, contraction, crps, energy_score
+from cinn_clusters.diagnostics.scores import (
+    LEVELS,
+    central_coverage,
+    contraction,
+    crps,
+    energy_score,
+)
 
 NUM_OBJECTS, NUM_DRAWS, NUM_TARGETS = 1500, 400, 6
 DEVIATION = np.sqrt(0.2)
@@ -18,7 +24,8 @@ BIAS = 0.5 * DEVIATION
 
 
 def _gaussian_crps(width: float, bias: float) -> float:
-    """Mean CRPS of N(m + bias, (width s)^2) for truths N(m, s^2): E|X - Y| - E|X - X'| / 2, in closed form."""
+    """Mean CRPS of N(m + bias, (width s)^2) for truths N(m, s^2): E|X - Y| - E|X - X'| / 2, in
+    closed form."""
     spread = np.sqrt(1 + width**2) * DEVIATION
     to_truth = spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * (bias / spread) ** 2) + bias * (
         1 - 2 * norm.cdf(-bias / spread)
@@ -59,8 +66,14 @@ CONTRACTION = {"exact": 0.8, "narrow": 0.95, "wide": 0.2, "biased": 0.8, "prior"
 
 
 def test_closed_forms_are_those_of_the_literature() -> None:
-    assert _gaussian_crps(1.0, 0.0) == pytest.approx(DEVIATION / np.sqrt(np.pi)) == pytest.approx(0.2523, abs=1e-4)
-    assert [COVERAGE[name] for name in ("exact", "narrow", "wide")] == pytest.approx([0.683, 0.383, 0.954], abs=6e-4)
+    assert (
+        _gaussian_crps(1.0, 0.0)
+        == pytest.approx(DEVIATION / np.sqrt(np.pi))
+        == pytest.approx(0.2523, abs=1e-4)
+    )
+    assert [COVERAGE[name] for name in ("exact", "narrow", "wide")] == pytest.approx(
+        [0.683, 0.383, 0.954], abs=6e-4
+    )
 
 
 @pytest.mark.parametrize("name", CRPS)
@@ -104,10 +117,19 @@ def test_shortest_interval_covers_as_the_central_one_for_symmetric_posteriors(po
         assert covered == pytest.approx(COVERAGE[name], abs=0.025), name
 
 
-@pytest.mark.parametrize(("name", "width", "bias"), [
-    ("exact", 1.0, 0.0), ("narrow", 0.5, 0.0), ("wide", 2.0, 0.0), ("biased", 1.0, 0.5), ("prior", 1.0, 0.0),
-])  # fmt: skip
-def test_calibration_error_tells_which_is_wrong_but_not_that_the_prior_is_empty(posteriors, name, width, bias) -> None:
+@pytest.mark.parametrize(
+    ("name", "width", "bias"),
+    [
+        ("exact", 1.0, 0.0),
+        ("narrow", 0.5, 0.0),
+        ("wide", 2.0, 0.0),
+        ("biased", 1.0, 0.5),
+        ("prior", 1.0, 0.0),
+    ],
+)
+def test_calibration_error_tells_which_is_wrong_but_not_that_the_prior_is_empty(
+    posteriors, name, width, bias
+) -> None:
     samples, truth = posteriors
     coverage = central_coverage(samples[name], truth).mean((1, 2))
     half = width * norm.ppf(0.5 + LEVELS / 2)

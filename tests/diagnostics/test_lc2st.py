@@ -1,4 +1,5 @@
-"""L-C2ST catches what is wrong, says for which objects, and stays calm on clusters of a calibrated posterior."""
+"""L-C2ST catches what is wrong, says for which objects, and stays calm on clusters of a
+calibrated posterior."""
 
 from __future__ import annotations
 
@@ -18,16 +19,26 @@ def test_logistic_is_that_of_scikit_learn() -> None:
     assert chance.shape == (60, 3)
     assert NUM_STEPS >= 10
     for h in range(3):
-        theirs = LogisticRegression(C=1 / PENALTY, tol=1e-8).fit(known_rows, labels[:, h]).predict_proba(asked)[:, 1]
+        theirs = (
+            LogisticRegression(C=1 / PENALTY, tol=1e-8)
+            .fit(known_rows, labels[:, h])
+            .predict_proba(asked)[:, 1]
+        )
         np.testing.assert_allclose(chance[:, h], theirs, atol=0.01)
 
 
 def test_sets_of_labels_do_not_touch_each_other() -> None:
     rng = np.random.default_rng(0)
-    rows, asked, labels = rng.normal(size=(50, 3)), rng.normal(size=(7, 3)), rng.integers(2, size=(50, 4)).astype(float)
+    rows, asked, labels = (
+        rng.normal(size=(50, 3)),
+        rng.normal(size=(7, 3)),
+        rng.integers(2, size=(50, 4)).astype(float),
+    )
     together = logistic(rows, labels, asked)
     for h in range(4):
-        np.testing.assert_allclose(together[:, [h]], logistic(rows, labels[:, [h]], asked), atol=1e-12)
+        np.testing.assert_allclose(
+            together[:, [h]], logistic(rows, labels[:, [h]], asked), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +97,9 @@ def test_another_classifier_can_be_passed() -> None:
         asked_for.append((known_rows.shape[1], labels.shape[1]))
         return np.full((len(asked), labels.shape[1]), 0.5)
 
-    found = lc2st(world.samples("prior"), world.truth, world.x, world.clusters, classifier=coin, num_null=9)
+    found = lc2st(
+        world.samples("prior"), world.truth, world.x, world.clusters, classifier=coin, num_null=9
+    )
     assert found.statistic == 0.0
     assert found.p_value == 1.0
     assert asked_for == [(12 + 12 * 13 // 2, 10)] * 5

@@ -14,7 +14,9 @@ from known import NAMES, known
 def test_ranks_are_counts() -> None:
     rng = np.random.default_rng(0)
     samples, truth = rng.normal(size=(30, 5, 2)), rng.normal(size=(5, 2))
-    slow = [[sum(draw < truth[n, d] for draw in samples[:, n, d]) for d in range(2)] for n in range(5)]
+    slow = [
+        [sum(draw < truth[n, d] for draw in samples[:, n, d]) for d in range(2)] for n in range(5)
+    ]
     np.testing.assert_array_equal(ranks(samples, truth), slow)
 
 
@@ -58,8 +60,9 @@ def test_chi_square_of_independent_rows_is_that_of_scipy() -> None:
         assert found.p_value_of_rows == pytest.approx(theirs.pvalue)
         assert found.counts.sum() == 600
     assert sbc_chi_square(ranked, 99, weights).p_value == 0.001
-    assert sbc_chi_square(flat, 99, weights).p_value == pytest.approx(stats.chisquare(
-        np.histogram(flat, 20, (0, 100))[0]).pvalue, abs=0.12)  # fmt: skip
+    assert sbc_chi_square(flat, 99, weights).p_value == pytest.approx(
+        stats.chisquare(np.histogram(flat, 20, (0, 100))[0]).pvalue, abs=0.12
+    )
 
 
 @pytest.mark.parametrize("num_draws", [1000, 18, 20])

@@ -20,7 +20,9 @@ def _brute(draws: np.ndarray, level: float) -> float:
 
 
 @given(
-    samples=arrays(float, st.tuples(st.integers(2, 14), st.just(2), st.just(2)), elements=st.floats(-10, 10)),
+    samples=arrays(
+        float, st.tuples(st.integers(2, 14), st.just(2), st.just(2)), elements=st.floats(-10, 10)
+    ),
     level=st.floats(0.01, 0.99),
 )
 def test_no_shorter_interval_holds_as_much(samples: np.ndarray, level: float) -> None:
@@ -59,7 +61,8 @@ def test_order_of_the_draws_does_not_matter_and_they_are_left_alone() -> None:
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 1.1, 68, np.nan])
 def test_level_that_is_no_share(level: float) -> None:
     with pytest.raises(
-        ValueError, match=rf"^shortest_interval: expected level in \(0, 1\) and S >= 2; got {level} and 5"
+        ValueError,
+        match=rf"^shortest_interval: expected level in \(0, 1\) and S >= 2; got {level} and 5",
     ):
         shortest_interval(np.zeros((5, 1, 1)), level)
 

@@ -45,7 +45,9 @@ def _slow_energy(draws: np.ndarray, truth: np.ndarray) -> float:
     return float(distance - 0.5 * spread)
 
 
-def _some(num_draws: int = 30, num_objects: int = 5, num_targets: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def _some(
+    num_draws: int = 30, num_objects: int = 5, num_targets: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     samples = rng.gamma(2.0, size=(num_draws, num_objects, num_targets))
     return samples, rng.gamma(2.0, size=(num_objects, num_targets))
@@ -100,13 +102,17 @@ def test_energy_score_of_one_target_is_its_crps_on_average() -> None:
 
 def test_energy_score_repeats() -> None:
     samples, truth = _some()
-    np.testing.assert_array_equal(energy_score(samples, truth, seed=3), energy_score(samples, truth, seed=3))
+    np.testing.assert_array_equal(
+        energy_score(samples, truth, seed=3), energy_score(samples, truth, seed=3)
+    )
     assert (energy_score(samples, truth, seed=3) != energy_score(samples, truth, seed=4)).all()
 
 
 def test_shifting_and_scaling_everything_scales_the_scores() -> None:
     samples, truth = _some()
-    np.testing.assert_allclose(crps(3 * samples + 7, 3 * truth + 7), 3 * crps(samples, truth), atol=1e-12)
+    np.testing.assert_allclose(
+        crps(3 * samples + 7, 3 * truth + 7), 3 * crps(samples, truth), atol=1e-12
+    )
     moved = energy_score(3 * samples + 7, 3 * truth + 7)
     np.testing.assert_allclose(moved, 3 * energy_score(samples, truth), atol=1e-12)
 
@@ -117,7 +123,9 @@ def test_coverage_is_between_the_quantiles() -> None:
     slow = [
         [
             [
-                np.quantile(samples[:, n, d], 0.5 - c / 2) < truth[n, d] < np.quantile(samples[:, n, d], 0.5 + c / 2)
+                np.quantile(samples[:, n, d], 0.5 - c / 2)
+                < truth[n, d]
+                < np.quantile(samples[:, n, d], 0.5 + c / 2)
                 for d in range(3)
             ]
             for n in range(200)
@@ -126,7 +134,9 @@ def test_coverage_is_between_the_quantiles() -> None:
     ]
     inside = central_coverage(samples, truth, levels)
     assert inside.dtype == bool
-    assert (inside != np.array(slow)).mean() < 0.003, "they may differ where a truth falls on the edge"
+    assert (inside != np.array(slow)).mean() < 0.003, (
+        "they may differ where a truth falls on the edge"
+    )
 
 
 def test_levels_and_nesting() -> None:
@@ -180,13 +190,19 @@ class TestBootstrap:
         """Ten copies of each value tell no more than one."""
         values = np.random.default_rng(0).normal(size=200)
         once = (bootstrap_weights(np.arange(200), 2000) @ values).std()
-        tenfold = (bootstrap_weights(np.repeat(np.arange(200), 10), 2000) @ np.repeat(values, 10)).std()
+        tenfold = (
+            bootstrap_weights(np.repeat(np.arange(200), 10), 2000) @ np.repeat(values, 10)
+        ).std()
         assert tenfold == pytest.approx(once)
         assert once == pytest.approx(values.std() / np.sqrt(200), rel=0.05)
 
     def test_seed_decides(self) -> None:
-        np.testing.assert_array_equal(bootstrap_weights(self.clusters, 5), bootstrap_weights(self.clusters, 5))
-        assert (bootstrap_weights(self.clusters, 5, seed=2) != bootstrap_weights(self.clusters, 5)).any()
+        np.testing.assert_array_equal(
+            bootstrap_weights(self.clusters, 5), bootstrap_weights(self.clusters, 5)
+        )
+        assert (
+            bootstrap_weights(self.clusters, 5, seed=2) != bootstrap_weights(self.clusters, 5)
+        ).any()
 
 
 class TestAgainstTheSharedScorer:
@@ -194,7 +210,9 @@ class TestAgainstTheSharedScorer:
     def scorer(self) -> dict[str, Any]:
         path = SHARED / "score.py"
         if not path.is_file():
-            pytest.skip(f"no independent scorer at {path}: set CINN_CLUSTERS_SHARED to the folder that holds score.py")
+            pytest.skip(
+                f"no independent scorer at {path}: set CINN_CLUSTERS_SHARED to the folder that holds score.py"
+            )
         return runpy.run_path(str(path))
 
     def test_crps(self, scorer: dict[str, Any]) -> None:
@@ -231,7 +249,9 @@ def test_skill_is_the_share_saved_and_its_band_that_of_pairs() -> None:
     reference = rng.gamma(2.0, size=600)
     weights = bootstrap_weights(np.arange(600))
     half = skill(0.5 * reference, reference, weights)
-    assert (half.value, half.lower, half.upper) == pytest.approx((0.5, 0.5, 0.5)), "the same resample for both"
+    assert (half.value, half.lower, half.upper) == pytest.approx((0.5, 0.5, 0.5)), (
+        "the same resample for both"
+    )
     nothing = skill(rng.gamma(2.0, size=600), reference, weights)
     assert not nothing.excludes(0.0)
     assert nothing.upper - nothing.lower > 0.05
@@ -240,14 +260,21 @@ def test_skill_is_the_share_saved_and_its_band_that_of_pairs() -> None:
 def test_gaussian_log_prob_is_that_of_scipy() -> None:
     rng = np.random.default_rng(0)
     samples, truth = rng.gamma(2.0, size=(200, 4, 3)), rng.gamma(2.0, size=(4, 3))
-    expected = [multivariate_normal(samples[:, n].mean(0), np.cov(samples[:, n].T)).logpdf(truth[n]) for n in range(4)]
+    expected = [
+        multivariate_normal(samples[:, n].mean(0), np.cov(samples[:, n].T)).logpdf(truth[n])
+        for n in range(4)
+    ]
     np.testing.assert_allclose(gaussian_log_prob(samples, truth), expected)
 
 
 def test_likelihood_of_the_known_posterior_and_prior() -> None:
     world = known(2000, num_draws=999)
     exact = -world.log_prob("exact", world.truth).mean()
-    assert exact == pytest.approx(3 * (1 + np.log(2 * np.pi * 0.2)), abs=0.08) == pytest.approx(3.685, abs=0.08)
+    assert (
+        exact
+        == pytest.approx(3 * (1 + np.log(2 * np.pi * 0.2)), abs=0.08)
+        == pytest.approx(3.685, abs=0.08)
+    )
     gaussian = -gaussian_log_prob(world.samples("exact"), world.truth).mean()
     assert gaussian == pytest.approx(exact, abs=0.05)
     prior = -gaussian_log_prob(world.prior, world.truth).mean()
@@ -257,5 +284,7 @@ def test_likelihood_of_the_known_posterior_and_prior() -> None:
 def test_draws_that_are_flat_have_no_gaussian() -> None:
     samples = np.random.default_rng(0).normal(size=(20, 2, 2))
     samples[:, 1, 1] = samples[:, 1, 0]
-    with pytest.raises(ValueError, match=r"^gaussian_log_prob: expected draws that span 2 directions; got fewer$"):
+    with pytest.raises(
+        ValueError, match=r"^gaussian_log_prob: expected draws that span 2 directions; got fewer$"
+    ):
         gaussian_log_prob(samples, np.zeros((2, 2)))

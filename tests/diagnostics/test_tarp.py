@@ -8,15 +8,30 @@ import pytest
 from cinn_clusters.diagnostics.bands import Uniformity, uniformity
 from cinn_clusters.diagnostics.ranks import spread_shares
 from cinn_clusters.diagnostics.scores import bootstrap_weights
-from cinn_clusters.diagnostics.tarp import folds, plain_references, references_from_x, standardised, tarp_fractions
+from cinn_clusters.diagnostics.tarp import (
+    folds,
+    plain_references,
+    references_from_x,
+    standardised,
+    tarp_fractions,
+)
 from known import NAMES, Known, known
 
 
 def test_fractions_count_nearer_draws() -> None:
     rng = np.random.default_rng(0)
-    samples, truth, points = rng.normal(size=(40, 6, 3)), rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
+    samples, truth, points = (
+        rng.normal(size=(40, 6, 3)),
+        rng.normal(size=(6, 3)),
+        rng.normal(size=(6, 3)),
+    )
     slow = [
-        np.mean([np.linalg.norm(draw - points[n]) < np.linalg.norm(truth[n] - points[n]) for draw in samples[:, n]])
+        np.mean(
+            [
+                np.linalg.norm(draw - points[n]) < np.linalg.norm(truth[n] - points[n])
+                for draw in samples[:, n]
+            ]
+        )
         for n in range(6)
     ]
     np.testing.assert_allclose(tarp_fractions(samples, truth, points), slow)
@@ -25,12 +40,16 @@ def test_fractions_count_nearer_draws() -> None:
 def from_x(world: Known, name: str) -> Uniformity:
     points = references_from_x(world.truth, world.x, world.clusters)
     fractions = tarp_fractions(world.samples(name), world.truth, points)
-    return uniformity(spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999))
+    return uniformity(
+        spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
+    )
 
 
 def plain(world: Known, name: str) -> Uniformity:
     fractions = tarp_fractions(world.samples(name), world.truth, plain_references(world.truth))
-    return uniformity(spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999))
+    return uniformity(
+        spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
+    )
 
 
 @pytest.mark.parametrize("shape", [(300, 1), (150, 8)], ids=["rows", "clusters"])
@@ -56,12 +75,16 @@ def test_plain_references_mostly_miss_a_bias_that_references_from_x_catch() -> N
 
 
 def test_false_alarms_on_clusters_are_as_rare_as_promised() -> None:
-    alarms = [from_x(known(60, 8, num_draws=50, shared=0.95, seed=seed), "exact").p_value < 0.05 for seed in range(40)]
+    alarms = [
+        from_x(known(60, 8, num_draws=50, shared=0.95, seed=seed), "exact").p_value < 0.05
+        for seed in range(40)
+    ]
     assert np.mean(alarms) <= 0.125
 
 
 def test_no_reference_has_seen_a_truth_of_its_cluster() -> None:
-    """Move the truths of one cluster within the range of the others: its own references stay the same bits."""
+    """Move the truths of one cluster within the range of the others: its own references stay the
+    same bits."""
     world = known(40, 8)
     moved = world.truth.copy()
     own = world.clusters == 3
@@ -73,7 +96,9 @@ def test_no_reference_has_seen_a_truth_of_its_cluster() -> None:
     rest = step[~own]
     np.testing.assert_allclose(scale, 1.0, atol=0.2)
     noise = np.random.default_rng([0, 1]).normal(size=moved.shape) * 0.1
-    without = [points - noise * truth.std(0) for points, truth in ((one, world.truth), (two, moved))]
+    without = [
+        points - noise * truth.std(0) for points, truth in ((one, world.truth), (two, moved))
+    ]
     np.testing.assert_allclose(without[0][own], without[1][own], atol=1e-12)
     assert (rest != 0).any()
 

@@ -11,7 +11,14 @@ from cinn_clusters.diagnostics.bands import ALPHA, Estimate, mean_estimate, unif
 from cinn_clusters.diagnostics.coverage import calibration_error, hpd_ranks
 from cinn_clusters.diagnostics.lc2st import lc2st
 from cinn_clusters.diagnostics.ranks import pit
-from cinn_clusters.diagnostics.scores import LEVELS, bootstrap_weights, central_coverage, crps, energy_score, skill
+from cinn_clusters.diagnostics.scores import (
+    LEVELS,
+    bootstrap_weights,
+    central_coverage,
+    crps,
+    energy_score,
+    skill,
+)
 from cinn_clusters.diagnostics.tarp import references_from_x, tarp_fractions
 from cinn_clusters.diagnostics.verdict import JointTest, joint_findings, placement, target_findings
 from known import NAMES, Known, known
@@ -63,10 +70,16 @@ def test_every_target_of_known_posteriors_is_named(name: str, shape: tuple[int, 
 @pytest.mark.parametrize("name", NAMES)
 def test_known_posteriors_are_named_jointly(name: str, shape: tuple[int, int]) -> None:
     world = known(*shape)
-    samples, truth, weights = world.samples(name), world.truth, bootstrap_weights(world.clusters, 999)
+    samples, truth, weights = (
+        world.samples(name),
+        world.truth,
+        bootstrap_weights(world.clusters, 999),
+    )
     points = references_from_x(truth, world.x, world.clusters)
     tests = [
-        JointTest("TARP", uniformity(tarp_fractions(samples, truth, points), weights).p_value, "KS"),
+        JointTest(
+            "TARP", uniformity(tarp_fractions(samples, truth, points), weights).p_value, "KS"
+        ),
         JointTest("L-C2ST", lc2st(samples, truth, world.x, world.clusters).p_value, "t"),
     ]
     rho = hpd_ranks(world.log_prob(name, samples), world.log_prob(name, truth))
@@ -75,7 +88,9 @@ def test_known_posteriors_are_named_jointly(name: str, shape: tuple[int, int]) -
     assert {finding.name for finding in joint_findings(tests, hpd, gained)} == JOINTLY[name]
 
 
-@pytest.mark.parametrize(("width", "bias"), [(1.0, 0.0), (0.5, 0.0), (2.0, 0.0), (1.0, 0.5), (0.7, -1.0)])
+@pytest.mark.parametrize(
+    ("width", "bias"), [(1.0, 0.0), (0.5, 0.0), (2.0, 0.0), (1.0, 0.5), (0.7, -1.0)]
+)
 def test_width_and_bias_are_told_apart(width: float, bias: float) -> None:
     """A posterior N(m + bias s, (width s)^2) for truths N(m, s^2), its PIT in closed form."""
     truth = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
@@ -86,7 +101,10 @@ def test_width_and_bias_are_told_apart(width: float, bias: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_pit_on_the_edge(value: float) -> None:
-    with pytest.raises(ValueError, match=r"^placement: expected PIT inside \(0, 1\); got others; pass the randomised"):
+    with pytest.raises(
+        ValueError,
+        match=r"^placement: expected PIT inside \(0, 1\); got others; pass the randomised",
+    ):
         placement(np.array([0.5, value]), np.full((2, 2), 0.5))
 
 
@@ -106,8 +124,12 @@ def test_low_and_high() -> None:
 def test_a_core_that_is_too_wide_is_told_where_the_tails_hide_it() -> None:
     shape = uniformity(np.linspace(0.01, 0.99, 50), bootstrap_weights(np.arange(50)))
     placed = verdict.Placement(fine(0.0), fine(1.0))
-    assert [found.name for found in target_findings("t", placed, fine(0.2), shape)] == [verdict.WIDE]
-    assert [found.name for found in target_findings("t", placed, fine(-0.2), shape)] == [verdict.NARROW]
+    assert [found.name for found in target_findings("t", placed, fine(0.2), shape)] == [
+        verdict.WIDE
+    ]
+    assert [found.name for found in target_findings("t", placed, fine(-0.2), shape)] == [
+        verdict.NARROW
+    ]
 
 
 def test_a_wrong_shape_is_told_where_nothing_else_explains_it() -> None:
@@ -115,7 +137,9 @@ def test_a_wrong_shape_is_told_where_nothing_else_explains_it() -> None:
     value = np.where(rng.random(2000) < 0.15, 0.3 + 0.01 * rng.random(2000), rng.random(2000))
     shape = uniformity(value, bootstrap_weights(np.arange(2000), 999))
     placed = verdict.Placement(fine(0.0), fine(1.0))
-    assert [found.name for found in target_findings("t", placed, fine(0.0), shape)] == [verdict.MISSHAPEN]
+    assert [found.name for found in target_findings("t", placed, fine(0.0), shape)] == [
+        verdict.MISSHAPEN
+    ]
 
 
 def test_nothing_known_is_nothing_found() -> None:

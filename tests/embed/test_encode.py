@@ -1,4 +1,5 @@
-"""Vectors of maps: the mean over the orientations of a square, from a network whose normalisations are folded."""
+"""Vectors of maps: the mean over the orientations of a square, from a network whose
+normalisations are folded."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def test_folded_normalisations_change_nothing() -> None:
     assert isinstance(network, SmallNetwork)
     with torch.inference_mode():
         torch.testing.assert_close(network.fused()(MAPS), network(MAPS))
-    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network)  # the trained one is left as it was
+    assert any(
+        isinstance(module, torch.nn.BatchNorm2d) for module in network
+    )  # the trained one is left as it was
 
 
 def test_vectors_are_means_over_orientations_and_do_not_feel_them() -> None:

@@ -1,4 +1,5 @@
-"""The training loop: repeatable, resumed bit for bit, the same on two processes as Lightning runs them."""
+"""The training loop: repeatable, resumed bit for bit, the same on two processes as Lightning
+runs them."""
 
 from __future__ import annotations
 
@@ -22,14 +23,18 @@ OPTIONS = LearnOptions(epochs=4, batch=16, learning_rate=1e-2)
 
 def tiny(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 8))
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(256, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 8)
+    )
     network.num_features = 8  # type: ignore[assignment]
     return network
 
 
 def data(num: int = 48) -> MapSet:
     maps = torch.rand(num, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    partners = (torch.arange(num) // 3 * 3)[:, None] + (torch.arange(num)[:, None] + torch.tensor([1, 2])) % 3
+    partners = (torch.arange(num) // 3 * 3)[:, None] + (
+        torch.arange(num)[:, None] + torch.tensor([1, 2])
+    ) % 3
     return MapSet(maps, torch.arange(num) // 6, torch.empty(num, 0), partners)
 
 
@@ -64,7 +69,9 @@ def test_pairs_are_what_was_asked_for(positives: str, monkeypatch: pytest.Monkey
 
     kept = module.Learner._pair
 
-    def spy(self: module.Learner, rows: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def spy(
+        self: module.Learner, rows: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(kept(self, rows, generator))
         return seen[-1]
 
@@ -121,7 +128,11 @@ def test_two_processes_see_the_negatives_of_both(tmp_path: Path) -> None:
     )
     address = f"file://{tmp_path / 'meeting'}"
     done = subprocess.run(
-        [sys.executable, str(script), address], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(script), address],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert "alike" in done.stdout, done.stderr[-2000:]
 
@@ -140,5 +151,7 @@ def test_two_processes_train_one_encoder(tmp_path: Path) -> None:
         "    assert any(not torch.equal(a, b) for a, b in zip(before, method.parameters()))\n"
         "    print('trained')\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
+    )
     assert "trained" in done.stdout, done.stderr[-2000:]

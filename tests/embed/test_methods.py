@@ -1,4 +1,5 @@
-"""Every method learns, follows with its momentum encoder, and never takes a cluster's own snapshots for negatives."""
+"""Every method learns, follows with its momentum encoder, and never takes a cluster's own
+snapshots for negatives."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def batch(seed: int = 0, num: int = 24) -> tuple[list[Tensor], Tensor]:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_learns(name: str) -> None:
     torch.manual_seed(0)
-    method = make_method(read_embed_config(changes=[f"embed.method={name}", "mocov2.queue=24"]), tiny())
+    method = make_method(
+        read_embed_config(changes=[f"embed.method={name}", "mocov2.queue=24"]), tiny()
+    )
     adam = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], 3e-3)
     views, clusters = batch()
     losses = []
@@ -97,7 +100,9 @@ def test_snapshots_of_one_cluster_are_no_negatives(same: bool) -> None:
 def test_the_queue_forgets_and_knows_clusters() -> None:
     method = MoCoV2(tiny(), queue=40)
     views, clusters = batch()
-    assert float(method.loss(views, clusters, torch.empty(24, 0)).detach()) == pytest.approx(0.0)  # no negatives yet
+    assert float(method.loss(views, clusters, torch.empty(24, 0)).detach()) == pytest.approx(
+        0.0
+    )  # no negatives yet
     assert (method.queue_clusters >= 0).sum() == 24
     method.loss(views, clusters + 100, torch.empty(24, 0))
     assert set(method.queue_clusters[:24].tolist()) == set((clusters + 100).tolist())

@@ -1,4 +1,5 @@
-"""Views are observations of the same cluster: symmetries are exact, the rest stays in range and is seeded."""
+"""Views are observations of the same cluster: symmetries are exact, the rest stays in range and
+is seeded."""
 
 from __future__ import annotations
 
@@ -13,13 +14,26 @@ from cinn_clusters.embed.views import Recipe, make_view, rotate
 from cinn_clusters.rng import torch_stream
 
 STILL = Recipe(
-    rotate=False, flip=False, zoom=0.0, shift=0.0, blur=0.0, photons_share=0.0, gap_share=0.0, sources=0.0
-)  # fmt: skip
+    rotate=False,
+    flip=False,
+    zoom=0.0,
+    shift=0.0,
+    blur=0.0,
+    photons_share=0.0,
+    gap_share=0.0,
+    sources=0.0,
+)
 CHANGES = {
-    "rotate": {"rotate": True}, "flip": {"flip": True}, "zoom": {"zoom": 0.2}, "shift": {"shift": 0.1},
-    "blur": {"blur": 2.0, "blur_share": 1.0}, "photons": {"photons_share": 1.0}, "gap": {"gap_share": 1.0},
-    "sources": {"sources": 3.0}, "crop": {"crop": 0.5},
-}  # fmt: skip
+    "rotate": {"rotate": True},
+    "flip": {"flip": True},
+    "zoom": {"zoom": 0.2},
+    "shift": {"shift": 0.1},
+    "blur": {"blur": 2.0, "blur_share": 1.0},
+    "photons": {"photons_share": 1.0},
+    "gap": {"gap_share": 1.0},
+    "sources": {"sources": 3.0},
+    "crop": {"crop": 0.5},
+}
 
 
 @pytest.fixture
@@ -30,7 +44,9 @@ def maps() -> torch.Tensor:
 
 
 def test_without_changes_a_view_is_the_map(maps: torch.Tensor) -> None:
-    torch.testing.assert_close(make_view(maps, STILL, torch_stream(0, "a")), maps, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        make_view(maps, STILL, torch_stream(0, "a")), maps, atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -64,7 +80,9 @@ def test_blur_keeps_the_light(maps: torch.Tensor) -> None:
 
 
 def test_long_exposures_keep_the_map(maps: torch.Tensor) -> None:
-    recipe = Recipe(**{**STILL.__dict__, "photons_share": 1.0, "photons": (1e9, 1e10), "background": 0.0})
+    recipe = Recipe(
+        **{**STILL.__dict__, "photons_share": 1.0, "photons": (1e9, 1e10), "background": 0.0}
+    )
     counted = make_view(maps, recipe, torch_stream(0, "a"))
     torch.testing.assert_close(counted, maps, atol=0.01, rtol=0)
 

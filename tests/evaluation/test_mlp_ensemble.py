@@ -12,14 +12,18 @@ from cinn_clusters.errors import TrainingError
 from cinn_clusters.evaluation import mlp_ensemble as module
 from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions, fit_ensemble, make_network
 
-SMALL = EnsembleOptions(members=3, hidden=(16, 16), batch=32, epochs=(6, 4), learning_rates=(1e-2, 5e-3))
+SMALL = EnsembleOptions(
+    members=3, hidden=(16, 16), batch=32, epochs=(6, 4), learning_rates=(1e-2, 5e-3)
+)
 
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 3)) * [1, 10, 0.1] + [0, 50, 3]
-    theta = np.stack([x[:, 0] + x[:, 1] / 10, np.sin(x[:, 0]) * 100], 1) + rng.normal(size=(400, 2)) * [0.05, 1]
+    theta = np.stack([x[:, 0] + x[:, 1] / 10, np.sin(x[:, 0]) * 100], 1) + rng.normal(
+        size=(400, 2)
+    ) * [0.05, 1]
     return x, theta, np.arange(300), np.arange(300, 400)
 
 
@@ -52,7 +56,9 @@ def test_the_median_of_members_is_the_prediction(rows: tuple[np.ndarray, ...]) -
 
 
 def test_training_is_repeatable_and_seeded(rows: tuple[np.ndarray, ...]) -> None:
-    one, two, other = (fit_ensemble(*rows, options) for options in (SMALL, SMALL, replace(SMALL, seed=1)))
+    one, two, other = (
+        fit_ensemble(*rows, options) for options in (SMALL, SMALL, replace(SMALL, seed=1))
+    )
     np.testing.assert_array_equal(one.predict(rows[0]), two.predict(rows[0]))
     assert (one.predict(rows[0]) != other.predict(rows[0])).all()
 
@@ -82,7 +88,9 @@ def test_the_best_state_is_kept_with_its_running_moments(rows: tuple[np.ndarray,
     scaled = np.abs(members - theta[validation]).mean(1) / fitted.theta_moments[1]
     kept = min(entry[3] for entry in fitted.history if entry[0] == 2)
     assert scaled.mean() == pytest.approx(kept, rel=0.05)
-    assert scaled.mean() <= kept + 1e-5, "each member at its own best is no worse than all at one epoch"
+    assert scaled.mean() <= kept + 1e-5, (
+        "each member at its own best is no worse than all at one epoch"
+    )
 
 
 def test_a_loss_that_is_not_finite_is_refused(rows: tuple[np.ndarray, ...]) -> None:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from cinn_clusters.evaluation.reference_posteriors import MIN_LEAF, NUM_TREES, forest_samples, prior_samples
+from cinn_clusters.evaluation.reference_posteriors import (
+    MIN_LEAF,
+    NUM_TREES,
+    forest_samples,
+    prior_samples,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +54,12 @@ def test_prior_differs_between_objects_and_repeats_by_seed() -> None:
 def test_forest_draws_follow_the_leaf_weights(
     table: tuple[np.ndarray, np.ndarray, np.ndarray], draws: np.ndarray
 ) -> None:
-    """Meinshausen (2006), eq. 4, in three loops: mean over trees of 1 / (rows in the leaf), for rows in the leaf."""
+    """Meinshausen (2006), eq. 4, in three loops: mean over trees of 1 / (rows in the leaf), for
+    rows in the leaf."""
     x, theta, x_new = table
-    forest = RandomForestRegressor(NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=3)
+    forest = RandomForestRegressor(
+        NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=3
+    )
     forest.fit(x, (theta - theta.mean(0)) / theta.std(0))
     known, new = forest.apply(x), forest.apply(x_new)
     rows = _row_numbers(draws, theta)
@@ -65,7 +73,9 @@ def test_forest_draws_follow_the_leaf_weights(
         share = np.bincount(rows[:, n], minlength=len(x)) / 6000
         assert weights.sum() == pytest.approx(1)
         assert weights.max() > 3 / len(x), "flat weights could not tell"
-        assert (np.abs(share - weights) < 4.5 * np.sqrt(weights * (1 - weights) / 6000) + 1e-3).all()
+        assert (
+            np.abs(share - weights) < 4.5 * np.sqrt(weights * (1 - weights) / 6000) + 1e-3
+        ).all()
         assert (share[weights == 0] == 0).all()
 
 
@@ -95,7 +105,9 @@ def test_one_target_will_do(table: tuple[np.ndarray, np.ndarray, np.ndarray]) ->
     _row_numbers(draws, theta[:, :1])
 
 
-def test_forest_repeats_by_seed_whatever_its_size(table: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_forest_repeats_by_seed_whatever_its_size(
+    table: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     x, theta, x_new = table
     draws = forest_samples(x, theta, x_new, 20, seed=2**40 + 1)
     np.testing.assert_array_equal(draws, forest_samples(x, theta, x_new, 20, seed=2**40 + 1))

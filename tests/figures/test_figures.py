@@ -16,7 +16,15 @@ from cinn_clusters.figures.learning import learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
 from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_mode
 from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
-from cinn_clusters.figures.style import MODE, POSTERIOR, PRIOR, TRUTH, binned, rendered, shown_limits
+from cinn_clusters.figures.style import (
+    MODE,
+    POSTERIOR,
+    PRIOR,
+    TRUTH,
+    binned,
+    rendered,
+    shown_limits,
+)
 
 TARGETS = schema.DEFAULT_TARGETS
 S, N, D = 200, 60, len(TARGETS)
@@ -26,7 +34,10 @@ S, N, D = 200, 60, len(TARGETS)
 def shown() -> dict[str, np.ndarray]:
     """Truths, draws around them and modes, inside all bounds."""
     rng = np.random.default_rng(0)
-    centre, spread = np.array([9.0, 3.3, 4.0, 1.0, 0.5, 2.4]), np.array([1.0, 0.1, 1.0, 0.2, 0.1, 0.3])
+    centre, spread = (
+        np.array([9.0, 3.3, 4.0, 1.0, 0.5, 2.4]),
+        np.array([1.0, 0.1, 1.0, 0.2, 0.1, 0.3]),
+    )
     truth = centre + spread * rng.uniform(-1.5, 1.5, (N, D))
     samples = truth + 0.3 * spread * rng.normal(size=(S, N, D))
     return {
@@ -71,16 +82,26 @@ def test_marginals_show_prior_posterior_mode_and_truth(shown: dict[str, np.ndarr
 def test_no_density_lies_outside_the_support(shown: dict[str, np.ndarray]) -> None:
     samples = shown["samples"][:, :1].copy()
     samples[:, 0, 0] = 10 - np.abs(np.random.default_rng(1).normal(size=S))  # up to the observation
-    samples[:, 0, 4] = np.abs(np.random.default_rng(2).normal(size=S)) * 0.01  # down to a ratio of zero
+    samples[:, 0, 4] = (
+        np.abs(np.random.default_rng(2).normal(size=S)) * 0.01
+    )  # down to a ratio of zero
     figure = posterior_distribution(
-        samples, shown["truth"][:1], shown["mode"][:1], shown["prior"], TARGETS, ["a"], age=np.array([10.0])
+        samples,
+        shown["truth"][:1],
+        shown["mode"][:1],
+        shown["prior"],
+        TARGETS,
+        ["a"],
+        age=np.array([10.0]),
     )
     time, ratio = (lines_of(figure, POSTERIOR)[d] for d in (0, 4))
     assert time[:, 0].max() < 10.0001
     assert ratio[:, 0].min() > 0
     for where, density in (time.T, ratio.T):
         assert np.trapezoid(density, where) == pytest.approx(1.0, abs=0.02)
-    assert time[-1, 1] > 0.5 * time[:, 1].max(), "the density stays high at the bound: reflected, not cut"
+    assert time[-1, 1] > 0.5 * time[:, 1].max(), (
+        "the density stays high at the bound: reflected, not cut"
+    )
 
 
 def test_heat_maps_count_every_draw(shown: dict[str, np.ndarray]) -> None:
@@ -123,13 +144,21 @@ def test_uncertainties_show_gaussian_lines_and_percentiles(shown: dict[str, np.n
 def test_staircase_shows_every_pair_once(shown: dict[str, np.ndarray], num_targets: int) -> None:
     truth, mode, samples = (shown[name][..., :num_targets] for name in ("truth", "mode", "samples"))
     figure = cross_correlations(samples, truth, mode, TARGETS[:num_targets])
-    visible = [axis for axis in figure.axes if axis.get_visible() and axis.collections and axis.lines]
+    visible = [
+        axis for axis in figure.axes if axis.get_visible() and axis.collections and axis.lines
+    ]
     assert len(visible) == num_targets * (num_targets - 1) // 2
     np.testing.assert_allclose(lines_of(figure, TRUTH)[0], truth[:, :2])
 
 
 def test_corner_of_one_cluster(shown: dict[str, np.ndarray]) -> None:
-    figure = corner(shown["samples"][:, 0], TARGETS, truth=shown["truth"][0], mode=shown["mode"][0], title="a cluster")
+    figure = corner(
+        shown["samples"][:, 0],
+        TARGETS,
+        truth=shown["truth"][0],
+        mode=shown["mode"][0],
+        title="a cluster",
+    )
     assert len([axis for axis in figure.axes if axis.get_visible()]) == D * (D + 1) // 2
     assert figure.get_suptitle() == "a cluster"
     bare = corner(shown["samples"][:, 0], TARGETS)
@@ -138,7 +167,9 @@ def test_corner_of_one_cluster(shown: dict[str, np.ndarray]) -> None:
 
 def test_sensitivity_shows_negative_values_as_such() -> None:
     matrix = np.array([[1.0, -0.1], [0.0, 0.01]])
-    figure = sensitivity_analysis(matrix, ["Group_M_Crit500", "time"], TARGETS[:2], errors=np.full((2, 2), 0.05))
+    figure = sensitivity_analysis(
+        matrix, ["Group_M_Crit500", "time"], TARGETS[:2], errors=np.full((2, 2), 0.05)
+    )
     image = figure.axes[0].images[0]
     np.testing.assert_array_equal(np.asarray(image.get_array()), matrix)
     assert image.norm(-0.1) < 0.5 < image.norm(0.01) < image.norm(1.0)
@@ -148,7 +179,9 @@ def test_sensitivity_shows_negative_values_as_such() -> None:
 
 
 def test_sensitivity_compares_targets_in_their_own_spread() -> None:
-    figure = sensitivity_analysis(np.array([[2.0, 0.2]]), ["time"], TARGETS[:2], scale=np.array([2.0, 0.1]))
+    figure = sensitivity_analysis(
+        np.array([[2.0, 0.2]]), ["time"], TARGETS[:2], scale=np.array([2.0, 0.1])
+    )
     np.testing.assert_allclose(np.asarray(figure.axes[0].images[0].get_array()), [[1.0, 2.0]])
     assert [text.get_text() for text in figure.axes[0].texts] == ["+2.000", "+0.200"]
 
@@ -178,7 +211,9 @@ def test_skill_bars_show_values_and_bands() -> None:
 
 @pytest.mark.parametrize("kind", ["png", "pdf"])
 def test_a_figure_is_the_same_bytes_every_time(shown: dict[str, np.ndarray], kind: str) -> None:
-    one, two = (rendered(corner(shown["samples"][:, 0, :2], TARGETS[:2]), kind, 50) for _ in range(2))
+    one, two = (
+        rendered(corner(shown["samples"][:, 0, :2], TARGETS[:2]), kind, 50) for _ in range(2)
+    )
     assert one == two
 
 

@@ -16,13 +16,19 @@ ELEMENTS: dict[str, Element] = {
 }
 
 
-def _parameters(element: Element, seed: int = 0, num_values: int = 400, size: float = 2.0) -> Tensor:
+def _parameters(
+    element: Element, seed: int = 0, num_values: int = 400, size: float = 2.0
+) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return size * torch.randn(num_values, element.num_parameters, 1, generator=generator, dtype=torch.float64)
+    return size * torch.randn(
+        num_values, element.num_parameters, 1, generator=generator, dtype=torch.float64
+    )
 
 
 def _values(seed: int = 1, num_values: int = 400, width: float = 3.0) -> Tensor:
-    return width * torch.randn(num_values, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return width * torch.randn(
+        num_values, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 @pytest.fixture(params=ELEMENTS)
@@ -78,7 +84,9 @@ def test_spline_has_gradients_everywhere() -> None:
     """Neither the branch outside nor a knot may give NaN to the weights."""
     spline = Spline(4, 2.0)
     parameters = _parameters(spline, num_values=5).requires_grad_()
-    u = torch.tensor([-9.0, -2.0, 0.0, 1.999999, 50.0], dtype=torch.float64)[:, None].requires_grad_()
+    u = torch.tensor([-9.0, -2.0, 0.0, 1.999999, 50.0], dtype=torch.float64)[
+        :, None
+    ].requires_grad_()
     z, log_slope = spline.forward(u, parameters)
     gradients = torch.autograd.grad((z + log_slope).sum(), [u, parameters])
     assert all(torch.isfinite(gradient).all() for gradient in gradients)

@@ -1,4 +1,5 @@
-"""FrEIA 0.2 as oracle: the same weights give the same latent points, log-determinants and inverses."""
+"""FrEIA 0.2 as oracle: the same weights give the same latent points, log-determinants and
+inverses."""
 
 from __future__ import annotations
 
@@ -24,10 +25,14 @@ TOLERANCE = 1e-9
 
 
 def _subnet(num_inputs: int, num_outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(num_inputs, NUM_HIDDEN), nn.ReLU(), nn.Linear(NUM_HIDDEN, num_outputs))
+    return nn.Sequential(
+        nn.Linear(num_inputs, NUM_HIDDEN), nn.ReLU(), nn.Linear(NUM_HIDDEN, num_outputs)
+    )
 
 
-def _freia_glow(num_targets: int, num_observables: int, num_blocks: int = NUM_BLOCKS) -> SequenceINN:
+def _freia_glow(
+    num_targets: int, num_observables: int, num_blocks: int = NUM_BLOCKS
+) -> SequenceINN:
     """The network of the original cINN-Clusters scripts."""
     network = SequenceINN(num_targets)
     for block in range(num_blocks):
@@ -73,7 +78,9 @@ def _pair(
                 parameter.data += 0.1 * torch.randn_like(parameter)
         u = torch.randn(50, num_targets, dtype=torch.float64)
         x = torch.randn(50, num_observables, dtype=torch.float64)
-    ours = glow(num_targets, num_observables, num_blocks=num_blocks, num_hidden=NUM_HIDDEN, clamp=CLAMP).double()
+    ours = glow(
+        num_targets, num_observables, num_blocks=num_blocks, num_hidden=NUM_HIDDEN, clamp=CLAMP
+    ).double()
     _copy_weights(theirs, ours)
     return theirs, ours, u, x
 

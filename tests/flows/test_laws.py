@@ -1,4 +1,5 @@
-"""One law, one test, every flow. Weights are random and large, so that no law holds by the identity alone."""
+"""One law, one test, every flow. Weights are random and large, so that no law holds by the
+identity alone."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Case:
 
     Args:
         tolerance: How well a map and its inverse agree, in double precision.
-        reach: Whether every target of z depends on every target of u (a triangular map alone does not reach).
+        reach: Whether every target of z depends on every target of u (a triangular map alone does
+            not reach).
     """
 
     num_targets: int
@@ -83,9 +85,13 @@ FLOWS = {
     "autoregressive_two_layers": Case(
         4, 2, _autoregressive(num_layers=2, mixing="rotation"), distance=0.15, tolerance=1e-7
     ),
-    "autoregressive_from_identity": Case(4, 2, _autoregressive(zero_last=True), distance=0.15, tolerance=1e-7),
+    "autoregressive_from_identity": Case(
+        4, 2, _autoregressive(zero_last=True), distance=0.15, tolerance=1e-7
+    ),
     "autoregressive_one_target": Case(1, 4, _autoregressive(), distance=0.15, tolerance=1e-7),
-    "autoregressive_one_block": Case(3, 2, _autoregressive(num_blocks=1), distance=0.15, tolerance=1e-7, reach=False),
+    "autoregressive_one_block": Case(
+        3, 2, _autoregressive(num_blocks=1), distance=0.15, tolerance=1e-7, reach=False
+    ),
     "mixture": Case(4, 5, MIXTURE, distance=0.2, tolerance=1e-7, reach=False),
     "mixture_one_target": Case(1, 4, MIXTURE, tolerance=1e-7),
     "flow_matching": Case(4, 3, MATCHING, distance=0.15, tolerance=1e-6),
@@ -130,10 +136,14 @@ def test_log_det_is_that_of_autodiff(recipe: Case) -> None:
         for b in range(B):
 
             def image(point: Tensor, k: int = k, b: int = b) -> Tensor:
-                return flow(torch.cat((u[:, :b], point.expand(K, 1, -1), u[:, b + 1 :]), 1), x)[0][k, b]
+                return flow(torch.cat((u[:, :b], point.expand(K, 1, -1), u[:, b + 1 :]), 1), x)[0][
+                    k, b
+                ]
 
             jacobian = torch.func.jacrev(image)(u[k, b])
-            torch.testing.assert_close(log_det[k, b], torch.linalg.slogdet(jacobian)[1], rtol=0, atol=recipe.tolerance)
+            torch.testing.assert_close(
+                log_det[k, b], torch.linalg.slogdet(jacobian)[1], rtol=0, atol=recipe.tolerance
+            )
     assert log_det.std() > 0.01
 
 
@@ -168,7 +178,9 @@ def test_every_observable_matters_to_shape_and_density(recipe: Case) -> None:
 def test_every_target_depends_on_every_other(recipe: Case) -> None:
     """Couplings and permutations together reach everything."""
     flow, (u, x) = _trained(recipe), _points(recipe)
-    jacobian = torch.func.jacrev(lambda point: flow(point.expand(K, 1, -1), x[:, :1])[0][0, 0])(u[0, 0])
+    jacobian = torch.func.jacrev(lambda point: flow(point.expand(K, 1, -1), x[:, :1])[0][0, 0])(
+        u[0, 0]
+    )
     if recipe.reach:
         assert (jacobian.abs() > 1e-8).all()
 
@@ -188,7 +200,9 @@ def test_members_are_single_networks(recipe: Case) -> None:
     for k in range(K):
         single = recipe(1)
         state = flow.state_dict()
-        single.load_state_dict({name: v[k : k + 1] if name in members else v for name, v in state.items()})
+        single.load_state_dict(
+            {name: v[k : k + 1] if name in members else v for name, v in state.items()}
+        )
         alone = slice(k, k + 1)
         for method, own in ((flow.forward, single.forward), (flow.inverse, single.inverse)):
             for stacked, expected in zip(method(u, x), own(u[alone], x[alone]), strict=True):
@@ -213,7 +227,9 @@ def test_seed_decides(recipe: Case) -> None:
     (u, x), flow = _points(recipe), recipe(K, 3)
     assert torch.equal(flow(u, x)[0], recipe(K, 3)(u, x)[0])
     with torch.no_grad():
-        weights = [torch.cat([p.flatten() for p in recipe(K, seed).parameters()]) for seed in (3, 4)]
+        weights = [
+            torch.cat([p.flatten() for p in recipe(K, seed).parameters()]) for seed in (3, 4)
+        ]
     assert not torch.equal(*weights)
 
 
@@ -251,7 +267,9 @@ def test_unknown_kind_is_refused() -> None:
 def test_autoregression_is_triangular_and_the_first_target_sees_x_only() -> None:
     flow, x = _trained(FLOWS["autoregressive_one_block"]), _normal(3, K, 1, 2)
     layer = flow.transforms[0]
-    jacobian = torch.func.jacrev(lambda point: layer(point.expand(K, 1, -1), x)[0][0, 0])(_normal(4, 3))
+    jacobian = torch.func.jacrev(lambda point: layer(point.expand(K, 1, -1), x)[0][0, 0])(
+        _normal(4, 3)
+    )
     assert torch.equal(jacobian.triu(1), torch.zeros(3, 3, dtype=torch.float64))
     assert (jacobian.tril().abs() > 1e-8).sum() == 6
 
@@ -271,14 +289,17 @@ def test_rotation_keeps_lengths() -> None:
 
 
 def test_matching_loss_is_zero_for_the_right_field() -> None:
-    """With no data spread, u = 0 always, the field that carries noise to it is -place / (1 - time)."""
+    """With no data spread, u = 0 always, the field that carries noise to it is -place / (1 -
+    time)."""
 
     class Known(FlowMatching):
         def _velocity(self, time: Tensor, u: Tensor, x: Tensor) -> Tensor:
             return -u / (1.0 - time)
 
     field = Known(2, 1, torch.Generator().manual_seed(0))
-    loss = field.matching_loss(torch.zeros(1, 50, 2), torch.zeros(1, 50, 1), torch.Generator().manual_seed(1))
+    loss = field.matching_loss(
+        torch.zeros(1, 50, 2), torch.zeros(1, 50, 1), torch.Generator().manual_seed(1)
+    )
     torch.testing.assert_close(loss, torch.zeros(1, 50), rtol=0, atol=1e-6)
 
 
@@ -286,14 +307,18 @@ def test_loss_is_minus_log_prob_but_for_a_velocity_field(recipe: Case) -> None:
     flow, (u, x) = _trained(recipe), _points(recipe)
     loss = flow.loss(u, x, torch.Generator().manual_seed(0))
     assert loss.shape == (K, B)
-    assert torch.allclose(loss, -flow.log_prob(u, x)) is not isinstance(flow.transforms[0], FlowMatching)
+    assert torch.allclose(loss, -flow.log_prob(u, x)) is not isinstance(
+        flow.transforms[0], FlowMatching
+    )
 
 
 @pytest.mark.parametrize("make", [_glow, _spline, _autoregressive, partial(replace, MIXTURE)])
 def test_dropout_acts_in_training_only_and_by_the_generator(make: Callable[..., Recipe]) -> None:
     case = Case(4, 3, make(dropout=0.5))
     flow, (u, x) = _trained(case), _points(case)
-    first, again, other = (flow.loss(u, x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        flow.loss(u, x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
     flow.eval()
@@ -322,7 +347,10 @@ def test_wrong_shapes_are_refused(recipe: Case, wrong: str) -> None:
 
 def test_error_tells_the_shapes() -> None:
     flow = FLOWS["glow"]()
-    with pytest.raises(DataError, match=r"targets \(K, B, 6\) and observables \(K, B, 7\); got \(4, 6\) and \(4, 7\)"):
+    with pytest.raises(
+        DataError,
+        match=r"targets \(K, B, 6\) and observables \(K, B, 7\); got \(4, 6\) and \(4, 7\)",
+    ):
         flow(torch.zeros(4, 6), torch.zeros(4, 7))
     with pytest.raises(DataError, match=r"^Coupling: expected targets \(K, B, 6\)"):
         flow.transforms[0](torch.zeros(K, 4, 5), torch.zeros(K, 4, 7))
@@ -362,7 +390,9 @@ def test_permutation_puts_targets_in_order() -> None:
 
 def test_permutations_differ_between_blocks_and_are_stored() -> None:
     flow = glow(6, 2, num_blocks=6, num_hidden=4)
-    orders = [tuple(layer.order.tolist()) for layer in flow.transforms if isinstance(layer, Permutation)]
+    orders = [
+        tuple(layer.order.tolist()) for layer in flow.transforms if isinstance(layer, Permutation)
+    ]
     assert len(set(orders)) > 3
     assert all(sorted(order) == list(range(6)) for order in orders)
     assert sum(name.endswith("order") for name in flow.state_dict()) == 6

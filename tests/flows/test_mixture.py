@@ -15,7 +15,13 @@ from cinn_clusters.flows.mixture import GaussianMixture
 def _mixture(num_targets: int, num_components: int = 4, distance: float = 0.3) -> GaussianMixture:
     generator = torch.Generator().manual_seed(0)
     mixture = GaussianMixture(
-        num_targets, 2, generator, num_components=num_components, num_members=2, hidden=(8,), spread=2.0
+        num_targets,
+        2,
+        generator,
+        num_components=num_components,
+        num_members=2,
+        hidden=(8,),
+        spread=2.0,
     ).double()
     with torch.no_grad():
         for parameter in mixture.parameters():
@@ -52,7 +58,8 @@ def test_draws_have_the_moments_of_the_mixture() -> None:
 
 
 def test_tails_are_told_apart_from_bounds() -> None:
-    """In single precision, too, a point ten standard deviations out has a finite image and density."""
+    """In single precision, too, a point ten standard deviations out has a finite image and
+    density."""
     mixture, x = _mixture(2).float(), torch.zeros(2, 1, 2)
     z, log_det = mixture(torch.full((2, 1, 2), 12.0), x)
     assert torch.isfinite(z).all()

@@ -1,4 +1,5 @@
-"""The way in from the original: the same draws, the same rows, and not one line of its pickles run."""
+"""The way in from the original: the same draws, the same rows, and not one line of its pickles
+run."""
 
 from __future__ import annotations
 
@@ -37,21 +38,31 @@ def left_behind(tables: Tables, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def original_draws(folder: Path, inputs: np.ndarray, noise: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def original_draws(
+    folder: Path, inputs: np.ndarray, noise: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws and log-densities of the original network in its own library, catalogue units."""
     network = freia_glow(6, 7)
     network.load_state_dict(torch.load(folder / "best_cluster_cinn.pt", weights_only=True))
     network = network.double()
-    scalers = [pickle.loads((folder / f"processed_data/scaler_{side}.pkl").read_bytes()) for side in "XY"]
+    scalers = [
+        pickle.loads((folder / f"processed_data/scaler_{side}.pkl").read_bytes()) for side in "XY"
+    ]
     x = torch.tensor(scalers[0].transform(pd.DataFrame(inputs, columns=X_COLUMNS)))
     with torch.no_grad():
         u, _ = network(noise, c=[x], rev=True)
         z, log_det = network(u, c=[x])
-    log_prob = -0.5 * (z**2).sum(1) - 3 * np.log(2 * np.pi) + log_det - np.log(scalers[1].scale_).sum()
-    return scalers[1].inverse_transform(pd.DataFrame(u.numpy(), columns=Y_COLUMNS)), log_prob.numpy()
+    log_prob = (
+        -0.5 * (z**2).sum(1) - 3 * np.log(2 * np.pi) + log_det - np.log(scalers[1].scale_).sum()
+    )
+    return scalers[1].inverse_transform(
+        pd.DataFrame(u.numpy(), columns=Y_COLUMNS)
+    ), log_prob.numpy()
 
 
-def test_an_imported_network_gives_the_same_draws_and_densities(left_behind: Path, command: Command) -> None:
+def test_an_imported_network_gives_the_same_draws_and_densities(
+    left_behind: Path, command: Command
+) -> None:
     line = f"import-original {left_behind}/best_cluster_cinn.pt --processed-dir {left_behind}/processed_data"
     done = command(f"{line} --out {left_behind}/model")
     assert done.code == 0, done.err
@@ -65,14 +76,23 @@ def test_an_imported_network_gives_the_same_draws_and_densities(left_behind: Pat
     draws, log_prob = original_draws(left_behind, inputs, noise)
     flow, context = posterior.flow.double(), posterior.transforms.standardise_inputs(inputs)
     u, _ = flow.inverse(noise[None], context[None])
-    scale, mean = (np.array([getattr(t, name) for t in posterior.transforms.targets]) for name in ("scale", "shift"))
+    scale, mean = (
+        np.array([getattr(t, name) for t in posterior.transforms.targets])
+        for name in ("scale", "shift")
+    )
     np.testing.assert_allclose(u[0].detach().numpy() * scale + mean, draws, rtol=1e-6, atol=1e-7)
-    ours = flow.log_prob(torch.tensor((draws - mean) / scale)[None], context[None])[0].detach().numpy()
+    ours = (
+        flow.log_prob(torch.tensor((draws - mean) / scale)[None], context[None])[0].detach().numpy()
+    )
     np.testing.assert_allclose(ours - np.log(scale).sum(), log_prob, rtol=1e-5, atol=1e-6)
 
 
-def test_an_imported_network_answers_a_catalogue(left_behind: Path, files: tuple[Path, Path], command: Command) -> None:
-    import_original(left_behind / "best_cluster_cinn.pt", left_behind / "processed_data", left_behind / "model")
+def test_an_imported_network_answers_a_catalogue(
+    left_behind: Path, files: tuple[Path, Path], command: Command
+) -> None:
+    import_original(
+        left_behind / "best_cluster_cinn.pt", left_behind / "processed_data", left_behind / "model"
+    )
     line = f"infer --model {left_behind}/model --catalogue {files[0]} --draws 20 --no-map --out {left_behind}/all.nc"
     assert command(line).code == 0
     assert command(f"show {left_behind}/model").code == 0
@@ -81,7 +101,10 @@ def test_an_imported_network_answers_a_catalogue(left_behind: Path, files: tuple
 @pytest.mark.parametrize("prefix", ["cinn.", "module.cinn."])
 def test_a_prefix_of_the_names_does_not_matter(left_behind: Path, prefix: str) -> None:
     state = torch.load(left_behind / "best_cluster_cinn.pt", weights_only=True)
-    torch.save({"state_dict": {prefix + name: value for name, value in state.items()}}, left_behind / "other.pt")
+    torch.save(
+        {"state_dict": {prefix + name: value for name, value in state.items()}},
+        left_behind / "other.pt",
+    )
     one, two = (
         import_original(left_behind / name, left_behind / "processed_data", left_behind / name[:-3])
         for name in ("best_cluster_cinn.pt", "other.pt")
@@ -96,11 +119,15 @@ def test_a_prefix_of_the_names_does_not_matter(left_behind: Path, prefix: str) -
 @pytest.fixture
 def scaler() -> StandardScaler:
     rng = np.random.default_rng(0)
-    return StandardScaler().fit(pd.DataFrame(rng.normal(size=(30, 3)) * [1, 5, 9] + 4, columns=["a", "b", "c"]))
+    return StandardScaler().fit(
+        pd.DataFrame(rng.normal(size=(30, 3)) * [1, 5, 9] + 4, columns=["a", "b", "c"])
+    )
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_pickled_scaler_is_read_without_running_it(scaler: StandardScaler, protocol: int, tmp_path: Path) -> None:
+def test_a_pickled_scaler_is_read_without_running_it(
+    scaler: StandardScaler, protocol: int, tmp_path: Path
+) -> None:
     (tmp_path / "s.pkl").write_bytes(pickle.dumps(scaler, protocol=protocol))
     found = read_scaler(tmp_path / "s.pkl")
     np.testing.assert_array_equal(found.mean, scaler.mean_)
@@ -117,7 +144,9 @@ def test_a_scaler_dumped_by_joblib_is_read(scaler: StandardScaler, tmp_path: Pat
 
 
 def test_a_scaler_of_an_array_has_no_names(tmp_path: Path) -> None:
-    (tmp_path / "s.pkl").write_bytes(pickle.dumps(StandardScaler().fit(np.random.default_rng(0).random((9, 2)))))
+    (tmp_path / "s.pkl").write_bytes(
+        pickle.dumps(StandardScaler().fit(np.random.default_rng(0).random((9, 2))))
+    )
     assert read_scaler(tmp_path / "s.pkl").names == ()
 
 
@@ -145,7 +174,9 @@ def test_code_in_a_scaler_is_refused_and_not_run(tmp_path: Path) -> None:
     assert (tmp_path / "hacked").exists(), "the pickle must be one that would have run code"
 
 
-def test_code_beside_a_scaler_is_refused_and_not_run(scaler: StandardScaler, tmp_path: Path) -> None:
+def test_code_beside_a_scaler_is_refused_and_not_run(
+    scaler: StandardScaler, tmp_path: Path
+) -> None:
     scaler.more = Malicious(tmp_path / "hacked")
     (tmp_path / "s.pkl").write_bytes(pickle.dumps(scaler))
     with pytest.raises(DataError, match="which no scaler needs"):
@@ -200,25 +231,47 @@ def test_other_checkpoints_are_refused(left_behind: Path) -> None:
     refused(left_behind, [1, 2], "expected a state dict of tensors; got list")
     refused(left_behind, {"weight": torch.zeros(2)}, r"module_list.0.subnet1")
     refused(left_behind, {**state, **{f"twin.{k}": v for k, v in state.items()}}, "got 2 networks")
-    refused(left_behind, {**state, "module_list.30.loc": torch.zeros(3)}, "GLOW coupling blocks and fixed permut")
-    refused(left_behind, {**state, "module_list.24.perm": torch.arange(6)}, "two permutations in a row")
-    refused(left_behind, {**state, "module_list.2.subnet1.2.bias": torch.zeros(5)}, "coupling blocks of one shape")
-    lacking = {name: value for name, value in state.items() if name != "module_list.0.subnet1.2.bias"}
+    refused(
+        left_behind,
+        {**state, "module_list.30.loc": torch.zeros(3)},
+        "GLOW coupling blocks and fixed permut",
+    )
+    refused(
+        left_behind, {**state, "module_list.24.perm": torch.arange(6)}, "two permutations in a row"
+    )
+    refused(
+        left_behind,
+        {**state, "module_list.2.subnet1.2.bias": torch.zeros(5)},
+        "coupling blocks of one shape",
+    )
+    lacking = {
+        name: value for name, value in state.items() if name != "module_list.0.subnet1.2.bias"
+    }
     refused(left_behind, lacking, "linear layers with a bias")
-    shallow = {name: value for name, value in state.items() if not name.startswith("module_list.0.subnet1.2")}
+    shallow = {
+        name: value
+        for name, value in state.items()
+        if not name.startswith("module_list.0.subnet1.2")
+    }
     refused(left_behind, shallow, "two linear layers or more")
     wide = {**state, "module_list.0.subnet1.0.weight": torch.zeros(64, 10)}
     refused(left_behind, wide, "hidden layers of one width")
     with torch.random.fork_rng():
         refused(left_behind, freia_glow(5, 7).state_dict(), "as many Y columns as its scaler")
     with pytest.raises(BundleError, match="expected a readable file"):
-        import_original(left_behind / "none.pt", left_behind / "processed_data", left_behind / "model")
+        import_original(
+            left_behind / "none.pt", left_behind / "processed_data", left_behind / "model"
+        )
 
 
-def test_a_missing_or_second_scaler_is_refused_in_one_line(left_behind: Path, command: Command) -> None:
+def test_a_missing_or_second_scaler_is_refused_in_one_line(
+    left_behind: Path, command: Command
+) -> None:
     line = f"import-original {left_behind}/best_cluster_cinn.pt --processed-dir {left_behind}/processed_data"
     (left_behind / "processed_data/x_scaler.joblib").touch()
-    command(f"{line} --out {left_behind}/model").demand_error("one scaler of X", "scaler_X.pkl, x_scaler.joblib")
+    command(f"{line} --out {left_behind}/model").demand_error(
+        "one scaler of X", "scaler_X.pkl, x_scaler.joblib"
+    )
     for path in (left_behind / "processed_data").glob("*x*"):
         path.unlink()
     (left_behind / "processed_data/scaler_X.pkl").unlink(missing_ok=True)
@@ -230,7 +283,9 @@ def test_a_missing_or_second_scaler_is_refused_in_one_line(left_behind: Path, co
 # --- processed tables ------------------------------------------------------------------------------------------------
 
 
-def test_processed_tables_come_back_to_catalogue_values(left_behind: Path, tables: Tables, command: Command) -> None:
+def test_processed_tables_come_back_to_catalogue_values(
+    left_behind: Path, tables: Tables, command: Command
+) -> None:
     folder = left_behind / "processed_data"
     tables[0].to_csv(left_behind / "observables1.csv", index=False)
     line = f"prepare --processed-dir {folder} --clusters {left_behind}/observables1.csv"
@@ -250,7 +305,9 @@ def test_processed_tables_come_back_to_catalogue_values(left_behind: Path, table
     assert [entry["name"] for entry in run.record["files"]] == ["X.csv", "Y.csv", "meta.csv"]
 
 
-def test_processed_tables_that_cannot_be_used_are_refused(left_behind: Path, tables: Tables, command: Command) -> None:
+def test_processed_tables_that_cannot_be_used_are_refused(
+    left_behind: Path, tables: Tables, command: Command
+) -> None:
     folder = left_behind / "processed_data"
     line = f"prepare --processed-dir {folder} --out {left_behind}/run"
     command(line).demand_error("HaloOrigID", "--clusters")

@@ -11,7 +11,13 @@ from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.checks import demand_typical, problems
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.mock.mergers import CIRCULAR_TO_HALO, THRESHOLD, draw_mergers, draw_orbits, merger_rate
+from cinn_clusters.mock.mergers import (
+    CIRCULAR_TO_HALO,
+    THRESHOLD,
+    draw_mergers,
+    draw_orbits,
+    merger_rate,
+)
 from cinn_clusters.mock.population import mock_catalogue
 
 TARGETS = list(schema.DEFAULT_TARGETS)
@@ -41,7 +47,9 @@ def test_first_clusters_do_not_depend_on_how_many_follow() -> None:
     pd.testing.assert_frame_equal(few[0], many[0].iloc[:24], check_exact=True)
 
 
-def test_keys_identify_rows_and_halo_ids_identify_no_cluster(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_keys_identify_rows_and_halo_ids_identify_no_cluster(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
     observables, targets = tables
     assert not observables.duplicated(KEYS).any()
     assert (observables[KEYS] == targets[KEYS]).all(axis=None)
@@ -49,14 +57,21 @@ def test_keys_identify_rows_and_halo_ids_identify_no_cluster(tables: tuple[pd.Da
     assert (observables.groupby("HaloOrigID").size() == 8).all()
 
 
-def test_every_value_passes_the_schema(tables: tuple[pd.DataFrame, pd.DataFrame], labelled: pd.DataFrame) -> None:
+def test_every_value_passes_the_schema(
+    tables: tuple[pd.DataFrame, pd.DataFrame], labelled: pd.DataFrame
+) -> None:
     observables, targets = tables
     assert not problems(observables, list(schema.DEFAULT_OBSERVABLES))
     measured = labelled[labelled[schema.COLLISION_MASS] > 0]
     names = [*schema.DEFAULT_OBSERVABLES, *TARGETS]
     assert not problems(measured, names)
     demand_typical(measured, names)
-    assert set(targets.columns) == {"HaloOrigID", *KEYS, *TARGETS, *(c.name for c in schema.EXTRA_TARGETS)}
+    assert set(targets.columns) == {
+        "HaloOrigID",
+        *KEYS,
+        *TARGETS,
+        *(c.name for c in schema.EXTRA_TARGETS),
+    }
 
 
 def test_quirks_come_at_the_rates_of_the_simulation(
@@ -71,7 +86,9 @@ def test_quirks_come_at_the_rates_of_the_simulation(
     assert since.min() >= 0.0
     assert 0.04 < (since == 0.0).mean() < 0.12
     unique = labelled.drop_duplicates(TARGETS)["last_T_coll"]
-    assert 0.5 < unique.duplicated(keep=False).mean() < 0.8, "collision times on a grid of snapshots"
+    assert 0.5 < unique.duplicated(keep=False).mean() < 0.8, (
+        "collision times on a grid of snapshots"
+    )
     assert labelled["last_Mass_ratio"].between(0, 1, inclusive="right").all()
 
 
@@ -89,7 +106,9 @@ def test_observables_know_the_history(labelled: pd.DataFrame) -> None:
     age = age_at_lookback(known["lookback_time_Gyr"].to_numpy())
     for name in ("bcg_SubhaloMass", "bcg_StellarMass"):
         residual = known[name] - known["Group_M_Crit500"]
-        assert np.corrcoef(residual, age - known["last_T_coll"])[0, 1] > 0.1, "relaxed clusters have heavy centres"
+        assert np.corrcoef(residual, age - known["last_T_coll"])[0, 1] > 0.1, (
+            "relaxed clusters have heavy centres"
+        )
 
 
 def test_masses_end_at_the_threshold_without_piling_up_on_it(labelled: pd.DataFrame) -> None:
@@ -97,7 +116,9 @@ def test_masses_end_at_the_threshold_without_piling_up_on_it(labelled: pd.DataFr
     assert masses.min() >= THRESHOLD / 1e14
     assert masses.value_counts().max() == 1
     known = labelled[labelled[schema.COLLISION_MASS] > 0]
-    two_epochs = known["last_Subcluster_mass"] / known[schema.COLLISION_MASS] / known["last_Mass_ratio"]
+    two_epochs = (
+        known["last_Subcluster_mass"] / known[schema.COLLISION_MASS] / known["last_Mass_ratio"]
+    )
     assert np.log10(two_epochs).std() > 0.03, "the ratio is not that of the two masses"
 
 
@@ -110,15 +131,24 @@ def test_marks_come_early_and_late(labelled: pd.DataFrame) -> None:
 def test_scatter_is_part_persistent_part_new(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     observables, _ = tables
     residual = observables["bcg_StellarMass"] - observables["Group_M_Crit500"]
-    by_snapshot = observables.assign(residual=residual).pivot(index="HaloOrigID", columns="Snapshot", values="residual")
+    by_snapshot = observables.assign(residual=residual).pivot(
+        index="HaloOrigID", columns="Snapshot", values="residual"
+    )
     assert 0.3 < by_snapshot[99].corr(by_snapshot[91]) < 0.9
-    assert -0.5 < np.corrcoef(by_snapshot[99], np.roll(by_snapshot[91], 1))[0, 1] < 0.25, "not shared by neighbours"
+    assert -0.5 < np.corrcoef(by_snapshot[99], np.roll(by_snapshot[91], 1))[0, 1] < 0.25, (
+        "not shared by neighbours"
+    )
 
 
 def test_columns_stand_in_the_order_of_the_files(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     observables, targets = tables
     assert list(observables.columns[-3:]) == ["redshift", "lookback_time_Gyr", "GroupGasMass"]
-    assert list(targets.columns[3:7]) == ["last_T_coll", "mean_T_coll", "last_V_coll", "mean_V_coll"]
+    assert list(targets.columns[3:7]) == [
+        "last_T_coll",
+        "mean_T_coll",
+        "last_V_coll",
+        "mean_V_coll",
+    ]
 
 
 def test_means_run_over_the_collisions_so_far(labelled: pd.DataFrame) -> None:
@@ -138,10 +168,16 @@ def test_number_of_mergers_is_the_integral_of_the_published_rate() -> None:
     counts = [len(draw_mergers(log_mass, grid, rng)[0]) for _ in range(600)]
 
     def over_ratio(redshift: float) -> float:
-        return quad(lambda xi: float(merger_rate(halo, np.array(xi), np.array(redshift))), THRESHOLD / halo, 1.0)[0]
+        return quad(
+            lambda xi: float(merger_rate(halo, np.array(xi), np.array(redshift))),
+            THRESHOLD / halo,
+            1.0,
+        )[0]
 
     expected = quad(over_ratio, 0.0, 1.2)[0]
-    assert np.mean(counts) == pytest.approx(expected, abs=4 * np.sqrt(expected / 600) + 0.02 * expected)
+    assert np.mean(counts) == pytest.approx(
+        expected, abs=4 * np.sqrt(expected / 600) + 0.02 * expected
+    )
     ratios = np.concatenate([draw_mergers(log_mass, grid, rng)[1] for _ in range(100)])
     assert ratios.min() >= THRESHOLD / halo
     assert ratios.max() <= 1.0

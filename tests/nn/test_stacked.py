@@ -24,7 +24,9 @@ def _single(stacked: nn.Sequential, member: int) -> nn.Sequential:
         if isinstance(layer, StackedLinear):
             _, num_inputs, num_outputs = layer.weight.shape
             linear = nn.Linear(num_inputs, num_outputs, dtype=layer.weight.dtype)
-            linear.load_state_dict({"weight": layer.weight[member].T, "bias": layer.bias[member, 0]})
+            linear.load_state_dict(
+                {"weight": layer.weight[member].T, "bias": layer.bias[member, 0]}
+            )
             layers.append(linear)
         else:
             layers.append(nn.ReLU())
@@ -60,7 +62,9 @@ def test_weights_start_uniform_within_the_fan_in() -> None:
 
 
 def test_generator_decides_and_members_differ() -> None:
-    one, again, other = (stacked_mlp(K, (4, 8, 2), _generator(seed)).state_dict() for seed in (0, 0, 1))
+    one, again, other = (
+        stacked_mlp(K, (4, 8, 2), _generator(seed)).state_dict() for seed in (0, 0, 1)
+    )
     for name in one:
         assert torch.equal(one[name], again[name])
         assert not torch.isclose(one[name], other[name]).any()

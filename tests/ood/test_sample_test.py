@@ -1,4 +1,5 @@
-"""Checks of whether a model applies, on training clusters that are no Gaussian: they fire as often as they say."""
+"""Checks of whether a model applies, on training clusters that are no Gaussian: they fire as
+often as they say."""
 
 from __future__ import annotations
 
@@ -19,16 +20,24 @@ NUM_CLUSTERS, NUM_SNAPSHOTS = 200, 6
 
 
 def population(num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs of clusters at snapshots, and their clusters: skewed masses that grow, rows of one cluster alike."""
+    """Inputs of clusters at snapshots, and their clusters: skewed masses that grow, rows of one
+    cluster alike."""
     times = np.tile(np.linspace(0.0, 7.0, NUM_SNAPSHOTS), num)
     own = np.repeat(rng.exponential(0.3, num), NUM_SNAPSHOTS)
     mass = 14.3 + own - 0.05 * times + 0.03 * rng.standard_normal(len(times))
-    gas = mass - 0.7 + np.repeat(0.1 * rng.standard_t(3, num), NUM_SNAPSHOTS) + 0.02 * rng.standard_normal(len(times))
+    gas = (
+        mass
+        - 0.7
+        + np.repeat(0.1 * rng.standard_t(3, num), NUM_SNAPSHOTS)
+        + 0.02 * rng.standard_normal(len(times))
+    )
     inputs = np.column_stack([mass, gas, times, np.zeros((len(times), 2))])
     return inputs, np.repeat(np.arange(num), NUM_SNAPSHOTS)
 
 
-def shifted(inputs: np.ndarray, mass: float = 0.0, gas: float = 0.0, time: float = 0.0) -> np.ndarray:
+def shifted(
+    inputs: np.ndarray, mass: float = 0.0, gas: float = 0.0, time: float = 0.0
+) -> np.ndarray:
     """Inputs with a bias."""
     return inputs + np.array([mass, gas, time, 0.0, 0.0])
 
@@ -55,7 +64,9 @@ def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(
             for seed in range(12):
                 rows = population(size, rng)[0] if fresh else inputs
                 chosen = rng.choice(len(rows), size, replace=False)
-                chances.append(sample_discrepancy([reference], transforms, rows[chosen], seed=seed)[1])
+                chances.append(
+                    sample_discrepancy([reference], transforms, rows[chosen], seed=seed)[1]
+                )
             assert sum(chance < 0.01 for chance in chances) <= 1, (size, fresh)
 
 

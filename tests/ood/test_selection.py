@@ -1,4 +1,5 @@
-"""P(recorded) on a table whose true chance is known; threads, and Monte Carlo where it has nothing to do."""
+"""P(recorded) on a table whose true chance is known; threads, and Monte Carlo where it has
+nothing to do."""
 
 from __future__ import annotations
 
@@ -34,9 +35,13 @@ def transforms(columns: dict[str, np.ndarray]) -> UncertainTransforms:
     return make_uncertain(Transforms(maps, (TargetMap("mine"), TargetMap("another"))), columns)
 
 
-def test_a_known_chance_is_found(transforms: UncertainTransforms, columns: dict[str, np.ndarray]) -> None:
+def test_a_known_chance_is_found(
+    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+) -> None:
     inputs = np.column_stack([columns[schema.MASS], columns[schema.LOOKBACK], np.zeros(NUM)])
-    chance = 1.0 / (1.0 + np.exp(2.0 * (columns[schema.LOOKBACK] - 5.0) - 3.0 * (columns[schema.MASS] - 14.5)))
+    chance = 1.0 / (
+        1.0 + np.exp(2.0 * (columns[schema.LOOKBACK] - 5.0) - 3.0 * (columns[schema.MASS] - 14.5))
+    )
     answer = RNG.random(NUM) < chance
     half = np.arange(NUM) < NUM // 2
     recorded = fit_recorded(transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8)
@@ -52,7 +57,9 @@ def test_a_known_chance_is_found(transforms: UncertainTransforms, columns: dict[
 @pytest.fixture(scope="module")
 def posterior(transforms: UncertainTransforms) -> Posterior:
     flow = make_flow(
-        Recipe("autoregressive", num_members=2, num_hidden=8, seed=1, zero_last=False), 2, transforms.num_features
+        Recipe("autoregressive", num_members=2, num_hidden=8, seed=1, zero_last=False),
+        2,
+        transforms.num_features,
     )
     return Posterior(flow.eval(), transforms)
 
@@ -71,16 +78,23 @@ def test_true_values_of_two_sided_errors_are_those_of_their_density(
 ) -> None:
     """Against prior times two-piece normal on a grid."""
     inputs = np.array([[14.6, 3.0, 0.1]])
-    drawn = two_piece(transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4]))
+    drawn = two_piece(
+        transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4])
+    )
     assert (drawn[0, :, 1] == 3.0).all()
     mean, covariance = transforms.known(np.array([[np.nan, 3.0, 0.0]]))
     grid = np.linspace(13.0, 16.0, 30_001)
     side = np.where(grid < 14.6, below, max(above, 0.01 * below))
-    density = np.exp(-((grid - mean[0, 0]) ** 2) / (2.0 * covariance[0, 0, 0]) - (grid - 14.6) ** 2 / (2.0 * side**2))
+    density = np.exp(
+        -((grid - mean[0, 0]) ** 2) / (2.0 * covariance[0, 0, 0])
+        - (grid - 14.6) ** 2 / (2.0 * side**2)
+    )
     density /= density.sum()
     assert drawn[0, :, 0].mean() == pytest.approx((grid * density).sum(), abs=0.004)
     assert (drawn[0, :, 0] < 14.6).mean() == pytest.approx(density[grid < 14.6].sum(), abs=0.012)
-    again = two_piece(transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4]))
+    again = two_piece(
+        transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4])
+    )
     np.testing.assert_array_equal(again, drawn)
 
 
@@ -95,7 +109,9 @@ def test_equal_sides_change_nothing_and_others_only_their_rows(posterior: Poster
     assert not np.allclose(draws[2][:, 0], draws[0][:, 0])
 
 
-def test_draws_are_the_same_on_any_number_of_threads(posterior: Posterior, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_are_the_same_on_any_number_of_threads(
+    posterior: Posterior, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cinn_clusters.posterior.posterior.POINTS_A_BATCH", 60)
     inputs = np.column_stack([np.linspace(14.0, 15.0, 11), np.linspace(0.0, 7.0, 11), np.zeros(11)])
     before = torch.get_num_threads()
@@ -113,7 +129,9 @@ def test_pieces_come_in_order_and_failures_are_told() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert list(side_by_side(lambda number: number * 2, range(50))) == [2 * number for number in range(50)]
+        assert list(side_by_side(lambda number: number * 2, range(50))) == [
+            2 * number for number in range(50)
+        ]
 
         def fail(number: int) -> int:
             if number == 7:

@@ -1,4 +1,5 @@
-"""One command for all, and each of its stages: what they write, what they skip, what they refuse."""
+"""One command for all, and each of its stages: what they write, what they skip, what they
+refuse."""
 
 from __future__ import annotations
 
@@ -26,9 +27,24 @@ from support import TINY, Command
 Files = tuple[Path, Path]
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 CONFIG = read_config(changes=[part for part in TINY.split() if part != "--set"])
-SIX = ("1.posterior_distribution", "2.prediction_performance1", "2.prediction_performance2", "3.uncertainties",
-       "4.cross_correlations", "5.sensitivity_analysis")  # fmt: skip
-STAGES = ["prepare", "train", "evaluate", "diagnose", "baseline", "sensitivity", "figures", "report"]
+SIX = (
+    "1.posterior_distribution",
+    "2.prediction_performance1",
+    "2.prediction_performance2",
+    "3.uncertainties",
+    "4.cross_correlations",
+    "5.sensitivity_analysis",
+)
+STAGES = [
+    "prepare",
+    "train",
+    "evaluate",
+    "diagnose",
+    "baseline",
+    "sensitivity",
+    "figures",
+    "report",
+]
 
 
 def made_from(files: Files, **changes: object) -> Inputs:
@@ -49,8 +65,9 @@ def done(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = made_from(files, embeddings=(folder / "embeddings.npy", folder / "filenames.npy"))
     told = run_everything(inputs, folder / "run")
     assert {name: list(stages) for name, stages in told.items()} == {
-        str(folder / "run"): STAGES, str(folder / "run/combined"): STAGES
-    }  # fmt: skip
+        str(folder / "run"): STAGES,
+        str(folder / "run/combined"): STAGES,
+    }
     assert {state for stages in told.values() for state in stages.values()} == {"made"}
     return folder
 
@@ -58,7 +75,9 @@ def done(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made, but not turned into pixels, which takes most of their time."""
-    monkeypatch.setattr(draw, "rendered", lambda figure, kind: b"\x89PNG" if kind == "png" else b"%PDF")
+    monkeypatch.setattr(
+        draw, "rendered", lambda figure, kind: b"\x89PNG" if kind == "png" else b"%PDF"
+    )
 
 
 def inputs_of(done: Path, **changes: object) -> Inputs:
@@ -72,7 +91,16 @@ def inputs_of(done: Path, **changes: object) -> Inputs:
 @pytest.mark.parametrize("name", [".", "combined"])
 def test_every_result_of_the_original_is_there(done: Path, name: str) -> None:
     run = done / "run" / name
-    for figure in (*SIX, *MATRICES, "corner", "sbc_ecdf", "coverage", "tarp", "skill", "learning_curves"):
+    for figure in (
+        *SIX,
+        *MATRICES,
+        "corner",
+        "sbc_ecdf",
+        "coverage",
+        "tarp",
+        "skill",
+        "learning_curves",
+    ):
         assert (run / FIGURES / f"{figure}.png").read_bytes()[1:4] == b"PNG"
         assert (run / FIGURES / f"{figure}.pdf").read_bytes()[:4] == b"%PDF"
     assert (run / "report.html").is_file()
@@ -80,17 +108,23 @@ def test_every_result_of_the_original_is_there(done: Path, name: str) -> None:
     opened = open_run(run)
     np.testing.assert_array_equal(truth, opened.catalogue.theta[opened.split.test])
     told = json.loads((run / "baseline/mae.json").read_text())["targets"]
-    np.testing.assert_allclose([of["mae"] for of in told.values()], np.abs(predicted - truth).mean(0))
+    np.testing.assert_allclose(
+        [of["mae"] for of in told.values()], np.abs(predicted - truth).mean(0)
+    )
 
 
 def test_what_is_unchanged_is_not_made_again(done: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()}
     told = run_everything(inputs_of(done), done / "run")
     assert {state for stages in told.values() for state in stages.values()} == {"unchanged"}
-    assert before == {path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()
+    }
 
 
-def test_what_changes_is_made_again_and_what_follows_from_it(done: Path, tmp_path: Path, undrawn: None) -> None:
+def test_what_changes_is_made_again_and_what_follows_from_it(
+    done: Path, tmp_path: Path, undrawn: None
+) -> None:
     shutil.copytree(done, tmp_path / "copy")
     run = tmp_path / "copy/run"
     shutil.rmtree(run / "combined")
@@ -105,7 +139,9 @@ def test_what_changes_is_made_again_and_what_follows_from_it(done: Path, tmp_pat
     assert told["evaluate"] == told["train"] == "unchanged"
 
 
-def test_a_killed_training_goes_on(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> None:
+def test_a_killed_training_goes_on(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
+) -> None:
     plain = Inputs(**{**vars(inputs_of(done)), "embeddings": None})
 
     def kill(stage: str, share: float) -> None:
@@ -117,14 +153,20 @@ def test_a_killed_training_goes_on(done: Path, tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "run/checkpoint.safetensors").is_file()
     told: list[dict[str, object]] = []
     train = workflow.train
-    monkeypatch.setattr(workflow, "train", lambda *args, **how: (told.append(how), train(*args, **how))[1])
+    monkeypatch.setattr(
+        workflow, "train", lambda *args, **how: (told.append(how), train(*args, **how))[1]
+    )
     run_everything(plain, tmp_path / "run")
     assert told[0]["resume"] is True
-    weights = [(folder / "run/model/weights.safetensors").read_bytes() for folder in (done, tmp_path)]
+    weights = [
+        (folder / "run/model/weights.safetensors").read_bytes() for folder in (done, tmp_path)
+    ]
     assert weights[0] == weights[1]
 
 
-def test_a_folder_of_somebody_else_is_not_touched(files: Files, tmp_path: Path, command: Command) -> None:
+def test_a_folder_of_somebody_else_is_not_touched(
+    files: Files, tmp_path: Path, command: Command
+) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/thesis.tex").write_text("years of work")
     line = f"run --observables {files[0]} --targets {files[1]} --out {tmp_path}/run {TINY}"
@@ -133,13 +175,18 @@ def test_a_folder_of_somebody_else_is_not_touched(files: Files, tmp_path: Path, 
     assert (tmp_path / "run/thesis.tex").read_text() == "years of work"
 
 
-def test_the_command_tells_what_it_did(done: Path, tmp_path: Path, command: Command, undrawn: None) -> None:
+def test_the_command_tells_what_it_did(
+    done: Path, tmp_path: Path, command: Command, undrawn: None
+) -> None:
     files = f"--observables {done}/observables1.csv --targets {done}/unobservables1.csv"
     line = f"run {files} --out {tmp_path}/run {TINY} --draws 60 --refit-members 0"
     first, again = command(f"{line} --json"), command(line)
     assert first.code == again.code == 0, first.err
     assert json.loads(first.out) == {f"{tmp_path}/run": dict.fromkeys(STAGES, "made")}
-    assert again.out.splitlines() == [f"unchanged   {', '.join(STAGES)}", f"report      {tmp_path}/run/report.html"]
+    assert again.out.splitlines() == [
+        f"unchanged   {', '.join(STAGES)}",
+        f"report      {tmp_path}/run/report.html",
+    ]
     assert command(f"{line} --embeddings e.npy").code == 2
 
 
@@ -150,14 +197,23 @@ def test_a_stored_baseline_predicts_what_it_wrote(done: Path) -> None:
     run = open_run(done / "run")
     test = run.catalogue.rows(run.split.test)
     predicted = load_baseline(run).predict(test.inputs(run.catalogue.observables))
-    np.testing.assert_allclose(predicted, np.load(done / "run/baseline/mlp_test_pred.npy"), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        predicted, np.load(done / "run/baseline/mlp_test_pred.npy"), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_matrices_stand_by_observables_and_targets(done: Path) -> None:
-    for name, rows in (("sensitivity_matrix", 7), ("grouped_matrix", 4), ("shapley_matrix", 4), ("ablation_matrix", 11),
-                       ("crps_sensitivity_matrix", 11)):  # fmt: skip
+    for name, rows in (
+        ("sensitivity_matrix", 7),
+        ("grouped_matrix", 4),
+        ("shapley_matrix", 4),
+        ("ablation_matrix", 11),
+        ("crps_sensitivity_matrix", 11),
+    ):
         matrix = pd.read_csv(done / f"run/sensitivity/{name}.csv", index_col=0)
-        errors = pd.read_csv(done / f"run/sensitivity/{name.replace('matrix', 'errors')}.csv", index_col=0)
+        errors = pd.read_csv(
+            done / f"run/sensitivity/{name.replace('matrix', 'errors')}.csv", index_col=0
+        )
         assert matrix.shape == errors.shape == (rows, 6), name
         assert list(matrix) == list(schema.DEFAULT_TARGETS)
         assert np.isfinite(matrix).all(axis=None)
@@ -171,7 +227,9 @@ def test_time_matters_for_the_time_of_a_collision(done: Path) -> None:
     assert matrix["last_T_coll"].idxmax() == schema.LOOKBACK
 
 
-def test_stages_name_what_they_lack(trained: Path, tmp_path: Path, command: Command, undrawn: None) -> None:
+def test_stages_name_what_they_lack(
+    trained: Path, tmp_path: Path, command: Command, undrawn: None
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     command(f"sensitivity {run}").demand_error("cinn-clusters baseline")
@@ -188,7 +246,9 @@ def test_stages_name_what_they_lack(trained: Path, tmp_path: Path, command: Comm
     command(f"report {run}").demand_error("--overwrite")
 
 
-def test_a_baseline_of_another_split_is_refused(done: Path, tmp_path: Path, command: Command) -> None:
+def test_a_baseline_of_another_split_is_refused(
+    done: Path, tmp_path: Path, command: Command
+) -> None:
     run = tmp_path / "run"
     line = f"prepare --observables {done}/observables1.csv --targets {done}/unobservables1.csv --out {run} --seed 7"
     assert command(line).code == 0
@@ -209,7 +269,9 @@ def test_figure_one_shows_the_halos_that_are_asked_for(
     command(f"{line}2 --halo 987654321").demand_error("--halo", "987654321", "summary.csv")
     command(f"{line}2 --halo everything").demand_error("Snapshot:HaloID")
     train = run.catalogue.table.iloc[run.split.train[0]]
-    command(f"{line}2 --halo {train.Snapshot:.0f}:{train.HaloID:.0f}").demand_error("a halo of the judged rows")
+    command(f"{line}2 --halo {train.Snapshot:.0f}:{train.HaloID:.0f}").demand_error(
+        "a halo of the judged rows"
+    )
 
 
 def test_figures_of_a_crossval_take_the_densest_draw(
@@ -245,7 +307,9 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("name", [".", "combined"])
 def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) -> None:
     text = (done / "run" / name / "report.html").read_text(encoding="utf-8")
-    assert text.count("prior given M500, z, drawn from the training clusters") >= 2, "in short, and in the table"
+    assert text.count("prior given M500, z, drawn from the training clusters") >= 2, (
+        "in short, and in the table"
+    )
     assert "References are drawn here from all clusters of the table outside the fifth" in text
     page = Page()
     page.feed(text)
@@ -258,7 +322,13 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) ->
     scores = json.loads((done / "run" / name / "scores.json").read_text())
     assert f"{scores['energy_score']['mean']:.3f}" in told
     run = open_run(done / "run" / name)
-    for fact in (run.record["files"][0]["sha256"], "test clusters", "prior given M500, z", "last_d_peri", "MLP error"):
+    for fact in (
+        run.record["files"][0]["sha256"],
+        "test clusters",
+        "prior given M500, z",
+        "last_d_peri",
+        "MLP error",
+    ):
         assert fact in told, fact
     for figure in drawn:
         title, words = reading(figure, {})
@@ -274,10 +344,19 @@ def test_every_figure_has_a_reading() -> None:
         assert len(words.split()) > 10
 
 
-def test_a_leaking_run_is_reported_as_such(files: Files, tmp_path: Path, command: Command, undrawn: None) -> None:
+def test_a_leaking_run_is_reported_as_such(
+    files: Files, tmp_path: Path, command: Command, undrawn: None
+) -> None:
     run = tmp_path / "run"
-    prepare = f"prepare --observables {files[0]} --targets {files[1]} --out {run} --protocol original"
-    for line in (prepare, f"train {run} {TINY}", f"evaluate {run} --draws 40",
-                 f"figures {run}", f"report {run}"):  # fmt: skip
+    prepare = (
+        f"prepare --observables {files[0]} --targets {files[1]} --out {run} --protocol original"
+    )
+    for line in (
+        prepare,
+        f"train {run} {TINY}",
+        f"evaluate {run} --draws 40",
+        f"figures {run}",
+        f"report {run}",
+    ):
         assert command(line).code == 0, line
     assert "This split leaks" in (run / "report.html").read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Posteriors with random weights: lumpy, conditional, far from Gaussian, and made in a millisecond."""
+"""Posteriors with random weights: lumpy, conditional, far from Gaussian, and made in a
+millisecond."""
 
 from __future__ import annotations
 
@@ -19,22 +20,39 @@ MakePosterior = Callable[..., Posterior]
 TARGET_MAPS = {
     "last_T_coll": TargetMap("last_T_coll", "age", False, 0.0, 13.9, shift=-1.0, scale=1.5),
     "last_V_coll": TargetMap("last_V_coll", "logit", False, 0.0, 5.4768, shift=0.5, scale=0.13),
-    "last_M_Crit500_coll": TargetMap("last_M_Crit500_coll", "logit", True, 1e-4, 1e3, shift=0.8, scale=0.2),
-    "last_Mass_ratio": TargetMap("last_Mass_ratio", "logit", False, 0.0, 1.0, shift=-1.0, scale=1.0),
+    "last_M_Crit500_coll": TargetMap(
+        "last_M_Crit500_coll", "logit", True, 1e-4, 1e3, shift=0.8, scale=0.2
+    ),
+    "last_Mass_ratio": TargetMap(
+        "last_Mass_ratio", "logit", False, 0.0, 1.0, shift=-1.0, scale=1.0
+    ),
     "my_own": TargetMap("my_own", shift=5.0, scale=2.0),
     "another": TargetMap("another", shift=-1.0, scale=0.3),
 }
-SEEN = (ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.5), ObservableMap("m", shift=14.0, scale=0.5))
+SEEN = (
+    ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.5),
+    ObservableMap("m", shift=14.0, scale=0.5),
+)
 
 
 def _posterior(
-    *targets: str, num_members: int = 1, distance: float = 0.0, seed: int = 0, zero_last: bool = True
+    *targets: str,
+    num_members: int = 1,
+    distance: float = 0.0,
+    seed: int = 0,
+    zero_last: bool = True,
 ) -> Posterior:
     maps = tuple(TARGET_MAPS[name] for name in targets)
     flow = glow(
-        len(maps), len(SEEN), num_members=num_members, num_blocks=3, num_hidden=16, clamp=1.0, zero_last=zero_last,
+        len(maps),
+        len(SEEN),
+        num_members=num_members,
+        num_blocks=3,
+        num_hidden=16,
+        clamp=1.0,
+        zero_last=zero_last,
         seed=seed,
-    )  # fmt: skip
+    )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in flow.parameters():

@@ -1,4 +1,5 @@
-"""Disagreement of members: closed form for Gaussians, zero for one mind, larger where members were never told."""
+"""Disagreement of members: closed form for Gaussians, zero for one mind, larger where members
+were never told."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ def _gaussians(means: list[float], widths: list[float]) -> Posterior:
     with torch.no_grad():
         layer.log_scale[:, 0, 0] = -torch.tensor(widths).log()
         layer.shift[:, 0, 0] = -torch.tensor(means) / torch.tensor(widths)
-    return Posterior(Flow([layer], len(means)), Transforms((ObservableMap("m"),), (TargetMap("mine", scale=7.0),)))
+    return Posterior(
+        Flow([layer], len(means)),
+        Transforms((ObservableMap("m"),), (TargetMap("mine", scale=7.0),)),
+    )
 
 
 def _divergence(mean: float, width: float, other_mean: float, other_width: float) -> float:
@@ -43,7 +47,9 @@ def test_mean_pairwise_divergence_of_gaussians() -> None:
 
 @pytest.mark.parametrize("members", [1, 4])
 def test_members_of_one_mind_do_not_disagree(members: int) -> None:
-    np.testing.assert_allclose(disagreement(_gaussians([0.3] * members, [0.5] * members), INPUTS), 0.0, atol=1e-5)
+    np.testing.assert_allclose(
+        disagreement(_gaussians([0.3] * members, [0.5] * members), INPUTS), 0.0, atol=1e-5
+    )
 
 
 def test_objects_are_independent_of_their_batch(

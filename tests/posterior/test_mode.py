@@ -69,7 +69,8 @@ def test_mode_stays_in_the_box_of_the_draws_and_physical(make_posterior, inputs)
 
 
 def test_density_that_diverges_at_the_edge_stops_at_the_box(make_posterior, inputs) -> None:
-    """A wide Gaussian in logit space is U-shaped in physical space: its supremum is no collision anyone had."""
+    """A wide Gaussian in logit space is U-shaped in physical space: its supremum is no collision
+    anyone had."""
     posterior = make_posterior("last_T_coll", "another")
     samples = posterior.sample(inputs, 200)
     samples[:, :, 0] = np.linspace(0.2, 0.8, 200)[:, None] * age_at_lookback(inputs[:, 0])

@@ -15,7 +15,14 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, split_by_cluster
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.posterior.npe import NUM_HELD_OUT_JITTERS, NUM_JITTERS, PairOptions, Pairs, make_pairs, train_flow
+from cinn_clusters.posterior.npe import (
+    NUM_HELD_OUT_JITTERS,
+    NUM_JITTERS,
+    PairOptions,
+    Pairs,
+    make_pairs,
+    train_flow,
+)
 from cinn_clusters.training.fit import FitOptions, load_best, start
 from support import glow
 
@@ -28,7 +35,9 @@ def _catalogue(num_clusters: int) -> Catalogue:
     rng = np.random.default_rng(0)
     num_rows = SNAPSHOTS * num_clusters
     lookback = np.tile([0.0, 1.3, 3.5, 7.9], num_clusters)
-    time = age_at_lookback(lookback) * rng.choice([0.5, 0.8, 1.0], num_rows)  # one in three at the snapshot itself
+    time = age_at_lookback(lookback) * rng.choice(
+        [0.5, 0.8, 1.0], num_rows
+    )  # one in three at the snapshot itself
     columns = {
         schema.CLUSTER_COLUMN: np.repeat(np.arange(num_clusters), SNAPSHOTS),
         schema.LOOKBACK: lookback,
@@ -49,7 +58,9 @@ def _prepared(num_clusters: int = 20) -> tuple[Catalogue, Split, Transforms]:
     return catalogue, split, fit_transforms(seen, theta[train], SEEN, TARGETS)
 
 
-def _pairs(num_members: int = 3, num_clusters: int = 20, **options: float) -> tuple[Pairs, Catalogue, Split]:
+def _pairs(
+    num_members: int = 3, num_clusters: int = 20, **options: float
+) -> tuple[Pairs, Catalogue, Split]:
     catalogue, split, transforms = _prepared(num_clusters)
     pairs = make_pairs(catalogue, split, transforms, num_members, PairOptions(**options))  # type: ignore[arg-type]
     return pairs, catalogue, split
@@ -68,14 +79,18 @@ def test_validation_rows_stop_every_member_where_no_groups_are_held_out() -> Non
     pairs, _, split = _pairs(num_members=3)
     for k in range(3):
         np.testing.assert_array_equal(pairs.train_rows[k], np.arange(len(split.train)))
-        np.testing.assert_array_equal(pairs.held_out_rows[k], len(split.train) + np.arange(len(split.validation)))
+        np.testing.assert_array_equal(
+            pairs.held_out_rows[k], len(split.train) + np.arange(len(split.validation))
+        )
     assert (pairs.held_out_weights == 1).all()
 
 
 @pytest.mark.parametrize(
     ("num_members", "num_groups", "num_clusters"), [(4, 4, 20), (7, 3, 20), (2, 5, 11), (10, 10, 6)]
 )
-def test_groups_of_clusters_are_held_out_in_turn(num_members: int, num_groups: int, num_clusters: int) -> None:
+def test_groups_of_clusters_are_held_out_in_turn(
+    num_members: int, num_groups: int, num_clusters: int
+) -> None:
     pairs, catalogue, split = _pairs(num_members, num_clusters, held_out_groups=num_groups)
     clusters = catalogue.clusters[np.concatenate([split.train, split.validation])]
     num_groups = min(num_groups, len(np.unique(clusters)))
@@ -83,14 +98,22 @@ def test_groups_of_clusters_are_held_out_in_turn(num_members: int, num_groups: i
     for k in range(num_members):
         own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1].numpy()
         assert len(own) == len(set(own.tolist())) > 0
-        assert set(own) | set(pairs.train_rows[k].tolist()) == set(range(len(clusters))), "no row is lost"
-        assert not set(clusters[own]) & set(clusters[pairs.train_rows[k].numpy()]), "no cluster is on both sides"
+        assert set(own) | set(pairs.train_rows[k].tolist()) == set(range(len(clusters))), (
+            "no row is lost"
+        )
+        assert not set(clusters[own]) & set(clusters[pairs.train_rows[k].numpy()]), (
+            "no cluster is on both sides"
+        )
         stopped_on.append(set(clusters[own]))
     for first in range(0, num_members - num_groups + 1, num_groups):
         turn = stopped_on[first : first + num_groups]
-        assert sum(map(len, turn)) == len(set.union(*turn)) == len(set(clusters)), "every cluster once a turn"
+        assert sum(map(len, turn)) == len(set.union(*turn)) == len(set(clusters)), (
+            "every cluster once a turn"
+        )
     if num_members >= 2 * num_groups:
-        assert stopped_on[:num_groups] != stopped_on[num_groups : 2 * num_groups], "the next turn is dealt anew"
+        assert stopped_on[:num_groups] != stopped_on[num_groups : 2 * num_groups], (
+            "the next turn is dealt anew"
+        )
 
 
 def test_one_group_would_leave_nothing_to_train_on() -> None:
@@ -130,7 +153,9 @@ def test_seed_decides() -> None:
     assert not torch.equal(same.held_out_rows, other.held_out_rows)
 
 
-def _losses(pairs: Pairs, **options: float) -> tuple[list[tuple[int, float, float]], torch.Tensor, object]:
+def _losses(
+    pairs: Pairs, **options: float
+) -> tuple[list[tuple[int, float, float]], torch.Tensor, object]:
     members = len(pairs.train_rows)
     flow = glow(2, 2, num_members=members, num_blocks=2, num_hidden=8, clamp=1.0)
     settings = FitOptions(**{"epochs": 2, "batch": 10_000, "learning_rate": 1e-12, **options})  # type: ignore[arg-type]
@@ -148,7 +173,9 @@ def test_held_out_loss_is_the_mean_of_each_member_over_its_own_rows() -> None:
     for k in range(3):
         own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1]
         by_row = [
-            -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1))[k].detach()
+            -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1))[
+                k
+            ].detach()
             for j in range(NUM_HELD_OUT_JITTERS)
         ]
         assert best_loss[k].item() == pytest.approx(torch.stack(by_row).mean().item(), abs=1e-5)

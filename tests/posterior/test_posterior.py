@@ -1,4 +1,5 @@
-"""Densities in physical units integrate to one, draws follow them, and nothing else decides about the draws."""
+"""Densities in physical units integrate to one, draws follow them, and nothing else decides
+about the draws."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ from cinn_clusters.posterior.posterior import Posterior
 ALL = ("last_T_coll", "last_V_coll", "last_M_Crit500_coll", "last_Mass_ratio", "my_own")
 
 
-def _axis(posterior: Posterior, draws: np.ndarray, d: int, age: float, num_points: int) -> np.ndarray:
-    """Points evenly over the unbounded value of one target, half as far again as the draws reach on both sides."""
+def _axis(
+    posterior: Posterior, draws: np.ndarray, d: int, age: float, num_points: int
+) -> np.ndarray:
+    """Points evenly over the unbounded value of one target, half as far again as the draws reach
+    on both sides."""
     entry = posterior.transforms.targets[d]
     if entry.bijection == "identity":
         lower, upper, width = 0.0, 1.0, 1.0
@@ -42,7 +46,9 @@ def _weights(axis: np.ndarray) -> np.ndarray:
     return np.concatenate([[axis[1] - axis[0]], axis[2:] - axis[:-2], [axis[-1] - axis[-2]]]) / 2
 
 
-def _mass(posterior: Posterior, row: np.ndarray, num_points: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _mass(
+    posterior: Posterior, row: np.ndarray, num_points: int
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Axes and probability of every cell of a grid over the support."""
     age = float(age_at_lookback(row[:1])[0])
     draws = posterior.sample(row[None], 20_000, seed=9)[:, 0].astype(float)
@@ -57,7 +63,9 @@ def _mass(posterior: Posterior, row: np.ndarray, num_points: int) -> tuple[list[
 
 @pytest.mark.parametrize("num_members", [1, 3])
 @pytest.mark.parametrize("target", [*ALL])
-def test_density_of_one_target_integrates_to_one(make_posterior, inputs, target, num_members) -> None:
+def test_density_of_one_target_integrates_to_one(
+    make_posterior, inputs, target, num_members
+) -> None:
     posterior = make_posterior(target, num_members=num_members, distance=0.2, seed=4)
     for row in inputs[:3]:
         _, mass = _mass(posterior, row, 6001)
@@ -65,7 +73,12 @@ def test_density_of_one_target_integrates_to_one(make_posterior, inputs, target,
 
 
 @pytest.mark.parametrize(
-    "targets", [("last_T_coll", "last_Mass_ratio"), ("last_M_Crit500_coll", "last_V_coll"), ("my_own", "last_T_coll")]
+    "targets",
+    [
+        ("last_T_coll", "last_Mass_ratio"),
+        ("last_M_Crit500_coll", "last_V_coll"),
+        ("my_own", "last_T_coll"),
+    ],
 )
 def test_density_of_two_targets_integrates_to_one(make_posterior, inputs, targets) -> None:
     posterior = make_posterior(*targets, num_members=2, distance=0.2, seed=1)
@@ -73,7 +86,9 @@ def test_density_of_two_targets_integrates_to_one(make_posterior, inputs, target
     assert mass.sum() == pytest.approx(1.0, abs=5e-3)
 
 
-@pytest.mark.parametrize("targets", [("last_T_coll", "last_Mass_ratio"), ("last_M_Crit500_coll", "my_own")])
+@pytest.mark.parametrize(
+    "targets", [("last_T_coll", "last_Mass_ratio"), ("last_M_Crit500_coll", "my_own")]
+)
 def test_draws_follow_the_density(make_posterior, inputs, targets) -> None:
     """Counts in coarse cells against the integral of the density over them."""
     posterior = make_posterior(*targets, num_members=2, distance=0.2, seed=1)
@@ -113,7 +128,9 @@ def test_density_outside_the_support_is_zero(make_posterior, inputs, target, out
     posterior = make_posterior(target, "another", num_members=2, distance=0.2)
     ages = age_at_lookback(inputs[:, 0])
     for value in outside:
-        column = {"age": ages, "after": ages + 1e-9}.get(value, np.full(len(ages), value if value else 0.0))
+        column = {"age": ages, "after": ages + 1e-9}.get(
+            value, np.full(len(ages), value if value else 0.0)
+        )
         theta = np.stack([np.asarray(column, dtype=float), np.full(len(ages), -1.0)], 1)
         assert (posterior.log_prob(theta, inputs) == -np.inf).all(), value
     inside = np.stack([0.5 * np.minimum(ages, 1.0), np.full(len(ages), -1.0)], 1)
@@ -131,15 +148,20 @@ def test_one_bad_row_leaves_the_others_alone(make_posterior, inputs) -> None:
 
 
 def test_density_of_the_identity_is_a_change_of_variables(make_posterior, inputs) -> None:
-    """The closed form of a flow that does nothing: Gaussians in the unbounded coordinates, written out by hand."""
+    """The closed form of a flow that does nothing: Gaussians in the unbounded coordinates,
+    written out by hand."""
     posterior = make_posterior("last_T_coll", "my_own")
     ages = age_at_lookback(inputs[:, 0])
     time, own = 0.6 * ages, np.linspace(2, 8, len(ages))
     raw = np.log((ages - time) / time)
     by_hand = (
-        stats.norm.logpdf(raw, -1.0, 1.5) + np.log(ages / (time * (ages - time))) + stats.norm.logpdf(own, 5.0, 2.0)
+        stats.norm.logpdf(raw, -1.0, 1.5)
+        + np.log(ages / (time * (ages - time)))
+        + stats.norm.logpdf(own, 5.0, 2.0)
     )
-    np.testing.assert_allclose(posterior.log_prob(np.stack([time, own], 1), inputs), by_hand, atol=1e-5)
+    np.testing.assert_allclose(
+        posterior.log_prob(np.stack([time, own], 1), inputs), by_hand, atol=1e-5
+    )
 
 
 class TestMixture:
@@ -148,16 +170,22 @@ class TestMixture:
         theta = posterior.sample(inputs, 4)
         each = np.stack([self._member(posterior, k).log_prob(theta, inputs) for k in range(3)])
         assert each.std(0).min() > 0.01
-        np.testing.assert_allclose(posterior.log_prob(theta, inputs), np.log(np.exp(each).mean(0)), atol=1e-4)
+        np.testing.assert_allclose(
+            posterior.log_prob(theta, inputs), np.log(np.exp(each).mean(0)), atol=1e-4
+        )
 
     @pytest.mark.parametrize("num_draws", [3, 10, 300])
     def test_members_take_turns(self, make_posterior, inputs, num_draws) -> None:
         posterior = make_posterior("my_own", num_members=3)
         with torch.no_grad():  # member k sits at u = -100 k, far from the others
-            posterior.flow.transforms[-2].subnet1[-1].bias[:, 0, 1] += torch.tensor([0.0, 100.0, 200.0])
+            posterior.flow.transforms[-2].subnet1[-1].bias[:, 0, 1] += torch.tensor(
+                [0.0, 100.0, 200.0]
+            )
         draws = posterior.sample(inputs, num_draws)[..., 0]
         member = np.rint((5.0 - draws) / 2.0 / 100.0)
-        np.testing.assert_array_equal(member, np.broadcast_to(np.arange(num_draws)[:, None] % 3, member.shape))
+        np.testing.assert_array_equal(
+            member, np.broadcast_to(np.arange(num_draws)[:, None] % 3, member.shape)
+        )
 
     @staticmethod
     def _member(posterior: Posterior, member: int) -> Posterior:
@@ -166,7 +194,9 @@ class TestMixture:
         flow = glow(len(ALL), 2, num_blocks=3, num_hidden=16, clamp=1.0)
         stacked = {name for name, _ in posterior.flow.named_parameters()}
         state = posterior.flow.state_dict().items()
-        flow.load_state_dict({name: v[member : member + 1] if name in stacked else v for name, v in state})
+        flow.load_state_dict(
+            {name: v[member : member + 1] if name in stacked else v for name, v in state}
+        )
         return replace(posterior, flow=flow)
 
 
@@ -200,7 +230,9 @@ class TestSample:
         monkeypatch.setattr(module, "POINTS_A_BATCH", points)
         pieces = list(posterior.sample_batches(inputs, 20, seed=1))
         assert len(pieces) == -(-len(inputs) // max(1, points // 20))
-        np.testing.assert_allclose(np.concatenate([draws for _, draws in pieces], 1), whole, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.concatenate([draws for _, draws in pieces], 1), whole, rtol=1e-5
+        )
         covered = np.concatenate([np.arange(len(inputs))[objects] for objects, _ in pieces])
         np.testing.assert_array_equal(covered, np.arange(len(inputs)))
         np.testing.assert_allclose(posterior.sample(inputs, 20, seed=1), whole, rtol=1e-5)
@@ -216,7 +248,9 @@ class TestSample:
         np.testing.assert_allclose(few, many[:10], rtol=1e-5)
 
     @pytest.mark.parametrize("push", [1e2, -1e2, 1e6, -1e6])
-    def test_no_draw_is_unphysical_even_when_the_flow_explodes(self, make_posterior, inputs, push) -> None:
+    def test_no_draw_is_unphysical_even_when_the_flow_explodes(
+        self, make_posterior, inputs, push
+    ) -> None:
         posterior = make_posterior(*ALL[:4], num_members=2, distance=0.2)
         with torch.no_grad():
             for layer in posterior.flow.transforms[::2]:
@@ -243,16 +277,22 @@ class TestErrors:
     def test_inputs_that_are_not_finite(self, posterior, inputs, bad, column) -> None:
         inputs = inputs.copy()
         inputs[[3, 5], column] = bad
-        calls = (lambda: posterior.sample(inputs, 2), lambda: posterior.log_prob(np.ones((7, 2)), inputs))
+        calls = (
+            lambda: posterior.sample(inputs, 2),
+            lambda: posterior.log_prob(np.ones((7, 2)), inputs),
+        )
         for call in calls:
             with pytest.raises(
-                DataError, match=r"^inputs: expected finite values; got 2 rows that are not; first row 3"
+                DataError,
+                match=r"^inputs: expected finite values; got 2 rows that are not; first row 3",
             ):
                 call()
 
     @pytest.mark.parametrize("bad", [np.inf, -np.inf])
     def test_clip_does_not_make_infinity_finite(self, posterior, inputs, bad) -> None:
-        seen = tuple(replace(m, clip=4.0, is_log=True, floor=1e-3) for m in posterior.transforms.observables)
+        seen = tuple(
+            replace(m, clip=4.0, is_log=True, floor=1e-3) for m in posterior.transforms.observables
+        )
         clipped = replace(posterior, transforms=replace(posterior.transforms, observables=seen))
         inputs = inputs.copy()
         inputs[1, 1] = bad
@@ -272,7 +312,9 @@ class TestErrors:
 
     @pytest.mark.parametrize("width", [1, 3])
     def test_wrong_width(self, posterior, width) -> None:
-        with pytest.raises(DataError, match=r"inputs: expected shape \(N, 2\) holding lookback_time_Gyr, m; got"):
+        with pytest.raises(
+            DataError, match=r"inputs: expected shape \(N, 2\) holding lookback_time_Gyr, m; got"
+        ):
             posterior.sample(np.ones((4, width)), 2)
 
     @pytest.mark.parametrize("num_draws", [0, -3])
@@ -283,9 +325,14 @@ class TestErrors:
         with pytest.raises(DataError, match=match):
             posterior.sample(inputs, num_draws)
 
-    @pytest.mark.parametrize("shape", [(2,), (7,), (6, 2), (7, 3), (4, 6, 2), (1, 1, 7, 2)], ids=str)
+    @pytest.mark.parametrize(
+        "shape", [(2,), (7,), (6, 2), (7, 3), (4, 6, 2), (1, 1, 7, 2)], ids=str
+    )
     def test_theta_of_another_shape(self, posterior, inputs, shape) -> None:
-        with pytest.raises(DataError, match=r"^theta: expected \(N, D\) or \(S, N, D\) with N, D = \(7, 2\); got \("):
+        with pytest.raises(
+            DataError,
+            match=r"^theta: expected \(N, D\) or \(S, N, D\) with N, D = \(7, 2\); got \(",
+        ):
             posterior.log_prob(np.ones(shape), inputs)
 
 

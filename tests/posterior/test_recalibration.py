@@ -1,4 +1,5 @@
-"""Posteriors that are known to be too narrow, too wide or biased are repaired; calibrated ones are left alone."""
+"""Posteriors that are known to be too narrow, too wide or biased are repaired; calibrated ones
+are left alone."""
 
 from __future__ import annotations
 
@@ -28,27 +29,35 @@ def _problem(num_rows: int, seed: int, width: float, bias: float) -> tuple[np.nd
 
 def _fitted(width: float, bias: float) -> Recalibration:
     samples, theta = _problem(3000, 0, width, bias)
-    return fit_recalibration(pit(samples, theta), np.linspace(0, 1, len(theta)), np.arange(len(theta)))
+    return fit_recalibration(
+        pit(samples, theta), np.linspace(0, 1, len(theta)), np.arange(len(theta))
+    )
 
 
 def _error(samples: np.ndarray, theta: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(central_coverage(samples, theta).mean(1) - LEVELS[:, None]).mean(0))
 
 
-@pytest.mark.parametrize(("width", "bias"), [(0.7, 0.0), (2.0, 0.0), (1.0, 0.7)], ids=["narrow", "wide", "biased"])
+@pytest.mark.parametrize(
+    ("width", "bias"), [(0.7, 0.0), (2.0, 0.0), (1.0, 0.7)], ids=["narrow", "wide", "biased"]
+)
 def test_a_wrong_posterior_is_repaired_on_new_rows(width: float, bias: float) -> None:
     samples, theta = _problem(2000, 1, width, bias)
     repaired = _fitted(width, bias).draws(samples)
     assert _error(samples, theta)[0] > 0.06
     assert _error(repaired, theta)[0] < 0.03
     assert crps(repaired, theta)[:, 0].mean() < crps(samples, theta)[:, 0].mean() - 0.005
-    assert crps(repaired, theta)[:, 1].mean() == pytest.approx(crps(samples, theta)[:, 1].mean(), abs=1e-3)
+    assert crps(repaired, theta)[:, 1].mean() == pytest.approx(
+        crps(samples, theta)[:, 1].mean(), abs=1e-3
+    )
 
 
 def test_a_calibrated_posterior_stays_as_it_is() -> None:
     samples, _ = _problem(500, 1, 1.0, 0.0)
     np.testing.assert_allclose(_fitted(1.0, 0.0).draws(samples), samples, atol=0.25)
-    identity = Recalibration(np.linspace(0, 1, 5), np.tile(np.linspace(0, 1, 5), (2, 1)), np.linspace(0, 1, 5))
+    identity = Recalibration(
+        np.linspace(0, 1, 5), np.tile(np.linspace(0, 1, 5), (2, 1)), np.linspace(0, 1, 5)
+    )
     np.testing.assert_allclose(identity.draws(samples), samples, atol=1e-12)
 
 
@@ -62,7 +71,9 @@ def test_copula_and_support_stay() -> None:
 
 def test_few_clusters_are_believed_less() -> None:
     ranks = np.full((8, 1), 0.2)
-    few, many = (fit_recalibration(ranks, ranks[:, 0], np.arange(8) % n).found[0, 20] for n in (1, 8))
+    few, many = (
+        fit_recalibration(ranks, ranks[:, 0], np.arange(8) % n).found[0, 20] for n in (1, 8)
+    )
     assert few == pytest.approx((1 * 1.0 + 10 * 0.5) / 11)
     assert many == pytest.approx((8 * 1.0 + 10 * 0.5) / 18)
 
@@ -75,11 +86,14 @@ def test_joint_regions_are_conformal() -> None:
 
 
 def test_density_of_repaired_draws() -> None:
-    """The repaired density is the original one times the Jacobian: for a wide normal made narrow, the narrow one."""
+    """The repaired density is the original one times the Jacobian: for a wide normal made
+    narrow, the narrow one."""
     fitted, (samples, _) = _fitted(2.0, 0.0), _problem(3, 1, 2.0, 0.0)
     centre = samples.mean(0)
     line = np.linspace(-1.2, 1.2, 201)[:, None, None] * SD
-    theta = np.concatenate([centre[None, :, :1] + line, np.tile(centre[None, :, 1:], (201, 1, 1))], -1)
+    theta = np.concatenate(
+        [centre[None, :, :1] + line, np.tile(centre[None, :, 1:], (201, 1, 1))], -1
+    )
     original, log_slope = fitted.undo(theta, samples)
     log_prob = norm.logpdf(original[..., 0], centre[:, 0], 2.0 * SD) + log_slope
     total = np.trapezoid(np.exp(log_prob), theta[:, :, 0], axis=0)

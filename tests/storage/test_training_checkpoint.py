@@ -12,7 +12,9 @@ from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitOptions, FitState, epochs, start
 
-OPTIONS = FitOptions(epochs=5, batch=4, learning_rate=0.05, schedule="cosine", weight_decay=0.1, seed=3)
+OPTIONS = FitOptions(
+    epochs=5, batch=4, learning_rate=0.05, schedule="cosine", weight_decay=0.1, seed=3
+)
 ROWS = torch.arange(12).expand(2, -1)
 TRUTH = torch.linspace(-1, 1, 12)
 
@@ -50,7 +52,10 @@ def everything(model: Line, state: FitState) -> dict[str, object]:
     for name, parameter in model.named_parameters():
         found[name] = parameter.tolist()
         found[f"best {name}"] = state.best[name].tolist()
-        found |= {f"{name} {key}": value.tolist() for key, value in state.optimiser.state[parameter].items()}
+        found |= {
+            f"{name} {key}": value.tolist()
+            for key, value in state.optimiser.state[parameter].items()
+        }
     return found
 
 
@@ -86,7 +91,10 @@ def test_another_run_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "c", model, state, "me")
     other, other_state = begin()
     before = everything(other, other_state)
-    with pytest.raises(BundleError, match="c: expected the checkpoint of this table and these settings; got another"):
+    with pytest.raises(
+        BundleError,
+        match="c: expected the checkpoint of this table and these settings; got another",
+    ):
         read_checkpoint(tmp_path / "c", other, other_state, "you")
     assert everything(other, other_state) == before
 
@@ -100,12 +108,16 @@ def test_what_is_no_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
     if damage == "missing":
         (tmp_path / "c").unlink()
     else:
-        (tmp_path / "c").write_bytes({"empty": b"", "cut": data[:-9], "text": b"epoch 3 of 40"}[damage])
+        (tmp_path / "c").write_bytes(
+            {"empty": b"", "cut": data[:-9], "text": b"epoch 3 of 40"}[damage]
+        )
     with pytest.raises(BundleError, match=r"c: expected a whole checkpoint; .*--overwrite"):
         read_checkpoint(tmp_path / "c", model, state, "me")
 
 
-def test_a_failing_write_leaves_the_last_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_write_leaves_the_last_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, state = begin()
     go_on(model, state, 1)
     write_checkpoint(tmp_path / "c", model, state, "me")

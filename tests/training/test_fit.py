@@ -42,39 +42,59 @@ def _fit(
     return state
 
 
-def _square(model: Points) -> tuple[Callable[[Tensor, torch.Generator], Tensor], Callable[[], Tensor]]:
-    return (lambda rows, generator: model.where[:, 0].square()), (lambda: model.where[:, 0].square())
+def _square(
+    model: Points,
+) -> tuple[Callable[[Tensor, torch.Generator], Tensor], Callable[[], Tensor]]:
+    return (lambda rows, generator: model.where[:, 0].square()), (
+        lambda: model.where[:, 0].square()
+    )
 
 
 class TestMembers:
     """A flow of K members on the same rows is K flows."""
 
     x = torch.randn(96, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    u = 0.5 * x + torch.randn(96, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    u = 0.5 * x + torch.randn(
+        96, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
 
     def _loss(self, flow: Flow) -> Callable[[Tensor, torch.Generator], Tensor]:
         return lambda rows, generator: -flow.log_prob(self.u[rows], self.x[rows]).mean(-1)
 
     def _held_out(self, flow: Flow) -> Callable[[], Tensor]:
         members = flow.num_members
-        return lambda: -flow.log_prob(self.u[:20].expand(members, -1, -1), self.x[:20].expand(members, -1, -1)).mean(-1)
+        return lambda: (
+            -flow.log_prob(
+                self.u[:20].expand(members, -1, -1), self.x[:20].expand(members, -1, -1)
+            ).mean(-1)
+        )
 
     def _member(self, flow: Flow, member: int) -> Flow:
         single = glow(2, 2, num_blocks=2, num_hidden=8).double()
         stacked = {name for name, _ in flow.named_parameters()}
         state = flow.state_dict().items()
-        single.load_state_dict({name: v[member : member + 1] if name in stacked else v for name, v in state})
+        single.load_state_dict(
+            {name: v[member : member + 1] if name in stacked else v for name, v in state}
+        )
         return single
 
     @pytest.mark.parametrize("clip", [5.0, 0.05])
     def test_trained_together_is_trained_alone(self, clip: float) -> None:
         """Whole-set batches, so that the order of the rows does not matter."""
         flow = glow(2, 2, num_members=3, num_blocks=2, num_hidden=8).double()
-        with torch.no_grad():  # members of very different losses, so that a shared gradient norm would show
+        with (
+            torch.no_grad()
+        ):  # members of very different losses, so that a shared gradient norm would show
             for parameter in flow.parameters():
                 parameter *= torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)[:, None, None]
         alone = [self._member(flow, k) for k in range(3)]
-        options = {"epochs": 12, "batch": 96, "learning_rate": 0.01, "weight_decay": 0.1, "clip": clip}
+        options = {
+            "epochs": 12,
+            "batch": 96,
+            "learning_rate": 0.01,
+            "weight_decay": 0.1,
+            "clip": clip,
+        }
         together = _fit(flow, self._loss(flow), self._held_out(flow), _rows(96, 3), **options)
         for k, single in enumerate(alone):
             own = _fit(single, self._loss(single), self._held_out(single), _rows(96), **options)
@@ -91,10 +111,14 @@ class TestMembers:
             torch.rand(7)  # the global generator must not matter
 
             def noisy(rows: Tensor, generator: torch.Generator, flow: Flow = flow) -> Tensor:
-                x = self.x[rows] + 0.1 * torch.randn(*rows.shape, 2, generator=generator, dtype=torch.float64)
+                x = self.x[rows] + 0.1 * torch.randn(
+                    *rows.shape, 2, generator=generator, dtype=torch.float64
+                )
                 return -flow.log_prob(self.u[rows], x).mean(-1)
 
-            state = _fit(flow, noisy, self._held_out(flow), _rows(96, 2), epochs=3, batch=20, seed=seed)
+            state = _fit(
+                flow, noisy, self._held_out(flow), _rows(96, 2), epochs=3, batch=20, seed=seed
+            )
             runs.append((flow.state_dict(), state.history))
         assert runs[0][1] == runs[1][1] != runs[2][1]
         for name, value in runs[0][0].items():
@@ -158,16 +182,21 @@ class TestSteps:
 
         settings = FitOptions(epochs=1, batch=4, clip=5.0)
         state = start(model, 3, settings)
-        state.optimiser.step = lambda *_: caught.append([p.grad.clone() for p in model.parameters()])  # type: ignore[method-assign]
+        state.optimiser.step = lambda *_: caught.append(
+            [p.grad.clone() for p in model.parameters()]
+        )  # type: ignore[method-assign]
         list(epochs(model, loss, lambda: torch.zeros(3), _rows(4, 3), settings, state))
         ((a, b),) = caught
         norms = torch.cat([a.flatten(1), b.flatten(1)], 1).norm(dim=1)
-        torch.testing.assert_close(norms, torch.tensor([0.5, 5.0, 5.0], dtype=torch.float64), rtol=1e-5, atol=0)
+        torch.testing.assert_close(
+            norms, torch.tensor([0.5, 5.0, 5.0], dtype=torch.float64), rtol=1e-5, atol=0
+        )
         torch.testing.assert_close(b, 2 * a[:, 0])
         torch.testing.assert_close(a[1, 0] / a[1, 0, 0], slopes[1] / slopes[1, 0])
 
     @pytest.mark.parametrize(
-        ("schedule", "expected"), [("constant", [0.1] * 4), ("cosine", [0.1, 0.0853553, 0.05, 0.0146447])]
+        ("schedule", "expected"),
+        [("constant", [0.1] * 4), ("cosine", [0.1, 0.0853553, 0.05, 0.0146447])],
     )
     def test_schedule_is_that_of_the_settings(self, schedule: str, expected: list[float]) -> None:
         model, rates = Points(1.0), []
@@ -180,7 +209,16 @@ class TestSteps:
     def test_decay_is_decoupled_from_the_gradient(self) -> None:
         model = Points(1.0)
         flat = lambda rows, generator: 0.0 * model.where[:, 0]  # noqa: E731
-        _fit(model, flat, _square(model)[1], _rows(4), epochs=3, batch=4, learning_rate=0.1, weight_decay=0.5)
+        _fit(
+            model,
+            flat,
+            _square(model)[1],
+            _rows(4),
+            epochs=3,
+            batch=4,
+            learning_rate=0.1,
+            weight_decay=0.5,
+        )
         assert model.where.item() == pytest.approx(0.95**3)
 
     def test_model_is_in_training_mode_for_steps_and_in_evaluation_mode_for_judgement(self) -> None:
@@ -198,12 +236,23 @@ class TestSteps:
         assert modes == [("step", True, True), ("judge", False, False)] * 2
 
 
-LATE = [[9.0, 9.0], [8.0, 9.0], [9.0, 9.0], [9.0, 8.0], [9.0, 9.0], [9.0, 9.0], [1.0, 1.0], [9.0, 9.0]]
+LATE = [
+    [9.0, 9.0],
+    [8.0, 9.0],
+    [9.0, 9.0],
+    [9.0, 8.0],
+    [9.0, 9.0],
+    [9.0, 9.0],
+    [1.0, 1.0],
+    [9.0, 9.0],
+]
 """Held-out losses of two members in eight epochs."""
 
 
 class TestBest:
-    def _judged(self, table: list[list[float]], **options: float) -> tuple[FitState, Points, list[Tensor]]:
+    def _judged(
+        self, table: list[list[float]], **options: float
+    ) -> tuple[FitState, Points, list[Tensor]]:
         """Train with held-out losses that are given: one line an epoch, one column a member."""
         model, lines, weights = Points(*[1.0] * len(table[0])), iter(table), []
 
@@ -212,7 +261,11 @@ class TestBest:
             return torch.tensor(next(lines))
 
         options = {"epochs": len(table), "batch": 2, **options}
-        return _fit(model, _square(model)[0], held_out, _rows(4, len(table[0])), **options), model, weights
+        return (
+            _fit(model, _square(model)[0], held_out, _rows(4, len(table[0])), **options),
+            model,
+            weights,
+        )
 
     def test_each_member_keeps_its_own_best_epoch(self) -> None:
         state, model, weights = self._judged([[3.0, 1.0], [2.0, 5.0], [4.0, 1.0]])
@@ -258,13 +311,16 @@ class TestErrors:
     @pytest.mark.parametrize("bad", [math.nan, math.inf])
     def test_held_out_loss_that_is_not_finite(self, bad: float) -> None:
         model = Points(1.0)
-        with pytest.raises(TrainingError, match=r"^held-out loss: expected a finite value; got \[.*\]; epoch 1"):
+        with pytest.raises(
+            TrainingError, match=r"^held-out loss: expected a finite value; got \[.*\]; epoch 1"
+        ):
             _fit(model, _square(model)[0], lambda: torch.tensor([bad]), _rows(4), epochs=5, batch=4)
 
 
 @pytest.fixture(scope="module")
 def linear_gaussian() -> Flow:
-    """A flow trained on theta ~ N(0, 1)^2, x = theta + N(0, 0.5^2): two independent copies of the closed form."""
+    """A flow trained on theta ~ N(0, 1)^2, x = theta + N(0, 0.5^2): two independent copies of
+    the closed form."""
     generator = torch.Generator().manual_seed(0)
     theta = torch.randn(6000, 2, generator=generator)
     x = theta + 0.5 * torch.randn(6000, 2, generator=generator)
@@ -274,8 +330,12 @@ def linear_gaussian() -> Flow:
         lambda rows, _: -flow.log_prob(theta[rows], x[rows]).mean(-1),
         lambda: -flow.log_prob(theta[5000:].expand(2, -1, -1), x[5000:].expand(2, -1, -1)).mean(-1),
         _rows(5000, 2),
-        epochs=16, batch=125, learning_rate=5e-3, schedule="cosine", weight_decay=0.01,
-    )  # fmt: skip
+        epochs=16,
+        batch=125,
+        learning_rate=5e-3,
+        schedule="cosine",
+        weight_decay=0.01,
+    )
     load_best(flow, state)
     return flow
 
@@ -292,8 +352,12 @@ class TestLinearGaussian:
         theta, x = self._test_pairs()
         with torch.no_grad():
             loss = -linear_gaussian.log_prob(theta.expand(2, -1, -1), x.expand(2, -1, -1)).mean(-1)
-        exact = torch.distributions.Normal(0.8 * x, math.sqrt(self.VARIANCE)).log_prob(theta).sum(-1)
-        assert -exact.mean().item() == pytest.approx(1 + math.log(2 * math.pi * self.VARIANCE), abs=0.02)
+        exact = (
+            torch.distributions.Normal(0.8 * x, math.sqrt(self.VARIANCE)).log_prob(theta).sum(-1)
+        )
+        assert -exact.mean().item() == pytest.approx(
+            1 + math.log(2 * math.pi * self.VARIANCE), abs=0.02
+        )
         for k in range(2):
             assert -1e-3 < (loss[k] + exact.mean()).item() < 0.02
 

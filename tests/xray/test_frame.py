@@ -113,7 +113,9 @@ def test_background_counts_on_larger_pixels_of_the_same_sky(tmp_path: Path, fact
 
 def test_a_pixel_without_counts_does_not_spoil_the_search_for_sources() -> None:
     rng = np.random.default_rng(0)
-    counts = rng.poisson(20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)).astype(float)
+    counts = rng.poisson(
+        20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)
+    ).astype(float)
     seconds = a_map(np.full((96, 96), 1e3))
     counts[20, 66] = np.nan
     masked = np.isnan(count_rate(a_map(counts), seconds)[0])
@@ -124,7 +126,9 @@ def test_a_pixel_without_counts_does_not_spoil_the_search_for_sources() -> None:
 def test_flat_exposures_are_read(tmp_path: Path) -> None:
     fits.PrimaryHDU(blob() * 100, header()).writeto(tmp_path / "counts.fits")
     fits.PrimaryHDU(np.full((48, 48), 1e3), header()).writeto(tmp_path / "exposure.fits")
-    found = collect([tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "exposure.fits")
+    found = collect(
+        [tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "exposure.fits"
+    )
     assert len(found.values) == 1
     fits.PrimaryHDU(np.full((48, 48), np.nan), header()).writeto(tmp_path / "none.fits")
     with pytest.raises(DataError, match=r"none\.fits: expected finite pixels"):
@@ -166,7 +170,9 @@ def test_point_sources_are_found_and_the_cluster_is_not() -> None:
 def test_stretches_do_not_know_units(unit: float) -> None:
     values = blob() + 1e-9
     np.testing.assert_allclose(asinh_stretch(values * unit), asinh_stretch(values), atol=1e-12)
-    np.testing.assert_allclose(np.diff(log_brightness(values * unit)), np.diff(log_brightness(values)), atol=1e-9)
+    np.testing.assert_allclose(
+        np.diff(log_brightness(values * unit)), np.diff(log_brightness(values)), atol=1e-9
+    )
 
 
 def test_stretches() -> None:
@@ -184,7 +190,13 @@ def test_a_given_centre_on_the_sky(tmp_path: Path) -> None:
     path = tmp_path / "one.fits"
     fits.PrimaryHDU(blob(48, (30.0, 20.0)), header()).writeto(path)
     sky = read_maps(path)[0].wcs.pixel_to_world_values(20.0, 30.0)
-    framing = Framing(size=16, centre=(float(sky[0]), float(sky[1])), radius_kpc=30.0, redshift=0.2, half_width=1.0)
+    framing = Framing(
+        size=16,
+        centre=(float(sky[0]), float(sky[1])),
+        radius_kpc=30.0,
+        redshift=0.2,
+        half_width=1.0,
+    )
     found = collect([path], framing)
     assert np.abs(np.array(np.unravel_index(found.values[0].argmax(), (16, 16))) - 7.5).max() <= 0.5
     for wrong, told in ((replace(framing, centre=(10.0, 10.0)), "centre on the map"),):
@@ -195,9 +207,13 @@ def test_a_given_centre_on_the_sky(tmp_path: Path) -> None:
 def test_without_coordinates_there_is_no_scale(tmp_path: Path) -> None:
     path = tmp_path / "one.fits"
     fits.PrimaryHDU(blob()).writeto(path)
-    with pytest.raises(DataError, match=r"the size of its pixels.*; pass --pixel-kpc or --pixel-arcsec"):
+    with pytest.raises(
+        DataError, match=r"the size of its pixels.*; pass --pixel-kpc or --pixel-arcsec"
+    ):
         collect([path], Framing(size=16, radius_kpc=1000.0, redshift=0.1))
-    with pytest.raises(DataError, match="a redshift, since R500 was given; got none; no size of pixels in kpc"):
+    with pytest.raises(
+        DataError, match="a redshift, since R500 was given; got none; no size of pixels in kpc"
+    ):
         collect([path], Framing(size=16, radius_kpc=1000.0))
     with pytest.raises(DataError, match="coordinates"):
         collect([path], Framing(size=16, centre=(10.0, 10.0)))
@@ -213,11 +229,17 @@ def test_a_scale_can_be_given(tmp_path: Path, kind: str) -> None:
     else:
         with h5py.File(path, "w") as file:
             file["one"] = values
-    by_kpc = Framing(size=32, half_width=1.0, radius_kpc=80.0, pixel_kpc=5.0)  # half a side is 16 pixels
-    by_arcsec = replace(by_kpc, pixel_kpc=None, redshift=0.1, pixel_arcsec=5.0 * arcsec_per_kpc(0.1))
+    by_kpc = Framing(
+        size=32, half_width=1.0, radius_kpc=80.0, pixel_kpc=5.0
+    )  # half a side is 16 pixels
+    by_arcsec = replace(
+        by_kpc, pixel_kpc=None, redshift=0.1, pixel_arcsec=5.0 * arcsec_per_kpc(0.1)
+    )
     found = collect([path], by_kpc).values[0]
     np.testing.assert_allclose(found, collect([path], by_arcsec).values[0], atol=1e-9)
-    np.testing.assert_allclose(found, collect([path], replace(by_kpc, redshift=0.3)).values[0], atol=1e-9)
+    np.testing.assert_allclose(
+        found, collect([path], replace(by_kpc, redshift=0.3)).values[0], atol=1e-9
+    )
     assert found.min() < found.max() - (0.5 if kind == "png" else 2.0)
     at_half = np.abs(found[16] - found[16, 16]).argmax()
     assert at_half in (0, 31)
@@ -230,9 +252,16 @@ def test_a_scale_against_the_coordinates_is_refused(tmp_path: Path) -> None:
     fits.PrimaryHDU(blob(), header()).writeto(path)  # 3.6 arcsec
     framing = Framing(size=16, radius_kpc=30.0, redshift=0.2, half_width=1.0)
     right = collect([path], framing).values
-    np.testing.assert_array_equal(collect([path], replace(framing, pixel_arcsec=3.61)).values, right)
-    np.testing.assert_array_equal(collect([path], replace(framing, pixel_kpc=3.6 / arcsec_per_kpc(0.2))).values, right)
-    with pytest.raises(DataError, match=r"pixels of 3\.6 arcsec, as its coordinates \(WCS\) say; got 4 arcsec given"):
+    np.testing.assert_array_equal(
+        collect([path], replace(framing, pixel_arcsec=3.61)).values, right
+    )
+    np.testing.assert_array_equal(
+        collect([path], replace(framing, pixel_kpc=3.6 / arcsec_per_kpc(0.2))).values, right
+    )
+    with pytest.raises(
+        DataError,
+        match=r"pixels of 3\.6 arcsec, as its coordinates \(WCS\) say; got 4 arcsec given",
+    ):
         collect([path], replace(framing, pixel_arcsec=4.0))
     with pytest.raises(DataError, match=r"3\.6 arcsec"):
         collect([path], replace(framing, pixel_kpc=20.0))
@@ -243,9 +272,14 @@ def test_a_scale_against_the_coordinates_is_refused(tmp_path: Path) -> None:
 def test_the_asinh_stretch(tmp_path: Path) -> None:
     fits.PrimaryHDU(blob() * 7.0).writeto(tmp_path / "one.fits")
     framing = Framing(size=48, centre="middle", stretch="asinh")
-    np.testing.assert_allclose(collect([tmp_path], framing).values[0], asinh_stretch(blob()), atol=1e-9)
+    np.testing.assert_allclose(
+        collect([tmp_path], framing).values[0], asinh_stretch(blob()), atol=1e-9
+    )
     Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "two.png")
-    assert "a brightness, to be shown by asinh; got a picture" in collect([tmp_path], framing).problems[0]
+    assert (
+        "a brightness, to be shown by asinh; got a picture"
+        in collect([tmp_path], framing).problems[0]
+    )
 
 
 @pytest.mark.parametrize("is_counts", [False, True])
@@ -260,7 +294,9 @@ def test_masked_pixels_are_filled(tmp_path: Path, is_counts: bool) -> None:
     exposure = tmp_path / "exposure.fits" if is_counts else None
     framing = Framing(size=48, centre="middle")
     read = partial(collect, [tmp_path / "map.fits"], framing, exposure=exposure, keep_sources=True)
-    np.testing.assert_allclose(read(mask=tmp_path / "mask.fits").values[0], np.log10(clean), atol=0.1)
+    np.testing.assert_allclose(
+        read(mask=tmp_path / "mask.fits").values[0], np.log10(clean), atol=0.1
+    )
     assert np.abs(read().values[0] - np.log10(clean)).max() > 1.0
     fits.PrimaryHDU(np.ones((20, 20))).writeto(tmp_path / "other.fits")
     with pytest.raises(DataError, match="the grid of the counts or map"):
@@ -269,9 +305,13 @@ def test_masked_pixels_are_filled(tmp_path: Path, is_counts: bool) -> None:
 
 def test_sources_can_be_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    counts = rng.poisson(20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)).astype(float)
+    counts = rng.poisson(
+        20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)
+    ).astype(float)
     fits.PrimaryHDU(counts).writeto(tmp_path / "counts.fits")
     fits.PrimaryHDU(np.full((96, 96), 1e3)).writeto(tmp_path / "exposure.fits")
     framing = Framing(size=96, centre="middle")
-    read = partial(collect, [tmp_path / "counts.fits"], framing, exposure=tmp_path / "exposure.fits")
+    read = partial(
+        collect, [tmp_path / "counts.fits"], framing, exposure=tmp_path / "exposure.fits"
+    )
     assert read(keep_sources=True).values[0][20, 70] > read().values[0][20, 70] + 1.0

@@ -42,7 +42,9 @@ def test_concentration_of_a_beta_model_is_that_of_its_integral() -> None:
     def inside(radius: float) -> float:
         return 1.0 - (1.0 + radius**2 / core**2) ** -0.5
 
-    assert measured(beta(core=core))["concentration"] == pytest.approx(inside(0.1) / inside(1.0), rel=0.02)
+    assert measured(beta(core=core))["concentration"] == pytest.approx(
+        inside(0.1) / inside(1.0), rel=0.02
+    )
 
 
 def test_power_ratios_are_those_of_a_slow_sum() -> None:
@@ -78,7 +80,9 @@ def test_m20_is_that_of_a_slow_loop() -> None:
     x, y = plane()
     inside = np.hypot(x, y) <= 1.0
     light, x, y = one[inside], x[inside], y[inside]
-    moment = light * ((x - (light * x).sum() / light.sum()) ** 2 + (y - (light * y).sum() / light.sum()) ** 2)
+    moment = light * (
+        (x - (light * x).sum() / light.sum()) ** 2 + (y - (light * y).sum() / light.sum()) ** 2
+    )
     total, brightest = 0.0, 0.0
     for k in np.argsort(-light, kind="stable"):
         if total >= 0.2 * light.sum():
@@ -88,9 +92,13 @@ def test_m20_is_that_of_a_slow_loop() -> None:
 
 
 @given(st.integers(0, 3), st.booleans(), st.floats(1e-6, 1e6), st.integers(0, 10**6))
-def test_orientation_and_units_change_nothing(turns: int, is_mirrored: bool, unit: float, seed: int) -> None:
+def test_orientation_and_units_change_nothing(
+    turns: int, is_mirrored: bool, unit: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    one = beta() + sum(0.5 * rng.random() * beta(tuple(rng.uniform(-0.5, 0.5, 2)), 0.1) for _ in range(3))
+    one = beta() + sum(
+        0.5 * rng.random() * beta(tuple(rng.uniform(-0.5, 0.5, 2)), 0.1) for _ in range(3)
+    )
     other = np.rot90(one, turns) * unit
     other = other[:, ::-1] if is_mirrored else other
     np.testing.assert_allclose(morphology(other[None]), morphology(one[None]), rtol=1e-6, atol=1e-6)

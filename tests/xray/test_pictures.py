@@ -15,8 +15,22 @@ from cinn_clusters.xray.read import read_maps
 from xray_files import blob
 
 RISING = [name for name in COLOUR_MAPS if name != "grey"]
-FALLING = ["jet", "rainbow", "hsv", "turbo", "coolwarm", "Spectral", "Reds", "YlOrRd_r", "CMRmap", "twilight"]
-SHAPES = {"blob": blob(64, (32.0, 32.0), 8.0), "log": np.clip(1.0 + np.log10(blob(64, (30.0, 32.0)) + 1e-6) / 5, 0, 1)}
+FALLING = [
+    "jet",
+    "rainbow",
+    "hsv",
+    "turbo",
+    "coolwarm",
+    "Spectral",
+    "Reds",
+    "YlOrRd_r",
+    "CMRmap",
+    "twilight",
+]
+SHAPES = {
+    "blob": blob(64, (32.0, 32.0), 8.0),
+    "log": np.clip(1.0 + np.log10(blob(64, (30.0, 32.0)) + 1e-6) / 5, 0, 1),
+}
 
 
 def painted(name: str, shape: str) -> np.ndarray:
@@ -27,14 +41,18 @@ def painted(name: str, shape: str) -> np.ndarray:
 @pytest.mark.parametrize("name", COLOUR_MAPS)
 def test_colour_maps_rise_in_luminance(name: str) -> None:
     assert (np.diff(colour_map(name) @ LUMINANCE) > 0).all()
-    original = matplotlib.colormaps["gray" if name == "grey" else name](np.linspace(0, 1, 256))[:, :3]
+    original = matplotlib.colormaps["gray" if name == "grey" else name](np.linspace(0, 1, 256))[
+        :, :3
+    ]
     np.testing.assert_allclose(colour_map(name), original, atol=0.05)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", COLOUR_MAPS)
-def test_rising_colour_maps_are_read_by_luminance(tmp_path: Path, name: str, shape: str, suffix: str) -> None:
+def test_rising_colour_maps_are_read_by_luminance(
+    tmp_path: Path, name: str, shape: str, suffix: str
+) -> None:
     colours = painted(name, shape)
     Image.fromarray(colours).save(tmp_path / f"one.{suffix}")
     (found,) = read_maps(tmp_path / f"one.{suffix}")
@@ -50,7 +68,9 @@ def test_rising_colour_maps_are_read_by_luminance(tmp_path: Path, name: str, sha
 def test_other_colours_are_refused(tmp_path: Path, name: str, shape: str, suffix: str) -> None:
     path = tmp_path / f"one.{suffix}"
     Image.fromarray(painted(name, shape)).save(path)
-    with pytest.raises(DataError, match=r"one\..*: expected a grey picture.*; got other colours") as told:
+    with pytest.raises(
+        DataError, match=r"one\..*: expected a grey picture.*; got other colours"
+    ) as told:
         read_maps(path)
     assert str(path) in str(told.value)
 

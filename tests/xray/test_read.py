@@ -42,7 +42,9 @@ def test_deep_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["one.fits", "one.fits.gz"])
 @pytest.mark.parametrize("is_extension", [False, True])
 def test_fits(tmp_path: Path, name: str, is_extension: bool) -> None:
-    plane = fits.ImageHDU(blob()[None], header()) if is_extension else fits.PrimaryHDU(blob(), header())
+    plane = (
+        fits.ImageHDU(blob()[None], header()) if is_extension else fits.PrimaryHDU(blob(), header())
+    )
     fits.HDUList([fits.PrimaryHDU(), plane] if is_extension else [plane]).writeto(tmp_path / name)
     (found,) = read_maps(tmp_path / name)
     np.testing.assert_array_equal(found.values, blob())
@@ -50,14 +52,18 @@ def test_fits(tmp_path: Path, name: str, is_extension: bool) -> None:
     assert (found.name, found.is_picture) == ("one", False)
 
 
-@pytest.mark.parametrize("unit", ["log10", "LOG", "dex", "dex(ct / s)", "log(erg/s/cm2)", "[log10 ct/s]", "lg(ct)"])
+@pytest.mark.parametrize(
+    "unit", ["log10", "LOG", "dex", "dex(ct / s)", "log(erg/s/cm2)", "[log10 ct/s]", "lg(ct)"]
+)
 def test_logarithms_are_no_brightness(tmp_path: Path, unit: str) -> None:
     logs = 3.0 * blob() - 9.0
     fits.PrimaryHDU(logs, fits.Header({"BUNIT": unit})).writeto(tmp_path / "one.fits")
     assert read_maps(tmp_path / "one.fits")[0].scale == "log10"
     found = collect([tmp_path], Framing(size=48, centre="middle"))
     np.testing.assert_allclose(found.values[0], logs, atol=1e-9)
-    with pytest.raises(DataError, match=r"counts, since an exposure was given; got their logarithm"):
+    with pytest.raises(
+        DataError, match=r"counts, since an exposure was given; got their logarithm"
+    ):
         collect([tmp_path], exposure=tmp_path / "one.fits")
 
 
@@ -114,7 +120,9 @@ def test_three_planes_of_a_brightness_are_three_projections(tmp_path: Path, unit
 @pytest.mark.parametrize("white", [1.0, 255])
 def test_three_planes_of_colours_are_a_picture(tmp_path: Path, white: float) -> None:
     colours = colour_map("inferno")[(blob() * 255).astype(int)]
-    path = stored(tmp_path / "a.h5", Halo_7=(colours * white).astype(np.uint8 if white == 255 else np.float32))
+    path = stored(
+        tmp_path / "a.h5", Halo_7=(colours * white).astype(np.uint8 if white == 255 else np.float32)
+    )
     (found,) = read_maps(path)
     assert (found.name, found.scale) == ("Halo_7", "grey")
     np.testing.assert_allclose(found.values, colours @ LUMINANCE, atol=0.5 / 128)
@@ -127,7 +135,9 @@ def test_what_planes_are_can_be_said(tmp_path: Path) -> None:
     assert len(read_maps(path, "projections")) == 3
     colours = colour_map("magma")[(blob() * 255).astype(int)] * 255.0
     path = stored(tmp_path / "b.h5", Halo_8=colours)
-    with pytest.raises(DataError, match=r"up to 255 in the colours of 'magma'; 'Halo_8'; pass --planes colour or"):
+    with pytest.raises(
+        DataError, match=r"up to 255 in the colours of 'magma'; 'Halo_8'; pass --planes colour or"
+    ):
         read_maps(path)
     assert len(read_maps(path, "projections")) == 3
     (found,) = read_maps(path, "colour")
@@ -156,7 +166,9 @@ def test_logarithms_in_hdf5(tmp_path: Path, attribute: str, is_bytes: bool) -> N
 
 
 def test_maps_in_groups_and_beside_bad_ones(tmp_path: Path) -> None:
-    path = stored(tmp_path / "a.h5", Halo_1=blob(), Halo_2=blob() * np.nan, Halo_3=blob(), z0__Halo_4=blob())
+    path = stored(
+        tmp_path / "a.h5", Halo_1=blob(), Halo_2=blob() * np.nan, Halo_3=blob(), z0__Halo_4=blob()
+    )
     found = collect([path], Framing(size=32))
     assert found.names == ("Halo_1", "Halo_3", "z0/Halo_4")
     (told,) = found.problems
@@ -164,7 +176,12 @@ def test_maps_in_groups_and_beside_bad_ones(tmp_path: Path) -> None:
 
 
 def test_names_are_whole_stems(tmp_path: Path) -> None:
-    for name in ("obs.1.fits", "obs.2.fits.gz", "0201-0.50-2.00keV_img.FIT", "snap_050_halo_123456_proj_0.fits"):
+    for name in (
+        "obs.1.fits",
+        "obs.2.fits.gz",
+        "0201-0.50-2.00keV_img.FIT",
+        "snap_050_halo_123456_proj_0.fits",
+    ):
         fits.PrimaryHDU(blob()).writeto(tmp_path / "made.fits")
         content = (tmp_path / "made.fits").read_bytes()
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
@@ -226,10 +243,18 @@ def write(path: Path, kind: str) -> Path:
 
 
 DAMAGE = {
-    "cut short": "readable fits", "NaN": "finite pixels", "constant": "structure", "one pixel": "16 x 16",
-    "no image": "an image", "wrong WCS": "square pixels", "broken WCS": "WCS", "broken header": "fits",
-    "text": "readable picture", "odd HDF5": r"\(H, W, 3\)", "empty HDF5": "data sets",
-}  # fmt: skip
+    "cut short": "readable fits",
+    "NaN": "finite pixels",
+    "constant": "structure",
+    "one pixel": "16 x 16",
+    "no image": "an image",
+    "wrong WCS": "square pixels",
+    "broken WCS": "WCS",
+    "broken header": "fits",
+    "text": "readable picture",
+    "odd HDF5": r"\(H, W, 3\)",
+    "empty HDF5": "data sets",
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -256,12 +281,24 @@ def edited(path: Path, line: int, card: bytes) -> Path:
 
 
 BROKEN = {
-    "DEC": ({"CRVAL2": 200.0}, r"a latitude \(CRVAL2, DEC--TAN\) in -90\.\.90 degrees; got 200; header"),
+    "DEC": (
+        {"CRVAL2": 200.0},
+        r"a latitude \(CRVAL2, DEC--TAN\) in -90\.\.90 degrees; got 200; header",
+    ),
     "CDELT": ({"CDELT1": 0.0}, r"pixels of some size \(CDELT1, WCS\); got 0 degrees; header"),
-    "text": ({"CDELT1": "small"}, r"a number as CDELT1 of its coordinates \(WCS\); got 'small'; header"),
-    "CUNIT": ({"CUNIT1": "Jy", "CUNIT2": "Jy"}, "WCS.*; got In CUNIT1 : Mismatched units type 'plane angle'"),
-    "arcsec": ({"CDELT1": -3.6, "CDELT2": 3.6}, r"10 arcmin; got pixels of 1\.3e\+04 .*; header \(CDELT, in degrees\)"),
-}  # fmt: skip
+    "text": (
+        {"CDELT1": "small"},
+        r"a number as CDELT1 of its coordinates \(WCS\); got 'small'; header",
+    ),
+    "CUNIT": (
+        {"CUNIT1": "Jy", "CUNIT2": "Jy"},
+        "WCS.*; got In CUNIT1 : Mismatched units type 'plane angle'",
+    ),
+    "arcsec": (
+        {"CDELT1": -3.6, "CDELT2": 3.6},
+        r"10 arcmin; got pixels of 1\.3e\+04 .*; header \(CDELT, in degrees\)",
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", BROKEN)
@@ -283,13 +320,17 @@ def test_broken_lines_of_a_header_are_told_in_words(tmp_path: Path) -> None:
         read_maps(edited(tmp_path / "b.fits", 5, b"CTYPE1  = \xff\xfe\x00"))
     fits.PrimaryHDU(blob(), header()).writeto(tmp_path / "c.fits")
     (tmp_path / "c.fits").write_bytes((tmp_path / "c.fits").read_bytes()[:5760])
-    with pytest.raises(DataError, match="a readable fits file of 48 x 48 pixels; got 5760 bytes, cut short"):
+    with pytest.raises(
+        DataError, match="a readable fits file of 48 x 48 pixels; got 5760 bytes, cut short"
+    ):
         read_maps(tmp_path / "c.fits")
 
 
 def test_a_map_without_light_is_told(tmp_path: Path) -> None:
     fits.PrimaryHDU(-blob() - 1.0, header()).writeto(tmp_path / "a.fits")
-    with pytest.raises(DataError, match="a positive brightness somewhere; got at most -1; 'a'; a logarithm needs"):
+    with pytest.raises(
+        DataError, match="a positive brightness somewhere; got at most -1; 'a'; a logarithm needs"
+    ):
         read_maps(tmp_path / "a.fits")
 
 
@@ -333,7 +374,9 @@ def test_three_observations_of_one_cluster_look_alike() -> None:
     seen = []
     for number in ("0201901401", "0201903501", "0404910601"):
         stem = MAPS / f"a907_xmm/{number}-0.50-2.00keVmerged"
-        seen.append(collect([f"{stem}_img.fits"], framing, exposure=f"{stem}_expmap.fits").values[0])
+        seen.append(
+            collect([f"{stem}_img.fits"], framing, exposure=f"{stem}_expmap.fits").values[0]
+        )
     likeness = np.corrcoef(np.stack([gaussian_filter(one, 1.0).ravel() for one in seen]))
     assert likeness.min() > 0.9
 

@@ -1,1 +1,3 @@
-"""Published catalogues: files with units, mappings of their columns, conversion to what the simulation calls things."""
+"""Published catalogues: files with units, mappings of their columns, conversion to what the
+simulation calls things.
+"""

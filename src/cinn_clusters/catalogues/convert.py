@@ -1,4 +1,6 @@
-"""From what a catalogue states to what the simulation calls it: units, definitions, errors, with an account."""
+"""From what a catalogue states to what the simulation calls it: units, definitions, errors, with
+an account.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,13 @@ from cinn_clusters.errors import DataError
 OFFSETS = {
     "gas_mass": {"group": (0.0, 0.0), "500c": (0.25, 0.08)},
     "stellar_mass": {
-        "whole": (0.0, 0.0), "bcg": (0.75, 0.25), "30kpc": (1.0, 0.25), "50kpc": (0.85, 0.25), "100kpc": (0.5, 0.2),
+        "whole": (0.0, 0.0),
+        "bcg": (0.75, 0.25),
+        "30kpc": (1.0, 0.25),
+        "50kpc": (0.85, 0.25),
+        "100kpc": (0.5, 0.2),
     },
-}  # fmt: skip
+}
 """Offset and scatter [dex] from an aperture to what the simulation's table holds: the gas of the whole group is 0.25
 dex above that within R500, stars of the central subhalo 0.5 to 1 dex above those of 30 to 100 kpc. Scatter: ours."""
 CONTRADICTS = "contradiction"
@@ -54,7 +60,8 @@ class Converted:
         values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
         sides: Standard errors below and above [dex], (2, N) each; zero where none are stated.
         account: What was done to each quantity.
-        reasons: Rows and what is wrong with them: a value that was given and not used, or a contradiction.
+        reasons: Rows and what is wrong with them: a value that was given and not used, or a
+            contradiction.
         unusable: Rows without a usable redshift, (N,).
     """
 
@@ -67,7 +74,9 @@ class Converted:
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
-        """Standard errors [dex], (N,) each: the mean of both sides, all that the network can be told."""
+        """Standard errors [dex], (N,) each: the mean of both sides, all that the network can be
+        told.
+        """
         return {name: sides.mean(0) for name, sides in self.sides.items()}
 
     def both_sides(self, columns: tuple[str, ...]) -> np.ndarray:
@@ -76,7 +85,9 @@ class Converted:
         return np.stack([self.sides.get(name, none) for name in columns], 2)
 
     def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
-        """Inputs of a model, (N, len(columns)): values, errors by ``sigma_`` and name; NaN and zero if absent."""
+        """Inputs of a model, (N, len(columns)): values, errors by ``sigma_`` and name; NaN and
+        zero if absent.
+        """
         num, errors = len(self.names), self.errors
 
         def column(name: str) -> np.ndarray:
@@ -100,7 +111,8 @@ def convert(table: Table, mapping: Mapping) -> Converted:
         mapping: What its columns mean.
 
     Returns:
-        Values and errors in the simulation's terms; nothing is dropped, rows that lack something say so.
+        Values and errors in the simulation's terms; nothing is dropped, rows that lack something
+        say so.
 
     Raises:
         DataError: If a mapped column is missing or its unit cannot be converted.
@@ -109,12 +121,18 @@ def convert(table: Table, mapping: Mapping) -> Converted:
     found = Converted(names_of(table, mapping.object_name), unusable=np.zeros(len(table), bool))
     redshift = _redshift(table, mapping, found)
     found.values[schema.LOOKBACK] = _lookback(redshift)
-    log = {name: _logged(table, mapping, name, redshift, found) for name in mapping.quantities if name not in TIMES}
+    log = {
+        name: _logged(table, mapping, name, redshift, found)
+        for name in mapping.quantities
+        if name not in TIMES
+    }
     _mass(log, mapping, redshift, found)
     for name, column in COLUMNS.items():
         if name in log:
             value, sides = _with_offset(*log[name], name, mapping.quantities[name], found)
-            found.values[column] = 10.0 ** (value - 10.0) * HUBBLE_H if column == BLACK_HOLE else value
+            found.values[column] = (
+                10.0 ** (value - 10.0) * HUBBLE_H if column == BLACK_HOLE else value
+            )
             found.sides[column] = sides
     for column in (*COLUMNS.values(), schema.MASS):
         _demand_bounds(column, found)
@@ -124,9 +142,11 @@ def convert(table: Table, mapping: Mapping) -> Converted:
 TIMES = ("redshift", "lookback_time")
 BLACK_HOLE = "bcg_SubhaloBHMass"
 COLUMNS = {
-    "gas_mass": "GroupGasMass", "stellar_mass": "bcg_StellarMass", "halo_mass": "bcg_SubhaloMass",
+    "gas_mass": "GroupGasMass",
+    "stellar_mass": "bcg_StellarMass",
+    "halo_mass": "bcg_SubhaloMass",
     "black_hole_mass": BLACK_HOLE,
-}  # fmt: skip
+}
 
 
 def _demand_columns(table: Table, mapping: Mapping) -> None:
@@ -136,7 +156,9 @@ def _demand_columns(table: Table, mapping: Mapping) -> None:
     if missing:
         have = ", ".join(table.colnames[:12]) + (", ..." if len(table.colnames) > 12 else "")
         hint = f"the file has {have}; name yours in a mapping (--mapping)"
-        raise DataError(f"column '{missing[0]}'", f"a column of the table ({mapping.name})", "none", "", hint)
+        raise DataError(
+            f"column '{missing[0]}'", f"a column of the table ({mapping.name})", "none", "", hint
+        )
 
 
 def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
@@ -161,34 +183,50 @@ def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
 
 
 def _lookback(redshift: np.ndarray) -> np.ndarray:
-    return np.asarray(np.where(np.isnan(redshift), np.nan, lookback_at_redshift(np.nan_to_num(redshift))))
+    return np.asarray(
+        np.where(np.isnan(redshift), np.nan, lookback_at_redshift(np.nan_to_num(redshift)))
+    )
 
 
 def _logged(
     table: Table, mapping: Mapping, name: str, redshift: np.ndarray, found: Converted
 ) -> tuple[np.ndarray, np.ndarray]:
-    """log10 of a quantity in the simulation's unit, (N,), and its errors below and above [dex], (2, N)."""
+    """log10 of a quantity in the simulation's unit, (N,), and its errors below and above [dex],
+    (2, N).
+    """
     quantity = mapping.quantities[name]
     value, is_text = numbers(table, quantity.column)
     found.tell(is_text, f"{quantity.column}: expected a number")
     scale = scale_of(table, quantity, name)
     bad = np.isinf(value) if scale.is_log else np.isinf(value) | (value <= 0.0)
-    found.tell(bad, f"{quantity.column}: not {'finite' if scale.is_log else 'positive'}, taken as missing")
+    found.tell(
+        bad, f"{quantity.column}: not {'finite' if scale.is_log else 'positive'}, taken as missing"
+    )
     value = np.where(bad, np.nan, value)
     value = value if scale.is_log else np.log10(value)
-    sides, filled = errors_of(Measured(table, quantity, value, scale, mapping.cosmology.H0), found.tell)
+    sides, filled = errors_of(
+        Measured(table, quantity, value, scale, mapping.cosmology.H0), found.tell
+    )
     factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
     lost = np.isfinite(value) & np.isnan(factor) & ~found.unusable
     found.tell(lost, f"{quantity.column}: has no size at redshift 0, taken as missing")
     value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
-    found.account += [f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}", *filled]
+    found.account += [
+        f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}",
+        *filled,
+    ]
     return value, np.where(np.isnan(value), 0.0, sides)
 
 
 def _mass(
-    log: dict[str, tuple[np.ndarray, np.ndarray]], mapping: Mapping, redshift: np.ndarray, found: Converted
+    log: dict[str, tuple[np.ndarray, np.ndarray]],
+    mapping: Mapping,
+    redshift: np.ndarray,
+    found: Converted,
 ) -> None:
-    """M500c from a mass, else from R500, else from a temperature; contradictions of a mass with these are told."""
+    """M500c from a mass, else from R500, else from a temperature; contradictions of a mass with
+    these are told.
+    """
     num = len(redshift)
     mass, error = np.full(num, np.nan), np.zeros((2, num))
     sources = []
@@ -197,7 +235,9 @@ def _mass(
         value, stated = log["mass"]
         mass = log_mass_500c(value, redshift, definition)
         if definition != "500c":
-            found.account.append(f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08")
+            found.account.append(
+                f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
+            )
         own = mapping.quantities["mass"]
         scatter = own.scatter if own.scatter is not None else CONVERSION_SCATTER[definition]
         mass, error = mass + (own.offset or 0.0), np.hypot(stated, scatter)
@@ -208,11 +248,18 @@ def _mass(
     if "temperature" in log:
         value, stated = log["temperature"]
         of_heat = log_mass_of_temperature(10.0**value, redshift)
-        sources.append(("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER)))
+        sources.append(
+            ("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER))
+        )
     for told, value, stated in sources:
         name = told.split(" ")[0]
-        off = np.abs(value - mass) > CONTRADICTION + 2.0 * np.hypot(error, stated).mean(0)  # NaN: no
-        found.tell(off, f"{CONTRADICTS}: {name} and redshift give another M500 (by more than {CONTRADICTION:g} dex)")
+        off = np.abs(value - mass) > CONTRADICTION + 2.0 * np.hypot(error, stated).mean(
+            0
+        )  # NaN: no
+        found.tell(
+            off,
+            f"{CONTRADICTS}: {name} and redshift give another M500 (by more than {CONTRADICTION:g} dex)",
+        )
     for told, value, stated in sources:
         filled = np.isnan(mass) & np.isfinite(value)
         if filled.any():
@@ -224,7 +271,9 @@ def _mass(
 
 def _log_mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     """log10 M500c [Msun] of log10 R500 [physical kpc]."""
-    unit = log_radius_crit500(np.zeros(len(redshift)), redshift) - np.log10(1.0 + redshift)  # of one solar mass
+    unit = log_radius_crit500(np.zeros(len(redshift)), redshift) - np.log10(
+        1.0 + redshift
+    )  # of one solar mass
     return np.asarray(3.0 * (log_radius - unit))
 
 
@@ -249,6 +298,9 @@ def _demand_bounds(column: str, found: Converted) -> None:
     value = found.values[column]
     with np.errstate(invalid="ignore"):
         bad = (value < lower) | (value > upper)
-    found.tell(bad, f"{column}: outside [{lower:g}, {upper:g}] [{schema.column(column).unit}], taken as missing")
+    found.tell(
+        bad,
+        f"{column}: outside [{lower:g}, {upper:g}] [{schema.column(column).unit}], taken as missing",
+    )
     found.values[column] = np.where(bad, np.nan, value)
     found.sides[column] = np.where(bad, 0.0, found.sides[column])

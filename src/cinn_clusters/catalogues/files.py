@@ -13,7 +13,12 @@ import pandas as pd
 from astropy.io import fits, votable
 from astropy.table import Table
 
-from cinn_clusters.catalogues.metadata import with_fits_columns, with_infos, write_fits, write_votable
+from cinn_clusters.catalogues.metadata import (
+    with_fits_columns,
+    with_infos,
+    write_fits,
+    write_votable,
+)
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file
 
@@ -45,7 +50,11 @@ def file_format(path: Path) -> str:
     ending = next((one for one in reversed(path.suffixes) if one.lower() != ".gz"), "").lower()
     if ending not in FORMATS:
         raise DataError(
-            str(path), f"a file ending in {', '.join(FORMATS)}", f"'{ending}'", "", "or name its [read] format"
+            str(path),
+            f"a file ending in {', '.join(FORMATS)}",
+            f"'{ending}'",
+            "",
+            "or name its [read] format",
         )
     return FORMATS[ending]
 
@@ -55,15 +64,15 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
 
     Args:
         path: The file.
-        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format, or hold several
-            tables.
+        read: Arguments of ``astropy.table.Table.read`` for files that do not tell their own format,
+            or hold several tables.
 
     Returns:
         At least one row.
 
     Raises:
-        DataError: If the file is missing, of unknown format, cut short, damaged or empty, or holds several tables of
-            which none is chosen.
+        DataError: If the file is missing, of unknown format, cut short, damaged or empty, or holds
+            several tables of which none is chosen.
     """
     path = Path(path)
     if not path.is_file():
@@ -81,11 +90,17 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
         raise
     except ImportError as error:
         raise DataError(
-            str(path), "what reads this format", str(error), "", "pip install 'cinn-clusters[parquet]'"
+            str(path),
+            "what reads this format",
+            str(error),
+            "",
+            "pip install 'cinn-clusters[parquet]'",
         ) from error
     except Exception as error:  # astropy's readers raise whatever their parsers do
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(str(path), f"a whole {arguments.get('format')} table", reason, "", "is it complete?") from error
+        raise DataError(
+            str(path), f"a whole {arguments.get('format')} table", reason, "", "is it complete?"
+        ) from error
     if any(CUT_SHORT in str(one.message) for one in told):
         raise DataError(str(path), "a whole file", "one that was cut short", "", "copy it again")
     if len(table) == 0:
@@ -104,7 +119,11 @@ def _read(path: Path, arguments: dict[str, Any]) -> Table:
 
 def _demand_one_table(path: Path) -> None:
     with fits.open(path) as units:
-        tables = [f"{place} ({one.name or 'unnamed'})" for place, one in enumerate(units) if hasattr(one, "columns")]
+        tables = [
+            f"{place} ({one.name or 'unnamed'})"
+            for place, one in enumerate(units)
+            if hasattr(one, "columns")
+        ]
     if len(tables) > 1:
         hint = "choose one in the mapping, as in: [read] hdu = 1"
         raise DataError(str(path), "one table", f"{len(tables)}: HDU {', '.join(tables)}", "", hint)
@@ -141,7 +160,9 @@ def demand_writable(table: Table, path: Path) -> None:
 def _write(table: Table, scratch: Path, kind: str, path: Path) -> None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units that the FITS standard does not know are kept as they are
+            warnings.simplefilter(
+                "ignore"
+            )  # units that the FITS standard does not know are kept as they are
             if kind == "fits":
                 write_fits(table, scratch)
             elif kind == "votable":
@@ -153,7 +174,9 @@ def _write(table: Table, scratch: Path, kind: str, path: Path) -> None:
     except Exception as error:  # astropy's writers raise whatever they meet
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "ask for .ecsv, which holds any column"
-        raise OutputError(str(path), f"a table that {kind.removeprefix('ascii.')} holds", reason, "", hint) from error
+        raise OutputError(
+            str(path), f"a table that {kind.removeprefix('ascii.')} holds", reason, "", hint
+        ) from error
 
 
 def _demand_ascii(table: Table, path: Path) -> None:
@@ -164,7 +187,13 @@ def _demand_ascii(table: Table, path: Path) -> None:
             wrong = [str(value) for value in table[name] if not str(value).isascii()]
             if wrong:
                 hint = "ask for .ecsv, .vot or .parquet, which hold any script"
-                raise OutputError(str(path), "text in ASCII, all that FITS holds", f"'{wrong[0]}' in {name}", "", hint)
+                raise OutputError(
+                    str(path),
+                    "text in ASCII, all that FITS holds",
+                    f"'{wrong[0]}' in {name}",
+                    "",
+                    hint,
+                )
 
 
 def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -175,20 +204,35 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """
     column = table[name]
     if getattr(column, "ndim", 1) != 1 or not hasattr(column, "dtype"):
-        raise DataError(f"column '{name}'", "one number a row", f"{type(column).__name__} of shape {column.shape}")
+        raise DataError(
+            f"column '{name}'",
+            "one number a row",
+            f"{type(column).__name__} of shape {column.shape}",
+        )
     filled = (
-        np.ma.filled(column.astype(object), np.nan) if hasattr(column, "mask") else np.asarray(column, dtype=object)
+        np.ma.filled(column.astype(object), np.nan)
+        if hasattr(column, "mask")
+        else np.asarray(column, dtype=object)
     )
     values = pd.Series(filled.tolist())
-    values = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    values = values.map(
+        lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    )
     found = pd.to_numeric(values, errors="coerce").astype(float).to_numpy()
-    is_text = np.isnan(found) & np.array([isinstance(value, str) and value.strip() != "" for value in values])
+    is_text = np.isnan(found) & np.array(
+        [isinstance(value, str) and value.strip() != "" for value in values]
+    )
     return found, is_text
 
 
 def names_of(table: Table, column: str | None) -> np.ndarray:
-    """Return names of the objects as text, (N,); their row numbers where there is no such column."""
+    """Return names of the objects as text, (N,); their row numbers where there is no such
+    column.
+    """
     if column is None:
         return np.array([f"row {row}" for row in range(len(table))], dtype=object)
-    values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in table[column]]
+    values = [
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        for value in table[column]
+    ]
     return np.array([value.strip() for value in values], dtype=object)

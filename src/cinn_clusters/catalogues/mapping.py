@@ -1,4 +1,6 @@
-"""What the columns of a published catalogue mean: a TOML file for each, presets shipped for the well-known ones."""
+"""What the columns of a published catalogue mean: a TOML file for each, presets shipped for the
+well-known ones.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +35,30 @@ class Quantity(Part):
     """One quantity: its column, unit, error columns and definition."""
 
     column: str
-    unit: str | None = Field(default=None, description="where the file states none, or states a wrong one")
-    scale: Literal["linear", "log10"] | None = Field(default=None, description="default: as the unit says, else linear")
+    unit: str | None = Field(
+        default=None, description="where the file states none, or states a wrong one"
+    )
+    scale: Literal["linear", "log10"] | None = Field(
+        default=None, description="default: as the unit says, else linear"
+    )
     error: str | None = Field(default=None, description="column of symmetric errors")
     error_low: str | None = None
     error_high: str | None = None
     error_scale: Literal["linear", "dex", "relative"] | None = Field(
-        default=None, description="default: as their unit says, else dex for logarithms and linear for others"
+        default=None,
+        description="default: as their unit says, else dex for logarithms and linear for others",
     )
     error_value: float | None = Field(default=None, ge=0, description="one error for all, in dex")
-    low: str | None = Field(default=None, description="column of lower bounds (16 %), values like those of the column")
+    low: str | None = Field(
+        default=None, description="column of lower bounds (16 %), values like those of the column"
+    )
     high: str | None = Field(default=None, description="column of upper bounds (84 %)")
-    definition: str | None = Field(default=None, description="aperture or overdensity; see docs/catalogues.md")
-    offset: float | None = Field(default=None, description="added, in dex, instead of that of the definition")
+    definition: str | None = Field(
+        default=None, description="aperture or overdensity; see docs/catalogues.md"
+    )
+    offset: float | None = Field(
+        default=None, description="added, in dex, instead of that of the definition"
+    )
     scatter: float | None = Field(default=None, ge=0, description="of that offset, in dex")
 
     @property
@@ -57,7 +70,10 @@ class Quantity(Part):
     @property
     def error_columns(self) -> tuple[str, str] | None:
         """Columns of errors or bounds below and above; one that holds for both stands twice."""
-        below, above = self.error or self.error_low or self.low, self.error or self.error_high or self.high
+        below, above = (
+            self.error or self.error_low or self.low,
+            self.error or self.error_high or self.high,
+        )
         one = below or above
         return None if one is None else (below or one, above or one)
 
@@ -67,9 +83,13 @@ class Mapping(Part):
 
     name: str = "catalogue"
     reference: str = ""
-    tried_on: str = Field(default="", description="the real file it was tried on, or 'made-up file'")
+    tried_on: str = Field(
+        default="", description="the real file it was tried on, or 'made-up file'"
+    )
     object_name: str | None = None
-    read: dict[str, Any] | None = Field(default=None, description="arguments of astropy.table.Table.read")
+    read: dict[str, Any] | None = Field(
+        default=None, description="arguments of astropy.table.Table.read"
+    )
     cosmology: PublishedCosmology = PublishedCosmology()
     redshift: Quantity | None = None
     lookback_time: Quantity | None = None
@@ -94,22 +114,48 @@ class Mapping(Part):
 
 
 QUANTITIES = (
-    "redshift", "lookback_time", "mass", "radius", "temperature", "gas_mass", "stellar_mass", "halo_mass",
+    "redshift",
+    "lookback_time",
+    "mass",
+    "radius",
+    "temperature",
+    "gas_mass",
+    "stellar_mass",
+    "halo_mass",
     "black_hole_mass",
-)  # fmt: skip
-MEASURED = ("column", "unit", "scale", "error", "error_low", "error_high", "error_scale", "error_value", "low", "high")
+)
+MEASURED = (
+    "column",
+    "unit",
+    "scale",
+    "error",
+    "error_low",
+    "error_high",
+    "error_scale",
+    "error_value",
+    "low",
+    "high",
+)
 SHIFTED = (*MEASURED, "offset", "scatter")
 KEYS = {
-    "redshift": ("column",), "lookback_time": ("column", "unit"), "mass": (*SHIFTED, "definition"),
-    "radius": (*MEASURED, "definition"), "temperature": (*MEASURED, "definition"),
-    "gas_mass": (*SHIFTED, "definition"), "stellar_mass": (*SHIFTED, "definition"), "halo_mass": SHIFTED,
+    "redshift": ("column",),
+    "lookback_time": ("column", "unit"),
+    "mass": (*SHIFTED, "definition"),
+    "radius": (*MEASURED, "definition"),
+    "temperature": (*MEASURED, "definition"),
+    "gas_mass": (*SHIFTED, "definition"),
+    "stellar_mass": (*SHIFTED, "definition"),
+    "halo_mass": SHIFTED,
     "black_hole_mass": SHIFTED,
-}  # fmt: skip
+}
 """Keys that act on each quantity; the model takes the time as exact."""
 DEFINITIONS = {
-    "mass": ("500c", "200c", "200m", "vir"), "radius": ("physical", "comoving"), "temperature": ("core-excised",),
-    "gas_mass": ("group", "500c"), "stellar_mass": ("whole", "bcg", "30kpc", "50kpc", "100kpc"),
-}  # fmt: skip
+    "mass": ("500c", "200c", "200m", "vir"),
+    "radius": ("physical", "comoving"),
+    "temperature": ("core-excised",),
+    "gas_mass": ("group", "500c"),
+    "stellar_mass": ("whole", "bcg", "30kpc", "50kpc", "100kpc"),
+}
 """Known apertures and overdensities; a radius is that of 500c."""
 
 
@@ -117,14 +163,21 @@ def _demand_keys(name: str, quantity: Quantity) -> None:
     """Refuse what would be ignored.
 
     Raises:
-        ConfigError: If a key does not act on the quantity, a definition is unknown, or errors are stated twice.
+        ConfigError: If a key does not act on the quantity, a definition is unknown, or errors are
+            stated twice.
     """
     takes = KEYS[name]
     if idle := sorted(quantity.model_fields_set - set(takes)):
-        raise ConfigError(f"[{name}] {idle[0]}", f"one of the keys {', '.join(takes)}", "one that does not act on it")
+        raise ConfigError(
+            f"[{name}] {idle[0]}",
+            f"one of the keys {', '.join(takes)}",
+            "one that does not act on it",
+        )
     known = DEFINITIONS.get(name, ())
     if quantity.definition is not None and quantity.definition not in known:
-        raise ConfigError(f"[{name}] definition", f"one of {', '.join(known)}", f"'{quantity.definition}'")
+        raise ConfigError(
+            f"[{name}] definition", f"one of {', '.join(known)}", f"'{quantity.definition}'"
+        )
     ways = [("error",), ("error_low", "error_high"), ("error_value",), ("low", "high")]
     stated = [keys for keys in ways if any(getattr(quantity, key) is not None for key in keys)]
     if len(stated) > 1:
@@ -138,7 +191,13 @@ def _demand_keys(name: str, quantity: Quantity) -> None:
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets that are shipped."""
-    return tuple(sorted(one.name.removesuffix(".toml") for one in PRESETS.iterdir() if one.name.endswith(".toml")))
+    return tuple(
+        sorted(
+            one.name.removesuffix(".toml")
+            for one in PRESETS.iterdir()
+            if one.name.endswith(".toml")
+        )
+    )
 
 
 def read_preset(name: str) -> Mapping:
@@ -152,7 +211,13 @@ def read_preset(name: str) -> Mapping:
         'MSZ'
     """
     if name not in preset_names():
-        raise ConfigError(f"preset '{name}'", f"one of {', '.join(preset_names())}", "another name", "", "or --mapping")
+        raise ConfigError(
+            f"preset '{name}'",
+            f"one of {', '.join(preset_names())}",
+            "another name",
+            "",
+            "or --mapping",
+        )
     return _parsed((PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}")
 
 
@@ -160,8 +225,8 @@ def read_mapping(path: str | Path) -> Mapping:
     """Read a mapping of one's own.
 
     Raises:
-        ConfigError: If it cannot be read, holds a key that is unknown or does not act, maps a column twice, or maps
-            no redshift.
+        ConfigError: If it cannot be read, holds a key that is unknown or does not act, maps a
+            column twice, or maps no redshift.
     """
     path = Path(path)
     try:
@@ -193,10 +258,14 @@ def _parsed(text: str, where: str) -> Mapping:
         if isinstance(told := first.get("ctx", {}).get("error"), ConfigError):
             raise told.at(where) from error
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"mapping of '{key}'", first["msg"], repr(first["input"]), where) from error
+        raise ConfigError(
+            f"mapping of '{key}'", first["msg"], repr(first["input"]), where
+        ) from error
     used = [name for quantity in mapping.quantities.values() for name in quantity.columns]
     if twice := [name for name in used if used.count(name) > 1]:
         raise ConfigError(f"column '{twice[0]}'", "to be mapped once", "mapped twice", where)
     if mapping.redshift is None and mapping.lookback_time is None:
-        raise ConfigError("[redshift]", "the column of the redshift", "none", where, "every posterior needs it")
+        raise ConfigError(
+            "[redshift]", "the column of the redshift", "none", where, "every posterior needs it"
+        )
     return mapping

@@ -1,8 +1,8 @@
 """Masses of other definitions, and of other observables, as M500c.
 
 References:
-    Navarro, Frenk & White 1997 (astro-ph/9611107); Duffy+08 (arXiv:0804.2486), table 1, full sample, z 0-2;
-    Vikhlinin+09 (arXiv:0805.2207), table 3 (mass and temperature).
+    Navarro, Frenk & White 1997 (astro-ph/9611107); Duffy+08 (arXiv:0804.2486), table 1, full
+    sample, z 0-2; Vikhlinin+09 (arXiv:0805.2207), table 3 (mass and temperature).
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ import numpy as np
 from cinn_clusters.cosmology import HUBBLE_H, OMEGA_MATTER
 from cinn_clusters.errors import DataError
 
-DUFFY = {"200c": (5.71, -0.084, -0.47), "200m": (10.14, -0.081, -1.01), "vir": (7.85, -0.081, -0.71)}
+DUFFY = {
+    "200c": (5.71, -0.084, -0.47),
+    "200m": (10.14, -0.081, -1.01),
+    "vir": (7.85, -0.081, -0.71),
+}
 """A, B, C of c = A (M / 2e12 Msun/h)^B (1 + z)^C."""
 CONVERSION_SCATTER = {"500c": 0.0, "200c": 0.03, "200m": 0.05, "vir": 0.04}
 """Scatter of log10 M500c at a given other mass: 0.15 dex of concentration, carried through."""
@@ -42,9 +46,13 @@ def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -
         return np.asarray(log_mass, dtype=float)
     if definition not in DUFFY:
         raise DataError("definition of a mass", f"500c, {', '.join(DUFFY)}", f"'{definition}'")
-    log_mass, redshift = np.broadcast_arrays(np.asarray(log_mass, dtype=float), np.asarray(redshift, dtype=float))
+    log_mass, redshift = np.broadcast_arrays(
+        np.asarray(log_mass, dtype=float), np.asarray(redshift, dtype=float)
+    )
     amplitude, slope, growth = DUFFY[definition]
-    concentration = amplitude * (10.0**log_mass * HUBBLE_H / 2e12) ** slope * (1.0 + redshift) ** growth
+    concentration = (
+        amplitude * (10.0**log_mass * HUBBLE_H / 2e12) ** slope * (1.0 + redshift) ** growth
+    )
     ratio = 500.0 / _overdensity(redshift, definition)
     # mean density within x scale radii falls as m(x) / x^3: find where it is ``ratio`` times that at c
     target = ratio * _enclosed(concentration) / concentration**3
@@ -70,7 +78,9 @@ def log_mass_of_temperature(temperature: np.ndarray, redshift: np.ndarray) -> np
 
 
 def _expansion(redshift: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sqrt(OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER))
+    return np.asarray(
+        np.sqrt(OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER)
+    )
 
 
 def _overdensity(redshift: np.ndarray, definition: str) -> np.ndarray:

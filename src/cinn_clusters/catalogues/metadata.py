@@ -19,7 +19,9 @@ COLUMN_KEY = re.compile(r"T(UCD|COMM)[1-9]\d*")
 
 
 def write_fits(table: Table, path: Path) -> None:
-    """Write FITS: comments and history as such, UCDs as TUCDn, meanings as TCOMMn, logarithmic units as ``log()``."""
+    """Write FITS: comments and history as such, UCDs as TUCDn, meanings as TCOMMn, logarithmic
+    units as ``log()``.
+    """
     plain = table.copy(copy_data=False)
     plain.meta = _cards(table.meta)
     plain.write(path, format="fits", overwrite=True)
@@ -34,7 +36,9 @@ def write_fits(table: Table, path: Path) -> None:
                 header[f"TUCD{number}"] = _ascii(ucd)
             if info.description:
                 header[f"TCOMM{number}"] = _ascii(info.description)
-            if str(info.unit).startswith("dex("):  # FITS 4.0, section 4.3: log() is the common logarithm
+            if str(info.unit).startswith(
+                "dex("
+            ):  # FITS 4.0, section 4.3: log() is the common logarithm
                 header[f"TUNIT{number}"] = f"log{str(info.unit)[3:]}"
 
 
@@ -71,7 +75,8 @@ def _ascii(text: Any) -> str:
 def with_fits_columns(table: Table) -> Table:
     """Move TUCDn and TCOMMn from the metadata of a FITS table to its columns.
 
-    Where astropy joined columns to a position, numbers no longer fit, and it has restored what is known of them.
+    Where astropy joined columns to a position, numbers no longer fit, and it has restored what is
+    known of them.
     """
     is_flat = all(hasattr(table[name], "dtype") for name in table.colnames)
     for key in [key for key in table.meta if COLUMN_KEY.fullmatch(key)]:
@@ -87,7 +92,9 @@ def with_fits_columns(table: Table) -> Table:
 
 
 def write_votable(table: Table, path: Path) -> None:
-    """Write VOTable, metadata as INFO; positions and times as plain columns: ``sky.ra``, ``sky.dec``, ``time.jd1``."""
+    """Write VOTable, metadata as INFO; positions and times as plain columns: ``sky.ra``,
+    ``sky.dec``, ``time.jd1``.
+    """
     plain = represent_mixins_as_columns(table)
     plain.meta.pop("__serialized_columns__", None)
     whole = votable.from_table(plain)
@@ -107,7 +114,9 @@ def with_infos(table: Table, whole: VOTableFile) -> Table:
     parts = [whole, *whole.resources, *whole.iter_tables()]
     for info in (one for part in parts for one in part.infos):
         if info.name in ("comment", "history"):
-            table.meta.setdefault(COMMENTS if info.name == "comment" else HISTORY, []).append(str(info.value))
+            table.meta.setdefault(COMMENTS if info.name == "comment" else HISTORY, []).append(
+                str(info.value)
+            )
         else:
             table.meta.setdefault(str(info.name), info.value)
     for param in (one for part in parts[1:] for one in part.params):

@@ -47,8 +47,9 @@ class Measured:
 def errors_of(measured: Measured, tell: Tell) -> tuple[np.ndarray, list[str]]:
     """Standard errors to both sides, and the account of those that had to be filled.
 
-    A missing or wrong error never makes a value exact: the other side stands for it, else the median of its column;
-    where the whole column has none, the error is NaN and the value cannot be used.
+    A missing or wrong error never makes a value exact: the other side stands for it, else the
+    median of its column; where the whole column has none, the error is NaN and the value cannot be
+    used.
 
     Args:
         measured: The values.
@@ -58,7 +59,8 @@ def errors_of(measured: Measured, tell: Tell) -> tuple[np.ndarray, list[str]]:
         Errors below and above [dex], (2, N), and lines of the account.
 
     Raises:
-        DataError: If the unit of an error does not convert to that of the value, or bounds are none in most rows.
+        DataError: If the unit of an error does not convert to that of the value, or bounds are none
+            in most rows.
     """
     quantity, has_value = measured.quantity, np.isfinite(measured.log_value)
     sides = np.full((2, len(has_value)), quantity.error_value or 0.0)
@@ -70,7 +72,9 @@ def errors_of(measured: Measured, tell: Tell) -> tuple[np.ndarray, list[str]]:
         if quantity.low:
             sides[side], wrong[side] = _of_bound(measured, name, is_low=side == 0)
         else:
-            sides[side], wrong[side] = _of_error(measured, name, tell if name not in names[:side] else _silent)
+            sides[side], wrong[side] = _of_error(
+                measured, name, tell if name not in names[:side] else _silent
+            )
     if quantity.low and 2 * (crossed := int((wrong.any(0) & has_value).sum())) > has_value.sum():
         what, got = f"columns {', '.join(names)}", f"others in {crossed} of {has_value.sum()} rows"
         hint = "map them as error_low and error_high if they are errors"
@@ -84,11 +88,15 @@ def _silent(rows: np.ndarray, reason: str) -> None:
 
 
 def _of_bound(measured: Measured, name: str, *, is_low: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Distance [dex] of a bound from its value, NaN where none can be used, and where it is wrong, both (N,)."""
+    """Distance [dex] of a bound from its value, NaN where none can be used, and where it is
+    wrong, both (N,).
+    """
     bound, is_text = numbers(measured.table, name)
     own = _own_scale(measured, name)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_bound = (bound if own.is_log else np.log10(bound)) + np.log10(_factor(own, name, measured))
+        log_bound = (bound if own.is_log else np.log10(bound)) + np.log10(
+            _factor(own, name, measured)
+        )
     side = measured.log_value - log_bound if is_low else log_bound - measured.log_value
     if is_low and not own.is_log:
         side = np.where(bound == 0.0, np.inf, side)
@@ -98,7 +106,9 @@ def _of_bound(measured: Measured, name: str, *, is_low: bool) -> tuple[np.ndarra
 
 
 def _of_error(measured: Measured, name: str, tell: Tell) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of one column [dex], NaN where none can be used, and where that is because one is wrong, both (N,)."""
+    """Errors of one column [dex], NaN where none can be used, and where that is because one is
+    wrong, both (N,).
+    """
     side, is_text = numbers(measured.table, name)
     is_low = name == measured.quantity.error_low
     if is_low and not (side > 0.0).any():
@@ -112,41 +122,68 @@ def _of_error(measured: Measured, name: str, tell: Tell) -> tuple[np.ndarray, np
         share = side if kind == "relative" else side / 10.0**measured.log_value
     large = share > LARGE
     if kind == "linear" and 2 * large.sum() > np.isfinite(share).sum():
-        tell(large, f"{name}: above {LARGE:g} of the value, as in most rows: if it is a bound, map it as low or high")
+        tell(
+            large,
+            f"{name}: above {LARGE:g} of the value, as in most rows: if it is a bound, map it as low or high",
+        )
     if measured.quantity.error:
         return share / np.log(10.0), wrong
-    return -np.log10(np.maximum(1.0 - share, SMALLEST_SHARE)) if is_low else np.log10(1.0 + share), wrong
+    return -np.log10(np.maximum(1.0 - share, SMALLEST_SHARE)) if is_low else np.log10(
+        1.0 + share
+    ), wrong
 
 
 def _filled(
-    sides: np.ndarray, wrong: np.ndarray, names: tuple[str, str], has_value: np.ndarray, expected: str, tell: Tell
+    sides: np.ndarray,
+    wrong: np.ndarray,
+    names: tuple[str, str],
+    has_value: np.ndarray,
+    expected: str,
+    tell: Tell,
 ) -> tuple[np.ndarray, list[str]]:
-    """Errors (2, N) with the other side, else the median of the rows that have one, where a value has none."""
+    """Errors (2, N) with the other side, else the median of the rows that have one, where a
+    value has none.
+    """
     known, account = np.isfinite(sides), []
 
     def told(rows: np.ndarray, name: str, is_wrong: np.ndarray, then: str) -> None:
         tell(rows & ~is_wrong, f"{name}: error missing: {then}")
         tell(rows & is_wrong, f"{name}: expected {expected}: {then}")
         if rows.any():
-            account.append(f"{name}: {int(rows.sum())} of {int(has_value.sum())} errors missing or wrong: {then}")
+            account.append(
+                f"{name}: {int(rows.sum())} of {int(has_value.sum())} errors missing or wrong: {then}"
+            )
 
     for side in (0, 1):
-        told(has_value & ~known[side] & known[1 - side], names[side], wrong[side], "the other side's was taken")
+        told(
+            has_value & ~known[side] & known[1 - side],
+            names[side],
+            wrong[side],
+            "the other side's was taken",
+        )
     sides = np.where(known, sides, sides[::-1])
     none = has_value & ~(known[0] | known[1])
     name, some = " and ".join(dict.fromkeys(names)), has_value & (known[0] | known[1])
     if not some.any():
-        told(none, name, wrong[0] | wrong[1], "no row of the column has one, the value was taken as missing")
+        told(
+            none,
+            name,
+            wrong[0] | wrong[1],
+            "no row of the column has one, the value was taken as missing",
+        )
         return sides, account
     median = np.median(sides[:, some], axis=1)
-    told(none, name, wrong[0] | wrong[1], f"the column's median was taken ({median.mean():.3f} dex)")
+    told(
+        none, name, wrong[0] | wrong[1], f"the column's median was taken ({median.mean():.3f} dex)"
+    )
     return np.where(none, median[:, None], sides), account
 
 
 def _own_scale(measured: Measured, name: str) -> Scale:
     """Unit of a column of errors: its own, else that of the value.
 
-    A unit that the file states for both alike is that of the value, whatever the mapping says that is.
+    A unit that the file states for both alike is that of the value, whatever the mapping says that
+    is.
     """
     stated = unit_in_file(measured.table, name)
     if stated is None or stated == unit_in_file(measured.table, measured.quantity.column):
@@ -177,7 +214,9 @@ def _factor(own: Scale, name: str, measured: Measured) -> float:
         return float((1.0 * own.unit).to(target, with_h).value)
     except u.UnitConversionError as error:
         what = f"unit of the error '{name}'"
-        raise DataError(what, f"one that converts to {target}", f"'{own.unit}'", "", "correct the file") from error
+        raise DataError(
+            what, f"one that converts to {target}", f"'{own.unit}'", "", "correct the file"
+        ) from error
 
 
 def told_errors(quantity: Quantity) -> str:

@@ -15,16 +15,33 @@ from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.errors import DataError
 
-HUBBLE_POWER = {"mass": -1.0, "radius": -1.0, "gas_mass": -2.5, "stellar_mass": -2.0, "halo_mass": -1.0}
-"""How published values scale with the Hubble constant (White & Fabian 1995; gas from X-ray emission)."""
+HUBBLE_POWER = {
+    "mass": -1.0,
+    "radius": -1.0,
+    "gas_mass": -2.5,
+    "stellar_mass": -2.0,
+    "halo_mass": -1.0,
+}
+"""How published values scale with the Hubble constant (White & Fabian 1995; gas from X-ray
+emission)."""
 DEFAULT_UNITS = {
-    "mass": u.Msun, "gas_mass": u.Msun, "stellar_mass": u.Msun, "halo_mass": u.Msun, "black_hole_mass": u.Msun,
-    "radius": u.kpc, "temperature": u.keV, "lookback_time": u.Gyr, "redshift": u.dimensionless_unscaled,
-}  # fmt: skip
+    "mass": u.Msun,
+    "gas_mass": u.Msun,
+    "stellar_mass": u.Msun,
+    "halo_mass": u.Msun,
+    "black_hole_mass": u.Msun,
+    "radius": u.kpc,
+    "temperature": u.keV,
+    "lookback_time": u.Gyr,
+    "redshift": u.dimensionless_unscaled,
+}
 
 
-LOGARITHM = re.compile(r"(?:dex|log10|log|lg)(?:\s*[(\[](.*)[)\]]|\s+(.+))?|\[(.*)\]", re.IGNORECASE)
-"""How tables say that a column is a logarithm: ``dex(solMass)``, ``log10 Msun``, ``[Msun]`` (the archive at CDS)."""
+LOGARITHM = re.compile(
+    r"(?:dex|log10|log|lg)(?:\s*[(\[](.*)[)\]]|\s+(.+))?|\[(.*)\]", re.IGNORECASE
+)
+"""How tables say that a column is a logarithm: ``dex(solMass)``, ``log10 Msun``, ``[Msun]`` (the
+archive at CDS)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,9 @@ def read_unit(stated: Any, column: str, default: Any) -> Scale:
         with u.add_enabled_units(cosmology_units):
             unit = u.Unit(text.replace("/h", " / littleh")) if text else default
     except ValueError as error:
-        raise DataError(f"unit of '{column}'", "a unit that astropy knows", f"'{stated}'") from error
+        raise DataError(
+            f"unit of '{column}'", "a unit that astropy knows", f"'{stated}'"
+        ) from error
     if isinstance(unit, u.function.FunctionUnitBase):
         raise DataError(f"unit of '{column}'", "a linear unit or a log10 of one", f"'{stated}'")
     return Scale(unit, logarithm is not None)
@@ -71,13 +90,22 @@ def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
     """Unit of a column: the mapping's, else the file's, else the default of the quantity; log10 where either says so.
 
     Raises:
-        DataError: If astropy does not know it, it cannot be converted, or the mapping calls a logarithm linear.
+        DataError: If astropy does not know it, it cannot be converted, or the mapping calls a
+            logarithm linear.
     """
     stated, target = quantity.unit or unit_in_file(table, quantity.column), DEFAULT_UNITS[name]
     found = Scale(target) if stated is None else read_unit(stated, quantity.column, target)
     what = f"unit of '{quantity.column}' ({name})"
-    if not (_is_ours(found.unit, target) or (name == "radius" and found.unit.is_equivalent(u.arcmin))):
-        raise DataError(what, f"one that converts to {target}", f"'{stated}'", "", "state the right one in the mapping")
+    if not (
+        _is_ours(found.unit, target) or (name == "radius" and found.unit.is_equivalent(u.arcmin))
+    ):
+        raise DataError(
+            what,
+            f"one that converts to {target}",
+            f"'{stated}'",
+            "",
+            "state the right one in the mapping",
+        )
     if quantity.scale == "linear" and found.is_log:
         hint = "leave scale out, or state the unit in the mapping"
         raise DataError(what, "a linear one for scale = 'linear'", f"'{stated}'", "", hint)

@@ -1,4 +1,6 @@
-"""The command line: parse, call one pipeline function, print. Stages are imported when they are called."""
+"""The command line: parse, call one pipeline function, print. Stages are imported when they are
+called.
+"""
 
 from __future__ import annotations
 
@@ -54,5 +56,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        console.log(f"error: {error.filename or 'file system'}: expected to be usable; got {error.strerror or error}")
+        console.log(
+            f"error: {error.filename or 'file system'}: expected to be usable; got {error.strerror or error}"
+        )
         sys.exit(1)

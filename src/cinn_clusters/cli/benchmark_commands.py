@@ -13,7 +13,9 @@ from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads,
 @app.command(epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run")
 def baseline(
     run: RunPath,
-    members: Annotated[int, typer.Option(min=1, help="Networks; the median of their predictions counts.")] = 7,
+    members: Annotated[
+        int, typer.Option(min=1, help="Networks; the median of their predictions counts.")
+    ] = 7,
     batch: Annotated[int, typer.Option(min=2, help="Rows a step.")] = 256,
     seed: Seed = 42,
     threads: Threads = 1,
@@ -34,8 +36,12 @@ def baseline(
 @app.command(epilog="Example:  cinn-clusters sensitivity run --repeats 50")
 def sensitivity(
     run: RunPath,
-    repeats: Annotated[int, typer.Option(min=1, help="Permutations of the test rows to average over.")] = 20,
-    refit_members: Annotated[int, typer.Option(min=0, help="Members of refitted ensembles; 0: no refit.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Permutations of the test rows to average over.")
+    ] = 20,
+    refit_members: Annotated[
+        int, typer.Option(min=0, help="Members of refitted ensembles; 0: no refit.")
+    ] = 3,
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -47,9 +53,13 @@ def sensitivity(
 
     with console.progress("sensitivity", None) as advance:
         matrices = stage(
-            run, num_repeats=repeats, refit_members=refit_members, seed=seed, overwrite=overwrite,
+            run,
+            num_repeats=repeats,
+            refit_members=refit_members,
+            seed=seed,
+            overwrite=overwrite,
             on_matrix=lambda kind: advance(None, f"sensitivity  {kind}"),
-        )  # fmt: skip
+        )
     if "crps_sensitivity_matrix" not in matrices:
         console.log(f"note: {run} has no posterior model: the sensitivity of its CRPS is left out")
     console.print_matrix(matrices["sensitivity_matrix"], matrices["sensitivity_errors"], as_json)

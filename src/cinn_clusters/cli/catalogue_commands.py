@@ -28,12 +28,18 @@ def mock(
     seed: Seed = 1,
     maps: Annotated[bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")] = False,
     size: Annotated[int, typer.Option(min=16, help="Pixels a side of a map.")] = 128,
-    projections: Annotated[int, typer.Option(min=1, max=3, help="Maps a snapshot, along the axes of the box.")] = 3,
+    projections: Annotated[
+        int, typer.Option(min=1, max=3, help="Maps a snapshot, along the axes of the box.")
+    ] = 3,
     formats: Annotated[str, typer.Option(help="Files beside the store: png,jpg,fits.")] = "",
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: the number of cores.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Default: the number of cores.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an embedded catalogue with known histories: the two CSV files of the simulation, and maps if asked for."""
+    """Write an embedded catalogue with known histories: the two CSV files of the simulation, and
+    maps if asked for.
+    """
     from cinn_clusters.pipeline.simulation.mock import write_mock
 
     for path in write_mock(out, num_clusters=clusters, seed=seed, overwrite=overwrite):
@@ -42,11 +48,19 @@ def mock(
         from cinn_clusters.storage.map_store import write_maps
 
         with console.progress("maps of clusters", clusters) as advance:
-            print(write_maps(
-                out / "maps", num_clusters=clusters, size=size, num_projections=projections, seed=seed,
-                formats=tuple(name for name in formats.split(",") if name), processes=processes, overwrite=overwrite,
-                on_cluster=lambda done, of: advance(None),
-            ))  # fmt: skip
+            print(
+                write_maps(
+                    out / "maps",
+                    num_clusters=clusters,
+                    size=size,
+                    num_projections=projections,
+                    seed=seed,
+                    formats=tuple(name for name in formats.split(",") if name),
+                    processes=processes,
+                    overwrite=overwrite,
+                    on_cluster=lambda done, of: advance(None),
+                )
+            )
 
 
 @app.command(
@@ -54,18 +68,36 @@ def mock(
 )
 def prepare(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
-    observables: Annotated[Path | None, typer.Option(help="CSV: HaloID, Snapshot, cluster, observables.")] = None,
+    observables: Annotated[
+        Path | None, typer.Option(help="CSV: HaloID, Snapshot, cluster, observables.")
+    ] = None,
     targets: Annotated[Path | None, typer.Option(help="CSV: HaloID, Snapshot, targets.")] = None,
-    processed_dir: Annotated[Path | None, typer.Option(help="Instead: X.csv, Y.csv, meta.csv, scalers.")] = None,
-    clusters: Annotated[Path | None, typer.Option(help="CSV with the cluster column, if meta.csv has none.")] = None,
-    x_columns: Annotated[str | None, typer.Option(help="Observables, comma-separated; default: the seven.")] = None,
-    y_columns: Annotated[str | None, typer.Option(help="Targets, comma-separated; default: the six.")] = None,
+    processed_dir: Annotated[
+        Path | None, typer.Option(help="Instead: X.csv, Y.csv, meta.csv, scalers.")
+    ] = None,
+    clusters: Annotated[
+        Path | None, typer.Option(help="CSV with the cluster column, if meta.csv has none.")
+    ] = None,
+    x_columns: Annotated[
+        str | None, typer.Option(help="Observables, comma-separated; default: the seven.")
+    ] = None,
+    y_columns: Annotated[
+        str | None, typer.Option(help="Targets, comma-separated; default: the six.")
+    ] = None,
     cluster_column: ClusterColumn = "HaloOrigID",
-    protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
+    protocol: Annotated[
+        Protocol, typer.Option(help="original: the published split, which leaks.")
+    ] = Protocol.cluster,
     seed: Seed = 42,
-    embeddings: Annotated[Path | None, typer.Option(help=".npy, a vector a map; or a folder of embed encode.")] = None,
-    filenames: Annotated[Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")] = None,
-    drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
+    embeddings: Annotated[
+        Path | None, typer.Option(help=".npy, a vector a map; or a folder of embed encode.")
+    ] = None,
+    filenames: Annotated[
+        Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
+    ] = None,
+    drop_incomplete: Annotated[
+        bool, typer.Option(help="Drop rows with missing values, not refuse them.")
+    ] = False,
     allow_atypical: AllowAtypical = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -99,7 +131,9 @@ def prepare(
 
 @app.command(epilog="Example:  cinn-clusters audit run")
 def audit(run: RunPath, as_json: AsJson = False) -> None:
-    """Count test clusters, target vectors and projections that stand in training; exit 1 when any does."""
+    """Count test clusters, target vectors and projections that stand in training; exit 1 when
+    any does.
+    """
     from cinn_clusters.data.leakage import audit_split
     from cinn_clusters.storage.run import open_run
 
@@ -108,10 +142,14 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
     overlaps = audit_split(opened.catalogue, opened.split, seen)
     console.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
-        console.log(f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster")
+        console.log(
+            f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster"
+        )
         raise typer.Exit(1)
     if seen is None and "encoder_clusters" in opened.record:
-        console.log("note: which clusters the encoder of the embeddings was trained on is not recorded (encoder.json)")
+        console.log(
+            "note: which clusters the encoder of the embeddings was trained on is not recorded (encoder.json)"
+        )
 
 
 def _names(text: str) -> tuple[str, ...]:

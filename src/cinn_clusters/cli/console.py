@@ -16,11 +16,24 @@ def log(line: str) -> None:
 
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Any]:
-    """Show a bar on stderr; yield a function that advances it by an epoch's state or a number of objects."""
+    """Show a bar on stderr; yield a function that advances it by an epoch's state or a number of
+    objects.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=Console(stderr=True))
     task = bar.add_task(title, total=total)
 
@@ -43,11 +56,18 @@ def progress(title: str, total: int | None) -> Iterator[Any]:
 
 @contextmanager
 def stage_progress() -> Iterator[Any]:
-    """Show a bar a stage on stderr; yield a function that takes a stage and the share of it that is done."""
+    """Show a bar a stage on stderr; yield a function that takes a stage and the share of it that
+    is done.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
     bar = Progress(*columns, console=Console(stderr=True))
     tasks: dict[str, Any] = {}
 
@@ -82,7 +102,9 @@ def print_overlaps(overlaps: Iterable[Any], as_json: bool) -> None:
     """Print how much of the test set stands in training, a line a kind."""
     shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
     if as_json:
-        print(json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps}))
+        print(
+            json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps})
+        )
         return
     for o in overlaps:
         told = f"{o.percent:>6.1f} % in training, {o.percent_with_validation:.1f} % in training or validation"
@@ -93,13 +115,20 @@ def print_account(record: dict[str, Any], as_json: bool) -> None:
     """Print what was read, dropped and kept."""
     rows = {part: len(numbers) for part, numbers in record["rows"].items()}
     if as_json:
-        told = {key: record[key] for key in ("protocol", "rows_read", "dropped", "num_clusters", "table_sha256")}
+        told = {
+            key: record[key]
+            for key in ("protocol", "rows_read", "dropped", "num_clusters", "table_sha256")
+        }
         print(json.dumps({**told, "num_rows": rows}))
         return
     if record["unknown_columns"]:
-        log(f"note: columns unknown to the schema are left out: {', '.join(record['unknown_columns'])}")
+        log(
+            f"note: columns unknown to the schema are left out: {', '.join(record['unknown_columns'])}"
+        )
     if unmatched := record.get("unmatched_maps"):
-        log(f"note: {len(unmatched)} maps without a row are left out, the first {unmatched[0]} (all in split.json)")
+        log(
+            f"note: {len(unmatched)} maps without a row are left out, the first {unmatched[0]} (all in split.json)"
+        )
     print(f"{record['rows_read']:>6} rows in both files")
     for entry in record["dropped"]:
         clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
@@ -135,7 +164,9 @@ def print_bundle(info: dict[str, Any], as_json: bool) -> None:
 def _indented(title: str, value: Any, depth: int = 0) -> str:
     pad = "  " * depth
     if isinstance(value, dict):
-        return "\n".join([f"{pad}{title}:", *(_indented(key, inner, depth + 1) for key, inner in value.items())])
+        return "\n".join(
+            [f"{pad}{title}:", *(_indented(key, inner, depth + 1) for key, inner in value.items())]
+        )
     return f"{pad}{title}: {value}"
 
 
@@ -150,10 +181,18 @@ def print_scores(scores: dict[str, Any], as_json: bool) -> None:
     console = Console()
     print(f"{scores['rows']} rows of {scores['clusters']} clusters, {scores['draws']} draws each")
     beside = Table("lower is better", "energy score", "skill", "CRPS", "skill")
-    beside.add_row("this model", _with_error(scores["energy_score"]), "", _with_error(scores["crps"]), "")
+    beside.add_row(
+        "this model", _with_error(scores["energy_score"]), "", _with_error(scores["crps"]), ""
+    )
     for name, reference in scores["skill"].items():
         energy, crps = f"{reference['energy_score']:.4f}", f"{reference['crps']:.4f}"
-        beside.add_row(name, energy, f"{reference['energy_skill']:+.3f}", crps, f"{reference['crps_skill']:+.3f}")
+        beside.add_row(
+            name,
+            energy,
+            f"{reference['energy_skill']:+.3f}",
+            crps,
+            f"{reference['crps_skill']:+.3f}",
+        )
     console.print(beside)
     detail = Table("target", "CRPS", "68 % coverage", "contraction")
     for target, value in scores["crps_per_target"].items():
@@ -177,7 +216,12 @@ def print_diagnosis(report: dict[str, Any], as_json: bool) -> None:
     console = Console()
     print(f"{report['rows']} rows of {report['clusters']} clusters, {report['draws']} draws each")
     table = Table("calibrated if", "bias 0", "width 1", "coverage - level 0", "0.954", "0.997")
-    told = Table("target", "contraction", "CRPS", *(f"skill, {name}" for name in report["joint"]["energy_skill"]))
+    told = Table(
+        "target",
+        "contraction",
+        "CRPS",
+        *(f"skill, {name}" for name in report["joint"]["energy_skill"]),
+    )
     for name, of in report["targets"].items():
         signed = _value(of["signed_calibration_error"], "+.2f")
         tails = (f"{tail['found']['value']:.3f}" for tail in of["tails"])
@@ -191,7 +235,10 @@ def print_diagnosis(report: dict[str, Any], as_json: bool) -> None:
     _print_parts(console, report["targets"])
     for line in _joint_lines(report["joint"]):
         print(line)
-    for reason in [*report["skipped"], *(f"ignored variable: {name}" for name in report["ignored_variables"])]:
+    for reason in [
+        *report["skipped"],
+        *(f"ignored variable: {name}" for name in report["ignored_variables"]),
+    ]:
         print(f"note: {reason}")
     for found in report["findings"]:
         print(f"{found['subject']:<22}{found['name']:<16}{found['evidence']}")
@@ -204,31 +251,50 @@ def _print_parts(console: Any, targets: dict[str, Any]) -> None:
     properties = next(iter(targets.values()))["coverage_68_by_tertile"]
     short = {"mass": "M500", "redshift": "z"}
     heads = [
-        f"{short[what]}\n{part['from']:.2f}\n{part['to']:.2f}" for what, parts in properties.items() for part in parts
+        f"{short[what]}\n{part['from']:.2f}\n{part['to']:.2f}"
+        for what, parts in properties.items()
+        for part in parts
     ]
     if not heads:
         return
     table = Table("68 % coverage", *heads)
     for name, of in targets.items():
         parts = [part for found in of["coverage_68_by_tertile"].values() for part in found]
-        table.add_row(name.removeprefix("last_"), *(f"{part['coverage']['value']:.2f}" for part in parts))
+        table.add_row(
+            name.removeprefix("last_"), *(f"{part['coverage']['value']:.2f}" for part in parts)
+        )
     console.print(table)
 
 
 def _joint_lines(joint: dict[str, Any]) -> list[str]:
     lines = [f"energy score                  {_value(joint['energy_score'], '.4f')}"]
-    lines += [f"  skill, {name:<21} {_value(skill, '+.3f')}" for name, skill in joint["energy_skill"].items()]
-    for key, name in (("tarp", "TARP, references from x"), ("tarp_plain", "TARP, plain references")):
+    lines += [
+        f"  skill, {name:<21} {_value(skill, '+.3f')}"
+        for name, skill in joint["energy_skill"].items()
+    ]
+    for key, name in (
+        ("tarp", "TARP, references from x"),
+        ("tarp_plain", "TARP, plain references"),
+    ):
         lines.append(f"{name:<30}KS {joint[key]['ks']:.3f}, p = {joint[key]['p_value']:.4f}")
     local = joint["lc2st"]
     lines.append(f"{'L-C2ST':<30}{local['statistic']:.4f}, p = {local['p_value']:.4f}")
     if "hpd" in joint:
-        lines.append(f"{'joint HPD coverage - level':<30}{_value(joint['hpd']['signed_calibration_error'], '+.3f')}")
+        lines.append(
+            f"{'joint HPD coverage - level':<30}{_value(joint['hpd']['signed_calibration_error'], '+.3f')}"
+        )
         outside = joint["nll"]["rows_outside"]
-        told = f"infinite: {outside} truths have no density" if outside else _value(joint["nll"]["mean"], ".3f")
+        told = (
+            f"infinite: {outside} truths have no density"
+            if outside
+            else _value(joint["nll"]["mean"], ".3f")
+        )
         lines.append(f"{'NLL, physical units':<30}{told}")
         gains = joint["nll"].get("nats_gained_on_gaussian", {})
-        lines += [f"  nats gained, Gaussian {name:<20} {_value(gain, '+.2f')}" for name, gain in gains.items()]
+        lines += [
+            f"  nats gained, Gaussian {name:<20} {_value(gain, '+.2f')}"
+            for name, gain in gains.items()
+        ]
     return lines
 
 
@@ -246,7 +312,9 @@ def _with_error(score: dict[str, Any]) -> str:
 
 
 def print_mae(report: dict[str, Any], as_json: bool) -> None:
-    """Print the mean absolute error of each target beside that of the median of the training rows."""
+    """Print the mean absolute error of each target beside that of the median of the training
+    rows.
+    """
     if as_json:
         print(json.dumps(report))
         return
@@ -256,7 +324,13 @@ def print_mae(report: dict[str, Any], as_json: bool) -> None:
     print(f"{report['rows']} rows of {report['clusters']} clusters")
     table = Table("target", "MAE", "standard error", "MAE of the median", "unit")
     for name, of in report["targets"].items():
-        table.add_row(name, f"{of['mae']:.4f}", f"{of['se']:.4f}", f"{of['mae_of_the_median']:.4f}", of["unit"])
+        table.add_row(
+            name,
+            f"{of['mae']:.4f}",
+            f"{of['se']:.4f}",
+            f"{of['mae_of_the_median']:.4f}",
+            of["unit"],
+        )
     Console().print(table)
     print(f"predictions out of bounds  {report['unphysical']:.4f}")
 
@@ -266,7 +340,11 @@ def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"matrix": matrix.to_dict("index"), "errors": errors.to_dict("index")}))
         return
-    short = {"last_M_Crit500_coll": "M500_coll", "last_Subcluster_mass": "M_sub", "last_Mass_ratio": "ratio"}
+    short = {
+        "last_M_Crit500_coll": "M500_coll",
+        "last_Subcluster_mass": "M_sub",
+        "last_Mass_ratio": "ratio",
+    }
     heads = [short.get(name, name.removeprefix("last_"))[:9] for name in matrix]
     print(f"{'MAE rises by':<22}" + "".join(f"{head:>10}" for head in heads))
     for name in matrix.index:
@@ -276,12 +354,19 @@ def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
 def print_judgement(found: dict[str, Any], as_json: bool) -> None:
     """Print what embeddings explain, quantity by embedding, and whether they are sound."""
     if as_json:
-        print(json.dumps({name: frame.to_dict("index") for name, frame in found.items()}, default=float))
+        print(
+            json.dumps(
+                {name: frame.to_dict("index") for name, frame in found.items()}, default=float
+            )
+        )
         return
     from rich.console import Console
     from rich.table import Table
 
-    for kind, title in (("nearest", "explained by nearest neighbours"), ("linear", "explained by a straight line")):
+    for kind, title in (
+        ("nearest", "explained by nearest neighbours"),
+        ("linear", "explained by a straight line"),
+    ):
         table = Table("quantity", *found[kind].index, title=title)
         for name in found[kind]:
             table.add_row(name, *(f"{value:+.3f}" for value in found[kind][name]))
@@ -289,5 +374,8 @@ def print_judgement(found: dict[str, Any], as_json: bool) -> None:
     health = found["health"]
     table = Table("soundness", *health.index)
     for name in health:
-        table.add_row(name, *("" if value != value else f"{value:.3f}" for value in health[name].astype(float)))
+        table.add_row(
+            name,
+            *("" if value != value else f"{value:.3f}" for value in health[name].astype(float)),
+        )
     Console().print(table)

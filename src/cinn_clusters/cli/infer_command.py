@@ -60,69 +60,129 @@ OF_EXACT, OF_ANY = ("summary", "strict", "allow_atypical"), ("table", "ood", "er
 @app.command(epilog=EXAMPLES)
 def infer(
     context: typer.Context,
-    catalogue: Annotated[Path, typer.Option(help="CSV, ECSV, FITS, VOTable or Parquet; CSV for exact models.")],
+    catalogue: Annotated[
+        Path, typer.Option(help="CSV, ECSV, FITS, VOTable or Parquet; CSV for exact models.")
+    ],
     out: Annotated[Path, typer.Option(help="netCDF file for the samples (ArviZ layout).")],
-    model: Annotated[Path | None, typer.Option(help="A bundle, e.g. run/model; default: the packaged one.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="TOML file that says what your columns are.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Your table with columns appended; default: beside --out.")] = None,
-    ood: Annotated[Ood, typer.Option(help="Where the model may not apply: answer, say so, or refuse.")] = Ood.flag,
-    errors: Annotated[ErrorsBy, typer.Option(help="Errors told to the network, or drawn.")] = ErrorsBy.network,
-    analogues: Annotated[Path | None, typer.Option(help="observables1.csv: list each object's nearest.")] = None,
-    summary: Annotated[Path | None, typer.Option(help="CSV or ECSV; default: beside --out. With --model only.")] = None,
-    embeddings: Annotated[
-        Path | None, typer.Option(help=".npy or a folder of embed encode: vectors of the maps of the catalogue's rows.")
+    model: Annotated[
+        Path | None, typer.Option(help="A bundle, e.g. run/model; default: the packaged one.")
     ] = None,
-    filenames: Annotated[Path | None, typer.Option(help="Names of the maps, with --embeddings.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file that says what your columns are.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Your table with columns appended; default: beside --out.")
+    ] = None,
+    ood: Annotated[
+        Ood, typer.Option(help="Where the model may not apply: answer, say so, or refuse.")
+    ] = Ood.flag,
+    errors: Annotated[
+        ErrorsBy, typer.Option(help="Errors told to the network, or drawn.")
+    ] = ErrorsBy.network,
+    analogues: Annotated[
+        Path | None, typer.Option(help="observables1.csv: list each object's nearest.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="CSV or ECSV; default: beside --out. With --model only.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help=".npy or a folder of embed encode: vectors of the maps of the catalogue's rows."
+        ),
+    ] = None,
+    filenames: Annotated[
+        Path | None, typer.Option(help="Names of the maps, with --embeddings.")
+    ] = None,
     projections: Annotated[
-        Projections, typer.Option(help="average: one posterior an object, mixed over its maps; each: one a map.")
+        Projections,
+        typer.Option(
+            help="average: one posterior an object, mixed over its maps; each: one a map."
+        ),
     ] = Projections.average,
     draws: Draws = 1000,
     seed: Seed = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")] = False,
-    map_: Annotated[bool, typer.Option("--map/--no-map", help="Find the joint mode of each posterior.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")
+    ] = False,
+    map_: Annotated[
+        bool, typer.Option("--map/--no-map", help="Find the joint mode of each posterior.")
+    ] = True,
     allow_atypical: AllowAtypical = False,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Posterior of the merger history of every object of a catalogue: a simulation's, or an observer's."""
+    """Posterior of the merger history of every object of a catalogue: a simulation's, or an
+    observer's.
+    """
     set_threads(threads)
     if preset and mapping:
         raise typer.BadParameter("--preset and --mapping exclude each other")
     shared: dict[str, Any] = {
-        "num_draws": draws, "seed": seed, "with_mode": map_, "device": device, "overwrite": overwrite,
-    }  # fmt: skip
+        "num_draws": draws,
+        "seed": seed,
+        "with_mode": map_,
+        "device": device,
+        "overwrite": overwrite,
+    }
     if embeddings is not None:
         if model is None or preset or mapping:
-            raise typer.BadParameter("--embeddings needs --model, and neither --preset nor --mapping")
+            raise typer.BadParameter(
+                "--embeddings needs --model, and neither --preset nor --mapping"
+            )
         _demand_none(context, (*OF_ANY, "strict", "map_"), "catalogues without --embeddings")
         del shared["with_mode"]  # a mixture over projections has no mode that is quick to find
-        shared |= {"summary": summary, "average": projections is Projections.average, "allow_atypical": allow_atypical}
+        shared |= {
+            "summary": summary,
+            "average": projections is Projections.average,
+            "allow_atypical": allow_atypical,
+        }
         _with_maps(model, catalogue, both(embeddings, filenames), out, shared, as_json)
         return
     _demand_none(context, ("filenames", "projections"), "--embeddings")
     if model is None or preset or mapping or _takes_any(model):
-        _demand_none(context, OF_EXACT, "models of exact, complete tables (trained without train.uncertain)")
+        _demand_none(
+            context, OF_EXACT, "models of exact, complete tables (trained without train.uncertain)"
+        )
         chosen = {"table": table, "ood": ood.value, "errors": errors.value, "analogues": analogues}
         _observe(catalogue, out, model, preset, mapping, {**shared, **chosen}, as_json)
         return
-    _demand_none(context, OF_ANY, "models for observers (the packaged one, or trained with train.uncertain)")
+    _demand_none(
+        context, OF_ANY, "models for observers (the packaged one, or trained with train.uncertain)"
+    )
     from cinn_clusters.pipeline.inference.infer import infer as stage
 
     more: dict[str, Any] = {"summary": summary, "strict": strict, "allow_atypical": allow_atypical}
     with console.progress("infer", None) as advance:
-        done = stage(model, catalogue, out, on_objects=lambda count: advance(None, step=count), **shared, **more)
+        done = stage(
+            model,
+            catalogue,
+            out,
+            on_objects=lambda count: advance(None, step=count),
+            **shared,
+            **more,
+        )
     _tell(done, catalogue, as_json)
 
 
-def _with_maps(model: Path, catalogue: Path, vectors: Any, out: Path, options: dict[str, Any], as_json: bool) -> None:
+def _with_maps(
+    model: Path, catalogue: Path, vectors: Any, out: Path, options: dict[str, Any], as_json: bool
+) -> None:
     from cinn_clusters.pipeline.inference.projections import infer_projections
 
     with console.progress("infer", None) as advance:
         done = infer_projections(
-            model, catalogue, vectors, out, on_objects=lambda count: advance(None, step=count), **options
+            model,
+            catalogue,
+            vectors,
+            out,
+            on_objects=lambda count: advance(None, step=count),
+            **options,
         )
     _tell(done, catalogue, as_json)
 
@@ -144,7 +204,9 @@ def _demand_none(context: typer.Context, names: tuple[str, ...], where: str) -> 
     for name in names:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"--{name.strip('_').replace('_', '-')} goes with {where}; leave it out here")
+            raise typer.BadParameter(
+                f"--{name.strip('_').replace('_', '-')} goes with {where}; leave it out here"
+            )
 
 
 def _takes_any(model: Path) -> bool:
@@ -155,16 +217,26 @@ def _takes_any(model: Path) -> bool:
 
 
 def _observe(
-    catalogue: Path, out: Path, model: Path | None, preset: str | None, mapping: Path | None, options: dict[str, Any],
+    catalogue: Path,
+    out: Path,
+    model: Path | None,
+    preset: str | None,
+    mapping: Path | None,
+    options: dict[str, Any],
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     from cinn_clusters.catalogues.mapping import read_mapping, read_preset
     from cinn_clusters.pipeline.inference.observe import CONDITIONAL, observe
 
     meaning = read_preset(preset) if preset else read_mapping(mapping) if mapping else None
     with console.progress("infer", None) as advance:
         done = observe(
-            catalogue, out, mapping=meaning, model=model, on_objects=lambda n: advance(None, step=n), **options
+            catalogue,
+            out,
+            mapping=meaning,
+            model=model,
+            on_objects=lambda n: advance(None, step=n),
+            **options,
         )
     for line in done.account:
         console.log(f"converted: {line}")
@@ -172,10 +244,18 @@ def _observe(
         console.log(f"{count} of {done.num_objects}: {reason}")
     distance, chance = done.discrepancy
     if chance == chance:  # not NaN
-        kind = "warning: this sample is not drawn like" if chance < WARNING else "note: this sample is not told from"
+        kind = (
+            "warning: this sample is not drawn like"
+            if chance < WARNING
+            else "note: this sample is not told from"
+        )
         console.log(f"{kind} the training clusters (MMD^2 {distance:.3f}, p {chance:.3f})")
     console.log(f"note: {CONDITIONAL} (column p_recorded)")
-    result: dict[str, Any] = {"posterior": str(done.posterior), "table": str(done.table), "objects": done.num_objects}
+    result: dict[str, Any] = {
+        "posterior": str(done.posterior),
+        "table": str(done.table),
+        "objects": done.num_objects,
+    }
     result |= {"answered": done.num_answered, "flagged": done.num_flagged}
     told = zip(("sample_mmd2", "sample_p"), done.discrepancy, strict=True)
     result |= {name: None if value != value else round(value, 6) for name, value in told}

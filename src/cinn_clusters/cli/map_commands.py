@@ -9,9 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import AsJson, Changes, ConfigPath, Overwrite, RunPath, Threads, app, set_threads
+from cinn_clusters.cli.options import (
+    AsJson,
+    Changes,
+    ConfigPath,
+    Overwrite,
+    RunPath,
+    Threads,
+    app,
+    set_threads,
+)
 
-embed = typer.Typer(no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps).")
+embed = typer.Typer(
+    no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps)."
+)
 app.add_typer(embed, name="embed")
 
 
@@ -37,58 +48,112 @@ class Planes(StrEnum):
     projections = "projections"
 
 
-Maps = Annotated[Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")]
-MapVariant = Annotated[Variant, typer.Option(help="ideal: brightness; observed: counts over exposure.")]
+Maps = Annotated[
+    Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")
+]
+MapVariant = Annotated[
+    Variant, typer.Option(help="ideal: brightness; observed: counts over exposure.")
+]
 
 
-@app.command(epilog="Example:  cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5")
+@app.command(
+    epilog="Example:  cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
+)
 def maps(
     files: Annotated[
-        list[Path], typer.Argument(help="PNG, JPEG, FITS, HDF5, folders of them; or stores to join.", metavar="FILE...")
+        list[Path],
+        typer.Argument(
+            help="PNG, JPEG, FITS, HDF5, folders of them; or stores to join.", metavar="FILE..."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="HDF5 store to make.")],
-    exposure: Annotated[Path | None, typer.Option(help="Exposure map: files are counts then.")] = None,
-    background: Annotated[Path | None, typer.Option(help="Background counts, with --exposure.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Map of the pixels to fill: those that are not 0.")] = None,
-    keep_sources: Annotated[bool, typer.Option("--keep-sources", help="Leave point sources in counts.")] = False,
+    exposure: Annotated[
+        Path | None, typer.Option(help="Exposure map: files are counts then.")
+    ] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Background counts, with --exposure.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Map of the pixels to fill: those that are not 0.")
+    ] = None,
+    keep_sources: Annotated[
+        bool, typer.Option("--keep-sources", help="Leave point sources in counts.")
+    ] = False,
     redshift: Annotated[float | None, typer.Option(help="z, to cut at a multiple of R500.")] = None,
     radius: Annotated[float | None, typer.Option(help="R500 in physical kpc.")] = None,
-    pixel_kpc: Annotated[float | None, typer.Option(help="Side of a pixel in physical kpc, without WCS.")] = None,
-    pixel_arcsec: Annotated[float | None, typer.Option(help="Side of a pixel in arcsec, instead.")] = None,
-    half_width: Annotated[float, typer.Option(min=0.1, help="Half the side of the square in R500.")] = 1.5,
-    centre: Annotated[str, typer.Option(help="peak, centroid, middle, or RA,DEC in degrees.")] = "peak",
+    pixel_kpc: Annotated[
+        float | None, typer.Option(help="Side of a pixel in physical kpc, without WCS.")
+    ] = None,
+    pixel_arcsec: Annotated[
+        float | None, typer.Option(help="Side of a pixel in arcsec, instead.")
+    ] = None,
+    half_width: Annotated[
+        float, typer.Option(min=0.1, help="Half the side of the square in R500.")
+    ] = 1.5,
+    centre: Annotated[
+        str, typer.Option(help="peak, centroid, middle, or RA,DEC in degrees.")
+    ] = "peak",
     size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 128,
-    stretch: Annotated[Stretch, typer.Option(help="log10 of the brightness, or asinh in [0, 1].")] = Stretch.log,
-    planes: Annotated[Planes, typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps.")] = Planes.auto,
+    stretch: Annotated[
+        Stretch, typer.Option(help="log10 of the brightness, or asinh in [0, 1].")
+    ] = Stretch.log,
+    planes: Annotated[
+        Planes, typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps.")
+    ] = Planes.auto,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read real X-ray maps, centre and cut them; a file that cannot be used is told, the others go on."""
+    """Read real X-ray maps, centre and cut them; a file that cannot be used is told, the others
+    go on.
+    """
     from cinn_clusters.pipeline.maps.real_maps import store_files
     from cinn_clusters.xray.framing import Framing
 
     _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
     if exposure is None and (background is not None or keep_sources):
         raise typer.BadParameter("--background and --keep-sources need --exposure")
-    framing = Framing(size, half_width, _centring(centre), radius, redshift, pixel_arcsec, pixel_kpc, stretch.value)
+    framing = Framing(
+        size,
+        half_width,
+        _centring(centre),
+        radius,
+        redshift,
+        pixel_arcsec,
+        pixel_kpc,
+        stretch.value,
+    )
     with console.progress("maps", None) as advance:
         found = store_files(
-            files, out, framing, exposure=exposure, background=background, mask=mask, keep_sources=keep_sources,
-            planes=planes.value, overwrite=overwrite, on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
-        )  # fmt: skip
+            files,
+            out,
+            framing,
+            exposure=exposure,
+            background=background,
+            mask=mask,
+            keep_sources=keep_sources,
+            planes=planes.value,
+            overwrite=overwrite,
+            on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
+        )
     for note in found.notes:
         console.log(f"note: {note}")
     for problem in found.problems:
         console.log(f"left out: {problem}")
-    console.print_values({"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json)
+    console.print_values(
+        {"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json
+    )
 
 
-@embed.command("train", epilog="Example:  cinn-clusters embed train run --maps mock/maps/maps.h5 --out encoder")
+@embed.command(
+    "train", epilog="Example:  cinn-clusters embed train run --maps mock/maps/maps.h5 --out encoder"
+)
 def train(
     run: RunPath,
     maps: Maps,
     out: Annotated[Path, typer.Option(help="Encoder to make.")],
-    method: Annotated[str | None, typer.Option(help="simclr, mocov2, mocov3, byol, simsiam, dino, vicreg, ...")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="simclr, mocov2, mocov3, byol, simsiam, dino, vicreg, ...")
+    ] = None,
     config: ConfigPath = None,
     change: Changes = None,
     variant: MapVariant = Variant.ideal,
@@ -97,7 +162,9 @@ def train(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an encoder on the maps of the training clusters of a run, without looking at their histories."""
+    """Train an encoder on the maps of the training clusters of a run, without looking at their
+    histories.
+    """
     set_threads(threads)
     _demand_extra()
     from cinn_clusters.pipeline.maps.embed import train_encoder
@@ -109,25 +176,40 @@ def train(
     settings = read_embed_config(config, [*chosen, *(change or [])])
     with console.progress(settings.embed.method, settings.embed.epochs) as advance:
         encoder = train_encoder(
-            open_run(run), read_store(maps, variant.value), out, settings,
-            overwrite=overwrite, resume=resume,
+            open_run(run),
+            read_store(maps, variant.value),
+            out,
+            settings,
+            overwrite=overwrite,
+            resume=resume,
             on_epoch=(lambda _: advance(None)) if settings.embed.devices == 1 else _tell_epoch,
-        )  # fmt: skip
-    result = {"encoder": str(out), "maps": encoder.info["maps"], "features": encoder.info["num_features"]}
+        )
+    result = {
+        "encoder": str(out),
+        "maps": encoder.info["maps"],
+        "features": encoder.info["num_features"],
+    }
     console.print_values(result, as_json)
 
 
-@embed.command("encode", epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors")
+@embed.command(
+    "encode",
+    epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors",
+)
 def encode(
     model: Annotated[Path, typer.Option(help="Encoder of embed train.")],
     maps: Maps,
-    out: Annotated[Path, typer.Option(help="Folder to make: embeddings.npy, components.npy, filenames.npy.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to make: embeddings.npy, components.npy, filenames.npy.")
+    ],
     variant: MapVariant = Variant.ideal,
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the vector of every map: all features, and the principal components that a flow is given."""
+    """Write the vector of every map: all features, and the principal components that a flow is
+    given.
+    """
     set_threads(threads)
     _demand_extra()
     from cinn_clusters.storage.encoder import encode_maps, load_encoder
@@ -138,18 +220,28 @@ def encode(
     console.print_values({"embeddings": str(folder), "maps": len(store.values)}, as_json)
 
 
-@embed.command("judge", epilog="Example:  cinn-clusters embed judge run encoder --maps mock/maps/maps.h5 --out judged")
+@embed.command(
+    "judge",
+    epilog="Example:  cinn-clusters embed judge run encoder --maps mock/maps/maps.h5 --out judged",
+)
 def judge(
     run: RunPath,
-    encoders: Annotated[list[Path], typer.Argument(help="Encoders, or folders of embed encode.", metavar="ENCODER...")],
+    encoders: Annotated[
+        list[Path],
+        typer.Argument(help="Encoders, or folders of embed encode.", metavar="ENCODER..."),
+    ],
     maps: Maps,
-    out: Annotated[Path, typer.Option(help="Folder to make: nearest.csv, linear.csv, embeddings.json.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to make: nearest.csv, linear.csv, embeddings.json.")
+    ],
     variant: MapVariant = Variant.ideal,
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what embeddings know of every observable and target, beside morphology and pixels; alarm at collapse."""
+    """Say what embeddings know of every observable and target, beside morphology and pixels;
+    alarm at collapse.
+    """
     set_threads(threads)
     _demand_extra()
     from cinn_clusters.pipeline.maps.probe import judge_embeddings
@@ -158,27 +250,42 @@ def judge(
 
     named = {path.name: path for path in encoders}
     if len(named) < len(encoders):
-        raise typer.BadParameter("encoders need different names: they are shown by the last part of the path")
-    found = judge_embeddings(open_run(run), read_store(maps, variant.value), named, out, overwrite=overwrite)
+        raise typer.BadParameter(
+            "encoders need different names: they are shown by the last part of the path"
+        )
+    found = judge_embeddings(
+        open_run(run), read_store(maps, variant.value), named, out, overwrite=overwrite
+    )
     for name in found["health"].index[found["health"]["has_collapsed"].astype(bool)]:
-        console.log(f"warning: '{name}' has collapsed: its vectors vary along fewer than 3 directions")
+        console.log(
+            f"warning: '{name}' has collapsed: its vectors vary along fewer than 3 directions"
+        )
     console.print_judgement(found, as_json)
 
 
-@embed.command("gallery", epilog="Example:  cinn-clusters embed gallery run encoder --maps maps.h5 --out pictures")
+@embed.command(
+    "gallery",
+    epilog="Example:  cinn-clusters embed gallery run encoder --maps maps.h5 --out pictures",
+)
 def gallery(
     run: RunPath,
     model: Annotated[Path, typer.Argument(help="Encoder of embed train.", metavar="ENCODER")],
     maps: Maps,
     out: Annotated[Path, typer.Option(help="Folder to make.")],
-    query: Annotated[Path | None, typer.Option(help="Any picture or FITS file: show the maps most like it.")] = None,
-    colour: Annotated[list[str] | None, typer.Option(help="Quantities to show over the plane; default: some.")] = None,
+    query: Annotated[
+        Path | None, typer.Option(help="Any picture or FITS file: show the maps most like it.")
+    ] = None,
+    colour: Annotated[
+        list[str] | None, typer.Option(help="Quantities to show over the plane; default: some.")
+    ] = None,
     variant: MapVariant = Variant.ideal,
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the plane of an embedding: scatter, maps on it, means of quantities over it, nearest neighbours of a map."""
+    """Draw the plane of an embedding: scatter, maps on it, means of quantities over it, nearest
+    neighbours of a map.
+    """
     set_threads(threads)
     _demand_extra()
     from cinn_clusters.pipeline.maps.gallery import draw_gallery
@@ -186,9 +293,14 @@ def gallery(
     from cinn_clusters.storage.run import open_run
 
     names = draw_gallery(
-        open_run(run), read_store(maps, variant.value), model, out, query=query, quantities_shown=colour or [],
+        open_run(run),
+        read_store(maps, variant.value),
+        model,
+        out,
+        query=query,
+        quantities_shown=colour or [],
         overwrite=overwrite,
-    )  # fmt: skip
+    )
     console.print_values({"pictures": str(out), "drawn": len(names)}, as_json)
 
 
@@ -216,7 +328,9 @@ def _centring(text: str) -> Any:
     try:
         right_ascension, declination = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise typer.BadParameter(f"--centre: expected peak, centroid, middle or RA,DEC; got '{text}'") from error
+        raise typer.BadParameter(
+            f"--centre: expected peak, centroid, middle or RA,DEC; got '{text}'"
+        ) from error
     return right_ascension, declination
 
 
@@ -227,4 +341,6 @@ def _demand_extra() -> None:
     from cinn_clusters.errors import ConfigError
 
     if find_spec("lightly") is None or find_spec("lightning") is None:
-        raise ConfigError("embed", "lightly and lightning", "none", "", "pip install 'cinn-clusters[maps]'")
+        raise ConfigError(
+            "embed", "lightly and lightning", "none", "", "pip install 'cinn-clusters[maps]'"
+        )

@@ -28,7 +28,9 @@ def train(
     run: RunPath,
     config: ConfigPath = None,
     change: Changes = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of a killed training.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint of a killed training.")
+    ] = False,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -42,7 +44,14 @@ def train(
     from cinn_clusters.pipeline.simulation.train import train as stage
 
     with console.progress("train", settings.train.epochs) as advance:
-        done = stage(run, settings, device=device, resume=resume, overwrite=overwrite, on_epoch=lambda s: advance(s))
+        done = stage(
+            run,
+            settings,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            on_epoch=lambda s: advance(s),
+        )
     if done.resumed_at == done.epochs:
         console.log(f"{run}: the training was already complete")
     result = {"model": str(done.model), "epochs": done.epochs, "validation_nll": done.best_loss}
@@ -50,12 +59,16 @@ def train(
     console.print_values(result, as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters tune run && cinn-clusters train run --config run/tune/best.toml")
+@app.command(
+    epilog="Example:  cinn-clusters tune run && cinn-clusters train run --config run/tune/best.toml"
+)
 def tune(
     run: RunPath,
     trials: Annotated[int, typer.Option(help="Settings to try.")] = 40,
     objective: Annotated[Objective, typer.Option(help="Mean score to lower.")] = Objective.crps,
-    fold: Annotated[int | None, typer.Option(help="Leave out this fold of crossval, not the test clusters.")] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Leave out this fold of crossval, not the test clusters.")
+    ] = None,
     folds: Annotated[int, typer.Option(help="Folds of that crossval.")] = 5,
     inner_folds: Annotated[int, typer.Option(help="Folds inside what is left.")] = 4,
     config: ConfigPath = None,
@@ -66,7 +79,9 @@ def tune(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search for settings inside the training clusters; what --config or --set name is fixed, the rest is searched."""
+    """Search for settings inside the training clusters; what --config or --set name is fixed,
+    the rest is searched.
+    """
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.tune import tune as stage
 
@@ -86,13 +101,19 @@ def tune(
             on_trial=lambda best: advance(None, f"tune  best {objective.value} {best:.4f}"),
         )
     console.print_values(
-        {objective.value: found.value, "best": str(found.path / "best.toml"), "trials": len(found.trials)}, as_json
+        {
+            objective.value: found.value,
+            "best": str(found.path / "best.toml"),
+            "trials": len(found.trials),
+        },
+        as_json,
     )
 
 
 @app.command(epilog="Example:  cinn-clusters show run/model")
 def show(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")], as_json: AsJson = False
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")],
+    as_json: AsJson = False,
 ) -> None:
     """Print where a model comes from: data, split, settings, versions."""
     from cinn_clusters.storage.model import describe_bundle
@@ -105,17 +126,27 @@ def show(
     epilog="Example:  cinn-clusters import-original best_cluster_cinn.pt --processed-dir processed_data --out model",
 )
 def import_original(
-    checkpoint: Annotated[Path, typer.Argument(help="State dict of the original network.", metavar="CHECKPOINT")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="State dict of the original network.", metavar="CHECKPOINT")
+    ],
     processed_dir: Annotated[Path, typer.Option(help="Folder with the scalers of X and Y.")],
     out: Annotated[Path, typer.Option(help="Bundle to make.")],
-    clamp: Annotated[float, typer.Option(help="Clamp of the network, which its state does not tell.")] = 2.0,
+    clamp: Annotated[
+        float, typer.Option(help="Clamp of the network, which its state does not tell.")
+    ] = 2.0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a checkpoint of the original scripts into a model that gives the same draws; no code of it is run."""
+    """Turn a checkpoint of the original scripts into a model that gives the same draws; no code
+    of it is run.
+    """
     from cinn_clusters.legacy.original import import_original as stage
 
     posterior = stage(checkpoint, processed_dir, out, clamp=clamp, overwrite=overwrite)
     console.log("note: the original trained on its test clusters, and its draws may be unphysical")
-    result = {"model": str(out), "observables": len(posterior.inputs), "targets": len(posterior.targets)}
+    result = {
+        "model": str(out),
+        "observables": len(posterior.inputs),
+        "targets": len(posterior.targets),
+    }
     console.print_values(result, as_json)

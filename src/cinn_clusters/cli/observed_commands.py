@@ -33,7 +33,9 @@ def fetch(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a public table of a simulation, check its hash, and write the two files of prepare (extra [fetch])."""
+    """Download a public table of a simulation, check its hash, and write the two files of
+    prepare (extra [fetch]).
+    """
     from cinn_clusters.pipeline.simulation.fetch import SOURCES
     from cinn_clusters.pipeline.simulation.fetch import fetch as stage
 
@@ -44,16 +46,24 @@ def fetch(
 
 @app.command(epilog="Example:  cinn-clusters demo observed --out observed")
 def demo(
-    what: Annotated[Demo, typer.Argument(help="observed: well-known clusters, from published values.")],
-    out: Annotated[Path, typer.Option(help="Folder to make: posterior.nc, clusters.ecsv, figure.")] = Path("observed"),
-    model: Annotated[Path | None, typer.Option(help="A model for observers; default: the packaged one.")] = None,
+    what: Annotated[
+        Demo, typer.Argument(help="observed: well-known clusters, from published values.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder to make: posterior.nc, clusters.ecsv, figure.")
+    ] = Path("observed"),
+    model: Annotated[
+        Path | None, typer.Option(help="A model for observers; default: the packaged one.")
+    ] = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Merger histories of well-known clusters beside published estimates: a comparison, not a truth."""
+    """Merger histories of well-known clusters beside published estimates: a comparison, not a
+    truth.
+    """
     set_threads(threads)
     from cinn_clusters.pipeline.inference.known import demo_observed
 
@@ -62,4 +72,6 @@ def demo(
         print(json.dumps(lines))
     for line in lines if not as_json else ():
         print("\n".join(f"{key:<28}{value}" for key, value in line.items()), end="\n\n")
-    console.log(f"{what.value}: samples, table, references and a figure are in {out}; a comparison, not a truth")
+    console.log(
+        f"{what.value}: samples, table, references and a figure are in {out}; a comparison, not a truth"
+    )

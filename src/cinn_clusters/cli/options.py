@@ -11,9 +11,27 @@ import typer
 from typer.core import TyperGroup
 
 ORDER = (
-    "mock", "maps", "prepare", "audit", "train", "tune", "evaluate", "crossval", "diagnose", "baseline", "sensitivity",
-    "figures", "report", "run", "infer", "demo", "show", "embed", "fetch", "import-original",
-)  # fmt: skip
+    "mock",
+    "maps",
+    "prepare",
+    "audit",
+    "train",
+    "tune",
+    "evaluate",
+    "crossval",
+    "diagnose",
+    "baseline",
+    "sensitivity",
+    "figures",
+    "report",
+    "run",
+    "infer",
+    "demo",
+    "show",
+    "embed",
+    "fetch",
+    "import-original",
+)
 
 
 class InOrder(TyperGroup):
@@ -59,12 +77,20 @@ RunPath = Annotated[Path, typer.Argument(help="Folder of a prepared run.", metav
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that stand there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA when present), cpu, cuda, cuda:1, ...")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads of torch; small flows gain nothing from more.")]
-ConfigPath = Annotated[Path | None, typer.Option("--config", help="TOML file, or a shipped one by name, e.g. glow.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="CPU threads of torch; small flows gain nothing from more.")
+]
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", help="TOML file, or a shipped one by name, e.g. glow.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
 Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
-AllowAtypical = Annotated[bool, typer.Option("--allow-atypical", help="Accept medians that tell of another unit.")]
+AllowAtypical = Annotated[
+    bool, typer.Option("--allow-atypical", help="Accept medians that tell of another unit.")
+]
 ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
 
 

@@ -14,11 +14,17 @@ from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, app
 @app.command(epilog="Example:  cinn-clusters figures run --halo 99:252455")
 def figures(
     run: RunPath,
-    posterior: Annotated[Path | None, typer.Option(help="Default: RUN/posterior.nc, of the test clusters.")] = None,
-    halo: Annotated[list[str] | None, typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID.")] = None,
+    posterior: Annotated[
+        Path | None, typer.Option(help="Default: RUN/posterior.nc, of the test clusters.")
+    ] = None,
+    halo: Annotated[
+        list[str] | None, typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID.")
+    ] = None,
     rows: Annotated[int, typer.Option(min=1, max=20, help="Rows of figure 1 drawn at random.")] = 4,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option(help="Default: figures/ beside the posterior.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Default: figures/ beside the posterior.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -27,9 +33,15 @@ def figures(
 
     with console.progress("figures", None) as advance:
         done = draw_figures(
-            run, posterior=posterior, halos=halo or [], num_rows=rows, seed=seed, out=out, overwrite=overwrite,
+            run,
+            posterior=posterior,
+            halos=halo or [],
+            num_rows=rows,
+            seed=seed,
+            out=out,
+            overwrite=overwrite,
             on_figure=lambda name: advance(None, f"figures  {name}"),
-        )  # fmt: skip
+        )
     for reason in done.skipped:
         console.log(f"note: not drawn: {reason}")
     console.print_values({"figures": str(done.path), "drawn": len(done.names)}, as_json)
@@ -42,7 +54,9 @@ def report(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a run on one self-contained page: data, audit, scores, calibration, every figure and how to read it."""
+    """Put a run on one self-contained page: data, audit, scores, calibration, every figure and
+    how to read it.
+    """
     from cinn_clusters.pipeline.report.page import report as stage
 
     console.print_values({"report": str(stage(run, out=out, overwrite=overwrite))}, as_json)

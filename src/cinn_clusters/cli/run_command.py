@@ -26,33 +26,51 @@ from cinn_clusters.cli.options import (
 )
 
 
-@app.command(epilog="Example:  cinn-clusters run --observables observables1.csv --targets unobservables1.csv --out run")
+@app.command(
+    epilog="Example:  cinn-clusters run --observables observables1.csv --targets unobservables1.csv --out run"
+)
 def run(
-    observables: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, cluster column, observables.")],
+    observables: Annotated[
+        Path, typer.Option(help="CSV: HaloID, Snapshot, cluster column, observables.")
+    ],
     targets: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, targets.")],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
     embeddings: Annotated[
-        Path | None, typer.Option(help=".npy or a folder of embed encode: a second run in OUT/combined.")
+        Path | None,
+        typer.Option(help=".npy or a folder of embed encode: a second run in OUT/combined."),
     ] = None,
-    filenames: Annotated[Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")] = None,
+    filenames: Annotated[
+        Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
+    ] = None,
     config: ConfigPath = None,
     combined_config: Annotated[
-        Path | None, typer.Option(help="Settings of the combined run, e.g. configs/combined.toml; default: --config.")
+        Path | None,
+        typer.Option(
+            help="Settings of the combined run, e.g. configs/combined.toml; default: --config."
+        ),
     ] = None,
     change: Changes = None,
     cluster_column: ClusterColumn = "HaloOrigID",
-    protocol: Annotated[Protocol, typer.Option(help="original: the published split, which leaks.")] = Protocol.cluster,
+    protocol: Annotated[
+        Protocol, typer.Option(help="original: the published split, which leaks.")
+    ] = Protocol.cluster,
     seed: Seed = 42,
     draws: Draws = 1000,
-    refit_members: Annotated[int, typer.Option(min=0, help="Of ensembles refitted for ablation; 0: none.")] = 3,
-    drop_incomplete: Annotated[bool, typer.Option(help="Drop rows with missing values, not refuse them.")] = False,
+    refit_members: Annotated[
+        int, typer.Option(min=0, help="Of ensembles refitted for ablation; 0: none.")
+    ] = 3,
+    drop_incomplete: Annotated[
+        bool, typer.Option(help="Drop rows with missing values, not refuse them.")
+    ] = False,
     allow_atypical: AllowAtypical = False,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prepare, train, evaluate, diagnose, baseline, sensitivity, figures, report: what is there already is kept."""
+    """Prepare, train, evaluate, diagnose, baseline, sensitivity, figures, report: what is there
+    already is kept.
+    """
     from cinn_clusters.settings.config import read_config
 
     if combined_config is not None and embeddings is None:
@@ -63,11 +81,23 @@ def run(
     from cinn_clusters.pipeline.workflow import Inputs, run_everything
 
     prepared = {
-        "cluster_column": cluster_column, "protocol": protocol.value, "seed": seed,
-        "drop_incomplete": drop_incomplete, "allow_atypical": allow_atypical,
-    }  # fmt: skip
+        "cluster_column": cluster_column,
+        "protocol": protocol.value,
+        "seed": seed,
+        "drop_incomplete": drop_incomplete,
+        "allow_atypical": allow_atypical,
+    }
     maps = both(embeddings, filenames)
-    inputs = Inputs(observables, targets, maps, settings, draws, refit_members, combined, tuple(prepared.items()))
+    inputs = Inputs(
+        observables,
+        targets,
+        maps,
+        settings,
+        draws,
+        refit_members,
+        combined,
+        tuple(prepared.items()),
+    )
     with console.stage_progress() as on_step:
         told = run_everything(inputs, out, device=device, overwrite=overwrite, on_step=on_step)
     console.print_stages(told, as_json)

@@ -40,9 +40,13 @@ def evaluate(
 
     with console.progress("evaluate", None) as advance:
         scores = stage(
-            run, num_draws=draws, seed=seed, device=device, overwrite=overwrite,
+            run,
+            num_draws=draws,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
             on_objects=lambda count: advance(None, step=count),
-        )  # fmt: skip
+        )
     console.print_scores(scores, as_json)
 
 
@@ -75,27 +79,44 @@ def crossval(
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_epoch=lambda fold, state: advance(state, f"fold {fold + 1}/{folds}", fold * settings.train.epochs),
+            on_epoch=lambda fold, state: advance(
+                state, f"fold {fold + 1}/{folds}", fold * settings.train.epochs
+            ),
         )
     console.print_scores(scores, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
 def diagnose(
-    posterior: Annotated[Path, typer.Argument(help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR")],
-    targets: Annotated[Path | None, typer.Option(help="CSV of the histories; not needed in a run.")] = None,
-    observables: Annotated[Path | None, typer.Option(help="CSV of the observables; not needed in a run.")] = None,
+    posterior: Annotated[
+        Path, typer.Argument(help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR")
+    ],
+    targets: Annotated[
+        Path | None, typer.Option(help="CSV of the histories; not needed in a run.")
+    ] = None,
+    observables: Annotated[
+        Path | None, typer.Option(help="CSV of the observables; not needed in a run.")
+    ] = None,
     cluster_column: ClusterColumn = "HaloOrigID",
-    out: Annotated[Path | None, typer.Option(help="JSON file; default: diagnostics.json beside POSTERIOR.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file; default: diagnostics.json beside POSTERIOR.")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a posterior is calibrated, and whether it says anything; bands resample clusters."""
+    """Say whether a posterior is calibrated, and whether it says anything; bands resample
+    clusters.
+    """
     from cinn_clusters.pipeline.simulation.diagnose import diagnose as stage
 
     report = stage(
-        posterior, targets=targets, observables=observables, cluster_column=cluster_column, out=out,
-        seed=seed, overwrite=overwrite,
-    )  # fmt: skip
+        posterior,
+        targets=targets,
+        observables=observables,
+        cluster_column=cluster_column,
+        out=out,
+        seed=seed,
+        overwrite=overwrite,
+    )
     console.print_diagnosis(report, as_json)

@@ -1,4 +1,6 @@
-"""One column at a time, between its catalogue value and the real line: exact in both directions, float64 torch."""
+"""One column at a time, between its catalogue value and the real line: exact in both directions,
+float64 torch.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,19 @@ class TargetMap:
 
     Args:
         name: Column.
-        bijection: ``identity``, ``logit`` between the bounds, or ``age``: the logit of (age - theta) / age.
+        bijection: ``identity``, ``logit`` between the bounds, or ``age``: the logit of (age -
+            theta) / age.
         is_log: The logarithm is what lies between the (log of the) bounds.
         lower: Lower bound, in the column's unit.
         upper: Upper bound, in the column's unit.
         shift: Mean of the raw values.
         scale: Standard deviation of the raw values.
-        relative_to: Column of the inputs in log10 whose raw value is subtracted: the mass at a collision is close to,
-            and for a recent one equal to, the mass today.
+        relative_to: Column of the inputs in log10 whose raw value is subtracted: the mass at a
+            collision is close to, and for a recent one equal to, the mass today.
         reference_unit: log10 of the target's unit in that of the reference.
 
-    Every method takes the anchor of a row (see ``Transforms.anchors``): the age for the bijection ``age``, the raw
-    value of the reference for a relative target; otherwise it is not used.
+    Every method takes the anchor of a row (see ``Transforms.anchors``): the age for the bijection
+    ``age``, the raw value of the reference for a relative target; otherwise it is not used.
     """
 
     name: str
@@ -48,7 +51,11 @@ class TargetMap:
     reference_unit: float = 0.0
 
     def _limits(self) -> tuple[float, float]:
-        return (math.log(self.lower), math.log(self.upper)) if self.is_log else (self.lower, self.upper)
+        return (
+            (math.log(self.lower), math.log(self.upper))
+            if self.is_log
+            else (self.lower, self.upper)
+        )
 
     def _absolute(self, theta: Tensor) -> Tensor:
         value = torch.log(theta) if self.is_log else theta
@@ -103,7 +110,8 @@ class ObservableMap:
         relative_to: Column subtracted first, or None.
         shift: Mean over training rows.
         scale: Standard deviation over training rows.
-        clip: Largest |x|: a network is not asked further from its training rows than this many deviations.
+        clip: Largest |x|: a network is not asked further from its training rows than this many
+            deviations.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""A validated table: two files joined, checked against the schema, every dropped row accounted for."""
+"""A validated table: two files joined, checked against the schema, every dropped row accounted
+for.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +34,17 @@ class Catalogue:
     """Rows with known observables and histories.
 
     Args:
-        table: One row a cluster and snapshot: keys, cluster column, context, observables and targets.
+        table: One row a cluster and snapshot: keys, cluster column, context, observables and
+            targets.
         observables: Columns of x.
         targets: Columns of theta.
         cluster_column: Column that tells which rows are one cluster.
         rows_read: Rows of the joined files before any was dropped.
         dropped: The account of the others.
-        unknown: Columns of the files that the schema does not know and nobody asked for; they are left out.
-        left_out: Rows with observables but without a usable history: keys, observables, and ``is_recorded``, whether
-            a collision was recorded at all.
+        unknown: Columns of the files that the schema does not know and nobody asked for; they are
+            left out.
+        left_out: Rows with observables but without a usable history: keys, observables, and
+            ``is_recorded``, whether a collision was recorded at all.
     """
 
     table: pd.DataFrame
@@ -70,8 +74,14 @@ class Catalogue:
         return age_at_lookback(self.table[schema.LOOKBACK].to_numpy(float))
 
     def inputs(self, names: Sequence[str]) -> np.ndarray:
-        """Copy of the catalogue values of some columns, (N, len(names)); a simulation's values have no error."""
-        exact = [name for name in names if name.startswith(schema.ERROR_PREFIX) and name not in self.table]
+        """Copy of the catalogue values of some columns, (N, len(names)); a simulation's values
+        have no error.
+        """
+        exact = [
+            name
+            for name in names
+            if name.startswith(schema.ERROR_PREFIX) and name not in self.table
+        ]
         table = self.table.assign(**dict.fromkeys(exact, 0.0)) if exact else self.table
         return table[list(names)].to_numpy(float, copy=True)
 
@@ -100,8 +110,10 @@ def read_catalogue(
         observables: Columns of x.
         targets: Columns of theta.
         cluster_column: Column that identifies a cluster across snapshots.
-        keep_marks: Keep rows whose targets hold a missing-value mark as if it were a measurement (the original did).
-        drop_incomplete: Drop rows with a missing observable or only part of the targets instead of refusing them.
+        keep_marks: Keep rows whose targets hold a missing-value mark as if it were a measurement
+            (the original did).
+        drop_incomplete: Drop rows with a missing observable or only part of the targets instead of
+            refusing them.
         allow_atypical: Accept a table whose medians tell of another unit.
 
     Returns:
@@ -113,31 +125,48 @@ def read_catalogue(
     observables, targets = tuple(observables), tuple(targets)
     _demand_names(observables, targets, cluster_column)
     context = [name for name in (schema.LOOKBACK, schema.MASS) if name not in observables]
-    seen, unknown = _read_side(observables_file, [*KEYS, cluster_column, *observables], context, cluster_column)
+    seen, unknown = _read_side(
+        observables_file, [*KEYS, cluster_column, *observables], context, cluster_column
+    )
     hidden, more = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
     joined, account = _join(seen, hidden, cluster_column, targets)
     rows_read = len(joined)
     has_age = any(schema.column(name).bijection == "age" for name in targets)
     if has_age:
-        demand_columns(joined, [schema.LOOKBACK], str(observables_file), hint="a collision time needs it as its bound")
+        demand_columns(
+            joined,
+            [schema.LOOKBACK],
+            str(observables_file),
+            hint="a collision time needs it as its bound",
+        )
     everything = joined
     needed = [schema.LOOKBACK] if has_age and schema.LOOKBACK in context else []
     joined = _drop_unlabelled(joined, targets, cluster_column, account)
     if drop_incomplete:
         is_incomplete = joined[[*observables, *targets, *needed]].isna().any(axis=1)
-        joined = _drop(joined, is_incomplete, "a value is missing (--drop-incomplete)", cluster_column, account)
+        joined = _drop(
+            joined, is_incomplete, "a value is missing (--drop-incomplete)", cluster_column, account
+        )
     if not keep_marks:
         joined = _drop_marked(joined, targets, cluster_column, account)
     if joined.empty:
-        raise DataError(f"{observables_file} and {targets_file}", "rows with a known history", "none left to use")
+        raise DataError(
+            f"{observables_file} and {targets_file}",
+            "rows with a known history",
+            "none left to use",
+        )
     used = [*observables, *targets, *needed]
     demand_no_problem(joined, used, keep_marks=keep_marks)
     if not allow_atypical:
         demand_typical(joined, used)
     table = joined.reset_index(drop=True)
-    left_out = _left_out(everything.drop(index=joined.index), [*KEYS, cluster_column], observables, targets)
+    left_out = _left_out(
+        everything.drop(index=joined.index), [*KEYS, cluster_column], observables, targets
+    )
     unused = (*unknown, *more)
-    return Catalogue(table, observables, targets, cluster_column, rows_read, tuple(account), unused, left_out)
+    return Catalogue(
+        table, observables, targets, cluster_column, rows_read, tuple(account), unused, left_out
+    )
 
 
 def _demand_names(observables: Sequence[str], targets: Sequence[str], cluster_column: str) -> None:
@@ -147,9 +176,15 @@ def _demand_names(observables: Sequence[str], targets: Sequence[str], cluster_co
     if both := set(observables) & set(targets):
         raise DataError(f"column '{min(both)}'", "an observable or a target", "both")
     if both := set(KEYS) & {*observables, *targets}:
-        raise DataError(f"column '{min(both)}'", "an observable or a target", "a key, which numbers rows")
+        raise DataError(
+            f"column '{min(both)}'", "an observable or a target", "a key, which numbers rows"
+        )
     if cluster_column in {*KEYS, *observables, *targets}:
-        what = "a key, which changes between snapshots" if cluster_column in KEYS else "an observable or a target"
+        what = (
+            "a key, which changes between snapshots"
+            if cluster_column in KEYS
+            else "an observable or a target"
+        )
         raise DataError(f"cluster column '{cluster_column}'", "a name of the cluster alone", what)
 
 
@@ -169,14 +204,20 @@ def _read_side(
     demand_columns(frame, needed, str(path))
     demand_unique(frame, KEYS, str(path))
     names = [*needed, *(name for name in optional if name in frame)]
-    unknown = [str(name) for name in frame if name not in {*names, *KEYS, cluster_column, *schema.COLUMNS}]
-    return to_numbers(frame[names], [name for name in names if name != cluster_column], str(path)), unknown
+    unknown = [
+        str(name) for name in frame if name not in {*names, *KEYS, cluster_column, *schema.COLUMNS}
+    ]
+    return to_numbers(
+        frame[names], [name for name in names if name != cluster_column], str(path)
+    ), unknown
 
 
 def _join(
     seen: pd.DataFrame, hidden: pd.DataFrame, cluster_column: str, targets: Sequence[str]
 ) -> tuple[pd.DataFrame, list[Dropped]]:
-    joined = seen.merge(hidden, on=KEYS, how="inner", suffixes=("", "_of_targets"), validate="one_to_one")
+    joined = seen.merge(
+        hidden, on=KEYS, how="inner", suffixes=("", "_of_targets"), validate="one_to_one"
+    )
     account = [
         Dropped(f"only in the {name} file", len(frame) - len(joined), -1)
         for name, frame in (("observables", seen), ("targets", hidden))
@@ -191,7 +232,13 @@ def _join(
             raise DataError(f"column '{cluster_column}'", "one cluster in both files", "two", where)
         joined = joined.drop(columns=twin)
     if joined.empty:
-        raise DataError("the two files", "common pairs of HaloID and Snapshot", "none", "", "are they one simulation?")
+        raise DataError(
+            "the two files",
+            "common pairs of HaloID and Snapshot",
+            "none",
+            "",
+            "are they one simulation?",
+        )
     return joined, account
 
 
@@ -200,19 +247,25 @@ def _drop_unlabelled(
 ) -> pd.DataFrame:
     unlabelled = frame[list(targets)].isna().all(axis=1)
     if unlabelled.all():
-        raise DataError("targets", "at least one row with a known history", f"{len(frame)} rows without any")
-    return _drop(frame, unlabelled, "no collision recorded before the snapshot", cluster_column, account)
+        raise DataError(
+            "targets", "at least one row with a known history", f"{len(frame)} rows without any"
+        )
+    return _drop(
+        frame, unlabelled, "no collision recorded before the snapshot", cluster_column, account
+    )
 
 
-def _left_out(frame: pd.DataFrame, keys: list[str], observables: Sequence[str], targets: Sequence[str]) -> pd.DataFrame:
+def _left_out(
+    frame: pd.DataFrame, keys: list[str], observables: Sequence[str], targets: Sequence[str]
+) -> pd.DataFrame:
     """Rows whose observables are fine, and whether a collision was recorded for them."""
     fine = frame[list(observables)].notna().all(axis=1)
     for problem in problems(frame, list(observables)):
         fine &= ~problem.rows
     kept = frame.loc[fine, list(dict.fromkeys([*keys, *observables]))]
-    return kept.assign(is_recorded=frame.loc[fine, list(targets)].notna().any(axis=1).astype(int)).reset_index(
-        drop=True
-    )
+    return kept.assign(
+        is_recorded=frame.loc[fine, list(targets)].notna().any(axis=1).astype(int)
+    ).reset_index(drop=True)
 
 
 def _drop_marked(
@@ -230,5 +283,7 @@ def _drop(
     frame: pd.DataFrame, mask: pd.Series, reason: str, cluster_column: str, account: list[Dropped]
 ) -> pd.DataFrame:
     if mask.any():
-        account.append(Dropped(reason, int(mask.sum()), int(frame.loc[mask, cluster_column].nunique())))
+        account.append(
+            Dropped(reason, int(mask.sum()), int(frame.loc[mask, cluster_column].nunique()))
+        )
     return frame[~mask]

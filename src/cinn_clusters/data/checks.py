@@ -13,9 +13,11 @@ from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, redshif
 from cinn_clusters.errors import DataError
 
 AGE_TOLERANCE = 0.02
-"""A collision may seem this much [Gyr] later than its snapshot: 5 Myr between cosmologies, and rounding."""
+"""A collision may seem this much [Gyr] later than its snapshot: 5 Myr between cosmologies, and
+rounding."""
 RADIUS_TOLERANCE = 0.03
-"""R500 and M500 contradict each other when their median differs by more [dex]; in the simulation it is 0.00003."""
+"""R500 and M500 contradict each other when their median differs by more [dex]; in the simulation
+it is 0.00003."""
 MIN_ROWS_FOR_MEDIAN = 20
 """A median of fewer rows tells nothing of the unit of a table."""
 
@@ -39,7 +41,9 @@ class Problem:
     hint: str = ""
 
 
-def problems(frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = False) -> list[Problem]:
+def problems(
+    frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = False
+) -> list[Problem]:
     """Look at every value of the named columns.
 
     Args:
@@ -52,13 +56,26 @@ def problems(frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = Fa
     """
     found = [problem for name in names for problem in _column_problems(frame[name], keep_marks)]
     if schema.COLLISION_TIME in names and schema.LOOKBACK in frame:
-        late = frame[schema.COLLISION_TIME] > age_at_lookback(frame[schema.LOOKBACK].to_numpy(float)) + AGE_TOLERANCE
+        late = (
+            frame[schema.COLLISION_TIME]
+            > age_at_lookback(frame[schema.LOOKBACK].to_numpy(float)) + AGE_TOLERANCE
+        )
         hint = f"check the units of {schema.COLLISION_TIME} (cosmic age) and {schema.LOOKBACK}"
-        found.append(Problem(schema.COLLISION_TIME, "at most the age at observation", "later", late.to_numpy(), hint))
+        found.append(
+            Problem(
+                schema.COLLISION_TIME,
+                "at most the age at observation",
+                "later",
+                late.to_numpy(),
+                hint,
+            )
+        )
     return [problem for problem in found if problem.rows.any()]
 
 
-def demand_no_problem(frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = False) -> None:
+def demand_no_problem(
+    frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = False
+) -> None:
     """Refuse a table with a wrong value.
 
     Raises:
@@ -77,7 +94,8 @@ def demand_typical(frame: pd.DataFrame, names: Sequence[str]) -> None:
     """Refuse a table whose medians tell of another unit (a factor 10 in a mass, ln for log10).
 
     Raises:
-        DataError: For the first column whose median lies outside its typical limits, or if R500 contradicts M500.
+        DataError: For the first column whose median lies outside its typical limits, or if R500
+            contradicts M500.
     """
     if len(frame) < MIN_ROWS_FOR_MEDIAN:
         return
@@ -107,8 +125,10 @@ def _demand_radius(frame: pd.DataFrame, names: Sequence[str], hint: str) -> None
         raise DataError(
             f"columns '{schema.MASS}', '{schema.RADIUS}' and '{schema.LOOKBACK}'",
             "M500 = 500 rho_crit(z) 4/3 pi R500^3 (log10 Msun, log10 comoving kpc, Gyr)",
-            f"radii off by {offset:+.2f} dex in the median", "", hint,
-        )  # fmt: skip
+            f"radii off by {offset:+.2f} dex in the median",
+            "",
+            hint,
+        )
 
 
 def _column_problems(values: pd.Series, keep_marks: bool) -> list[Problem]:
@@ -118,12 +138,20 @@ def _column_problems(values: pd.Series, keep_marks: bool) -> list[Problem]:
     lower, upper = known.bounds
     expected = f"finite values [{known.unit}]" if known.unit else "finite values"
     in_unit = f"values in [{lower:g}, {upper:g}]" + (f" [{known.unit}]" if known.unit else "")
-    is_marked = np.isin(number, [known.missing_mark] if keep_marks and known.missing_mark is not None else [])
+    is_marked = np.isin(
+        number, [known.missing_mark] if keep_marks and known.missing_mark is not None else []
+    )
     outside = ((number < lower) | (number > upper)) & np.isfinite(number) & ~is_marked
     # a logarithm needs more than zero; a floor stands in for the zero of an observable
     outside |= (number <= 0) & known.is_log & (known.floor == 0) & np.isfinite(number) & ~is_marked
     return [
         Problem(name, expected, "NaN", np.isnan(number), "pass --drop-incomplete or fill them"),
-        Problem(name, expected, "infinite", np.isinf(number), "a logarithm of zero? remove or mend these rows"),
+        Problem(
+            name,
+            expected,
+            "infinite",
+            np.isinf(number),
+            "a logarithm of zero? remove or mend these rows",
+        ),
         Problem(name, in_unit, "outside", outside, "check the unit (log10 or linear?)"),
     ]

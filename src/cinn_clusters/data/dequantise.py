@@ -8,16 +8,21 @@ from cinn_clusters import schema
 from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION
 
 TIME_FLOOR = 0.001
-"""Smallest time since collision [Gyr]: a collision at the snapshot itself is put this much before it."""
+"""Smallest time since collision [Gyr]: a collision at the snapshot itself is put this much
+before it."""
 EDGE = 1e-3
-"""Share of the range between two bounds that stays free at each: a mass ratio of exactly 1 becomes 0.999."""
+"""Share of the range between two bounds that stays free at each: a mass ratio of exactly 1
+becomes 0.999."""
 
 
-def dequantise(theta: np.ndarray, targets: tuple[str, ...], age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def dequantise(
+    theta: np.ndarray, targets: tuple[str, ...], age: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Spread the recorded collision times over their resolution, always before the observation.
 
-    Most values of last_T_coll stand on snapshots; a flexible density would buy likelihood with spikes there. The
-    jitter is uniform over one snapshot spacing; what would fall after the observation is reflected at it.
+    Most values of last_T_coll stand on snapshots; a flexible density would buy likelihood with
+    spikes there. The jitter is uniform over one snapshot spacing; what would fall after the
+    observation is reflected at it.
 
     Args:
         theta: Physical targets, (N, D).

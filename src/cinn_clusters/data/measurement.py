@@ -1,9 +1,10 @@
 """Observables that may be missing or have errors: what is known of the true values, and how a network is told.
 
-True values v of an object (logarithms, as the observable maps take them) scatter about those of the training clusters,
-v ~ N(mean, C). A catalogue gives o = v + N(0, R) of some of them; what is then known of v is a Gaussian again. The
-network sees its mean, and its standard deviations. So an error of zero is the measured value itself, an infinite error
-is a missing value, and everything between is continuous.
+True values v of an object (logarithms, as the observable maps take them) scatter about those of the
+training clusters, v ~ N(mean, C). A catalogue gives o = v + N(0, R) of some of them; what is then
+known of v is a Gaussian again. The network sees its mean, and its standard deviations. So an error
+of zero is the measured value itself, an infinite error is a missing value, and everything between
+is continuous.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class ObservablePrior:
             Mean (N, L) and covariance (N, L, L) of v given the measured values.
 
         References:
-            Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45 (the linear Gaussian case).
+            Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45 (the linear Gaussian
+            case).
         """
         seen, total, offset = self._measured(values, errors)
         crossed = self.covariance * seen[:, None, :]  # of all true values with those measured
@@ -60,7 +62,9 @@ class ObservablePrior:
         mean = self.mean + np.einsum("nlk,nk->nl", gain, offset)
         covariance = self.covariance - gain @ crossed.transpose(0, 2, 1)
         exact = seen & (errors == 0.0)  # to the last bit
-        return np.where(exact, values, mean), np.where(exact[:, :, None] | exact[:, None, :], 0.0, covariance)
+        return np.where(exact, values, mean), np.where(
+            exact[:, :, None] | exact[:, None, :], 0.0, covariance
+        )
 
     def distance(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared Mahalanobis distance of what was measured from the training clusters, errors included.
@@ -76,8 +80,12 @@ class ObservablePrior:
         solved = np.linalg.solve(total, offset[:, :, None])[:, :, 0]
         return np.einsum("nl,nl->n", offset, solved), seen.sum(1)
 
-    def _measured(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What was measured (N, L), its covariance (N, L, L), and its offset from the mean (N, L), zero elsewhere."""
+    def _measured(
+        self, values: np.ndarray, errors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What was measured (N, L), its covariance (N, L, L), and its offset from the mean (N,
+        L), zero elsewhere.
+        """
         seen = np.isfinite(values) & np.isfinite(errors)
         variance = np.where(seen, errors, 1.0) ** 2
         both = seen[:, :, None] & seen[:, None, :]
@@ -89,7 +97,8 @@ class ObservablePrior:
 class UncertainTransforms(Transforms):
     """Transforms of a model that takes any subset of its observables, with any errors.
 
-    Inputs are the observables, then ``sigma_<name>`` of each but the lookback time; a value that is NaN is missing.
+    Inputs are the observables, then ``sigma_<name>`` of each but the lookback time; a value that is
+    NaN is missing.
 
     Args:
         prior: Gaussian of the true values.
@@ -122,10 +131,14 @@ class UncertainTransforms(Transforms):
         return self.prior.given(*self.measured(inputs))
 
     def measured(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values (N, L) and errors (N, L) as logarithms; infinite errors where nothing was measured."""
+        """Values (N, L) and errors (N, L) as logarithms; infinite errors where nothing was
+        measured.
+        """
         self._demand_width(inputs, self.inputs, "inputs")
         inputs = np.asarray(inputs, dtype=float)
-        values = np.stack([_logged(m, column) for m, column in zip(self.observables, inputs.T, strict=False)], 1)
+        values = np.stack(
+            [_logged(m, column) for m, column in zip(self.observables, inputs.T, strict=False)], 1
+        )
         errors = np.zeros_like(values)
         places = [self.names.index(name) for name in self.uncertain]
         units = [math.log(10.0) if self.observables[place].is_log else 1.0 for place in places]
@@ -136,17 +149,23 @@ class UncertainTransforms(Transforms):
         """Whether a row can be answered, (N,): the time is known, and no error is negative."""
         values, errors = self.measured(inputs)
         fine = ~np.isinf(values) & (errors >= 0.0)
-        fine[:, self.names.index(schema.LOOKBACK)] &= np.isfinite(values[:, self.names.index(schema.LOOKBACK)])
+        fine[:, self.names.index(schema.LOOKBACK)] &= np.isfinite(
+            values[:, self.names.index(schema.LOOKBACK)]
+        )
         return torch.from_numpy(fine.all(1))
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
-        """Turn catalogue values and errors (N, len(inputs)) into means and deviations (N, num_features), float64."""
+        """Turn catalogue values and errors (N, len(inputs)) into means and deviations (N,
+        num_features), float64.
+        """
         mean, covariance = self.known(inputs)
         matrix, shift, clip = self._matrix()
         x = np.clip(mean @ matrix.T + shift, -clip, clip)
         variance = np.einsum("ij,njk,ik->ni", matrix, covariance, matrix)
         places = [self.names.index(name) for name in self.uncertain]
-        return torch.from_numpy(np.concatenate([x, np.sqrt(np.maximum(variance[:, places], 0.0))], 1))
+        return torch.from_numpy(
+            np.concatenate([x, np.sqrt(np.maximum(variance[:, places], 0.0))], 1)
+        )
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
         """Count the measured observables of each row that lie beyond what was trained on, (N,)."""
@@ -155,7 +174,9 @@ class UncertainTransforms(Transforms):
         return np.asarray((np.abs(mean @ matrix.T + shift) >= clip).sum(1))
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
-        """What each target is measured from at each row, (N, D): ages, and the mean of what is known of a mass."""
+        """What each target is measured from at each row, (N, D): ages, and the mean of what is
+        known of a mass.
+        """
         mean, _ = self.known(inputs)
         filled = np.array(inputs, dtype=float)
         for place, observable in enumerate(self.observables):
@@ -163,7 +184,9 @@ class UncertainTransforms(Transforms):
         return super().anchors(filled)
 
     def corrupted(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return true values as a catalogue may have them: some missing, some with errors, told beside them."""
+        """Return true values as a catalogue may have them: some missing, some with errors, told
+        beside them.
+        """
         result, num, width = np.array(inputs, dtype=float), len(inputs), len(self.uncertain)
         kept = rng.random((num, width)) < rng.random((num, 1))
         kind = rng.random(num)
@@ -171,28 +194,40 @@ class UncertainTransforms(Transforms):
         if schema.MASS in self.uncertain:
             only = np.arange(width) == self.uncertain.index(schema.MASS)
             kept[(kind >= WHOLE_SHARE) & (kind < WHOLE_SHARE + MASS_ONLY_SHARE)] = only
-        spread = np.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num, width)) + np.log(SMALLEST_ERROR)
+        spread = np.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num, width)) + np.log(
+            SMALLEST_ERROR
+        )
         errors = (
-            np.exp(spread) * (rng.random((num, width)) < rng.random((num, 1))) * (rng.random((num, 1)) >= EXACT_SHARE)
+            np.exp(spread)
+            * (rng.random((num, width)) < rng.random((num, 1)))
+            * (rng.random((num, 1)) >= EXACT_SHARE)
         )
         noise = errors * rng.standard_normal((num, width))
         for column, name in enumerate(self.uncertain):
             place = self.names.index(name)
             observable = self.observables[place]
             value = result[:, place]
-            moved = value * 10.0 ** noise[:, column] if observable.is_log else value + noise[:, column]
+            moved = (
+                value * 10.0 ** noise[:, column] if observable.is_log else value + noise[:, column]
+            )
             result[:, place] = np.where(kept[:, column], moved, np.nan)
         result[:, len(self.names) :] = np.where(kept, errors, 0.0)
         return result
 
     def plausible(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Turn Gaussian noise (N, L) into true values given what was measured: inputs, exact and complete."""
+        """Turn Gaussian noise (N, L) into true values given what was measured: inputs, exact and
+        complete.
+        """
         mean, covariance = self.known(inputs)
         values, vectors = np.linalg.eigh(covariance)
-        return self.exact(mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise))
+        return self.exact(
+            mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise)
+        )
 
     def exact(self, logs: np.ndarray) -> np.ndarray:
-        """Inputs (N, len(inputs)) of true values that are given as logarithms (N, L): exact and complete."""
+        """Inputs (N, len(inputs)) of true values that are given as logarithms (N, L): exact and
+        complete.
+        """
         result = np.zeros((len(logs), len(self.inputs)))
         for place, observable in enumerate(self.observables):
             result[:, place] = np.exp(logs[:, place]) if observable.is_log else logs[:, place]
@@ -219,14 +254,19 @@ def read_transforms(values: Mapping[str, Any]) -> Transforms:
     plain = Transforms.from_dict(values)
     if "prior" not in values:
         return plain
-    prior = ObservablePrior(*(np.array(values["prior"][name], dtype=float) for name in ("mean", "covariance")))
+    prior = ObservablePrior(
+        *(np.array(values["prior"][name], dtype=float) for name in ("mean", "covariance"))
+    )
     return UncertainTransforms(plain.observables, plain.targets, prior)
 
 
-def make_uncertain(transforms: Transforms, columns: Mapping[str, np.ndarray]) -> UncertainTransforms:
+def make_uncertain(
+    transforms: Transforms, columns: Mapping[str, np.ndarray]
+) -> UncertainTransforms:
     """Let a model take any subset of its observables and any errors.
 
-    R500 is left out: it is a function of mass and time, and an error of one would contradict the other.
+    R500 is left out: it is a function of mass and time, and an error of one would contradict the
+    other.
 
     Args:
         transforms: Fitted on the training rows.
@@ -237,14 +277,18 @@ def make_uncertain(transforms: Transforms, columns: Mapping[str, np.ndarray]) ->
     """
     kept = tuple(one for one in transforms.observables if one.name != schema.RADIUS)
     if schema.LOOKBACK not in [one.name for one in kept]:
-        raise DataError("observables", f"'{schema.LOOKBACK}' among them, since any other may be missing", "none")
+        raise DataError(
+            "observables", f"'{schema.LOOKBACK}' among them, since any other may be missing", "none"
+        )
     values = np.stack([_logged(one, np.asarray(columns[one.name], dtype=float)) for one in kept], 1)
     prior = ObservablePrior(values.mean(0), np.cov(values.T))
     return UncertainTransforms(kept, transforms.targets, prior)
 
 
 def _logged(entry: ObservableMap, value: np.ndarray) -> np.ndarray:
-    """A value as its map takes it: the logarithm of what stands in the catalogue, where the map takes one."""
+    """A value as its map takes it: the logarithm of what stands in the catalogue, where the map
+    takes one.
+    """
     if not entry.is_log:
         return value
     with np.errstate(divide="ignore", invalid="ignore"):

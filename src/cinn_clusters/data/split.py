@@ -1,4 +1,6 @@
-"""Which rows train, which steer, which judge. Clusters are the unit: snapshots of one share their history."""
+"""Which rows train, which steer, which judge. Clusters are the unit: snapshots of one share
+their history.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Split:
     test: np.ndarray
 
 
-def split_by_cluster(clusters: np.ndarray, seed: int = 42, fractions: tuple[float, float, float] = FRACTIONS) -> Split:
+def split_by_cluster(
+    clusters: np.ndarray, seed: int = 42, fractions: tuple[float, float, float] = FRACTIONS
+) -> Split:
     """Deal whole clusters to training, validation and test.
 
     Args:
@@ -76,7 +80,10 @@ def same_parts(split: Split, clusters: np.ndarray, others: np.ndarray) -> Split:
         >>> same_parts(split_by_cluster(first), first, np.arange(10)).test.tolist()
         [8]
     """
-    parts = [np.flatnonzero(np.isin(others, clusters[rows])) for rows in (split.train, split.validation, split.test)]
+    parts = [
+        np.flatnonzero(np.isin(others, clusters[rows]))
+        for rows in (split.train, split.validation, split.test)
+    ]
     if not all(len(rows) for rows in parts):
         counts = ", ".join(str(len(rows)) for rows in parts)
         raise DataError("the split", "rows for training, validation and test", f"{counts} rows")
@@ -91,7 +98,8 @@ def split_by_row(num_rows: int, seed: int = 42) -> Split:
         seed: Their ``random_state``.
 
     Returns:
-        Test 10 %, then validation 0.1/0.9 of the rest, each in the order of scikit-learn's ``train_test_split``.
+        Test 10 %, then validation 0.1/0.9 of the rest, each in the order of scikit-learn's
+        ``train_test_split``.
 
     Raises:
         DataError: If there are too few rows.
@@ -124,7 +132,9 @@ def folds_by_cluster(clusters: np.ndarray, num_folds: int = 5, seed: int = 0) ->
     names = _demand_clusters(clusters)
     if not 2 <= num_folds <= len(names):
         raise DataError("folds", f"2 to {len(names)} (the clusters)", str(num_folds))
-    for k, test in enumerate(np.array_split(np.random.default_rng(seed).permutation(names), num_folds)):
+    for k, test in enumerate(
+        np.array_split(np.random.default_rng(seed).permutation(names), num_folds)
+    ):
         rest = np.random.default_rng([seed, k]).permutation(np.setdiff1d(names, test))
         num_validation = max(1, round(0.1 * len(rest)))
         parts = (rest[num_validation:], rest[:num_validation], test)
@@ -134,7 +144,9 @@ def folds_by_cluster(clusters: np.ndarray, num_folds: int = 5, seed: int = 0) ->
 def _demand_clusters(clusters: np.ndarray) -> np.ndarray:
     missing = pd.isna(clusters)
     if missing.any():
-        raise DataError("cluster column", "a cluster for every row", f"{int(missing.sum())} rows without")
+        raise DataError(
+            "cluster column", "a cluster for every row", f"{int(missing.sum())} rows without"
+        )
     names = np.unique(clusters)
     if len(names) < MIN_CLUSTERS:
         raise DataError("the table", f"at least {MIN_CLUSTERS} clusters to split", str(len(names)))

@@ -38,17 +38,25 @@ def read_csv(path: str | Path) -> pd.DataFrame:
             lines = csv.reader(stream, skipinitialspace=True)
             header = [name.strip() for name in next(filter(None, lines), [])]
             _demand_even(lines, len(header), str(path))
-        frame: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **EXACT)
+        frame: pd.DataFrame = pd.read_csv(
+            path, encoding="utf-8-sig", skipinitialspace=True, **EXACT
+        )
     except OSError as error:
         raise DataError(str(path), "a readable CSV file", error.strerror or "an error") from error
     except UnicodeDecodeError as error:
         hint = "save it as CSV UTF-8"
-        raise DataError(str(path), "UTF-8 text", f"byte 0x{error.object[error.start]:02x}", "", hint) from error
+        raise DataError(
+            str(path), "UTF-8 text", f"byte 0x{error.object[error.start]:02x}", "", hint
+        ) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, csv.Error) as error:
-        raise DataError(str(path), "a header and rows of equal length", str(error).strip() or "nothing") from error
+        raise DataError(
+            str(path), "a header and rows of equal length", str(error).strip() or "nothing"
+        ) from error
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
-        raise DataError(f"column '{twice[0]}'", "each name once in the header", "it twice", str(path))
+        raise DataError(
+            f"column '{twice[0]}'", "each name once in the header", "it twice", str(path)
+        )
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     if frame.empty:
         raise DataError(str(path), "at least one row below the header", "none")
@@ -56,11 +64,15 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def _demand_even(lines: Any, width: int, where: str) -> None:
-    """Refuse what pandas takes for missing values (a file cut short) or for an index (rows longer than the header)."""
+    """Refuse what pandas takes for missing values (a file cut short) or for an index (rows
+    longer than the header).
+    """
     for row in lines:
         if len(row) != width and any(value.strip() for value in row):
             expected = f"rows of equal length, {width} values a row as in the header"
-            raise DataError(where, expected, str(len(row)), f"line {lines.line_num}", "is the file complete?")
+            raise DataError(
+                where, expected, str(len(row)), f"line {lines.line_num}", "is the file complete?"
+            )
 
 
 def demand_columns(frame: pd.DataFrame, names: Sequence[str], where: str, hint: str = "") -> None:
@@ -74,7 +86,11 @@ def demand_columns(frame: pd.DataFrame, names: Sequence[str], where: str, hint: 
         return
     alike = get_close_matches(missing[0], [str(name) for name in frame.columns], 1)
     hint = hint or (f"did you mean '{alike[0]}'?" if alike else "")
-    got = "no such column" if len(missing) == 1 else f"{len(missing)} columns missing: {', '.join(missing)}"
+    got = (
+        "no such column"
+        if len(missing) == 1
+        else f"{len(missing)} columns missing: {', '.join(missing)}"
+    )
     raise DataError(f"column '{missing[0]}'", "a column of the table", got, where, hint)
 
 
@@ -89,9 +105,12 @@ def demand_unique(frame: pd.DataFrame, keys: list[str], where: str) -> None:
         row = int(np.argmax(repeated.to_numpy()))
         what = ", ".join(f"{key} {frame[key].iloc[row]}" for key in keys)
         raise DataError(
-            "keys " + " and ".join(keys), "each pair once", f"{int(repeated.sum())} repeated",
-            f"{where}, line {row + FIRST_LINE} ({what})", "remove one of them",
-        )  # fmt: skip
+            "keys " + " and ".join(keys),
+            "each pair once",
+            f"{int(repeated.sum())} repeated",
+            f"{where}, line {row + FIRST_LINE} ({what})",
+            "remove one of them",
+        )
 
 
 def to_numbers(frame: pd.DataFrame, names: Sequence[str], where: str) -> pd.DataFrame:
@@ -106,7 +125,9 @@ def to_numbers(frame: pd.DataFrame, names: Sequence[str], where: str) -> pd.Data
         text = (values.isna() & frame[name].notna()).to_numpy()
         if text.any():
             row = int(np.argmax(text))
-            got = f"'{frame[name].iloc[row]}'" + (f" and {text.sum() - 1} more" if text.sum() > 1 else "")
+            got = f"'{frame[name].iloc[row]}'" + (
+                f" and {text.sum() - 1} more" if text.sum() > 1 else ""
+            )
             raise DataError(f"column '{name}'", "numbers", got, f"{where}, line {row + FIRST_LINE}")
         result[name] = values
     for key in {"HaloID", "Snapshot"} & set(names):
@@ -119,6 +140,9 @@ def _whole(values: pd.Series, where: str) -> pd.Series:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"column '{values.name}'", "whole numbers", str(values.iloc[row]), f"{where}, line {row + FIRST_LINE}"
+            f"column '{values.name}'",
+            "whole numbers",
+            str(values.iloc[row]),
+            f"{where}, line {row + FIRST_LINE}",
         )
     return values.astype("int64")

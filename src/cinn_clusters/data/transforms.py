@@ -1,7 +1,8 @@
 """Maps between catalogue values and what a network sees, fitted on training rows, exact in both directions.
 
-``theta`` (physical targets) <-> ``u`` (unbounded, standardised), with the log-Jacobian; ``inputs`` -> ``x``.
-All of it runs in float64 torch, so that densities in physical units can be differentiated.
+``theta`` (physical targets) <-> ``u`` (unbounded, standardised), with the log-Jacobian; ``inputs``
+-> ``x``. All of it runs in float64 torch, so that densities in physical units can be
+differentiated.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Transforms:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Columns a catalogue must hold: the observables, and what anchors a target (a lookback time, a mass)."""
+        """Columns a catalogue must hold: the observables, and what anchors a target (a lookback
+        time, a mass).
+        """
         names = [observable.name for observable in self.observables]
         names += [schema.LOOKBACK for target in self.targets if target.bijection == "age"]
         names += [target.relative_to for target in self.targets if target.relative_to]
@@ -96,12 +99,16 @@ class Transforms:
         """Turn catalogue values (N, len(inputs)) into x (N, L), float64."""
         self._demand_width(inputs, self.inputs, "inputs")
         columns = dict(zip(self.inputs, np.asarray(inputs, dtype=float).T, strict=True))
-        return torch.from_numpy(np.stack([_scaled(observable, columns) for observable in self.observables], 1))
+        return torch.from_numpy(
+            np.stack([_scaled(observable, columns) for observable in self.observables], 1)
+        )
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
         """Count the observables of each row that lie beyond what was trained on, (N,)."""
         x = self.standardise_inputs(inputs)
-        limits = torch.tensor([observable.clip for observable in self.observables], dtype=torch.float64)
+        limits = torch.tensor(
+            [observable.clip for observable in self.observables], dtype=torch.float64
+        )
         return np.asarray((x.abs() >= limits).sum(1))
 
     def standardise_targets(self, theta: np.ndarray | Tensor, anchors: Tensor) -> Tensor:
@@ -113,17 +120,29 @@ class Transforms:
     def physical_targets(self, u: Tensor, anchors: Tensor) -> Tensor:
         """Turn u (..., D) into physical theta (..., D), always inside the bounds."""
         raw = u.double() * self.scale + self.shift
-        return torch.stack([target.physical(raw[..., d], anchors[..., d]) for d, target in enumerate(self.targets)], -1)
+        return torch.stack(
+            [
+                target.physical(raw[..., d], anchors[..., d])
+                for d, target in enumerate(self.targets)
+            ],
+            -1,
+        )
 
     def log_jacobian(self, u: Tensor, anchors: Tensor) -> Tensor:
         """log|det d theta / d u|, (...)."""
         raw = u.double() * self.scale + self.shift
-        slopes = [target.log_slope(raw[..., d], anchors[..., d]) for d, target in enumerate(self.targets)]
+        slopes = [
+            target.log_slope(raw[..., d], anchors[..., d]) for d, target in enumerate(self.targets)
+        ]
         return torch.stack(slopes, -1).sum(-1) + self.scale.log().sum()
 
     def _demand_width(self, values: np.ndarray, names: Sequence[str], what: str) -> None:
         if np.ndim(values) != 2 or np.shape(values)[1] != len(names):
-            raise DataError(what, f"shape (N, {len(names)}) holding {', '.join(names)}", f"shape {np.shape(values)}")
+            raise DataError(
+                what,
+                f"shape (N, {len(names)}) holding {', '.join(names)}",
+                f"shape {np.shape(values)}",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; infinities become None."""
@@ -152,7 +171,8 @@ def fit_transforms(
     """Fit the physical bijections and scalers on training rows.
 
     Args:
-        inputs: Columns by name, (N,) each; holds every observable, and the lookback time if an age bounds a target.
+        inputs: Columns by name, (N,) each; holds every observable, and the lookback time if an age
+            bounds a target.
         theta: Physical targets (N, D), dequantised.
         observables: Columns of x.
         targets: Columns of theta.
@@ -169,9 +189,9 @@ def fit_transforms(
         tuple(_target_map(name, observables) for name in targets),
     )
     table = np.stack([np.asarray(inputs[name], dtype=float) for name in free.inputs], 1)
-    raw_x = Transforms(tuple(replace(m, clip=math.inf) for m in free.observables), free.targets).standardise_inputs(
-        table
-    )
+    raw_x = Transforms(
+        tuple(replace(m, clip=math.inf) for m in free.observables), free.targets
+    ).standardise_inputs(table)
     raw_theta = free.standardise_targets(theta, free.anchors(table))
     return Transforms(
         tuple(_standardised(m, raw_x[:, i]) for i, m in enumerate(free.observables)),
@@ -185,7 +205,14 @@ def _target_map(name: str, observables: Sequence[str]) -> TargetMap:
         return TargetMap(name)
     reference = known.anchor if known.anchor in observables else None
     unit = known.anchor_unit if reference else 0.0
-    return TargetMap(name, known.bijection, known.is_log, *known.bounds, relative_to=reference, reference_unit=unit)
+    return TargetMap(
+        name,
+        known.bijection,
+        known.is_log,
+        *known.bounds,
+        relative_to=reference,
+        reference_unit=unit,
+    )
 
 
 def _observable_map(name: str, observables: Sequence[str], clip: float) -> ObservableMap:
@@ -197,10 +224,18 @@ def _observable_map(name: str, observables: Sequence[str], clip: float) -> Obser
 def _standardised(entry: Map, raw: Tensor) -> Map:
     shift, scale = float(raw.mean()), float(raw.std(correction=0))
     if not (math.isfinite(shift) and math.isfinite(scale)):
-        raise DataError(f"column '{entry.name}'", "training values inside its bounds", "values on or outside them")
+        raise DataError(
+            f"column '{entry.name}'",
+            "training values inside its bounds",
+            "values on or outside them",
+        )
     if scale < 1e-9 * max(1.0, abs(shift)):
         raise DataError(
-            f"column '{entry.name}'", "training values that differ", f"the one value {shift:g}", "", "leave it out"
+            f"column '{entry.name}'",
+            "training values that differ",
+            f"the one value {shift:g}",
+            "",
+            "leave it out",
         )
     return replace(entry, shift=shift, scale=scale)
 

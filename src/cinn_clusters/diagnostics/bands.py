@@ -60,7 +60,9 @@ def estimate(value: float, resampled: np.ndarray, alpha: float = ALPHA) -> Estim
 
 
 def mean_estimate(values: np.ndarray, weights: np.ndarray, alpha: float = ALPHA) -> Estimate:
-    """Mean of one value a row, (N,), with its band; ``weights`` (R, N) as of ``bootstrap_weights``."""
+    """Mean of one value a row, (N,), with its band; ``weights`` (R, N) as of
+    ``bootstrap_weights``.
+    """
     return estimate(float(values.mean()), weights @ values, alpha)
 
 
@@ -90,7 +92,9 @@ class Uniformity:
         return bool(((self.lower <= self.ecdf) & (self.ecdf <= self.upper)).all())
 
 
-def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA, grid: np.ndarray = GRID) -> Uniformity:
+def uniformity(
+    values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA, grid: np.ndarray = GRID
+) -> Uniformity:
     """Compare values that ought to be uniform (PIT, HPD ranks, TARP fractions) with a uniform variable.
 
     Args:
@@ -100,14 +104,16 @@ def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA,
         grid: Where to look, (G,), inside (0, 1).
 
     Returns:
-        ECDF, band and test. The band is that of as many independent rows as the clusters are worth; the p-value
-        compares the distance with those of bootstrap samples from the sample they are drawn from.
+        ECDF, band and test. The band is that of as many independent rows as the clusters are worth;
+        the p-value compares the distance with those of bootstrap samples from the sample they are
+        drawn from.
 
     Raises:
         ValueError: If a value lies outside [0, 1].
 
     References:
-        Saeilynoja, Buerkner & Vehtari (2022), Graphical test for discrete uniformity, for independent rows.
+        Saeilynoja, Buerkner & Vehtari (2022), Graphical test for discrete uniformity, for
+        independent rows.
     """
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("uniformity: expected values in [0, 1]; got others")
@@ -130,7 +136,12 @@ def p_value(statistic: float, null: np.ndarray) -> float:
 
 
 def ecdf_band(
-    num_values: int, grid: np.ndarray = GRID, *, alpha: float = ALPHA, num_simulations: int = 1000, seed: int = 0
+    num_values: int,
+    grid: np.ndarray = GRID,
+    *,
+    alpha: float = ALPHA,
+    num_simulations: int = 1000,
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous band for the ECDF of independent uniform values.
 
@@ -145,8 +156,8 @@ def ecdf_band(
         Lower and upper ends, each (G,).
 
     References:
-        Saeilynoja, Buerkner & Vehtari (2022), section 2: pointwise binomial intervals of a level gamma found by
-        simulation.
+        Saeilynoja, Buerkner & Vehtari (2022), section 2: pointwise binomial intervals of a level
+        gamma found by simulation.
 
     Examples:
         >>> lower, upper = ecdf_band(100, np.array([0.25, 0.5]), alpha=0.05)
@@ -154,17 +165,24 @@ def ecdf_band(
         True
     """
     steps = np.diff(np.concatenate([[0.0], grid, [1.0]]))
-    counts = np.random.default_rng(seed).multinomial(num_values, steps, num_simulations).cumsum(1)[:, :-1]
+    counts = (
+        np.random.default_rng(seed)
+        .multinomial(num_values, steps, num_simulations)
+        .cumsum(1)[:, :-1]
+    )
     tails = np.minimum(binom.cdf(counts, num_values, grid), binom.sf(counts - 1, num_values, grid))
     gamma = np.quantile(2 * tails.min(1), alpha)
-    lower, upper = (np.asarray(binom.ppf(q, num_values, grid)) / num_values for q in (gamma / 2, 1 - gamma / 2))
+    lower, upper = (
+        np.asarray(binom.ppf(q, num_values, grid)) / num_values for q in (gamma / 2, 1 - gamma / 2)
+    )
     return lower, upper
 
 
 def effective_number(values: np.ndarray, weights: np.ndarray, *, grid: np.ndarray = GRID) -> int:
     """Number of independent values whose ECDF would scatter as much as that of these rows.
 
-    The scatter is pooled over the grid: near 0 and 1 a few clusters alone would tell too little of it.
+    The scatter is pooled over the grid: near 0 and 1 a few clusters alone would tell too little of
+    it.
 
     Args:
         values: One a row, in [0, 1], (N,).

@@ -13,11 +13,14 @@ TAILS = (0.9544997361036416, 0.9973002039367398)
 """Mass within two and three standard deviations of a Gaussian."""
 
 
-def coverage_band(inside: np.ndarray, weights: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.ndarray]:
+def coverage_band(
+    inside: np.ndarray, weights: np.ndarray, alpha: float = ALPHA
+) -> tuple[np.ndarray, np.ndarray]:
     """Pointwise percentile band of the coverage, whole clusters resampled.
 
     Args:
-        inside: Whether the interval of each level holds the truth, (C, N, D), as of ``central_coverage``.
+        inside: Whether the interval of each level holds the truth, (C, N, D), as of
+            ``central_coverage``.
         weights: Bootstrap weights, (R, N).
         alpha: Share of resamples outside the band.
 
@@ -35,7 +38,8 @@ class CalibrationError:
 
     Args:
         absolute: Mean of the absolute differences.
-        signed: Mean of the differences, with its band: above zero intervals hold too much (too wide), below too little.
+        signed: Mean of the differences, with its band: above zero intervals hold too much (too
+            wide), below too little.
     """
 
     absolute: float
@@ -59,11 +63,14 @@ def calibration_error(
     gap = np.abs(inside.mean(1) - levels[:, None]).mean(0)
     by_row = inside.mean(0) - levels.mean()  # (N, D)
     return [
-        CalibrationError(float(gap[d]), mean_estimate(by_row[:, d], weights, alpha)) for d in range(inside.shape[2])
+        CalibrationError(float(gap[d]), mean_estimate(by_row[:, d], weights, alpha))
+        for d in range(inside.shape[2])
     ]
 
 
-def tail_coverage(pit: np.ndarray, weights: np.ndarray, levels: tuple[float, ...] = TAILS) -> list[list[Estimate]]:
+def tail_coverage(
+    pit: np.ndarray, weights: np.ndarray, levels: tuple[float, ...] = TAILS
+) -> list[list[Estimate]]:
     """Coverage of wide central intervals: expected is the level itself.
 
     Args:
@@ -75,7 +82,9 @@ def tail_coverage(pit: np.ndarray, weights: np.ndarray, levels: tuple[float, ...
         Coverage with its band, for each target at each level.
     """
     inside = np.abs(2 * pit - 1) < np.array(levels)[:, None, None]
-    return [[mean_estimate(of_level[:, d], weights) for of_level in inside] for d in range(pit.shape[1])]
+    return [
+        [mean_estimate(of_level[:, d], weights) for of_level in inside] for d in range(pit.shape[1])
+    ]
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,9 @@ class Part:
     coverage: list[Estimate]
 
 
-def by_tertile(values: np.ndarray, inside: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> list[Part]:
+def by_tertile(
+    values: np.ndarray, inside: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
+) -> list[Part]:
     """Coverage where a property (mass, redshift) is low, middle and high.
 
     Args:
@@ -105,7 +116,8 @@ def by_tertile(values: np.ndarray, inside: np.ndarray, weights: np.ndarray, *, a
         alpha: See ``estimate``.
 
     Returns:
-        Up to three parts; rows of equal value stand in one part, and a part without rows is left out.
+        Up to three parts; rows of equal value stand in one part, and a part without rows is left
+        out.
 
     Raises:
         ValueError: If a value of the property is not finite.
@@ -118,8 +130,12 @@ def by_tertile(values: np.ndarray, inside: np.ndarray, weights: np.ndarray, *, a
         mass = weights[:, here].sum(1)
         drawn = mass > 0  # a resample may miss a small part
         resampled = weights[drawn][:, here] @ inside[here] / mass[drawn, None]  # (R, D)
-        found = [estimate(share, resampled[:, d], alpha) for d, share in enumerate(inside[here].mean(0))]
-        parts.append(Part(float(values[here].min()), float(values[here].max()), int(here.sum()), found))
+        found = [
+            estimate(share, resampled[:, d], alpha) for d, share in enumerate(inside[here].mean(0))
+        ]
+        parts.append(
+            Part(float(values[here].min()), float(values[here].max()), int(here.sum()), found)
+        )
     return parts
 
 
@@ -147,5 +163,7 @@ def hpd_ranks(log_prob: np.ndarray, log_prob_truth: np.ndarray) -> np.ndarray:
     """
     known = ~np.isnan(log_prob)
     if np.isnan(log_prob_truth).any() or not known.any(0).all():
-        raise ValueError("hpd_ranks: expected a density of every truth and of some draws of every object; got NaN")
+        raise ValueError(
+            "hpd_ranks: expected a density of every truth and of some draws of every object; got NaN"
+        )
     return np.asarray(((log_prob >= log_prob_truth) & known).sum(0) / known.sum(0))

@@ -1,6 +1,7 @@
 """Which observable a prediction leans on: take columns away, see how much worse it gets.
 
-All functions know a model only by the loss it makes of observables: ``loss(x)`` is (N, D), one value a row and target.
+All functions know a model only by the loss it makes of observables: ``loss(x)`` is (N, D), one
+value a row and target.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ Groups = Sequence[Sequence[int]]
 """Columns that are taken away together."""
 
 
-def shuffle_increase(loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: int = 20, seed: int = 0) -> np.ndarray:
+def shuffle_increase(
+    loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: int = 20, seed: int = 0
+) -> np.ndarray:
     """Increase of the loss when columns are shuffled between rows, what they tell of a row destroyed.
 
     What two columns share is not missed when one of them is shuffled: shuffle them as a group.
@@ -32,7 +35,8 @@ def shuffle_increase(loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: 
         Mean increase of each row, (G, N, D); its mean over rows is the permutation importance.
 
     References:
-        Breiman (2001), Random forests, section 10; Fisher, Rudin & Dominici (2019), arXiv:1801.01489.
+        Breiman (2001), Random forests, section 10; Fisher, Rudin & Dominici (2019),
+        arXiv:1801.01489.
 
     Examples:
         >>> x = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
@@ -42,13 +46,18 @@ def shuffle_increase(loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: 
     """
     untouched = loss(x)
     orders = _orders(len(x), num_repeats, seed)
-    return np.stack([np.mean([loss(_shuffled(x, g, o)) for o in orders], axis=0) - untouched for g in groups])
+    return np.stack(
+        [np.mean([loss(_shuffled(x, g, o)) for o in orders], axis=0) - untouched for g in groups]
+    )
 
 
-def shapley_saving(loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: int = 10, seed: int = 0) -> np.ndarray:
+def shapley_saving(
+    loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: int = 10, seed: int = 0
+) -> np.ndarray:
     """Share of each group in the loss that the observables save together, exactly over all coalitions of groups.
 
-    Columns outside a coalition are shuffled together; what two groups both tell is divided between them.
+    Columns outside a coalition are shuffled together; what two groups both tell is divided between
+    them.
 
     Args:
         loss: See above.
@@ -58,8 +67,8 @@ def shapley_saving(loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: in
         seed: Their seed.
 
     Returns:
-        Mean saving of each row, (G, N, D); it sums over groups to the loss with all of them shuffled minus that with
-        none.
+        Mean saving of each row, (G, N, D); it sums over groups to the loss with all of them
+        shuffled minus that with none.
 
     Raises:
         ValueError: If there are more than 12 groups.
@@ -78,7 +87,9 @@ def shapley_saving(loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: in
     for size in range(num_groups + 1):
         for known in combinations(everyone, size):
             away = [column for group in everyone if group not in known for column in groups[group]]
-            of[known] = np.mean([loss(_shuffled(x, away, o)) for o in orders], axis=0) if away else loss(x)
+            of[known] = (
+                np.mean([loss(_shuffled(x, away, o)) for o in orders], axis=0) if away else loss(x)
+            )
     savings = []
     for group in everyone:
         total = np.zeros_like(of[()])

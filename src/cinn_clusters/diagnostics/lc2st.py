@@ -1,4 +1,6 @@
-"""Local classifier two-sample test: can a classifier tell truths from draws, and for which objects?"""
+"""Local classifier two-sample test: can a classifier tell truths from draws, and for which
+objects?
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ NUM_PLACES = 20
 PENALTY = 30.0
 NUM_STEPS = 12
 Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""Features (n, F), labels (n, H) and features (m, F) to the chance (m, H) of label 1, for H sets of labels at once."""
+"""Features (n, F), labels (n, H) and features (m, F) to the chance (m, H) of label 1, for H sets
+of labels at once."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Lc2st:
         null: The same for exchanged labels, (H,).
         p_value: Chance of a larger statistic if truths and draws were alike.
         local: Mean over draws of (d - 1/2)^2 at each object, (N,).
-        local_p_values: Chance of a larger local statistic at each object, (N,): a map of where the posterior fails.
+        local_p_values: Chance of a larger local statistic at each object, (N,): a map of where the
+            posterior fails.
     """
 
     statistic: float
@@ -52,8 +56,8 @@ def logistic(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.nda
         Chance of label 1, (m, H).
 
     References:
-        Boehning & Lindsay (1988), Monotonicity of quadratic-approximation algorithms: one bound of the Hessian serves
-        all steps and all labels.
+        Boehning & Lindsay (1988), Monotonicity of quadratic-approximation algorithms: one bound of
+        the Hessian serves all steps and all labels.
     """
     known, asked = (np.concatenate([np.ones((len(rows), 1)), rows], 1) for rows in (known, asked))
     penalty = PENALTY * np.eye(known.shape[1])
@@ -77,8 +81,8 @@ def lc2st(
 ) -> Lc2st:
     """Train classifiers on (truth, x) against (draw, x), and judge clusters they have not seen.
 
-    The null exchanges truth and draw for whole clusters at random: rows of a cluster share their truth, so exchanging
-    row by row would make the null too narrow.
+    The null exchanges truth and draw for whole clusters at random: rows of a cluster share their
+    truth, so exchanging row by row would make the null too narrow.
 
     Args:
         samples: Posterior draws, (S, N, D), in any units.
@@ -108,7 +112,9 @@ def lc2st(
     local = np.empty((len(flips), len(truth)))
     for rest, here in folds(clusters, seed=seed):
         known, unknown = _scaled(rows[:, rest], asked[:, here])
-        labels = np.concatenate([~flips[:, rest], flips[:, rest]], 1)  # truths are 1, draws 0, unless exchanged
+        labels = np.concatenate(
+            [~flips[:, rest], flips[:, rest]], 1
+        )  # truths are 1, draws 0, unless exchanged
         chance = classifier(known, labels.T.astype(float), unknown).T  # (1 + H, V n)
         local[:, here] = ((chance - 0.5) ** 2).reshape(len(flips), len(places), -1).mean(1)
     statistic, null = float(local[0].mean()), local[1:].mean(1)
@@ -117,16 +123,23 @@ def lc2st(
 
 
 def _exchanges(clusters: np.ndarray, num_null: int, rng: np.random.Generator) -> np.ndarray:
-    """Whose truth and draw change places, (1 + H, N): nobody's first, then whole clusters at random."""
+    """Whose truth and draw change places, (1 + H, N): nobody's first, then whole clusters at
+    random.
+    """
     names, of_row = np.unique(clusters, return_inverse=True)
-    return np.concatenate([np.zeros((1, len(of_row)), bool), rng.random((num_null, len(names)))[:, of_row] < 0.5])
+    return np.concatenate(
+        [np.zeros((1, len(of_row)), bool), rng.random((num_null, len(names)))[:, of_row] < 0.5]
+    )
 
 
 def _features(thetas: list[np.ndarray], x: np.ndarray) -> np.ndarray:
     """Linear and quadratic terms of (theta, x), (len(thetas), N, F)."""
     centre, spread = thetas[0].mean(0), thetas[0].std(0)
     known = standardised(x)
-    joint = [np.concatenate([(theta - centre) / np.where(spread > 0, spread, 1.0), known], 1) for theta in thetas]
+    joint = [
+        np.concatenate([(theta - centre) / np.where(spread > 0, spread, 1.0), known], 1)
+        for theta in thetas
+    ]
     first, second = np.triu_indices(joint[0].shape[1])
     return np.stack([np.concatenate([part, part[:, first] * part[:, second]], 1) for part in joint])
 

@@ -38,7 +38,8 @@ def pit(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
     Args:
         samples: Posterior draws, (S, N, D).
         truth: (N, D).
-        seed: Seed of u, which makes the PIT of a calibrated posterior exactly uniform for any number of draws.
+        seed: Seed of u, which makes the PIT of a calibrated posterior exactly uniform for any
+            number of draws.
 
     Returns:
         (N, D), inside (0, 1).
@@ -78,7 +79,9 @@ class ChiSquare:
     p_value_of_rows: float
 
 
-def sbc_chi_square(ranked: np.ndarray, num_draws: int, weights: np.ndarray, *, num_bins: int = NUM_BINS) -> ChiSquare:
+def sbc_chi_square(
+    ranked: np.ndarray, num_draws: int, weights: np.ndarray, *, num_bins: int = NUM_BINS
+) -> ChiSquare:
     """Test whether ranks are uniform.
 
     Args:

@@ -27,7 +27,9 @@ def shortest_interval(samples: np.ndarray, level: float = 0.68) -> tuple[np.ndar
         (array([[1.]]), array([[1.2]]))
     """
     if not 0.0 < level < 1.0 or len(samples) < 2:
-        raise ValueError(f"shortest_interval: expected level in (0, 1) and S >= 2; got {level} and {len(samples)}")
+        raise ValueError(
+            f"shortest_interval: expected level in (0, 1) and S >= 2; got {level} and {len(samples)}"
+        )
     ordered = np.sort(samples, axis=0)
     held = min(len(samples), max(2, round(level * len(samples))))
     widths = ordered[held - 1 :] - ordered[: len(samples) - held + 1]

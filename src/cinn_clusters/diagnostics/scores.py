@@ -14,7 +14,8 @@ NUM_PAIRINGS = 8
 def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     r"""Fair continuous ranked probability score of each marginal.
 
-    mean_l |theta_l - y| - sum_l (2l - L - 1) theta_(l) / (L (L - 1)) on sorted draws: unbiased in the number of draws.
+    mean_l |theta_l - y| - sum_l (2l - L - 1) theta_(l) / (L (L - 1)) on sorted draws: unbiased in
+    the number of draws.
 
     Args:
         samples: Posterior draws, (S, N, D).
@@ -53,12 +54,16 @@ def energy_score(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np
     rng = np.random.default_rng(seed)
     num_draws = len(samples)
     pairings = [rng.permutation(num_draws) for _ in range(NUM_PAIRINGS)]
-    spread = np.mean([np.linalg.norm(samples - samples[order], axis=-1).mean(0) for order in pairings], axis=0)
+    spread = np.mean(
+        [np.linalg.norm(samples - samples[order], axis=-1).mean(0) for order in pairings], axis=0
+    )
     distance = np.linalg.norm(samples - truth, axis=-1).mean(0)
     return np.asarray(distance - 0.5 * spread * num_draws / (num_draws - 1))
 
 
-def central_coverage(samples: np.ndarray, truth: np.ndarray, levels: np.ndarray = LEVELS) -> np.ndarray:
+def central_coverage(
+    samples: np.ndarray, truth: np.ndarray, levels: np.ndarray = LEVELS
+) -> np.ndarray:
     """Whether the central interval of each level holds the truth.
 
     Args:
@@ -74,18 +79,24 @@ def central_coverage(samples: np.ndarray, truth: np.ndarray, levels: np.ndarray 
 
 
 def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """1 - mean posterior variance / variance of the truths, unclipped, (D,): 0 says nothing, 1 says all."""
+    """1 - mean posterior variance / variance of the truths, unclipped, (D,): 0 says nothing, 1
+    says all.
+    """
     return np.asarray(1.0 - samples.var(0, ddof=1, dtype=float).mean(0) / truth.var(0, ddof=1))
 
 
 def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(Posterior mean - truth) / posterior standard deviation, (N, D): mean 0, spread 1 for a calibrated Gaussian."""
+    """(Posterior mean - truth) / posterior standard deviation, (N, D): mean 0, spread 1 for a
+    calibrated Gaussian.
+    """
     deviation = samples.std(0, ddof=1, dtype=float)
     known = np.where(deviation > 0, deviation, np.nan)  # a point is no posterior: it has no z-score
     return np.asarray((samples.mean(0, dtype=float) - truth) / known)
 
 
-def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Estimate:
+def skill(
+    score: np.ndarray, reference: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
+) -> Estimate:
     """Share of a reference's mean score that is saved: 0 says no better than it, 1 says perfect.
 
     Args:
@@ -125,8 +136,12 @@ def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     moved = np.moveaxis(samples - mean, 1, 0)  # (N, S, D)
     covariance = moved.transpose(0, 2, 1) @ moved / (len(samples) - 1)
     if (np.linalg.matrix_rank(covariance) < truth.shape[1]).any():
-        raise ValueError(f"gaussian_log_prob: expected draws that span {truth.shape[1]} directions; got fewer")
-    distance = np.einsum("nd,nd->n", truth - mean, np.linalg.solve(covariance, (truth - mean)[:, :, None])[:, :, 0])
+        raise ValueError(
+            f"gaussian_log_prob: expected draws that span {truth.shape[1]} directions; got fewer"
+        )
+    distance = np.einsum(
+        "nd,nd->n", truth - mean, np.linalg.solve(covariance, (truth - mean)[:, :, None])[:, :, 0]
+    )
     return np.asarray(-0.5 * (distance + np.linalg.slogdet(2 * np.pi * covariance)[1]))
 
 
@@ -143,5 +158,7 @@ def bootstrap_weights(clusters: np.ndarray, num_resamples: int = 500, seed: int 
     """
     names, inverse = np.unique(clusters, return_inverse=True)
     drawn = np.random.default_rng(seed).integers(len(names), size=(num_resamples, len(names)))
-    weights = np.stack([np.bincount(line, minlength=len(names))[inverse] for line in drawn]).astype(float)
+    weights = np.stack([np.bincount(line, minlength=len(names))[inverse] for line in drawn]).astype(
+        float
+    )
     return np.asarray(weights / weights.sum(1, keepdims=True))

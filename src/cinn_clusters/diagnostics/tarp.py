@@ -32,7 +32,11 @@ def tarp_fractions(samples: np.ndarray, truth: np.ndarray, references: np.ndarra
     """
     # squared distances by products: no array of the size of the samples
     offset = np.einsum("nd,nd->n", references, references)
-    nearness = np.einsum("snd,snd->sn", samples, samples) - 2 * np.einsum("snd,nd->sn", samples, references) + offset
+    nearness = (
+        np.einsum("snd,snd->sn", samples, samples)
+        - 2 * np.einsum("snd,nd->sn", samples, references)
+        + offset
+    )
     return np.asarray((nearness < ((truth - references) ** 2).sum(1)).mean(0))
 
 
@@ -52,7 +56,9 @@ def plain_references(truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
     return np.asarray(np.random.default_rng(seed).uniform(lower, upper, truth.shape))
 
 
-def references_from_x(truth: np.ndarray, x: np.ndarray, clusters: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def references_from_x(
+    truth: np.ndarray, x: np.ndarray, clusters: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
     """Points near what a linear regression expects from x, fitted on other clusters, plus a small random step.
 
     Args:
@@ -68,7 +74,8 @@ def references_from_x(truth: np.ndarray, x: np.ndarray, clusters: np.ndarray, *,
         ValueError: If there are fewer than two clusters.
 
     References:
-        Lemos+23 (arXiv:2302.03026), theorem 3: references that depend on x make the test sufficient.
+        Lemos+23 (arXiv:2302.03026), theorem 3: references that depend on x make the test
+        sufficient.
     """
     x = standardised(x)
     references = np.empty_like(truth, dtype=float)

@@ -1,4 +1,6 @@
-"""What the numbers say, in words: too narrow, too wide, biased, misshapen, uninformative, or calibrated."""
+"""What the numbers say, in words: too narrow, too wide, biased, misshapen, uninformative, or
+calibrated.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class Placement:
 def placement(pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Placement:
     """Tell a bias from a wrong width by the mean and the mean absolute deviation of Gaussian PIT scores.
 
-    A bias does not move the deviation, a wrong width does not move the mean; a coverage would mix the two.
+    A bias does not move the deviation, a wrong width does not move the mean; a coverage would mix
+    the two.
 
     Args:
         pit: Randomised PIT of one target, (N,).
@@ -66,7 +69,9 @@ def placement(pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> 
         2.0
     """
     if not ((pit > 0) & (pit < 1)).all():
-        raise ValueError("placement: expected PIT inside (0, 1); got others; pass the randomised one")
+        raise ValueError(
+            "placement: expected PIT inside (0, 1); got others; pass the randomised one"
+        )
     scores = norm.ppf(pit)
     away = np.abs(scores - scores.mean())
     ideal = np.sqrt(2 / np.pi)  # of a standard Gaussian
@@ -88,7 +93,8 @@ def target_findings(
     Args:
         target: Its name.
         placed: Bias and width.
-        core: Signed calibration error; told only where neither bias nor width is wrong as a whole, since both move it.
+        core: Signed calibration error; told only where neither bias nor width is wrong as a whole,
+            since both move it.
         shape: Of its PIT; told only where nothing else explains it.
         skill: CRPS skill against the prior, where it is known.
         alpha: Level of the test of shape.
@@ -99,7 +105,9 @@ def target_findings(
     found = []
     if placed.width.excludes(1.0):
         name = NARROW if placed.width.value < 1 else WIDE
-        found.append(Finding(target, name, f"intervals are {placed.width} times as wide as they should be"))
+        found.append(
+            Finding(target, name, f"intervals are {placed.width} times as wide as they should be")
+        )
     if placed.bias.excludes(0.0):
         name = HIGH if placed.bias.value > 0 else LOW
         found.append(Finding(target, name, f"by {placed.bias} posterior standard deviations"))
@@ -131,7 +139,11 @@ class JointTest:
 
 
 def joint_findings(
-    tests: Sequence[JointTest], hpd: Estimate | None, skill: Estimate | None, *, alpha: float = ALPHA
+    tests: Sequence[JointTest],
+    hpd: Estimate | None,
+    skill: Estimate | None,
+    *,
+    alpha: float = ALPHA,
 ) -> list[Finding]:
     """Judge all targets together.
 
@@ -147,9 +159,18 @@ def joint_findings(
     found = []
     if hpd is not None and hpd.excludes(0.0):
         name = NARROW if hpd.value < 0 else WIDE
-        found.append(Finding(JOINT, name, f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level"))
+        found.append(
+            Finding(
+                JOINT,
+                name,
+                f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level",
+            )
+        )
     failed = [test for test in tests if test.p_value < alpha / max(1, len(tests))]
-    found += [Finding(JOINT, INACCURATE, f"{test.name}: {test.statistic}, p = {test.p_value:.4f}") for test in failed]
+    found += [
+        Finding(JOINT, INACCURATE, f"{test.name}: {test.statistic}, p = {test.p_value:.4f}")
+        for test in failed
+    ]
     if not found:
         told = ", ".join(f"{test.name} p = {test.p_value:.3f}" for test in tests)
         found.append(Finding(JOINT, CALIBRATED, told))

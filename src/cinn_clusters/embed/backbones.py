@@ -47,7 +47,9 @@ class SmallNetwork(nn.Sequential):
         return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], 1)
 
     def fused(self) -> SmallNetwork:
-        """A copy for inference: every normalisation is folded into its convolution, twice as fast on a processor."""
+        """A copy for inference: every normalisation is folded into its convolution, twice as
+        fast on a processor.
+        """
         folded = copy.deepcopy(self).eval()
         for number in range(0, len(folded), 3):
             convolution, norm = folded[number], folded[number + 1]
@@ -59,8 +61,9 @@ class SmallNetwork(nn.Sequential):
 class Sharpened(nn.Module):
     """An encoder that sees edges beside shape: maps plus what a Gaussian blur takes away.
 
-    Fronts and shocks are some per cent of the brightness and vanish in a stretch of four decades; unsharp masks and
-    gradient filters are how observers look for them (Sanders+16, arXiv:1605.02911).
+    Fronts and shocks are some per cent of the brightness and vanish in a stretch of four decades;
+    unsharp masks and gradient filters are how observers look for them (Sanders+16,
+    arXiv:1605.02911).
 
     Args:
         backbone: Encoder.
@@ -81,9 +84,13 @@ class Sharpened(nn.Module):
         """Maps (B, 1, H, H) with their edges made stronger."""
         sigma = self.width * maps.shape[-1]
         reach = math.ceil(2.5 * sigma)
-        kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=maps.device) / sigma) ** 2)
+        kernel = torch.exp(
+            -0.5 * (torch.arange(-reach, reach + 1, device=maps.device) / sigma) ** 2
+        )
         kernel = (kernel / kernel.sum()).to(maps)
-        across = functional.conv2d(functional.pad(maps, (reach,) * 4, mode="replicate"), kernel.view(1, 1, 1, -1))
+        across = functional.conv2d(
+            functional.pad(maps, (reach,) * 4, mode="replicate"), kernel.view(1, 1, 1, -1)
+        )
         smooth = functional.conv2d(across, kernel.view(1, 1, -1, 1))
         return maps + self.gain * (maps - smooth)
 
@@ -104,6 +111,8 @@ def make_backbone(name: str, seed: int) -> Sharpened:
         import timm
 
         if not timm.is_model(name):
-            raise ConfigError("embed.backbone", f"small, {', '.join(TIMM)} or another model of timm", f"'{name}'")
+            raise ConfigError(
+                "embed.backbone", f"small, {', '.join(TIMM)} or another model of timm", f"'{name}'"
+            )
         network = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
     return Sharpened(network)

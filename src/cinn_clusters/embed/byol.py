@@ -21,7 +21,9 @@ class BYOL(Method):
         outputs: Their outputs.
     """
 
-    def __init__(self, backbone: nn.Module, *, momentum: float = 0.99, hidden: int = 512, outputs: int = 128) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, momentum: float = 0.99, hidden: int = 512, outputs: int = 128
+    ) -> None:
         super().__init__(backbone)
         self.momentum = momentum
         self.head = BYOLProjectionHead(self.num_features, hidden, outputs)
@@ -34,7 +36,9 @@ class BYOL(Method):
         predicted = [self.predictor(self.head(self.backbone(view))) for view in views]
         with torch.no_grad():
             seen = [self.key_head(self.key_backbone(view)) for view in views]
-        return torch.as_tensor(0.5 * (self.similarity(predicted[0], seen[1]) + self.similarity(predicted[1], seen[0])))
+        return torch.as_tensor(
+            0.5 * (self.similarity(predicted[0], seen[1]) + self.similarity(predicted[1], seen[0]))
+        )
 
     def after_step(self, share: float) -> None:
         """Move the follower."""

@@ -8,13 +8,16 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 
-def info_nce(queries: Tensor, keys: Tensor, clusters: Tensor, temperature: float, *, same: bool = False) -> Tensor:
+def info_nce(
+    queries: Tensor, keys: Tensor, clusters: Tensor, temperature: float, *, same: bool = False
+) -> Tensor:
     """Cross-entropy of finding each query's own key among the keys of other clusters.
 
     Args:
         queries: Projections of one view, (B, F).
         keys: Those of the other, (B, F); row i belongs to query i.
-        clusters: Number of the cluster of each row, (B,); other maps of the query's cluster are no negatives.
+        clusters: Number of the cluster of each row, (B,); other maps of the query's cluster are no
+            negatives.
         temperature: Divides the cosines.
         same: Whether queries are negatives of each other, too (SimCLR).
 
@@ -31,13 +34,17 @@ def info_nce(queries: Tensor, keys: Tensor, clusters: Tensor, temperature: float
     is_excluded = related.scatter(1, own[:, None], value=False)
     logits = (queries @ all_keys.T / temperature).masked_fill(is_excluded, -torch.inf)
     if same:
-        others = (queries @ of_all_processes(queries).T / temperature).masked_fill(related, -torch.inf)
+        others = (queries @ of_all_processes(queries).T / temperature).masked_fill(
+            related, -torch.inf
+        )
         logits = torch.cat([logits, others], 1)
     return functional.cross_entropy(logits, own)
 
 
 def of_all_processes(rows: Tensor) -> Tensor:
-    """Rows (B, ...) of every process that trains along, in the order of their ranks; gradients flow back to each."""
+    """Rows (B, ...) of every process that trains along, in the order of their ranks; gradients
+    flow back to each.
+    """
     if not (distributed.is_available() and distributed.is_initialized()):
         return rows
     return torch.cat(list(gather(rows)))

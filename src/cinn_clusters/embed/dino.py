@@ -37,11 +37,15 @@ class DINO(Method):
         self.momentum = momentum
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # lightly's weight norm
-            self.head, self.key_head = (DINOProjectionHead(self.num_features, hidden, 64, prototypes) for _ in range(2))
+            self.head, self.key_head = (
+                DINOProjectionHead(self.num_features, hidden, 64, prototypes) for _ in range(2)
+            )
         self.key_head.load_state_dict(self.head.state_dict())  # weight norm cannot be copied
         self.key_head.requires_grad_(False)
         self.key_backbone = momentum_copy(backbone)
-        self.divergence = DINOLoss(prototypes, teacher_temp=teacher_temperature, warmup_teacher_temp_epochs=0)
+        self.divergence = DINOLoss(
+            prototypes, teacher_temp=teacher_temperature, warmup_teacher_temp_epochs=0
+        )
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the student with the teacher, views crossed."""

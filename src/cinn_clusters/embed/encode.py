@@ -12,8 +12,8 @@ from cinn_clusters.embed.backbones import Sharpened, SmallNetwork
 def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
     """Vectors of maps, averaged over the eight orientations in which a square can be laid.
 
-    The sky has no up: what an encoder says of one orientation and not of another is noise. What the mean gains is in
-    docs/decisions/0005-maps.md.
+    The sky has no up: what an encoder says of one orientation and not of another is noise. What the
+    mean gains is in docs/decisions/0005-maps.md.
 
     Args:
         encoder: A trained one.
@@ -29,7 +29,10 @@ def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
     with torch.inference_mode():
         parts = [
             torch.stack(
-                [network(turned).float() for turned in orientations(encoder.sharpen(maps[start : start + batch]))]
+                [
+                    network(turned).float()
+                    for turned in orientations(encoder.sharpen(maps[start : start + batch]))
+                ]
             )
             for start in range(0, len(maps), batch)
         ]
@@ -38,7 +41,9 @@ def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
 
 def orientations(maps: Tensor) -> list[Tensor]:
     """Maps (B, 1, H, H) in each of eight ways: turned by quarters, and these mirrored."""
-    return [torch.rot90(side, quarter, (2, 3)) for side in (maps, maps.flip(3)) for quarter in range(4)]
+    return [
+        torch.rot90(side, quarter, (2, 3)) for side in (maps, maps.flip(3)) for quarter in range(4)
+    ]
 
 
 def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +54,8 @@ def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarra
         num: Components to keep.
 
     Returns:
-        Offset (F,) and projection (F, num): ``(vectors - offset) @ projection`` has unit variance in every column.
+        Offset (F,) and projection (F, num): ``(vectors - offset) @ projection`` has unit variance
+        in every column.
     """
     offset = vectors.mean(0)
     _, singular, rows = np.linalg.svd(vectors - offset, full_matrices=False)

@@ -1,6 +1,7 @@
 """Training of an encoder: Lightning runs the loop and the machines, everything random comes from named streams.
 
-Epoch e draws order and views from streams named by e: a training resumed after it is the uninterrupted one.
+Epoch e draws order and views from streams named by e: a training resumed after it is the
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class MapSet:
         maps: Inputs in [0, 1], (N, 1, H, H).
         clusters: Number of the cluster of each, (N,).
         labels: What is known of each, (N, C); empty for self-supervised methods.
-        partners: A random other projection of the same snapshot is among these rows, (N, P - 1); (N, 0) without.
+        partners: A random other projection of the same snapshot is among these rows, (N, P - 1);
+            (N, 0) without.
     """
 
     maps: Tensor
@@ -115,7 +117,9 @@ class Learner(lightning.LightningModule):
         super().__init__()
         self.method, self.data, self.recipe, self.options = method, data, recipe, options
         self.done = progress.epoch if progress else 0
-        self.register_buffer("record", torch.full((options.epochs,), torch.nan, dtype=torch.float64))
+        self.register_buffer(
+            "record", torch.full((options.epochs,), torch.nan, dtype=torch.float64)
+        )
         if progress:
             self.record[: self.done] = torch.tensor(progress.history)
         self.start, self.on_epoch = progress, on_epoch
@@ -124,7 +128,9 @@ class Learner(lightning.LightningModule):
 
     @property
     def history(self) -> list[float]:
-        """Mean loss of each epoch done; a buffer holds it, which comes back from other processes."""
+        """Mean loss of each epoch done; a buffer holds it, which comes back from other
+        processes.
+        """
         return [float(loss) for loss in self.record if not math.isnan(loss)]
 
     def training_step(self, rows: Tensor, step: int) -> Tensor:
@@ -133,7 +139,9 @@ class Learner(lightning.LightningModule):
         epoch = self.done + self.current_epoch
         generator = torch_stream(self.options.seed, "views", epoch, step, rank)
         first, second = self._pair(rows, generator)
-        views = [make_view(maps, self.recipe, generator).to(self.device) for maps in (first, second)]
+        views = [
+            make_view(maps, self.recipe, generator).to(self.device) for maps in (first, second)
+        ]
         views = views[: self.method.num_views]
         known = (self.data.clusters[rows].to(self.device), self.data.labels[rows].to(self.device))
         with seeded(self.options.seed, "loss", epoch, step, rank):  # of dropout
@@ -144,7 +152,9 @@ class Learner(lightning.LightningModule):
         return loss
 
     def _pair(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Maps to look at: twice the same, or two projections of one snapshot, (B, 1, H, H) each."""
+        """Maps to look at: twice the same, or two projections of one snapshot, (B, 1, H, H)
+        each.
+        """
         others = rows
         if self.options.positives == "projections" and self.data.partners.shape[1]:
             choice = torch.randint(self.data.partners.shape[1], (len(rows),), generator=generator)
@@ -176,7 +186,9 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, with its moments where a training goes on."""
         trained = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=self.options.learning_rate, weight_decay=self.options.weight_decay)
+        optimiser = torch.optim.AdamW(
+            trained, lr=self.options.learning_rate, weight_decay=self.options.weight_decay
+        )
         if self.start is not None:
             _load_moments(optimiser, self.start.moments)
         return optimiser
@@ -243,8 +255,13 @@ def learn(
         TrainingError: If there are fewer maps than a batch holds, or a loss is not finite.
     """
     if len(data.maps) < options.batch:
-        raise TrainingError("maps", f"at least one batch of {options.batch}", f"{len(data.maps)} in training", "",
-                            "pass --set embed.batch=64")  # fmt: skip
+        raise TrainingError(
+            "maps",
+            f"at least one batch of {options.batch}",
+            f"{len(data.maps)} in training",
+            "",
+            "pass --set embed.batch=64",
+        )
     if progress is not None:
         method.load_state_dict(progress.weights)
     learner = Learner(method, data, recipe, options, progress, on_epoch)
@@ -255,7 +272,8 @@ def learn(
         devices=options.devices,
         strategy="ddp_spawn" if options.devices > 1 else "auto",
         precision=options.precision,  # type: ignore[arg-type]
-        sync_batchnorm=options.devices > 1 and options.accelerator != "cpu",  # torch has none for processors
+        sync_batchnorm=options.devices > 1
+        and options.accelerator != "cpu",  # torch has none for processors
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,

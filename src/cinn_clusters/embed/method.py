@@ -35,7 +35,9 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def after_step(self, share: float) -> None:
-        """Called after each step with the share of the training that is done; moves momentum encoders."""
+        """Called after each step with the share of the training that is done; moves momentum
+        encoders.
+        """
 
 
 def momentum_copy(module: nn.Module) -> nn.Module:
@@ -47,7 +49,9 @@ def momentum_copy(module: nn.Module) -> nn.Module:
 
 
 def cosine_momentum(start: float, share: float) -> float:
-    """Momentum that rises from ``start`` to one along a cosine (Grill+20, arXiv:2006.07733, sec. 3.2)."""
+    """Momentum that rises from ``start`` to one along a cosine (Grill+20, arXiv:2006.07733, sec.
+    3.2).
+    """
     return float(1.0 - (1.0 - start) * (torch.cos(torch.tensor(torch.pi * share)) + 1.0) / 2.0)
 
 

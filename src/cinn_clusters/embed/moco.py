@@ -49,13 +49,22 @@ class MoCoV2(Method):
         queries = functional.normalize(self.head(self.backbone(views[0])), dim=1)
         with torch.no_grad():
             keys = functional.normalize(self.key_head(self.key_backbone(views[1])), dim=1)
-        unusable = (self.queue_clusters[None] == clusters[:, None]) | (self.queue_clusters < 0)[None]
+        unusable = (self.queue_clusters[None] == clusters[:, None]) | (self.queue_clusters < 0)[
+            None
+        ]
         negatives = (queries @ self.queue.T).masked_fill(unusable, -torch.inf)
         logits = torch.cat([(queries * keys).sum(1, keepdim=True), negatives], 1) / self.temperature
-        loss = functional.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.long, device=logits.device))
-        newest, newest_clusters = of_all_processes(keys.detach().to(self.queue)), of_all_processes(clusters)
+        loss = functional.cross_entropy(
+            logits, torch.zeros(len(queries), dtype=torch.long, device=logits.device)
+        )
+        newest, newest_clusters = (
+            of_all_processes(keys.detach().to(self.queue)),
+            of_all_processes(clusters),
+        )
         self.queue = torch.cat([newest, self.queue])[: len(self.queue)]
-        self.queue_clusters = torch.cat([newest_clusters, self.queue_clusters])[: len(self.queue_clusters)]
+        self.queue_clusters = torch.cat([newest_clusters, self.queue_clusters])[
+            : len(self.queue_clusters)
+        ]
         return loss
 
     def after_step(self, share: float) -> None:

@@ -1,4 +1,6 @@
-"""From log surface brightness to what an encoder sees: [0, 1], the same dynamic range for every map."""
+"""From log surface brightness to what an encoder sees: [0, 1], the same dynamic range for every
+map.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,17 @@ def normalise(log_brightness: np.ndarray) -> np.ndarray:
     """Scale maps by their own brightest pixels: what is left is shape, not luminosity.
 
     Args:
-        log_brightness: (N, H, W); NaN where nothing was exposed, which becomes the map's median at that radius.
+        log_brightness: (N, H, W); NaN where nothing was exposed, which becomes the map's median at
+            that radius.
 
     Returns:
         Values in [0, 1], (N, H, W) float32.
     """
-    filled = np.stack([_filled(one) for one in log_brightness]) if np.isnan(log_brightness).any() else log_brightness
+    filled = (
+        np.stack([_filled(one) for one in log_brightness])
+        if np.isnan(log_brightness).any()
+        else log_brightness
+    )
     top = np.percentile(filled, 100.0 - BRIGHTEST, axis=(1, 2), keepdims=True)
     return np.asarray(np.clip((filled - top) / DEPTH + 1.0, 0.0, 1.0), dtype=np.float32)
 
@@ -33,12 +40,16 @@ def resize(maps: Tensor, size: int) -> Tensor:
         return maps
     if maps.shape[-1] == maps.shape[-2] and maps.shape[-1] % size == 0:
         return functional.avg_pool2d(maps, maps.shape[-1] // size)
-    return functional.interpolate(maps, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return functional.interpolate(
+        maps, (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
 
 
 def as_inputs(log_brightness: np.ndarray, size: int, *, chunk: int = 512) -> Tensor:
     """Inputs of an encoder (N, 1, size, size) from log surface brightness (N, H, W)."""
-    parts = [log_brightness[start : start + chunk] for start in range(0, len(log_brightness), chunk)]
+    parts = [
+        log_brightness[start : start + chunk] for start in range(0, len(log_brightness), chunk)
+    ]
     return torch.cat([resize(torch.from_numpy(normalise(part))[:, None], size) for part in parts])
 
 

@@ -19,7 +19,9 @@ class SimCLR(Method):
         outputs: Its outputs.
     """
 
-    def __init__(self, backbone: nn.Module, *, temperature: float = 0.2, hidden: int = 256, outputs: int = 64) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, temperature: float = 0.2, hidden: int = 256, outputs: int = 64
+    ) -> None:
         super().__init__(backbone)
         self.temperature = temperature
         self.head = SimCLRProjectionHead(self.num_features, hidden, outputs)

@@ -20,7 +20,9 @@ class SimSiam(Method):
         outputs: Outputs of both.
     """
 
-    def __init__(self, backbone: nn.Module, *, hidden: int = 512, bottleneck: int = 128, outputs: int = 512) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, hidden: int = 512, bottleneck: int = 128, outputs: int = 512
+    ) -> None:
         super().__init__(backbone)
         self.head = SimSiamProjectionHead(self.num_features, hidden, outputs)
         self.predictor = SimSiamPredictionHead(outputs, bottleneck, outputs)
@@ -30,4 +32,6 @@ class SimSiam(Method):
         """Mean of both directions."""
         first, second = (self.head(self.backbone(view)) for view in views)
         there = self.similarity(self.predictor(first), second.detach())
-        return torch.as_tensor(0.5 * (there + self.similarity(self.predictor(second), first.detach())))
+        return torch.as_tensor(
+            0.5 * (there + self.similarity(self.predictor(second), first.detach()))
+        )

@@ -23,13 +23,18 @@ class Supervised(Method):
     def __init__(self, backbone: nn.Module, *, num_labels: int, hidden: int = 128) -> None:
         super().__init__(backbone)
         self.head = nn.Sequential(
-            nn.Linear(self.num_features, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, num_labels)
+            nn.Linear(self.num_features, hidden),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(hidden, num_labels),
         )
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Mean absolute error of the labels that are known."""
         is_known = torch.isfinite(labels)
-        error = (self.head(self.backbone(views[0])) - labels.nan_to_num()).abs()  # NaN would poison the gradient
+        error = (
+            self.head(self.backbone(views[0])) - labels.nan_to_num()
+        ).abs()  # NaN would poison the gradient
         return torch.as_tensor((error * is_known).sum() / is_known.sum().clamp(min=1))
 
 
@@ -38,18 +43,24 @@ class Joint(Method):
 
     Args:
         backbone: Encoder.
-        density: Module with ``loss(u, x, generator)`` -> (1, B), its context the observables and then the outputs.
-        num_targets: D; the labels are the standardised targets and then the standardised observables.
+        density: Module with ``loss(u, x, generator)`` -> (1, B), its context the observables and
+            then the outputs.
+        num_targets: D; the labels are the standardised targets and then the standardised
+            observables.
         outputs: Numbers that the map may add to the context.
         seed: Seed of the density's noise.
     """
 
     num_views = 1
 
-    def __init__(self, backbone: nn.Module, *, density: nn.Module, num_targets: int, outputs: int, seed: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, density: nn.Module, num_targets: int, outputs: int, seed: int
+    ) -> None:
         super().__init__(backbone)
         self.density, self.num_targets = density, num_targets
-        self.head = nn.Sequential(nn.Linear(self.num_features, outputs), nn.BatchNorm1d(outputs, affine=False))
+        self.head = nn.Sequential(
+            nn.Linear(self.num_features, outputs), nn.BatchNorm1d(outputs, affine=False)
+        )
         self.generator = torch_stream(seed, "joint")
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Two looks at one cluster: what changes is the observation, not the cluster.
 
-Rotations and flips are exact symmetries of the sky; zoom is the uncertainty of R500, shift that of the centre; blur,
-exposure, background, chip gaps and point sources are the telescope's. All images of a batch are changed at once.
+Rotations and flips are exact symmetries of the sky; zoom is the uncertainty of R500, shift that of
+the centre; blur, exposure, background, chip gaps and point sources are the telescope's. All images
+of a batch are changed at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Recipe:
         shift: Standard deviation of the recentring, share of the side.
         blur: Largest standard deviation of the point spread function, px.
         blur_share: Share of the images that are blurred.
-        photons: Range of the counts in the brightest pixels after re-sampling to a shorter exposure.
+        photons: Range of the counts in the brightest pixels after re-sampling to a shorter
+            exposure.
         photons_share: Share of the images that are re-sampled.
         background: Largest background, share of the brightest pixels, in re-sampled images.
         gap_share: Share of the images with a chip gap.
@@ -69,11 +71,15 @@ def make_view(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
 
 def rotate(maps: Tensor, angle: Tensor) -> Tensor:
     """Rotate maps (B, 1, H, H) by angles (B,) in radians; corners that were not seen are dark."""
-    return _resample(maps, angle, torch.ones_like(angle), torch.zeros(len(angle), 2), torch.ones_like(angle))
+    return _resample(
+        maps, angle, torch.ones_like(angle), torch.zeros(len(angle), 2), torch.ones_like(angle)
+    )
 
 
 def _resample(maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
-    """Read maps on a grid that is turned, scaled, mirrored and moved; all (B,), shift (B, 2) in half sides."""
+    """Read maps on a grid that is turned, scaled, mirrored and moved; all (B,), shift (B, 2) in
+    half sides.
+    """
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], 1)
     grid = functional.affine_grid(rows.view(-1, 2, 3), list(maps.shape), align_corners=False)

@@ -1,4 +1,6 @@
-"""The benchmark of the original: point predictions by an ensemble of MLPs, all members trained at once."""
+"""The benchmark of the original: point predictions by an ensemble of MLPs, all members trained
+at once.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ def make_network(num_inputs: int, num_outputs: int, options: EnsembleOptions) ->
             StackedBatchNorm(options.members, after),
             nn.ReLU(),
         ]
-    return nn.Sequential(*layers, StackedLinear(options.members, options.hidden[-1], num_outputs, generator))
+    return nn.Sequential(
+        *layers, StackedLinear(options.members, options.hidden[-1], num_outputs, generator)
+    )
 
 
 def fit_ensemble(
@@ -96,7 +100,8 @@ def fit_ensemble(
 ) -> Ensemble:
     """Train on squared errors, then on absolute ones from the best state of the first phase.
 
-    Columns are standardised by their moments over the training rows, as they stand in the catalogue.
+    Columns are standardised by their moments over the training rows, as they stand in the
+    catalogue.
 
     Args:
         x: Observables, (N, L).
@@ -119,7 +124,9 @@ def fit_ensemble(
     network = make_network(x.shape[1], theta.shape[1], options)
     history: list[tuple[int, int, float, float]] = []
     for phase, loss in enumerate((_squared, _absolute)):
-        for epoch, train_loss, held_out in _descend(network, inputs, truth, train, validation, loss, phase, options):
+        for epoch, train_loss, held_out in _descend(
+            network, inputs, truth, train, validation, loss, phase, options
+        ):
             history.append((phase + 1, epoch, train_loss, held_out))
             if on_epoch is not None:
                 on_epoch(len(history))
@@ -154,7 +161,9 @@ def _descend(
         return loss(network(inputs[held_out]), truth[held_out]).mean((1, 2))
 
     state = start(network, options.members, fit)
-    for _ in epochs(network, batch_loss, held_out_loss, [torch.as_tensor(train)] * options.members, fit, state):
+    for _ in epochs(
+        network, batch_loss, held_out_loss, [torch.as_tensor(train)] * options.members, fit, state
+    ):
         yield state.history[-1]
     load_best(network, state)
 

@@ -8,7 +8,9 @@ NUM_TREES = 300
 MIN_LEAF = 8
 
 
-def prior_samples(theta: np.ndarray, num_objects: int, num_draws: int = 1000, *, seed: int = 0) -> np.ndarray:
+def prior_samples(
+    theta: np.ndarray, num_objects: int, num_draws: int = 1000, *, seed: int = 0
+) -> np.ndarray:
     """Draw histories of training rows, the same pool for every object.
 
     Args:
@@ -44,7 +46,9 @@ def forest_samples(
     """
     from sklearn.ensemble import RandomForestRegressor
 
-    forest = RandomForestRegressor(NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=seed % 2**32)
+    forest = RandomForestRegressor(
+        NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=seed % 2**32
+    )
     scaled = (theta - theta.mean(0)) / theta.std(0)
     forest.fit(x, scaled[:, 0] if theta.shape[1] == 1 else scaled)
     known, new = forest.apply(x), forest.apply(x_new)  # (M, T), (N, T) leaf numbers

@@ -9,7 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import POSTERIOR, PRIOR, TRUTH, label, legend_above, panels, styled, target_panels
+from cinn_clusters.figures.style import (
+    POSTERIOR,
+    PRIOR,
+    TRUTH,
+    label,
+    legend_above,
+    panels,
+    styled,
+    target_panels,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ def rank_curves(curves: Mapping[str, Curve]) -> Figure:
         curves: ECDF by target; bands are those of a uniform variable.
 
     Returns:
-        A panel a target: a curve below zero at the left and above at the right is a posterior too wide.
+        A panel a target: a curve below zero at the left and above at the right is a posterior too
+        wide.
     """
     figure, axes = target_panels(list(curves), (2.5, 2.0))
     for axis, (name, curve) in zip(axes, curves.items(), strict=True):
@@ -60,9 +70,17 @@ def coverage_curves(curves: Mapping[str, Curve]) -> Figure:
     figure, axes = target_panels(list(curves), (2.3, 2.3))
     for axis, (name, curve) in zip(axes, curves.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=PRIOR, ls="--", lw=0.8, label="calibrated")
-        axis.fill_between(curve.at, curve.lower, curve.upper, color=POSTERIOR, alpha=0.25, lw=0, label="99 % band")
+        axis.fill_between(
+            curve.at, curve.lower, curve.upper, color=POSTERIOR, alpha=0.25, lw=0, label="99 % band"
+        )
         axis.plot(curve.at, curve.found, color=POSTERIOR, label="found")
-        axis.set(title=label(name), xlabel="level of the interval", ylabel="truths inside", xlim=(0, 1), ylim=(0, 1))
+        axis.set(
+            title=label(name),
+            xlabel="level of the interval",
+            ylabel="truths inside",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
         axis.set_aspect("equal")
     legend_above(figure, axes[0])
     return figure
@@ -73,7 +91,8 @@ def tarp_curves(curves: Mapping[str, Curve]) -> Figure:
     """Draw tests of joint calibration with random points, one panel a kind of reference point.
 
     Args:
-        curves: ECDF of the share of draws nearer to the point than the truth, by the name of the test.
+        curves: ECDF of the share of draws nearer to the point than the truth, by the name of the
+            test.
 
     Returns:
         The figure.
@@ -90,7 +109,13 @@ def tarp_curves(curves: Mapping[str, Curve]) -> Figure:
 def _beside_uniform(axis: Axes, curve: Curve) -> None:
     at = np.asarray(curve.at)
     axis.fill_between(
-        at, curve.lower - at, curve.upper - at, color=PRIOR, alpha=0.3, lw=0, label="99 % band of uniform"
+        at,
+        curve.lower - at,
+        curve.upper - at,
+        color=PRIOR,
+        alpha=0.3,
+        lw=0,
+        label="99 % band of uniform",
     )
     axis.axhline(0, color=TRUTH, ls="--", lw=0.8, label="calibrated")
     axis.plot(at, curve.found - at, color=POSTERIOR, label="found")

@@ -26,7 +26,9 @@ def bandwidth(draws: np.ndarray) -> float:
     return float(0.9 * spread * len(draws) ** -0.2)
 
 
-def kernel_density(draws: np.ndarray, support: Limits = (-np.inf, np.inf)) -> tuple[np.ndarray, np.ndarray]:
+def kernel_density(
+    draws: np.ndarray, support: Limits = (-np.inf, np.inf)
+) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian kernel density, reflected at the bounds, so that all of its mass lies between them.
 
     Args:
@@ -34,7 +36,8 @@ def kernel_density(draws: np.ndarray, support: Limits = (-np.inf, np.inf)) -> tu
         support: Bounds, infinite where there is none.
 
     Returns:
-        Where (512,) and how dense (512,); their integral is 1. A single value gives one narrow peak.
+        Where (512,) and how dense (512,); their integral is 1. A single value gives one narrow
+        peak.
 
     Raises:
         ValueError: If a draw is not finite or lies outside the support.
@@ -112,7 +115,8 @@ def plane_density(
         Bin centres along x and y, and the smoothed counts, y along the first axis.
 
     References:
-        Silverman (1986), Density estimation, eq. (4.14) for the width in two dimensions: sd S^(-1/6).
+        Silverman (1986), Density estimation, eq. (4.14) for the width in two dimensions: sd
+        S^(-1/6).
     """
     counts, x_edges, y_edges = np.histogram2d(draws[:, 0], draws[:, 1], num_bins, limits.tolist())
     wider = len(draws) ** (1 / 5 - 1 / 6) / 0.9

@@ -23,7 +23,9 @@ SHARES = (0.68, 0.95)
 
 
 @styled
-def uncertainties(samples: np.ndarray, truth: np.ndarray, mode: np.ndarray, targets: Sequence[str]) -> Figure:
+def uncertainties(
+    samples: np.ndarray, truth: np.ndarray, mode: np.ndarray, targets: Sequence[str]
+) -> Figure:
     """Draw the error of the joint mode against the standard deviation of the posterior.
 
     Args:
@@ -33,25 +35,50 @@ def uncertainties(samples: np.ndarray, truth: np.ndarray, mode: np.ndarray, targ
         targets: Their D columns.
 
     Returns:
-        A panel a target, both axes logarithmic; 68th and 95th percentile of the error in bins of the deviation, beside
-        what Gaussian posteriors around the truth would give (1 and 2 standard deviations).
+        A panel a target, both axes logarithmic; 68th and 95th percentile of the error in bins of
+        the deviation, beside what Gaussian posteriors around the truth would give (1 and 2 standard
+        deviations).
     """
     deviation, error = samples.std(0, ddof=1), np.abs(mode - truth)
     figure, axes = target_panels(targets)
     for d, axis in enumerate(axes):
-        floor = max(float(np.quantile(error[:, d], 0.02)), 1e-3 * float(deviation[:, d].max()), 1e-12)
+        floor = max(
+            float(np.quantile(error[:, d], 0.02)), 1e-3 * float(deviation[:, d].max()), 1e-12
+        )
         axis.loglog(
-            deviation[:, d], np.maximum(error[:, d], floor), ".", ms=3, mew=0, alpha=0.4, color=POSTERIOR,
-            label="cluster at a snapshot", rasterized=True,
-        )  # fmt: skip
+            deviation[:, d],
+            np.maximum(error[:, d], floor),
+            ".",
+            ms=3,
+            mew=0,
+            alpha=0.4,
+            color=POSTERIOR,
+            label="cluster at a snapshot",
+            rasterized=True,
+        )
         middle, percentiles = binned(deviation[:, d], error[:, d], SHARES)
         ends = np.quantile(deviation[:, d], [0, 1])
         for k, (style, colour) in enumerate((("-", MODE), ("--", TRUTH))):
-            axis.plot(ends, (k + 1) * ends, color="0.3", ls=style, lw=0.8, label=f"{k + 1} sigma (Gaussian)")
             axis.plot(
-                middle, percentiles[k], color=colour, ls=style, marker="o", ms=3, label=f"{SHARES[k]:.0%} of errors"
+                ends,
+                (k + 1) * ends,
+                color="0.3",
+                ls=style,
+                lw=0.8,
+                label=f"{k + 1} sigma (Gaussian)",
             )
-        axis.set(title=label(targets[d]), xlabel="posterior standard deviation", ylabel="|MAP - truth|")
+            axis.plot(
+                middle,
+                percentiles[k],
+                color=colour,
+                ls=style,
+                marker="o",
+                ms=3,
+                label=f"{SHARES[k]:.0%} of errors",
+            )
+        axis.set(
+            title=label(targets[d]), xlabel="posterior standard deviation", ylabel="|MAP - truth|"
+        )
         axis.set_ylim(bottom=0.8 * floor)
         for line in (axis.xaxis, axis.yaxis):
             plain_log_axis(line)

@@ -31,7 +31,8 @@ def named_clusters(
         labels: Axis labels, one a quantity.
         names: Of the clusters, N.
         supports: Limits of each quantity.
-        verified: Whether the estimates were checked against their publication, N; dashed and named where not.
+        verified: Whether the estimates were checked against their publication, N; dashed and named
+            where not.
 
     Returns:
         The figure.
@@ -44,15 +45,24 @@ def named_clusters(
         axis.plot(where, density, color=POSTERIOR)
         if (estimate := estimates[row][column]) is not None:
             axis.axvspan(estimate[1], estimate[2], color=TRUTH, alpha=0.2, lw=0)
-            axis.axvline(estimate[0], color=TRUTH, ls="-" if verified[row] else "--", label="published estimate")
+            axis.axvline(
+                estimate[0],
+                color=TRUTH,
+                ls="-" if verified[row] else "--",
+                label="published estimate",
+            )
         told = [one[column] for one in estimates]
-        reach = max([np.quantile(draws, 0.99), *(known[2] * 1.05 for known in told if known is not None)])
+        reach = max(
+            [np.quantile(draws, 0.99), *(known[2] * 1.05 for known in told if known is not None)]
+        )
         axis.set(ylim=(0, None), yticks=[])
         axis.set_xlim(right=max(reach, axis.get_xlim()[1]) if row else reach)
         if row == len(names) - 1:
             axis.set_xlabel(labels[column])
     for row, name in enumerate(names):
         note = "" if verified[row] else "\n(estimates not verified)"
-        axes[row, 0].set_ylabel(name.replace(" (", "\n(") + note, rotation=0, ha="right", va="center")
+        axes[row, 0].set_ylabel(
+            name.replace(" (", "\n(") + note, rotation=0, ha="right", va="center"
+        )
     legend_above(figure, axes[0, 0])
     return figure

@@ -7,14 +7,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import ACCENT, MODE, POSTERIOR, SECOND, TRUTH, label, panels, styled
+from cinn_clusters.figures.style import (
+    ACCENT,
+    MODE,
+    POSTERIOR,
+    SECOND,
+    TRUTH,
+    label,
+    panels,
+    styled,
+)
 
 Band = tuple[float, float, float]
 """Value, lower and upper end."""
 
 
 @styled
-def learning_curves(epoch: Sequence[int], train: Sequence[float], held_out: Sequence[float]) -> Figure:
+def learning_curves(
+    epoch: Sequence[int], train: Sequence[float], held_out: Sequence[float]
+) -> Figure:
     """Draw the loss by epoch; a held-out loss that rises while training falls tells of overfitting.
 
     Args:
@@ -30,7 +41,15 @@ def learning_curves(epoch: Sequence[int], train: Sequence[float], held_out: Sequ
     axis.plot(epoch, train, color=POSTERIOR, label="training")
     axis.plot(epoch, held_out, color=TRUTH, ls="--", label="held out")
     best = int(np.argmin(held_out))
-    axis.plot(epoch[best], held_out[best], "D", color=MODE, mec="k", mew=0.5, label=f"lowest, epoch {epoch[best]}")
+    axis.plot(
+        epoch[best],
+        held_out[best],
+        "D",
+        color=MODE,
+        mec="k",
+        mew=0.5,
+        label=f"lowest, epoch {epoch[best]}",
+    )
     axis.set(xlabel="epoch", ylabel="mean NLL, standardised units")
     low, high = np.quantile([*train, *held_out], [0.0, 0.95])
     axis.set_ylim(low - 0.08 * (high - low), high + 0.15 * (high - low))

@@ -8,7 +8,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cinn_clusters.figures.density import physical_density, support_of
-from cinn_clusters.figures.style import MODE, POSTERIOR, PRIOR, TRUTH, label, legend_above, panels, shown_limits, styled
+from cinn_clusters.figures.style import (
+    MODE,
+    POSTERIOR,
+    PRIOR,
+    TRUTH,
+    label,
+    legend_above,
+    panels,
+    shown_limits,
+    styled,
+)
 
 
 @styled
@@ -42,7 +52,13 @@ def posterior_distribution(
     for i, d in np.ndindex(num_rows, num_targets):
         axis = axes[i, d]
         support = support_of(targets[d], None if age is None else float(age[i]))
-        axis.plot(*physical_density(prior[:, d], support_of(targets[d])), color=PRIOR, ls="--", lw=1.0, label="prior")
+        axis.plot(
+            *physical_density(prior[:, d], support_of(targets[d])),
+            color=PRIOR,
+            ls="--",
+            lw=1.0,
+            label="prior",
+        )
         where, density = physical_density(samples[:, i, d], support)
         axis.fill_between(where, density, color=POSTERIOR, alpha=0.25, lw=0)
         axis.plot(where, density, color=POSTERIOR, label="posterior")

@@ -22,7 +22,7 @@ from cinn_clusters.figures.style import (
     shown_limits,
     styled,
     target_panels,
-)  # fmt: skip
+)
 
 NUM_BINS = 24
 
@@ -37,7 +37,8 @@ def prediction_heat_maps(samples: np.ndarray, truth: np.ndarray, targets: Sequen
         targets: Their D columns.
 
     Returns:
-        A panel a target, one logarithmic colour scale; median of the draws solid, 10 and 90 % dashed.
+        A panel a target, one logarithmic colour scale; median of the draws solid, 10 and 90 %
+        dashed.
     """
     limits = shown_limits(truth)
     figure, axes = target_panels(targets)
@@ -47,11 +48,15 @@ def prediction_heat_maps(samples: np.ndarray, truth: np.ndarray, targets: Sequen
         maps.append(np.histogram2d(repeated, samples[:, :, d].ravel(), NUM_BINS, (lim, lim)))
     norm = LogNorm(1, max(counts.max() for counts, _, _ in maps))
     for d, (axis, (counts, x, y)) in enumerate(zip(axes, maps, strict=True)):
-        image = axis.pcolormesh(x, y, np.ma.masked_equal(counts.T, 0), norm=norm, cmap=COUNTS, rasterized=True)
+        image = axis.pcolormesh(
+            x, y, np.ma.masked_equal(counts.T, 0), norm=norm, cmap=COUNTS, rasterized=True
+        )
         middle, quantiles = _draws_by_truth(samples[:, :, d], truth[:, d])
         axis.plot(middle, quantiles[1], color=TRUTH, label="median")
         axis.plot(middle, quantiles[[0, 2]].T, color=TRUTH, ls="--", label=["10 %, 90 %", None])
-        axis.axline((limits[d, 0],) * 2, slope=1, color="0.3", lw=0.8, ls=":", label="posterior = truth")
+        axis.axline(
+            (limits[d, 0],) * 2, slope=1, color="0.3", lw=0.8, ls=":", label="posterior = truth"
+        )
         name = label(targets[d])
         axis.set(xlabel=f"truth {name}", ylabel=f"posterior {name}", xlim=limits[d], ylim=limits[d])
     figure.colorbar(image, ax=list(axes), label="posterior draws in a bin", shrink=0.7)
@@ -59,9 +64,15 @@ def prediction_heat_maps(samples: np.ndarray, truth: np.ndarray, targets: Sequen
     return figure
 
 
-def _draws_by_truth(draws: np.ndarray, truth: np.ndarray, num_bins: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Median truth of each bin of truth (B,), and 10, 50 and 90 % of all draws of its rows (3, B)."""
-    parts = np.array_split(np.argsort(truth, kind="stable"), max(1, min(num_bins, len(truth) // 10)))
+def _draws_by_truth(
+    draws: np.ndarray, truth: np.ndarray, num_bins: int = 12
+) -> tuple[np.ndarray, np.ndarray]:
+    """Median truth of each bin of truth (B,), and 10, 50 and 90 % of all draws of its rows (3,
+    B).
+    """
+    parts = np.array_split(
+        np.argsort(truth, kind="stable"), max(1, min(num_bins, len(truth) // 10))
+    )
     quantiles = [np.quantile(draws[:, part], [0.1, 0.5, 0.9]) for part in parts]
     return np.array([np.median(truth[part]) for part in parts]), np.stack(quantiles, -1)
 
@@ -76,7 +87,8 @@ def truth_against_mode(truth: np.ndarray, mode: np.ndarray, targets: Sequence[st
         targets: Their D columns.
 
     Returns:
-        Two panels a target: the lower one has a symmetric logarithmic scale. Median and 16/84 % in bins of truth.
+        Two panels a target: the lower one has a symmetric logarithmic scale. Median and 16/84 % in
+        bins of truth.
     """
     figure, axes = panels(2, len(targets), (2.1, 2.1), sharex="col")
     limits = shown_limits(np.concatenate([truth, mode]))

@@ -26,7 +26,14 @@ def scatter_plane(plane: np.ndarray, values: np.ndarray, name: str, axes: Sequen
     axis = grid[0, 0]
     low, high = np.percentile(values, [2, 98])
     points = axis.scatter(
-        plane[:, 0], plane[:, 1], c=values, s=5, vmin=low, vmax=high, cmap=VALUE_COLOURS, rasterized=True
+        plane[:, 0],
+        plane[:, 1],
+        c=values,
+        s=5,
+        vmin=low,
+        vmax=high,
+        cmap=VALUE_COLOURS,
+        rasterized=True,
     )
     figure.colorbar(points, ax=axis, label=label(name), extend="both")
     axis.set(xlabel=axes[0], ylabel=axes[1])
@@ -34,7 +41,9 @@ def scatter_plane(plane: np.ndarray, values: np.ndarray, name: str, axes: Sequen
 
 
 @styled
-def hexagons(plane: np.ndarray, values: np.ndarray, names: Sequence[str], axes: Sequence[str]) -> Figure:
+def hexagons(
+    plane: np.ndarray, values: np.ndarray, names: Sequence[str], axes: Sequence[str]
+) -> Figure:
     """Median of quantities in hexagons over the plane, a panel each.
 
     Args:
@@ -53,16 +62,26 @@ def hexagons(plane: np.ndarray, values: np.ndarray, names: Sequence[str], axes: 
         shown = values[:, number]
         low, high = np.percentile(shown, [5, 95])
         drawn = axis.hexbin(
-            plane[:, 0], plane[:, 1], C=shown, reduce_C_function=np.median, gridsize=18, mincnt=2, vmin=low, vmax=high,
-            cmap=VALUE_COLOURS, linewidths=0.2,
-        )  # fmt: skip
+            plane[:, 0],
+            plane[:, 1],
+            C=shown,
+            reduce_C_function=np.median,
+            gridsize=18,
+            mincnt=2,
+            vmin=low,
+            vmax=high,
+            cmap=VALUE_COLOURS,
+            linewidths=0.2,
+        )
         figure.colorbar(drawn, ax=axis, label=label(names[number]))
         axis.set(xlabel=axes[0], ylabel=axes[1])
     return figure
 
 
 @styled
-def map_gallery(plane: np.ndarray, maps: np.ndarray, axes: Sequence[str], *, side: int = 14) -> Figure:
+def map_gallery(
+    plane: np.ndarray, maps: np.ndarray, axes: Sequence[str], *, side: int = 14
+) -> Figure:
     """Maps where they stand on the plane: in each cell the one nearest to its middle.
 
     Args:
@@ -84,7 +103,9 @@ def map_gallery(plane: np.ndarray, maps: np.ndarray, axes: Sequence[str], *, sid
     figure, grid = panels(1, 1, (7.0, 7.0))
     axis = grid[0, 0]
     extent = (low[0], high[0], low[1], high[1])
-    axis.imshow(canvas, origin="lower", extent=extent, aspect="auto", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0)
+    axis.imshow(
+        canvas, origin="lower", extent=extent, aspect="auto", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0
+    )
     axis.set(xlabel=axes[0], ylabel=axes[1])
     return figure
 

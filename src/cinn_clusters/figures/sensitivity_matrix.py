@@ -14,7 +14,8 @@ from cinn_clusters.figures.style import label, panels, styled
 COLOURS = "PuOr_r"
 """Diverging, told apart by colour-blind readers: orange raises the error, violet lowers it."""
 DECADES = 1.5
-"""Logarithmic part of the scale on either side; what is smaller fades to white, so that noise is not loud."""
+"""Logarithmic part of the scale on either side; what is smaller fades to white, so that noise is
+not loud."""
 LEAST = 0.1
 """Where the scale ends at least, in units of the targets: a matrix of nothing is pale."""
 
@@ -37,7 +38,8 @@ def sensitivity_analysis(
         targets: Names of the columns.
         errors: Standard errors, (L, D).
         what: Label of the colour scale.
-        scale: Unit of each target, (D,), so that colours compare; numbers in the cells keep catalogue units.
+        scale: Unit of each target, (D,), so that colours compare; numbers in the cells keep
+            catalogue units.
 
     Returns:
         A heat-map with a symmetric logarithmic scale, the number in each cell.
@@ -52,12 +54,22 @@ def sensitivity_analysis(
     for (i, j), value in np.ndenumerate(matrix):
         told = f"{value:+.3f}" if errors is None else f"{value:+.3f}\n± {errors[i, j]:.3f}"
         is_dark = abs(norm(shown[i, j]) - 0.5) > 0.35
-        axis.text(j, i, told, ha="center", va="center", fontsize=6.5, color="white" if is_dark else "black")
+        axis.text(
+            j,
+            i,
+            told,
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="white" if is_dark else "black",
+        )
     axis.set_xticks(range(len(targets)), [label(name) for name in targets])
     axis.set_yticks(range(len(observables)), [schema.column(name).label for name in observables])
     axis.tick_params(length=0)
     for i in range(1, len(observables)):
         if (observables[i] in schema.GROUPS) != (observables[i - 1] in schema.GROUPS):
             axis.axhline(i - 0.5, color="black", lw=1.2)
-    figure.colorbar(image, ax=axis, label=what.replace(", ", ",\n") if len(observables) < 6 else what)
+    figure.colorbar(
+        image, ax=axis, label=what.replace(", ", ",\n") if len(observables) < 6 else what
+    )
     return figure

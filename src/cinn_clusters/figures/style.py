@@ -1,4 +1,6 @@
-"""How every figure looks: colours that a colour-blind reader tells apart, sizes that print, labels of the schema."""
+"""How every figure looks: colours that a colour-blind reader tells apart, sizes that print,
+labels of the schema.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": matplotlib.rcParams["backend"]}):
+        with matplotlib.rc_context(
+            {**matplotlib.rcParamsDefault, **STYLE, "backend": matplotlib.rcParams["backend"]}
+        ):
             return draw(*args, **kwargs)
 
     return inner
@@ -78,14 +82,20 @@ def panels(
         is_tight: Panels stand side by side, to share their labels.
         **shared: ``sharex``, ``sharey`` of ``Figure.subplots``.
     """
-    figure = Figure((columns * size[0] + 0.4, rows * size[1] + 0.4), layout=None if is_tight else "constrained")
+    figure = Figure(
+        (columns * size[0] + 0.4, rows * size[1] + 0.4), layout=None if is_tight else "constrained"
+    )
     if is_tight:
         figure.subplots_adjust(0.1, 0.08, 0.98, 0.95, wspace=0.08, hspace=0.08)
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def target_panels(targets: Sequence[str], size: tuple[float, float] = (2.6, 2.5)) -> tuple[Figure, Any]:
-    """Return a figure with a panel a target, three a line, and its axes, (D,); those left over are gone."""
+def target_panels(
+    targets: Sequence[str], size: tuple[float, float] = (2.6, 2.5)
+) -> tuple[Figure, Any]:
+    """Return a figure with a panel a target, three a line, and its axes, (D,); those left over
+    are gone.
+    """
     columns = min(3, len(targets))
     figure, axes = panels(-(-len(targets) // columns), columns, size)
     for spare in axes.flat[len(targets) :]:
@@ -115,7 +125,9 @@ def shown_limits(values: np.ndarray, tail: float = 0.005) -> np.ndarray:
     return np.stack([lower - margin, upper + margin], -1)
 
 
-def binned(x: np.ndarray, y: np.ndarray, levels: Sequence[float], num_bins: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def binned(
+    x: np.ndarray, y: np.ndarray, levels: Sequence[float], num_bins: int = 12
+) -> tuple[np.ndarray, np.ndarray]:
     """Quantiles of y in bins of x that hold equally many points.
 
     Args:
@@ -143,7 +155,9 @@ def binned(x: np.ndarray, y: np.ndarray, levels: Sequence[float], num_bins: int 
 def plain_log_axis(axis: Axis) -> None:
     """Label a logarithmic axis over a short range with a few plain numbers."""
     lower, upper = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if upper > 4 * lower else MaxNLocator(3))
+    axis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if upper > 4 * lower else MaxNLocator(3)
+    )
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -1,1 +1,3 @@
-"""Normalising flows: exact, invertible maps between targets and a Gaussian, conditioned on observables."""
+"""Normalising flows: exact, invertible maps between targets and a Gaussian, conditioned on
+observables.
+"""

@@ -43,7 +43,13 @@ class Autoregressive(Transform):
         super().__init__(num_targets, num_observables)
         self.element = element
         self.network = _masked_mlp(
-            num_targets, num_observables, generator, element.num_parameters, num_members, hidden, dropout
+            num_targets,
+            num_observables,
+            generator,
+            element.num_parameters,
+            num_members,
+            hidden,
+            dropout,
         )
         if zero_last:
             for parameter in self.network[-1].parameters():
@@ -68,8 +74,12 @@ class Autoregressive(Transform):
         known: list[Tensor] = []
         log_det = z.new_zeros(z.shape[:-1])
         for d in range(self.num_targets):
-            guess = torch.cat((*known, z[..., d:]), -1)  # the network does not see what comes from d on
-            value, slope = self.element.inverse(z[..., d : d + 1], self._conditioned_one(guess, x, d))
+            guess = torch.cat(
+                (*known, z[..., d:]), -1
+            )  # the network does not see what comes from d on
+            value, slope = self.element.inverse(
+                z[..., d : d + 1], self._conditioned_one(guess, x, d)
+            )
             known.append(value)
             log_det = log_det + slope[..., 0]
         return torch.cat(known, -1), log_det
@@ -84,11 +94,18 @@ def _masked_mlp(
     hidden: tuple[int, ...],
     dropout: float,
 ) -> nn.Sequential:
-    """Return a network whose outputs for target d see x and the targets before d only (Germain+15, eqs. 8-9)."""
+    """Return a network whose outputs for target d see x and the targets before d only
+    (Germain+15, eqs. 8-9).
+    """
     inputs = torch.cat((torch.zeros(num_observables), torch.arange(1, num_targets + 1))).long()
     degrees = [inputs, *(torch.arange(units) % num_targets for units in hidden)]
     layers: list[nn.Module] = []
     for given, kept in pairwise(degrees):
-        layers += [MaskedLinear(num_members, kept >= given[:, None], generator), *activation(dropout)]
+        layers += [
+            MaskedLinear(num_members, kept >= given[:, None], generator),
+            *activation(dropout),
+        ]
     outputs = torch.arange(1, num_targets + 1).repeat(num_parameters)
-    return nn.Sequential(*layers, MaskedLinear(num_members, outputs > degrees[-1][:, None], generator))
+    return nn.Sequential(
+        *layers, MaskedLinear(num_members, outputs > degrees[-1][:, None], generator)
+    )

@@ -1,4 +1,6 @@
-"""Two-sided conditional coupling (Dinh+17; Kingma & Dhariwal 2018; Ardizzone+19, arXiv:1907.02392)."""
+"""Two-sided conditional coupling (Dinh+17; Kingma & Dhariwal 2018; Ardizzone+19,
+arXiv:1907.02392).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ class Coupling(Transform):
     With u = (u1, u2): v1 = f(u1; n2(u2, x)), then v2 = f(u2; n1(v1, x)).
 
     Args:
-        num_targets: D; the first half holds round(D / 2) of them (half to even, as FrEIA), so that with D = 1 the one
-            target is mapped given x alone.
+        num_targets: D; the first half holds round(D / 2) of them (half to even, as FrEIA), so that
+            with D = 1 the one target is mapped given x alone.
         num_observables: L.
         generator: Source of the initial weights.
         element: Map of one target.

@@ -1,7 +1,8 @@
 """Monotone maps of one target each, their parameters given by a network: what couplings and autoregressions apply.
 
-An element maps ``u`` (..., M) with ``parameters`` (..., P, M) to its image and log|slope|, both (..., M). Parameters
-of zero give the identity, so that a network that starts at zero starts a flow as the identity.
+An element maps ``u`` (..., M) with ``parameters`` (..., P, M) to its image and log|slope|, both
+(..., M). Parameters of zero give the identity, so that a network that starts at zero starts a flow
+as the identity.
 """
 
 from __future__ import annotations
@@ -105,15 +106,23 @@ class Spline:
         value = torch.where(inside, z, 0.0)
         bin_ = _Bin.holding(value, bottom, left, bottom, slopes)
         xi = bin_.solve((value - bin_.bottom) / bin_.height)
-        return torch.where(inside, bin_.left + bin_.width * xi, z), torch.where(inside, -bin_.log_slope(xi), 0.0)
+        return torch.where(inside, bin_.left + bin_.width * xi, z), torch.where(
+            inside, -bin_.log_slope(xi), 0.0
+        )
 
     def _knots(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each: one bin of all values is one block."""
+        """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each: one bin of all
+        values is one block.
+        """
         first = parameters.movedim(-2, 0).contiguous()
         widths, heights, slopes = first.split((self.num_bins, self.num_bins, self.num_bins - 1))
         at_ends = slopes.new_ones(1, *slopes.shape[1:])
         inner = MIN_SLOPE + softplus(slopes + UNIT_SLOPE)
-        return self._positions(widths), self._positions(heights), torch.cat((at_ends, inner, at_ends))
+        return (
+            self._positions(widths),
+            self._positions(heights),
+            torch.cat((at_ends, inner, at_ends)),
+        )
 
     def _positions(self, raw: Tensor) -> Tensor:
         shares = MIN_SHARE / self.num_bins + (1.0 - MIN_SHARE) * softmax(raw, 0)
@@ -134,14 +143,18 @@ class _Bin:
     next_slope: Tensor
 
     @classmethod
-    def holding(cls, value: Tensor, edges: Tensor, left: Tensor, bottom: Tensor, slopes: Tensor) -> _Bin:
+    def holding(
+        cls, value: Tensor, edges: Tensor, left: Tensor, bottom: Tensor, slopes: Tensor
+    ) -> _Bin:
         index = (value >= edges[1:-1]).sum(0, keepdim=True)
 
         def at(knots: Tensor, offset: int = 0) -> Tensor:
             return knots.gather(0, index + offset)[0]
 
         lower, floor = at(left), at(bottom)
-        return cls(lower, at(left, 1) - lower, floor, at(bottom, 1) - floor, at(slopes), at(slopes, 1))
+        return cls(
+            lower, at(left, 1) - lower, floor, at(bottom, 1) - floor, at(slopes), at(slopes, 1)
+        )
 
     @property
     def mean_slope(self) -> Tensor:
@@ -157,11 +170,17 @@ class _Bin:
 
     def log_slope(self, xi: Tensor) -> Tensor:
         s, both = self.mean_slope, xi * (1.0 - xi)
-        numerator = self.next_slope * xi.square() + 2.0 * s * both + self.slope * (1.0 - xi).square()
-        return 2.0 * s.log() + numerator.log() - 2.0 * (s + self.bend * both).log()  # Durkan+19, eq. 5
+        numerator = (
+            self.next_slope * xi.square() + 2.0 * s * both + self.slope * (1.0 - xi).square()
+        )
+        return (
+            2.0 * s.log() + numerator.log() - 2.0 * (s + self.bend * both).log()
+        )  # Durkan+19, eq. 5
 
     def solve(self, rise: Tensor) -> Tensor:
-        """Position xi at which a share of the height is reached (Durkan+19, eqs. 6-8, divided by the height)."""
+        """Position xi at which a share of the height is reached (Durkan+19, eqs. 6-8, divided by
+        the height).
+        """
         s = self.mean_slope
         a = s - self.slope + rise * self.bend
         b = self.slope - rise * self.bend

@@ -33,7 +33,9 @@ class Flow(Transform):
         super()._check(u, x)
         if len(u) != self.num_members:
             raise DataError(
-                type(self).__name__, f"{self.num_members} members", f"{len(u)} (K, B, D = {tuple(u.shape)})"
+                type(self).__name__,
+                f"{self.num_members} members",
+                f"{len(u)} (K, B, D = {tuple(u.shape)})",
             )
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +82,11 @@ class Flow(Transform):
             if isinstance(module, Dropout):
                 module.generator = generator
         first = self.transforms[0]
-        return first.matching_loss(u, x, generator) if isinstance(first, FlowMatching) else -self.log_prob(u, x)
+        return (
+            first.matching_loss(u, x, generator)
+            if isinstance(first, FlowMatching)
+            else -self.log_prob(u, x)
+        )
 
     def sample(self, noise: Tensor, x: Tensor) -> Tensor:
         """Turn Gaussian noise (K, B, D) into targets (K, B, D) given x (K, B, L)."""

@@ -1,4 +1,6 @@
-"""Conditional flow matching along straight paths (Lipman+23, arXiv:2210.02747): a velocity field, not layers."""
+"""Conditional flow matching along straight paths (Lipman+23, arXiv:2210.02747): a velocity
+field, not layers.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ NUM_TIME_FEATURES = 3
 class FlowMatching(Transform):
     """Map given by following a learned velocity field v(t, u, x) from data (t = 1) to Gaussian noise (t = 0).
 
-    The path is followed with Runge-Kutta steps of fourth order, the log-determinant along with it: the integral of the
-    divergence, which is computed exactly. Map, inverse and determinant agree up to the error of the steps.
+    The path is followed with Runge-Kutta steps of fourth order, the log-determinant along with it:
+    the integral of the divergence, which is computed exactly. Map, inverse and determinant agree up
+    to the error of the steps.
 
     Args:
         num_targets: D.
@@ -30,8 +33,9 @@ class FlowMatching(Transform):
         num_steps: Runge-Kutta steps.
 
     References:
-        Lipman+23, Flow matching for generative modeling, section 4.1, example II (optimal-transport paths). Noise and
-        data are paired at random: pairing them by optimal transport within a batch would mix the conditions x.
+        Lipman+23, Flow matching for generative modeling, section 4.1, example II (optimal-transport
+        paths). Noise and data are paired at random: pairing them by optimal transport within a
+        batch would mix the conditions x.
     """
 
     def __init__(
@@ -47,7 +51,9 @@ class FlowMatching(Transform):
         super().__init__(num_targets, num_observables)
         self.num_steps = num_steps
         sizes = (num_targets + num_observables + NUM_TIME_FEATURES, *hidden, num_targets)
-        layers = [StackedLinear(num_members, given, made, generator) for given, made in pairwise(sizes)]
+        layers = [
+            StackedLinear(num_members, given, made, generator) for given, made in pairwise(sizes)
+        ]
         self.hidden = nn.ModuleList(layers[:-1])
         self.last = layers[-1]
         for parameter in self.last.parameters():
@@ -75,7 +81,9 @@ class FlowMatching(Transform):
         return velocity
 
     def _velocity_divergence(self, time: Tensor, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocity (K, B, D) and its divergence (K, B): D tangents are carried through the network beside the value."""
+        """Velocity (K, B, D) and its divergence (K, B): D tangents are carried through the
+        network beside the value.
+        """
         hidden = self._inputs(time, u, x)
         tangents = hidden.new_zeros(self.num_targets, *hidden.shape)
         for d in range(self.num_targets):

@@ -34,8 +34,8 @@ class Permutation(Transform):
 class ActNorm(Transform):
     """Learned scale and shift of each target (Kingma & Dhariwal 2018, section 3.1).
 
-    The targets of this project are standardised before the first layer, so it starts as the identity instead of from
-    the first batch.
+    The targets of this project are standardised before the first layer, so it starts as the
+    identity instead of from the first batch.
 
     Args:
         num_targets: D.
@@ -108,7 +108,9 @@ class LULinear(Transform):
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         one = torch.eye(self.num_targets).to(self.triangles)
-        return self.triangles.tril(-1) + one, self.triangles.triu(1) + torch.diag_embed(self.log_diagonal[:, 0].exp())
+        return self.triangles.tril(-1) + one, self.triangles.triu(1) + torch.diag_embed(
+            self.log_diagonal[:, 0].exp()
+        )
 
     def _log_det(self, u: Tensor) -> Tensor:
         return self.log_diagonal.sum(-1).expand(u.shape[:-1])

@@ -22,9 +22,9 @@ NUM_BISECTIONS = 40
 class GaussianMixture(Transform):
     """Mixture of C Gaussians of full covariance whose weights, means and precisions a network gives from x.
 
-    z_d = Phi^-1(F_d(u_d | u_1..u_{d-1}, x)): each target through its own conditional distribution, which in a mixture
-    of Gaussians is a mixture of Gaussians, too. The determinant of this triangular map makes the density of the whole
-    exactly the mixture.
+    z_d = Phi^-1(F_d(u_d | u_1..u_{d-1}, x)): each target through its own conditional distribution,
+    which in a mixture of Gaussians is a mixture of Gaussians, too. The determinant of this
+    triangular map makes the density of the whole exactly the mixture.
 
     Args:
         num_targets: D.
@@ -34,10 +34,12 @@ class GaussianMixture(Transform):
         num_members: K.
         hidden: Units of the hidden layers.
         dropout: Share of hidden units that are silenced in training.
-        spread: Standard deviation of the first means, in units of the targets: components that start alike stay alike.
+        spread: Standard deviation of the first means, in units of the targets: components that
+            start alike stay alike.
 
     References:
-        Bishop (1994), Mixture density networks; Rosenblatt (1952), Remarks on a multivariate transformation.
+        Bishop (1994), Mixture density networks; Rosenblatt (1952), Remarks on a multivariate
+        transformation.
     """
 
     def __init__(
@@ -55,10 +57,19 @@ class GaussianMixture(Transform):
         super().__init__(num_targets, num_observables)
         self.num_components = num_components
         num_below = num_targets * (num_targets - 1) // 2
-        self.sizes = (1, num_targets, num_targets, num_below)  # logits, means, diagonal and rest of the precision root
+        self.sizes = (
+            1,
+            num_targets,
+            num_targets,
+            num_below,
+        )  # logits, means, diagonal and rest of the precision root
         outputs = num_components * sum(self.sizes)
         self.network = stacked_mlp(
-            num_members, (num_observables, *hidden, outputs), generator, dropout=dropout, zero_last=True
+            num_members,
+            (num_observables, *hidden, outputs),
+            generator,
+            dropout=dropout,
+            zero_last=True,
         )
         first = torch.zeros(num_members, num_components, sum(self.sizes))
         first[..., 1 : 1 + num_targets] = spread * torch.randn(
@@ -69,7 +80,9 @@ class GaussianMixture(Transform):
         self.below = (rows, columns)
 
     def _components(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log-weights (K, B, C), means (K, B, C, D) and lower-triangular precision roots (K, B, C, D, D)."""
+        """Return log-weights (K, B, C), means (K, B, C, D) and lower-triangular precision roots
+        (K, B, C, D, D).
+        """
         raw = (self.network(x) + self.start).unflatten(-1, (self.num_components, -1))
         logits, means, diagonal, below = raw.split(self.sizes, -1)
         roots = torch.diag_embed(softplus(diagonal + UNIT) + 1e-3)
@@ -78,11 +91,15 @@ class GaussianMixture(Transform):
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         log_weights, means, roots = self._components(x)
-        epsilon = (roots @ (u[..., None, :] - means)[..., None])[..., 0]  # (K, B, C, D), standard in each component
+        epsilon = (roots @ (u[..., None, :] - means)[..., None])[
+            ..., 0
+        ]  # (K, B, C, D), standard in each component
         log_peaks = roots.diagonal(dim1=-2, dim2=-1).log()
         log_density = log_peaks - 0.5 * epsilon.square() - HALF_LOG_2PI
         before = torch.cumsum(log_density, -1) - log_density
-        log_share = (log_weights[..., None] + before).log_softmax(-2)  # weight of a component given the targets before
+        log_share = (log_weights[..., None] + before).log_softmax(
+            -2
+        )  # weight of a component given the targets before
         z = _latent(epsilon, log_share)
         log_det = torch.logsumexp(log_share + log_density, -2) + 0.5 * z.square() + HALF_LOG_2PI
         return z, log_det.sum(-1)
@@ -93,15 +110,21 @@ class GaussianMixture(Transform):
         for d in range(self.num_targets):
             row = roots[..., d, :d]
             scale = roots[..., d, d]
-            offset = (row * (u[..., None, :d] - means[..., :d])).sum(-1)  # epsilon_d = offset + scale (u_d - mean_d)
+            offset = (row * (u[..., None, :d] - means[..., :d])).sum(
+                -1
+            )  # epsilon_d = offset + scale (u_d - mean_d)
             centre = means[..., d] - offset / scale
             u[..., d] = _root(z[..., d], centre, scale, log_weights.softmax(-1))
-            log_weights = log_weights + scale.log() - 0.5 * (scale * (u[..., d, None] - centre)).square()
+            log_weights = (
+                log_weights + scale.log() - 0.5 * (scale * (u[..., d, None] - centre)).square()
+            )
         return u, -self._forward(u, x)[1]
 
 
 def _latent(epsilon: Tensor, log_share: Tensor) -> Tensor:
-    """Phi^-1 of the mixture's distribution function; each half from its own tail, so that neither is rounded to 1."""
+    """Phi^-1 of the mixture's distribution function; each half from its own tail, so that
+    neither is rounded to 1.
+    """
     lower = torch.logsumexp(log_share + torch.special.log_ndtr(epsilon), -2).double()
     upper = torch.logsumexp(log_share + torch.special.log_ndtr(-epsilon), -2).double()
     z = torch.special.ndtri(torch.minimum(lower, upper).clamp(min=LOWEST).exp())

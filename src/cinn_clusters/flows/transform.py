@@ -12,7 +12,8 @@ from cinn_clusters.errors import DataError
 class Transform(nn.Module, ABC):
     """Invertible map of u given x, for K members at once.
 
-    Subclasses write ``_forward`` and ``_inverse``; both return the image and log|det J| of the map they apply.
+    Subclasses write ``_forward`` and ``_inverse``; both return the image and log|det J| of the map
+    they apply.
 
     Args:
         num_targets: D.

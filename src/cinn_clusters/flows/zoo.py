@@ -28,11 +28,12 @@ class Recipe:
     """All that makes a flow but its dimensions. Each kind reads what concerns it.
 
     Args:
-        kind: ``glow``: affine couplings; ``spline``: rational-quadratic spline couplings; ``autoregressive``: masked
-            autoregressive transforms; ``mixture``: Gaussian-mixture density network; ``flow-matching``: a learned
-            velocity field.
+        kind: ``glow``: affine couplings; ``spline``: rational-quadratic spline couplings;
+            ``autoregressive``: masked autoregressive transforms; ``mixture``: Gaussian-mixture
+            density network; ``flow-matching``: a learned velocity field.
         num_members: K, networks trained side by side.
-        num_blocks: Couplings or autoregressive transforms, each followed by a mixing of the targets.
+        num_blocks: Couplings or autoregressive transforms, each followed by a mixing of the
+            targets.
         num_hidden: Units of each hidden layer.
         num_layers: Hidden layers of each network.
         element: Map of one target in an autoregressive transform.
@@ -104,22 +105,40 @@ def _block(recipe: Recipe, block: int, num_targets: int, num_observables: int) -
     hidden = (recipe.num_hidden,) * recipe.num_layers
     if recipe.kind == "mixture":
         return GaussianMixture(
-            num_targets, num_observables, generator, num_components=recipe.num_components, num_members=members,
-            hidden=hidden, dropout=dropout,
-        )  # fmt: skip
+            num_targets,
+            num_observables,
+            generator,
+            num_components=recipe.num_components,
+            num_members=members,
+            hidden=hidden,
+            dropout=dropout,
+        )
     if recipe.kind == "flow-matching":
         return FlowMatching(
-            num_targets, num_observables, generator, num_members=members, hidden=hidden, num_steps=recipe.num_steps
+            num_targets,
+            num_observables,
+            generator,
+            num_members=members,
+            hidden=hidden,
+            num_steps=recipe.num_steps,
         )
     layer = Autoregressive if recipe.kind == "autoregressive" else Coupling
     return layer(
-        num_targets, num_observables, generator, _element(recipe), num_members=members, hidden=hidden,
-        dropout=dropout, zero_last=zero_last,
-    )  # fmt: skip
+        num_targets,
+        num_observables,
+        generator,
+        _element(recipe),
+        num_members=members,
+        hidden=hidden,
+        dropout=dropout,
+        zero_last=zero_last,
+    )
 
 
 def _element(recipe: Recipe) -> Element:
-    is_affine = recipe.kind == "glow" or (recipe.kind == "autoregressive" and recipe.element == "affine")
+    is_affine = recipe.kind == "glow" or (
+        recipe.kind == "autoregressive" and recipe.element == "affine"
+    )
     return Affine(recipe.clamp) if is_affine else Spline(recipe.num_bins, recipe.bound)
 
 

@@ -1,4 +1,6 @@
-"""A StandardScaler of the original scripts: its numbers, read without running a line of its pickle."""
+"""A StandardScaler of the original scripts: its numbers, read without running a line of its
+pickle.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +63,22 @@ def read_scaler(path: str | Path) -> Scaler:
         return _from_npz(path)
     try:
         found = interpret(BytesIO(data))
-        if not (isinstance(found, Note) and found.of.name in SCALER and isinstance(found.state, dict)):
+        if not (
+            isinstance(found, Note) and found.of.name in SCALER and isinstance(found.state, dict)
+        ):
             raise RefusedError(f"another object ({told(found)})")
-        mean, scale = (np.asarray(_value(found.state[key]), dtype=float) for key in ("mean_", "scale_"))
-        names = tuple(str(name) for name in np.ravel(_value(found.state.get("feature_names_in_", ()))))
+        mean, scale = (
+            np.asarray(_value(found.state[key]), dtype=float) for key in ("mean_", "scale_")
+        )
+        names = tuple(
+            str(name) for name in np.ravel(_value(found.state.get("feature_names_in_", ())))
+        )
     except RefusedError as refused:
         raise DataError(str(path), "a pickled StandardScaler", str(refused), "", HINT) from refused
     except KeyError as error:
-        raise DataError(str(path), "a fitted StandardScaler", f"one without {error}", "", HINT) from error
+        raise DataError(
+            str(path), "a fitted StandardScaler", f"one without {error}", "", HINT
+        ) from error
     except (ValueError, IndexError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -79,9 +89,18 @@ def read_scaler(path: str | Path) -> Scaler:
 
 def _checked(scaler: Scaler, path: Path) -> Scaler:
     mean, scale = scaler.mean, scaler.scale
-    is_fine = mean.ndim == 1 and mean.shape == scale.shape and np.isfinite([mean, scale]).all() and (scale > 0).all()
+    is_fine = (
+        mean.ndim == 1
+        and mean.shape == scale.shape
+        and np.isfinite([mean, scale]).all()
+        and (scale > 0).all()
+    )
     if not is_fine or len(scaler.names) not in (0, len(mean)):
-        raise DataError(str(path), "a mean and a positive scale of each column", f"{mean.shape} and {scale.shape}")
+        raise DataError(
+            str(path),
+            "a mean and a positive scale of each column",
+            f"{mean.shape} and {scale.shape}",
+        )
     return scaler
 
 
@@ -91,8 +110,11 @@ def _from_npz(path: Path) -> Scaler:
     def array(archive: ZipFile, name: str) -> np.ndarray:
         with archive.open(f"{name}.npy") as member:
             version = np.lib.format.read_magic(member)
-            shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0) else
-                               np.lib.format.read_array_header_2_0)(member)  # fmt: skip
+            shape, _, dtype = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )(member)
             if dtype.hasobject:
                 raise ValueError("pickled objects")
             return np.frombuffer(member.read(), dtype).reshape(shape).astype(float)

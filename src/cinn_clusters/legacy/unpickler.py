@@ -1,7 +1,8 @@
 """Pickles looked at without running them: a few instructions are interpreted, everything else is refused.
 
-Unpickling executes what a file says. Here its instructions only move inert values about: numbers, text, lists, and
-notes of the form "this class, these arguments, this state", for a short list of names.
+Unpickling executes what a file says. Here its instructions only move inert values about: numbers,
+text, lists, and notes of the form "this class, these arguments, this state", for a short list of
+names.
 """
 
 from __future__ import annotations
@@ -68,13 +69,15 @@ def interpret(stream: BytesIO) -> Any:
     """Run the instructions of one pickle over inert values.
 
     Args:
-        stream: At the begin of a pickle; left behind its end, with the arrays that joblib puts between read along.
+        stream: At the begin of a pickle; left behind its end, with the arrays that joblib puts
+            between read along.
 
     Returns:
         Plain values and notes.
 
     Raises:
-        RefusedError: If it names what is not known, or holds an instruction that none of this needs.
+        RefusedError: If it names what is not known, or holds an instruction that none of this
+            needs.
     """
     machine = _Machine(stream)
     for opcode, argument, _ in pickletools.genops(stream):
@@ -90,9 +93,22 @@ def interpret(stream: BytesIO) -> Any:
 
 
 LITERALS = {
-    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
-    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8", "SHORT_BINSTRING", "BINSTRING",
-}  # fmt: skip
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "LONG4",
+    "BINFLOAT",
+    "SHORT_BINUNICODE",
+    "BINUNICODE",
+    "BINUNICODE8",
+    "SHORT_BINBYTES",
+    "BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
+    "SHORT_BINSTRING",
+    "BINSTRING",
+}
 
 
 def _memoize(machine: _Machine, _: Any) -> None:
@@ -208,7 +224,9 @@ def dtype_of(note: Any) -> np.dtype:
     if not (isinstance(note, Note) and note.of.name == DTYPE and isinstance(note.given[0], str)):
         raise RefusedError("a dtype that is none")
     order = note.state[1] if note.state else "="
-    return np.dtype(note.given[0]).newbyteorder(">" if order == ">" else "<" if order == "<" else "=")
+    return np.dtype(note.given[0]).newbyteorder(
+        ">" if order == ">" else "<" if order == "<" else "="
+    )
 
 
 def told(note: Any) -> str:

@@ -1,4 +1,6 @@
-"""The life of one cluster: its growth and its collisions, as a merger catalogue would record them."""
+"""The life of one cluster: its growth and its collisions, as a merger catalogue would record
+them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from itertools import pairwise
 import numpy as np
 
 from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, lookback_at_redshift
-from cinn_clusters.mock.mergers import CIRCULAR_TO_HALO, FIRST_REDSHIFT, THRESHOLD, draw_mergers, draw_orbits
+from cinn_clusters.mock.mergers import (
+    CIRCULAR_TO_HALO,
+    FIRST_REDSHIFT,
+    THRESHOLD,
+    draw_mergers,
+    draw_orbits,
+)
 
 SNAPSHOTS = np.array([99, 91, 84, 78, 72, 67, 59, 50])
 REDSHIFTS = np.array([0.0, 0.099402, 0.197284, 0.297718, 0.399927, 0.503048, 0.700106, 0.997294])
@@ -18,13 +26,16 @@ ON_SNAPSHOT = 0.64
 MARK_SHARE = 0.05
 """Share of collisions whose host mass was not measured: they carry the mark -1."""
 STRIPPING = (-0.03, 0.08)
-"""Mean and scatter [dex] of the share of its mass that a subcluster keeps until pericentre; never more than all."""
+"""Mean and scatter [dex] of the share of its mass that a subcluster keeps until pericentre;
+never more than all."""
 SETTLE_TIME = 2.0
-"""Time over which a cluster forgets a collision [Gyr]: a few crossing times (Poole+06, astro-ph/0608560)."""
+"""Time over which a cluster forgets a collision [Gyr]: a few crossing times (Poole+06,
+astro-ph/0608560)."""
 GYR_PER_KPC_S = 0.9778
 """One kpc at one km/s takes so many Gyr."""
 FALL_TIME = 0.5
-"""From crossing the virial radius to pericentre, in dynamical times of a tenth of the cosmic age."""
+"""From crossing the virial radius to pericentre, in dynamical times of a tenth of the cosmic
+age."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +64,23 @@ class History:
 
     def targets(self) -> np.ndarray:
         """Six numbers a collision, (M, 6), in the order of the catalogue."""
-        columns = (self.age, self.log_speed, self.host_mass, self.sub_mass, self.ratio, self.log_pericentre)
+        columns = (
+            self.age,
+            self.log_speed,
+            self.host_mass,
+            self.sub_mass,
+            self.ratio,
+            self.log_pericentre,
+        )
         return np.stack(columns, 1)
 
 
 def draw_history(rng: np.random.Generator) -> History:
     """Draw one cluster.
 
-    Its mass today is normal in log10 about the mass range of TNG-Cluster (Nelson+24, arXiv:2311.06338, fig. 1); it
-    grows as M(z) = M(0) exp(-alpha z) (Wechsler+02, astro-ph/0108151, eq. 3).
+    Its mass today is normal in log10 about the mass range of TNG-Cluster (Nelson+24,
+    arXiv:2311.06338, fig. 1); it grows as M(z) = M(0) exp(-alpha z) (Wechsler+02, astro-ph/0108151,
+    eq. 3).
     """
     mass_today = np.clip(rng.normal(14.63, 0.26), 14.05, 15.3)
     alpha = np.clip(rng.normal(1.5, 0.5), 0.4, 3.0)
@@ -73,17 +92,25 @@ def draw_history(rng: np.random.Generator) -> History:
     redshift, ratio = draw_mergers(grown(grid), grid, rng)
     log_mass = grown(redshift)
     halo = 10.0**log_mass / CIRCULAR_TO_HALO
-    virial = 10.0 ** log_radius_crit500(log_mass, redshift) / (1.0 + redshift) * 1.55  # R200 / R500 at c = 4
+    virial = (
+        10.0 ** log_radius_crit500(log_mass, redshift) / (1.0 + redshift) * 1.55
+    )  # R200 / R500 at c = 4
     orbits = draw_orbits(halo, virial, rng)
     age, missed = _collision_age(redshift, rng)
     log_pericentre = np.log10(np.hypot(orbits.pericentre, orbits.speed * missed / GYR_PER_KPC_S))
     sub_mass = ratio * halo * 10.0 ** np.minimum(rng.normal(*STRIPPING, len(age)), 0.0)
-    host = 10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * np.exp(rng.normal(0.18, 0.12, len(age)))
+    host = (
+        10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * np.exp(rng.normal(0.18, 0.12, len(age)))
+    )
     host_mass = np.where(rng.random(len(age)) < MARK_SHARE, -1.0, host)
     noise, excess = rng.normal(0.0, 0.05, len(REDSHIFTS)), _excess(age, ratio)
-    columns = np.stack([age, np.log10(orbits.speed), host_mass, sub_mass / 1e14, ratio, log_pericentre])
+    columns = np.stack(
+        [age, np.log10(orbits.speed), host_mass, sub_mass / 1e14, ratio, log_pericentre]
+    )
     kept = (age <= snapshot_ages()[0]) & (sub_mass >= THRESHOLD)
-    return History(grown(REDSHIFTS) + excess + noise, excess, *columns[:, kept][:, np.argsort(age[kept])])
+    return History(
+        grown(REDSHIFTS) + excess + noise, excess, *columns[:, kept][:, np.argsort(age[kept])]
+    )
 
 
 def since_collision(history_age: np.ndarray) -> np.ndarray:
@@ -103,12 +130,16 @@ def recorded_ages() -> np.ndarray:
     eight = np.sort(snapshot_ages())
     first = age_at_lookback(lookback_at_redshift(np.array([FIRST_REDSHIFT])))
     ends = np.concatenate([first, eight])
-    pieces = [np.linspace(a, b, max(1, round((b - a) / 0.15)), endpoint=False) for a, b in pairwise(ends)]
+    pieces = [
+        np.linspace(a, b, max(1, round((b - a) / 0.15)), endpoint=False) for a, b in pairwise(ends)
+    ]
     return np.concatenate([*pieces, eight[-1:]])
 
 
 def _collision_age(redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Age at pericentre as recorded, most of it on the nearest snapshot, and how far off it then is [Gyr]."""
+    """Age at pericentre as recorded, most of it on the nearest snapshot, and how far off it then
+    is [Gyr].
+    """
     infall = age_at_lookback(lookback_at_redshift(redshift))
     age = infall + FALL_TIME * 0.1 * infall * np.exp(rng.normal(0.0, 0.3, len(infall)))
     snapshots = recorded_ages()
@@ -119,7 +150,9 @@ def _collision_age(redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.n
 
 
 def _excess(age: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """What subclusters inside R500 add to smooth growth [dex], (8,): all at pericentre, less as they settle."""
+    """What subclusters inside R500 add to smooth growth [dex], (8,): all at pericentre, less as
+    they settle.
+    """
     since = since_collision(age)
     inside = np.where(since >= 0.0, np.exp(-np.maximum(since, 0.0) / SETTLE_TIME), 0.0)
     return np.asarray(np.log10(1.0 + 0.5 * (inside * ratio).sum(1)))

@@ -1,4 +1,6 @@
-"""What a telescope makes of an idealised map: blurred, vignetted, with a sky, counted photon by photon."""
+"""What a telescope makes of an idealised map: blurred, vignetted, with a sky, counted photon by
+photon.
+"""
 
 from __future__ import annotations
 
@@ -46,20 +48,30 @@ def observe(
     size = len(log_brightness)
     pixel = (128.0 / size) ** 2  # area of a pixel beside that of 128 px
     exposure = _exposure_map(size, rng, telescope)
-    sky = 10.0 ** log_brightness.astype(float) * telescope.rate * pixel + _point_sources(size, rng, telescope)
+    sky = 10.0 ** log_brightness.astype(float) * telescope.rate * pixel + _point_sources(
+        size, rng, telescope
+    )
     seen = gaussian_filter(sky, telescope.blur * size, mode="nearest")
     expected = exposure * (seen + telescope.background * pixel)
     return rng.poisson(expected).astype(np.int32), exposure.astype(np.float32)
 
 
 def _exposure_map(size: int, rng: np.random.Generator, telescope: Telescope) -> np.ndarray:
-    """Exposure [ks] after vignetting, with two chip gaps across a field that is rolled at random."""
+    """Exposure [ks] after vignetting, with two chip gaps across a field that is rolled at
+    random.
+    """
     centres = (np.arange(size) + 0.5) / size * 2.0 - 1.0
     x, y = np.meshgrid(centres, centres)
-    exposure = telescope.exposure * 10.0 ** rng.normal(0.0, 0.3) * (1.0 - telescope.vignetting * (x**2 + y**2) / 2.0)
+    exposure = (
+        telescope.exposure
+        * 10.0 ** rng.normal(0.0, 0.3)
+        * (1.0 - telescope.vignetting * (x**2 + y**2) / 2.0)
+    )
     roll = rng.uniform(0.0, np.pi)
     across = x * np.cos(roll) + y * np.sin(roll)
-    gaps = (np.abs(across - rng.uniform(0.25, 0.5)) < 0.012) | (np.abs(across + rng.uniform(0.25, 0.5)) < 0.012)
+    gaps = (np.abs(across - rng.uniform(0.25, 0.5)) < 0.012) | (
+        np.abs(across + rng.uniform(0.25, 0.5)) < 0.012
+    )
     return np.where(gaps, 0.0, exposure)
 
 

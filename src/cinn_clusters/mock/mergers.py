@@ -17,7 +17,14 @@ CIRCULAR_TO_HALO = 0.65
 """M500c over the halo mass of the merger rate, for an NFW halo of concentration 4."""
 
 # Fakhouri, Ma & Boylan-Kolchin 2010 (arXiv:1001.2304), eq. 1 and its best-fit parameters
-RATE, RATE_XI, MASS_SLOPE, XI_SLOPE, XI_POWER, REDSHIFT_SLOPE = 0.0104, 9.72e-3, 0.133, -1.995, 0.263, 0.0993
+RATE, RATE_XI, MASS_SLOPE, XI_SLOPE, XI_POWER, REDSHIFT_SLOPE = (
+    0.0104,
+    9.72e-3,
+    0.133,
+    -1.995,
+    0.263,
+    0.0993,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,9 @@ def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) 
     return np.asarray(growth * ratio**XI_SLOPE * np.exp((ratio / RATE_XI) ** XI_POWER))
 
 
-def draw_mergers(log_mass: np.ndarray, redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_mergers(
+    log_mass: np.ndarray, redshift: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw the mergers of one halo as a Poisson process over redshift and mass ratio.
 
     Args:
@@ -73,7 +82,9 @@ def draw_mergers(log_mass: np.ndarray, redshift: np.ndarray, rng: np.random.Gene
     chosen = rng.choice(expected.size, size=num, p=(expected / expected.sum()).ravel())
     at, what = np.unravel_index(chosen, expected.shape)
     step = np.gradient(redshift)[at]
-    return np.clip(redshift[at] + step * (rng.random(num) - 0.5), 0.0, FIRST_REDSHIFT), ratio[at, what]
+    return np.clip(redshift[at] + step * (rng.random(num) - 0.5), 0.0, FIRST_REDSHIFT), ratio[
+        at, what
+    ]
 
 
 def draw_orbits(
@@ -82,8 +93,8 @@ def draw_orbits(
     """Draw infall orbits and follow them to pericentre in an NFW potential.
 
     The speed at the virial radius scatters about one circular velocity and its radial share follows
-    dP/dx ~ exp(B x) - 1 (Jiang+15, arXiv:1409.1179, eqs. 7 and 9; B = 5 for massive hosts). Energy and angular
-    momentum then fix speed and distance of the closest approach.
+    dP/dx ~ exp(B x) - 1 (Jiang+15, arXiv:1409.1179, eqs. 7 and 9; B = 5 for massive hosts). Energy
+    and angular momentum then fix speed and distance of the closest approach.
 
     Args:
         halo_mass: Mass within ``radius`` [Msun], (M,).
@@ -107,7 +118,9 @@ def draw_orbits(
 
 
 def _depth(x: np.ndarray) -> np.ndarray:
-    """Depth of the NFW potential at x virial radii, in squared circular velocities (Lokas & Mamon 2001, eq. 8)."""
+    """Depth of the NFW potential at x virial radii, in squared circular velocities (Lokas &
+    Mamon 2001, eq. 8).
+    """
     return np.asarray(np.log1p(CONCENTRATION * x) / (x * NFW_MASS))
 
 

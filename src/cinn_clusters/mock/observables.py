@@ -1,4 +1,6 @@
-"""What a survey would see of a cluster: scaling relations whose residuals remember the last collisions."""
+"""What a survey would see of a cluster: scaling relations whose residuals remember the last
+collisions.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ PIVOT = 14.4
 def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw the observables of one cluster at its eight snapshots.
 
-    Every relation has a scatter that the cluster keeps for life and one that is new at each snapshot.
+    Every relation has a scatter that the cluster keeps for life and one that is new at each
+    snapshot.
 
     Args:
         history: Growth and collisions.
@@ -30,7 +33,9 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
     def scatter(kept: float, new: float) -> np.ndarray:
         return rng.normal(0.0, kept) + rng.normal(0.0, new, len(mass))
 
-    outside = _infalling_mass(history) + rng.exponential(0.3, len(mass))  # subclusters and filaments beyond R500
+    outside = _infalling_mass(history) + rng.exponential(
+        0.3, len(mass)
+    )  # subclusters and filaments beyond R500
     settled = _settling(history)
     # whole-group gas fraction about 0.25 (slope of gas fractions: Arnaud+07, arXiv:0709.1561, flattened)
     gas = whole - 0.71 + 0.02 * relative + scatter(0.02, 0.03) + np.log10(1.0 + outside)
@@ -60,6 +65,8 @@ def _infalling_mass(history: History) -> np.ndarray:
 
 
 def _settling(history: History) -> np.ndarray:
-    """How much of past collisions has been digested, (8,): grows over two billion years after each."""
+    """How much of past collisions has been digested, (8,): grows over two billion years after
+    each.
+    """
     since = np.maximum(since_collision(history.age), 0.0)
     return np.asarray(((1.0 - np.exp(-since / 2.0)) * history.ratio).sum(1))

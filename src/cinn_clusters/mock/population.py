@@ -1,7 +1,8 @@
 """An embedded catalogue: clusters with known histories in the columns, units and quirks of TNG-Cluster.
 
-The model is described in docs/mock.md. It stands in for the simulation in demo and tests: right in structure (shared
-histories, censoring, marks, bounds), approximate in numbers, and no source of science.
+The model is described in docs/mock.md. It stands in for the simulation in demo and tests: right in
+structure (shared histories, censoring, marks, bounds), approximate in numbers, and no source of
+science.
 """
 
 from __future__ import annotations
@@ -46,8 +47,12 @@ def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame
     return _stacked(seen), _stacked(hidden)
 
 
-def draw_cluster(cluster: int, seed: int) -> tuple[History, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """History of one cluster, keys of its eight rows and its observables there; depends on seed and number alone."""
+def draw_cluster(
+    cluster: int, seed: int
+) -> tuple[History, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """History of one cluster, keys of its eight rows and its observables there; depends on seed
+    and number alone.
+    """
     history = draw_history(numpy_stream(seed, "history", cluster))
     rng = numpy_stream(seed, "observables", cluster)
     keys = _keys(cluster, rng)
@@ -55,13 +60,21 @@ def draw_cluster(cluster: int, seed: int) -> tuple[History, dict[str, np.ndarray
 
 
 def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Keys of the eight rows; HaloID is a number of the snapshot's own catalogue and identifies no cluster."""
+    """Keys of the eight rows; HaloID is a number of the snapshot's own catalogue and identifies
+    no cluster.
+    """
     halo = (100 - SNAPSHOTS) * 400_000 + cluster * 64 + rng.integers(64, size=len(SNAPSHOTS))
-    return {schema.CLUSTER_COLUMN: np.full(len(SNAPSHOTS), cluster), "HaloID": halo, "Snapshot": SNAPSHOTS}
+    return {
+        schema.CLUSTER_COLUMN: np.full(len(SNAPSHOTS), cluster),
+        "HaloID": halo,
+        "Snapshot": SNAPSHOTS,
+    }
 
 
 def _recorded(history: History) -> dict[str, np.ndarray]:
-    """The last collision before each snapshot and the means over all so far; NaN where there is none."""
+    """The last collision before each snapshot and the means over all so far; NaN where there is
+    none.
+    """
     collisions = history.targets()
     last = np.full((len(SNAPSHOTS), collisions.shape[1]), np.nan)
     mean = last.copy()
@@ -74,4 +87,6 @@ def _recorded(history: History) -> dict[str, np.ndarray]:
 
 
 def _stacked(clusters: list[dict[str, np.ndarray]]) -> pd.DataFrame:
-    return pd.DataFrame({name: np.concatenate([columns[name] for columns in clusters]) for name in clusters[0]})
+    return pd.DataFrame(
+        {name: np.concatenate([columns[name] for columns in clusters]) for name in clusters[0]}
+    )

@@ -1,6 +1,7 @@
 """X-ray maps of embedded clusters: each is an image of the cluster's own history, seen along three axes.
 
-What is drawn and from which numbers is described in docs/mock.md. Lengths are in R500 at the snapshot.
+What is drawn and from which numbers is described in docs/mock.md. Lengths are in R500 at the
+snapshot.
 """
 
 from __future__ import annotations
@@ -64,28 +65,41 @@ class Encounter:
 
 
 def draw_maps(
-    history: History, log_gas: np.ndarray, rng: np.random.Generator, *, size: int = 128, num_projections: int = 3
+    history: History,
+    log_gas: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    size: int = 128,
+    num_projections: int = 3,
 ) -> np.ndarray:
     """Draw the maps of one cluster at its eight snapshots.
 
     Args:
         history: Growth and collisions.
         log_gas: log10 of its gas mass [Msun] at each, (8,).
-        rng: Source of randomness; what it decides (orientations, substructure) is kept over snapshots.
+        rng: Source of randomness; what it decides (orientations, substructure) is kept over
+            snapshots.
         size: Pixels a side.
         num_projections: Views along the first so many axes of the box, at most 3.
 
     Returns:
-        log10 surface brightness, relative to a cluster of 10^14.4 Msun at its centre, (8, P, size, size).
+        log10 surface brightness, relative to a cluster of 10^14.4 Msun at its centre, (8, P, size,
+        size).
     """
-    axes = np.stack([_directions(rng) for _ in history.age]) if len(history.age) else np.empty((0, 2, 3))
+    axes = (
+        np.stack([_directions(rng) for _ in history.age])
+        if len(history.age)
+        else np.empty((0, 2, 3))
+    )
     shape, filaments = _shape(rng), np.stack([_directions(rng)[0] for _ in range(3)])
     clumps = _clumps(filaments, rng)
     maps = np.empty((len(REDSHIFTS), num_projections, size, size), np.float32)
     plane = make_plane(size, HALF_WIDTH)
     for snapshot in range(len(REDSHIFTS)):
         encounters = _encounters(history, snapshot, axes)
-        level = _level(float(history.log_mass[snapshot]), float(log_gas[snapshot]), float(REDSHIFTS[snapshot]))
+        level = _level(
+            float(history.log_mass[snapshot]), float(log_gas[snapshot]), float(REDSHIFTS[snapshot])
+        )
         for projection in range(num_projections):
             view = _View(plane, projection, shape, filaments, clumps)
             brightness = level * (_brightness(view, encounters, rng) + FLOOR)
@@ -94,7 +108,9 @@ def draw_maps(
 
 
 def _level(log_mass: float, log_gas: float, redshift: float) -> float:
-    """Central brightness: emission goes with the gas density squared, along a path of the cluster's size."""
+    """Central brightness: emission goes with the gas density squared, along a path of the
+    cluster's size.
+    """
     log_density = log_gas - log_mass - LOG_GAS_FRACTION
     return float(10.0 ** (2.0 * log_density + (log_mass - 14.4) / 3.0) * (1.0 + redshift) ** 3)
 
@@ -130,7 +146,9 @@ def _directions(rng: np.random.Generator) -> np.ndarray:
 
 
 def _shape(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Long axis of the main halo and its axis ratio (Allgood+06, astro-ph/0508497; gas is rounder)."""
+    """Long axis of the main halo and its axis ratio (Allgood+06, astro-ph/0508497; gas is
+    rounder).
+    """
     return _directions(rng)[0], float(np.clip(rng.normal(0.87, 0.06), 0.6, 1.0))
 
 
@@ -147,21 +165,36 @@ def _clumps(filaments: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _encounters(history: History, snapshot: int, axes: np.ndarray) -> list[Encounter]:
     """Collisions that are seen at a snapshot."""
     log_mass = history.log_mass[snapshot : snapshot + 1]
-    radius = float(10.0 ** log_radius_crit500(log_mass, REDSHIFTS[snapshot])[0] / (1.0 + REDSHIFTS[snapshot]))
+    radius = float(
+        10.0 ** log_radius_crit500(log_mass, REDSHIFTS[snapshot])[0] / (1.0 + REDSHIFTS[snapshot])
+    )
     sound = 1100.0 * 10.0 ** ((float(log_mass[0]) - 14.7) / 3.0)  # km/s at 5 keV
     found = []
     for number, since in enumerate(since_collision(history.age)[snapshot]):
         if not -AHEAD < since < BEHIND:
             continue
-        speed, near = 10.0 ** history.log_speed[number], 10.0 ** history.log_pericentre[number] / radius
+        speed, near = (
+            10.0 ** history.log_speed[number],
+            10.0 ** history.log_pericentre[number] / radius,
+        )
         along, away = _orbit(float(since), speed / GYR_PER_KPC_S / radius, near)
         infall, outward = axes[number]
-        step = np.subtract(_orbit(float(since) + 0.02, speed / GYR_PER_KPC_S / radius, near), (along, away))
+        step = np.subtract(
+            _orbit(float(since) + 0.02, speed / GYR_PER_KPC_S / radius, near), (along, away)
+        )
         motion = infall * step[0] + outward * step[1]
-        found.append(Encounter(
-            float(since), float(history.ratio[number]), infall * along + outward * away,
-            motion / np.linalg.norm(motion), infall, np.cross(infall, outward), near, speed / sound,
-        ))  # fmt: skip
+        found.append(
+            Encounter(
+                float(since),
+                float(history.ratio[number]),
+                infall * along + outward * away,
+                motion / np.linalg.norm(motion),
+                infall,
+                np.cross(infall, outward),
+                near,
+                speed / sound,
+            )
+        )
     return found
 
 
@@ -175,10 +208,14 @@ def _orbit(since: float, speed: float, pericentre: float) -> tuple[float, float]
     """
     swing = 1.9 + 0.5 * np.log(max(speed, 0.3))  # first apocentre
     if since < 0.0:
-        return -swing * np.tanh(-since * speed / swing) - 0.35 * min(-since, 1.5) * speed * 0.3, pericentre
+        return -swing * np.tanh(-since * speed / swing) - 0.35 * min(
+            -since, 1.5
+        ) * speed * 0.3, pericentre
     period = 1.2 * np.pi * swing / speed
     fading = np.exp(-since / MIXING_TIME)
-    return swing * fading * float(np.sin(np.pi * since / period)), pericentre * float(np.exp(-since / 1.0))
+    return swing * fading * float(np.sin(np.pi * since / period)), pericentre * float(
+        np.exp(-since / 1.0)
+    )
 
 
 def _brightness(view: _View, encounters: list[Encounter], rng: np.random.Generator) -> np.ndarray:
@@ -188,7 +225,9 @@ def _brightness(view: _View, encounters: list[Encounter], rng: np.random.Generat
     centre = view.seen(_recoil(encounters))
     direction, axis_ratio = _elongation(view, encounters)
     radius = plane.elliptical(centre, direction, axis_ratio)
-    lopsided = 0.15 * np.minimum(radius, 1.5) * turbulence(len(radius), rng, slope=4.5)  # the more, the farther out
+    lopsided = (
+        0.15 * np.minimum(radius, 1.5) * turbulence(len(radius), rng, slope=4.5)
+    )  # the more, the farther out
     radius = radius * np.exp(lopsided)
     edge = 1.6 * (1.0 + 0.1 * turbulence(len(radius), rng))  # accretion shock, ragged
     main = beta_halo(radius, CORE * (1.0 + 0.8 * stirred), SLOPE)
@@ -204,7 +243,9 @@ def _brightness(view: _View, encounters: list[Encounter], rng: np.random.Generat
 
 
 def _stirring(encounters: list[Encounter]) -> float:
-    """How far from rest the core is, in [0, 1]: strong and recent collisions of dense cores count."""
+    """How far from rest the core is, in [0, 1]: strong and recent collisions of dense cores
+    count.
+    """
     total = 0.0
     for e in encounters:
         if e.since > -0.1:
@@ -214,17 +255,23 @@ def _stirring(encounters: list[Encounter]) -> float:
 
 
 def _recoil(encounters: list[Encounter]) -> np.ndarray:
-    """Offset of the main gas from the centre of the map [R500], (3,): it sloshes after a collision."""
+    """Offset of the main gas from the centre of the map [R500], (3,): it sloshes after a
+    collision.
+    """
     offset = np.zeros(3)
     for e in encounters:
         if e.since > 0.0:
-            swing = 0.35 * e.ratio**0.8 * np.exp(-e.since / MIXING_TIME) * np.sin(2.2 * e.since + 0.3)
+            swing = (
+                0.35 * e.ratio**0.8 * np.exp(-e.since / MIXING_TIME) * np.sin(2.2 * e.since + 0.3)
+            )
             offset = offset + swing * e.axis
     return offset
 
 
 def _elongation(view: _View, encounters: list[Encounter]) -> tuple[np.ndarray, float]:
-    """Long axis in the plane (2,) and axis ratio: the halo's own, stretched along recent infalls."""
+    """Long axis in the plane (2,) and axis ratio: the halo's own, stretched along recent
+    infalls.
+    """
     long, ratio = view.shape
     tensor = (1.0 / ratio - 1.0) * np.outer(view.seen(long), view.seen(long))
     for e in encounters:
@@ -245,25 +292,39 @@ def _fronts(view: _View, e: Encounter) -> np.ndarray:
     if e.since < 2.5 and e.mach > 1.0:
         jump = 2.0 * min(e.mach - 1.0, 2.0) * e.ratio**0.4 * np.exp(-e.since / 1.5) * tilt**2
         reach = 0.15 + 0.6 * e.since * e.mach**0.5
-        factor = factor * shock_front(view.plane, np.zeros(2), motion / max(tilt, 1e-6), reach, jump)
+        factor = factor * shock_front(
+            view.plane, np.zeros(2), motion / max(tilt, 1e-6), reach, jump
+        )
     if e.since > 0.2:
-        strength = 1.6 * e.ratio**0.3 * min(e.pericentre / 0.1, 1.0) * np.exp(-e.since / SLOSHING_TIME)
+        strength = (
+            1.6 * e.ratio**0.3 * min(e.pericentre / 0.1, 1.0) * np.exp(-e.since / SLOSHING_TIME)
+        )
         strength *= 1.0 - np.exp(-e.since / 0.4)
         factor = factor * _spiral(view, e, strength)
     return factor
 
 
 def _spiral(view: _View, e: Encounter, strength: float) -> np.ndarray:
-    """Factor of the sloshing in the plane of the orbit: a spiral from above, faint blurred arcs from the side."""
+    """Factor of the sloshing in the plane of the orbit: a spiral from above, faint blurred arcs
+    from the side.
+    """
     facing = view.facing(e.normal)
-    nodes = np.cross(e.normal, np.eye(3)[view.axis])  # where the orbit's plane meets the plane of the sky
+    nodes = np.cross(
+        e.normal, np.eye(3)[view.axis]
+    )  # where the orbit's plane meets the plane of the sky
     length = float(np.linalg.norm(nodes))
-    nodes = nodes / length if length > 1e-9 else e.axis  # seen from right above, any direction in the plane will do
+    nodes = (
+        nodes / length if length > 1e-9 else e.axis
+    )  # seen from right above, any direction in the plane will do
     along, across = view.plane.along(np.zeros(2), view.seen(nodes))
     above = Plane(along, across / max(abs(facing), 0.4))
-    start = np.arctan2(e.axis @ np.cross(e.normal, nodes), e.axis @ nodes)  # the infall's angle in that plane
+    start = np.arctan2(
+        e.axis @ np.cross(e.normal, nodes), e.axis @ nodes
+    )  # the infall's angle in that plane
     seen = strength * (0.25 + 0.75 * facing**2)
-    return sloshing_spiral(above, 1.8 * e.since + start, 0.2 + 0.17 * e.since, seen, 1.0 if facing >= 0.0 else -1.0)
+    return sloshing_spiral(
+        above, 1.8 * e.since + start, 0.2 + 0.17 * e.since, seen, 1.0 if facing >= 0.0 else -1.0
+    )
 
 
 def _subcluster(view: _View, e: Encounter) -> np.ndarray:
@@ -275,7 +336,12 @@ def _subcluster(view: _View, e: Encounter) -> np.ndarray:
     lost = 0.0 if e.since < 0.0 else (1.0 - kept) * float(np.exp(-e.since / MIXING_TIME))
     radius = view.plane.radius(at)
     own = (
-        kept * scale * (beta_halo(radius, CORE * scale, SLOPE, scale) + 3.0 * cool_core(radius, COOL_CORE * scale**0.5))
+        kept
+        * scale
+        * (
+            beta_halo(radius, CORE * scale, SLOPE, scale)
+            + 3.0 * cool_core(radius, COOL_CORE * scale**0.5)
+        )
     )
     own = own * np.exp(-((radius / (1.5 * scale)) ** 4))
     if tilt < 1e-3 or lost < 1e-3:
@@ -293,7 +359,13 @@ def _substructure(view: _View) -> np.ndarray:
         tilt = float(np.linalg.norm(direction))
         along, across = view.plane.along(np.zeros(2), direction / tilt)
         width = 0.12 + 0.14 * np.maximum(along, 0.0)
-        total += 3e-3 * tilt * np.exp(-0.5 * (across / width) ** 2) * np.clip(along, 0.0, 1.0) ** 2 / (1.0 + along**2)
+        total += (
+            3e-3
+            * tilt
+            * np.exp(-0.5 * (across / width) ** 2)
+            * np.clip(along, 0.0, 1.0) ** 2
+            / (1.0 + along**2)
+        )
     for clump in view.clumps:
         squared = (view.plane.radius(view.seen(clump[:3])) / clump[3]) ** 2
         total += clump[4] * (1.0 + squared) ** -1.5

@@ -1,6 +1,7 @@
 """Small networks for K ensemble members at once: parameters carry a leading member axis, one batched product a layer.
 
-All tensors are (K, B, features). Members never mix, so K members trained together are K independent networks.
+All tensors are (K, B, features). Members never mix, so K members trained together are K independent
+networks.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ class StackedLinear(nn.Module):
     bias: nn.Parameter | None
 
     def __init__(
-        self, num_members: int, num_inputs: int, num_outputs: int, generator: torch.Generator, *, has_bias: bool = True
+        self,
+        num_members: int,
+        num_inputs: int,
+        num_outputs: int,
+        generator: torch.Generator,
+        *,
+        has_bias: bool = True,
     ) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(max(num_inputs, 1))
@@ -105,14 +112,18 @@ class StackedBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(shape))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Normalise each feature of each member: to torch, the features of all members are those of one wide layer."""
+        """Normalise each feature of each member: to torch, the features of all members are those
+        of one wide layer.
+        """
         num_members, num_rows, num_features = inputs.shape
         if self.training and num_rows == 1:  # one row has no variance; torch refuses it
             return torch.zeros_like(inputs) + self.bias
         wide = inputs.transpose(0, 1).reshape(num_rows, num_members * num_features)
         moments = self.running_mean.view(-1), self.running_var.view(-1)
         affine = self.weight.view(-1), self.bias.view(-1)
-        normed = nn.functional.batch_norm(wide, *moments, *affine, self.training, self.momentum, EPSILON)
+        normed = nn.functional.batch_norm(
+            wide, *moments, *affine, self.training, self.momentum, EPSILON
+        )
         return normed.view(num_rows, num_members, num_features).transpose(0, 1)
 
 
@@ -158,7 +169,10 @@ def stacked_mlp(
     """
     layers: list[nn.Module] = []
     for num_inputs, num_outputs in pairwise(sizes):
-        layers += [*activation(dropout), StackedLinear(num_members, num_inputs, num_outputs, generator)]
+        layers += [
+            *activation(dropout),
+            StackedLinear(num_members, num_inputs, num_outputs, generator),
+        ]
     if zero_last:
         for parameter in layers[-1].parameters():
             nn.init.zeros_(parameter)

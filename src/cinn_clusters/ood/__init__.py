@@ -1,1 +1,3 @@
-"""Whether a model applies: to one object, to a sample, and how likely a collision is recorded at all."""
+"""Whether a model applies: to one object, to a sample, and how likely a collision is recorded at
+all.
+"""

@@ -1,4 +1,6 @@
-"""P(a collision is recorded | x): the posterior is conditional on it, so it is told beside the posterior."""
+"""P(a collision is recorded | x): the posterior is conditional on it, so it is told beside the
+posterior.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Recorded:
 def make_recorded(transforms: UncertainTransforms, seed: int = 42) -> Recorded:
     """Make an untrained classifier."""
     sizes = (transforms.num_features, NUM_HIDDEN, 1)
-    return Recorded(stacked_mlp(NUM_MEMBERS, sizes, torch_stream(seed, "recorded"), zero_last=True), transforms)
+    return Recorded(
+        stacked_mlp(NUM_MEMBERS, sizes, torch_stream(seed, "recorded"), zero_last=True), transforms
+    )
 
 
 def fit_recorded(
@@ -72,10 +76,15 @@ def fit_recorded(
     recorded = make_recorded(transforms, seed)
     rng = numpy_stream(seed, "recorded corruption")
     x = torch.stack(
-        [transforms.standardise_inputs(transforms.corrupted(inputs, rng)) for _ in range(NUM_COPIES)]
+        [
+            transforms.standardise_inputs(transforms.corrupted(inputs, rng))
+            for _ in range(NUM_COPIES)
+        ]
     ).float()
     answer = torch.from_numpy(np.asarray(is_recorded, dtype=np.float32))
-    groups = np.array_split(numpy_stream(seed, "recorded groups").permutation(np.unique(clusters)), NUM_MEMBERS)
+    groups = np.array_split(
+        numpy_stream(seed, "recorded groups").permutation(np.unique(clusters)), NUM_MEMBERS
+    )
     held_out = [np.flatnonzero(np.isin(clusters, group)) for group in groups]
     train_rows = [torch.from_numpy(np.setdiff1d(np.arange(len(inputs)), rows)) for rows in held_out]
 
@@ -84,7 +93,9 @@ def fit_recorded(
         return _loss(recorded.network(x[copy, rows]), answer[rows]).mean(1)
 
     def held_out_loss() -> Tensor:
-        losses = [_loss(recorded.network(copy.expand(NUM_MEMBERS, -1, -1)), answer) for copy in x[:8]]
+        losses = [
+            _loss(recorded.network(copy.expand(NUM_MEMBERS, -1, -1)), answer) for copy in x[:8]
+        ]
         total = torch.stack(losses).mean(0)
         return torch.stack([total[k, rows].mean() for k, rows in enumerate(held_out)])
 

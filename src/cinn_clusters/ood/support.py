@@ -1,4 +1,6 @@
-"""Where a model was trained, and whether an object lies there (whether a sample does: ``reference.py``)."""
+"""Where a model was trained, and whether an object lies there (whether a sample does:
+``reference.py``).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
 GRID = np.linspace(0.0, 1.0, 101)
 MAX_SUBSETS = 256
-"""Subsets of the observables whose distances are told apart; of more observables than that, all are taken as one."""
+"""Subsets of the observables whose distances are told apart; of more observables than that, all
+are taken as one."""
 NUM_DOUBTED = 1000
 """Training rows on which the disagreement of members is looked at."""
 
@@ -29,9 +32,11 @@ class Domain:
         lower: Smallest value of each observable, as its map takes it, (L,).
         upper: Largest, (L,).
         robust: Gaussian of the bulk of them.
-        distances: Quantiles at ``GRID`` of -log10 p of their squared distances in each subset of the uncertain
-            observables, (2^U, Q); observable j is in the subsets whose number holds 2^j.
-        disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats], given each subset, (2^U, Q).
+        distances: Quantiles at ``GRID`` of -log10 p of their squared distances in each subset of
+            the uncertain observables, (2^U, Q); observable j is in the subsets whose number holds
+            2^j.
+        disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats], given
+            each subset, (2^U, Q).
     """
 
     lower: np.ndarray
@@ -41,15 +46,23 @@ class Domain:
     disagreements: np.ndarray
 
     def strangeness(self, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
-        """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps allowed for, (N,)."""
+        """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps
+        allowed for, (N,).
+        """
         surprise = _surprise(self.robust, transforms, inputs)
         return _percentile(surprise, self.distances, _subset(transforms, inputs))
 
-    def doubt(self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
-        """Percentile of the disagreement of members among training clusters of which the same is known, (N,)."""
+    def doubt(
+        self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray
+    ) -> np.ndarray:
+        """Percentile of the disagreement of members among training clusters of which the same is
+        known, (N,).
+        """
         return _percentile(disagreement, self.disagreements, _subset(transforms, inputs))
 
-    def reasons(self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray) -> list[list[str]]:
+    def reasons(
+        self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray
+    ) -> list[list[str]]:
         """Say of each object why the model may not apply to it.
 
         Args:
@@ -66,35 +79,49 @@ class Domain:
             lower, upper = self.lower[place], self.upper[place]
             width = 2.0 * np.where(np.isfinite(errors[:, place]), errors[:, place], 0.0)
             for rows, side, limit in (
-                (values[:, place] - width > upper, "above", upper), (values[:, place] + width < lower, "below", lower),
-            ):  # fmt: skip
+                (values[:, place] - width > upper, "above", upper),
+                (values[:, place] + width < lower, "below", lower),
+            ):
                 shown = math.exp(limit) if observable.is_log else limit
                 for row in np.flatnonzero(rows):
-                    told = (
-                        f"{observable.name} {side} all training clusters ({inputs[row, place]:.4g}; limit {shown:.4g})"
-                    )
+                    told = f"{observable.name} {side} all training clusters ({inputs[row, place]:.4g}; limit {shown:.4g})"
                     found[row].append(told)
         for row in np.flatnonzero(self.strangeness(transforms, inputs) > ALARM):
-            found[row].append(f"observables unlike {ALARM:.0%} of the training clusters taken together")
+            found[row].append(
+                f"observables unlike {ALARM:.0%} of the training clusters taken together"
+            )
         for row in np.flatnonzero(self.doubt(transforms, inputs, disagreement) > ALARM):
-            found[row].append(f"members of the ensemble disagree more than on {ALARM:.0%} of the training clusters")
+            found[row].append(
+                f"members of the ensemble disagree more than on {ALARM:.0%} of the training clusters"
+            )
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        plain = {name: getattr(self, name).tolist() for name in ("lower", "upper", "distances", "disagreements")}
-        return {**plain, "mean": self.robust.mean.tolist(), "covariance": self.robust.covariance.tolist()}
+        plain = {
+            name: getattr(self, name).tolist()
+            for name in ("lower", "upper", "distances", "disagreements")
+        }
+        return {
+            **plain,
+            "mean": self.robust.mean.tolist(),
+            "covariance": self.robust.covariance.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
         """Inverse of ``to_dict``."""
         arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
         robust = ObservablePrior(arrays["mean"], arrays["covariance"])
-        return cls(arrays["lower"], arrays["upper"], robust, arrays["distances"], arrays["disagreements"])
+        return cls(
+            arrays["lower"], arrays["upper"], robust, arrays["distances"], arrays["disagreements"]
+        )
 
 
 def fit_domain(
-    transforms: UncertainTransforms, inputs: np.ndarray, disagreement: Callable[[np.ndarray], np.ndarray]
+    transforms: UncertainTransforms,
+    inputs: np.ndarray,
+    disagreement: Callable[[np.ndarray], np.ndarray],
 ) -> Domain:
     """Learn where a model was trained.
 
@@ -117,13 +144,17 @@ def fit_domain(
     num_subsets = 2 ** len(transforms.uncertain)
     subsets = range(num_subsets) if num_subsets <= MAX_SUBSETS else [num_subsets - 1]
     some = inputs[np.random.default_rng(0).permutation(len(inputs))[:NUM_DOUBTED]]
-    surprises = [_surprise(robust, transforms, _keeping(transforms, inputs, one)) for one in subsets]
+    surprises = [
+        _surprise(robust, transforms, _keeping(transforms, inputs, one)) for one in subsets
+    ]
     doubts = [disagreement(_keeping(transforms, some, one)) for one in subsets]
     quantiles = [np.quantile(values_of, GRID, axis=1).T for values_of in (surprises, doubts)]
     return Domain(values.min(0), values.max(0), robust, *quantiles)
 
 
-def _surprise(robust: ObservablePrior, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
+def _surprise(
+    robust: ObservablePrior, transforms: UncertainTransforms, inputs: np.ndarray
+) -> np.ndarray:
     """-log10 of the chance that a training cluster lies further away, (N,)."""
     squared, degrees = robust.distance(*transforms.measured(inputs))
     return np.asarray(-chi2.logsf(squared, degrees) / math.log(10.0))
@@ -146,12 +177,16 @@ def _keeping(transforms: UncertainTransforms, inputs: np.ndarray, subset: int) -
 
 
 def _percentile(values: np.ndarray, quantiles: np.ndarray, subset: np.ndarray) -> np.ndarray:
-    """Share of the training clusters below each value, in the subset of each; beyond all of them 1."""
+    """Share of the training clusters below each value, in the subset of each; beyond all of them
+    1.
+    """
     rows = subset if len(quantiles) > 1 else np.zeros_like(subset)
     result = np.empty(len(values))
     for one in np.unique(rows):
         here, known = rows == one, quantiles[one]
-        result[here] = np.where(values[here] > known[-1], 1.0, np.interp(values[here], known, GRID * (1.0 - 1e-6)))
+        result[here] = np.where(
+            values[here] > known[-1], 1.0, np.interp(values[here], known, GRID * (1.0 - 1e-6))
+        )
     return result
 
 

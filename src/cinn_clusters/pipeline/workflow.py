@@ -1,4 +1,6 @@
-"""All stages of a run in one go; what is there already and made from the same inputs is not made again."""
+"""All stages of a run in one go; what is there already and made from the same inputs is not made
+again.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from cinn_clusters.storage.run import (
     TABLES,
     TRANSFORMS,
     versions,
-)  # fmt: skip
+)
 
 STAGES, COMBINED = "stages.json", "combined"
 PREPARED = (*TABLES, SPLIT, TRANSFORMS)
@@ -71,7 +73,8 @@ class Inputs:
         config: Settings of the posterior.
         num_draws: Posterior draws a row.
         refit_members: See ``sensitivity``.
-        combined: Settings of the posterior given scalars and embeddings; those of the other when absent.
+        combined: Settings of the posterior given scalars and embeddings; those of the other when
+            absent.
         prepared: Further arguments of ``prepare``.
     """
 
@@ -86,7 +89,12 @@ class Inputs:
 
 
 def run_everything(
-    inputs: Inputs, out: str | Path, *, device: str = "auto", overwrite: bool = False, on_step: OnStep | None = None
+    inputs: Inputs,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    on_step: OnStep | None = None,
 ) -> dict[str, dict[str, str]]:
     """Prepare, train, evaluate, diagnose, draw and report; with embeddings of maps a second time, beside the first.
 
@@ -101,7 +109,8 @@ def run_everything(
         ``made`` or ``unchanged`` for each stage of each run, by folder.
 
     Raises:
-        CinnError: Whatever a stage raises; what was made before stays, and the same command goes on from there.
+        CinnError: Whatever a stage raises; what was made before stays, and the same command goes on
+            from there.
     """
     out = Path(out)
     told: dict[str, dict[str, str]] = {}
@@ -120,7 +129,9 @@ def run_everything(
     return told
 
 
-def stages(inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, device: str) -> Iterator[Stage]:
+def stages(
+    inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, device: str
+) -> Iterator[Stage]:
     """Yield the stages of a run in order; those before one have been made when it is asked for."""
     draws = inputs.num_draws
     config = (inputs.combined if embeddings else None) or inputs.config
@@ -135,7 +146,12 @@ def stages(inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, devi
         inputs.prepared,
         PREPARED,
         lambda tick: prepare(
-            inputs.observables, inputs.targets, run, embeddings=embeddings, overwrite=True, **dict(inputs.prepared)
+            inputs.observables,
+            inputs.targets,
+            run,
+            embeddings=embeddings,
+            overwrite=True,
+            **dict(inputs.prepared),
         ),
     )
     yield _training(run, config, device)
@@ -146,7 +162,13 @@ def stages(inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, devi
         (POSTERIOR, SUMMARY, SCORES),
         lambda tick: evaluate(run, num_draws=draws, device=device, overwrite=True),
     )
-    yield Stage("diagnose", of(POSTERIOR), 0, (DIAGNOSTICS,), lambda tick: diagnose(run / POSTERIOR, overwrite=True))
+    yield Stage(
+        "diagnose",
+        of(POSTERIOR),
+        0,
+        (DIAGNOSTICS,),
+        lambda tick: diagnose(run / POSTERIOR, overwrite=True),
+    )
     yield Stage(
         "baseline",
         of(*PREPARED),
@@ -170,11 +192,19 @@ def stages(inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, devi
 def _training(run: Path, config: Config, device: str) -> Stage:
     reads, settings = tuple(run / name for name in PREPARED), config.model_dump()
     idle = Stage("train", reads, settings, (MODEL, HISTORY), lambda tick: None)
-    is_killed = _is_begun(run, idle) and (run / CHECKPOINT).exists()  # asked before _make takes note of a new beginning
+    is_killed = (
+        _is_begun(run, idle) and (run / CHECKPOINT).exists()
+    )  # asked before _make takes note of a new beginning
 
     def make(tick: Tick) -> None:
         how: dict[str, Any] = {"resume": True} if is_killed else {"overwrite": True}
-        train(run, config, device=device, on_epoch=lambda state: tick(state.epoch / config.train.epochs), **how)
+        train(
+            run,
+            config,
+            device=device,
+            on_epoch=lambda state: tick(state.epoch / config.train.epochs),
+            **how,
+        )
 
     return replace(idle, make=make)
 
@@ -230,4 +260,6 @@ def _fingerprint(paths: list[Path]) -> str:
 def _demand_ours(run: Path, overwrite: bool) -> None:
     if run.exists() and any(run.iterdir()) and not (run / STAGES).is_file() and not overwrite:
         hint = "name another folder, or pass --overwrite to replace all of it"
-        raise OutputError(str(run), "an empty folder or one that this command made", "another", "", hint)
+        raise OutputError(
+            str(run), "an empty folder or one that this command made", "another", "", hint
+        )

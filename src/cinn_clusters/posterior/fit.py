@@ -62,7 +62,11 @@ def fit_catalogue_transforms(catalogue: Catalogue, split: Split, *, seed: int = 
     rows = catalogue.rows(split.train)
     theta = dequantise(rows.theta, rows.targets, rows.age, numpy_stream(seed, "transforms"))
     theta = off_bounds(theta, rows.targets, rows.age)
-    columns = {str(name): rows.table[name].to_numpy(float) for name in rows.table if name != rows.cluster_column}
+    columns = {
+        str(name): rows.table[name].to_numpy(float)
+        for name in rows.table
+        if name != rows.cluster_column
+    }
     return fit_transforms(columns, theta, rows.observables, rows.targets)
 
 
@@ -119,7 +123,9 @@ class Job:
         return Posterior(self.flow.eval(), self.transforms, self.device)
 
 
-def prepare_job(catalogue: Catalogue, split: Split, transforms: Transforms, config: Config, device: str) -> Job:
+def prepare_job(
+    catalogue: Catalogue, split: Split, transforms: Transforms, config: Config, device: str
+) -> Job:
     """Set everything up before the first epoch."""
     device = resolve_device(device)
     train = config.train
@@ -127,11 +133,17 @@ def prepare_job(catalogue: Catalogue, split: Split, transforms: Transforms, conf
         seen = catalogue.rows(split.train)
         names = [one.name for one in transforms.observables]
         transforms = make_uncertain(transforms, dict(zip(names, seen.inputs(names).T, strict=True)))
-    options = PairOptions(train.noise, train.dequantise, train.held_out_groups, train.bootstrap, config.seed)
+    options = PairOptions(
+        train.noise, train.dequantise, train.held_out_groups, train.bootstrap, config.seed
+    )
     pairs = make_pairs(catalogue, split, transforms, config.model.members, options, device)
-    flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features).to(device)
+    flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features).to(
+        device
+    )
     fit_options = make_fit_options(train, config.seed)
-    return Job(flow, transforms, pairs, fit_options, start(flow, flow.num_members, fit_options), device)
+    return Job(
+        flow, transforms, pairs, fit_options, start(flow, flow.num_members, fit_options), device
+    )
 
 
 def make_fit_options(train: TrainConfig, seed: int) -> FitOptions:
@@ -160,5 +172,7 @@ def resolve_device(device: str) -> str:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"device '{device}'", "auto, cpu, or a device torch can use", first) from error
+        raise ConfigError(
+            f"device '{device}'", "auto, cpu, or a device torch can use", first
+        ) from error
     return device

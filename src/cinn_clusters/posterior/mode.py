@@ -15,18 +15,22 @@ FIRST_STEP = 0.2
 OBJECTS_A_BATCH = 500
 
 
-def joint_mode(posterior: Posterior, inputs: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def joint_mode(
+    posterior: Posterior, inputs: np.ndarray, samples: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the most probable theta of each object (MAP) in catalogue units.
 
-    Starts from the densest of some draws and climbs with Adam in unbounded coordinates; the density that is climbed
-    is per unit physical volume. The search stays inside the box that the draws span: beyond it a flow extrapolates,
-    and on the edge of a bounded support its density may diverge. The best point met is returned, so the result is
-    never worse than the draws it started from. A recalibration moves marginals, not modes: it plays no part here.
+    Starts from the densest of some draws and climbs with Adam in unbounded coordinates; the density
+    that is climbed is per unit physical volume. The search stays inside the box that the draws
+    span: beyond it a flow extrapolates, and on the edge of a bounded support its density may
+    diverge. The best point met is returned, so the result is never worse than the draws it started
+    from. A recalibration moves marginals, not modes: it plays no part here.
 
     Args:
         posterior: The density.
         inputs: Catalogue values, (N, L).
-        samples: Posterior draws, (S, N, D); the first 64 are tried as starts, all of them span the box.
+        samples: Posterior draws, (S, N, D); the first 64 are tried as starts, all of them span the
+            box.
 
     Returns:
         Mode (N, D) and its log-density (N,).
@@ -52,7 +56,13 @@ def _search(posterior: Posterior, context: Context, samples: np.ndarray) -> tupl
     with torch.no_grad():
         log_prob = torch.stack([posterior.unbounded_log_prob(layer, context) for layer in tried])
     best = log_prob.topk(min(NUM_STARTS, len(tried)), 0).indices  # (starts, N)
-    return _climb(posterior, context, tried.gather(0, best[..., None].expand(-1, -1, u.shape[-1])), lower, upper)
+    return _climb(
+        posterior,
+        context,
+        tried.gather(0, best[..., None].expand(-1, -1, u.shape[-1])),
+        lower,
+        upper,
+    )
 
 
 def _climb(

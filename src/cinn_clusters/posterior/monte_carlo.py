@@ -1,4 +1,6 @@
-"""Errors of the observables by Monte Carlo: true values are drawn given the measured ones, each gives some draws."""
+"""Errors of the observables by Monte Carlo: true values are drawn given the measured ones, each
+gives some draws.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +26,28 @@ class MonteCarlo(Posterior):
     Args:
         num_truths: True values drawn an object.
         sides: Errors below and above the values [dex], (2, rows of the catalogue, columns of
-            ``UncertainTransforms.uncertain``), found by place; None: those of the inputs hold for both.
+            ``UncertainTransforms.uncertain``), found by place; None: those of the inputs hold for
+            both.
 
     References:
-        Wallis 2014 (arXiv:1405.4995), on the two-piece normal distribution; Rubin 1988, Using the SIR algorithm to
-        simulate posterior distributions.
+        Wallis 2014 (arXiv:1405.4995), on the two-piece normal distribution; Rubin 1988, Using the
+        SIR algorithm to simulate posterior distributions.
     """
 
     num_truths: int = 50
     sides: np.ndarray | None = None
 
     def sample_batches(
-        self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0, places: np.ndarray | None = None
+        self,
+        inputs: np.ndarray,
+        num_draws: int = 1000,
+        *,
+        seed: int = 0,
+        places: np.ndarray | None = None,
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield (slice of objects, draws (S, n, D) float32); arguments and errors as ``Posterior.sample_batches``."""
+        """Yield (slice of objects, draws (S, n, D) float32); arguments and errors as
+        ``Posterior.sample_batches``.
+        """
         transforms = self.transforms
         assert isinstance(transforms, UncertainTransforms)
         self.context(inputs)  # refuses what cannot be answered
@@ -47,9 +57,16 @@ class MonteCarlo(Posterior):
         for begin in range(0, len(inputs), step):
             objects = slice(begin, min(begin + step, len(inputs)))
             parts = []
-            for number, truths in enumerate(self._truths(transforms, inputs[objects], seed, places[objects])):
+            for number, truths in enumerate(
+                self._truths(transforms, inputs[objects], seed, places[objects])
+            ):
                 parts.append(
-                    self._draw(self.context(truths), each, stream_seed(seed, "truth", number), places[objects])
+                    self._draw(
+                        self.context(truths),
+                        each,
+                        stream_seed(seed, "truth", number),
+                        places[objects],
+                    )
                 )
             yield objects, np.concatenate(parts)[:num_draws]
 
@@ -63,7 +80,13 @@ class MonteCarlo(Posterior):
             below, above = self.sides[:, places]
             skewed = (below != above).any(1)
             chosen = two_piece(
-                transforms, inputs[skewed], below[skewed], above[skewed], self.num_truths, seed, places[skewed]
+                transforms,
+                inputs[skewed],
+                below[skewed],
+                above[skewed],
+                self.num_truths,
+                seed,
+                places[skewed],
             )
         for number in range(self.num_truths):
             truths = transforms.plausible(inputs, noise[:, number])
@@ -72,9 +95,13 @@ class MonteCarlo(Posterior):
             yield truths
 
     def _noise(self, seed: int, places: np.ndarray, width: int) -> np.ndarray:
-        """Noise of some objects, (n, T, L): it depends on the seed and the place in the catalogue only."""
+        """Noise of some objects, (n, T, L): it depends on the seed and the place in the
+        catalogue only.
+        """
         shape = (self.num_truths, width)
-        return np.stack([numpy_stream(seed, "truths", int(place)).standard_normal(shape) for place in places])
+        return np.stack(
+            [numpy_stream(seed, "truths", int(place)).standard_normal(shape) for place in places]
+        )
 
 
 def two_piece(
@@ -88,8 +115,8 @@ def two_piece(
 ) -> np.ndarray:
     """Draw true values where errors differ on both sides: two halves of normals that meet at the measured value.
 
-    Proposals given the larger error of each value are weighted by what they are too far on its other side, and drawn
-    again by these weights.
+    Proposals given the larger error of each value are weighted by what they are too far on its
+    other side, and drawn again by these weights.
 
     Args:
         transforms: Of the model.
@@ -114,7 +141,9 @@ def two_piece(
         drawn = mean[row] + stream.standard_normal((PROPOSALS * num_truths, width)) @ root[row].T
         off, differs = drawn - values[row], low[row] != high[row]
         side = np.where(off < 0.0, low[row], high[row])[:, differs]
-        log_weight = -0.5 * (off[:, differs] ** 2 * (side**-2.0 - large[row, differs] ** -2.0)).sum(1)
+        log_weight = -0.5 * (off[:, differs] ** 2 * (side**-2.0 - large[row, differs] ** -2.0)).sum(
+            1
+        )
         total = np.cumsum(np.exp(log_weight - log_weight.max()))
         marks = (np.arange(num_truths) + stream.random()) / num_truths * total[-1]
         result[row] = drawn[np.searchsorted(total, marks)]

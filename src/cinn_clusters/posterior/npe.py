@@ -1,4 +1,6 @@
-"""From a catalogue to a posterior: pairs, losses and held-out rows for the generic training loop."""
+"""From a catalogue to a posterior: pairs, losses and held-out rows for the generic training
+loop.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,11 @@ class PairOptions:
     Args:
         noise: Standard deviation of the Gaussian noise on standardised x in training.
         dequantise: Spread collision times over their resolution.
-        held_out_groups: 0: every member stops on the validation rows. G > 0: training and validation clusters are
-            dealt into G groups, and member k trains without group k mod G and stops on it, so that no cluster is
-            lost to early stopping and the members differ.
-        bootstrap: Every member trains on a bootstrap sample of its clusters (bagging; Breiman 1996).
+        held_out_groups: 0: every member stops on the validation rows. G > 0: training and
+            validation clusters are dealt into G groups, and member k trains without group k mod G
+            and stops on it, so that no cluster is lost to early stopping and the members differ.
+        bootstrap: Every member trains on a bootstrap sample of its clusters (bagging; Breiman
+            1996).
         seed: Seed of jitter, groups and bootstrap samples.
     """
 
@@ -99,7 +102,11 @@ def make_pairs(
     num_copies = NUM_CORRUPTIONS if is_uncertain else NUM_JITTERS if options.dequantise else 1
 
     def copy() -> tuple[Tensor, Tensor]:
-        theta = dequantise(rows.theta, rows.targets, rows.age, rng) if options.dequantise else rows.theta
+        theta = (
+            dequantise(rows.theta, rows.targets, rows.age, rng)
+            if options.dequantise
+            else rows.theta
+        )
         if transforms.is_bounded:
             theta = off_bounds(theta, rows.targets, rows.age)
         given = transforms.corrupted(inputs, noise)
@@ -108,24 +115,39 @@ def make_pairs(
 
     x, u = map(torch.stack, zip(*(copy() for _ in range(num_copies)), strict=True))
 
-    is_held_out = _held_out(rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options)
+    is_held_out = _held_out(
+        rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options
+    )
     held_out = [np.flatnonzero(mask) for mask in is_held_out]
     longest = max(map(len, held_out))
     return Pairs(
         (x if is_uncertain else x[:1]).to(device),
         u.to(device),
-        tuple(torch.from_numpy(rows).to(device) for rows in _train_rows(rows.clusters, is_held_out, options)),
+        tuple(
+            torch.from_numpy(rows).to(device)
+            for rows in _train_rows(rows.clusters, is_held_out, options)
+        ),
         torch.from_numpy(np.stack([np.resize(own, longest) for own in held_out])).to(device),
-        torch.tensor([[float(i < len(own)) for i in range(longest)] for own in held_out], device=device),
+        torch.tensor(
+            [[float(i < len(own)) for i in range(longest)] for own in held_out], device=device
+        ),
         options.noise,
     )
 
 
-def _held_out(clusters: np.ndarray, is_validation: np.ndarray, num_members: int, options: PairOptions) -> np.ndarray:
+def _held_out(
+    clusters: np.ndarray, is_validation: np.ndarray, num_members: int, options: PairOptions
+) -> np.ndarray:
     if not options.held_out_groups:
         return np.tile(is_validation, (num_members, 1))
     if options.held_out_groups == 1:
-        raise ConfigError("held_out_groups", "0 or at least 2", "1", "", "one group would leave no row to train on")
+        raise ConfigError(
+            "held_out_groups",
+            "0 or at least 2",
+            "1",
+            "",
+            "one group would leave no row to train on",
+        )
     names = np.unique(clusters)
     num_groups = min(options.held_out_groups, len(names))
     rounds = [
@@ -136,10 +158,18 @@ def _held_out(clusters: np.ndarray, is_validation: np.ndarray, num_members: int,
     return np.stack([np.isin(clusters, groups[member]) for member in range(num_members)])
 
 
-def _train_rows(clusters: np.ndarray, is_held_out: np.ndarray, options: PairOptions) -> list[np.ndarray]:
-    """Return the rows each member trains on: all that it does not hold out, or as many clusters, drawn with return."""
+def _train_rows(
+    clusters: np.ndarray, is_held_out: np.ndarray, options: PairOptions
+) -> list[np.ndarray]:
+    """Return the rows each member trains on: all that it does not hold out, or as many clusters,
+    drawn with return.
+    """
     own = [np.flatnonzero(~mask) for mask in is_held_out]
-    return [_resampled(clusters, rows, k, options.seed) for k, rows in enumerate(own)] if options.bootstrap else own
+    return (
+        [_resampled(clusters, rows, k, options.seed) for k, rows in enumerate(own)]
+        if options.bootstrap
+        else own
+    )
 
 
 def _resampled(clusters: np.ndarray, rows: np.ndarray, member: int, seed: int) -> np.ndarray:
@@ -148,7 +178,9 @@ def _resampled(clusters: np.ndarray, rows: np.ndarray, member: int, seed: int) -
     return np.concatenate([rows[clusters[rows] == name] for name in drawn])
 
 
-def train_flow(flow: Flow, pairs: Pairs, options: FitOptions, state: FitState) -> Iterator[FitState]:
+def train_flow(
+    flow: Flow, pairs: Pairs, options: FitOptions, state: FitState
+) -> Iterator[FitState]:
     """Train by maximum likelihood, epoch by epoch; arguments as in ``training.fit.epochs``."""
 
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -161,7 +193,10 @@ def train_flow(flow: Flow, pairs: Pairs, options: FitOptions, state: FitState) -
 
     def held_out_loss() -> Tensor:
         rows, weights = pairs.held_out_rows, pairs.held_out_weights
-        pieces = [(u[rows], pairs.x[j % len(pairs.x)][rows]) for j, u in enumerate(pairs.u[:NUM_HELD_OUT_JITTERS])]
+        pieces = [
+            (u[rows], pairs.x[j % len(pairs.x)][rows])
+            for j, u in enumerate(pairs.u[:NUM_HELD_OUT_JITTERS])
+        ]
         losses = [-(flow.log_prob(u, x) * weights).sum(-1) for u, x in pieces]
         return torch.stack(losses).mean(0) / weights.sum(-1)
 

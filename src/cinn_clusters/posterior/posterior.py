@@ -1,4 +1,6 @@
-"""p(theta | x) in physical units: densities and draws of an ensemble of flows, mixed with equal weights."""
+"""p(theta | x) in physical units: densities and draws of an ensemble of flows, mixed with equal
+weights.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
 POINTS_A_BATCH = 32_000
-"""Draws in flight at once: bounds memory whatever the length of the catalogue, and fits the cache."""
+"""Draws in flight at once: bounds memory whatever the length of the catalogue, and fits the
+cache."""
 NUM_MARGINAL_DRAWS = 1000
 """Draws that tell the marginals of an object where a recalibrated density is asked for."""
 
@@ -66,15 +69,22 @@ class Posterior:
         theta = np.asarray(theta, dtype=float)
         if theta.ndim not in (2, 3) or theta.shape[-2:] != (len(inputs), len(self.targets)):
             raise DataError(
-                "theta", f"(N, D) or (S, N, D) with N, D = {len(inputs), len(self.targets)}", f"{theta.shape}"
+                "theta",
+                f"(N, D) or (S, N, D) with N, D = {len(inputs), len(self.targets)}",
+                f"{theta.shape}",
             )
         layers = theta.reshape(-1, *theta.shape[-2:])
         log_slope = np.zeros(layers.shape[:2])
         if self.recalibration is not None:
             plain = replace(self, recalibration=None)
-            layers, log_slope = self.recalibration.undo(layers, plain.sample(inputs, NUM_MARGINAL_DRAWS))
+            layers, log_slope = self.recalibration.undo(
+                layers, plain.sample(inputs, NUM_MARGINAL_DRAWS)
+            )
         with torch.no_grad():
-            rows = [self._physical_log_prob(torch.from_numpy(layer), context).numpy() for layer in layers]
+            rows = [
+                self._physical_log_prob(torch.from_numpy(layer), context).numpy()
+                for layer in layers
+            ]
         return np.asarray((np.stack(rows) + log_slope).reshape(theta.shape[:-1]))
 
     def sample(self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0) -> np.ndarray:
@@ -98,7 +108,12 @@ class Posterior:
         return result
 
     def sample_batches(
-        self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0, places: np.ndarray | None = None
+        self,
+        inputs: np.ndarray,
+        num_draws: int = 1000,
+        *,
+        seed: int = 0,
+        places: np.ndarray | None = None,
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield (slice of objects, draws (S, n, D) float32) in pieces of bounded memory.
 
@@ -115,7 +130,9 @@ class Posterior:
         context = self.context(inputs)
         places = np.arange(len(inputs)) if places is None else places
         step = max(1, POINTS_A_BATCH // num_draws)
-        pieces = [slice(begin, min(begin + step, len(inputs))) for begin in range(0, len(inputs), step)]
+        pieces = [
+            slice(begin, min(begin + step, len(inputs))) for begin in range(0, len(inputs), step)
+        ]
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
             return objects, self._draw(context.rows(objects), num_draws, seed, places[objects])
@@ -131,14 +148,22 @@ class Posterior:
         inputs = np.asarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
         anchors = self.transforms.anchors(inputs)
-        fine = self.transforms.is_usable(inputs) & torch.isfinite(x).all(1) & torch.isfinite(anchors).all(1)
+        fine = (
+            self.transforms.is_usable(inputs)
+            & torch.isfinite(x).all(1)
+            & torch.isfinite(anchors).all(1)
+        )
         if not fine.all():
             first = f"first row {int((~fine).int().argmax())}"
-            raise DataError("inputs", "finite values", f"{int((~fine).sum())} rows that are not", first)
+            raise DataError(
+                "inputs", "finite values", f"{int((~fine).sum())} rows that are not", first
+            )
         return Context(x.float().to(self.device), anchors)
 
     def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
-        """Log-density per unit physical volume, as a differentiable function of unbounded u (N, D); (N,)."""
+        """Log-density per unit physical volume, as a differentiable function of unbounded u (N,
+        D); (N,).
+        """
         members = self.flow.num_members
         points = u.float().to(self.device).expand(members, -1, -1)
         log_probs = self.flow.log_prob(points, context.x.expand(members, -1, -1)).double().cpu()
@@ -165,7 +190,9 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Context:
-    """Standardised observables (N, L) of some objects, and what their targets are measured from (N, D)."""
+    """Standardised observables (N, L) of some objects, and what their targets are measured from
+    (N, D).
+    """
 
     x: Tensor
     anchors: Tensor
@@ -180,8 +207,17 @@ def _demand_draws(num_draws: int) -> None:
         raise DataError("draws", "a positive number", str(num_draws))
 
 
-def member_noise(seed: int, places: np.ndarray, num_draws: int, num_members: int, num_targets: int) -> Tensor:
-    """Gaussian noise of some objects, (K, n S, D): it depends on the seed and the place in the catalogue only."""
+def member_noise(
+    seed: int, places: np.ndarray, num_draws: int, num_members: int, num_targets: int
+) -> Tensor:
+    """Gaussian noise of some objects, (K, n S, D): it depends on the seed and the place in the
+    catalogue only.
+    """
     shape = (num_draws, num_members, num_targets)
-    noise = [numpy_stream(seed, "draws", int(place)).standard_normal(shape, dtype=np.float32) for place in places]
-    return torch.from_numpy(np.stack(noise)).permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
+    noise = [
+        numpy_stream(seed, "draws", int(place)).standard_normal(shape, dtype=np.float32)
+        for place in places
+    ]
+    return (
+        torch.from_numpy(np.stack(noise)).permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
+    )

@@ -1,8 +1,9 @@
 """Repair of calibration by what held-out clusters have shown: maps of each marginal, and levels of joint regions.
 
-A posterior whose PIT values u = F(theta* | x) have the distribution function R instead of a uniform one is repaired by
-F'(theta | x) = R(F(theta | x)): every draw moves to theta' = F^-1(R^-1(F(theta))), order and copula stay. The repaired
-posterior is a density again, with the Jacobian of that monotone map.
+A posterior whose PIT values u = F(theta* | x) have the distribution function R instead of a uniform
+one is repaired by F'(theta | x) = R(F(theta | x)): every draw moves to theta' =
+F^-1(R^-1(F(theta))), order and copula stay. The repaired posterior is a density again, with the
+Jacobian of that monotone map.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from scipy.special import ndtr
 
 NUM_KNOTS = 41
 PRIOR_CLUSTERS = 10.0
-"""Calibrated clusters that are believed to have been seen before: they keep a map of few clusters near the identity."""
+"""Calibrated clusters that are believed to have been seen before: they keep a map of few
+clusters near the identity."""
 QUANTILES = np.concatenate([[0.0], ndtr(np.linspace(-2.5, 2.5, 19)), [1.0]])
 """Levels at which a marginal is kept where a density is asked for: about evenly spaced in value."""
 
@@ -28,10 +30,12 @@ class Recalibration:
     Args:
         levels: Levels p from 0 to 1, (Q,).
         found: Share of truths below the quantile of that level, R_d(p), increasing, (D, Q).
-        regions: Share of truths inside the joint highest-density region of that mass, increasing, (Q,).
+        regions: Share of truths inside the joint highest-density region of that mass, increasing,
+            (Q,).
 
     References:
-        Kuleshov+18 (arXiv:1807.00263), section 3; Bordoloi+10, section 3.2 (PIT maps); Vovk+05 (conformal regions).
+        Kuleshov+18 (arXiv:1807.00263), section 3; Bordoloi+10, section 3.2 (PIT maps); Vovk+05
+        (conformal regions).
     """
 
     levels: np.ndarray
@@ -63,7 +67,9 @@ class Recalibration:
         result = np.empty_like(samples)
         middle = (np.arange(num_draws) + 0.5) / num_draws
         for d, found in enumerate(self.found):
-            place = np.clip(np.interp(middle, found, self.levels) * num_draws - 0.5, 0.0, num_draws - 1.0)
+            place = np.clip(
+                np.interp(middle, found, self.levels) * num_draws - 0.5, 0.0, num_draws - 1.0
+            )
             below = np.floor(place).astype(int)
             share = (place - below).astype(samples.dtype)[:, None]
             above = np.minimum(below + 1, num_draws - 1)
@@ -95,15 +101,23 @@ class Recalibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"levels": self.levels.tolist(), "found": self.found.tolist(), "regions": self.regions.tolist()}
+        return {
+            "levels": self.levels.tolist(),
+            "found": self.found.tolist(),
+            "regions": self.regions.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recalibration:
         """Inverse of ``to_dict``."""
-        return cls(*(np.array(values[name], dtype=float) for name in ("levels", "found", "regions")))
+        return cls(
+            *(np.array(values[name], dtype=float) for name in ("levels", "found", "regions"))
+        )
 
 
-def fit_recalibration(pit: np.ndarray, hpd_ranks: np.ndarray, clusters: np.ndarray) -> Recalibration:
+def fit_recalibration(
+    pit: np.ndarray, hpd_ranks: np.ndarray, clusters: np.ndarray
+) -> Recalibration:
     """Learn maps from held-out clusters.
 
     Args:
@@ -126,7 +140,9 @@ def fit_recalibration(pit: np.ndarray, hpd_ranks: np.ndarray, clusters: np.ndarr
     return Recalibration(levels, np.stack([shares(column) for column in pit.T]), shares(hpd_ranks))
 
 
-def _interpolate(value: np.ndarray, knots: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _interpolate(
+    value: np.ndarray, knots: np.ndarray, moved: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Piecewise-linear image and slope; beyond the knots values stay."""
     last = len(knots) - 2
     at = np.clip(np.searchsorted(knots, value, "right") - 1, 0, last)

@@ -1,4 +1,6 @@
-"""Settings of a run: the defaults are the preset that generalises best, a TOML file changes what it names."""
+"""Settings of a run: the defaults are the preset that generalises best, a TOML file changes what
+it names.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,29 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """Architecture of the flow."""
 
-    flow: Kind = Field(default="autoregressive", description="glow, spline, autoregressive, mixture or flow-matching")
+    flow: Kind = Field(
+        default="autoregressive",
+        description="glow, spline, autoregressive, mixture or flow-matching",
+    )
     members: int = Field(default=10, ge=1, description="networks mixed with equal weights")
     blocks: int = Field(default=2, ge=1, description="couplings or autoregressive transforms")
     hidden: int = Field(default=32, ge=1, description="units of a hidden layer")
     layers: int = Field(default=1, ge=1, description="hidden layers")
-    element: Literal["affine", "spline"] = Field(default="spline", description="what an autoregressive flow applies")
+    element: Literal["affine", "spline"] = Field(
+        default="spline", description="what an autoregressive flow applies"
+    )
     clamp: float = Field(default=1.0, gt=0, description="largest |log-scale| of an affine map")
     bins: int = Field(default=5, ge=2, description="bins of a spline")
     bound: float = Field(default=4.0, gt=0, description="splines act on [-bound, bound]")
     components: int = Field(default=8, ge=1, description="Gaussians of a mixture")
     steps: int = Field(default=8, ge=1, description="steps along a velocity field")
-    mixing: Mixing = Field(default="lu", description="permutation, rotation or lu, after each block")
+    mixing: Mixing = Field(
+        default="lu", description="permutation, rotation or lu, after each block"
+    )
     act_norm: bool = Field(default=False, description="learned scale and shift before each block")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of hidden units silenced in training")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of hidden units silenced in training"
+    )
     zero_init: bool = Field(default=True, description="start as the identity")
 
 
@@ -52,16 +63,28 @@ class TrainConfig(Section):
     schedule: Literal["constant", "cosine"] = "cosine"
     weight_decay: float = Field(default=0.1, ge=0)
     clip: float = Field(default=5.0, gt=0, description="largest gradient norm of a member")
-    patience: int = Field(default=20, ge=0, description="epochs without improvement before stopping; 0 never stops")
-    noise: float = Field(default=0.05, ge=0, description="noise on standardised x")
-    uncertain: bool = Field(default=False, description="learn to take any subset of the observables, with any errors")
-    dequantise: bool = Field(default=True, description="spread collision times over their resolution")
-    held_out_groups: int = Field(
-        default=10, ge=0, description="0: stop on the validation clusters; G: member k on group k mod G of all but test"
+    patience: int = Field(
+        default=20, ge=0, description="epochs without improvement before stopping; 0 never stops"
     )
-    bootstrap: bool = Field(default=False, description="every member trains on a bootstrap sample of its clusters")
+    noise: float = Field(default=0.05, ge=0, description="noise on standardised x")
+    uncertain: bool = Field(
+        default=False, description="learn to take any subset of the observables, with any errors"
+    )
+    dequantise: bool = Field(
+        default=True, description="spread collision times over their resolution"
+    )
+    held_out_groups: int = Field(
+        default=10,
+        ge=0,
+        description="0: stop on the validation clusters; G: member k on group k mod G of all but test",
+    )
+    bootstrap: bool = Field(
+        default=False, description="every member trains on a bootstrap sample of its clusters"
+    )
     recalibration_folds: int = Field(
-        default=0, ge=0, description="0: no recalibration; F: fitted on F folds held out in turn, kept if it helps"
+        default=0,
+        ge=0,
+        description="0: no recalibration; F: fitted on F folds held out in turn, kept if it helps",
     )
     checkpoint_every: int = Field(default=5, ge=1, description="epochs between checkpoints")
 
@@ -78,8 +101,8 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
     """Read a TOML file and apply ``section.key=value`` changes.
 
     Args:
-        path: The file, the bare name of one that comes with the package (``glow``, ``observer``, ...), or None for the
-            default preset.
+        path: The file, the bare name of one that comes with the package (``glow``, ``observer``,
+            ...), or None for the default preset.
         changes: Such as ``train.epochs=50``; values are TOML, or text without quotes.
 
     Returns:
@@ -108,13 +131,19 @@ def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]
         where = str(path) if path is not None else "--set"
         if first["type"] == "extra_forbidden":
             raise ConfigError(
-                f"setting '{key}'", "a known setting", "an unknown one", where, _known(kind, first["loc"])
+                f"setting '{key}'",
+                "a known setting",
+                "an unknown one",
+                where,
+                _known(kind, first["loc"]),
             ) from error
         raise ConfigError(f"setting '{key}'", first["msg"], repr(first["input"]), where) from error
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Files of settings that come with the package by their bare names: inside it, or beside its source."""
+    """Files of settings that come with the package by their bare names: inside it, or beside its
+    source.
+    """
     inside = Path(str(files("cinn_clusters"))) / "configs"
     folder = inside if inside.is_dir() else Path(__file__).parents[3] / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
@@ -125,7 +154,10 @@ def to_toml(config: Config) -> str:
     lines = [f"seed = {config.seed}"]
     for section in ("model", "train"):
         lines += ["", f"[{section}]"]
-        lines += [f"{key} = {_toml(value)}" for key, value in getattr(config, section).model_dump().items()]
+        lines += [
+            f"{key} = {_toml(value)}"
+            for key, value in getattr(config, section).model_dump().items()
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -141,7 +173,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         hint = f"or a name that comes with the package: {', '.join(shipped)}"
-        raise ConfigError(str(path), "a readable TOML file", error.strerror or "an error", "", hint) from error
+        raise ConfigError(
+            str(path), "a readable TOML file", error.strerror or "an error", "", hint
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "valid TOML", str(error)) from error
 

@@ -60,11 +60,15 @@ def load_encoder(path: str | Path) -> Encoder:
     """
     bundle = read_bundle(path)
     if bundle.info.get("kind") != KIND:
-        raise BundleError(str(path), f"an {KIND}", "another model", "", "make one with cinn-clusters embed train")
+        raise BundleError(
+            str(path), f"an {KIND}", "another model", "", "make one with cinn-clusters embed train"
+        )
     config = EmbedConfig.model_validate(bundle.info["config"])
     backbone = make_backbone(config.embed.backbone, config.seed)
     weights = {
-        name[len("backbone.") :]: value for name, value in bundle.tensors.items() if name.startswith("backbone.")
+        name[len("backbone.") :]: value
+        for name, value in bundle.tensors.items()
+        if name.startswith("backbone.")
     }
     backbone.load_state_dict(weights)
     offset, projection = (bundle.tensors[name].numpy() for name in ("offset", "projection"))
@@ -78,11 +82,16 @@ def write_encoder(out: Path, encoder: Encoder, overwrite: bool) -> None:
         OutputError: If the file is taken or cannot be written.
     """
     tensors = {f"backbone.{name}": value for name, value in encoder.backbone.state_dict().items()}
-    tensors |= {"offset": torch.tensor(encoder.offset), "projection": torch.tensor(encoder.projection)}
+    tensors |= {
+        "offset": torch.tensor(encoder.offset),
+        "projection": torch.tensor(encoder.projection),
+    }
     write_bundle(out, encoder.info, tensors, overwrite=overwrite)
 
 
-def encode_maps(encoder: Encoder, store: MapStore, out: str | Path, *, overwrite: bool = False) -> Path:
+def encode_maps(
+    encoder: Encoder, store: MapStore, out: str | Path, *, overwrite: bool = False
+) -> Path:
     """Write the vectors of maps: ``embeddings.npy``, ``components.npy``, ``filenames.npy``, ``encoder.json``.
 
     Args:
@@ -103,13 +112,19 @@ def encode_maps(encoder: Encoder, store: MapStore, out: str | Path, *, overwrite
     _demand_alike(encoder.info, store)
     vectors = encoder.vectors(store.values)
     names = np.array(store.table.filename, dtype=str)
-    arrays = {VECTORS: vectors, COMPONENTS: encoder.components(vectors).astype(np.float32), NAMES: names}
+    arrays = {
+        VECTORS: vectors,
+        COMPONENTS: encoder.components(vectors).astype(np.float32),
+        NAMES: names,
+    }
     with atomic_directory(out, overwrite=overwrite, kept=(VECTORS,)) as scratch:
         for name, values in arrays.items():
             with (scratch / name).open("wb") as stream:
                 np.save(stream, values, allow_pickle=False)
         told = ("config", "clusters", "cluster_column", "table_sha256", "source")
-        write_json(scratch / ENCODER, {key: encoder.info[key] for key in told if key in encoder.info})
+        write_json(
+            scratch / ENCODER, {key: encoder.info[key] for key in told if key in encoder.info}
+        )
     return out
 
 
@@ -117,10 +132,19 @@ def _demand_alike(info: dict[str, Any], store: MapStore) -> None:
     """Maps of an unknown scale (0) pass: pictures do not tell it."""
     if info.get("variant", store.variant) != store.variant:
         hint = f"pass --variant {info['variant']}"
-        raise DataError(store.source, f"{info['variant']} maps, as in the encoder's training", store.variant, "", hint)
+        raise DataError(
+            store.source,
+            f"{info['variant']} maps, as in the encoder's training",
+            store.variant,
+            "",
+            hint,
+        )
     trained = info.get("half_width_r500", 0.0)
     if trained and store.half_width and abs(store.half_width / trained - 1.0) > WIDTH_TOLERANCE:
         raise DataError(
-            store.source, f"maps of {trained:g} R500 to each side, as in the encoder's training",
-            f"{store.half_width:g} R500", "", f"cut them anew with --half-width {trained:g}",
-        )  # fmt: skip
+            store.source,
+            f"maps of {trained:g} R500 to each side, as in the encoder's training",
+            f"{store.half_width:g} R500",
+            "",
+            f"cut them anew with --half-width {trained:g}",
+        )

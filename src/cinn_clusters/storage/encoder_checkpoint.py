@@ -1,4 +1,6 @@
-"""Where the training of an encoder stands, kept as a bundle: whole or not at all, hashed, without a pickle."""
+"""Where the training of an encoder stands, kept as a bundle: whole or not at all, hashed,
+without a pickle.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def write_checkpoint(path: Path, state: Progress, config: EmbedConfig) -> None:
     tensors = {f"weights.{name}": value for name, value in state.weights.items()}
     tensors |= {f"moments.{name}": value for name, value in state.moments.items()}
     tensors["history"] = torch.tensor(state.history, dtype=torch.float64)
-    write_bundle(path, {"kind": KIND, "config": config.model_dump(mode="json")}, tensors, overwrite=True)
+    write_bundle(
+        path, {"kind": KIND, "config": config.model_dump(mode="json")}, tensors, overwrite=True
+    )
 
 
 def read_checkpoint(path: Path, config: EmbedConfig) -> Progress:
@@ -37,8 +41,16 @@ def read_checkpoint(path: Path, config: EmbedConfig) -> Progress:
     if not path.is_dir():
         raise BundleError(str(path), "a checkpoint to go on from", "none", "", AGAIN)
     bundle = read_bundle(path)
-    if bundle.info.get("kind") != KIND or bundle.info.get("config") != config.model_dump(mode="json"):
-        raise BundleError(str(path), "the settings of this training", "others", "", "pass the same --config and --set")
+    if bundle.info.get("kind") != KIND or bundle.info.get("config") != config.model_dump(
+        mode="json"
+    ):
+        raise BundleError(
+            str(path),
+            "the settings of this training",
+            "others",
+            "",
+            "pass the same --config and --set",
+        )
     history = bundle.tensors.pop("history").tolist()
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}}
     for name, value in bundle.tensors.items():

@@ -35,7 +35,8 @@ class MapStore:
     """Maps and whose they are.
 
     Args:
-        values: log10 surface brightness, (N, H, W); of ``observed`` maps with NaN where nothing was exposed.
+        values: log10 surface brightness, (N, H, W); of ``observed`` maps with NaN where nothing was
+            exposed.
         table: ``filename`` of each map; HaloID, Snapshot and Projection too where names tell them.
         half_width: Half the side of a map [R500].
         source: Where they come from.
@@ -70,7 +71,8 @@ def write_maps(
         num_projections: Views a snapshot, at most 3.
         seed: That of the catalogue.
         formats: Files to write beside the store.
-        processes: Worker processes; as many as the machine has cores when absent. They do not change the maps.
+        processes: Worker processes; as many as the machine has cores when absent. They do not
+            change the maps.
         overwrite: Replace maps that stand there.
         on_cluster: Called with clusters done and all clusters.
 
@@ -118,13 +120,17 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
     try:
         with h5py.File(path) as file:
             if (stretch := file.attrs.get("stretch", "log")) != "log":
-                raise DataError(str(path), "log brightness, as encoders see", f"the stretch {stretch}")
+                raise DataError(
+                    str(path), "log brightness, as encoders see", f"the stretch {stretch}"
+                )
             names = [name.decode() for name in file["filename"][:]]
             values = _values(file, variant)
             half_width = float(file.attrs["half_width_r500"])
             table = _table(names)
     except (OSError, KeyError) as error:
-        raise DataError(str(path), f"a store of maps ({STORE} of cinn-clusters mock --maps)", str(error)) from error
+        raise DataError(
+            str(path), f"a store of maps ({STORE} of cinn-clusters mock --maps)", str(error)
+        ) from error
     return MapStore(values, table, half_width, str(path), variant)
 
 
@@ -148,14 +154,20 @@ def _demand_makeable(size: int, num_projections: int, formats: tuple[str, ...]) 
 def _draw_cluster(
     cluster: int, *, seed: int, size: int, num_projections: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ideal maps, counts and exposures of a cluster, (8 P, H, W) each; depends on seed and cluster alone."""
+    """Ideal maps, counts and exposures of a cluster, (8 P, H, W) each; depends on seed and
+    cluster alone.
+    """
     history, _, observables = draw_cluster(cluster, seed)
     gas, rng = observables["GroupGasMass"], numpy_stream(seed, "maps", cluster)
     ideal = draw_maps(history, gas, rng, size=size, num_projections=num_projections)
     ideal = ideal.reshape(-1, size, size)
     rng = numpy_stream(seed, "telescope", cluster)
     seen = [observe(one, rng) for one in ideal]
-    return ideal, np.stack([counts for counts, _ in seen]), np.stack([exposure for _, exposure in seen])
+    return (
+        ideal,
+        np.stack([counts for counts, _ in seen]),
+        np.stack([exposure for _, exposure in seen]),
+    )
 
 
 def _in_parallel(draw: Callable[[int], Any], num: int, processes: int | None) -> Iterator[Any]:
@@ -176,7 +188,9 @@ def _create_store(path: Path, size: int, num: int) -> Any:
         ("counts", "u4", "photons"),
         ("exposure", "f2", "ks"),
     ):
-        stored = file.create_dataset(name, (num, size, size), kind, chunks=(1, size, size), compression="lzf")
+        stored = file.create_dataset(
+            name, (num, size, size), kind, chunks=(1, size, size), compression="lzf"
+        )
         stored.attrs["unit"] = unit
     file.create_dataset("filename", (num,), h5py.string_dtype())
     file.attrs.update(half_width_r500=HALF_WIDTH, source="cinn-clusters mock --maps")
@@ -184,23 +198,45 @@ def _create_store(path: Path, size: int, num: int) -> Any:
 
 
 def _append(
-    file: Any, cluster: int, drawn: tuple[np.ndarray, ...], keys: np.ndarray, folder: Path, formats: tuple[str, ...]
+    file: Any,
+    cluster: int,
+    drawn: tuple[np.ndarray, ...],
+    keys: np.ndarray,
+    folder: Path,
+    formats: tuple[str, ...],
 ) -> None:
     ideal, counts, exposure = drawn
     views = len(ideal) // len(keys)
-    names = [f"snap_{snapshot:03d}_halo_{halo}_proj_{view}" for halo, snapshot in keys for view in range(views)]
+    names = [
+        f"snap_{snapshot:03d}_halo_{halo}_proj_{view}"
+        for halo, snapshot in keys
+        for view in range(views)
+    ]
     rows = slice(cluster * len(ideal), (cluster + 1) * len(ideal))
-    for name, values in (("log_brightness", ideal), ("counts", counts), ("exposure", exposure), ("filename", names)):
+    for name, values in (
+        ("log_brightness", ideal),
+        ("counts", counts),
+        ("exposure", exposure),
+        ("filename", names),
+    ):
         file[name][rows] = values
     for name, *maps in zip(names, ideal, counts, exposure, strict=True):
         for kind in formats:
-            _write_fits(folder, name, *maps) if kind == "fits" else _write_picture(folder, name, maps[0], kind)
+            _write_fits(folder, name, *maps) if kind == "fits" else _write_picture(
+                folder, name, maps[0], kind
+            )
 
 
 def picture(log_brightness: np.ndarray) -> np.ndarray:
-    """Map (H, W) as grey values 0 to 255: DEPTH decades down from the 99.7th percentile, where cores saturate."""
+    """Map (H, W) as grey values 0 to 255: DEPTH decades down from the 99.7th percentile, where
+    cores saturate.
+    """
     top = float(np.nanpercentile(log_brightness, 99.7))
-    return np.asarray(np.clip((log_brightness - top) / DEPTH + 1.0, 0.0, 1.0) * 255.0).round().astype(np.uint8)
+    return (
+        np.asarray(np.clip((log_brightness - top) / DEPTH + 1.0, 0.0, 1.0) * 255.0)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def _write_picture(folder: Path, name: str, log_brightness: np.ndarray, kind: str) -> None:
@@ -210,10 +246,14 @@ def _write_picture(folder: Path, name: str, log_brightness: np.ndarray, kind: st
     image.save(folder / kind / f"{name}.{kind}", quality=92)
 
 
-def _write_fits(folder: Path, name: str, ideal: np.ndarray, counts: np.ndarray, exposure: np.ndarray) -> None:
+def _write_fits(
+    folder: Path, name: str, ideal: np.ndarray, counts: np.ndarray, exposure: np.ndarray
+) -> None:
     from astropy.io import fits
 
-    header = fits.Header({"BUNIT": "log10", "R500PX": len(ideal) / (2.0 * HALF_WIDTH), "OBJECT": name})
+    header = fits.Header(
+        {"BUNIT": "log10", "R500PX": len(ideal) / (2.0 * HALF_WIDTH), "OBJECT": name}
+    )
     header.comments["R500PX"] = "pixels in R500"
     planes = [
         fits.PrimaryHDU(ideal, header),
@@ -224,13 +264,17 @@ def _write_fits(folder: Path, name: str, ideal: np.ndarray, counts: np.ndarray, 
 
 
 def _values(file: Any, variant: Variant) -> np.ndarray:
-    """log10 surface brightness; of observed maps that of (counts + 1/2) / exposure, NaN where nothing was exposed."""
+    """log10 surface brightness; of observed maps that of (counts + 1/2) / exposure, NaN where
+    nothing was exposed.
+    """
     if variant == "ideal":
         return np.asarray(file["log_brightness"][:], dtype=np.float32)
     if variant != "observed":
         raise DataError("variant", "ideal or observed", variant)
     if "counts" not in file:
-        raise DataError(str(file.filename), "counts and exposure, since observed maps were asked for", "neither")
+        raise DataError(
+            str(file.filename), "counts and exposure, since observed maps were asked for", "neither"
+        )
     exposure = file["exposure"][:].astype(np.float32)
     with np.errstate(divide="ignore"):
         rate = (file["counts"][:].astype(np.float32) + 0.5) / exposure

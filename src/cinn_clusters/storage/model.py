@@ -67,7 +67,8 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
     """Load a posterior after checking hashes and version.
 
     Raises:
-        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of ours.
+        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of
+            ours.
     """
     bundle = read_bundle(path)
     device = resolve_device(device)
@@ -75,27 +76,40 @@ def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
         config = Config.model_validate(bundle.info["config"])
         transforms = read_transforms(bundle.info["transforms"])
         flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features)
-        own = {name: value for name, value in bundle.tensors.items() if not name.startswith(RECORDED_PREFIX)}
+        own = {
+            name: value
+            for name, value in bundle.tensors.items()
+            if not name.startswith(RECORDED_PREFIX)
+        }
         flow.load_state_dict(own)
         maps = bundle.info.get("recalibration")
         recalibration = None if maps is None else Recalibration.from_dict(maps)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise BundleError(str(path), f"a posterior of format {FORMAT_VERSION}", reason, "", "train it again") from error
-    return Posterior(flow.to(device).eval().requires_grad_(False), transforms, device, recalibration)
+        raise BundleError(
+            str(path), f"a posterior of format {FORMAT_VERSION}", reason, "", "train it again"
+        ) from error
+    return Posterior(
+        flow.to(device).eval().requires_grad_(False), transforms, device, recalibration
+    )
 
 
 def describe_bundle(path: str | Path) -> dict[str, Any]:
     """Return the provenance of a bundle, its files checked.
 
     Raises:
-        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of ours.
+        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of
+            ours.
     """
     bundle = read_bundle(path)
     if missing := [name for name in SECTIONS if name not in bundle.info]:
         got = f"no {', '.join(missing)}"
-        raise BundleError(str(path), f"a posterior of format {FORMAT_VERSION}", got, "", "train it again")
-    num_parameters = sum(value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32)
+        raise BundleError(
+            str(path), f"a posterior of format {FORMAT_VERSION}", got, "", "train it again"
+        )
+    num_parameters = sum(
+        value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32
+    )
     return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": num_parameters}
 
 
@@ -108,7 +122,9 @@ def demand_own_model(run: Run) -> None:
     told = describe_bundle(run.path / MODEL)["provenance"]
     expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
     if any(told.get(key) != value for key, value in expected.items()):
-        raise BundleError(str(run.path / MODEL), "the model of this run's split", "another's", "", "train it here")
+        raise BundleError(
+            str(run.path / MODEL), "the model of this run's split", "another's", "", "train it here"
+        )
 
 
 def _described(name: str) -> dict[str, Any]:

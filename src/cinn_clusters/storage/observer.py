@@ -34,7 +34,8 @@ class Observer:
         posterior: Takes any subset of its observables, with errors.
         transforms: Its transforms.
         domain: Where it was trained.
-        references: What samples of its training clusters look like: of rows with a usable history, and of all.
+        references: What samples of its training clusters look like: of rows with a usable history,
+            and of all.
         recorded: P(a collision is recorded), or None where the table told of recorded ones only.
         path: Folder of the bundle.
     """
@@ -55,7 +56,13 @@ def packaged_model() -> Path:
     """
     path = Path(str(files("cinn_clusters"))) / "models" / PACKAGED
     if not path.is_dir():
-        raise BundleError(str(path), "the model of the package", "none", "", "install the package again, or --model")
+        raise BundleError(
+            str(path),
+            "the model of the package",
+            "none",
+            "",
+            "install the package again, or --model",
+        )
     return path
 
 
@@ -71,13 +78,29 @@ def load_observer(path: str | Path | None = None, *, device: str = "auto") -> Ob
     transforms = posterior.transforms
     if not isinstance(transforms, UncertainTransforms) or "domain" not in bundle.info:
         hint = "train one with --config observer, or leave --model out"
-        raise BundleError(str(path), "a model that takes missing values and errors", "one that does not", "", hint)
+        raise BundleError(
+            str(path), "a model that takes missing values and errors", "one that does not", "", hint
+        )
     if "references" not in bundle.info:
         raise BundleError(
-            str(path), "a summary of its training clusters", "none (an older model)", "", "train it again"
+            str(path),
+            "a summary of its training clusters",
+            "none (an older model)",
+            "",
+            "train it again",
         )
-    domain, references = Domain.from_dict(bundle.info["domain"]), map(Reference.from_dict, bundle.info["references"])
-    return Observer(posterior, transforms, domain, tuple(references), _recorded(transforms, bundle.tensors), path)
+    domain, references = (
+        Domain.from_dict(bundle.info["domain"]),
+        map(Reference.from_dict, bundle.info["references"]),
+    )
+    return Observer(
+        posterior,
+        transforms,
+        domain,
+        tuple(references),
+        _recorded(transforms, bundle.tensors),
+        path,
+    )
 
 
 def observer_parts(
@@ -88,7 +111,8 @@ def observer_parts(
     Args:
         posterior: Trained with ``train.uncertain``.
         seen: Rows of training and validation.
-        left_out: Rows without a usable history, of the same clusters; None or none of them: no P(recorded).
+        left_out: Rows without a usable history, of the same clusters; None or none of them: no
+            P(recorded).
         seed: Seed.
 
     Returns:
@@ -98,26 +122,41 @@ def observer_parts(
     assert isinstance(transforms, UncertainTransforms)
     tensors: dict[str, Tensor] = {}
     if left_out is not None and not left_out.is_recorded.astype(bool).all():
-        answers = np.concatenate([np.ones(len(seen.table), bool), left_out.is_recorded.to_numpy(bool)])
+        answers = np.concatenate(
+            [np.ones(len(seen.table), bool), left_out.is_recorded.to_numpy(bool)]
+        )
         inputs, clusters = _with_others(seen, left_out, transforms.inputs)
         recorded = fit_recorded(transforms, inputs, answers, clusters, seed=seed)
-        tensors = {RECORDED_PREFIX + name: value for name, value in recorded.network.state_dict().items()}
+        tensors = {
+            RECORDED_PREFIX + name: value for name, value in recorded.network.state_dict().items()
+        }
     return domain_parts(posterior, seen, left_out, seed), tensors
 
 
-def domain_parts(posterior: Posterior, seen: Catalogue, left_out: pd.DataFrame | None, seed: int) -> dict[str, Any]:
-    """Fit the checks of whether a model applies: all that ``observer_parts`` fits but P(recorded)."""
+def domain_parts(
+    posterior: Posterior, seen: Catalogue, left_out: pd.DataFrame | None, seed: int
+) -> dict[str, Any]:
+    """Fit the checks of whether a model applies: all that ``observer_parts`` fits but
+    P(recorded).
+    """
     transforms = posterior.transforms
     assert isinstance(transforms, UncertainTransforms)
     inputs = seen.inputs(transforms.inputs)
     domain = fit_domain(transforms, inputs, partial(disagreement, posterior, seed=seed))
     references = [fit_reference(transforms, inputs, seen.clusters)]
     if left_out is not None and len(left_out):
-        references.append(fit_reference(transforms, *_with_others(seen, left_out, transforms.inputs)))
-    return {"domain": domain.to_dict(), "references": [reference.to_dict() for reference in references]}
+        references.append(
+            fit_reference(transforms, *_with_others(seen, left_out, transforms.inputs))
+        )
+    return {
+        "domain": domain.to_dict(),
+        "references": [reference.to_dict() for reference in references],
+    }
 
 
-def _with_others(seen: Catalogue, left_out: pd.DataFrame, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _with_others(
+    seen: Catalogue, left_out: pd.DataFrame, names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (M, L) and clusters (M,) of all rows, those without a usable history last."""
     others = replace(seen, table=left_out)
     inputs = np.concatenate([seen.inputs(names), others.inputs(names)])
@@ -125,7 +164,11 @@ def _with_others(seen: Catalogue, left_out: pd.DataFrame, names: tuple[str, ...]
 
 
 def _recorded(transforms: UncertainTransforms, tensors: dict[str, Tensor]) -> Recorded | None:
-    own = {name.removeprefix(RECORDED_PREFIX): value for name, value in tensors.items() if _is_recorded(name)}
+    own = {
+        name.removeprefix(RECORDED_PREFIX): value
+        for name, value in tensors.items()
+        if _is_recorded(name)
+    }
     if not own:
         return None
     recorded = make_recorded(transforms)

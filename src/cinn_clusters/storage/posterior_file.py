@@ -1,4 +1,6 @@
-"""Posterior samples as netCDF in the ArviZ layout, written piece by piece so that memory stays bounded."""
+"""Posterior samples as netCDF in the ArviZ layout, written piece by piece so that memory stays
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,12 @@ class SampleWriter:
         for d, name in enumerate(self.targets):
             self.group.variables[name][0, :, objects] = samples[:, :, d]
 
-    def put_log_prob(self, objects: slice, log_prob: np.ndarray, log_prob_truth: np.ndarray) -> None:
-        """Write the log-densities of the first draws (S', n) and of the truths (n,) of some objects."""
+    def put_log_prob(
+        self, objects: slice, log_prob: np.ndarray, log_prob_truth: np.ndarray
+    ) -> None:
+        """Write the log-densities of the first draws (S', n) and of the truths (n,) of some
+        objects.
+        """
         self.statistics.variables["lp"][0, : len(log_prob), objects] = log_prob
         self.statistics.variables["lp_truth"][objects] = log_prob_truth
 
@@ -68,10 +74,12 @@ def sample_writer(
     """Open a file for the posterior of some objects; it appears when the block ends well.
 
     Args:
-        path: The netCDF file: group ``posterior``, one float32 variable a target with dims (chain, draw, cluster).
+        path: The netCDF file: group ``posterior``, one float32 variable a target with dims (chain,
+            draw, cluster).
         targets: Columns of theta.
         num_draws: S.
-        coordinates: Key columns along ``cluster``, one row an object; its index is the row in the catalogue.
+        coordinates: Key columns along ``cluster``, one row an object; its index is the row in the
+            catalogue.
         attributes: Global attributes.
         has_densities: Make the group ``sample_stats`` for log-densities of draws and truths, too.
         overwrite: Replace a file that stands there.
@@ -135,7 +143,9 @@ class _EnduringFile(io.FileIO):
 def _lay_out(group: Any, num_draws: int, coordinates: pd.DataFrame) -> None:
     num_objects = len(coordinates)
     group.dimensions = {"chain": 1, "draw": num_draws, "cluster": num_objects}
-    for name, values in zip(DIMENSIONS, (np.arange(1), np.arange(num_draws), coordinates.index), strict=True):
+    for name, values in zip(
+        DIMENSIONS, (np.arange(1), np.arange(num_draws), coordinates.index), strict=True
+    ):
         group.create_variable(name, (name,), data=np.asarray(values))
     for key, column in coordinates.items():
         values = column.to_numpy()
@@ -157,16 +167,26 @@ def _add_target(group: Any, name: str, num_draws: int, coordinates: pd.DataFrame
 
 
 def _add_densities(group: Any, num_draws: int, num_objects: int) -> None:
-    chunks = (1, min(NUM_DENSITIES, num_draws), min(OBJECTS_A_CHUNK, num_objects))  # what is not written takes no room
+    chunks = (
+        1,
+        min(NUM_DENSITIES, num_draws),
+        min(OBJECTS_A_CHUNK, num_objects),
+    )  # what is not written takes no room
     draws = group.create_variable("lp", DIMENSIONS, "f4", chunks=chunks, fillvalue=np.nan)
-    draws.attrs["long_name"] = "log-density of the draw, physical units; NaN where it was not evaluated"
+    draws.attrs["long_name"] = (
+        "log-density of the draw, physical units; NaN where it was not evaluated"
+    )
     truth = group.create_variable("lp_truth", ("cluster",), "f8", fillvalue=np.nan)
-    truth.attrs["long_name"] = "log-density of the recorded history, physical units, collision time dequantised"
+    truth.attrs["long_name"] = (
+        "log-density of the recorded history, physical units, collision time dequantised"
+    )
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a posterior file holds: its variables with dims chain, draw and cluster, and the keys of its objects."""
+    """What a posterior file holds: its variables with dims chain, draw and cluster, and the keys
+    of its objects.
+    """
 
     variables: tuple[str, ...]
     keys: pd.DataFrame
@@ -176,14 +196,19 @@ def read_layout(path: str | Path) -> Layout:
     """Read which samples a file holds, of which objects.
 
     Raises:
-        BundleError: If the file is missing, damaged, not in ArviZ' layout, or does not name its objects, each once.
+        BundleError: If the file is missing, damaged, not in ArviZ' layout, or does not name its
+            objects, each once.
     """
     keys = list(schema.KEYS)
     try:
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
-            names = tuple(str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS))
+            names = tuple(
+                str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS)
+            )
             sides = [schema.PROJECTION] if schema.PROJECTION in dataset.variables else []
-            numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in [*keys, *sides]})
+            numbers = pd.DataFrame(
+                {key: dataset[key].to_numpy().astype("int64") for key in [*keys, *sides]}
+            )
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         expected = f"a netCDF file with a group posterior, dims {', '.join(DIMENSIONS)}, keys {' and '.join(keys)}"
@@ -192,7 +217,9 @@ def read_layout(path: str | Path) -> Layout:
         raise BundleError(str(path), f"variables with dims {', '.join(DIMENSIONS)}", "none")
     if (repeated := numbers.duplicated()).any():
         first = ", ".join(f"{key} {value}" for key, value in numbers[repeated].iloc[0].items())
-        raise BundleError(str(path), "each object once", f"{int(repeated.sum())} repeated", f"first {first}")
+        raise BundleError(
+            str(path), "each object once", f"{int(repeated.sum())} repeated", f"first {first}"
+        )
     return Layout(names, numbers)
 
 
@@ -204,11 +231,16 @@ def read_samples(path: str | Path, targets: Sequence[str]) -> np.ndarray:
     """
     try:
         with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
-            stacked = [dataset[name].stack(sample=("chain", "draw")).transpose("sample", "cluster") for name in targets]
+            stacked = [
+                dataset[name].stack(sample=("chain", "draw")).transpose("sample", "cluster")
+                for name in targets
+            ]
             return np.stack([values.to_numpy() for values in stacked], -1)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise BundleError(str(path), f"posterior samples of {', '.join(targets)}", reason) from error
+        raise BundleError(
+            str(path), f"posterior samples of {', '.join(targets)}", reason
+        ) from error
 
 
 def read_log_prob(path: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
@@ -219,11 +251,15 @@ def read_log_prob(path: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
     """
     try:
         with h5netcdf.File(path, "r") as file:
-            if "sample_stats" not in file.groups or not {"lp", "lp_truth"} <= set(file["sample_stats"].variables):
+            if "sample_stats" not in file.groups or not {"lp", "lp_truth"} <= set(
+                file["sample_stats"].variables
+            ):
                 return None
         with xr.open_dataset(path, group="sample_stats", engine="h5netcdf") as dataset:
             draws = dataset["lp"].stack(sample=("chain", "draw")).transpose("sample", "cluster")
-            return draws.to_numpy().astype(float), dataset["lp_truth"].transpose("cluster").to_numpy().astype(float)
+            return draws.to_numpy().astype(float), dataset["lp_truth"].transpose(
+                "cluster"
+            ).to_numpy().astype(float)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(str(path), "log-densities of draws and truths", reason) from error

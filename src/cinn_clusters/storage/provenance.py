@@ -9,7 +9,8 @@ from typing import Any
 from cinn_clusters.catalogues.metadata import COMMENTS, lines_of
 
 SAMPLE_KEYS = {"CINNMMD": "sample_mmd2", "CINNMMDP": "sample_p"}
-"""Two-sample test: header of the table, attribute of the samples. Absent with fewer than 10 objects."""
+"""Two-sample test: header of the table, attribute of the samples. Absent with fewer than 10
+objects."""
 
 
 def with_provenance(
@@ -43,5 +44,9 @@ def with_provenance(
         "CINNSEED": seed,
         "CINNERR": errors,
         **{key: attributes[name] for key, name in SAMPLE_KEYS.items() if name in attributes},
-        COMMENTS: [*lines_of(dict(meta), COMMENTS), f"cinn-clusters: {attributes['conditional']}", *account],
+        COMMENTS: [
+            *lines_of(dict(meta), COMMENTS),
+            f"cinn-clusters: {attributes['conditional']}",
+            *account,
+        ],
     }

@@ -1,4 +1,6 @@
-"""The folder of a run: fixed names that scripts rely on, and the table behind it, verified when opened."""
+"""The folder of a run: fixed names that scripts rely on, and the table behind it, verified when
+opened.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,19 @@ from cinn_clusters.files import read_json, sha256_of
 
 PARTS = ("train", "validation", "test")
 TABLES = ("X.csv", "Y.csv", "meta.csv")
-SPLIT, TRANSFORMS, HISTORY, CHECKPOINT = "split.json", "transforms.json", "history.csv", "checkpoint.safetensors"
-MODEL, POSTERIOR, SUMMARY, SCORES, CROSSVAL = "model", "posterior.nc", "summary.csv", "scores.json", "crossval"
+SPLIT, TRANSFORMS, HISTORY, CHECKPOINT = (
+    "split.json",
+    "transforms.json",
+    "history.csv",
+    "checkpoint.safetensors",
+)
+MODEL, POSTERIOR, SUMMARY, SCORES, CROSSVAL = (
+    "model",
+    "posterior.nc",
+    "summary.csv",
+    "scores.json",
+    "crossval",
+)
 DIAGNOSTICS, LEFT_OUT = "diagnostics.json", "left_out.csv"
 
 
@@ -61,7 +74,13 @@ class Run:
         if "left_out_sha256" not in self.record:
             return None
         if not path.is_file() or sha256_of(path) != self.record["left_out_sha256"]:
-            raise BundleError(str(path), "the rows that were left out", "other or none", "", "prepare the run again")
+            raise BundleError(
+                str(path),
+                "the rows that were left out",
+                "other or none",
+                "",
+                "prepare the run again",
+            )
         return pd.read_csv(path)
 
 
@@ -73,18 +92,30 @@ def open_run(path: str | Path) -> Run:
     """
     path = Path(path)
     if not (path / SPLIT).is_file():
-        raise BundleError(str(path), f"a prepared run (a folder with {SPLIT})", "none", "", "run cinn-clusters prepare")
+        raise BundleError(
+            str(path),
+            f"a prepared run (a folder with {SPLIT})",
+            "none",
+            "",
+            "run cinn-clusters prepare",
+        )
     record, transforms = _read_record(path)
     missing = [name for name in TABLES if not (path / name).is_file()]
     if missing:
-        raise BundleError(str(path / missing[0]), "a file of the run", "nothing", "", "prepare the run again")
+        raise BundleError(
+            str(path / missing[0]), "a file of the run", "nothing", "", "prepare the run again"
+        )
     if table_hash(path) != record["table_sha256"]:
-        raise BundleError(str(path), "the tables that were split", "changed ones", "", "prepare the run again")
+        raise BundleError(
+            str(path), "the tables that were split", "changed ones", "", "prepare the run again"
+        )
     split = Split(*(np.array(record["rows"][part], dtype=int) for part in PARTS))
     catalogue = _catalogue(path, record, transforms)
     every_row = np.concatenate([split.train, split.validation, split.test])
     if not np.array_equal(np.sort(every_row), np.arange(len(catalogue.table))):
-        raise BundleError(str(path / SPLIT), "every row in one part", "other rows", "", "prepare the run again")
+        raise BundleError(
+            str(path / SPLIT), "every row in one part", "other rows", "", "prepare the run again"
+        )
     return Run(path, catalogue, split, transforms, record)
 
 
@@ -92,7 +123,9 @@ def _read_record(path: Path) -> tuple[dict[str, Any], Transforms]:
     """Read what was decided when the run was prepared, unchanged since."""
     record, maps = read_json(path / SPLIT), read_json(path / TRANSFORMS)
     try:
-        is_whole = set(record["rows"]) == set(PARTS) and record["sha256"] == decision_hash(record, maps)
+        is_whole = set(record["rows"]) == set(PARTS) and record["sha256"] == decision_hash(
+            record, maps
+        )
         transforms = Transforms.from_dict(maps)
     except (KeyError, TypeError, ValueError):
         is_whole = False
@@ -128,7 +161,10 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions that made an artefact."""
-    return {name: version(name) for name in ("cinn-clusters", "torch", "numpy", "pandas", "scikit-learn")}
+    return {
+        name: version(name)
+        for name in ("cinn-clusters", "torch", "numpy", "pandas", "scikit-learn")
+    }
 
 
 def _catalogue(path: Path, record: dict[str, Any], transforms: Transforms) -> Catalogue:

@@ -17,19 +17,24 @@ LEVELS = (0.68, 0.95)
 
 
 def summarise(
-    samples: np.ndarray, targets: tuple[str, ...], *, age: np.ndarray | None = None, mode: np.ndarray | None = None
+    samples: np.ndarray,
+    targets: tuple[str, ...],
+    *,
+    age: np.ndarray | None = None,
+    mode: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Summarise posterior samples.
 
     Args:
         samples: (S, N, D) in catalogue units.
         targets: Their D columns.
-        age: Cosmic age at each observation [Gyr], (N,); adds the time since collision where T_coll is a target.
+        age: Cosmic age at each observation [Gyr], (N,); adds the time since collision where T_coll
+            is a target.
         mode: Joint mode, (N, D); adds ``_map`` columns.
 
     Returns:
-        N rows; for each quantity ``_median``, ``_p16``, ``_p84``, ``_lower68``, ``_upper68``, ``_lower95``,
-        ``_upper95`` (shortest intervals) and ``_map``.
+        N rows; for each quantity ``_median``, ``_p16``, ``_p84``, ``_lower68``, ``_upper68``,
+        ``_lower95``, ``_upper95`` (shortest intervals) and ``_map``.
 
     Examples:
         >>> draws = np.random.default_rng(0).normal(size=(500, 2, 1))
@@ -41,7 +46,9 @@ def summarise(
         columns |= _described(name, samples[:, :, d], None if mode is None else mode[:, d])
     if age is not None and schema.COLLISION_TIME in targets:
         d = targets.index(schema.COLLISION_TIME)
-        columns |= _described(SINCE, age - samples[:, :, d], None if mode is None else age - mode[:, d])
+        columns |= _described(
+            SINCE, age - samples[:, :, d], None if mode is None else age - mode[:, d]
+        )
     return pd.DataFrame(columns)
 
 
@@ -85,7 +92,11 @@ def _write_ecsv(frame: pd.DataFrame, path: Path) -> None:
     table = Table.from_pandas(frame)
     for name in table.colnames:
         quantity = name.rsplit("_", 1)[0]
-        unit = "Gyr" if quantity == SINCE else schema.column(quantity).unit or schema.column(name).unit
+        unit = (
+            "Gyr" if quantity == SINCE else schema.column(quantity).unit or schema.column(name).unit
+        )
         table[name].unit = schema.fits_unit(unit)
-        table[name].description = schema.column(quantity).meaning or schema.column(name).meaning or None
+        table[name].description = (
+            schema.column(quantity).meaning or schema.column(name).meaning or None
+        )
     table.write(path, format="ascii.ecsv")

@@ -1,4 +1,6 @@
-"""A run that was killed goes on as if it had not been: all of a training state in one file, replaced atomically."""
+"""A run that was killed goes on as if it had not been: all of a training state in one file,
+replaced atomically.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,12 @@ def read_checkpoint(path: Path, model: nn.Module, state: FitState, identity: str
     notes, tensors = _read(path)
     if notes.get("identity") != identity:
         raise BundleError(
-            str(path), "the checkpoint of this table and these settings", "another run's", "",
+            str(path),
+            "the checkpoint of this table and these settings",
+            "another run's",
+            "",
             "resume with the settings it was started with, or pass --overwrite to start anew",
-        )  # fmt: skip
+        )
     device = state.best_loss.device
     with torch.no_grad():
         for name, value in member_tensors(model).items():
@@ -57,11 +62,17 @@ def read_checkpoint(path: Path, model: nn.Module, state: FitState, identity: str
         for name, parameter in model.named_parameters():
             moments = {moment: tensors[f"{moment}/{name}"] for moment in MOMENTS}
             state.optimiser.state[parameter] = {
-                moment: value if moment == "step" else value.to(device) for moment, value in moments.items()
+                moment: value if moment == "step" else value.to(device)
+                for moment, value in moments.items()
             }
-    state.best_loss, state.best_epoch = tensors["best_loss"].to(device), tensors["best_epoch"].to(device)
+    state.best_loss, state.best_epoch = (
+        tensors["best_loss"].to(device),
+        tensors["best_epoch"].to(device),
+    )
     state.epoch = int(notes["epoch"])
-    state.history = [(int(epoch), train, held_out) for epoch, train, held_out in json.loads(notes["history"])]
+    state.history = [
+        (int(epoch), train, held_out) for epoch, train, held_out in json.loads(notes["history"])
+    ]
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -69,6 +80,11 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as stored:
-            return stored.metadata() or {}, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            return stored.metadata() or {}, {
+                name: stored.get_tensor(name)
+                for name in stored.keys()  # noqa: SIM118
+            }
     except (SafetensorError, OSError) as error:
-        raise BundleError(str(path), "a whole checkpoint", str(error), "", "pass --overwrite to start anew") from error
+        raise BundleError(
+            str(path), "a whole checkpoint", str(error), "", "pass --overwrite to start anew"
+        ) from error

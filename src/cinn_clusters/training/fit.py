@@ -1,7 +1,8 @@
 """Gradient descent for K stacked members at once: knows losses and parameters, not what they mean.
 
-Every parameter carries the member axis first and members never mix, so that the sum of the members' losses trains
-each of them alone. Epoch e draws from streams named by e: a run resumed after epoch e is the uninterrupted run.
+Every parameter carries the member axis first and members never mix, so that the sum of the members'
+losses trains each of them alone. Epoch e draws from streams named by e: a run resumed after epoch e
+is the uninterrupted run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class FitOptions:
         schedule: ``constant``, or ``cosine`` from the full rate to zero over all epochs.
         weight_decay: Decoupled decay (AdamW).
         clip: Largest gradient norm of a member.
-        patience: Epochs without a better held-out loss of any member before stopping; 0 never stops.
+        patience: Epochs without a better held-out loss of any member before stopping; 0 never
+            stops.
         seed: Seed of batches and noise.
     """
 
@@ -52,8 +54,9 @@ class FitOptions:
 class FitState:
     """All that a run needs to go on: epochs done, optimiser, best weights so far and the history.
 
-    ``best`` maps parameter names to the weights with which each member did best; ``best_loss`` and ``best_epoch``
-    are (K,). ``history`` has one row an epoch: epoch, train, validation (means over members).
+    ``best`` maps parameter names to the weights with which each member did best; ``best_loss`` and
+    ``best_epoch`` are (K,). ``history`` has one row an epoch: epoch, train, validation (means over
+    members).
     """
 
     optimiser: torch.optim.AdamW
@@ -67,7 +70,8 @@ class FitState:
 def member_tensors(model: nn.Module) -> dict[str, Tensor]:
     """What a member is made of, by name, detached but not copied: parameters, and buffers such as running moments.
 
-    All carry the member axis first; buffers of whole numbers (permutations) belong to the architecture.
+    All carry the member axis first; buffers of whole numbers (permutations) belong to the
+    architecture.
     """
     return {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
 
@@ -75,7 +79,10 @@ def member_tensors(model: nn.Module) -> dict[str, Tensor]:
 def start(model: nn.Module, num_members: int, options: FitOptions) -> FitState:
     """Return the state before the first epoch."""
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, foreach=True
+        model.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        foreach=True,
     )
     best = {name: value.clone() for name, value in member_tensors(model).items()}
     device = next(model.parameters()).device
@@ -101,7 +108,8 @@ def epochs(
         model: Module whose parameters all carry the member axis first; changed in place.
         batch_loss: Training loss of each member on chosen rows.
         held_out_loss: Loss of each member on held-out rows, evaluation mode, no gradient.
-        train_rows: Row numbers of each member, K tensors; where their lengths differ, each epoch leaves out a few.
+        train_rows: Row numbers of each member, K tensors; where their lengths differ, each epoch
+            leaves out a few.
         options: How to descend.
         state: From ``start`` or a checkpoint; changed in place.
 
@@ -159,18 +167,26 @@ def _train_epoch(
 def _shuffled(train_rows: Sequence[Tensor], generator: torch.Generator) -> Tensor:
     num_rows = min(map(len, train_rows))
     orders = [torch.randperm(len(rows), generator=generator)[:num_rows] for rows in train_rows]
-    return torch.stack([rows[order.to(rows.device)] for rows, order in zip(train_rows, orders, strict=True)])
+    return torch.stack(
+        [rows[order.to(rows.device)] for rows, order in zip(train_rows, orders, strict=True)]
+    )
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, options: FitOptions, epoch: int) -> None:
-    share = 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / options.epochs)) if options.schedule == "cosine" else 1.0
+    share = (
+        0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / options.epochs))
+        if options.schedule == "cosine"
+        else 1.0
+    )
     for group in optimiser.param_groups:
         group["lr"] = options.learning_rate * share
 
 
 def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)  # (K,)
+    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(
+        0
+    )  # (K,)
     factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))

@@ -42,7 +42,11 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise DataError(str(path), "a file or folder of X-ray maps", "nothing")
-        inside = [one for one in path.rglob("*") if kind_of(one) and one.is_file()] if path.is_dir() else [path]
+        inside = (
+            [one for one in path.rglob("*") if kind_of(one) and one.is_file()]
+            if path.is_dir()
+            else [path]
+        )
         found += sorted(inside)
     if not found:
         raise DataError(", ".join(map(str, paths)), "files of X-ray maps", "none")
@@ -65,9 +69,11 @@ def collect(
     Args:
         paths: Files and folders.
         framing: How maps are cut.
-        exposure: Exposure map of all files, which are counts then; point sources and gaps are filled.
+        exposure: Exposure map of all files, which are counts then; point sources and gaps are
+            filled.
         background: Background map, with ``exposure``.
-        mask: Map of the pixels of all files that are filled from their surroundings: those that are not 0.
+        mask: Map of the pixels of all files that are filled from their surroundings: those that are
+            not 0.
         keep_sources: Whether point sources in counts stay.
         planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
         on_file: Called with files done and all files.
@@ -79,7 +85,9 @@ def collect(
         DataError: If no file can be used.
     """
     framing = framing or Framing()
-    companions = Companions(_optional(exposure), _optional(background), _optional(mask), keep_sources)
+    companions = Companions(
+        _optional(exposure), _optional(background), _optional(mask), keep_sources
+    )
     files, problems, notes = find_files(paths), list[str](), companions.notes()
     maps: dict[str, tuple[Path, np.ndarray]] = {}
     for number, path in enumerate(files):
@@ -116,4 +124,10 @@ def _each(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:
 
 def _twice(one: XrayMap, first: Path) -> DataError:
     hint = "rename it, or write a store of its own"
-    return DataError(str(one.source), "a name of its own for each map", f"'{one.name}' again", f"first {first}", hint)
+    return DataError(
+        str(one.source),
+        "a name of its own for each map",
+        f"'{one.name}' again",
+        f"first {first}",
+        hint,
+    )

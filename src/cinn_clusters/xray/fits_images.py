@@ -36,7 +36,15 @@ def read_fits(path: Path, name: str) -> XrayMap:
                 if plane.is_image and plane.header.get("NAXIS", 0) > 0:
                     values = np.squeeze(_values(plane, path, len(content)))
                     pixel, wcs = celestial(plane.header, path)
-                    return XrayMap(name, values, scale_of(plane.header.get("BUNIT", ""), path), pixel, wcs, path, notes)
+                    return XrayMap(
+                        name,
+                        values,
+                        scale_of(plane.header.get("BUNIT", ""), path),
+                        pixel,
+                        wcs,
+                        path,
+                        notes,
+                    )
     raise DataError(str(path), "an image", "none in any extension")
 
 
@@ -44,6 +52,8 @@ def _values(plane: Any, path: Path, size: int) -> np.ndarray:
     try:
         return np.asarray(plane.data, dtype=float)
     except TypeError as error:  # of numpy, whose buffer is too small
-        shape = " x ".join(str(plane.header[f"NAXIS{axis + 1}"]) for axis in range(plane.header["NAXIS"]))
+        shape = " x ".join(
+            str(plane.header[f"NAXIS{axis + 1}"]) for axis in range(plane.header["NAXIS"])
+        )
         got = f"{size} bytes, cut short"
         raise DataError(str(path), f"a readable fits file of {shape} pixels", got) from error

@@ -1,4 +1,6 @@
-"""A cluster in a frame of its own size: centred, cut at a multiple of R500, brought to so many pixels."""
+"""A cluster in a frame of its own size: centred, cut at a multiple of R500, brought to so many
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def find_centre(values: np.ndarray, how: Centring = "peak") -> tuple[float, floa
 
     Args:
         values: Brightness; NaN counts as dark.
-        how: ``peak`` of the smoothed map; ``centroid`` of the light in a circle that follows it; ``middle``.
+        how: ``peak`` of the smoothed map; ``centroid`` of the light in a circle that follows it;
+            ``middle``.
     """
     size = min(values.shape)
     if how == "middle":
@@ -53,7 +56,9 @@ def radius_in_pixels(radius_kpc: float, redshift: float, pixel_arcsec: float) ->
     return radius_kpc * arcsec_per_kpc(redshift) / pixel_arcsec
 
 
-def frame(values: np.ndarray, centre: tuple[float, float], half_side: float, size: int = 128) -> np.ndarray:
+def frame(
+    values: np.ndarray, centre: tuple[float, float], half_side: float, size: int = 128
+) -> np.ndarray:
     """Cut a square and bring it to another number of pixels; brightness is averaged, not summed.
 
     Args:
@@ -73,11 +78,15 @@ def frame(values: np.ndarray, centre: tuple[float, float], half_side: float, siz
     y, x = np.meshgrid(centre[0] + steps, centre[1] + steps, indexing="ij")
     is_seen = np.isfinite(values)
     light, weight = (
-        _read_at(part, np.stack([y, x]), 0 if parts > 1 else 1).reshape(size, parts, size, parts).mean((1, 3))
+        _read_at(part, np.stack([y, x]), 0 if parts > 1 else 1)
+        .reshape(size, parts, size, parts)
+        .mean((1, 3))
         for part in (np.where(is_seen, values, 0.0), is_seen.astype(float))
     )
     if weight.mean() < 0.5:
-        raise DataError("map", "at least half of the frame on the map", f"{100.0 * weight.mean():.0f} %")
+        raise DataError(
+            "map", "at least half of the frame on the map", f"{100.0 * weight.mean():.0f} %"
+        )
     return np.where(weight >= 0.5, light / np.maximum(weight, 0.5), np.nan)
 
 

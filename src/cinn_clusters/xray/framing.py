@@ -1,4 +1,6 @@
-"""One map, as it comes from its file, to an image of a fixed frame: counts, masks, centre, scale, stretch."""
+"""One map, as it comes from its file, to an image of a fixed frame: counts, masks, centre,
+scale, stretch.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Framing:
         radius_kpc: R500 [physical kpc], or None.
         redshift: z, or None.
         pixel_arcsec: Side of a pixel, of files without coordinates.
-        pixel_kpc: Side of a pixel [physical kpc], instead; needs no redshift where files have no coordinates.
+        pixel_kpc: Side of a pixel [physical kpc], instead; needs no redshift where files have no
+            coordinates.
         stretch: ``log`` (log10 brightness) or ``asinh`` (in [0, 1]).
     """
 
@@ -64,7 +67,12 @@ class Companions:
 
     def notes(self) -> list[str]:
         """What is malformed in them and was read all the same."""
-        return [note for one in (self.exposure, self.background, self.mask) if one is not None for note in one.notes]
+        return [
+            note
+            for one in (self.exposure, self.background, self.mask)
+            if one is not None
+            for note in one.notes
+        ]
 
 
 def framed(one: XrayMap, framing: Framing, companions: Companions) -> np.ndarray:
@@ -75,7 +83,9 @@ def framed(one: XrayMap, framing: Framing, companions: Companions) -> np.ndarray
     """
     if one.is_picture and framing.stretch != "log":
         raise DataError(
-            str(one.source), f"a brightness, to be shown by {framing.stretch}", "a picture, stretched before"
+            str(one.source),
+            f"a brightness, to be shown by {framing.stretch}",
+            "a picture, stretched before",
         )
     shown, least = _brightness(one, companions)
     centre, half_side = _centre(shown, framing), _half_side(shown, framing)
@@ -88,7 +98,9 @@ def framed(one: XrayMap, framing: Framing, companions: Companions) -> np.ndarray
 
 
 def _brightness(one: XrayMap, companions: Companions) -> tuple[XrayMap, float]:
-    """Brightness (of a picture, its grey levels) with NaN where masked, and the least that was measured."""
+    """Brightness (of a picture, its grey levels) with NaN where masked, and the least that was
+    measured.
+    """
     values, least = one.values, 0.0
     if one.scale == "log10":
         with np.errstate(over="ignore"):
@@ -101,7 +113,9 @@ def _brightness(one: XrayMap, companions: Companions) -> tuple[XrayMap, float]:
             raise DataError(str(one.source), "counts, since an exposure was given", got)
         counts = replace(one, values=values)
         mask_sources = not companions.keep_sources
-        values, least = count_rate(counts, companions.exposure, companions.background, mask_sources=mask_sources)
+        values, least = count_rate(
+            counts, companions.exposure, companions.background, mask_sources=mask_sources
+        )
     return replace(one, values=values), least
 
 
@@ -109,23 +123,35 @@ def _centre(one: XrayMap, framing: Framing) -> tuple[float, float]:
     if isinstance(framing.centre, str):
         return find_centre(one.values, framing.centre)
     if one.wcs is None:
-        raise DataError(str(one.source), "coordinates (WCS), since a centre on the sky was given", "none")
+        raise DataError(
+            str(one.source), "coordinates (WCS), since a centre on the sky was given", "none"
+        )
     column, row = one.wcs.world_to_pixel_values(*framing.centre)
     if not (0 <= row < one.values.shape[0] and 0 <= column < one.values.shape[1]):
-        raise DataError(str(one.source), "the centre on the map", f"pixel ({column:.0f}, {row:.0f})")
+        raise DataError(
+            str(one.source), "the centre on the map", f"pixel ({column:.0f}, {row:.0f})"
+        )
     return float(row), float(column)
 
 
 def _half_side(one: XrayMap, framing: Framing) -> float:
-    """Half the side of the frame [px]: a multiple of R500 where the scale is known, else all of the map."""
+    """Half the side of the frame [px]: a multiple of R500 where the scale is known, else all of
+    the map.
+    """
     if framing.radius_kpc is None:
         return float(min(one.values.shape)) / 2
     if framing.redshift is None:
         if framing.pixel_kpc is None or one.pixel_arcsec is not None:
-            has = "the map has coordinates (WCS)" if one.pixel_arcsec is not None else "no size of pixels in kpc"
+            has = (
+                "the map has coordinates (WCS)"
+                if one.pixel_arcsec is not None
+                else "no size of pixels in kpc"
+            )
             raise DataError(str(one.source), "a redshift, since R500 was given", f"none; {has}")
         return framing.half_width * framing.radius_kpc / framing.pixel_kpc
-    return framing.half_width * radius_in_pixels(framing.radius_kpc, framing.redshift, _pixel(one, framing))
+    return framing.half_width * radius_in_pixels(
+        framing.radius_kpc, framing.redshift, _pixel(one, framing)
+    )
 
 
 def _pixel(one: XrayMap, framing: Framing) -> float:

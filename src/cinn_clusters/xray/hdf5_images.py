@@ -15,7 +15,8 @@ from cinn_clusters.xray.pictures import FARTHEST, grey_levels, nearest_map
 Planes = Literal["auto", "colour", "projections"]
 """What the last axis of an array (H, W, 3) is; ``auto``: see ``_is_colour``."""
 DARKEST = 0.2
-"""A picture's brightest channel is at least this, of 1; three projections of a brightness may be far darker."""
+"""A picture's brightest channel is at least this, of 1; three projections of a brightness may be
+far darker."""
 
 
 def read_hdf5(path: Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
@@ -40,7 +41,9 @@ def read_hdf5(path: Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
             except DataError as error:
                 found.append(error)
     if not found:
-        raise DataError(str(path), "data sets of shape (H, W) or (H, W, 3), in groups or not", "none")
+        raise DataError(
+            str(path), "data sets of shape (H, W) or (H, W, 3), in groups or not", "none"
+        )
     return found
 
 
@@ -66,44 +69,71 @@ def _paths(group: Any) -> Iterator[str]:
 def _maps(name: str, stored: Any, path: Path, planes: Planes) -> list[XrayMap | DataError]:
     where = f"'{name}'"
     if stored.ndim == 3 and stored.shape[2] not in (3, 4):  # said before it is read: it may be huge
-        raise DataError(str(path), "a data set of shape (H, W) or (H, W, 3)", f"{stored.shape}", where)
+        raise DataError(
+            str(path), "a data set of shape (H, W) or (H, W, 3)", f"{stored.shape}", where
+        )
     scale = scale_of(_unit(stored), path, where)
     values = np.asarray(stored[()], dtype=float)
     if values.ndim == 2:
         return [XrayMap(name, values, scale, None, None, path)]
     is_whole = stored.dtype.kind in "ui"
-    if planes == "colour" or (planes == "auto" and scale == "brightness" and _is_colour(values, is_whole)):
+    if planes == "colour" or (
+        planes == "auto" and scale == "brightness" and _is_colour(values, is_whole)
+    ):
         try:
             grey = grey_levels(values[..., :3] / _white(values, is_whole))
         except DataError as error:
-            hint = "" if planes == "colour" else "pass --planes projections if these are maps from three sides"
+            hint = (
+                ""
+                if planes == "colour"
+                else "pass --planes projections if these are maps from three sides"
+            )
             raise DataError(str(path), error.expected, error.got, where, hint) from error
         return [XrayMap(name, grey, "grey", None, None, path)]
     if planes == "auto":
         _demand_no_colours(values[..., :3], path, where)
     if values.shape[2] != 3:
         raise DataError(str(path), "three projections", f"{values.shape[2]} planes", where)
-    return [XrayMap(f"{name}_proj_{side}", values[..., side], scale, None, None, path) for side in range(3)]
+    return [
+        XrayMap(f"{name}_proj_{side}", values[..., side], scale, None, None, path)
+        for side in range(3)
+    ]
 
 
 def _demand_no_colours(values: np.ndarray, path: Path, where: str) -> None:
-    """Refuse fractions up to 255 that look like the colours of a picture: nothing says which they are."""
-    if np.isfinite(values).any() and 128.0 < np.nanmax(values) <= 255.0 and np.nanmin(values) >= 0.0:
+    """Refuse fractions up to 255 that look like the colours of a picture: nothing says which
+    they are.
+    """
+    if (
+        np.isfinite(values).any()
+        and 128.0 < np.nanmax(values) <= 255.0
+        and np.nanmin(values) >= 0.0
+    ):
         name, distance = nearest_map(values / 255.0)
         if name != "grey" and distance <= FARTHEST:
             got = f"fractions up to 255 in the colours of '{name}'"
             hint = "pass --planes colour or --planes projections"
-            raise DataError(str(path), "three projections, or colours as whole numbers or in [0, 1]", got, where, hint)
+            raise DataError(
+                str(path),
+                "three projections, or colours as whole numbers or in [0, 1]",
+                got,
+                where,
+                hint,
+            )
 
 
 def _unit(stored: Any) -> str:
     """Attribute ``unit`` (or ``units``, ``BUNIT``) of a data set."""
-    found = next((stored.attrs[name] for name in ("unit", "units", "BUNIT") if name in stored.attrs), "")
+    found = next(
+        (stored.attrs[name] for name in ("unit", "units", "BUNIT") if name in stored.attrs), ""
+    )
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
 
 
 def _is_colour(values: np.ndarray, is_whole: bool) -> bool:
-    """Whether planes are colours: whole numbers in 0..255; fractions in [0, 1] that are not all dark."""
+    """Whether planes are colours: whole numbers in 0..255; fractions in [0, 1] that are not all
+    dark.
+    """
     if not np.isfinite(values).any():
         return False
     low, high = np.nanmin(values), np.nanmax(values)

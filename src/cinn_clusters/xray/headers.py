@@ -37,7 +37,9 @@ def demand_header(content: bytes, path: Path) -> tuple[str, ...]:
             kind = "text" if value.startswith("'") else f"{value or 'empty'}, not T"
             notes.append(f"{path}: header's SIMPLE is {kind}; read all the same")
         if keyword.startswith(NUMBERS) and not value.lstrip("-").isdigit():
-            raise DataError(str(path), f"a header with a whole number as {keyword}", value or "nothing")
+            raise DataError(
+                str(path), f"a header with a whole number as {keyword}", value or "nothing"
+            )
     return tuple(notes)
 
 
@@ -57,18 +59,28 @@ def celestial(header: Any, path: Path) -> tuple[float | None, Any]:
         wcs = WCS(header, naxis=2)
         scales = np.abs(proj_plane_pixel_scales(wcs)) * 3600.0
     except Exception as error:
-        raise DataError(str(path), "a coordinate system (WCS) that can be read", told(error)) from error
+        raise DataError(
+            str(path), "a coordinate system (WCS) that can be read", told(error)
+        ) from error
     if not wcs.has_celestial:
         return None, None
     is_finite = np.isfinite(scales).all()
-    if not is_finite or scales.min() <= 0.0 or scales.max() > min(1.5 * scales.min(), LARGEST_PIXEL):
+    if (
+        not is_finite
+        or scales.min() <= 0.0
+        or scales.max() > min(1.5 * scales.min(), LARGEST_PIXEL)
+    ):
         got = f"pixels of {scales[0]:.3g} x {scales[1]:.3g} arcsec"
-        raise DataError(str(path), "square pixels of less than 10 arcmin", got, "header (CDELT, in degrees)")
+        raise DataError(
+            str(path), "square pixels of less than 10 arcmin", got, "header (CDELT, in degrees)"
+        )
     return float(np.sqrt(scales[0] * scales[1])), wcs
 
 
 def told(error: Exception) -> str:
-    """The line of another library's error that says most: the last that tells no place in its own code."""
+    """The line of another library's error that says most: the last that tells no place in its
+    own code.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     useful = [line for line in lines if not line.startswith("ERROR ")] or lines
     return useful[-1] if useful else type(error).__name__
@@ -79,13 +91,26 @@ def _demand_sense(header: Any, path: Path) -> None:
     for axis in (1, 2):
         step, centre = header.get(f"CDELT{axis}", 1.0), header.get(f"CRVAL{axis}", 0.0)
         for name, value in ((f"CDELT{axis}", step), (f"CRVAL{axis}", centre)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-                raise DataError(str(path), f"a number as {name} of its coordinates (WCS)", repr(value), "header")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not np.isfinite(value)
+            ):
+                raise DataError(
+                    str(path), f"a number as {name} of its coordinates (WCS)", repr(value), "header"
+                )
         if step == 0.0 and "CD1_1" not in header:
-            raise DataError(str(path), f"pixels of some size (CDELT{axis}, WCS)", "0 degrees", "header")
+            raise DataError(
+                str(path), f"pixels of some size (CDELT{axis}, WCS)", "0 degrees", "header"
+            )
         kind = str(header.get(f"CTYPE{axis}", ""))
         if kind[:4] in ("DEC-", "GLAT", "ELAT") and abs(centre) > 90.0:
-            raise DataError(str(path), f"a latitude (CRVAL{axis}, {kind}) in -90..90 degrees", f"{centre:g}", "header")
+            raise DataError(
+                str(path),
+                f"a latitude (CRVAL{axis}, {kind}) in -90..90 degrees",
+                f"{centre:g}",
+                "header",
+            )
 
 
 def _cards(content: bytes, path: Path) -> Iterator[tuple[str, str]]:

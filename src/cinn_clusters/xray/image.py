@@ -55,7 +55,9 @@ def scale_of(unit: str, path: Path, where: str = "") -> Scale:
     """
     if OTHER_LOG.match(unit):
         hint = "write the brightness itself"
-        raise DataError(str(path), "the unit (BUNIT) of a brightness or of its log10", f"'{unit}'", where, hint)
+        raise DataError(
+            str(path), "the unit (BUNIT) of a brightness or of its log10", f"'{unit}'", where, hint
+        )
     return "log10" if LOG10.match(unit) else "brightness"
 
 
@@ -72,14 +74,24 @@ def demand_map(one: XrayMap, *, may_be_flat: bool = False) -> None:
     where = f"'{one.name}'"
     if one.values.ndim != 2 or min(one.values.shape) < SMALLEST:
         got = f"shape {one.values.shape}"
-        raise DataError(str(one.source), f"an image of at least {SMALLEST} x {SMALLEST} pixels", got, where)
+        raise DataError(
+            str(one.source), f"an image of at least {SMALLEST} x {SMALLEST} pixels", got, where
+        )
     finite = one.values[np.isfinite(one.values)]
     if not finite.size:
         raise DataError(str(one.source), "finite pixels", "only NaN", where)
     if may_be_flat:
         return
     if finite.min() == finite.max():
-        raise DataError(str(one.source), "an image with structure", f"{finite[0]:g} in every pixel", where)
+        raise DataError(
+            str(one.source), "an image with structure", f"{finite[0]:g} in every pixel", where
+        )
     if one.scale == "brightness" and finite.max() <= 0.0:
         hint = "a logarithm needs the unit log10 (BUNIT)"
-        raise DataError(str(one.source), "a positive brightness somewhere", f"at most {finite.max():g}", where, hint)
+        raise DataError(
+            str(one.source),
+            "a positive brightness somewhere",
+            f"at most {finite.max():g}",
+            where,
+            hint,
+        )

@@ -1,7 +1,7 @@
 """Classical morphology: a dozen numbers a map, each by its published definition.
 
-Maps are linear surface brightness in any unit, centred squares of ``2 half_width`` R500 a side. All maps of a stack are
-measured at once: what depends on the grid alone is a matrix.
+Maps are linear surface brightness in any unit, centred squares of ``2 half_width`` R500 a side. All
+maps of a stack are measured at once: what depends on the grid alone is a matrix.
 """
 
 from __future__ import annotations
@@ -13,12 +13,27 @@ from cinn_clusters.errors import DataError
 
 APERTURES = np.arange(0.1, 1.0 + 1e-9, 0.05)
 """Radii of the centroid shift [R500]."""
-FLOORS = {"log_centroid_shift": 1e-4, "log_p1": 1e-9, "log_p2": 1e-9, "log_p3": 1e-10, "log_p4": 1e-10}
+FLOORS = {
+    "log_centroid_shift": 1e-4,
+    "log_p1": 1e-9,
+    "log_p2": 1e-9,
+    "log_p3": 1e-10,
+    "log_p4": 1e-10,
+}
 """What is added before a logarithm is taken, about what photon noise leaves."""
 MORPHOLOGY = (
-    "concentration", "cuspiness", "log_centroid_shift", "log_p1", "log_p2", "log_p3", "log_p4", "asymmetry", "gini",
-    "m20", "ellipticity",
-)  # fmt: skip
+    "concentration",
+    "cuspiness",
+    "log_centroid_shift",
+    "log_p1",
+    "log_p2",
+    "log_p3",
+    "log_p4",
+    "asymmetry",
+    "gini",
+    "m20",
+    "ellipticity",
+)
 """Columns of ``morphology``."""
 
 
@@ -26,21 +41,23 @@ def morphology(maps: np.ndarray, half_width: float = 1.0, *, chunk: int = 256) -
     """Measure maps.
 
     Args:
-        maps: Surface brightness, (N, H, H), finite; what is negative after a background was taken off counts as zero.
+        maps: Surface brightness, (N, H, H), finite; what is negative after a background was taken
+            off counts as zero.
         half_width: Half the side of a map [R500], at least 1.
         chunk: Maps at a time.
 
     Returns:
-        (N, 11), columns as in ``MORPHOLOGY``: c(0.1 / 1 R500) and c(0.05 / 0.5 R500); log10 of the centroid shift and
-        of the power ratios P1/P0 ... P4/P0 about the peak of the light within R500; asymmetry; Gini; M20; ellipticity.
+        (N, 11), columns as in ``MORPHOLOGY``: c(0.1 / 1 R500) and c(0.05 / 0.5 R500); log10 of the
+        centroid shift and of the power ratios P1/P0 ... P4/P0 about the peak of the light within
+        R500; asymmetry; Gini; M20; ellipticity.
 
     Raises:
         DataError: If a map is not finite, has no light within R500, or the square is too small.
 
     References:
-        Santos+08, arXiv:0802.1445 (concentration); Poole+06, astro-ph/0608560 (centroid shift); Buote & Tsai 1995,
-        astro-ph/9502002, eqs. 10-16 (power ratios); Conselice 2003, astro-ph/0303065 (asymmetry); Lotz+04,
-        astro-ph/0311352, eqs. 6-8 (Gini, M20).
+        Santos+08, arXiv:0802.1445 (concentration); Poole+06, astro-ph/0608560 (centroid shift);
+        Buote & Tsai 1995, astro-ph/9502002, eqs. 10-16 (power ratios); Conselice 2003,
+        astro-ph/0303065 (asymmetry); Lotz+04, astro-ph/0311352, eqs. 6-8 (Gini, M20).
     """
     maps = np.asarray(maps, dtype=float)
     if maps.ndim != 3 or maps.shape[1] != maps.shape[2]:
@@ -50,10 +67,15 @@ def morphology(maps: np.ndarray, half_width: float = 1.0, *, chunk: int = 256) -
     bad = ~np.isfinite(maps).all((1, 2))
     if bad.any():
         raise DataError(
-            "maps", "finite values", f"{int(bad.sum())} maps with NaN or infinity", f"first map {bad.argmax()}"
+            "maps",
+            "finite values",
+            f"{int(bad.sum())} maps with NaN or infinity",
+            f"first map {bad.argmax()}",
         )
     grid = _Grid(maps.shape[1], half_width)
-    parts = [_measured(maps[start : start + chunk], grid, start) for start in range(0, len(maps), chunk)]
+    parts = [
+        _measured(maps[start : start + chunk], grid, start) for start in range(0, len(maps), chunk)
+    ]
     return np.concatenate(parts) if parts else np.empty((0, len(MORPHOLOGY)))
 
 
@@ -101,7 +123,9 @@ def _centroids(light: np.ndarray, grid: _Grid, radii: np.ndarray) -> np.ndarray:
 
 
 def _centroid_shift(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """Standard deviation of the distance of the centroid from the centre over apertures [R500] (Poole+06, eq. 7)."""
+    """Standard deviation of the distance of the centroid from the centre over apertures [R500]
+    (Poole+06, eq. 7).
+    """
     distance = np.linalg.norm(_centroids(light, grid, APERTURES), axis=2)
     return np.asarray(distance.std(1, ddof=1))
 
@@ -109,17 +133,26 @@ def _centroid_shift(light: np.ndarray, grid: _Grid) -> np.ndarray:
 def _power_ratios(light: np.ndarray, grid: _Grid) -> np.ndarray:
     """P1/P0 ... P4/P0 within R500 about the centre, (N, 4) (Buote & Tsai 1995, eqs. 12-16).
 
-    P1 would vanish about the centroid and is taken about the centre of the map, the others about the centroid.
+    P1 would vanish about the centroid and is taken about the centre of the map, the others about
+    the centroid.
     """
     mask = grid.within(np.ones(1))[0]
     flux = light @ mask
     centre = _centroids(light, grid, np.ones(1))[:, 0]
-    about_map = [light @ (mask * (grid.x + 1j * grid.y) ** k) for k in range(5)]  # complex moments a_k + i b_k
+    about_map = [
+        light @ (mask * (grid.x + 1j * grid.y) ** k) for k in range(5)
+    ]  # complex moments a_k + i b_k
     shift = -(centre[:, 0] + 1j * centre[:, 1])
     ratios = []
     for m in range(1, 5):
-        moved = sum(comb(m, k) * about_map[k] * shift ** (m - k) for k in range(m + 1)) if m > 1 else about_map[1]
-        ratios.append(np.abs(moved / flux) ** 2 / (2.0 * m**2))  # R = 1; P0 = (a_0 ln R)^2 with the log dropped
+        moved = (
+            sum(comb(m, k) * about_map[k] * shift ** (m - k) for k in range(m + 1))
+            if m > 1
+            else about_map[1]
+        )
+        ratios.append(
+            np.abs(moved / flux) ** 2 / (2.0 * m**2)
+        )  # R = 1; P0 = (a_0 ln R)^2 with the log dropped
     return np.stack(ratios, 1)
 
 
@@ -139,7 +172,9 @@ def _gini(light: np.ndarray) -> np.ndarray:
 
 
 def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """log10 of the second moment of the brightest 20 % of the light over the whole (Lotz+04, eq. 8)."""
+    """log10 of the second moment of the brightest 20 % of the light over the whole (Lotz+04, eq.
+    8).
+    """
     x, y = grid.x[grid.inside], grid.y[grid.inside]
     flux = light.sum(1, keepdims=True)
     cx, cy = (light @ x)[:, None] / flux, (light @ y)[:, None] / flux
@@ -148,7 +183,9 @@ def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:
     sorted_light = np.take_along_axis(light, order, 1)
     before = np.cumsum(sorted_light, 1) - sorted_light  # the pixel that crosses 20 % still counts
     brightest = np.where(before < 0.2 * flux, np.take_along_axis(moment, order, 1), 0.0).sum(1)
-    return np.asarray(np.log10(np.maximum(brightest, 1e-300) / np.maximum(moment.sum(1), 1e-300)).clip(-6.0))
+    return np.asarray(
+        np.log10(np.maximum(brightest, 1e-300) / np.maximum(moment.sum(1), 1e-300)).clip(-6.0)
+    )
 
 
 def _ellipticity(light: np.ndarray, grid: _Grid) -> np.ndarray:
@@ -160,4 +197,6 @@ def _ellipticity(light: np.ndarray, grid: _Grid) -> np.ndarray:
     yy = light @ (mask * grid.y**2) / flux - centre[:, 1] ** 2
     xy = light @ (mask * grid.x * grid.y) / flux - centre[:, 0] * centre[:, 1]
     mean, split = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
-    return np.asarray(1.0 - np.sqrt(np.maximum(mean - split, 0.0) / np.maximum(mean + split, 1e-300)))
+    return np.asarray(
+        1.0 - np.sqrt(np.maximum(mean - split, 0.0) / np.maximum(mean + split, 1e-300))
+    )

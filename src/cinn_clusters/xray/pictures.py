@@ -1,4 +1,6 @@
-"""Grey levels of pictures, grey or coloured by a map that rises in brightness; other colours are refused."""
+"""Grey levels of pictures, grey or coloured by a map that rises in brightness; other colours are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,13 @@ COLOUR_MAPS = {
     "copper": "000000150d082a1b113f281954352269422a7e5033935d3ba86a44bd784cd28555e7925dfc9f65ffad6effba76ffc77f",
     "cubehelix": "000000160c1f1a213e163d4e175a492b6f3954792f877a3ab5795ed07e93d490c6caabe8c1caf3c8e4f0e0f5f0ffffff",
 }
-"""Colours at equal steps from faint to bright, as hexadecimal red, green and blue (from matplotlib)."""
+"""Colours at equal steps from faint to bright, as hexadecimal red, green and blue (from
+matplotlib)."""
 LEVELS = 15
 """Steps of a channel in which colours are compared."""
 FARTHEST = 0.09
-"""Mean distance from a colour map, of a channel's range; the real maps, JPEG among them, reach 0.05, Reds 0.15."""
+"""Mean distance from a colour map, of a channel's range; the real maps, JPEG among them, reach
+0.05, Reds 0.15."""
 FARTHEST_GREY = 0.03
 """The same from grey: washed-out colours lie near it."""
 
@@ -72,7 +76,9 @@ def grey_levels(colours: np.ndarray) -> np.ndarray:
 
 
 def nearest_map(colours: np.ndarray) -> tuple[str, float]:
-    """Name of the colour map nearest to the colours of a picture (H, W, 3), and their mean distance from it."""
+    """Name of the colour map nearest to the colours of a picture (H, W, 3), and their mean
+    distance from it.
+    """
     palette = _palette(np.clip(colours, 0.0, 1.0))
     distances = {name: _distance(*palette, name) for name in COLOUR_MAPS}
     nearest = min(distances, key=lambda name: distances[name])
@@ -95,7 +101,9 @@ def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance(palette: np.ndarray, number: np.ndarray, name: str) -> float:
-    """Mean distance of pixels, or of the colours that a thousandth of them has if that is more, from a colour map."""
+    """Mean distance of pixels, or of the colours that a thousandth of them has if that is more,
+    from a colour map.
+    """
     if not len(palette):
         return 0.0
     distance = np.asarray(cKDTree(colour_map(name)).query(palette)[0])

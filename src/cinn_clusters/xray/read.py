@@ -15,7 +15,11 @@ from cinn_clusters.xray.headers import told
 from cinn_clusters.xray.image import XrayMap, demand_map
 from cinn_clusters.xray.pictures import read_picture
 
-KINDS = {"picture": (".png", ".jpg", ".jpeg"), "fits": (".fits", ".fit", ".fts"), "HDF5": (".h5", ".hdf5")}
+KINDS = {
+    "picture": (".png", ".jpg", ".jpeg"),
+    "fits": (".fits", ".fit", ".fts"),
+    "HDF5": (".h5", ".hdf5"),
+}
 SUFFIX = re.compile(r"\.(png|jpe?g|fits|fit|fts|h5|hdf5)(\.gz)?$", re.IGNORECASE)
 
 
@@ -23,16 +27,17 @@ def read_maps(path: str | Path, planes: Planes = "auto") -> list[XrayMap]:
     """Read all maps of a file.
 
     Args:
-        path: ``.png``, ``.jpg``, ``.fits`` (compressed or not), or ``.h5`` with a data set a map (``Halo_{id}`` of
-            shape (H, W) or (H, W, 3), in groups or not).
-        planes: What the last axis of (H, W, 3) in HDF5 is: ``colour``, ``projections``, or ``auto`` to tell from the
-            values.
+        path: ``.png``, ``.jpg``, ``.fits`` (compressed or not), or ``.h5`` with a data set a map
+            (``Halo_{id}`` of shape (H, W) or (H, W, 3), in groups or not).
+        planes: What the last axis of (H, W, 3) in HDF5 is: ``colour``, ``projections``, or ``auto``
+            to tell from the values.
 
     Returns:
         The maps: one, but for HDF5.
 
     Raises:
-        DataError: If the file is missing, damaged, of another kind, or one of its maps cannot be used.
+        DataError: If the file is missing, damaged, of another kind, or one of its maps cannot be
+            used.
     """
     found = []
     for one in read_each(path, planes):
@@ -54,7 +59,9 @@ def read_companion(path: str | Path) -> XrayMap:
     return one
 
 
-def read_each(path: str | Path, planes: Planes = "auto", *, may_be_flat: bool = False) -> list[XrayMap | DataError]:
+def read_each(
+    path: str | Path, planes: Planes = "auto", *, may_be_flat: bool = False
+) -> list[XrayMap | DataError]:
     """Read a file as ``read_maps`` does, with an error in the place of each map that cannot be used.
 
     Args:

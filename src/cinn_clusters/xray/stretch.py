@@ -32,4 +32,6 @@ def asinh_stretch(values: np.ndarray, *, softening: float = 0.01) -> np.ndarray:
     top = np.nanmax(values)
     if not top > 0.0:
         raise DataError("map", "a positive brightness somewhere", f"at most {top:g}")
-    return np.asarray(np.arcsinh(np.maximum(values, 0.0) / (softening * top)) / np.arcsinh(1.0 / softening))
+    return np.asarray(
+        np.arcsinh(np.maximum(values, 0.0) / (softening * top)) / np.arcsinh(1.0 / softening)
+    )

@@ -1,4 +1,5 @@
-"""A catalogue of an observer to an answer, with the model of the package: formats, flags, errors, bad input."""
+"""A catalogue of an observer to an answer, with the model of the package: formats, flags,
+errors, bad input."""
 
 from __future__ import annotations
 
@@ -29,11 +30,19 @@ SINCE = "time_since_collision_Gyr_median"
 def erass(num: int = 6) -> Table:
     rng = np.random.default_rng(0)
     mass = 10.0 ** rng.normal(14.6, 0.2, num)
-    return Table({
-        "NAME": [f"1eRASS J{row:04d}" for row in range(num)], "BEST_Z": rng.uniform(0.05, 0.8, num),
-        "M500": mass / 1e13, "M500_L": 0.1 * mass / 1e13, "M500_H": 0.12 * mass / 1e13, "R500": np.full(num, np.nan),
-        "MGAS500": 0.11 * mass / 1e11, "MGAS500_L": 0.005 * mass / 1e11, "MGAS500_H": 0.006 * mass / 1e11,
-    })  # fmt: skip
+    return Table(
+        {
+            "NAME": [f"1eRASS J{row:04d}" for row in range(num)],
+            "BEST_Z": rng.uniform(0.05, 0.8, num),
+            "M500": mass / 1e13,
+            "M500_L": 0.1 * mass / 1e13,
+            "M500_H": 0.12 * mass / 1e13,
+            "R500": np.full(num, np.nan),
+            "MGAS500": 0.11 * mass / 1e11,
+            "MGAS500_L": 0.005 * mass / 1e11,
+            "MGAS500_H": 0.006 * mass / 1e11,
+        }
+    )
 
 
 def answered(tmp_path: Path, table: Table, **options: object) -> Table:
@@ -44,11 +53,15 @@ def answered(tmp_path: Path, table: Table, **options: object) -> Table:
 
 
 @pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "csv", "parquet"])
-def test_every_format_comes_back_with_columns_appended(tmp_path: Path, command: Command, ending: str) -> None:
+def test_every_format_comes_back_with_columns_appended(
+    tmp_path: Path, command: Command, ending: str
+) -> None:
     kinds = {"vot": "votable", "csv": "ascii.csv", "ecsv": "ascii.ecsv"}
     erass().write(tmp_path / f"own.{ending}", format=kinds.get(ending, ending))
     out = tmp_path / "own.nc"
-    line = f"infer --catalogue {tmp_path}/own.{ending} --preset erass1 --out {out} --draws 50 --no-map"
+    line = (
+        f"infer --catalogue {tmp_path}/own.{ending} --preset erass1 --out {out} --draws 50 --no-map"
+    )
     done = command(line)
     assert done.code == 0, done.err
     table = read_table(tmp_path / f"own_table.{ending}")
@@ -119,7 +132,12 @@ def test_flags_say_why(tmp_path: Path) -> None:
 
 def test_refused_and_kept(tmp_path: Path) -> None:
     refused = answered(tmp_path, strange(), ood="refuse")
-    assert [str(one) for one in refused["cinn_status"]][1:] == ["refused", "refused", "unusable", "refused"]
+    assert [str(one) for one in refused["cinn_status"]][1:] == [
+        "refused",
+        "refused",
+        "unusable",
+        "refused",
+    ]
     with xr.open_dataset(tmp_path / "own.nc", group="posterior", engine="h5netcdf") as samples:
         assert samples["cluster"].values.tolist() == [0]
     kept = answered(tmp_path, strange(), ood="keep")
@@ -130,7 +148,9 @@ def test_refused_and_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [11.96, -5.0, 0.0, -99.0, np.inf])
 def test_a_value_that_was_given_and_not_used_is_flagged(tmp_path: Path, value: float) -> None:
     table = erass()
-    table["M500"] = MaskedColumn(table["M500"] * 1e13, mask=[False, True, False, False, False, False])
+    table["M500"] = MaskedColumn(
+        table["M500"] * 1e13, mask=[False, True, False, False, False, False]
+    )
     table["M500"][0] = value
     mapping = Mapping.model_validate({"redshift": {"column": "BEST_Z"}, "mass": {"column": "M500"}})
     kept = answered(tmp_path, table, mapping=mapping)
@@ -145,16 +165,25 @@ def test_a_contradiction_is_counted_once(tmp_path: Path) -> None:
     table = erass()
     table["R500"][:2] = 100.0
     table.write(tmp_path / "own.vot", format="votable")
-    done = observe(tmp_path / "own.vot", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20)
+    done = observe(
+        tmp_path / "own.vot", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20
+    )
     (told,) = [count for reason, count in done.reasons.items() if "contradiction" in reason]
     assert told == 2
 
 
 def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) -> None:
-    rows = pd.DataFrame({schema.LOOKBACK: [1.0, 3.0], schema.MASS: [14.5, 14.8], "mine": ["a", "b"]})
+    rows = pd.DataFrame(
+        {schema.LOOKBACK: [1.0, 3.0], schema.MASS: [14.5, 14.8], "mine": ["a", "b"]}
+    )
     rows.to_csv(tmp_path / "own.csv", index=False)
-    rows.assign(HaloID=[7, 8], Snapshot=99, **dict.fromkeys(("bcg_SubhaloMass", "GroupGasMass"), 14.6),
-                bcg_StellarMass=12.5, bcg_SubhaloBHMass=0.3).to_csv(tmp_path / "others.csv", index=False)  # fmt: skip
+    rows.assign(
+        HaloID=[7, 8],
+        Snapshot=99,
+        **dict.fromkeys(("bcg_SubhaloMass", "GroupGasMass"), 14.6),
+        bcg_StellarMass=12.5,
+        bcg_SubhaloBHMass=0.3,
+    ).to_csv(tmp_path / "others.csv", index=False)
     line = f"infer --catalogue {tmp_path}/own.csv --out {tmp_path}/own.nc --draws 20 --no-map"
     line += f" --analogues {tmp_path}/others.csv"
     command(line).demand_error("others.csv", "at least 5")
@@ -172,8 +201,14 @@ def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) ->
     [
         (lambda table: table.rename_column("M500", "M5"), "column 'M500'"),
         (lambda table: table.__setitem__("BEST_Z", np.full(6, -1.0)), "row that can be answered"),
-        (lambda table: table.__setitem__("p_recorded", np.ones(6)), r"column 'p_recorded'.*own\.vot; rename it"),
-        (lambda table: table.__setitem__("last_V_coll_map", np.ones(6)), "column 'last_V_coll_map'"),
+        (
+            lambda table: table.__setitem__("p_recorded", np.ones(6)),
+            r"column 'p_recorded'.*own\.vot; rename it",
+        ),
+        (
+            lambda table: table.__setitem__("last_V_coll_map", np.ones(6)),
+            "column 'last_V_coll_map'",
+        ),
     ],
 )
 def test_bad_catalogues_are_refused_whole(tmp_path: Path, change, told: str) -> None:  # type: ignore[no-untyped-def]
@@ -190,12 +225,16 @@ def test_places_and_models_are_looked_at_first(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"taken\.nc"):
         observe(tmp_path / "own.fits", tmp_path / "taken.nc", mapping=read_preset("erass1"))
     with pytest.raises(BundleError):
-        observe(tmp_path / "own.fits", tmp_path / "a.nc", mapping=read_preset("erass1"), model=tmp_path)
+        observe(
+            tmp_path / "own.fits", tmp_path / "a.nc", mapping=read_preset("erass1"), model=tmp_path
+        )
     russian = Table({"name": ["Пуля"], "z": [0.3]})
     russian.write(tmp_path / "own.ecsv")
     mapping = Mapping.model_validate({"object_name": "name", "redshift": {"column": "z"}})
     with pytest.raises(OutputError, match="ASCII"):
-        observe(tmp_path / "own.ecsv", tmp_path / "a.nc", mapping=mapping, table=tmp_path / "a.fits")
+        observe(
+            tmp_path / "own.ecsv", tmp_path / "a.nc", mapping=mapping, table=tmp_path / "a.fits"
+        )
     done = observe(tmp_path / "own.ecsv", tmp_path / "a.nc", mapping=mapping, num_draws=20)
     assert str(read_table(done.table)["name"][0]) == "Пуля"
 
@@ -228,7 +267,9 @@ def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
     drawn = observer.references[0].draw(times, rng)
     for place, name in enumerate(transforms.uncertain):
         is_log = transforms.observables[transforms.names.index(name)].is_log
-        inputs[:, transforms.names.index(name)] = np.exp(drawn[:, place]) if is_log else drawn[:, place]
+        inputs[:, transforms.names.index(name)] = (
+            np.exp(drawn[:, place]) if is_log else drawn[:, place]
+        )
     _, own = sample_discrepancy(observer.references, transforms, inputs)
     inputs[:, transforms.names.index("GroupGasMass")] -= 0.3
     _, biased = sample_discrepancy(observer.references, transforms, inputs)
@@ -236,7 +277,9 @@ def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
 
 
 @pytest.mark.parametrize(("num", "has_test"), [(12, True), (6, False)])
-def test_the_sample_test_stands_in_every_answer(tmp_path: Path, command: Command, num: int, has_test: bool) -> None:
+def test_the_sample_test_stands_in_every_answer(
+    tmp_path: Path, command: Command, num: int, has_test: bool
+) -> None:
     erass(num).write(tmp_path / "own.fits")
     line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc --draws 20 --no-map --json"
     done = command(line)
@@ -262,7 +305,9 @@ def test_options_of_exact_models_are_refused(tmp_path: Path, command: Command, o
     line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc {option.format(tmp_path)}"
     done = command(line)
     assert done.code == 2
-    assert f"{option.split()[0]} goes with models of exact" in " ".join(done.err.replace("│", " ").split())
+    assert f"{option.split()[0]} goes with models of exact" in " ".join(
+        done.err.replace("│", " ").split()
+    )
     assert not (tmp_path / "own.nc").exists()
 
 
@@ -276,7 +321,9 @@ def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) ->
 
 def test_named_clusters(tmp_path: Path) -> None:
     lines = demo_observed(tmp_path / "named", num_draws=100)
-    assert {"Bullet (1E 0657-558)", "Musket Ball (DLSCL J0916.2+2951)"} <= {line["cluster"] for line in lines}
+    assert {"Bullet (1E 0657-558)", "Musket Ball (DLSCL J0916.2+2951)"} <= {
+        line["cluster"] for line in lines
+    }
     assert "published 0.585 (0.343 to 1.09)" in lines[0]["time since collision [Gyr]"]
     assert [line["published by"] for line in lines[1:4]] == [
         "Dawson 2013 (arXiv:1210.0014), default priors, outbound",
@@ -286,21 +333,41 @@ def test_named_clusters(tmp_path: Path) -> None:
     assert "published (not verified) 0.91 (0.52 to 1.13)" in lines[2]["time since collision [Gyr]"]
     for name in ("published.ecsv", "clusters.ecsv"):
         table = read_table(tmp_path / "named" / name)
-        assert [float(table[f"published_since{end}"][0]) for end in ("", "_low", "_high")] == [0.585, 0.343, 1.09]
+        assert [float(table[f"published_since{end}"][0]) for end in ("", "_low", "_high")] == [
+            0.585,
+            0.343,
+            1.09,
+        ]
         assert str(table["published_speed"].unit) == "km / s"
         assert "Dawson 2013" in str(table["published_from"][0])
         assert str(table["published_phase"][2]) == "returning"
-        assert [bool(one) for one in table["published_is_verified"]] == [True, True, False, True, True]
+        assert [bool(one) for one in table["published_is_verified"]] == [
+            True,
+            True,
+            False,
+            True,
+            True,
+        ]
     assert {path.name for path in (tmp_path / "named").iterdir()} == {
-        "clusters.ecsv", "named_clusters.png", "posterior.nc", "published.ecsv"
-    }  # fmt: skip
+        "clusters.ecsv",
+        "named_clusters.png",
+        "posterior.nc",
+        "published.ecsv",
+    }
 
 
 def test_an_answer_is_refused_before_the_work(tmp_path: Path) -> None:
     answered(tmp_path, erass())
     done: list[int] = []
-    with pytest.raises(DataError, match=r"column 'cinn_status'.*got an answer given before.*without it"):
-        observe(tmp_path / "answer.ecsv", tmp_path / "b.nc", mapping=read_preset("erass1"), on_objects=done.append)
+    with pytest.raises(
+        DataError, match=r"column 'cinn_status'.*got an answer given before.*without it"
+    ):
+        observe(
+            tmp_path / "answer.ecsv",
+            tmp_path / "b.nc",
+            mapping=read_preset("erass1"),
+            on_objects=done.append,
+        )
     assert not done
     assert not list(tmp_path.glob("b*"))
 
@@ -310,13 +377,19 @@ def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) 
     own = erass()
     own.meta |= {"comments": ["measured by me"], "HISTORY": ["cut at z 0.8"], "ORIGIN": "MPE"}
     write_table(own, tmp_path / f"own.{ending}")
-    done = observe(tmp_path / f"own.{ending}", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20)
+    done = observe(
+        tmp_path / f"own.{ending}", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20
+    )
     meta = read_table(done.table).meta
     comments = " ".join(meta["comments"])
     assert comments.startswith("measured by me")
     for told in ("posteriors are conditional", "mass: M500 [1e+13 solMass]"):
         assert told in comments
-    assert (list(meta["HISTORY"]), meta["ORIGIN"], str(meta["CINNSEED"])) == (["cut at z 0.8"], "MPE", "0")
+    assert (list(meta["HISTORY"]), meta["ORIGIN"], str(meta["CINNSEED"])) == (
+        ["cut at z 0.8"],
+        "MPE",
+        "0",
+    )
 
 
 def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
@@ -333,7 +406,8 @@ def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
 
 
 def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
-    """A long tail above is another posterior than one below; the network is told their mean, which is alike."""
+    """A long tail above is another posterior than one below; the network is told their mean,
+    which is alike."""
     tail = {}
     for side, (low, high) in {"below": (0.3, 0.05), "above": (0.05, 0.3)}.items():
         table = erass(30)

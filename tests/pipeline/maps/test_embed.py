@@ -1,4 +1,5 @@
-"""The branch of maps from end to end at small size: encoder, vectors, judgement, pictures, combined run."""
+"""The branch of maps from end to end at small size: encoder, vectors, judgement, pictures,
+combined run."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from cinn_clusters.diagnostics.probes import alignment, effective_rank, judge, neighbour_answer, uniformity
+from cinn_clusters.diagnostics.probes import (
+    alignment,
+    effective_rank,
+    judge,
+    neighbour_answer,
+    uniformity,
+)
 from cinn_clusters.errors import BundleError, ConfigError, DataError
 from cinn_clusters.pipeline.maps.embed import matched, train_encoder
 from cinn_clusters.schema import DEFAULT_TARGETS
@@ -53,7 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def encoder(folder: Path) -> Path:
     config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
-    train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "encoder", config)
+    train_encoder(
+        open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "encoder", config
+    )
     return folder / "encoder"
 
 
@@ -66,7 +75,9 @@ def test_the_committed_settings_are_the_defaults() -> None:
         assert parameters(written, name) == settable(name), name
 
 
-def test_training_sees_training_clusters_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_sees_training_clusters_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cinn_clusters.pipeline.maps import embed as module
 
     seen: list[int] = []
@@ -88,7 +99,9 @@ def test_maps_find_their_rows(folder: Path) -> None:
     rows, maps = matched(run.catalogue, store)
     table = run.catalogue.table.reset_index(drop=True)
     for key in ("HaloID", "Snapshot"):
-        np.testing.assert_array_equal(table[key].to_numpy()[rows], store.table[key].to_numpy()[maps])
+        np.testing.assert_array_equal(
+            table[key].to_numpy()[rows], store.table[key].to_numpy()[maps]
+        )
     assert len(maps) == 2 * len(table)
 
 
@@ -118,7 +131,9 @@ def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
     with pytest.raises(Killed):
         train_encoder(run, store, folder / "killed", config, on_epoch=kill)
     assert not (folder / "killed").exists()
-    other = read_embed_config(changes=["embed.epochs=3", "embed.batch=32", "embed.size=32", "embed.components=4"])
+    other = read_embed_config(
+        changes=["embed.epochs=3", "embed.batch=32", "embed.size=32", "embed.components=4"]
+    )
     with pytest.raises(BundleError, match="settings of this training"):
         train_encoder(run, store, folder / "killed", other, resume=True)
     train_encoder(run, store, folder / "killed", config, resume=True)
@@ -128,9 +143,15 @@ def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
         train_encoder(run, store, folder / "none", config, resume=True)
 
 
-def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told(folder: Path) -> None:
+def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told(
+    folder: Path,
+) -> None:
     changes = [part for part in SMALL.split() if part != "--set"] + ["embed.method=supervised"]
-    config, run, store = read_embed_config(changes=changes), open_run(folder / "run"), read_store(folder / "mock/maps")
+    config, run, store = (
+        read_embed_config(changes=changes),
+        open_run(folder / "run"),
+        read_store(folder / "mock/maps"),
+    )
     train_encoder(run, store, folder / "whole", config)
     torch.manual_seed(7)  # the dropout of the second run must not depend on what came before
 
@@ -146,11 +167,16 @@ def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told
         train_encoder(run, store, folder / "halved", config, resume=True)
     weights.write_bytes(kept)
     train_encoder(run, store, folder / "halved", config, resume=True)
-    assert len({(folder / name / "weights.safetensors").read_bytes() for name in ("whole", "halved")}) == 1
+    assert (
+        len({(folder / name / "weights.safetensors").read_bytes() for name in ("whole", "halved")})
+        == 1
+    )
 
 
 def test_two_processes_train_from_the_command_line(folder: Path) -> None:
-    line = f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --out {folder / 'two'} {SMALL}"
+    line = (
+        f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --out {folder / 'two'} {SMALL}"
+    )
     words = [sys.executable, "-m", "cinn_clusters", *line.split(), "--set", "embed.devices=2"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -158,7 +184,9 @@ def test_two_processes_train_from_the_command_line(folder: Path) -> None:
     assert len(pd.read_csv(folder / "two.history.csv")) == 2
 
 
-def test_clusters_that_an_encoder_saw_are_not_judged(folder: Path, encoder: Path, command: Command) -> None:
+def test_clusters_that_an_encoder_saw_are_not_judged(
+    folder: Path, encoder: Path, command: Command
+) -> None:
     maps, vectors = folder / "mock/maps/maps.h5", folder / "told"
     assert command(f"embed encode --model {encoder} --maps {maps} --out {vectors}").code == 0
     seen = json.loads((vectors / "encoder.json").read_text())["clusters"]
@@ -166,16 +194,22 @@ def test_clusters_that_an_encoder_saw_are_not_judged(folder: Path, encoder: Path
     assert seen == sorted({str(c) for c in run.catalogue.clusters[run.split.train]})
     files = f"--observables {folder / 'mock/observables1.csv'} --targets {folder / 'mock/unobservables1.csv'}"
     prepared = f"prepare {files} --embeddings {vectors} --allow-atypical"
-    command(f"{prepared} --seed 7 --out {folder / 'leaking'}").demand_error("test clusters in its training", "--seed")
+    command(f"{prepared} --seed 7 --out {folder / 'leaking'}").demand_error(
+        "test clusters in its training", "--seed"
+    )
     assert not (folder / "leaking").exists()
     assert command(f"{prepared} --out {folder / 'sound'}").code == 0
     result = command(f"audit {folder / 'sound'} --json")
     assert result.code == 0, result.err
     assert json.loads(result.out)["test clusters, by the encoder of maps"]["shared"] == 0
-    command(f"crossval {folder / 'sound'} --folds 3 {TINY}").demand_error("test clusters in its training")
+    command(f"crossval {folder / 'sound'} --folds 3 {TINY}").demand_error(
+        "test clusters in its training"
+    )
 
 
-def test_maps_of_another_kind_than_trained_on_are_refused(folder: Path, encoder: Path, command: Command) -> None:
+def test_maps_of_another_kind_than_trained_on_are_refused(
+    folder: Path, encoder: Path, command: Command
+) -> None:
     line = f"embed encode --model {encoder} --maps {folder / 'mock/maps'} --out {folder / 'unlike'}"
     command(f"{line} --variant observed").demand_error("ideal maps", "--variant ideal")
     store = read_store(folder / "mock/maps")
@@ -186,17 +220,19 @@ def test_maps_of_another_kind_than_trained_on_are_refused(folder: Path, encoder:
 
 
 @pytest.mark.parametrize("method", ["byol", "supervised", "joint"])
-def test_other_methods_train_from_the_command_line(folder: Path, method: str, command: Command) -> None:
-    line = (
-        f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --method {method} --out {folder / method} {SMALL}"
-    )
+def test_other_methods_train_from_the_command_line(
+    folder: Path, method: str, command: Command
+) -> None:
+    line = f"embed train {folder / 'run'} --maps {folder / 'mock/maps'} --method {method} --out {folder / method} {SMALL}"
     result = command(f"{line} --json")
     assert result.code == 0, result.err
     assert json.loads(result.out)["features"] == 512
     command(line).demand_error(method, "--overwrite")
 
 
-def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Path, command: Command) -> None:
+def test_vectors_judgement_pictures_and_a_combined_run(
+    folder: Path, encoder: Path, command: Command
+) -> None:
     maps = folder / "mock/maps/maps.h5"
     result = command(f"embed encode --model {encoder} --maps {maps} --out {folder / 'vectors'}")
     assert result.code == 0, result.err
@@ -214,13 +250,20 @@ def test_vectors_judgement_pictures_and_a_combined_run(folder: Path, encoder: Pa
     assert health["encoder"]["change_by_rotation"] >= 0.0
     assert "change_by_projection" in health["encoder"]
 
-    result = command(f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'}")
+    result = command(
+        f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'pictures'}"
+    )
     assert result.code == 0, result.err
     assert {path.name for path in (folder / "pictures").iterdir()} == {
-        "plane.png", "quantities.png", "gallery.png", "neighbours.png"
-    }  # fmt: skip
+        "plane.png",
+        "quantities.png",
+        "gallery.png",
+        "neighbours.png",
+    }
     picture = folder / "query.png"
-    Image.fromarray((255 * np.random.default_rng(0).random((48, 48))).astype(np.uint8)).save(picture)
+    Image.fromarray((255 * np.random.default_rng(0).random((48, 48))).astype(np.uint8)).save(
+        picture
+    )
     asked = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --query {picture} --out {folder / 'asked'}"
     assert command(asked).code == 0
     bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
@@ -243,12 +286,12 @@ def combined(folder: Path, encoder: Path) -> Path:
 
 def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command: Command) -> None:
     assert len(open_run(combined).catalogue.observables) == 7 + 4
-    line = (
-        f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60 --allow-atypical"
-    )
+    line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60 --allow-atypical"
     mixed, each = folder / "mixed.nc", folder / "each.nc"
     assert command(f"{line} --embeddings {folder / 'given'} --out {mixed}").code == 0
-    assert command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
+    assert (
+        command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
+    )
     summaries = [pd.read_csv(folder / f"{name}_summary.csv") for name in ("mixed", "each")]
     assert len(summaries[1]) == 2 * len(summaries[0])
     assert (summaries[0].num_projections == 2).all()
@@ -259,15 +302,21 @@ def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command
     command(f"{line} --embeddings {folder / 'given'} --out {mixed}").demand_error("--overwrite")
     command(f"{line} --out {folder / 'no.nc'}").demand_error("embedding_000")
     for option in ("--strict", "--ood refuse", "--no-map"):
-        refused = command(f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} {option}")
+        refused = command(
+            f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} {option}"
+        )
         assert refused.code == 2
         assert option.split()[0].replace("no-", "") in refused.err
-    own = command(f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} --summary {folder / 'no.nc'}")
+    own = command(
+        f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} --summary {folder / 'no.nc'}"
+    )
     own.demand_error("three files")
     assert command(f"{line} --projections each --out {folder / 'no.nc'}").code == 2
     alone = f"infer --model {folder / 'run/model'} --catalogue {folder / 'mock/observables1.csv'}"
     assert command(f"train {folder / 'run'} {TINY} --set train.batch=32").code == 0
-    command(f"{alone} --embeddings {folder / 'given'} --out {folder / 'no.nc'}").demand_error("leave out --embeddings")
+    command(f"{alone} --embeddings {folder / 'given'} --out {folder / 'no.nc'}").demand_error(
+        "leave out --embeddings"
+    )
 
 
 def test_rows_without_a_map_are_told_and_the_others_answered(
@@ -278,7 +327,9 @@ def test_rows_without_a_map_are_told_and_the_others_answered(
     part = replace(store, values=store.values[keep], table=store.table[keep].reset_index(drop=True))
     encode_maps(load_encoder(encoder), part, folder / "part")
     line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 20"
-    result = command(f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json --allow-atypical")
+    result = command(
+        f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json --allow-atypical"
+    )
     assert result.code == 0, result.err
     assert json.loads(result.out)["rejected"] == 1
     assert "no map among the embeddings" in result.err
@@ -311,8 +362,14 @@ def test_judges_know_good_from_bad_embeddings() -> None:
     known = rng.normal(size=(600, 2))
     train, test = np.arange(400), np.arange(400, 600)
     good = np.concatenate([known, rng.normal(size=(600, 2)) * 0.1], 1)
-    noise, collapsed = rng.normal(size=(600, 4)), np.ones((600, 4)) + rng.normal(size=(600, 1)) * [1, 1, 1, 1]
-    told = {name: judge(z, known, train, test) for name, z in (("good", good), ("noise", noise), ("flat", collapsed))}
+    noise, collapsed = (
+        rng.normal(size=(600, 4)),
+        np.ones((600, 4)) + rng.normal(size=(600, 1)) * [1, 1, 1, 1],
+    )
+    told = {
+        name: judge(z, known, train, test)
+        for name, z in (("good", good), ("noise", noise), ("flat", collapsed))
+    }
     assert (told["good"].linear > 0.99).all()
     assert (told["good"].nearest > 0.8).all()
     assert (told["noise"].linear < 0.05).all()
@@ -323,11 +380,15 @@ def test_judges_know_good_from_bad_embeddings() -> None:
     assert uniformity(noise) < uniformity(collapsed)
     assert alignment(noise, noise) == 0.0
     assert alignment(noise, -noise) == pytest.approx(4.0)
-    np.testing.assert_allclose(neighbour_answer(good[train], known[train], good[test]), known[test], atol=2.0)
+    np.testing.assert_allclose(
+        neighbour_answer(good[train], known[train], good[test]), known[test], atol=2.0
+    )
 
 
 def test_timm_names_are_checked_before_anything_is_trained(folder: Path) -> None:
     config = read_embed_config(changes=["embed.backbone=resnet19"])
     with pytest.raises(ConfigError, match="another model of timm"):
-        train_encoder(open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "x", config)
+        train_encoder(
+            open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "x", config
+        )
     assert torch.is_grad_enabled()

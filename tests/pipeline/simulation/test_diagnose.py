@@ -1,4 +1,5 @@
-"""The stage: anyone's file, matched as the independent scorer matches it, with its numbers; bad input in one line."""
+"""The stage: anyone's file, matched as the independent scorer matches it, with its numbers; bad
+input in one line."""
 
 from __future__ import annotations
 
@@ -46,7 +47,10 @@ def posterior(judged: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tables_of(trained: Path) -> dict[str, Path]:
-    return {"targets": trained.parent / "unobservables1.csv", "observables": trained.parent / "observables1.csv"}
+    return {
+        "targets": trained.parent / "unobservables1.csv",
+        "observables": trained.parent / "observables1.csv",
+    }
 
 
 def rewrite(path: Path, change: Any) -> None:
@@ -70,21 +74,31 @@ def test_a_file_in_a_run_needs_no_tables(judged: Path, report: dict[str, Any]) -
     assert subjects == {*TARGETS, "joint"}
 
 
-def test_numbers_are_those_of_the_independent_script(judged: Path, trained: Path, report: dict[str, Any]) -> None:
+def test_numbers_are_those_of_the_independent_script(
+    judged: Path, trained: Path, report: dict[str, Any]
+) -> None:
     if not (SHARED / "score.py").is_file():
-        pytest.skip(f"needs the independent scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)")
+        pytest.skip(
+            f"needs the independent scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)"
+        )
     score = runpy.run_path(str(SHARED / "score.py"))["score"]
-    tables = (pd.read_csv(trained.parent / name) for name in ("unobservables1.csv", "observables1.csv"))
+    tables = (
+        pd.read_csv(trained.parent / name) for name in ("unobservables1.csv", "observables1.csv")
+    )
     with xr.open_dataset(judged / "crossval/posterior.nc", group="posterior") as data:
         theirs = score(data, *tables)
     exact = {"abs": 1e-6, "rel": 0}
     assert [report[name] for name in ("rows", "clusters", "draws")] == [
         theirs[name] for name in ("rows", "clusters", "draws")
     ]
-    assert report["joint"]["energy_score"]["value"] == pytest.approx(theirs["energy_score"], **exact)
+    assert report["joint"]["energy_score"]["value"] == pytest.approx(
+        theirs["energy_score"], **exact
+    )
     for name, of in report["targets"].items():
         assert of["crps"]["value"] == pytest.approx(theirs["crps_per_target"][name], **exact)
-        assert of["calibration_error"] == pytest.approx(theirs["calibration_error_per_target"][name], **exact)
+        assert of["calibration_error"] == pytest.approx(
+            theirs["calibration_error_per_target"][name], **exact
+        )
         assert of["contraction"] == pytest.approx(theirs["contraction"][name], **exact)
 
 
@@ -106,7 +120,9 @@ def test_densities_of_draws_are_written_beside_them(judged: Path) -> None:
     assert {"posterior", "sample_stats"} <= set(data.groups())
 
 
-def test_the_posterior_of_evaluate_is_judged_beside_its_scores(trained: Path, tmp_path: Path) -> None:
+def test_the_posterior_of_evaluate_is_judged_beside_its_scores(
+    trained: Path, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     scores = evaluate(run, num_draws=60)
     told = diagnose(run / "posterior.nc")
@@ -127,12 +143,15 @@ def test_outside_a_run_the_tables_say_the_same(
 def test_a_rival_with_several_chains_in_another_order(
     posterior: Path, tables_of: dict[str, Path], report: dict[str, Any]
 ) -> None:
-    """Dims in another order, two chains, objects shuffled, a variable nobody knows, no densities."""
+    """Dims in another order, two chains, objects shuffled, a variable nobody knows, no
+    densities."""
 
     def rival(data: xr.Dataset) -> xr.Dataset:
         order = np.random.default_rng(0).permutation(data.sizes["cluster"])
         halves = [data.isel(draw=slice(begin, begin + 125)) for begin in (0, 125)]
-        halves = [half.assign_coords(draw=np.arange(125), chain=[k]) for k, half in enumerate(halves)]
+        halves = [
+            half.assign_coords(draw=np.arange(125), chain=[k]) for k, half in enumerate(halves)
+        ]
         joined = xr.concat(halves, "chain", join="outer").isel(cluster=order)
         return joined.assign(spin=2 * joined["last_d_peri"]).transpose("cluster", "draw", "chain")
 
@@ -159,16 +178,27 @@ def test_wrong_posteriors_are_named(posterior: Path, tables_of: dict[str, Path])
         return data
 
     rewrite(posterior, spoil)
-    found = {(finding["subject"], finding["name"]) for finding in diagnose(posterior, **tables_of)["findings"]}
-    assert {("last_V_coll", "too narrow"), ("last_d_peri", "too wide"), ("last_Mass_ratio", "biased high")} <= found
+    found = {
+        (finding["subject"], finding["name"])
+        for finding in diagnose(posterior, **tables_of)["findings"]
+    }
+    assert {
+        ("last_V_coll", "too narrow"),
+        ("last_d_peri", "too wide"),
+        ("last_Mass_ratio", "biased high"),
+    } <= found
     assert ("joint", "not calibrated") in found
 
 
-def test_points_and_explosions_are_judged_too(posterior: Path, tables_of: dict[str, Path], command: Command) -> None:
+def test_points_and_explosions_are_judged_too(
+    posterior: Path, tables_of: dict[str, Path], command: Command
+) -> None:
     """A regressor's single value as every draw, and a network whose draws explode."""
 
     def spoil(data: xr.Dataset) -> xr.Dataset:
-        data["last_V_coll"] = data["last_V_coll"].mean(("chain", "draw")).broadcast_like(data["last_V_coll"])
+        data["last_V_coll"] = (
+            data["last_V_coll"].mean(("chain", "draw")).broadcast_like(data["last_V_coll"])
+        )
         data["last_d_peri"][0, ::50] = 1e6
         return data
 
@@ -178,11 +208,15 @@ def test_points_and_explosions_are_judged_too(posterior: Path, tables_of: dict[s
     assert result.code == 0, result.err
     assert "Warning" not in result.err
     report = json.loads(posterior.with_name("diagnostics.json").read_text())
-    assert ("last_V_coll", "too narrow") in {(found["subject"], found["name"]) for found in report["findings"]}
+    assert ("last_V_coll", "too narrow") in {
+        (found["subject"], found["name"]) for found in report["findings"]
+    }
     assert report["targets"]["last_V_coll"]["z_sd"] is None
 
 
-def test_the_table_tells_the_verdict(posterior: Path, tables_of: dict[str, Path], command: Command) -> None:
+def test_the_table_tells_the_verdict(
+    posterior: Path, tables_of: dict[str, Path], command: Command
+) -> None:
     result = command(f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)}")
     assert result.code == 0, result.err
     for told in ("bias 0", "width 1", "TARP", "L-C2ST", "joint HPD", "NLL", "skill, prior", "68 %"):
@@ -192,7 +226,9 @@ def test_the_table_tells_the_verdict(posterior: Path, tables_of: dict[str, Path]
     again = command(f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)}")
     again.demand_error("diagnostics.json", "--overwrite")
     line = f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)} --overwrite --json"
-    assert json.loads(command(line).out) == json.loads(posterior.with_name("diagnostics.json").read_text())
+    assert json.loads(command(line).out) == json.loads(
+        posterior.with_name("diagnostics.json").read_text()
+    )
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
@@ -260,24 +296,41 @@ def test_objects_without_keys(posterior: Path, trained: Path, command: Command) 
     ],
 )
 def test_a_missing_column(
-    file: str, name: str, posterior: Path, tmp_path: Path, tables_of: dict[str, Path], command: Command
+    file: str,
+    name: str,
+    posterior: Path,
+    tmp_path: Path,
+    tables_of: dict[str, Path],
+    command: Command,
 ) -> None:
     for path in tables_of.values():
         frame = pd.read_csv(path)
-        (frame.drop(columns=name) if path.name == file else frame).to_csv(tmp_path / path.name, index=False)
+        (frame.drop(columns=name) if path.name == file else frame).to_csv(
+            tmp_path / path.name, index=False
+        )
     refused(command, posterior, tmp_path, f"column '{name}'")
 
 
-def test_outside_a_run_the_tables_are_needed(posterior: Path, trained: Path, command: Command) -> None:
-    command(f"diagnose {posterior}").demand_error("a file in a run", "pass --targets and --observables")
-    command(f"diagnose {posterior} --targets {trained.parent / 'unobservables1.csv'}").demand_error("no --observables")
-    command(f"diagnose {posterior} --observables {trained.parent / 'observables1.csv'}").demand_error("no --targets")
+def test_outside_a_run_the_tables_are_needed(
+    posterior: Path, trained: Path, command: Command
+) -> None:
+    command(f"diagnose {posterior}").demand_error(
+        "a file in a run", "pass --targets and --observables"
+    )
+    command(f"diagnose {posterior} --targets {trained.parent / 'unobservables1.csv'}").demand_error(
+        "no --observables"
+    )
+    command(
+        f"diagnose {posterior} --observables {trained.parent / 'observables1.csv'}"
+    ).demand_error("no --targets")
 
 
 def test_the_posterior_is_not_overwritten(judged: Path, command: Command) -> None:
     path = judged / "crossval/posterior.nc"
     before = path.read_bytes()
-    command(f"diagnose {path} --out {path} --overwrite").demand_error("another file than the posterior")
+    command(f"diagnose {path} --out {path} --overwrite").demand_error(
+        "another file than the posterior"
+    )
     assert path.read_bytes() == before
 
 

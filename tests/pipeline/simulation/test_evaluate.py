@@ -1,4 +1,5 @@
-"""Scores are those of the independent script; no row is judged by a model that has seen its cluster."""
+"""Scores are those of the independent script; no row is judged by a model that has seen its
+cluster."""
 
 from __future__ import annotations
 
@@ -38,12 +39,16 @@ def settings() -> Config:
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     if not (SHARED / "score.py").is_file():
-        pytest.skip(f"needs the independent scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)")
+        pytest.skip(
+            f"needs the independent scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)"
+        )
     score = runpy.run_path(str(SHARED / "score.py"))["score"]
 
     def run(posterior: Path, folder: Path) -> dict[str, Any]:
         with xr.open_dataset(posterior, group="posterior") as data:
-            tables = (pd.read_csv(folder / name) for name in ("unobservables1.csv", "observables1.csv"))
+            tables = (
+                pd.read_csv(folder / name) for name in ("unobservables1.csv", "observables1.csv")
+            )
             return dict(score(data, *tables))
 
     return run
@@ -57,13 +62,20 @@ def demand_agreement(ours: dict[str, Any], judged: dict[str, Any]) -> None:
     for name in ("crps", "energy_score"):
         assert ours[name]["mean"] == pytest.approx(judged[name], **exact)
         assert ours[name]["se"] == pytest.approx(judged[f"{name}_se"], **exact)
-    for name in ("crps_per_target", "calibration_error", "calibration_error_per_target", "coverage_outside_99_band"):
+    for name in (
+        "crps_per_target",
+        "calibration_error",
+        "calibration_error_per_target",
+        "coverage_outside_99_band",
+    ):
         assert ours[name] == pytest.approx(judged[name], **exact)
     assert ours["contraction"] == pytest.approx(judged["contraction"], **exact)
     assert ours["unphysical"] == judged["unphysical"] == 0.0
 
 
-def test_evaluate_agrees_with_the_independent_script(trained: Path, tmp_path: Path, judge: Judge) -> None:
+def test_evaluate_agrees_with_the_independent_script(
+    trained: Path, tmp_path: Path, judge: Judge
+) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     scores = evaluate(run, num_draws=200)
     assert json.loads((run / "scores.json").read_text()) == scores
@@ -112,7 +124,9 @@ def out_of_fold(run: Path, settings: Config) -> np.ndarray:
         return np.stack([data[name].to_numpy()[0] for name in TARGETS], -1)
 
 
-def test_no_history_of_a_fold_reaches_its_own_posterior(files: Files, tmp_path: Path, settings: Config) -> None:
+def test_no_history_of_a_fold_reaches_its_own_posterior(
+    files: Files, tmp_path: Path, settings: Config
+) -> None:
     """Move the histories of one fold's clusters: its posteriors stay the same bits, the other fold's do not.
 
     Not just exchanged, which scalers would not notice.
@@ -149,7 +163,8 @@ def test_three_results_are_written_or_none(
 
 
 def test_histories_of_a_forest_lie_before_the_observation(trained: Path) -> None:
-    """A history is carried over with its time since collision: cosmic ages of later snapshots would be unphysical."""
+    """A history is carried over with its time since collision: cosmic ages of later snapshots
+    would be unphysical."""
     run = open_run(trained)
     catalogue, split = run.catalogue, run.split
     names = ("Group_M_Crit500", "lookback_time_Gyr")

@@ -1,4 +1,5 @@
-"""The public table from a mirror on this machine: hash checked, cut in two, refused when it is another file."""
+"""The public table from a mirror on this machine: hash checked, cut in two, refused when it is
+another file."""
 
 from __future__ import annotations
 
@@ -29,14 +30,23 @@ def mirror(tmp_path: Path) -> Iterator[tuple[str, str]]:
     (tmp_path / "served").mkdir()
     path = tmp_path / "served/processed_features.csv"
     seen.merge(hidden).to_csv(path, index=False)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(path.parent))) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=str(path.parent))
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest()
+        yield (
+            f"http://127.0.0.1:{server.server_address[1]}/{path.name}",
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
         server.shutdown()
 
 
-def test_a_mirror_gives_the_two_files(tmp_path: Path, mirror: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pooch", reason="pooch is not installed (pip install 'cinn-clusters[fetch]')")
+def test_a_mirror_gives_the_two_files(
+    tmp_path: Path, mirror: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(
+        "pooch", reason="pooch is not installed (pip install 'cinn-clusters[fetch]')"
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     files = fetch("tng-cluster", tmp_path / "tng", address=mirror[0], sha256=mirror[1])
     for file, original in zip(files, ("observables1.csv", "unobservables1.csv"), strict=True):
@@ -44,8 +54,12 @@ def test_a_mirror_gives_the_two_files(tmp_path: Path, mirror: tuple[str, str], m
         pd.testing.assert_frame_equal(mine[theirs.columns], theirs)
 
 
-def test_another_file_is_refused(tmp_path: Path, mirror: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pooch", reason="pooch is not installed (pip install 'cinn-clusters[fetch]')")
+def test_another_file_is_refused(
+    tmp_path: Path, mirror: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(
+        "pooch", reason="pooch is not installed (pip install 'cinn-clusters[fetch]')"
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(DataError, match="another file"):
         fetch("tng-cluster", tmp_path / "tng", address=mirror[0])

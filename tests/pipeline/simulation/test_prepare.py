@@ -20,7 +20,11 @@ from cinn_clusters.storage.run import open_run
 from support import TINY
 
 Files = tuple[Path, Path]
-KEYS, TARGETS, OBSERVABLES = list(schema.KEYS), list(schema.DEFAULT_TARGETS), list(schema.DEFAULT_OBSERVABLES)
+KEYS, TARGETS, OBSERVABLES = (
+    list(schema.KEYS),
+    list(schema.DEFAULT_TARGETS),
+    list(schema.DEFAULT_OBSERVABLES),
+)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -34,17 +38,24 @@ def test_files_hold_catalogue_values_to_the_last_bit(files: Files, tmp_path: Pat
     assert list(x[0]) == OBSERVABLES
     assert list(y[0]) == TARGETS
     assert list(meta[0])[:3] == [*KEYS, "HaloOrigID"]
-    seen, hidden = ({(row["HaloID"], row["Snapshot"]): row for row in rows_of(path)} for path in files)
+    seen, hidden = (
+        {(row["HaloID"], row["Snapshot"]): row for row in rows_of(path)} for path in files
+    )
     used = {
-        key for key in seen
+        key
+        for key in seen
         if hidden[key]["last_T_coll"] and float(hidden[key]["last_M_Crit500_coll"]) != -1
-    }  # fmt: skip
+    }
     keys = [(row["HaloID"], row["Snapshot"]) for row in meta]
     assert set(keys) == used
     assert len(keys) == len(used)
     for key, its_x, its_y, its_meta in zip(keys, x, y, meta, strict=True):
-        assert {name: float(its_x[name]) for name in OBSERVABLES} == {n: float(seen[key][n]) for n in OBSERVABLES}
-        assert {name: float(its_y[name]) for name in TARGETS} == {n: float(hidden[key][n]) for n in TARGETS}
+        assert {name: float(its_x[name]) for name in OBSERVABLES} == {
+            n: float(seen[key][n]) for n in OBSERVABLES
+        }
+        assert {name: float(its_y[name]) for name in TARGETS} == {
+            n: float(hidden[key][n]) for n in TARGETS
+        }
         assert its_meta["HaloOrigID"] == seen[key]["HaloOrigID"]
 
 
@@ -52,17 +63,25 @@ def test_split_says_where_it_comes_from(files: Files, tmp_path: Path) -> None:
     prepare(*files, tmp_path / "run", seed=3)
     record = json.loads((tmp_path / "run/split.json").read_text())
     hashes = [
-        hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest() for name in ("X.csv", "Y.csv", "meta.csv")
+        hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest()
+        for name in ("X.csv", "Y.csv", "meta.csv")
     ]
     assert record["table_sha256"] == hashlib.sha256("".join(hashes).encode()).hexdigest()
     assert record["files"] == [
-        {"name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files
+        {"name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        for file in files
     ]
-    assert (record["protocol"], record["seed"], record["cluster_column"]) == ("cluster", 3, "HaloOrigID")
+    assert (record["protocol"], record["seed"], record["cluster_column"]) == (
+        "cluster",
+        3,
+        "HaloOrigID",
+    )
     assert {"cinn-clusters", "torch", "numpy", "pandas"} <= set(record["versions"])
     clusters = np.array([int(row["HaloOrigID"]) for row in rows_of(tmp_path / "run/meta.csv")])
     expected = split_by_cluster(clusters, 3)
-    assert record["rows"] == {name: getattr(expected, name).tolist() for name in ("train", "validation", "test")}
+    assert record["rows"] == {
+        name: getattr(expected, name).tolist() for name in ("train", "validation", "test")
+    }
     assert record["num_clusters"] == {
         name: len({clusters[row] for row in rows}) for name, rows in record["rows"].items()
     }
@@ -72,7 +91,10 @@ def test_same_input_same_bytes_other_seed_other_split(files: Files, tmp_path: Pa
     for name, seed in (("one", 42), ("again", 42), ("other", 43)):
         prepare(*files, tmp_path / name, seed=seed)
     names = ("X.csv", "Y.csv", "meta.csv", "split.json", "transforms.json")
-    one, again, other = ([(tmp_path / run / name).read_bytes() for name in names] for run in ("one", "again", "other"))
+    one, again, other = (
+        [(tmp_path / run / name).read_bytes() for name in names]
+        for run in ("one", "again", "other")
+    )
     assert one == again
     assert one[:3] == other[:3]
     assert one[3] != other[3]
@@ -80,8 +102,11 @@ def test_same_input_same_bytes_other_seed_other_split(files: Files, tmp_path: Pa
 
 
 @pytest.mark.parametrize("changed", ["unseen", "validation"])
-def test_nothing_trained_depends_on_rows_it_must_not_see(changed: str, files: Files, tmp_path: Path) -> None:
-    """Move every observable and target of the test rows: transforms and weights stay the same bits."""
+def test_nothing_trained_depends_on_rows_it_must_not_see(
+    changed: str, files: Files, tmp_path: Path
+) -> None:
+    """Move every observable and target of the test rows: transforms and weights stay the same
+    bits."""
     run = prepare(*files, tmp_path / "run")
     rows = run.split.test if changed == "unseen" else run.split.validation
     keys = pd.MultiIndex.from_frame(run.catalogue.table.loc[rows, KEYS])
@@ -101,12 +126,18 @@ def test_nothing_trained_depends_on_rows_it_must_not_see(changed: str, files: Fi
     one, two = (tmp_path / name / "transforms.json" for name in ("run", "other"))
     assert one.read_bytes() == two.read_bytes()
     groups = "2" if changed == "unseen" else "0"
-    settings = read_config(changes=[p for p in TINY.split() if p != "--set"] + [f"train.held_out_groups={groups}"])
+    settings = read_config(
+        changes=[p for p in TINY.split() if p != "--set"] + [f"train.held_out_groups={groups}"]
+    )
     for name in ("run", "other"):
         train(tmp_path / name, settings)
-    weights = [(tmp_path / name / "model/weights.safetensors").read_bytes() for name in ("run", "other")]
+    weights = [
+        (tmp_path / name / "model/weights.safetensors").read_bytes() for name in ("run", "other")
+    ]
     history = [pd.read_csv(tmp_path / name / "history.csv") for name in ("run", "other")]
-    pd.testing.assert_series_equal(history[0]["train_nll"], history[1]["train_nll"], check_exact=True)
+    pd.testing.assert_series_equal(
+        history[0]["train_nll"], history[1]["train_nll"], check_exact=True
+    )
     if changed == "unseen":
         assert weights[0] == weights[1]
     else:

@@ -1,4 +1,5 @@
-"""A training stopped after any epoch ends, resumed, in the same bytes; results are replaced whole or not at all."""
+"""A training stopped after any epoch ends, resumed, in the same bytes; results are replaced
+whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,16 +20,26 @@ EPOCHS = 6
 
 def settings(*changes: str) -> Config:
     return read_config(
-        changes=[*(part for part in TINY.split() if part != "--set"), f"train.epochs={EPOCHS}", *changes]
+        changes=[
+            *(part for part in TINY.split() if part != "--set"),
+            f"train.epochs={EPOCHS}",
+            *changes,
+        ]
     )
 
 
 def fresh(trained: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("model", "history.csv")))
+    return Path(
+        shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("model", "history.csv"))
+    )
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 class Stopped(BaseException):
@@ -54,7 +65,9 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_stopped_after_any_epoch_it_ends_the_same(variant: str, trained: Path, tmp_path: Path) -> None:
+def test_stopped_after_any_epoch_it_ends_the_same(
+    variant: str, trained: Path, tmp_path: Path
+) -> None:
     config = settings(*VARIANTS[variant])
     whole = fresh(trained, tmp_path / "whole")
     done = train(whole, config)
@@ -64,12 +77,19 @@ def test_stopped_after_any_epoch_it_ends_the_same(variant: str, trained: Path, t
         stop_after(run, config, epoch, resume=False)
         assert not (run / "model").exists()
         resumed = train(run, config, resume=True)
-        assert resumed.resumed_at == epoch // config.train.checkpoint_every * config.train.checkpoint_every
+        assert (
+            resumed.resumed_at
+            == epoch // config.train.checkpoint_every * config.train.checkpoint_every
+        )
         assert content(run) == content(whole)
 
 
 def test_stopped_after_every_epoch_it_ends_the_same(trained: Path, tmp_path: Path) -> None:
-    config, whole, run = settings(), fresh(trained, tmp_path / "whole"), fresh(trained, tmp_path / "run")
+    config, whole, run = (
+        settings(),
+        fresh(trained, tmp_path / "whole"),
+        fresh(trained, tmp_path / "run"),
+    )
     train(whole, config)
     for epoch in range(1, EPOCHS + 1):
         stop_after(run, config, epoch, resume=True)
@@ -81,10 +101,20 @@ def test_a_checkpoint_of_anything_else_is_refused_and_kept(trained: Path, tmp_pa
     run = fresh(trained, tmp_path / "run")
     stop_after(run, settings(), 2, resume=False)
     before = content(run)
-    for change in ("seed=1", "train.epochs=7", "model.hidden=9", "train.noise=0.06", "train.checkpoint_every=2"):
-        with pytest.raises(BundleError, match="the checkpoint of this table and these settings; got another run's"):
+    for change in (
+        "seed=1",
+        "train.epochs=7",
+        "model.hidden=9",
+        "train.noise=0.06",
+        "train.checkpoint_every=2",
+    ):
+        with pytest.raises(
+            BundleError, match="the checkpoint of this table and these settings; got another run's"
+        ):
             train(run, settings(change), resume=True)
-    with pytest.raises(OutputError, match=r"checkpoint.safetensors: expected no training under way.*--resume"):
+    with pytest.raises(
+        OutputError, match=r"checkpoint.safetensors: expected no training under way.*--resume"
+    ):
         train(run, settings())
     (run / "X.csv").write_text((run / "X.csv").read_text().replace("1", "2", 1))
     with pytest.raises(BundleError, match="the tables that were split; got changed ones"):
@@ -109,7 +139,9 @@ def test_a_finished_training_says_so(trained: Path, tmp_path: Path, command: Com
     assert "already complete" in result.err
     assert content(run) == before
     for other in ("--set seed=3", "--set train.epochs=4"):
-        command(f"train {run} --resume {TINY} {other}").demand_error("other settings", "--overwrite")
+        command(f"train {run} --resume {TINY} {other}").demand_error(
+            "other settings", "--overwrite"
+        )
     assert content(run) == before
     assert "already complete" not in command(f"train {run} --overwrite {TINY}").err
 
@@ -135,6 +167,8 @@ def test_model_and_history_are_replaced_both_or_none(
 def test_the_untouched_model_of_before_is_not_written_over(trained: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     before = content(run)
-    with pytest.raises(OutputError, match=r"model: expected a path that does not exist yet; .*--overwrite"):
+    with pytest.raises(
+        OutputError, match=r"model: expected a path that does not exist yet; .*--overwrite"
+    ):
         train(run, settings("seed=8"))
     assert content(run) == before

@@ -1,4 +1,5 @@
-"""The search sees training clusters only, keeps its record, and what it writes is a configuration."""
+"""The search sees training clusters only, keeps its record, and what it writes is a
+configuration."""
 
 from __future__ import annotations
 
@@ -24,12 +25,18 @@ FIXED = [change for change in TINY.split() if change != "--set"]
 def run(trained: Path, tmp_path: Path, command: Command) -> Path:
     table = trained.parent
     path = tmp_path / "run"
-    command(f"prepare --observables {table}/observables1.csv --targets {table}/unobservables1.csv --out {path}")
+    command(
+        f"prepare --observables {table}/observables1.csv --targets {table}/unobservables1.csv --out {path}"
+    )
     return path
 
 
 def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = {"train.batch": (32, 128), "model.hidden": (4, 8), "model.flow": ("autoregressive", "glow", "mixture")}
+    space = {
+        "train.batch": (32, 128),
+        "model.hidden": (4, 8),
+        "model.flow": ("autoregressive", "glow", "mixture"),
+    }
     monkeypatch.setattr(room, "SPACE", space)
     seen: list[float] = []
     found = tune(run, FIXED, num_trials=3, inner_folds=2, on_trial=seen.append)
@@ -38,7 +45,9 @@ def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -
     assert set(found.trials) >= {"trial", "state", "value", "seconds", "train.batch", "model.flow"}
     assert "model.hidden" not in found.trials, "what is set is not searched"
     preset = found.trials[found.trials["trial"] == 0].iloc[0]
-    assert (preset["train.batch"], preset["model.flow"]) == (32, "autoregressive"), "the preset to beat is tried first"
+    assert (preset["train.batch"], preset["model.flow"]) == (32, "autoregressive"), (
+        "the preset to beat is tried first"
+    )
     kept = read_config(run / "tune/best.toml")
     assert kept == found.best
     assert kept.model.hidden == 8
@@ -50,7 +59,9 @@ def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("fold", [None, 1])
-def test_what_is_judged_later_is_never_seen(run: Path, fold: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_judged_later_is_never_seen(
+    run: Path, fold: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(room, "SPACE", {"train.batch": (32, 64)})
     opened = open_run(run)
     clusters = opened.catalogue.clusters
@@ -82,10 +93,17 @@ def test_other_objectives(run: Path, objective: str, monkeypatch: pytest.MonkeyP
         ({"num_trials": 0}, r"--trials: expected at least 1; got 0"),
         ({"objective": "mse"}, r"--objective: expected one of crps, energy, nll; got 'mse'"),
         ({"fold": 5}, r"--fold: expected 0 to 4; got 5"),
-        ({"changes": [f"{key}={values[0]}".replace("True", "true") for key, values in room.SPACE.items()]},
-         r"a setting to search; got all of them set"),
+        (
+            {
+                "changes": [
+                    f"{key}={values[0]}".replace("True", "true")
+                    for key, values in room.SPACE.items()
+                ]
+            },
+            r"a setting to search; got all of them set",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_options_are_refused(run: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         tune(run, **options)  # type: ignore[arg-type]
@@ -106,7 +124,14 @@ def test_command(run: Path, command: Command) -> None:
 
 
 def test_settings_go_round_as_toml(tmp_path: Path) -> None:
-    config = read_config(changes=["model.flow=flow-matching", "train.noise=0.125", "train.dequantise=false", "seed=7"])
+    config = read_config(
+        changes=[
+            "model.flow=flow-matching",
+            "train.noise=0.125",
+            "train.dequantise=false",
+            "seed=7",
+        ]
+    )
     (tmp_path / "a.toml").write_text(to_toml(config), encoding="utf-8")
     assert read_config(tmp_path / "a.toml") == config
     assert config != Config()

@@ -23,11 +23,14 @@ from cinn_clusters.storage.posterior_file import NUM_DENSITIES, sample_writer, s
 from cinn_clusters.storage.summary import summarise, write_summary
 
 ROW = "catalogue_row"
-"""Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate of the samples."""
+"""Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate
+of the samples."""
 EXTRAPOLATED = "num_extrapolated"
-"""Observables of an object that lie beyond all that was trained on, where they are clipped; beside its summary."""
+"""Observables of an object that lie beyond all that was trained on, where they are clipped;
+beside its summary."""
 DISAGREEMENT = "disagreement_nats"
-"""How far the members of the ensemble disagree on an object: large where the training table says little."""
+"""How far the members of the ensemble disagree on an object: large where the training table says
+little."""
 OBJECT = "object"
 """Name of an observed cluster, along the ``cluster`` dimension of the samples."""
 KEYS = (schema.CLUSTER_COLUMN, *schema.ROW_KEYS)
@@ -88,12 +91,15 @@ def infer(
         What it came to, rejected rows with line and reason.
 
     Raises:
-        DataError: If a column is missing or in another unit, no row is usable, or ``strict`` and one is not.
+        DataError: If a column is missing or in another unit, no row is usable, or ``strict`` and
+            one is not.
         BundleError: If the model is damaged.
         OutputError: If a file is taken or cannot be written.
     """
     out = Path(out)
-    summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
+    summary_path = (
+        Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
+    )
     demand_places(out, summary_path, Path(catalogue), overwrite)
     posterior = load_posterior(model, device=device)
     _demand_csv(Path(catalogue))
@@ -101,7 +107,9 @@ def infer(
     demand_columns(table, posterior.inputs, str(catalogue))
     inputs, rejected = usable_rows(table, posterior.inputs)
     _demand_usable(rejected, len(table), strict, str(catalogue))
-    places = np.flatnonzero(~np.isin(np.arange(len(table)) + FIRST_LINE, [row.line for row in rejected]))
+    places = np.flatnonzero(
+        ~np.isin(np.arange(len(table)) + FIRST_LINE, [row.line for row in rejected])
+    )
     attributes: dict[str, str | int] = {
         "catalogue_sha256": sha256_of(Path(catalogue)),
         "model_sha256": sha256_of(Path(model) / "manifest.json"),
@@ -110,15 +118,33 @@ def infer(
     if not allow_atypical:
         demand_typical(pd.DataFrame(inputs[places], columns=posterior.inputs), posterior.inputs)
     rows = table.iloc[places].reset_index(drop=True)
-    with atomic_file(out, overwrite=overwrite) as samples, atomic_file(summary_path, overwrite=overwrite) as lines:
+    with (
+        atomic_file(out, overwrite=overwrite) as samples,
+        atomic_file(summary_path, overwrite=overwrite) as lines,
+    ):
         frame = write_posterior(
-            posterior, inputs[places], rows, samples, num_draws, seed, places=places, with_mode=with_mode,
-            attributes=attributes, on_objects=on_objects,
-        )  # fmt: skip
+            posterior,
+            inputs[places],
+            rows,
+            samples,
+            num_draws,
+            seed,
+            places=places,
+            with_mode=with_mode,
+            attributes=attributes,
+            on_objects=on_objects,
+        )
         if twice := [str(name) for name in rows if name in frame or name == ROW]:
-            raise DataError(f"column '{twice[0]}'", "a name that no result has", "one of the summary", str(catalogue))
+            raise DataError(
+                f"column '{twice[0]}'",
+                "a name that no result has",
+                "one of the summary",
+                str(catalogue),
+            )
         write_summary(pd.concat([pd.Series(places, name=ROW), rows, frame], axis=1), lines)
-    return Inferred(out, summary_path, len(places), int((frame[EXTRAPOLATED] > 0).sum()), tuple(rejected))
+    return Inferred(
+        out, summary_path, len(places), int((frame[EXTRAPOLATED] > 0).sum()), tuple(rejected)
+    )
 
 
 def write_posterior(
@@ -148,7 +174,8 @@ def write_posterior(
         places: Row of each object in its catalogue, (N,).
         with_mode: Find the joint mode.
         attributes: Further global attributes of the file.
-        truth: Known histories, (N, D): their densities and those of the first draws are written, too.
+        truth: Known histories, (N, D): their densities and those of the first draws are written,
+            too.
         disagreements: Of the members on each object, (N,), where they are known already.
         on_objects: Called with the number of objects done.
 
@@ -162,11 +189,15 @@ def write_posterior(
     pieces = []
     notes = {**signed(seed), **(attributes or {})}
     has_truth = truth is not None
-    with sample_writer(out, posterior.targets, num_draws, coordinates, notes, has_densities=has_truth) as writer:
+    with sample_writer(
+        out, posterior.targets, num_draws, coordinates, notes, has_densities=has_truth
+    ) as writer:
         for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=places):
             writer.put(objects, draws)
             if truth is not None:
-                writer.put_log_prob(objects, *densities(posterior, draws, truth[objects], inputs[objects]))
+                writer.put_log_prob(
+                    objects, *densities(posterior, draws, truth[objects], inputs[objects])
+                )
             mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
             age = posterior.transforms.age(inputs[objects]).numpy()
             piece = summarise(draws, posterior.targets, age=age, mode=mode)
@@ -198,17 +229,27 @@ def usable_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, 
     Returns:
         Values (N, L), NaN where there is no number; one entry a bad row, in order.
     """
-    numbers = pd.DataFrame({name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in names})
+    numbers = pd.DataFrame(
+        {name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in names}
+    )
     reasons: dict[int, list[str]] = {}
     for name in names:
         for row in np.flatnonzero((numbers[name].isna() & table[name].notna()).to_numpy()):
-            reasons.setdefault(int(row), []).append(f"{name}: expected a number; got '{table[name].iloc[row]}'")
+            reasons.setdefault(int(row), []).append(
+                f"{name}: expected a number; got '{table[name].iloc[row]}'"
+            )
     for problem in problems(numbers, names):
-        for row in np.flatnonzero(problem.rows & ~numbers.index.isin(list(_text_rows(reasons, problem.column)))):
+        for row in np.flatnonzero(
+            problem.rows & ~numbers.index.isin(list(_text_rows(reasons, problem.column)))
+        ):
             value = numbers[problem.column].iloc[row]
             got = f"{value:g}" if np.isfinite(value) else problem.fault
-            reasons.setdefault(int(row), []).append(f"{problem.column}: expected {problem.expected}; got {got}")
-    return numbers.to_numpy(), [Rejected(row + FIRST_LINE, "; ".join(reasons[row])) for row in sorted(reasons)]
+            reasons.setdefault(int(row), []).append(
+                f"{problem.column}: expected {problem.expected}; got {got}"
+            )
+    return numbers.to_numpy(), [
+        Rejected(row + FIRST_LINE, "; ".join(reasons[row])) for row in sorted(reasons)
+    ]
 
 
 def demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) -> None:
@@ -216,18 +257,29 @@ def demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) ->
     for path in (out, summary):
         demand_free(path, overwrite)
     if len({path.resolve() for path in (out, summary, catalogue)}) < 3:
-        raise OutputError(str(out), "three files: catalogue, posterior and summary", "one name twice")
+        raise OutputError(
+            str(out), "three files: catalogue, posterior and summary", "one name twice"
+        )
 
 
 def _demand_csv(catalogue: Path) -> None:
     kind = FORMATS.get(catalogue.suffix.lower(), "ascii.csv")
     if kind != "ascii.csv":
-        expected, hint = "CSV, all that a model of exact, complete tables reads", "convert it, or leave --model out"
-        raise DataError(str(catalogue), expected, f"{kind.removeprefix('ascii.')} by its name", "", hint)
+        expected, hint = (
+            "CSV, all that a model of exact, complete tables reads",
+            "convert it, or leave --model out",
+        )
+        raise DataError(
+            str(catalogue), expected, f"{kind.removeprefix('ascii.')} by its name", "", hint
+        )
 
 
 def _text_rows(reasons: dict[int, list[str]], column: str) -> set[int]:
-    return {row for row, told in reasons.items() if any(reason.startswith(f"{column}:") for reason in told)}
+    return {
+        row
+        for row, told in reasons.items()
+        if any(reason.startswith(f"{column}:") for reason in told)
+    }
 
 
 def _demand_usable(rejected: list[Rejected], num_rows: int, strict: bool, where: str) -> None:
@@ -235,4 +287,6 @@ def _demand_usable(rejected: list[Rejected], num_rows: int, strict: bool, where:
         return
     first = f"{where}, line {rejected[0].line} ({rejected[0].reason})"
     expected = "every row to be usable (--strict)" if strict else "a row that can be used"
-    raise DataError("catalogue", expected, f"{len(rejected)} of {num_rows} rows that are not", first)
+    raise DataError(
+        "catalogue", expected, f"{len(rejected)} of {num_rows} rows that are not", first
+    )

@@ -19,7 +19,12 @@ from cinn_clusters.figures.style import rendered
 from cinn_clusters.files import atomic_directory, demand_free
 from cinn_clusters.pipeline.inference.observe import REASONS, observe
 
-POSTERIOR, TABLE, VALUES, FIGURE = "posterior.nc", "clusters.ecsv", "published.ecsv", "named_clusters.png"
+POSTERIOR, TABLE, VALUES, FIGURE = (
+    "posterior.nc",
+    "clusters.ecsv",
+    "published.ecsv",
+    "named_clusters.png",
+)
 COLUMNS = ("z", "m500", "m500_error", "mgas500", "mgas500_error")
 ESTIMATES = {"since": "Gyr", "speed": "km/s", "ratio": ""}
 """Published estimates and their units."""
@@ -28,7 +33,9 @@ LABELS = ("time since collision [Gyr]", "collision speed [km/s]", "mass ratio")
 
 
 def named_table() -> tuple[Table, list[dict[str, Any]]]:
-    """Return the published values of well-known clusters as a table, and all that is known of each."""
+    """Return the published values of well-known clusters as a table, and all that is known of
+    each.
+    """
     text = (files("cinn_clusters.catalogues") / "named.toml").read_text(encoding="utf-8")
     clusters: list[dict[str, Any]] = tomllib.loads(text)["cluster"]
     table = Table({"name": [cluster["name"] for cluster in clusters]})
@@ -39,7 +46,9 @@ def named_table() -> tuple[Table, list[dict[str, Any]]]:
     for place, (name, unit) in enumerate(ESTIMATES.items()):
         told = np.array([_estimates(cluster)[place] or (np.nan,) * 3 for cluster in clusters])
         for column, values in zip((name, f"{name}_low", f"{name}_high"), told.T, strict=True):
-            table[f"published_{column}"] = MaskedColumn(values, mask=np.isnan(values), unit=unit or None)
+            table[f"published_{column}"] = MaskedColumn(
+                values, mask=np.isnan(values), unit=unit or None
+            )
     table["published_from"] = [cluster.get("estimate_from", "") for cluster in clusters]
     table["published_phase"] = [cluster.get("phase", "") for cluster in clusters]
     table["published_is_verified"] = [_is_verified(cluster) for cluster in clusters]
@@ -64,7 +73,8 @@ def demo_observed(
         overwrite: Replace a folder that stands there.
 
     Returns:
-        A line a cluster: median and 68 % of each quantity, the published estimate and its source, and flags.
+        A line a cluster: median and 68 % of each quantity, the published estimate and its source,
+        and flags.
 
     Raises:
         BundleError: If the model is missing or damaged.
@@ -76,14 +86,24 @@ def demo_observed(
     with atomic_directory(out, overwrite=overwrite, kept=(TABLE,)) as scratch:
         table.write(scratch / VALUES, format="ascii.ecsv")
         observe(
-            scratch / VALUES, scratch / POSTERIOR, mapping=read_preset("named"), model=model,
-            table=scratch / TABLE, num_draws=num_draws, seed=seed, with_mode=True,
-        )  # fmt: skip
+            scratch / VALUES,
+            scratch / POSTERIOR,
+            mapping=read_preset("named"),
+            model=model,
+            table=scratch / TABLE,
+            num_draws=num_draws,
+            seed=seed,
+            with_mode=True,
+        )
         answered = Table.read(scratch / TABLE, format="ascii.ecsv")
         with xr.open_dataset(scratch / POSTERIOR, group="posterior", engine="h5netcdf") as found:
             draws = {name: found[name].values[0].astype(float) for name in schema.DEFAULT_TARGETS}
         age = age_at_lookback(lookback_at_redshift(np.array(table["z"])))
-        shown = [age - draws[schema.COLLISION_TIME], 10.0 ** draws["last_V_coll"], draws["last_Mass_ratio"]]
+        shown = [
+            age - draws[schema.COLLISION_TIME],
+            10.0 ** draws["last_V_coll"],
+            draws["last_Mass_ratio"],
+        ]
         estimates = [_estimates(cluster) for cluster in clusters]
         names = [str(name) for name in table["name"]]
         verified = [_is_verified(cluster) for cluster in clusters]
@@ -95,10 +115,13 @@ def demo_observed(
     for row, name in enumerate(names):
         word = "published" if verified[row] else "published (not verified)"
         told = {
-            label: _told(shown[column][:, row], estimates[row][column], word) for column, label in enumerate(LABELS)
+            label: _told(shown[column][:, row], estimates[row][column], word)
+            for column, label in enumerate(LABELS)
         }
         source = _source(clusters[row])
-        lines.append({"cluster": name, **told, "published by": source, "flags": str(flags[row]) or "none"})
+        lines.append(
+            {"cluster": name, **told, "published by": source, "flags": str(flags[row]) or "none"}
+        )
     return lines
 
 

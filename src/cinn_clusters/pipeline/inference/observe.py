@@ -1,4 +1,6 @@
-"""A published catalogue to posteriors: converted, answered, flagged, and given back with columns appended."""
+"""A published catalogue to posteriors: converted, answered, flagged, and given back with columns
+appended.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ Errors = Literal["network", "monte-carlo"]
 STATUS, REASONS = "cinn_status", "cinn_reasons"
 RECORDED, STRANGENESS, ANALOGUES = "p_recorded", "strangeness", "analogues"
 NUM_ANALOGUES = 5
-CONDITIONAL = "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
+CONDITIONAL = (
+    "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
+)
 UCDS = {
     schema.COLLISION_TIME: "time.age",
     SINCE: "time.interval",
@@ -111,16 +115,17 @@ def observe(
     Args:
         catalogue: CSV, ECSV, FITS, VOTable or Parquet.
         out: netCDF file for the samples of the objects that are answered.
-        mapping: What the columns mean; default: the names of the simulation's table, of which any may be absent.
+        mapping: What the columns mean; default: the names of the simulation's table, of which any
+            may be absent.
         model: A bundle trained with ``train.uncertain``; default: the one of the package.
-        table: The catalogue with columns appended, in the format of its ending; default: beside ``out``, the
-            catalogue's own.
+        table: The catalogue with columns appended, in the format of its ending; default: beside
+            ``out``, the catalogue's own.
         num_draws: Draws an object.
         seed: Draws of an object depend on the seed and its row.
-        ood: ``keep`` answers without looking, ``flag`` answers and says why the model may not apply, ``refuse`` does
-            not answer where it may not.
-        errors: ``network``: the network is told the errors; ``monte-carlo``: true values are drawn given the measured
-            ones, and each gives a part of the draws.
+        ood: ``keep`` answers without looking, ``flag`` answers and says why the model may not
+            apply, ``refuse`` does not answer where it may not.
+        errors: ``network``: the network is told the errors; ``monte-carlo``: true values are drawn
+            given the measured ones, and each gives a part of the draws.
         with_mode: Find the joint mode, too.
         analogues: A table of the simulation, whose nearest rows are listed for each object.
         device: See ``fit``.
@@ -131,12 +136,15 @@ def observe(
         What it came to.
 
     Raises:
-        DataError: If the catalogue cannot be read, a column or unit is wrong, or no row can be answered.
+        DataError: If the catalogue cannot be read, a column or unit is wrong, or no row can be
+            answered.
         BundleError: If the model is damaged or no model for observers.
         OutputError: If a file is taken or cannot be written.
     """
     out, catalogue = Path(out), Path(catalogue)
-    target = Path(table) if table is not None else out.with_name(f"{out.stem}_table{_ending(catalogue)}")
+    target = (
+        Path(table) if table is not None else out.with_name(f"{out.stem}_table{_ending(catalogue)}")
+    )
     for path in (out, target):
         demand_free(path, overwrite)
     if len({path.resolve() for path in (out, target, catalogue)}) < 3:
@@ -156,8 +164,16 @@ def observe(
     refused = np.array([bool(reasons) for reasons in flags]) & (ood == "refuse")
     places = np.flatnonzero(~found.unusable & ~refused)
     if len(places) == 0:
-        first = next(iter(found.reasons.values()), [next((reasons[0] for reasons in flags if reasons), "nothing")])
-        raise DataError(str(catalogue), "a row that can be answered", f"none of {len(rows)}", f"first: {first[0]}")
+        first = next(
+            iter(found.reasons.values()),
+            [next((reasons[0] for reasons in flags if reasons), "nothing")],
+        )
+        raise DataError(
+            str(catalogue),
+            "a row that can be answered",
+            f"none of {len(rows)}",
+            f"first: {first[0]}",
+        )
     coordinates = pd.DataFrame({OBJECT: found.names[places]})
     attributes: dict[str, str | float] = {
         "catalogue_sha256": sha256_of(catalogue),
@@ -165,34 +181,56 @@ def observe(
         "conditional": CONDITIONAL,
         "mapping": mapping.name,
     }
-    discrepancy = sample_discrepancy(observer.references, observer.transforms, inputs[usable], seed=seed)
-    attributes |= {name: value for name, value in zip(SAMPLE_KEYS.values(), discrepancy, strict=True) if value == value}
+    discrepancy = sample_discrepancy(
+        observer.references, observer.transforms, inputs[usable], seed=seed
+    )
+    attributes |= {
+        name: value
+        for name, value in zip(SAMPLE_KEYS.values(), discrepancy, strict=True)
+        if value == value
+    }
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
-            _answering(observer, errors, found), inputs[places], coordinates, samples,
-            num_draws, seed, places=places, with_mode=with_mode, attributes=attributes,
-            disagreements=doubt[places], on_objects=on_objects,
-        )  # fmt: skip
+            _answering(observer, errors, found),
+            inputs[places],
+            coordinates,
+            samples,
+            num_draws,
+            seed,
+            places=places,
+            with_mode=with_mode,
+            attributes=attributes,
+            disagreements=doubt[places],
+            on_objects=on_objects,
+        )
         if observer.recorded is not None:
             summary[RECORDED] = observer.recorded.probability(inputs[places])
         summary[STRANGENESS] = strangeness[places]
         if simulated is not None:
-            nearest = nearest_analogues(observer.transforms, inputs[places], simulated[1], NUM_ANALOGUES)
+            nearest = nearest_analogues(
+                observer.transforms, inputs[places], simulated[1], NUM_ANALOGUES
+            )
             summary[ANALOGUES] = [" ".join(simulated[0][rows]) for rows in nearest]
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
         result.meta = with_provenance(rows.meta, attributes, num_draws, seed, errors, found.account)
         write_table(result, target, overwrite=overwrite)
     told, flagged = _counted(_all_reasons(found, flags)), sum(map(bool, flags))
-    return Observed(out, target, len(rows), len(places), flagged, tuple(found.account), told, discrepancy)
+    return Observed(
+        out, target, len(rows), len(places), flagged, tuple(found.account), told, discrepancy
+    )
 
 
 def _demand_room(rows: Table, targets: tuple[str, ...], catalogue: Path, target: Path) -> None:
-    """Refuse a catalogue that has a column of the answer, such as an answer itself, or that cannot be written."""
+    """Refuse a catalogue that has a column of the answer, such as an answer itself, or that
+    cannot be written.
+    """
     answer = [name for name in (*DESCRIPTIONS, *summary_columns(targets)) if name != ROW]
     if taken := [name for name in answer if name in rows.colnames]:
         got = "an answer given before" if STATUS in taken else "one of the catalogue"
         hint = "give the catalogue without it" if STATUS in taken else "rename it"
-        raise DataError(f"column '{taken[0]}'", "a name that no result has", got, str(catalogue), hint)
+        raise DataError(
+            f"column '{taken[0]}'", "a name that no result has", got, str(catalogue), hint
+        )
     demand_writable(rows, target)
 
 
@@ -201,8 +239,12 @@ def _ending(catalogue: Path) -> str:
     return catalogue.suffix if catalogue.suffix.lower() in FORMATS else ".ecsv"
 
 
-def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.ndarray) -> list[list[str]]:
-    """Why to doubt each answer: values not used, contradictions, a cluster unlike those of the training."""
+def _flags(
+    observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.ndarray
+) -> list[list[str]]:
+    """Why to doubt each answer: values not used, contradictions, a cluster unlike those of the
+    training.
+    """
     usable = np.flatnonzero(~found.unusable)
     flags: list[list[str]] = [[] for _ in inputs]
     told = observer.domain.reasons(observer.transforms, inputs[usable], doubt[usable])
@@ -213,7 +255,9 @@ def _flags(observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.n
 
 def _all_reasons(found: Converted, flags: list[list[str]]) -> list[list[str]]:
     """What was wrong with each row, and why the model may not apply to it, each reason once."""
-    return [list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(flags))]
+    return [
+        list(dict.fromkeys([*found.reasons.get(row, []), *flags[row]])) for row in range(len(flags))
+    ]
 
 
 def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterior:
@@ -226,26 +270,41 @@ def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterio
 
 
 def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Snapshot and halo of the complete rows of a table of the simulation, (M,), and their inputs."""
+    """Snapshot and halo of the complete rows of a table of the simulation, (M,), and their
+    inputs.
+    """
     table = read_csv(path)
     names = observer.transforms.names
     demand_columns(table, [*schema.KEYS, *names], str(path))
     table = table.dropna(subset=list(names))
     if len(table) < NUM_ANALOGUES:
         raise DataError(str(path), f"at least {NUM_ANALOGUES} complete rows", str(len(table)))
-    told = np.array([f"{snapshot}:{halo}" for halo, snapshot in table[list(schema.KEYS)].to_numpy(int)])
+    told = np.array(
+        [f"{snapshot}:{halo}" for halo, snapshot in table[list(schema.KEYS)].to_numpy(int)]
+    )
     return told, Catalogue(table, names, ()).inputs(observer.transforms.inputs)
 
 
 def _status(found: Converted, flags: list[list[str]], refused: np.ndarray) -> list[str]:
     return [
-        "unusable" if found.unusable[row] else "refused" if refused[row] else "flagged" if flags[row] else "ok"
+        "unusable"
+        if found.unusable[row]
+        else "refused"
+        if refused[row]
+        else "flagged"
+        if flags[row]
+        else "ok"
         for row in range(len(flags))
     ]
 
 
 def _appended(
-    rows: Table, summary: pd.DataFrame, places: np.ndarray, status: list[str], found: Converted, flags: list[list[str]]
+    rows: Table,
+    summary: pd.DataFrame,
+    places: np.ndarray,
+    status: list[str],
+    found: Converted,
+    flags: list[list[str]],
 ) -> Table:
     """The catalogue with columns appended; rows without an answer keep theirs empty."""
     result = rows.copy()
@@ -273,7 +332,9 @@ def _describe(column: Any, name: str) -> None:
     known = schema.column(quantity)
     unit = "Gyr" if quantity == SINCE else known.unit
     column.unit = schema.fits_unit(unit) if unit else None
-    told = f"{known.meaning} [{unit}]" if unit and known.meaning else known.meaning or quantity  # FITS knows no dex
+    told = (
+        f"{known.meaning} [{unit}]" if unit and known.meaning else known.meaning or quantity
+    )  # FITS knows no dex
     column.description = DESCRIPTIONS.get(name) or f"{told}: {statistic}"
     if ucd := UCDS.get(name) or UCDS.get(quantity):
         column.meta["ucd"] = ucd + STATISTICS.get(statistic, "")

@@ -1,4 +1,6 @@
-"""Answers from scalars and maps: an object that was seen from several sides gets the average of their posteriors."""
+"""Answers from scalars and maps: an object that was seen from several sides gets the average of
+their posteriors.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,8 @@ def infer_projections(
         embeddings: Vectors and names, see ``read_embeddings``.
         out: netCDF file for the samples.
         summary: CSV or ECSV file; default: beside ``out``, ``<name>_summary.csv``.
-        average: One posterior an object, the mixture of those of its projections with equal weights; else one each.
+        average: One posterior an object, the mixture of those of its projections with equal
+            weights; else one each.
         allow_atypical: Accept medians that tell of another unit (asked of 20 rows or more).
         num_draws: Draws an object.
         seed: Seed.
@@ -71,12 +74,15 @@ def infer_projections(
         What it came to; rows without a map are among the rejected.
 
     Raises:
-        DataError: If a column or a feature is missing, a column is in another unit, or no row is usable.
+        DataError: If a column or a feature is missing, a column is in another unit, or no row is
+            usable.
         BundleError: If the model is damaged.
         OutputError: If a file is taken or cannot be written.
     """
     out = Path(out)
-    summary_path = Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
+    summary_path = (
+        Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
+    )
     demand_places(out, summary_path, Path(catalogue), overwrite)
     posterior = load_posterior(model, device=device)
     vectors = read_embeddings(*embeddings)
@@ -101,19 +107,28 @@ def infer_projections(
     with (
         atomic_file(out, overwrite=overwrite) as samples,
         atomic_file(summary_path, overwrite=overwrite) as lines,
-        sample_writer(samples, posterior.targets, num_draws, objects[list(dict.fromkeys(kept))],
-                      {**signed(seed), **attributes}) as writer,
-    ):  # fmt: skip
+        sample_writer(
+            samples,
+            posterior.targets,
+            num_draws,
+            objects[list(dict.fromkeys(kept))],
+            {**signed(seed), **attributes},
+        ) as writer,
+    ):
         pieces = []
         for place, draws, piece in _answers(posterior, seen, groups, num_draws, seed):
             writer.put(place, draws)
             pieces.append(piece)
             if on_objects is not None:
                 on_objects(place.stop - place.start)
-        told = objects.drop(columns=[*vectors.columns, "filename", *([schema.PROJECTION] if average else [])])
+        told = objects.drop(
+            columns=[*vectors.columns, "filename", *([schema.PROJECTION] if average else [])]
+        )
         frame = pd.concat([told, pd.concat(pieces, ignore_index=True)], axis=1)
         write_summary(frame, lines)
-    return Inferred(out, summary_path, len(groups), int((frame[EXTRAPOLATED] > 0).sum()), tuple(rejected))
+    return Inferred(
+        out, summary_path, len(groups), int((frame[EXTRAPOLATED] > 0).sum()), tuple(rejected)
+    )
 
 
 def mixed(draws: np.ndarray, counts: list[int]) -> np.ndarray:
@@ -148,20 +163,26 @@ def _answers(
         pieces = posterior.sample_batches(inputs[rows], num_draws, seed=seed, places=rows)
         draws = mixed(np.concatenate([part for _, part in pieces], axis=1), counts)
         firsts = np.array([one[0] for one in chosen])
-        piece = summarise(draws, posterior.targets, age=posterior.transforms.age(inputs[firsts]).numpy())
+        piece = summarise(
+            draws, posterior.targets, age=posterior.transforms.age(inputs[firsts]).numpy()
+        )
         by_object = np.repeat(np.arange(len(chosen)), counts)
         told = {
             DISAGREEMENT: disagreement(posterior, inputs[rows], seed=seed, places=rows),
             EXTRAPOLATED: posterior.transforms.num_clipped(inputs[rows]),
         }
-        spread = pd.DataFrame(told).groupby(by_object).agg({DISAGREEMENT: "mean", EXTRAPOLATED: "max"})
+        spread = (
+            pd.DataFrame(told).groupby(by_object).agg({DISAGREEMENT: "mean", EXTRAPOLATED: "max"})
+        )
         yield slice(begin, begin + len(chosen)), draws, piece.assign(**{COUNT: counts}).join(spread)
 
 
 def _seen(
     table: pd.DataFrame, vectors: Embeddings, names: tuple[str, ...], where: str
 ) -> tuple[pd.DataFrame, list[Rejected]]:
-    """A row for every projection of a usable row of the catalogue; and the rows that cannot be used."""
+    """A row for every projection of a usable row of the catalogue; and the rows that cannot be
+    used.
+    """
     numbered = table.assign(**{ROW: np.arange(len(table))})
     clash = sorted(map(str, set(table) & {ROW, schema.PROJECTION, "filename", *vectors.columns}))
     if clash:
@@ -188,8 +209,18 @@ def _seen(
 def _demand_features(posterior: Posterior, vectors: Embeddings, where: str) -> None:
     wanted = [name for name in posterior.inputs if schema.is_embedding(name)]
     if not wanted:
-        raise DataError("model", "one that was trained with embeddings of maps", "one of scalars alone", "",
-                        "leave out --embeddings")  # fmt: skip
+        raise DataError(
+            "model",
+            "one that was trained with embeddings of maps",
+            "one of scalars alone",
+            "",
+            "leave out --embeddings",
+        )
     if set(wanted) != set(vectors.columns):
-        raise DataError(where, f"vectors of {len(wanted)} features", f"{len(vectors.columns)}", "",
-                        "encode the maps with the encoder that the model was trained with")  # fmt: skip
+        raise DataError(
+            where,
+            f"vectors of {len(wanted)} features",
+            f"{len(vectors.columns)}",
+            "",
+            "encode the maps with the encoder that the model was trained with",
+        )

@@ -29,7 +29,13 @@ from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 from cinn_clusters.posterior.fit import make_recipe as make_flow_recipe
 from cinn_clusters.settings.config import Config, ModelConfig
-from cinn_clusters.settings.embedding import EmbedConfig, make_method, make_options, make_recipe, parameters
+from cinn_clusters.settings.embedding import (
+    EmbedConfig,
+    make_method,
+    make_options,
+    make_recipe,
+    parameters,
+)
 from cinn_clusters.storage.encoder import KIND, Encoder, write_encoder
 from cinn_clusters.storage.encoder_checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.storage.map_store import MapStore
@@ -41,7 +47,9 @@ SNAPSHOT_KEYS = ["HaloID", "Snapshot"]
 
 @dataclass(frozen=True)
 class _AfterEpoch:
-    """Keeps a checkpoint and tells the caller; an object, since a closure could not be sent to other processes."""
+    """Keeps a checkpoint and tells the caller; an object, since a closure could not be sent to
+    other processes.
+    """
 
     checkpoint: Path | None
     config: EmbedConfig
@@ -91,10 +99,16 @@ def train_encoder(
     if not is_training.any():
         raise DataError(store.source, "maps of training clusters of the run", "none", str(run.path))
     return fit_encoder(
-        run.catalogue, run.split.train, store, config,
-        out=out, overwrite=overwrite, resume=resume, on_epoch=on_epoch,
+        run.catalogue,
+        run.split.train,
+        store,
+        config,
+        out=out,
+        overwrite=overwrite,
+        resume=resume,
+        on_epoch=on_epoch,
         provenance={"table_sha256": run.record.get("table_sha256", "")},
-    )  # fmt: skip
+    )
 
 
 def fit_encoder(
@@ -120,7 +134,8 @@ def fit_encoder(
         out: Bundle to make, or None to write nothing.
         overwrite: Replace an encoder that stands there.
         resume: Go on from the checkpoint.
-        on_epoch: Called with the number of epochs done; must pickle if there is more than one device.
+        on_epoch: Called with the number of epochs done; must pickle if there is more than one
+            device.
         provenance: Further values for the bundle.
         inputs: ``as_inputs`` of all maps of the store, where they are at hand.
 
@@ -130,10 +145,17 @@ def fit_encoder(
     rows, maps = matched(catalogue, store)
     chosen = np.isin(rows, train)
     rows, maps = rows[chosen], maps[chosen]
-    given = as_inputs(store.values[maps], config.embed.size) if inputs is None else inputs[torch.as_tensor(maps)]
+    given = (
+        as_inputs(store.values[maps], config.embed.size)
+        if inputs is None
+        else inputs[torch.as_tensor(maps)]
+    )
     labels = _labels(catalogue, train, config.embed.method)[rows]
     data = MapSet(
-        given, torch.as_tensor(_numbers(catalogue.clusters[rows])), torch.tensor(labels).float(), _partners(rows)
+        given,
+        torch.as_tensor(_numbers(catalogue.clusters[rows])),
+        torch.tensor(labels).float(),
+        _partners(rows),
     )
     backbone = make_backbone(config.embed.backbone, config.seed)
     method = _make_method(config, backbone, len(catalogue.targets), labels.shape[1])
@@ -145,17 +167,24 @@ def fit_encoder(
     vectors = encode(backbone, given)
     offset, projection = fit_components(vectors, config.embed.components)
     info = {
-        "kind": KIND, "config": config.model_dump(mode="json"), "num_features": vectors.shape[1],
+        "kind": KIND,
+        "config": config.model_dump(mode="json"),
+        "num_features": vectors.shape[1],
         "versions": versions(),
-        "maps": len(given), "source": store.source, "half_width_r500": store.half_width, "variant": store.variant,
-        "cluster_column": catalogue.cluster_column, "clusters": sorted({str(c) for c in catalogue.clusters[rows]}),
+        "maps": len(given),
+        "source": store.source,
+        "half_width_r500": store.half_width,
+        "variant": store.variant,
+        "cluster_column": catalogue.cluster_column,
+        "clusters": sorted({str(c) for c in catalogue.clusters[rows]}),
         **(provenance or {}),
-    }  # fmt: skip
+    }
     encoder = Encoder(backbone.eval(), config.embed.size, offset, projection, info)
     if out is not None:
         write_encoder(out, encoder, overwrite)
         (out.with_name(f"{out.name}.{HISTORY}")).write_text(
-            "epoch,loss\n" + "".join(f"{number + 1},{loss!r}\n" for number, loss in enumerate(history)),
+            "epoch,loss\n"
+            + "".join(f"{number + 1},{loss!r}\n" for number, loss in enumerate(history)),
             encoding="utf-8",
         )
         assert checkpoint is not None
@@ -180,7 +209,9 @@ def matched(catalogue: Catalogue, store: MapStore) -> tuple[np.ndarray, np.ndarr
 
 
 def _labels(catalogue: Catalogue, train: np.ndarray, method: str) -> np.ndarray:
-    """What a supervised encoder is told of all rows: standardised targets (N, D), and for ``joint`` x, too."""
+    """What a supervised encoder is told of all rows: standardised targets (N, D), and for
+    ``joint`` x, too.
+    """
     if method not in ("supervised", "joint"):
         return np.empty((len(catalogue.table), 0))
     transforms = fit_catalogue_transforms(catalogue, Split(train, train, train))
@@ -196,7 +227,9 @@ def _numbers(clusters: np.ndarray) -> np.ndarray:
 
 
 def _partners(rows: np.ndarray) -> Tensor:
-    """For each map those of the other projections of its snapshot, (N, P - 1); empty if their numbers differ."""
+    """For each map those of the other projections of its snapshot, (N, P - 1); empty if their
+    numbers differ.
+    """
     order = np.argsort(rows, kind="stable")
     counts = np.unique(rows, return_counts=True)[1]
     if len(set(counts.tolist())) != 1:
@@ -208,7 +241,9 @@ def _partners(rows: np.ndarray) -> Tensor:
     return torch.from_numpy(others)
 
 
-def _make_method(config: EmbedConfig, backbone: nn.Module, num_targets: int, num_labels: int) -> Method:
+def _make_method(
+    config: EmbedConfig, backbone: nn.Module, num_targets: int, num_labels: int
+) -> Method:
     with seeded(config.seed, "heads"):
         if config.embed.method == "supervised":
             return Supervised(backbone, num_labels=num_targets, **parameters(config, "supervised"))
@@ -216,5 +251,7 @@ def _make_method(config: EmbedConfig, backbone: nn.Module, num_targets: int, num
             outputs = config.embed.components
             recipe = make_flow_recipe(Config(seed=config.seed, model=ModelConfig(members=1)))
             flow = make_flow(recipe, num_targets, num_labels - num_targets + outputs)
-            return Joint(backbone, density=flow, num_targets=num_targets, outputs=outputs, seed=config.seed)
+            return Joint(
+                backbone, density=flow, num_targets=num_targets, outputs=outputs, seed=config.seed
+            )
         return make_method(config, backbone)

@@ -76,7 +76,9 @@ def draw_gallery(
 
 
 def flatten(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Two coordinates (N, 2) and their labels: UMAP where it is installed, else the first principal components."""
+    """Two coordinates (N, 2) and their labels: UMAP where it is installed, else the first
+    principal components.
+    """
     offset, projection = fit_components(vectors, 16)
     components = (vectors - offset) @ projection
     try:
@@ -88,21 +90,37 @@ def flatten(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 
 
 def _neighbours(
-    encoder: Encoder, vectors: np.ndarray, pictures: np.ndarray, store: MapStore, maps: np.ndarray, rows: np.ndarray,
-    run: Run, query: str | Path | None,
-) -> Figure:  # fmt: skip
+    encoder: Encoder,
+    vectors: np.ndarray,
+    pictures: np.ndarray,
+    store: MapStore,
+    maps: np.ndarray,
+    rows: np.ndarray,
+    run: Run,
+    query: str | Path | None,
+) -> Figure:
     """Test maps, or the query, and the maps of other clusters most like them."""
     clusters = run.catalogue.clusters[rows]
     names = store.table.filename.to_numpy()[maps]
     if query is not None:
         asked_maps = collect([query], Framing(size=store.values.shape[1], centre="middle"))
-        asked, shown = encoder.vectors(asked_maps.values), as_inputs(asked_maps.values, PICTURE_SIZE)[:, 0].numpy()
+        asked, shown = (
+            encoder.vectors(asked_maps.values),
+            as_inputs(asked_maps.values, PICTURE_SIZE)[:, 0].numpy(),
+        )
         titles, own = list(asked_maps.names), np.full(len(asked), -1)
     else:
         test = np.flatnonzero(np.isin(rows, run.split.test))
         chosen = test[np.linspace(0, len(test) - 1, min(NUM_QUERIES, len(test))).astype(int)]
-        asked, shown, titles, own = vectors[chosen], pictures[chosen], list(names[chosen]), clusters[chosen]
-    unit, asked_unit = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (vectors, asked))
+        asked, shown, titles, own = (
+            vectors[chosen],
+            pictures[chosen],
+            list(names[chosen]),
+            clusters[chosen],
+        )
+    unit, asked_unit = (
+        one / np.linalg.norm(one, axis=1, keepdims=True) for one in (vectors, asked)
+    )
     likeness = asked_unit @ unit.T
     likeness[own[:, None] == clusters[None]] = -np.inf
     order = np.argsort(-likeness, axis=1)[:, :NUM_NEIGHBOURS]

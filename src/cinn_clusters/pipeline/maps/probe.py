@@ -1,4 +1,6 @@
-"""Embeddings side by side: what each tells of every observable and target, on clusters nothing was fitted on."""
+"""Embeddings side by side: what each tells of every observable and target, on clusters nothing
+was fitted on.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,12 @@ TABLES = {"nearest": "nearest.csv", "linear": "linear.csv"}
 
 
 def judge_embeddings(
-    run: Run, store: MapStore, encoders: Mapping[str, str | Path], out: str | Path, *, overwrite: bool = False
+    run: Run,
+    store: MapStore,
+    encoders: Mapping[str, str | Path],
+    out: str | Path,
+    *,
+    overwrite: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """Judge encoders beside classical morphology and the principal components of the pixels.
 
@@ -40,8 +47,9 @@ def judge_embeddings(
         run: Split by cluster, observables and targets.
         store: Maps of its clusters.
         encoders: Bundles of ``embed train``, or folders of ``embed encode``, by a name to show.
-        out: Folder to make: ``nearest.csv``, ``linear.csv`` (explained variance, embedding x quantity) and
-            ``embeddings.json`` (rank, uniformity, alignment, rotation against projection).
+        out: Folder to make: ``nearest.csv``, ``linear.csv`` (explained variance, embedding x
+            quantity) and ``embeddings.json`` (rank, uniformity, alignment, rotation against
+            projection).
         overwrite: Replace a judgement that stands there.
 
     Returns:
@@ -55,21 +63,28 @@ def judge_embeddings(
     out = Path(out)
     demand_free(out, overwrite)
     rows, maps = matched(run.catalogue, store)
-    train, test = (np.flatnonzero(np.isin(rows, part)) for part in (run.split.train, run.split.test))
+    train, test = (
+        np.flatnonzero(np.isin(rows, part)) for part in (run.split.train, run.split.test)
+    )
     if not len(train) or not len(test):
-        raise DataError(store.source, "maps of training and of test clusters", f"{len(train)} and {len(test)}")
+        raise DataError(
+            store.source, "maps of training and of test clusters", f"{len(train)} and {len(test)}"
+        )
     names, known = quantities(run)
     told = {name: _loaded(path, store) for name, path in encoders.items()}
-    candidates = {name: (vectors, encoder) for name, (vectors, encoder) in told.items()} | _baselines(
-        store, maps, train
-    )
+    candidates = {
+        name: (vectors, encoder) for name, (vectors, encoder) in told.items()
+    } | _baselines(store, maps, train)
     tables: dict[str, dict[str, np.ndarray]] = {"nearest": {}, "linear": {}}
     health: dict[str, dict[str, Any]] = {}
     for name, (vectors, encoder) in candidates.items():
         found = judge(vectors[maps], known[rows], train, test)
         tables["nearest"][name], tables["linear"][name] = found.nearest, found.linear
         health[name] = _health(found, encoder, store, maps, rows, known, train, test)
-    frames = {kind: pd.DataFrame(table, index=pd.Index(names, name="quantity")).T for kind, table in tables.items()}
+    frames = {
+        kind: pd.DataFrame(table, index=pd.Index(names, name="quantity")).T
+        for kind, table in tables.items()
+    }
     with atomic_directory(out, overwrite=overwrite, kept=tuple(TABLES.values())) as scratch:
         for kind, frame in frames.items():
             (scratch / TABLES[kind]).write_text(
@@ -80,7 +95,9 @@ def judge_embeddings(
 
 
 def quantities(run: Run) -> tuple[list[str], np.ndarray]:
-    """Names and values (N, C) of what an embedding may tell: observables, targets and the time since the collision."""
+    """Names and values (N, C) of what an embedding may tell: observables, targets and the time
+    since the collision.
+    """
     catalogue = run.catalogue
     scalars = [name for name in catalogue.observables if not schema.is_embedding(name)]
     values = [catalogue.inputs(tuple(scalars)), catalogue.theta]
@@ -100,14 +117,18 @@ def _loaded(path: str | Path, store: MapStore) -> tuple[np.ndarray, Encoder | No
         order = pd.Index(where.filename).get_indexer(pd.Index(store.table.filename))
         if (order < 0).any():
             raise DataError(
-                str(path / NAMES), "a vector for every map", f"none for {store.table.filename[order < 0].iloc[0]}"
+                str(path / NAMES),
+                "a vector for every map",
+                f"none for {store.table.filename[order < 0].iloc[0]}",
             )
         return vectors[order], None
     encoder = load_encoder(path)
     return encoder.vectors(store.values), encoder
 
 
-def _baselines(store: MapStore, maps: np.ndarray, train: np.ndarray) -> dict[str, tuple[np.ndarray, None]]:
+def _baselines(
+    store: MapStore, maps: np.ndarray, train: np.ndarray
+) -> dict[str, tuple[np.ndarray, None]]:
     """Vectors without a network."""
     brightness = 10.0 ** np.nan_to_num(store.values.astype(float), nan=-9.0)
     pixels = as_inputs(store.values, 32).flatten(1).numpy()
@@ -130,19 +151,28 @@ def _health(
 ) -> dict[str, Any]:
     """Numbers that say whether an embedding is sound."""
     told: dict[str, Any] = {
-        "effective_rank": found.rank, "has_collapsed": found.has_collapsed, "uniformity": found.uniformity
-    }  # fmt: skip
+        "effective_rank": found.rank,
+        "has_collapsed": found.has_collapsed,
+        "uniformity": found.uniformity,
+    }
     if encoder is None:
         return told
     generator = torch_stream(0, "judge")
     inputs = as_inputs(store.values[maps], encoder.size)
-    views = [encode(encoder.backbone, make_view(inputs[test], Recipe(), generator)) for _ in range(2)]
+    views = [
+        encode(encoder.backbone, make_view(inputs[test], Recipe(), generator)) for _ in range(2)
+    ]
     told["alignment"] = alignment(*views)
     return told | rotation_against_projection(encoder, inputs, rows, known, train, test)
 
 
 def rotation_against_projection(
-    encoder: Encoder, inputs: torch.Tensor, rows: np.ndarray, known: np.ndarray, train: np.ndarray, test: np.ndarray
+    encoder: Encoder,
+    inputs: torch.Tensor,
+    rows: np.ndarray,
+    known: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
 ) -> dict[str, float]:
     """How much the neighbours' answer changes when a test map is turned, and when another projection is taken.
 
@@ -155,20 +185,25 @@ def rotation_against_projection(
         test: Maps that ask.
 
     Returns:
-        Root mean square changes in standard deviations of the quantities: by a rotation, by another projection.
+        Root mean square changes in standard deviations of the quantities: by a rotation, by another
+        projection.
     """
     goal = (known - known[rows[train]].mean(0)) / known[rows[train]].std(0)
     base = encode(encoder.backbone, inputs)
     centre, spread = base[train].mean(0), base[train].std(0) + 1e-12
 
     def answer(vectors: np.ndarray) -> np.ndarray:
-        return neighbour_answer((base[train] - centre) / spread, goal[rows[train]], (vectors - centre) / spread)
+        return neighbour_answer(
+            (base[train] - centre) / spread, goal[rows[train]], (vectors - centre) / spread
+        )
 
     angle = torch.rand(len(test), generator=torch_stream(0, "judge", "angle")) * 2.0 * math.pi
     asked = answer(base[test])
     turned = answer(encode(encoder.backbone, rotate(inputs[test], angle)))
     result = {"change_by_rotation": float(np.sqrt(((turned - asked) ** 2).mean()))}
-    other = pd.Series(test).groupby(rows[test]).transform(lambda group: np.roll(group, 1)).to_numpy()
+    other = (
+        pd.Series(test).groupby(rows[test]).transform(lambda group: np.roll(group, 1)).to_numpy()
+    )
     is_other = other != test
     if is_other.any():
         seen = answer(base[other[is_other]])

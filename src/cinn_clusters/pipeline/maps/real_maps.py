@@ -48,7 +48,9 @@ def store_files(
     """
     if any(is_store(path) for path in paths):
         if framing != Framing() or any(value not in AS_THEY_ARE for value in reading.values()):
-            raise DataError("maps", "stores alone, put together as they are", "options that read or cut maps")
+            raise DataError(
+                "maps", "stores alone, put together as they are", "options that read or cut maps"
+            )
         return merge_stores(paths, out, overwrite=overwrite)
     demand_free(Path(out), overwrite)
     collected = collect(paths, framing, on_file=on_file, **reading)
@@ -57,7 +59,9 @@ def store_files(
     return collected
 
 
-def merge_stores(paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> Collected:
+def merge_stores(
+    paths: Sequence[str | Path], out: str | Path, *, overwrite: bool = False
+) -> Collected:
     """Write the maps of several stores of ``store_files`` in one.
 
     Args:
@@ -82,10 +86,17 @@ def merge_stores(paths: Sequence[str | Path], out: str | Path, *, overwrite: boo
             raise DataError(str(path), f"maps of {side} px, as in {first}", f"{shape[0]} px")
         for name in MUST_AGREE:
             if other[name] != facts[name]:
-                raise DataError(str(path), f"{name} of {facts[name]}, as in {first}", str(other[name]))
+                raise DataError(
+                    str(path), f"{name} of {facts[name]}, as in {first}", str(other[name])
+                )
         for name in one.names:
             if name in names:
-                raise DataError(str(path), "a name of its own for each map", f"'{name}' again", f"first {names[name]}")
+                raise DataError(
+                    str(path),
+                    "a name of its own for each map",
+                    f"'{name}' again",
+                    f"first {names[name]}",
+                )
             names[name] = path
     merged = Collected(tuple(names), np.concatenate([one.values for _, one, _ in stores]), ())
     _write(Path(out), merged, facts)
@@ -110,9 +121,15 @@ def _read(path: Path) -> tuple[Collected, dict[str, Any]]:
         raise DataError(str(path), f"a store of {SOURCE}, since others are", "another file")
     with h5py.File(path) as file:
         if file.attrs.get("source") != SOURCE:
-            raise DataError(str(path), f"a store of {SOURCE}", f"one of {file.attrs.get('source', 'unknown origin')}")
+            raise DataError(
+                str(path),
+                f"a store of {SOURCE}",
+                f"one of {file.attrs.get('source', 'unknown origin')}",
+            )
         names = tuple(name.decode() for name in file["filename"][:])
-        facts = {name: file.attrs.get(name, "log") for name in MUST_AGREE}  # older stores are all log
+        facts = {
+            name: file.attrs.get(name, "log") for name in MUST_AGREE
+        }  # older stores are all log
         return Collected(names, file["log_brightness"][:], ()), facts
 
 
@@ -121,7 +138,9 @@ def _write(path: Path, collected: Collected, facts: dict[str, Any]) -> None:
     import h5py
 
     with atomic_file(path) as scratch, h5py.File(scratch, "w") as file:
-        stored = file.create_dataset("log_brightness", data=collected.values.astype("f2"), compression="lzf")
+        stored = file.create_dataset(
+            "log_brightness", data=collected.values.astype("f2"), compression="lzf"
+        )
         stored.attrs["unit"] = UNITS[facts["stretch"]]
         file.create_dataset("filename", data=list(collected.names), dtype=h5py.string_dtype())
         file.attrs.update(facts, source=SOURCE)

@@ -53,7 +53,10 @@ def _heat_maps(facts: Facts) -> str:
     )
     contraction = _numbers(facts, "contraction")
     if contraction:
-        best, worst = max(contraction, key=contraction.__getitem__), min(contraction, key=contraction.__getitem__)
+        best, worst = (
+            max(contraction, key=contraction.__getitem__),
+            min(contraction, key=contraction.__getitem__),
+        )
         told += (
             f"The posterior takes away {contraction[best]:.0%} of the prior's variance for the {called(best)}, but "
             f"{contraction[worst]:.0%} for the {called(worst)}."
@@ -78,7 +81,9 @@ def _uncertainties(facts: Facts) -> str:
     )
     if coverage:
         low, high = min(coverage.values()), max(coverage.values())
-        told += f"Central 68 % intervals hold {low:.0%} to {high:.0%} of the truths, target by target."
+        told += (
+            f"Central 68 % intervals hold {low:.0%} to {high:.0%} of the truths, target by target."
+        )
     return told
 
 
@@ -143,7 +148,11 @@ def _ranks(facts: Facts) -> str:
 def _coverage(facts: Facts) -> str:
     scores = facts.get("scores")
     told = "How often an interval of a given level holds the truth; below the diagonal error bars are too small. "
-    return told + (f"The mean distance from the diagonal is {scores['calibration_error']:.3f}." if scores else "")
+    return told + (
+        f"The mean distance from the diagonal is {scores['calibration_error']:.3f}."
+        if scores
+        else ""
+    )
 
 
 def _tarp(facts: Facts) -> str:
@@ -152,7 +161,11 @@ def _tarp(facts: Facts) -> str:
         "All targets at once: the truth should be no nearer to a random point than the draws are. Points that depend "
         "on the observables (left) see errors that plain ones (right) miss. "
     )
-    return told + (f"Chance of a larger deviation if calibrated: p = {joint['tarp']['p_value']:.2f}." if joint else "")
+    return told + (
+        f"Chance of a larger deviation if calibrated: p = {joint['tarp']['p_value']:.2f}."
+        if joint
+        else ""
+    )
 
 
 def _skill(facts: Facts) -> str:
@@ -163,7 +176,8 @@ def _skill(facts: Facts) -> str:
     )
     if joint:
         gains = [
-            f"{band['value']:.0%} of the energy score of the {name}" for name, band in joint["energy_skill"].items()
+            f"{band['value']:.0%} of the energy score of the {name}"
+            for name, band in joint["energy_skill"].items()
         ]
         told += (
             f"Taken together it saves {' and '.join(gains)}. References are drawn here from all clusters of the table "
@@ -186,7 +200,11 @@ def _numbers(facts: Facts, key: str) -> dict[str, float]:
 
 def _verdicts(facts: Facts) -> str:
     findings = facts.get("diagnosis", {}).get("findings", [])
-    wrong = [f"{called(entry['subject'])}: {entry['name']}" for entry in findings if entry["name"] != "calibrated"]
+    wrong = [
+        f"{called(entry['subject'])}: {entry['name']}"
+        for entry in findings
+        if entry["name"] != "calibrated"
+    ]
     if not findings:
         return ""
     return f"Findings: {'; '.join(wrong)}." if wrong else "Nothing speaks against calibration."

@@ -87,7 +87,8 @@ def draw_figures(
     Args:
         path: The run.
         posterior: Posterior file of rows of the run; default: that of its test clusters.
-        halos: Rows of figure 1 and of the corner: ``HaloID`` or ``Snapshot:HaloID``; default: drawn at random.
+        halos: Rows of figure 1 and of the corner: ``HaloID`` or ``Snapshot:HaloID``; default: drawn
+            at random.
         num_rows: How many are drawn.
         seed: Seed of that.
         out: Folder to make.
@@ -148,32 +149,48 @@ def _row_of(table: pd.DataFrame, halo: str) -> int:
     found = np.flatnonzero(is_it)
     if not len(found):
         known = f"{table[schema.KEYS[1]].iloc[0]}:{table[schema.KEYS[0]].iloc[0]}"
-        raise DataError("--halo", f"a halo of the judged rows, such as {known}", halo, "", "see summary.csv for all")
+        raise DataError(
+            "--halo",
+            f"a halo of the judged rows, such as {known}",
+            halo,
+            "",
+            "see summary.csv for all",
+        )
     if len(table.iloc[found][list(schema.KEYS)].drop_duplicates()) > 1:
         several = ", ".join(f"{table[schema.KEYS[1]].iloc[row]}:{number}" for row in found)
-        raise DataError("--halo", "one row", f"{halo}, which stands for {several}", "", "pass one of them")
+        raise DataError(
+            "--halo", "one row", f"{halo}, which stands for {several}", "", "pass one of them"
+        )
     return int(found[0])
 
 
 def _modes(posterior: Path, judged: Judged) -> np.ndarray:
-    """Joint modes (N, D): of the summary beside the posterior, else the densest draw of each object."""
+    """Joint modes (N, D): of the summary beside the posterior, else the densest draw of each
+    object.
+    """
     summary, targets = posterior.with_name(SUMMARY), judged.catalogue.targets
     if summary.is_file():
         table = read_csv(summary)
         columns = [f"{name}_map" for name in targets]
         keys = [key for key in schema.ROW_KEYS if key in table and key in judged.rows.table]
         if set(columns) <= set(table) and len(keys) >= len(schema.KEYS):
-            found = judged.rows.table[keys].merge(table, on=keys, how="left", validate="many_to_one")
+            found = judged.rows.table[keys].merge(
+                table, on=keys, how="left", validate="many_to_one"
+            )
             if found[columns].notna().all(axis=None):
                 return found[columns].to_numpy(float)
     if judged.log_prob is None:
         expected = f"joint modes in {SUMMARY} beside it, or densities of its draws"
-        raise BundleError(str(posterior), expected, "none", "", "write it with cinn-clusters evaluate or crossval")
+        raise BundleError(
+            str(posterior), expected, "none", "", "write it with cinn-clusters evaluate or crossval"
+        )
     densest = np.nanargmax(judged.log_prob[0], axis=0)
     return np.asarray(judged.samples[densest, np.arange(len(densest))])
 
 
-def _all_figures(shown: Shown, posterior: Path, places: np.ndarray) -> Iterator[tuple[str, Figure | str]]:
+def _all_figures(
+    shown: Shown, posterior: Path, places: np.ndarray
+) -> Iterator[tuple[str, Figure | str]]:
     """Yield each name with its figure, or with the reason why there is none."""
     rows, samples, targets = shown.judged.rows, shown.judged.samples, shown.targets
     truth, mode, few = rows.theta, shown.mode, rows.rows(places)
@@ -181,7 +198,9 @@ def _all_figures(shown: Shown, posterior: Path, places: np.ndarray) -> Iterator[
     names = [row_name(line) for _, line in few.table.iterrows()]
     yield (
         FIRST,
-        posterior_distribution(samples[:, places], truth[places], mode[places], prior, targets, names, age=few.age),
+        posterior_distribution(
+            samples[:, places], truth[places], mode[places], prior, targets, names, age=few.age
+        ),
     )
     yield "2.prediction_performance1", prediction_heat_maps(samples, truth, targets)
     yield "2.prediction_performance2", truth_against_mode(truth, mode, targets)
@@ -192,7 +211,14 @@ def _all_figures(shown: Shown, posterior: Path, places: np.ndarray) -> Iterator[
     title = names[0].replace("\n", ", ")
     yield (
         "corner",
-        corner(samples[:, first], targets, truth=truth[first], mode=mode[first], age=float(few.age[0]), title=title),
+        corner(
+            samples[:, first],
+            targets,
+            truth=truth[first],
+            mode=mode[first],
+            age=float(few.age[0]),
+            title=title,
+        ),
     )
     yield from _sensitivity(shown.run)
     yield from _calibration(posterior)
@@ -223,7 +249,12 @@ def _sensitivity(run: Run) -> Iterator[tuple[str, Figure | str]]:
         yield (
             name,
             sensitivity_analysis(
-                matrix.to_numpy(), observables, targets, errors=errors, what=what + IN_SIGMA, scale=scale
+                matrix.to_numpy(),
+                observables,
+                targets,
+                errors=errors,
+                what=what + IN_SIGMA,
+                scale=scale,
             ),
         )
 
@@ -253,13 +284,18 @@ def _calibration(posterior: Path) -> Iterator[tuple[str, Figure | str]]:
     tests = {"references from x": "tarp", "plain references": "tarp_plain"}
     yield "tarp", tarp_curves({name: _uniform(report["joint"][key]) for name, key in tests.items()})
     references = report["joint"]["energy_skill"]
-    yield "skill", skill_bars({
-        reference: {
-            **{name: _band(entry["crps_skill"][reference]) for name, entry in of.items()},
-            "joint\n(energy score)": _band(references[reference]),
-        }
-        for reference in references
-    })  # fmt: skip
+    yield (
+        "skill",
+        skill_bars(
+            {
+                reference: {
+                    **{name: _band(entry["crps_skill"][reference]) for name, entry in of.items()},
+                    "joint\n(energy score)": _band(references[reference]),
+                }
+                for reference in references
+            }
+        ),
+    )
 
 
 def _uniform(entry: dict[str, Any]) -> Curve:
@@ -267,7 +303,9 @@ def _uniform(entry: dict[str, Any]) -> Curve:
 
 
 def _band(entry: dict[str, Any]) -> Band:
-    return tuple(np.nan if entry[key] is None else entry[key] for key in ("value", "lower", "upper"))  # type: ignore[return-value]
+    return tuple(
+        np.nan if entry[key] is None else entry[key] for key in ("value", "lower", "upper")
+    )  # type: ignore[return-value]
 
 
 def _learning(run: Run) -> Iterator[tuple[str, Figure | str]]:

@@ -1,4 +1,6 @@
-"""A run on one page that opens in any browser: what was done, how good it is, every figure and how to read it."""
+"""A run on one page that opens in any browser: what was done, how good it is, every figure and
+how to read it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ REPORT = "report.html"
 CALIBRATION = ("sbc_ecdf", "coverage", "tarp", "3.uncertainties")
 SENSITIVITY = tuple(name for name in READINGS if name.startswith("5."))
 OF_TRAINING = "drawn from the training clusters"
-"""What the references of ``evaluate`` are; those of ``diagnose`` are drawn from all clusters of other folds."""
+"""What the references of ``evaluate`` are; those of ``diagnose`` are drawn from all clusters of
+other folds."""
 WORTH = ("skill", "learning_curves")
 
 
@@ -55,7 +58,8 @@ def report(path: str | Path, *, out: str | Path | None = None, overwrite: bool =
     """Write the report of a run.
 
     Args:
-        path: A run that was evaluated and drawn; diagnostics and baseline are shown where there are any.
+        path: A run that was evaluated and drawn; diagnostics and baseline are shown where there are
+            any.
         out: HTML file; default: ``report.html`` in the run.
         overwrite: Replace a report that stands there.
 
@@ -71,7 +75,13 @@ def report(path: str | Path, *, out: str | Path | None = None, overwrite: bool =
     demand_free(out, overwrite)
     for name, command in ((SCORES, "evaluate"), (FIGURES, "figures")):
         if not (run.path / name).exists():
-            raise BundleError(str(run.path), f"{name} of the run", "none", "", f"run cinn-clusters {command} first")
+            raise BundleError(
+                str(run.path),
+                f"{name} of the run",
+                "none",
+                "",
+                f"run cinn-clusters {command} first",
+            )
     facts = {
         "scores": read_json(run.path / SCORES),
         "diagnosis": _optional(run.path / DIAGNOSTICS),
@@ -94,17 +104,25 @@ def _render(run: Run, facts: dict[str, Any]) -> str:
         Section("sensitivity", "Sensitivity", figures=_figures(run, facts, SENSITIVITY)),
         _provenance(run),
     ]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
     template = environment.from_string(
         files("cinn_clusters.pipeline.report").joinpath("page.html.j2").read_text("utf-8")
     )
-    seen = "scalars and embeddings of maps" if any(map(schema.is_embedding, run.catalogue.observables)) else "scalars"
+    seen = (
+        "scalars and embeddings of maps"
+        if any(map(schema.is_embedding, run.catalogue.observables))
+        else "scalars"
+    )
     return template.render(
         title="Merger histories of galaxy clusters",
         subtitle=f"{scores['rows']} test rows of {scores['clusters']} clusters that the model has not seen, "
         f"{scores['draws']} posterior draws each; from {seen}",
         verdicts=_verdicts(run, facts),
-        sections=[section for section in sections if section.text or section.tables or section.figures],
+        sections=[
+            section for section in sections if section.text or section.tables or section.figures
+        ],
         version=version("cinn-clusters"),
     )
 
@@ -128,7 +146,9 @@ def _verdicts(run: Run, facts: dict[str, Any]) -> list[dict[str, Any]]:
     scores, notes = facts["scores"], []
     leaks = any(overlap.shared_with_validation for overlap in audit_split(run.catalogue, run.split))
     if leaks:
-        told = ["Prepared by the original protocol: test clusters stand in training, and every score is too good."]
+        told = [
+            "Prepared by the original protocol: test clusters stand in training, and every score is too good."
+        ]
         notes.append({"title": "This split leaks", "told": told, "is_warning": True})
     findings = facts.get("diagnosis", {}).get("findings", [])
     wrong = [
@@ -138,15 +158,22 @@ def _verdicts(run: Run, facts: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     good = []
     if findings and not wrong:
-        good.append("Calibrated: nothing speaks against the error bars, target by target and jointly.")
+        good.append(
+            "Calibrated: nothing speaks against the error bars, target by target and jointly."
+        )
     if not scores["unphysical"]:
         good.append("No unphysical draw.")
     for name, skill in scores["skill"].items():
-        good.append(f"Energy score {skill['energy_skill']:+.0%} better than the {name}, {OF_TRAINING}.")
+        good.append(
+            f"Energy score {skill['energy_skill']:+.0%} better than the {name}, {OF_TRAINING}."
+        )
     if good:
         notes.append({"title": "In short", "told": good, "is_warning": False})
     if wrong:
-        told = [*wrong, f"With {scores['clusters']} clusters a test set is small: see crossval for all of them."]
+        told = [
+            *wrong,
+            f"With {scores['clusters']} clusters a test set is small: see crossval for all of them.",
+        ]
         notes.append({"title": "What the diagnostics found", "told": told, "is_warning": True})
     return notes
 
@@ -160,7 +187,12 @@ def _data(run: Run) -> Section:
         account.append([part, f"{len(record['rows'][part])}", f"{record['num_clusters'][part]}"])
     overlaps = audit_split(run.catalogue, run.split)
     audit = [
-        [entry.what, f"{entry.total}", f"{entry.percent:.1f} %", f"{entry.percent_with_validation:.1f} %"]
+        [
+            entry.what,
+            f"{entry.total}",
+            f"{entry.percent:.1f} %",
+            f"{entry.percent_with_validation:.1f} %",
+        ]
         for entry in overlaps
     ]
     unmatched = record.get("unmatched_maps", [])
@@ -189,18 +221,40 @@ def _scores(facts: dict[str, Any]) -> Section:
     scores = facts["scores"]
     energy, crps = scores["energy_score"], scores["crps"]
     rows = [
-        ["this model", f"{energy['mean']:.3f} ± {energy['se']:.3f}", "", f"{crps['mean']:.3f} ± {crps['se']:.3f}", ""]
+        [
+            "this model",
+            f"{energy['mean']:.3f} ± {energy['se']:.3f}",
+            "",
+            f"{crps['mean']:.3f} ± {crps['se']:.3f}",
+            "",
+        ]
     ]
     for name, of in scores["skill"].items():
         saved = (f"{of['energy_skill']:+.1%}", f"{of['crps_skill']:+.1%}")
-        rows.append([f"{name}, {OF_TRAINING}", f"{of['energy_score']:.3f}", saved[0], f"{of['crps']:.3f}", saved[1]])
+        rows.append(
+            [
+                f"{name}, {OF_TRAINING}",
+                f"{of['energy_score']:.3f}",
+                saved[0],
+                f"{of['crps']:.3f}",
+                saved[1],
+            ]
+        )
     mae = facts.get("mae", {}).get("targets", {})
     detail = []
     for name, value in scores["crps_per_target"].items():
-        line = [name, f"{value:.3f}", f"{scores['coverage_68'][name]:.2f}", f"{scores['contraction'][name]:+.2f}"]
+        line = [
+            name,
+            f"{value:.3f}",
+            f"{scores['coverage_68'][name]:.2f}",
+            f"{scores['contraction'][name]:+.2f}",
+        ]
         if mae:
             of = mae[name]
-            line += [f"{of['mae']:.3f} ± {of['se']:.3f} {of['unit']}", f"{of['mae_of_the_median']:.3f}"]
+            line += [
+                f"{of['mae']:.3f} ± {of['se']:.3f} {of['unit']}",
+                f"{of['mae_of_the_median']:.3f}",
+            ]
         detail.append(line)
     heads = ["target", "CRPS", "68 % intervals hold", "contraction"] + (
         ["MLP error (MAE)", "of the median"] if mae else []
@@ -213,7 +267,10 @@ def _scores(facts: dict[str, Any]) -> Section:
         f"Negative log-likelihood of the truths in physical units: {'infinite' if nll is None else f'{nll:.3f}'}. "
         f"Unphysical draws: {scores['unphysical']:.2%}.",
     ]
-    tables = [Table(["", "energy score", "saved", "CRPS", "saved"], rows), Table(heads, detail, "Target by target")]
+    tables = [
+        Table(["", "energy score", "saved", "CRPS", "saved"], rows),
+        Table(heads, detail, "Target by target"),
+    ]
     return Section("scores", "How good it is", text, tables)
 
 
@@ -222,27 +279,46 @@ def _calibration(run: Run, facts: dict[str, Any]) -> Section:
     rows = [[entry["subject"], entry["name"], entry["evidence"]] for entry in findings]
     tables = [Table(["", "verdict", "evidence"], rows)] if rows else []
     crossval = _optional(run.path / CROSSVAL / SCORES)
-    text = ["A posterior is calibrated if an interval of 68 % holds the truth in 68 % of all cases, and so on."]
+    text = [
+        "A posterior is calibrated if an interval of 68 % holds the truth in 68 % of all cases, and so on."
+    ]
     if crossval:
         text.append(
             f"Out of fold over all {crossval['clusters']} clusters (crossval): energy score "
             f"{crossval['energy_score']['mean']:.3f} ± {crossval['energy_score']['se']:.3f}, CRPS "
             f"{crossval['crps']['mean']:.3f}, calibration error {crossval['calibration_error']:.3f}."
         )
-    return Section("calibration", "Can it be trusted?", text, tables, _figures(run, facts, (*CALIBRATION, *WORTH)))
+    return Section(
+        "calibration",
+        "Can it be trusted?",
+        text,
+        tables,
+        _figures(run, facts, (*CALIBRATION, *WORTH)),
+    )
 
 
 def _provenance(run: Run) -> Section:
     record = run.record
     rows = [[f"file {entry['name']}", f"sha256 {entry['sha256']}"] for entry in record["files"]]
     rows += [["protocol", record["protocol"]], ["seed of the split", str(record["seed"])]]
-    rows += [["versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())]]
+    rows += [
+        ["versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())]
+    ]
     details = []
     if (run.path / MODEL).is_dir():
         info = describe_bundle(run.path / MODEL)
-        rows += [["parameters", f"{info['num_parameters']}"], ["epochs", str(info["provenance"].get("epochs", ""))]]
-        details.append({"title": "All settings of the model", "text": json.dumps(info["config"], indent=1)})
-    names = [name for name in (*run.catalogue.observables, *run.catalogue.targets) if not schema.is_embedding(name)]
+        rows += [
+            ["parameters", f"{info['num_parameters']}"],
+            ["epochs", str(info["provenance"].get("epochs", ""))],
+        ]
+        details.append(
+            {"title": "All settings of the model", "text": json.dumps(info["config"], indent=1)}
+        )
+    names = [
+        name
+        for name in (*run.catalogue.observables, *run.catalogue.targets)
+        if not schema.is_embedding(name)
+    ]
     columns = [[name, schema.column(name).unit, schema.column(name).meaning] for name in names]
     tables = [Table(["", ""], rows), Table(["column", "unit", "meaning"], columns, "Columns")]
     return Section("provenance", "Where it comes from", [], tables, details=details)

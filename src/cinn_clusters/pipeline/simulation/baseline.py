@@ -1,4 +1,6 @@
-"""The original's benchmark: an ensemble of MLPs that predicts a point, judged on the test rows of a run."""
+"""The original's benchmark: an ensemble of MLPs that predicts a point, judged on the test rows
+of a run.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from cinn_clusters import schema
 from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from cinn_clusters.errors import BundleError
-from cinn_clusters.evaluation.mlp_ensemble import Ensemble, EnsembleOptions, OnEpoch, fit_ensemble, make_network
+from cinn_clusters.evaluation.mlp_ensemble import (
+    Ensemble,
+    EnsembleOptions,
+    OnEpoch,
+    fit_ensemble,
+    make_network,
+)
 from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.simulation.evaluate import unphysical
 from cinn_clusters.storage.run import HISTORY, MODEL, Run, csv_text, open_run, split_hash, versions
@@ -38,8 +46,9 @@ def baseline(
         on_epoch: Called with the number of epochs done.
 
     Returns:
-        Content of ``mae.json``: mean absolute error by target with its standard error over clusters, beside that of the
-        median of the training rows; share of predictions outside the bounds of a target.
+        Content of ``mae.json``: mean absolute error by target with its standard error over
+        clusters, beside that of the median of the training rows; share of predictions outside the
+        bounds of a target.
 
     Raises:
         BundleError: If the run is damaged.
@@ -59,7 +68,9 @@ def baseline(
             with (scratch / name).open("wb") as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(values))
         columns = ["phase", "epoch", "train_loss", "validation_loss"]
-        (scratch / HISTORY).write_text(csv_text(pd.DataFrame(ensemble.history, columns=columns)), encoding="utf-8")
+        (scratch / HISTORY).write_text(
+            csv_text(pd.DataFrame(ensemble.history, columns=columns)), encoding="utf-8"
+        )
         write_bundle(scratch / MODEL, _info(run, ensemble, options), ensemble.network.state_dict())
         write_json(scratch / MAE, report)
     return report
@@ -73,19 +84,34 @@ def load_baseline(run: Run) -> Ensemble:
     """
     path = run.path / BASELINE / MODEL
     if not path.is_dir():
-        raise BundleError(str(run.path), f"a folder {BASELINE}", "none", "", "run cinn-clusters baseline first")
+        raise BundleError(
+            str(run.path), f"a folder {BASELINE}", "none", "", "run cinn-clusters baseline first"
+        )
     bundle = read_bundle(path)
     if bundle.info.get("split_sha256") != split_hash(run.record):
-        raise BundleError(str(path), "the ensemble of this run's split", "another's", "", "run cinn-clusters baseline")
-    x_moments, theta_moments = np.array(bundle.info["x_moments"]), np.array(bundle.info["theta_moments"])
-    network = make_network(x_moments.shape[1], theta_moments.shape[1], options_of(bundle.info["options"]))
+        raise BundleError(
+            str(path),
+            "the ensemble of this run's split",
+            "another's",
+            "",
+            "run cinn-clusters baseline",
+        )
+    x_moments, theta_moments = (
+        np.array(bundle.info["x_moments"]),
+        np.array(bundle.info["theta_moments"]),
+    )
+    network = make_network(
+        x_moments.shape[1], theta_moments.shape[1], options_of(bundle.info["options"])
+    )
     network.load_state_dict(bundle.tensors)
     return Ensemble(network.eval().requires_grad_(False), x_moments, theta_moments)
 
 
 def options_of(values: dict[str, Any]) -> EnsembleOptions:
     """Options as JSON keeps them, back again."""
-    kept: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    kept: Any = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
     return EnsembleOptions(**kept)
 
 
@@ -104,7 +130,12 @@ def _report(run: Run, predicted: np.ndarray, truth: np.ndarray) -> dict[str, Any
         for d, name in enumerate(targets)
     }
     outside = float(unphysical(predicted[None], test).mean())
-    return {"rows": len(truth), "clusters": len(np.unique(test.clusters)), "targets": by_target, "unphysical": outside}
+    return {
+        "rows": len(truth),
+        "clusters": len(np.unique(test.clusters)),
+        "targets": by_target,
+        "unphysical": outside,
+    }
 
 
 def unit_of(name: str) -> str:

@@ -13,7 +13,12 @@ from cinn_clusters.data.embeddings import demand_unseen
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.inference.infer import KEYS, densities
-from cinn_clusters.pipeline.simulation.evaluate import Evaluation, reference_samples, score_report, scored_truth
+from cinn_clusters.pipeline.simulation.evaluate import (
+    Evaluation,
+    reference_samples,
+    score_report,
+    scored_truth,
+)
 from cinn_clusters.pipeline.simulation.prepare import standard_transforms
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
@@ -39,8 +44,8 @@ def crossval(
 ) -> dict[str, Any]:
     """Train on all folds but one, answer for that one, in turn; writes crossval/posterior.nc and scores.json.
 
-    The folds permute the sorted clusters with ``default_rng(seed)``; scalers, early stopping and all else see the
-    other folds only.
+    The folds permute the sorted clusters with ``default_rng(seed)``; scalers, early stopping and
+    all else see the other folds only.
 
     Args:
         path: A prepared run; its own split plays no part.
@@ -57,8 +62,9 @@ def crossval(
 
     Raises:
         BundleError: If the run is damaged.
-        DataError: If there are fewer clusters than folds, or the run holds vectors of an encoder that was trained on
-            some of its clusters: every fold wants an encoder of its own (benchmarks/maps.py).
+        DataError: If there are fewer clusters than folds, or the run holds vectors of an encoder
+            that was trained on some of its clusters: every fold wants an encoder of its own
+            (benchmarks/maps.py).
         OutputError: If results stand there already.
         TrainingError: If the loss is not finite.
     """
@@ -77,7 +83,9 @@ def crossval(
     for k, split in enumerate(folds):
         posterior = _fit_fold(catalogue, split, config, device, run.is_original, k, on_epoch)
         inputs = catalogue.inputs(posterior.inputs)[split.test]
-        for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=split.test):
+        for objects, draws in posterior.sample_batches(
+            inputs, num_draws, seed=seed, places=split.test
+        ):
             samples[:, split.test[objects]] = draws
         log_prob_draws[:, split.test], log_prob[split.test] = densities(
             posterior, samples[:, split.test], scored_truth(catalogue, split.test), inputs
@@ -87,12 +95,21 @@ def crossval(
             references.setdefault(name, np.empty(shape, np.float32))[:, split.test] = draws
     scores = score_report(Evaluation(catalogue, samples, log_prob, references))
     scores |= {"folds": num_folds, "config": config.model_dump()}
-    keys = [name for name in dict.fromkeys([catalogue.cluster_column, *KEYS[1:]]) if name in catalogue.table]
+    keys = [
+        name
+        for name in dict.fromkeys([catalogue.cluster_column, *KEYS[1:]])
+        if name in catalogue.table
+    ]
     coordinates = catalogue.table[keys]
     attributes = {**signed(seed), "folds": num_folds, "table_sha256": run.record["table_sha256"]}
     with atomic_directory(run.path / CROSSVAL, overwrite=overwrite, kept=(SCORES,)) as scratch:
         with sample_writer(
-            scratch / POSTERIOR, catalogue.targets, num_draws, coordinates, attributes, has_densities=True
+            scratch / POSTERIOR,
+            catalogue.targets,
+            num_draws,
+            coordinates,
+            attributes,
+            has_densities=True,
         ) as writer:
             writer.put(slice(0, len(coordinates)), samples)
             writer.put_log_prob(slice(0, len(coordinates)), log_prob_draws, log_prob)

@@ -1,4 +1,6 @@
-"""Whether a posterior can be trusted, and whether it says anything: numbers with bands, then a verdict in words."""
+"""Whether a posterior can be trusted, and whether it says anything: numbers with bands, then a
+verdict in words.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,11 @@ def diagnose(
         raise OutputError(str(out), "another file than the posterior", "the same")
     demand_free(out, overwrite)
     judged = read_judged(posterior, targets, observables, cluster_column)
-    report = {"posterior": posterior.name, "posterior_sha256": sha256_of(posterior), **diagnosis(judged, seed=seed)}
+    report = {
+        "posterior": posterior.name,
+        "posterior_sha256": sha256_of(posterior),
+        **diagnosis(judged, seed=seed),
+    }
     write_json(out, report, overwrite=overwrite)
     return report
 
@@ -86,7 +92,8 @@ def diagnosis(judged: Judged, *, seed: int = 0) -> dict[str, Any]:
     by_target, found = _targets(rows, samples, references, weights)
     energy = scores.energy_score(samples / scale, truth / scale)
     theirs = {
-        name: scores.energy_score(draws.astype(float) / scale, truth / scale) for name, draws in references.items()
+        name: scores.energy_score(draws.astype(float) / scale, truth / scale)
+        for name, draws in references.items()
     }
     skill = {name: scores.skill(energy, reference, weights) for name, reference in theirs.items()}
     joint, tests = _joint_tests(rows, samples, weights, seed)
@@ -98,7 +105,12 @@ def diagnosis(judged: Judged, *, seed: int = 0) -> dict[str, Any]:
         "clusters": len(np.unique(rows.clusters)),
         "draws": len(samples),
         "targets": by_target,
-        "joint": {"energy_score": mean_estimate(energy, weights), "energy_skill": skill, **joint, **densities},
+        "joint": {
+            "energy_score": mean_estimate(energy, weights),
+            "energy_skill": skill,
+            **joint,
+            **densities,
+        },
         "findings": found,
         "skipped": skipped,
         "ignored_variables": judged.ignored,
@@ -109,8 +121,9 @@ def diagnosis(judged: Judged, *, seed: int = 0) -> dict[str, Any]:
 def within_resolution(rows: Catalogue) -> np.ndarray:
     """Truths (N, D) with collision times spread over their resolution, one jitter for all models.
 
-    A recorded time stands on a snapshot, often that of the observation itself: above every draw of a density that ends
-    there. Ranks of such truths would tell of the snapshots, not of the posterior.
+    A recorded time stands on a snapshot, often that of the observation itself: above every draw of
+    a density that ends there. Ranks of such truths would tell of the snapshots, not of the
+    posterior.
     """
     return dequantise(rows.theta, rows.targets, rows.age, np.random.default_rng(JITTER_SEED))
 
@@ -126,24 +139,45 @@ def _targets(
     bands = np.stack([inside.mean(1), *coverage.coverage_band(inside, weights)])  # (3, C, D)
     scale = score_scales(names, truth)
     ours = scores.crps(samples / scale, truth / scale)
-    theirs = {name: scores.crps(draws.astype(float) / scale, truth / scale) for name, draws in references.items()}
-    errors, tails = coverage.calibration_error(inside, weights), coverage.tail_coverage(pit, weights)
+    theirs = {
+        name: scores.crps(draws.astype(float) / scale, truth / scale)
+        for name, draws in references.items()
+    }
+    errors, tails = (
+        coverage.calibration_error(inside, weights),
+        coverage.tail_coverage(pit, weights),
+    )
     contraction, parts = scores.contraction(samples, truth), _by_tertile(rows, samples, weights)
     report, found = {}, []
     for d, name in enumerate(names):
         placed = verdict.placement(pit[:, d], weights, alpha=alpha)
         shape = uniformity(pit[:, d], weights, alpha=alpha)
-        skill = {other: scores.skill(ours[:, d], crps[:, d], weights) for other, crps in theirs.items()}
+        skill = {
+            other: scores.skill(ours[:, d], crps[:, d], weights) for other, crps in theirs.items()
+        }
         core = mean_estimate(inside[:, :, d].mean(0) - scores.LEVELS.mean(), weights, alpha)
-        found += verdict.target_findings(name, placed, core, shape, skill[REFERENCES[0]], alpha=alpha)
+        found += verdict.target_findings(
+            name, placed, core, shape, skill[REFERENCES[0]], alpha=alpha
+        )
         report[name] = {
             "bias": placed.bias,
             "width": placed.width,
             "calibration_error": errors[d].absolute,
             "signed_calibration_error": errors[d].signed,
-            "coverage": dict(zip(("level", "found", "lower", "upper"), [scores.LEVELS, *bands[:, :, d]], strict=True)),
-            "tails": [{"expected": level, "found": tail} for level, tail in zip(coverage.TAILS, tails[d], strict=True)],
-            "coverage_68_by_tertile": {what: [_of_target(part, d) for part in of] for what, of in parts.items()},
+            "coverage": dict(
+                zip(
+                    ("level", "found", "lower", "upper"),
+                    [scores.LEVELS, *bands[:, :, d]],
+                    strict=True,
+                )
+            ),
+            "tails": [
+                {"expected": level, "found": tail}
+                for level, tail in zip(coverage.TAILS, tails[d], strict=True)
+            ],
+            "coverage_68_by_tertile": {
+                what: [_of_target(part, d) for part in of] for what, of in parts.items()
+            },
             "pit": shape,
             "sbc": _chi_square(samples, spread, d, weights),
             "z_mean": z[:, d].mean(),
@@ -151,25 +185,33 @@ def _targets(
             "contraction": contraction[d],
             "crps": mean_estimate(ours[:, d], weights),
             "crps_skill": skill,
-        }  # fmt: skip
+        }
     return report, found
 
 
-def _by_tertile(rows: Catalogue, samples: np.ndarray, weights: np.ndarray) -> dict[str, list[coverage.Part]]:
+def _by_tertile(
+    rows: Catalogue, samples: np.ndarray, weights: np.ndarray
+) -> dict[str, list[coverage.Part]]:
     inside = scores.central_coverage(samples, rows.theta, np.array([LEVEL]))[0]
     properties = {}
     if schema.MASS in rows.table:
         properties["mass"] = rows.table[schema.MASS].to_numpy(float)
     if schema.LOOKBACK in rows.table:
-        properties["redshift"] = redshift_at_lookback(rows.table[schema.LOOKBACK].to_numpy(float)).round(6)
-    return {name: coverage.by_tertile(values, inside, weights) for name, values in properties.items()}
+        properties["redshift"] = redshift_at_lookback(
+            rows.table[schema.LOOKBACK].to_numpy(float)
+        ).round(6)
+    return {
+        name: coverage.by_tertile(values, inside, weights) for name, values in properties.items()
+    }
 
 
 def _of_target(part: coverage.Part, d: int) -> dict[str, Any]:
     return {"from": part.lower, "to": part.upper, "rows": part.rows, "coverage": part.coverage[d]}
 
 
-def _chi_square(samples: np.ndarray, truth: np.ndarray, d: int, weights: np.ndarray) -> ranks.ChiSquare | None:
+def _chi_square(
+    samples: np.ndarray, truth: np.ndarray, d: int, weights: np.ndarray
+) -> ranks.ChiSquare | None:
     num_draws = ranks.whole_bins(len(samples))
     if not num_draws:
         return None
@@ -188,25 +230,41 @@ def _joint_tests(
         "tarp_plain": tarp.plain_references(truth, seed=seed),
     }
     nearer = {name: tarp.tarp_fractions(samples, truth, at) for name, at in points.items()}
-    curves = {name: uniformity(ranks.spread_shares(share, len(samples)), weights) for name, share in nearer.items()}
+    curves = {
+        name: uniformity(ranks.spread_shares(share, len(samples)), weights)
+        for name, share in nearer.items()
+    }
     told = lc2st(samples, truth, x, rows.clusters, seed=seed)
-    local = {"statistic": told.statistic, "null_mean": told.null.mean(), "p_value": told.p_value,
-             "share_of_objects_below_5_percent": (told.local_p_values < 0.05).mean()}  # fmt: skip
+    local = {
+        "statistic": told.statistic,
+        "null_mean": told.null.mean(),
+        "p_value": told.p_value,
+        "share_of_objects_below_5_percent": (told.local_p_values < 0.05).mean(),
+    }
     tests = [
         verdict.JointTest("TARP", curves["tarp"].p_value, f"KS {curves['tarp'].ks:.3f}"),
-        verdict.JointTest("L-C2ST", told.p_value, f"{told.statistic:.4f} against {told.null.mean():.4f} by chance"),
+        verdict.JointTest(
+            "L-C2ST", told.p_value, f"{told.statistic:.4f} against {told.null.mean():.4f} by chance"
+        ),
     ]
     return {**curves, "lc2st": {**local, "by_object": _by_object(rows, told.local_p_values)}}, tests
 
 
 def _by_object(rows: Catalogue, p_values: np.ndarray) -> dict[str, Any]:
-    return {**{key: rows.table[key].to_numpy() for key in schema.KEYS}, "p_value": p_values.round(4)}
+    return {
+        **{key: rows.table[key].to_numpy() for key in schema.KEYS},
+        "p_value": p_values.round(4),
+    }
 
 
 def _densities(
     judged: Judged, references: dict[str, np.ndarray], weights: np.ndarray
 ) -> tuple[dict[str, Any], list[str]]:
-    if judged.log_prob is None or np.isnan(judged.log_prob[1]).any() or np.isnan(judged.log_prob[0]).all(0).any():
+    if (
+        judged.log_prob is None
+        or np.isnan(judged.log_prob[1]).any()
+        or np.isnan(judged.log_prob[0]).all(0).any()
+    ):
         return {}, [NO_DENSITIES]
     draws, log_prob = judged.log_prob
     rho = coverage.hpd_ranks(draws, log_prob)
@@ -219,11 +277,18 @@ def _densities(
         "ranks": uniformity(ranks.spread_shares(rho, (~np.isnan(draws)).sum(0)), weights),
     }
     outside = int((~np.isfinite(log_prob)).sum())
-    nll: dict[str, Any] = {"rows_outside": outside, "mean": None if outside else mean_estimate(-log_prob, weights)}
+    nll: dict[str, Any] = {
+        "rows_outside": outside,
+        "mean": None if outside else mean_estimate(-log_prob, weights),
+    }
     skipped = []
     try:
         theirs = {name: _gaussian(judged.rows, draws) for name, draws in references.items()}
-        gain = {} if outside else {name: mean_estimate(log_prob - of, weights) for name, of in theirs.items()}
+        gain = (
+            {}
+            if outside
+            else {name: mean_estimate(log_prob - of, weights) for name, of in theirs.items()}
+        )
         nll["nats_gained_on_gaussian"] = gain
     except ValueError:
         skipped.append(NO_GAUSSIAN)
@@ -231,7 +296,9 @@ def _densities(
 
 
 def _gaussian(rows: Catalogue, draws: np.ndarray) -> np.ndarray:
-    """Log-density (N,) of the truths in physical units under Gaussians with the moments of draws."""
+    """Log-density (N,) of the truths in physical units under Gaussians with the moments of
+    draws.
+    """
     truth, draws = rows.theta, draws.astype(float)
     # masses and the like are nearer to Gaussian in log
     is_log = [d for d, name in enumerate(rows.targets) if schema.column(name).is_log]
@@ -242,7 +309,9 @@ def _gaussian(rows: Catalogue, draws: np.ndarray) -> np.ndarray:
 
 def _plain(value: Any) -> Any:
     """Values as JSON has them; what is not finite becomes null."""
-    if isinstance(value, Estimate | Uniformity | ranks.ChiSquare | verdict.Finding) and is_dataclass(value):
+    if isinstance(
+        value, Estimate | Uniformity | ranks.ChiSquare | verdict.Finding
+    ) and is_dataclass(value):
         value = asdict(value)
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}

@@ -1,4 +1,6 @@
-"""How good is the model: scores on clusters it has never seen, next to references without a network."""
+"""How good is the model: scores on clusters it has never seen, next to references without a
+network.
+"""
 
 from __future__ import annotations
 
@@ -89,11 +91,19 @@ def evaluate(
     keys = [name for name in (run.catalogue.cluster_column, *schema.ROW_KEYS) if name in test.table]
     with ExitStack() as stack:  # all three or none
         samples, lines, numbers = (
-            stack.enter_context(atomic_file(run.path / name, overwrite=overwrite)) for name in RESULTS
+            stack.enter_context(atomic_file(run.path / name, overwrite=overwrite))
+            for name in RESULTS
         )
         truth = scored_truth(run.catalogue, run.split.test)
         summary = write_posterior(
-            posterior, inputs, test.table, samples, num_draws, seed, truth=truth, on_objects=on_objects
+            posterior,
+            inputs,
+            test.table,
+            samples,
+            num_draws,
+            seed,
+            truth=truth,
+            on_objects=on_objects,
         )
         write_summary(pd.concat([test.table[keys], summary], axis=1), lines)
         scores = score_report(
@@ -109,11 +119,16 @@ def evaluate(
 
 
 def scored_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
-    """Truths for a dequantised likelihood, the same jitter for every model: science protocol, one stream, seed 0."""
+    """Truths for a dequantised likelihood, the same jitter for every model: science protocol,
+    one stream, seed 0.
+    """
     theta = catalogue.theta
     if schema.COLLISION_TIME in catalogue.targets:
         d = catalogue.targets.index(schema.COLLISION_TIME)
-        jitter = np.random.default_rng(JITTER_SEED).uniform(-0.5, 0.5, len(theta)) * schema.TIME_RESOLUTION
+        jitter = (
+            np.random.default_rng(JITTER_SEED).uniform(-0.5, 0.5, len(theta))
+            * schema.TIME_RESOLUTION
+        )
         theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
     return np.asarray(off_bounds(theta, catalogue.targets, catalogue.age)[rows])
 
@@ -121,7 +136,9 @@ def scored_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
 def reference_samples(
     catalogue: Catalogue, train: np.ndarray, test: np.ndarray, num_draws: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Draw the references for test rows from training rows: prior, and prior given mass and redshift."""
+    """Draw the references for test rows from training rows: prior, and prior given mass and
+    redshift.
+    """
     theta = catalogue.theta[train]
     samples = {REFERENCES[0]: prior_samples(theta, len(test), num_draws, seed=seed)}
     if {schema.MASS, schema.LOOKBACK} <= set(catalogue.table):
@@ -131,13 +148,21 @@ def reference_samples(
 
 
 def forest_histories(
-    catalogue: Catalogue, names: Sequence[str], train: np.ndarray, test: np.ndarray, num_draws: int, seed: int
+    catalogue: Catalogue,
+    names: Sequence[str],
+    train: np.ndarray,
+    test: np.ndarray,
+    num_draws: int,
+    seed: int,
 ) -> np.ndarray:
     """Draw histories of test rows from training rows by the leaves of a forest on some observables, (S, N, D).
 
-    A history is carried over with its time since collision, not its cosmic age: it is to lie before the observation.
+    A history is carried over with its time since collision, not its cosmic age: it is to lie before
+    the observation.
     """
-    times = [d for d, name in enumerate(catalogue.targets) if schema.column(name).bijection == "age"]
+    times = [
+        d for d, name in enumerate(catalogue.targets) if schema.column(name).bijection == "age"
+    ]
     x, theta, age = catalogue.inputs(names), catalogue.theta, catalogue.age[:, None]
     theta[:, times] = age - theta[:, times]
     samples = forest_samples(x[train], theta[train], x[test], num_draws, seed=seed)
@@ -179,7 +204,9 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
         "contraction": _named(names, contraction(samples, truth)),
         "unphysical": float(unphysical(samples, rows.rows(np.flatnonzero(keep))).mean()),
         "skill": {
-            name: _skill(reference[:, keep] / scale, truth / scale, per_target.mean(), energy.mean())
+            name: _skill(
+                reference[:, keep] / scale, truth / scale, per_target.mean(), energy.mean()
+            )
             for name, reference in evaluation.references.items()
         },
     }
@@ -187,19 +214,31 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def score_scales(names: tuple[str, ...], truth: np.ndarray) -> np.ndarray:
-    """Units of CRPS and energy score, (D,): fixed by the schema, or the spread of the truths (N, D)."""
-    return np.array([schema.column(name).score_scale or float(np.std(truth[:, d])) for d, name in enumerate(names)])
+    """Units of CRPS and energy score, (D,): fixed by the schema, or the spread of the truths (N,
+    D).
+    """
+    return np.array(
+        [
+            schema.column(name).score_scale or float(np.std(truth[:, d]))
+            for d, name in enumerate(names)
+        ]
+    )
 
 
 def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
-    """Which draws (S, N) hold a value outside its bounds, a collision before the Big Bang or after the snapshot."""
+    """Which draws (S, N) hold a value outside its bounds, a collision before the Big Bang or
+    after the snapshot.
+    """
     bad = np.zeros(samples.shape[:2], bool)
     for d, name in enumerate(rows.targets):
         known = schema.column(name)
         lower, upper = known.bounds
         bad |= (samples[:, :, d] < lower) | (samples[:, :, d] > upper)
         if known.bijection == "age":
-            bad |= samples[:, :, d] > age_at_lookback(rows.table[schema.LOOKBACK].to_numpy(float)) + 1e-5
+            bad |= (
+                samples[:, :, d]
+                > age_at_lookback(rows.table[schema.LOOKBACK].to_numpy(float)) + 1e-5
+            )
     return bad
 
 
@@ -213,8 +252,17 @@ def is_marked(rows: Catalogue) -> np.ndarray:
 def _nll(log_prob: np.ndarray, weights: np.ndarray) -> dict[str, float | int | None]:
     finite = np.isfinite(log_prob)
     if not finite.all():
-        return {"mean": None, "se": None, "median": float(np.median(-log_prob)), "rows_outside": int((~finite).sum())}
-    return {**_with_error(-log_prob, weights), "median": float(np.median(-log_prob)), "rows_outside": 0}
+        return {
+            "mean": None,
+            "se": None,
+            "median": float(np.median(-log_prob)),
+            "rows_outside": int((~finite).sum()),
+        }
+    return {
+        **_with_error(-log_prob, weights),
+        "median": float(np.median(-log_prob)),
+        "rows_outside": 0,
+    }
 
 
 def _with_error(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
@@ -231,8 +279,13 @@ def _outside_band(inside: np.ndarray, weights: np.ndarray) -> float:
     return float(((LEVELS[:, None] < lower) | (LEVELS[:, None] > upper)).mean())
 
 
-def _skill(reference: np.ndarray, truth: np.ndarray, our_crps: float, our_energy: float) -> dict[str, float]:
-    their_crps, their_energy = float(crps(reference, truth).mean()), float(energy_score(reference, truth).mean())
+def _skill(
+    reference: np.ndarray, truth: np.ndarray, our_crps: float, our_energy: float
+) -> dict[str, float]:
+    their_crps, their_energy = (
+        float(crps(reference, truth).mean()),
+        float(energy_score(reference, truth).mean()),
+    )
     return {
         "crps": their_crps,
         "energy_score": their_energy,

@@ -1,4 +1,6 @@
-"""Public tables by name, downloaded once, their hash checked, and cut into the two files that ``prepare`` reads."""
+"""Public tables by name, downloaded once, their hash checked, and cut into the two files that
+``prepare`` reads.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ FILES = ("observables1.csv", "unobservables1.csv")
 
 
 def fetch(
-    name: str, out: str | Path, *, address: str | None = None, sha256: str | None = None, overwrite: bool = False
+    name: str,
+    out: str | Path,
+    *,
+    address: str | None = None,
+    sha256: str | None = None,
+    overwrite: bool = False,
 ) -> tuple[Path, Path]:
     """Download a public table and cut it into observables and targets.
 
@@ -77,9 +84,13 @@ def _downloaded(address: str, sha256: str) -> Path:
     try:
         import pooch
     except ImportError as error:
-        raise ConfigError("fetch", "pooch", "none", "", "pip install 'cinn-clusters[fetch]'") from error
+        raise ConfigError(
+            "fetch", "pooch", "none", "", "pip install 'cinn-clusters[fetch]'"
+        ) from error
     try:
-        return Path(pooch.retrieve(address, f"sha256:{sha256}", path=pooch.os_cache("cinn-clusters")))
+        return Path(
+            pooch.retrieve(address, f"sha256:{sha256}", path=pooch.os_cache("cinn-clusters"))
+        )
     except ValueError as error:  # of pooch, where the hash differs
         hint = "the public file changed or the download was cut short; try again"
         raise DataError(address, f"sha256 {sha256[:12]}...", "another file", "", hint) from error

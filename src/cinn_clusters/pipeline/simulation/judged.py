@@ -28,7 +28,8 @@ class Judged:
         catalogue: All rows with a known history; references are drawn from them.
         places: Row of each judged object in the catalogue, (N,).
         samples: (S, N, D).
-        log_prob: Log-densities of draws (S, N), NaN where not evaluated, and of truths (N,); None if there are none.
+        log_prob: Log-densities of draws (S, N), NaN where not evaluated, and of truths (N,); None
+            if there are none.
         ignored: Variables of the file that no table knows.
     """
 
@@ -56,7 +57,9 @@ class Judged:
             if not here.any():
                 continue
             seen = np.concatenate([split.train, split.validation])
-            found = reference_samples(self.catalogue, seen, self.places[here], len(self.samples), seed)
+            found = reference_samples(
+                self.catalogue, seen, self.places[here], len(self.samples), seed
+            )
             for name, draws in found.items():
                 drawn.setdefault(name, np.empty(self.samples.shape, np.float32))[:, here] = draws
         return drawn
@@ -84,24 +87,39 @@ def read_judged(
 
     Raises:
         BundleError: If the posterior is no such file, or the run is damaged.
-        DataError: If a table or column is missing, no object has a known history, or a sample is not finite.
+        DataError: If a table or column is missing, no object has a known history, or a sample is
+            not finite.
     """
     posterior = Path(posterior)
     if not posterior.is_file():
-        raise BundleError(str(posterior), "a posterior file", "none", "", "run cinn-clusters crossval or infer first")
+        raise BundleError(
+            str(posterior),
+            "a posterior file",
+            "none",
+            "",
+            "run cinn-clusters crossval or infer first",
+        )
     layout = read_layout(posterior)
     catalogue, ignored = (
-        (run.catalogue, ()) if run else _catalogue(posterior, layout, targets, observables, cluster_column)
+        (run.catalogue, ())
+        if run
+        else _catalogue(posterior, layout, targets, observables, cluster_column)
     )
     catalogue = catalogue.rows(np.flatnonzero(~is_marked(catalogue)))
     keys = [str(key) for key in layout.keys]
-    demand_columns(catalogue.table, keys, f"{posterior} is of rows seen from several sides, the table")
+    demand_columns(
+        catalogue.table, keys, f"{posterior} is of rows seen from several sides, the table"
+    )
     index = pd.MultiIndex.from_frame(layout.keys)
     found = index.get_indexer(pd.MultiIndex.from_frame(catalogue.table[keys].astype("int64")))
     places, where = np.flatnonzero(found >= 0), found[found >= 0]
     if not len(places):
         raise DataError(
-            str(posterior), "objects with a known history", "none in common", "", "are they one simulation?"
+            str(posterior),
+            "objects with a known history",
+            "none in common",
+            "",
+            "are they one simulation?",
         )
     samples = read_samples(posterior, catalogue.targets)[:, where].astype(float)
     _demand_finite(samples, catalogue.rows(places), posterior)
@@ -112,7 +130,11 @@ def read_judged(
 
 
 def _catalogue(
-    posterior: Path, layout: Layout, targets: str | Path | None, observables: str | Path | None, cluster_column: str
+    posterior: Path,
+    layout: Layout,
+    targets: str | Path | None,
+    observables: str | Path | None,
+    cluster_column: str,
 ) -> tuple[Catalogue, tuple[str, ...]]:
     if targets is None and observables is None:
         return open_run(_run_of(posterior)).catalogue, ()
@@ -120,17 +142,26 @@ def _catalogue(
         missing = "--targets" if targets is None else "--observables"
         raise DataError("the truths", "both --targets and --observables", f"no {missing}")
     known, seen = read_csv(targets), read_csv(observables)
-    ignored = tuple(name for name in layout.variables if name not in known and name not in schema.COLUMNS)
+    ignored = tuple(
+        name for name in layout.variables if name not in known and name not in schema.COLUMNS
+    )
     names = [name for name in layout.variables if name not in ignored]
     if not names:
-        raise DataError(str(posterior), f"variables that are columns of {targets}", ", ".join(layout.variables))
+        raise DataError(
+            str(posterior), f"variables that are columns of {targets}", ", ".join(layout.variables)
+        )
     demand_columns(known, names, str(targets))
     x_columns = [name for name in schema.DEFAULT_OBSERVABLES if name in seen]
     demand_columns(seen, [schema.LOOKBACK], str(observables))
     catalogue = read_catalogue(
-        observables, targets, observables=x_columns, targets=names,
-        cluster_column=cluster_column, drop_incomplete=True, allow_atypical=True,
-    )  # fmt: skip
+        observables,
+        targets,
+        observables=x_columns,
+        targets=names,
+        cluster_column=cluster_column,
+        drop_incomplete=True,
+        allow_atypical=True,
+    )
     return catalogue, ignored
 
 
@@ -140,7 +171,9 @@ def _run_of(posterior: Path) -> Path:
         if (run / SPLIT).is_file():
             return run
     hint = "pass --targets and --observables"
-    raise DataError(str(posterior), "a file in a run, whose tables hold the truths", "none", "", hint)
+    raise DataError(
+        str(posterior), "a file in a run, whose tables hold the truths", "none", "", hint
+    )
 
 
 def _demand_finite(samples: np.ndarray, rows: Catalogue, posterior: Path) -> None:
@@ -150,4 +183,6 @@ def _demand_finite(samples: np.ndarray, rows: Catalogue, posterior: Path) -> Non
     if bad.any():
         first = rows.table[bad].iloc[0]
         where = "first at " + ", ".join(f"{key} {first[key]}" for key in schema.KEYS)
-        raise DataError(str(posterior), "finite samples", f"{int(bad.sum())} objects with others", where)
+        raise DataError(
+            str(posterior), "finite samples", f"{int(bad.sum())} objects with others", where
+        )

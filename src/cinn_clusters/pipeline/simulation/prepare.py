@@ -1,4 +1,6 @@
-"""Two CSV files to a run: joined, validated, split by cluster, transforms fitted on training clusters."""
+"""Two CSV files to a run: joined, validated, split by cluster, transforms fitted on training
+clusters.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +62,11 @@ def prepare(
         observables: Columns of x.
         targets: Columns of theta.
         cluster_column: Column that identifies a cluster.
-        protocol: ``cluster`` splits by cluster; ``original`` reproduces the published preparation, leak included.
+        protocol: ``cluster`` splits by cluster; ``original`` reproduces the published preparation,
+            leak included.
         seed: Seed of the split.
-        embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further columns of x, a row a
-            projection. Clusters fall into the same parts as without.
+        embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further columns
+            of x, a row a projection. Clusters fall into the same parts as without.
         sources: Files that the two tables were made from, to be named in their stead.
         drop_incomplete: See ``read_catalogue``.
         allow_atypical: See ``read_catalogue``.
@@ -73,7 +76,8 @@ def prepare(
         The run.
 
     Raises:
-        DataError: If the files are not what the schema says, or the encoder was trained on test clusters.
+        DataError: If the files are not what the schema says, or the encoder was trained on test
+            clusters.
         OutputError: If the folder is taken or cannot be written.
     """
     out = Path(out)
@@ -100,9 +104,15 @@ def prepare(
         split = split_by_row(len(catalogue.table), seed)
         transforms = standard_transforms(catalogue)
     else:
-        split = same_parts(split_by_cluster(everyone.clusters, seed), everyone.clusters, catalogue.clusters)
-        hint = "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
-        demand_unseen(seen or (), catalogue.clusters[split.test], str((embeddings or ("",))[0]), hint)
+        split = same_parts(
+            split_by_cluster(everyone.clusters, seed), everyone.clusters, catalogue.clusters
+        )
+        hint = (
+            "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
+        )
+        demand_unseen(
+            seen or (), catalogue.clusters[split.test], str((embeddings or ("",))[0]), hint
+        )
         transforms = fit_catalogue_transforms(catalogue, split, seed=seed)
     record = _record(catalogue, split, protocol, seed, files) | {"unmatched_maps": list(unmatched)}
     if embeddings is not None:
@@ -141,7 +151,10 @@ def prepare_processed(
     column = options.get("cluster_column", schema.CLUSTER_COLUMN)
     frames = processed_tables(processed, clusters, column)
     sides = zip(("observables", "targets"), frames, strict=True)
-    columns = {side: [name for name in frame if name not in (*schema.KEYS, column)] for side, frame in sides}
+    columns = {
+        side: [name for name in frame if name not in (*schema.KEYS, column)]
+        for side, frame in sides
+    }
     with TemporaryDirectory() as scratch:
         files = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
         for file, frame in zip(files, frames, strict=True):
@@ -151,7 +164,9 @@ def prepare_processed(
 
 
 def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> Transforms:
-    """Shift and scale raw columns only, as the original did: no bounds, no logarithms, no ratios."""
+    """Shift and scale raw columns only, as the original did: no bounds, no logarithms, no
+    ratios.
+    """
 
     def moments(name: str) -> dict[str, Any]:
         values = catalogue.table[name].to_numpy(float)[rows]
@@ -163,7 +178,9 @@ def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(N
     )
 
 
-def _tables(catalogue: Catalogue, transforms: Transforms, protocol: Protocol) -> tuple[pd.DataFrame, ...]:
+def _tables(
+    catalogue: Catalogue, transforms: Transforms, protocol: Protocol
+) -> tuple[pd.DataFrame, ...]:
     x, y = catalogue.table[list(catalogue.observables)], catalogue.table[list(catalogue.targets)]
     meta = catalogue.table.drop(columns=[*catalogue.observables, *catalogue.targets])
     if protocol == "original":
@@ -188,6 +205,8 @@ def _record(
         "unknown_columns": list(catalogue.unknown),
         "dropped": [asdict(entry) for entry in catalogue.dropped],
         "versions": versions(),
-        "num_clusters": {name: len(np.unique(catalogue.clusters[rows])) for name, rows in parts.items()},
+        "num_clusters": {
+            name: len(np.unique(catalogue.clusters[rows])) for name, rows in parts.items()
+        },
         "rows": {name: rows.tolist() for name, rows in parts.items()},
     }

@@ -1,4 +1,6 @@
-"""Recalibration that has to earn its place: fitted on clusters held out from training, kept only where it helps."""
+"""Recalibration that has to earn its place: fitted on clusters held out from training, kept only
+where it helps.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,9 @@ def recalibrated(
 ) -> tuple[Posterior, dict[str, Any]]:
     """Recalibrate a posterior if clusters that it was not fitted on say that this helps.
 
-    The training clusters are dealt into folds; a model like this one is trained without each. What these models say
-    of the clusters they have not seen gives the maps; whether maps help is asked of folds they were not fitted on.
+    The training clusters are dealt into folds; a model like this one is trained without each. What
+    these models say of the clusters they have not seen gives the maps; whether maps help is asked
+    of folds they were not fitted on.
 
     Args:
         posterior: Trained on ``split``.
@@ -58,8 +61,8 @@ def recalibrated(
         device: See ``fit``.
 
     Returns:
-        The posterior, recalibrated where the calibration error falls and neither CRPS nor energy score rises; and a
-        table of these before and after, empty if nothing was tried.
+        The posterior, recalibrated where the calibration error falls and neither CRPS nor energy
+        score rises; and a table of these before and after, empty if nothing was tried.
 
     Raises:
         ConfigError: If a single fold is asked for, or the targets are not kept inside their bounds.
@@ -85,13 +88,19 @@ def predict_held_out(rows: Catalogue, config: Config, device: str) -> HeldOut:
     """Train without each fold of clusters in turn and answer for it."""
     shape = (NUM_DRAWS, len(rows.table), len(rows.targets))
     samples, hpd, fold = np.empty(shape, np.float32), np.empty(shape[1]), np.empty(shape[1], int)
-    plain = config.model_copy(update={"train": config.train.model_copy(update={"recalibration_folds": 0})})
-    for k, split in enumerate(folds_by_cluster(rows.clusters, config.train.recalibration_folds, config.seed)):
+    plain = config.model_copy(
+        update={"train": config.train.model_copy(update={"recalibration_folds": 0})}
+    )
+    for k, split in enumerate(
+        folds_by_cluster(rows.clusters, config.train.recalibration_folds, config.seed)
+    ):
         posterior = fit(rows, split, plain, device=device)
         inputs = rows.inputs(posterior.inputs)[split.test]
         draws = posterior.sample(inputs, NUM_DRAWS, seed=config.seed)
         log_prob = posterior.log_prob(draws[:NUM_DENSITIES], inputs)
-        hpd[split.test] = hpd_ranks(log_prob, posterior.log_prob(scored_truth(rows, split.test), inputs))
+        hpd[split.test] = hpd_ranks(
+            log_prob, posterior.log_prob(scored_truth(rows, split.test), inputs)
+        )
         samples[:, split.test], fold[split.test] = draws, k
     return HeldOut(rows, fold, samples, scored_truth(rows, np.arange(shape[1])), hpd)
 

@@ -41,15 +41,17 @@ def sensitivity(
     Args:
         path: A run with a baseline; with a posterior model, CRPS is looked at, too.
         num_repeats: Permutations of the test rows to average over (a quarter of them for CRPS).
-        refit_members: Members of the ensembles that are trained anew without an observable; 0 trains none.
+        refit_members: Members of the ensembles that are trained anew without an observable; 0
+            trains none.
         seed: Seed of permutations and draws.
         overwrite: Replace matrices that stand there.
         on_matrix: Called with the name of each matrix when it is done.
 
     Returns:
-        Observables (or groups of them) by targets, in catalogue units: ``sensitivity`` (each shuffled, as the original
-        did), ``grouped`` (what tells of the same thing shuffled together), ``shapley`` (its share in what all save),
-        ``ablation`` (left out, ensemble trained anew) and ``crps_sensitivity`` (of the posterior).
+        Observables (or groups of them) by targets, in catalogue units: ``sensitivity`` (each
+        shuffled, as the original did), ``grouped`` (what tells of the same thing shuffled
+        together), ``shapley`` (its share in what all save), ``ablation`` (left out, ensemble
+        trained anew) and ``crps_sensitivity`` (of the posterior).
 
     Raises:
         BundleError: If the run or its baseline is missing or damaged.
@@ -78,15 +80,23 @@ def sensitivity(
             on_matrix(kind)
 
     single, group = _places(singles, names), _places(groups, names)
-    keep("sensitivity", singles, shuffle_increase(error, x, single, num_repeats=num_repeats, seed=seed))
+    keep(
+        "sensitivity",
+        singles,
+        shuffle_increase(error, x, single, num_repeats=num_repeats, seed=seed),
+    )
     keep("grouped", groups, shuffle_increase(error, x, group, num_repeats=num_repeats, seed=seed))
     keep("shapley", groups, shapley_saving(error, x, group, num_repeats=num_repeats, seed=seed))
     if refit_members:
         keep("ablation", singles | groups, _ablation(run, singles | groups, refit_members))
     if (run.path / MODEL).is_dir():
-        increase = _crps_increase(run, singles | groups, num_repeats=-(-num_repeats // 4), seed=seed)
+        increase = _crps_increase(
+            run, singles | groups, num_repeats=-(-num_repeats // 4), seed=seed
+        )
         keep("crps_sensitivity", singles | groups, increase)
-    with atomic_directory(run.path / SENSITIVITY, overwrite=overwrite, kept=("sensitivity_matrix.csv",)) as scratch:
+    with atomic_directory(
+        run.path / SENSITIVITY, overwrite=overwrite, kept=("sensitivity_matrix.csv",)
+    ) as scratch:
         for name, matrix in matrices.items():
             (scratch / f"{name}.csv").write_text(csv_text(matrix.reset_index()), encoding="utf-8")
     return matrices
@@ -104,11 +114,15 @@ def _places(rows: Rows, names: Sequence[str]) -> list[list[int]]:
 
 
 def _frame(values: np.ndarray, rows: Rows, targets: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame(values, index=pd.Index(list(rows), name="observable"), columns=list(targets))
+    return pd.DataFrame(
+        values, index=pd.Index(list(rows), name="observable"), columns=list(targets)
+    )
 
 
 def _ablation(run: Run, rows: Rows, members: int) -> np.ndarray:
-    """Increase of the absolute error of each test row without some columns, (G, N, D), ensembles trained anew."""
+    """Increase of the absolute error of each test row without some columns, (G, N, D), ensembles
+    trained anew.
+    """
     info = read_bundle(run.path / BASELINE / MODEL).info
     options = replace(options_of(info["options"]), members=members)
     names, split, theta = run.catalogue.observables, run.split, run.catalogue.theta
@@ -139,4 +153,6 @@ def _crps_increase(run: Run, rows: Rows, *, num_repeats: int, seed: int) -> np.n
         return crps(posterior.sample(given, NUM_DRAWS, seed=seed).astype(float), truth)
 
     known = {name: members for name, members in rows.items() if set(members) <= set(names)}
-    return shuffle_increase(loss, test.inputs(names), _places(known, names), num_repeats=num_repeats, seed=seed)
+    return shuffle_increase(
+        loss, test.inputs(names), _places(known, names), num_repeats=num_repeats, seed=seed
+    )

@@ -21,7 +21,15 @@ from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.model import describe_bundle, save_posterior
 from cinn_clusters.storage.observer import observer_parts
-from cinn_clusters.storage.run import CHECKPOINT, HISTORY, MODEL, Run, csv_text, open_run, split_hash
+from cinn_clusters.storage.run import (
+    CHECKPOINT,
+    HISTORY,
+    MODEL,
+    Run,
+    csv_text,
+    open_run,
+    split_hash,
+)
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitState
 
@@ -88,7 +96,9 @@ def train(
             on_epoch(state)
     _write_results(run, job, config)
     checkpoint.unlink(missing_ok=True)
-    for scratch in run.path.glob(f".{CHECKPOINT}.*"):  # of a training that was killed while it wrote
+    for scratch in run.path.glob(
+        f".{CHECKPOINT}.*"
+    ):  # of a training that was killed while it wrote
         scratch.unlink(missing_ok=True)
     return Trained(run.path / MODEL, job.state.epoch, float(job.state.best_loss.mean()), resumed_at)
 
@@ -98,7 +108,9 @@ def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
     if checkpoint.exists():
         if not (resume or overwrite):
             hint = "pass --resume to go on, or --overwrite to start anew"
-            raise OutputError(str(checkpoint), "no training under way", "the checkpoint of one", "", hint)
+            raise OutputError(
+                str(checkpoint), "no training under way", "the checkpoint of one", "", hint
+            )
     else:
         demand_free(run.path / MODEL, overwrite)
 
@@ -108,11 +120,16 @@ def _already_trained(run: Run, config: Config) -> Trained:
     info = describe_bundle(run.path / MODEL)
     told = info["provenance"]
     expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
-    if info["config"] != config.model_dump() or any(told.get(key) != value for key, value in expected.items()):
+    if info["config"] != config.model_dump() or any(
+        told.get(key) != value for key, value in expected.items()
+    ):
         raise OutputError(
-            str(run.path / MODEL), "the model of these settings to be complete", "one of other settings", "",
+            str(run.path / MODEL),
+            "the model of these settings to be complete",
+            "one of other settings",
+            "",
             "resume with the settings it was started with, or pass --overwrite to start anew",
-        )  # fmt: skip
+        )
     losses = told["best_validation_nll"]
     return Trained(run.path / MODEL, told["epochs"], sum(losses) / len(losses), told["epochs"])
 
@@ -138,21 +155,34 @@ def _write_results(run: Run, job: Job, config: Config) -> None:
     with atomic_file(run.path / HISTORY) as scratch:  # both or none
         scratch.write_text(csv_text(history), encoding="utf-8")
         parts = _parts(run, posterior, config)
-        save_posterior(posterior, run.path / MODEL, config, provenance=provenance, parts=parts, overwrite=True)
+        save_posterior(
+            posterior, run.path / MODEL, config, provenance=provenance, parts=parts, overwrite=True
+        )
 
 
-def _parts(run: Run, posterior: Posterior, config: Config) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Fit what stands beside the posterior of a model for observers; test clusters are not touched."""
+def _parts(
+    run: Run, posterior: Posterior, config: Config
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Fit what stands beside the posterior of a model for observers; test clusters are not
+    touched.
+    """
     if not config.train.uncertain:
         return {}, {}
     seen = run.catalogue.rows(np.concatenate([run.split.train, run.split.validation]))
     left_out = run.left_out()
     if left_out is not None:
         test = run.catalogue.clusters[run.split.test]
-        left_out = left_out[~left_out[run.catalogue.cluster_column].isin(test)].reset_index(drop=True)
+        left_out = left_out[~left_out[run.catalogue.cluster_column].isin(test)].reset_index(
+            drop=True
+        )
     return observer_parts(posterior, seen, left_out, config.seed)
 
 
 def _identity(run: Run, config: Config) -> str:
-    what = [run.record["table_sha256"], split_hash(run.record), run.transforms.to_dict(), config.model_dump()]
+    what = [
+        run.record["table_sha256"],
+        split_hash(run.record),
+        run.transforms.to_dict(),
+        config.model_dump(),
+    ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

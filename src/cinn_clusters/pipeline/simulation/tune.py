@@ -78,8 +78,9 @@ def tune(
 ) -> Tuned:
     """Search with a tree-structured Parzen estimator; writes tune/best.toml and tune/trials.csv.
 
-    Test clusters take no part. The others are dealt into inner folds; each trial trains on all but one of them and is
-    judged on that one, in turn, and is given up early when it does worse than half of those before it.
+    Test clusters take no part. The others are dealt into inner folds; each trial trains on all but
+    one of them and is judged on that one, in turn, and is given up early when it does worse than
+    half of those before it.
 
     Args:
         path: A prepared run.
@@ -99,7 +100,8 @@ def tune(
         What it came to.
 
     Raises:
-        ConfigError: If optuna is not installed, a setting or an option is wrong, or nothing is left to search.
+        ConfigError: If optuna is not installed, a setting or an option is wrong, or nothing is left
+            to search.
         DataError: If there are fewer clusters than folds.
         OutputError: If a search stands there already.
     """
@@ -116,10 +118,14 @@ def tune(
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
 
     preset = _named(base.model_dump())  # what is to be beaten is tried first
-    study.enqueue_trial({key: preset[key] for key, values in space.items() if preset[key] in values})
+    study.enqueue_trial(
+        {key: preset[key] for key, values in space.items() if preset[key] in values}
+    )
 
     def judged(trial: Any) -> float:
-        chosen = {key: trial.suggest_categorical(key, list(values)) for key, values in space.items()}
+        chosen = {
+            key: trial.suggest_categorical(key, list(values)) for key, values in space.items()
+        }
         config = _with(base, chosen)
         scores: list[np.ndarray] = []
         for step, split in enumerate(folds_by_cluster(catalogue.clusters, inner_folds, seed)):
@@ -138,8 +144,16 @@ def tune(
     study.optimize(judged, n_trials=num_trials, callbacks=[told])
     trials = _table(study)
     best = _with(base, study.best_params)
-    record = {"objective": objective, "value": study.best_value, "num_trials": num_trials, "seed": seed,
-              "fold": fold, "num_folds": num_folds, "inner_folds": inner_folds, "fixed": fixed}  # fmt: skip
+    record = {
+        "objective": objective,
+        "value": study.best_value,
+        "num_trials": num_trials,
+        "seed": seed,
+        "fold": fold,
+        "num_folds": num_folds,
+        "inner_folds": inner_folds,
+        "fixed": fixed,
+    }
     with atomic_directory(run.path / TUNE, overwrite=overwrite) as scratch:
         (scratch / TRIALS).write_text(csv_text(trials), encoding="utf-8")
         (scratch / BEST).write_text(to_toml(best), encoding="utf-8")
@@ -161,7 +175,11 @@ def _named(nested: dict[str, Any]) -> dict[str, Any]:
     """Flatten sections: {"model": {"hidden": 8}} is {"model.hidden": 8}."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= (
+            {f"{key}.{inner}": v for inner, v in value.items()}
+            if isinstance(value, dict)
+            else {key: value}
+        )
     return flat
 
 
@@ -179,10 +197,18 @@ def _demand_sensible(space: dict[str, Sequence[Any]], objective: str, num_trials
     if num_trials < 1:
         raise ConfigError("--trials", "at least 1", str(num_trials))
     if not space:
-        raise ConfigError("tune", "a setting to search", "all of them set", "", f"leave one free: {', '.join(SPACE)}")
+        raise ConfigError(
+            "tune",
+            "a setting to search",
+            "all of them set",
+            "",
+            f"leave one free: {', '.join(SPACE)}",
+        )
 
 
-def _training_clusters(catalogue: Catalogue, test: np.ndarray, fold: int | None, num_folds: int) -> Catalogue:
+def _training_clusters(
+    catalogue: Catalogue, test: np.ndarray, fold: int | None, num_folds: int
+) -> Catalogue:
     """Return the rows that a search may see."""
     if fold is not None:
         if not 0 <= fold < num_folds:
@@ -191,17 +217,24 @@ def _training_clusters(catalogue: Catalogue, test: np.ndarray, fold: int | None,
     return catalogue.rows(np.setdiff1d(np.arange(len(catalogue.table)), test))
 
 
-def _scores(posterior: Posterior, catalogue: Catalogue, rows: np.ndarray, objective: str, seed: int) -> np.ndarray:
+def _scores(
+    posterior: Posterior, catalogue: Catalogue, rows: np.ndarray, objective: str, seed: int
+) -> np.ndarray:
     inputs = catalogue.inputs(posterior.inputs)[rows]
     if objective == "nll":
         return -posterior.log_prob(scored_truth(catalogue, rows), inputs)
     scale = score_scales(catalogue.targets, catalogue.theta)
-    samples, truth = posterior.sample(inputs, NUM_DRAWS, seed=seed) / scale, catalogue.theta[rows] / scale
+    samples, truth = (
+        posterior.sample(inputs, NUM_DRAWS, seed=seed) / scale,
+        catalogue.theta[rows] / scale,
+    )
     return crps(samples, truth).mean(1) if objective == "crps" else energy_score(samples, truth)
 
 
 def _table(study: Any) -> pd.DataFrame:
-    """Return one line a trial, best first; a trial that was given up has the value it had reached."""
+    """Return one line a trial, best first; a trial that was given up has the value it had
+    reached.
+    """
     lines = [
         {
             "trial": trial.number,
@@ -213,4 +246,6 @@ def _table(study: Any) -> pd.DataFrame:
         }
         for trial in study.trials
     ]
-    return pd.DataFrame(lines).sort_values(["inner_folds", "value"], ascending=[False, True], ignore_index=True)
+    return pd.DataFrame(lines).sort_values(
+        ["inner_folds", "value"], ascending=[False, True], ignore_index=True
+    )
