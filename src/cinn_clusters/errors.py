@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class CinnError(ValueError):
     """Base of every expected error; the command line prints it in one line and exits 1.
 
     Args:
-        subject: What is wrong, e.g. ``column 'last_d_peri'``.
+        subject: What is wrong: a file, or for example ``column 'last_d_peri'``.
         expected: What a correct input would have been.
         got: What came instead.
         where: File, row or key of the first offence; empty when the subject says it.
@@ -19,15 +21,18 @@ class CinnError(ValueError):
     """
 
     def __init__(
-        self, subject: str, expected: str = "", got: str = "", where: str = "", hint: str = ""
+        self,
+        subject: str | Path,
+        expected: str = "",
+        got: object = "",
+        where: str = "",
+        hint: str = "",
     ) -> None:
-        self.subject, self.expected, self.got, self.where, self.hint = (
-            subject,
-            expected,
-            got,
-            where,
-            hint,
-        )
+        self.subject = str(subject)
+        self.expected = expected
+        self.got = str(got)
+        self.where = where
+        self.hint = hint
         super().__init__(self._line())
 
     def _line(self) -> str:
