@@ -16,6 +16,8 @@ from typing import Any
 from cinn_clusters.errors import BundleError, OutputError
 
 CHUNK = 1 << 20
+JsonObject = dict[str, Any]
+"""Plain values by name, as JSON holds them."""
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,4 @@
-"""Many small pieces of torch on several cores: one piece a thread beats many threads on one
-piece.
-"""
+"""A map over threads: many small pieces of torch, each on one core, beat one piece on many."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[Result]:
+def parallel_map(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[Result]:
     """Yield ``work(piece)`` in order, as many pieces at once as torch has threads, few ahead of the caller.
 
     Args:
@@ -23,7 +21,7 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> It
         pieces: What to work on.
 
     Examples:
-        >>> list(side_by_side(lambda number: number + 1, [1, 2, 3]))
+        >>> list(parallel_map(lambda number: number + 1, [1, 2, 3]))
         [2, 3, 4]
     """
     num_threads = torch.get_num_threads()

@@ -13,7 +13,7 @@ from cinn_clusters.data.measurement import UncertainTransforms, make_uncertain
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.flows.zoo import Recipe, make_flow
 from cinn_clusters.ood.selection import fit_recorded
-from cinn_clusters.parallel import side_by_side
+from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
 
@@ -129,7 +129,7 @@ def test_pieces_come_in_order_and_failures_are_told() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert list(side_by_side(lambda number: number * 2, range(50))) == [
+        assert list(parallel_map(lambda number: number * 2, range(50))) == [
             2 * number for number in range(50)
         ]
 
@@ -139,7 +139,7 @@ def test_pieces_come_in_order_and_failures_are_told() -> None:
             return number
 
         with pytest.raises(ValueError, match="seven"):
-            list(side_by_side(fail, range(20)))
+            list(parallel_map(fail, range(20)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -8,6 +8,7 @@ import typer
 
 from cinn_clusters.cli import console
 from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads, app, set_threads
+from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run")
@@ -28,8 +29,13 @@ def baseline(
     from cinn_clusters.pipeline.simulation.baseline import baseline as stage
 
     options = EnsembleOptions(members=members, batch=batch, seed=seed)
-    with console.progress("baseline", sum(options.epochs)) as advance:
-        report = stage(run, options, overwrite=overwrite, on_epoch=lambda _: advance(None))
+    with console.progress("baseline") as on_progress:
+        report = stage(
+            run,
+            options,
+            overwrite=overwrite,
+            on_epoch=lambda epoch: on_progress(Progress(epoch, sum(options.epochs), "baseline")),
+        )
     console.print_mae(report, as_json)
 
 
@@ -51,14 +57,15 @@ def sensitivity(
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.sensitivity import sensitivity as stage
 
-    with console.progress("sensitivity", None) as advance:
+    with console.progress("sensitivity") as on_progress:
+        advance = console.counter(on_progress, "sensitivity")
         matrices = stage(
             run,
             num_repeats=repeats,
             refit_members=refit_members,
             seed=seed,
             overwrite=overwrite,
-            on_matrix=lambda kind: advance(None, f"sensitivity  {kind}"),
+            on_matrix=lambda kind: advance(1, kind),
         )
     if "crps_sensitivity_matrix" not in matrices:
         console.log(f"note: {run} has no posterior model: the sensitivity of its CRPS is left out")

@@ -19,6 +19,7 @@ from cinn_clusters.cli.options import (
     app,
     both,
 )
+from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
@@ -47,7 +48,7 @@ def mock(
     if maps:
         from cinn_clusters.storage.map_store import write_maps
 
-        with console.progress("maps of clusters", clusters) as advance:
+        with console.progress("maps of clusters") as on_progress:
             print(
                 write_maps(
                     out / "maps",
@@ -58,7 +59,9 @@ def mock(
                     formats=tuple(name for name in formats.split(",") if name),
                     processes=processes,
                     overwrite=overwrite,
-                    on_cluster=lambda done, of: advance(None),
+                    on_cluster=lambda done, total: on_progress(
+                        Progress(done, total, "maps of clusters")
+                    ),
                 )
             )
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cinn_clusters.progress import OnProgress, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+SECONDS_BETWEEN_LINES = 4.0
+"""Time between two lines of progress where stderr is no terminal."""
 
 
 def log(line: str) -> None:
@@ -15,75 +25,122 @@ def log(line: str) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int | None) -> Iterator[Any]:
-    """Show a bar on stderr; yield a function that advances it by an epoch's state or a number of
-    objects.
+def progress(what: str, total: float | None = None) -> Iterator[OnProgress]:
+    """Show on stderr how far work has come: a bar for each work on a terminal, else plain lines.
+
+    Args:
+        what: Name of a work that reports none.
+        total: Amount of work where a report does not say it.
+
+    Yields:
+        The callback of a stage. Nothing is shown before its first call, so that an error that comes
+        first stands alone.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    display = _Bars() if sys.stderr.isatty() else _PlainLines()
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(title, total=total)
-
-    def advance(state: Any, part: str = "", before: int = 0, step: int = 1) -> None:
-        bar.start()  # not before: an error that comes first stands alone
-        if state is None:
-            bar.update(task, advance=step, description=part or title)
-            return
-        _, train_nll, held_out = state.history[-1]
-        told = f"{part or title}  NLL train {train_nll:.3f}  validation {held_out:.3f}"
-        bar.update(task, completed=before + state.epoch, description=told)
+    def on_progress(state: Progress) -> None:
+        display.show(replace(state, what=state.what or what, total=state.total or total))
 
     try:
-        yield advance
-        bar.update(task, total=bar.tasks[0].completed)
+        yield on_progress
+        display.finish()
     finally:
-        if bar.live.is_started:
-            bar.stop()
+        display.stop()
 
 
-@contextmanager
-def stage_progress() -> Iterator[Any]:
-    """Show a bar a stage on stderr; yield a function that takes a stage and the share of it that
-    is done.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+def counter(
+    on_progress: OnProgress, what: str, total: float | None = None
+) -> Callable[[float, str], None]:
+    """Return a function that adds an amount to what is done, with a note."""
+    done = 0.0
 
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True))
-    tasks: dict[str, Any] = {}
+    def advance(amount: float = 1, note: str = "") -> None:
+        nonlocal done
+        done += amount
+        on_progress(Progress(done, total, what, note))
 
-    def on_step(stage: str, share: float) -> None:
-        if not share and not tasks:
-            return  # an error that comes first stands alone
-        bar.start()
-        if stage not in tasks:
-            tasks[stage] = bar.add_task(stage, total=1.0)
-        bar.update(tasks[stage], completed=share)
+    return advance
 
-    try:
-        yield on_step
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+
+def losses(history: Sequence[tuple[float, float, float]]) -> str:
+    """Return the losses of the last epoch as the note of a progress."""
+    _, train_nll, validation_nll = history[-1]
+    return f"NLL train {train_nll:.3f} validation {validation_nll:.3f}"
+
+
+def _amount(state: Progress) -> str:
+    if state.total is None:
+        return f"{state.done:g}"
+    if state.total <= 1:
+        return f"{state.share:.0%}"
+    return f"{state.done:.0f}/{state.total:.0f}"
+
+
+class _PlainLines:
+    """A line every few seconds, and the last one of each work."""
+
+    def __init__(self) -> None:
+        self._printed_at = time.monotonic()
+        self._pending: Progress | None = None
+
+    def show(self, state: Progress) -> None:
+        if self._pending and self._pending.what != state.what:
+            self._print(self._pending)
+        is_due = time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES
+        self._pending = state
+        if is_due or state.share == 1.0:
+            self._print(state)
+
+    def finish(self) -> None:
+        if self._pending:
+            self._print(self._pending)
+
+    def stop(self) -> None:
+        self._pending = None
+
+    def _print(self, state: Progress) -> None:
+        log("  ".join(filter(None, (state.what, _amount(state), state.note))))
+        self._printed_at, self._pending = time.monotonic(), None
+
+
+class _Bars:
+    """A bar of rich for each work."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bars = RichProgress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, state: Progress) -> None:
+        self._bars.start()
+        if state.what not in self._tasks:
+            self._tasks[state.what] = self._bars.add_task(state.what, amount="", note="")
+        self._bars.update(
+            self._tasks[state.what],
+            total=state.total,
+            completed=state.done,
+            amount=_amount(state),
+            note=state.note,
+        )
+
+    def finish(self) -> None:
+        for task in self._bars.tasks:
+            self._bars.update(task.id, total=task.completed)
+
+    def stop(self) -> None:
+        if self._bars.live.is_started:
+            self._bars.stop()
 
 
 def print_stages(told: dict[str, dict[str, str]], as_json: bool) -> None:

@@ -158,12 +158,13 @@ def infer(
     from cinn_clusters.pipeline.inference.infer import infer as stage
 
     more: dict[str, Any] = {"summary": summary, "strict": strict, "allow_atypical": allow_atypical}
-    with console.progress("infer", None) as advance:
+    with console.progress("infer") as on_progress:
+        advance = console.counter(on_progress, "infer")
         done = stage(
             model,
             catalogue,
             out,
-            on_objects=lambda count: advance(None, step=count),
+            on_objects=lambda count: advance(count, "objects"),
             **shared,
             **more,
         )
@@ -175,13 +176,14 @@ def _with_maps(
 ) -> None:
     from cinn_clusters.pipeline.inference.projections import infer_projections
 
-    with console.progress("infer", None) as advance:
+    with console.progress("infer") as on_progress:
+        advance = console.counter(on_progress, "infer")
         done = infer_projections(
             model,
             catalogue,
             vectors,
             out,
-            on_objects=lambda count: advance(None, step=count),
+            on_objects=lambda count: advance(count, "objects"),
             **options,
         )
     _tell(done, catalogue, as_json)
@@ -229,13 +231,14 @@ def _observe(
     from cinn_clusters.pipeline.inference.observe import CONDITIONAL, observe
 
     meaning = read_preset(preset) if preset else read_mapping(mapping) if mapping else None
-    with console.progress("infer", None) as advance:
+    with console.progress("infer") as on_progress:
+        advance = console.counter(on_progress, "infer")
         done = observe(
             catalogue,
             out,
             mapping=meaning,
             model=model,
-            on_objects=lambda n: advance(None, step=n),
+            on_objects=lambda count: advance(count, "objects"),
             **options,
         )
     for line in done.account:

@@ -19,6 +19,7 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
+from cinn_clusters.progress import Progress
 
 embed = typer.Typer(
     no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps)."
@@ -122,7 +123,7 @@ def maps(
         pixel_kpc,
         stretch.value,
     )
-    with console.progress("maps", None) as advance:
+    with console.progress("maps") as on_progress:
         found = store_files(
             files,
             out,
@@ -133,7 +134,7 @@ def maps(
             keep_sources=keep_sources,
             planes=planes.value,
             overwrite=overwrite,
-            on_file=lambda done, of: advance(None, f"maps {done}/{of}"),
+            on_file=lambda done, total: on_progress(Progress(done, total, "maps")),
         )
     for note in found.notes:
         console.log(f"note: {note}")
@@ -174,7 +175,8 @@ def train(
 
     chosen = [f"embed.method={method}"] if method else []
     settings = read_embed_config(config, [*chosen, *(change or [])])
-    with console.progress(settings.embed.method, settings.embed.epochs) as advance:
+    with console.progress(settings.embed.method, settings.embed.epochs) as on_progress:
+        advance = console.counter(on_progress, settings.embed.method, settings.embed.epochs)
         encoder = train_encoder(
             open_run(run),
             read_store(maps, variant.value),
@@ -182,7 +184,7 @@ def train(
             settings,
             overwrite=overwrite,
             resume=resume,
-            on_epoch=(lambda _: advance(None)) if settings.embed.devices == 1 else _tell_epoch,
+            on_epoch=(lambda epoch: advance(1, "")) if settings.embed.devices == 1 else _tell_epoch,
         )
     result = {
         "encoder": str(out),

@@ -21,6 +21,7 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
+from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100")
@@ -43,14 +44,16 @@ def train(
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.train import train as stage
 
-    with console.progress("train", settings.train.epochs) as advance:
+    with console.progress("train") as on_progress:
         done = stage(
             run,
             settings,
             device=device,
             resume=resume,
             overwrite=overwrite,
-            on_epoch=lambda s: advance(s),
+            on_epoch=lambda state: on_progress(
+                Progress(state.epoch, settings.train.epochs, "train", console.losses(state.history))
+            ),
         )
     if done.resumed_at == done.epochs:
         console.log(f"{run}: the training was already complete")
@@ -85,7 +88,8 @@ def tune(
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.tune import tune as stage
 
-    with console.progress("tune", trials) as advance:
+    with console.progress("tune") as on_progress:
+        advance = console.counter(on_progress, "tune", trials)
         found = stage(
             run,
             change or [],
@@ -98,7 +102,7 @@ def tune(
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_trial=lambda best: advance(None, f"tune  best {objective.value} {best:.4f}"),
+            on_trial=lambda best: advance(1, f"best {objective.value} {best:.4f}"),
         )
     console.print_values(
         {

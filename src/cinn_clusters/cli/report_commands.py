@@ -31,7 +31,8 @@ def figures(
     """Draw every figure of a run, each as PNG (300 dpi) and PDF."""
     from cinn_clusters.pipeline.report.draw import draw_figures
 
-    with console.progress("figures", None) as advance:
+    with console.progress("figures") as on_progress:
+        advance = console.counter(on_progress, "figures")
         done = draw_figures(
             run,
             posterior=posterior,
@@ -40,7 +41,7 @@ def figures(
             seed=seed,
             out=out,
             overwrite=overwrite,
-            on_figure=lambda name: advance(None, f"figures  {name}"),
+            on_figure=lambda name: advance(1, name),
         )
     for reason in done.skipped:
         console.log(f"note: not drawn: {reason}")

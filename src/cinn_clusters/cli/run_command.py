@@ -24,6 +24,7 @@ from cinn_clusters.cli.options import (
     both,
     set_threads,
 )
+from cinn_clusters.progress import Progress
 
 
 @app.command(
@@ -98,6 +99,12 @@ def run(
         combined,
         tuple(prepared.items()),
     )
-    with console.stage_progress() as on_step:
-        told = run_everything(inputs, out, device=device, overwrite=overwrite, on_step=on_step)
+    with console.progress("run") as on_progress:
+        told = run_everything(
+            inputs,
+            out,
+            device=device,
+            overwrite=overwrite,
+            on_step=lambda stage, share: on_progress(Progress(share, 1.0, stage)),
+        )
     console.print_stages(told, as_json)

@@ -22,6 +22,7 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
+from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters evaluate run")
@@ -38,14 +39,15 @@ def evaluate(
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.evaluate import evaluate as stage
 
-    with console.progress("evaluate", None) as advance:
+    with console.progress("evaluate") as on_progress:
+        advance = console.counter(on_progress, "evaluate")
         scores = stage(
             run,
             num_draws=draws,
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_objects=lambda count: advance(None, step=count),
+            on_objects=lambda count: advance(count, "rows"),
         )
     console.print_scores(scores, as_json)
 
@@ -70,7 +72,7 @@ def crossval(
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.crossval import crossval as stage
 
-    with console.progress("crossval", folds * settings.train.epochs) as advance:
+    with console.progress("crossval") as on_progress:
         scores = stage(
             run,
             settings,
@@ -79,8 +81,13 @@ def crossval(
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_epoch=lambda fold, state: advance(
-                state, f"fold {fold + 1}/{folds}", fold * settings.train.epochs
+            on_epoch=lambda fold, state: on_progress(
+                Progress(
+                    state.epoch,
+                    settings.train.epochs,
+                    f"fold {fold + 1}/{folds}",
+                    console.losses(state.history),
+                )
             ),
         )
     console.print_scores(scores, as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cinn_clusters.parallel import side_by_side
+from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior, member_noise
 
 NUM_DRAWS = 8
@@ -55,7 +55,7 @@ def disagreement(
             posterior, context.rows(objects).x, places[objects], num_draws, seed
         ).numpy()
 
-    return np.concatenate([np.zeros(0), *side_by_side(divergences, pieces)])
+    return np.concatenate([np.zeros(0), *parallel_map(divergences, pieces)])
 
 
 def _pairwise(

@@ -15,7 +15,7 @@ from torch import Tensor
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
-from cinn_clusters.parallel import side_by_side
+from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
@@ -137,7 +137,7 @@ class Posterior:
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
             return objects, self._draw(context.rows(objects), num_draws, seed, places[objects])
 
-        yield from side_by_side(draw, pieces)
+        yield from parallel_map(draw, pieces)
 
     def context(self, inputs: np.ndarray) -> Context:
         """Standardise catalogue values once for many densities.
