@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from cinn_clusters import schema
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.ood.sample_test import sample_discrepancy
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.storage.observer import load_observer
@@ -31,11 +31,11 @@ WARNING = 0.01
 
 
 def keeping(
-    transforms: UncertainTransforms, inputs: np.ndarray, kept: tuple[str, ...] | None
+    transforms: MeasurementTransforms, inputs: np.ndarray, kept: tuple[str, ...] | None
 ) -> np.ndarray:
     """Inputs without the observables that are not given."""
     result = inputs.copy()
-    for name in transforms.uncertain:
+    for name in transforms.optional:
         if kept is not None and name not in kept:
             result[:, transforms.names.index(name)] = np.nan
     return result

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from cinn_clusters import read_catalogue, read_config, schema
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import LEVELS, bootstrap_weights, central_coverage, crps
 from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
@@ -39,12 +39,12 @@ ERRORS = {"0.1 dex": 0.1, "0.3 dex": 0.3, "1 dex": 1.0}
 
 
 def inputs_of(
-    transforms: UncertainTransforms, values: np.ndarray, kept: tuple[str, ...], errors: float
+    transforms: MeasurementTransforms, values: np.ndarray, kept: tuple[str, ...], errors: float
 ) -> np.ndarray:
     """Inputs with some values only, noise added."""
     rng = np.random.default_rng(1)
     result = values.copy()
-    for column, name in enumerate(transforms.uncertain):
+    for column, name in enumerate(transforms.optional):
         place = transforms.names.index(name)
         noise = errors * rng.standard_normal(len(values))
         moved = (

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from cinn_clusters import read_catalogue, schema
-from cinn_clusters.data.measurement import make_uncertain
+from cinn_clusters.data.measurement import accept_missing_values
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.ood.selection import fit_recorded
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
@@ -37,7 +37,9 @@ def main() -> None:
         seen = catalogue.rows(split.train)
         plain = fit_catalogue_transforms(catalogue, split)
         names = [one.name for one in plain.observables]
-        transforms = make_uncertain(plain, dict(zip(names, seen.inputs(names).T, strict=True)))
+        transforms = accept_missing_values(
+            plain, dict(zip(names, seen.inputs(names).T, strict=True))
+        )
         inputs = np.zeros((len(every), len(transforms.inputs)))
         inputs[:, : len(transforms.names)] = every[list(transforms.names)].to_numpy(float)
         test = np.isin(clusters, catalogue.clusters[split.test])

@@ -22,7 +22,7 @@ from scipy.stats import mannwhitneyu
 from cinn_clusters import read_catalogue, read_config, schema
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.cosmology import HUBBLE_H
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.ood.sample_test import Reference, sample_discrepancy
 from cinn_clusters.ood.support import Domain
@@ -35,7 +35,7 @@ MASSES = (schema.MASS, GAS, STARS, HALO)
 
 
 def moved(
-    transforms: UncertainTransforms, inputs: np.ndarray, shifts: dict[str, float]
+    transforms: MeasurementTransforms, inputs: np.ndarray, shifts: dict[str, float]
 ) -> np.ndarray:
     """Inputs with some columns shifted [dex; Gyr for the time]."""
     result = inputs.copy()
@@ -46,7 +46,7 @@ def moved(
     return result
 
 
-def noisy(transforms: UncertainTransforms, inputs: np.ndarray, width: float) -> np.ndarray:
+def noisy(transforms: MeasurementTransforms, inputs: np.ndarray, width: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     result = inputs.copy()
     for name in MASSES:
@@ -98,7 +98,7 @@ def main() -> None:
         rng = np.random.default_rng(k)
         for name, spoil in STRESSES.items():
             given = spoil(transforms, inputs)
-            squared, _ = domain.robust.distance(*transforms.measured(given))
+            squared, _ = domain.robust.mahalanobis(*transforms.raw_values(given))
             doubt = disagreement(posterior, given)
             found[name].append(np.stack([squared, doubt]))
             shipped[name] += [bool(reasons) for reasons in domain.reasons(transforms, given, doubt)]

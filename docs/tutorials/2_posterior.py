@@ -21,7 +21,7 @@ posterior.targets
 # %%
 test = catalogue.rows(split.test)
 inputs = test.inputs(posterior.inputs)
-samples = posterior.sample(inputs, num_draws=500)
+samples = posterior.sample(inputs, num_samples=500)
 samples.shape
 
 # %% [markdown]

@@ -17,7 +17,7 @@ config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.he
 posterior = cc.fit(catalogue, split, config)
 test = catalogue.rows(split.test)
 inputs, truth, targets = test.inputs(posterior.inputs), test.theta, posterior.targets
-samples = posterior.sample(inputs, num_draws=300)
+samples = posterior.sample(inputs, num_samples=300)
 mode, _ = cc.joint_mode(posterior, inputs, samples)
 
 # %% [markdown]

@@ -12,9 +12,9 @@ from scipy.stats import chi2
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.measurement import (
+    MeasurementTransforms,
     ObservablePrior,
-    UncertainTransforms,
-    make_uncertain,
+    accept_missing_values,
     read_transforms,
 )
 from cinn_clusters.data.transforms import Transforms
@@ -42,7 +42,7 @@ def columns() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def transforms(columns: dict[str, np.ndarray]) -> UncertainTransforms:
+def transforms(columns: dict[str, np.ndarray]) -> MeasurementTransforms:
     offset = columns[GAS] - columns[schema.MASS]
     maps = (
         ObservableMap(
@@ -68,19 +68,19 @@ def transforms(columns: dict[str, np.ndarray]) -> UncertainTransforms:
         relative_to=schema.MASS,
         reference_unit=14.0,
     )
-    return make_uncertain(Transforms(maps, (target,)), columns)
+    return accept_missing_values(Transforms(maps, (target,)), columns)
 
 
 def inputs(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray], num: int = 50
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray], num: int = 50
 ) -> np.ndarray:
     values = np.stack([columns[name][:num] for name in transforms.names], 1)
-    return np.concatenate([values, np.zeros((num, len(transforms.uncertain)))], 1)
+    return np.concatenate([values, np.zeros((num, len(transforms.optional)))], 1)
 
 
 def test_one_observable_is_shrunk_by_the_textbook_formula() -> None:
     prior = ObservablePrior(np.array([1.0]), np.array([[4.0]]))
-    mean, covariance = prior.given(
+    mean, covariance = prior.condition(
         np.array([[3.0], [3.0], [np.nan]]), np.array([[0.0], [2.0], [np.inf]])
     )
     np.testing.assert_allclose(mean[:, 0], [3.0, 2.0, 1.0])
@@ -96,7 +96,7 @@ def test_conditioning_is_that_of_a_joint_gaussian(seed: int, seen: int) -> None:
     prior = ObservablePrior(rng.normal(size=3), root @ root.T + 0.1 * np.eye(3))
     has = np.array([bool(seen & 1 << bit) for bit in range(3)])
     errors, values = rng.uniform(0.1, 2.0, 3), rng.normal(size=3)
-    mean, covariance = prior.given(
+    mean, covariance = prior.condition(
         np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None]
     )
     cross = prior.covariance[:, has]
@@ -105,7 +105,7 @@ def test_conditioning_is_that_of_a_joint_gaussian(seed: int, seen: int) -> None:
         mean[0], prior.mean + cross @ inner @ (values - prior.mean)[has], atol=1e-8
     )
     np.testing.assert_allclose(covariance[0], prior.covariance - cross @ inner @ cross.T, atol=1e-8)
-    squared, degrees = prior.distance(
+    squared, degrees = prior.mahalanobis(
         np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None]
     )
     offset = (values - prior.mean)[has]
@@ -114,7 +114,7 @@ def test_conditioning_is_that_of_a_joint_gaussian(seed: int, seen: int) -> None:
 
 
 def test_without_errors_the_network_sees_the_values_themselves(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     given = inputs(transforms, columns)
     x = transforms.standardise_inputs(given).numpy()
@@ -128,11 +128,11 @@ def test_without_errors_the_network_sees_the_values_themselves(
 
 
 def test_a_huge_error_is_a_missing_value_and_a_tiny_one_none(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     place, column = (
         transforms.names.index(GAS),
-        len(transforms.names) + transforms.uncertain.index(GAS),
+        len(transforms.names) + transforms.optional.index(GAS),
     )
     exact = inputs(transforms, columns)
     missing, huge, tiny = exact.copy(), exact.copy(), exact.copy()
@@ -149,23 +149,23 @@ def test_a_huge_error_is_a_missing_value_and_a_tiny_one_none(
 
 
 def test_r500_is_left_out_and_time_is_needed(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     assert schema.RADIUS not in transforms.names
     assert transforms.inputs == (
         *transforms.names,
-        *(f"sigma_{name}" for name in transforms.uncertain),
+        *(f"sigma_{name}" for name in transforms.optional),
     )
-    assert schema.LOOKBACK not in transforms.uncertain
+    assert schema.LOOKBACK not in transforms.optional
     without = Transforms(
         tuple(one for one in transforms.observables if one.name != schema.LOOKBACK), ()
     )
     with pytest.raises(DataError, match=schema.LOOKBACK):
-        make_uncertain(without, columns)
+        accept_missing_values(without, columns)
 
 
 def test_rows_without_time_or_with_negative_errors_cannot_be_answered(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     given = inputs(transforms, columns, 4)
     given[0, transforms.names.index(schema.LOOKBACK)] = np.nan
@@ -175,13 +175,13 @@ def test_rows_without_time_or_with_negative_errors_cannot_be_answered(
 
 
 def test_corruption_tells_the_truth_about_itself(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     exact = inputs(transforms, columns, NUM)
-    given = transforms.corrupted(exact, np.random.default_rng(0))
+    given = transforms.augment(exact, np.random.default_rng(0))
     place, column = (
         transforms.names.index(schema.MASS),
-        len(transforms.names) + transforms.uncertain.index(schema.MASS),
+        len(transforms.names) + transforms.optional.index(schema.MASS),
     )
     missing = np.isnan(given[:, place])
     errors, offset = given[:, column], given[:, place] - exact[:, place]
@@ -192,7 +192,7 @@ def test_corruption_tells_the_truth_about_itself(
     np.testing.assert_array_equal(offset[~missing & (errors == 0)], 0.0)
     hole, told = (
         given[:, transforms.names.index(HOLE)],
-        given[:, len(transforms.names) + transforms.uncertain.index(HOLE)],
+        given[:, len(transforms.names) + transforms.optional.index(HOLE)],
     )
     noisy = np.isfinite(hole) & (told > 0)
     in_dex = np.log10(hole[noisy] / exact[noisy, transforms.names.index(HOLE)]) / told[noisy]
@@ -204,37 +204,37 @@ def test_corruption_tells_the_truth_about_itself(
 
 
 def test_plausible_truths_scatter_as_is_known(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     given = np.repeat(inputs(transforms, columns, 1), 20_000, 0)
-    given[:, len(transforms.names) + transforms.uncertain.index(schema.MASS)] = 0.2
+    given[:, len(transforms.names) + transforms.optional.index(schema.MASS)] = 0.2
     given[:, transforms.names.index(GAS)] = np.nan
-    mean, covariance = transforms.known(given[:1])
-    drawn = transforms.plausible(
+    mean, covariance = transforms.condition(given[:1])
+    drawn = transforms.sample_values(
         given, np.random.default_rng(0).standard_normal((len(given), len(transforms.names)))
     )
-    values, _ = transforms.measured(drawn)
+    values, _ = transforms.raw_values(drawn)
     np.testing.assert_allclose(values.mean(0), mean[0], atol=0.01)
     np.testing.assert_allclose(np.cov(values.T), covariance[0], atol=0.005)
     np.testing.assert_array_equal(drawn[:, len(transforms.names) :], 0.0)
 
 
 def test_distances_of_training_clusters_are_chi_squared(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     given = inputs(transforms, columns, NUM)
-    squared, degrees = transforms.prior.distance(*transforms.measured(given))
+    squared, degrees = transforms.prior.mahalanobis(*transforms.raw_values(given))
     share = chi2.cdf(squared, degrees)
     assert abs((share < 0.5).mean() - 0.5) < 0.08
     assert set(degrees) == {len(transforms.names)}
 
 
 def test_round_trip_through_plain_values(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     again = read_transforms(transforms.to_dict())
-    assert isinstance(again, UncertainTransforms)
-    given = transforms.corrupted(inputs(transforms, columns), np.random.default_rng(1))
+    assert isinstance(again, MeasurementTransforms)
+    given = transforms.augment(inputs(transforms, columns), np.random.default_rng(1))
     np.testing.assert_array_equal(
         again.standardise_inputs(given), transforms.standardise_inputs(given)
     )

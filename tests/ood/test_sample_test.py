@@ -10,7 +10,7 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.measurement import UncertainTransforms, make_uncertain
+from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.ood.sample_test import Reference, fit_reference, sample_discrepancy
 from cinn_clusters.ood.support import Domain, fit_domain
@@ -43,7 +43,7 @@ def shifted(
 
 
 @pytest.fixture(scope="module")
-def training() -> tuple[UncertainTransforms, np.ndarray, np.ndarray]:
+def training() -> tuple[MeasurementTransforms, np.ndarray, np.ndarray]:
     inputs, clusters = population(NUM_CLUSTERS, np.random.default_rng(0))
     maps = (
         ObservableMap(schema.MASS, shift=14.5, scale=0.3),
@@ -51,7 +51,7 @@ def training() -> tuple[UncertainTransforms, np.ndarray, np.ndarray]:
         ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.3),
     )
     columns = dict(zip((schema.MASS, GAS, schema.LOOKBACK), inputs.T[:3], strict=True))
-    return make_uncertain(Transforms(maps, (TargetMap("mine"),)), columns), inputs, clusters
+    return accept_missing_values(Transforms(maps, (TargetMap("mine"),)), columns), inputs, clusters
 
 
 def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(training) -> None:  # type: ignore[no-untyped-def]

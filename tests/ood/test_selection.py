@@ -9,13 +9,14 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.measurement import UncertainTransforms, make_uncertain
+from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.flows.zoo import Recipe, make_flow
 from cinn_clusters.ood.selection import fit_recorded
 from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
 
 RNG = np.random.default_rng(0)
 NUM = 3000
@@ -27,16 +28,18 @@ def columns() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def transforms(columns: dict[str, np.ndarray]) -> UncertainTransforms:
+def transforms(columns: dict[str, np.ndarray]) -> MeasurementTransforms:
     maps = (
         ObservableMap(schema.MASS, shift=14.5, scale=0.3, clip=4.0),
         ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.3),
     )
-    return make_uncertain(Transforms(maps, (TargetMap("mine"), TargetMap("another"))), columns)
+    return accept_missing_values(
+        Transforms(maps, (TargetMap("mine"), TargetMap("another"))), columns
+    )
 
 
 def test_a_known_chance_is_found(
-    transforms: UncertainTransforms, columns: dict[str, np.ndarray]
+    transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     inputs = np.column_stack([columns[schema.MASS], columns[schema.LOOKBACK], np.zeros(NUM)])
     chance = 1.0 / (
@@ -55,7 +58,7 @@ def test_a_known_chance_is_found(
 
 
 @pytest.fixture(scope="module")
-def posterior(transforms: UncertainTransforms) -> Posterior:
+def posterior(transforms: MeasurementTransforms) -> Posterior:
     flow = make_flow(
         Recipe("autoregressive", num_members=2, num_hidden=8, seed=1, zero_last=False),
         2,
@@ -74,15 +77,14 @@ def test_monte_carlo_without_errors_is_the_posterior_itself(posterior: Posterior
 
 @pytest.mark.parametrize(("below", "above"), [(0.05, 0.3), (0.3, 0.05), (0.2, 0.0)])
 def test_true_values_of_two_sided_errors_are_those_of_their_density(
-    transforms: UncertainTransforms, below: float, above: float
+    transforms: MeasurementTransforms, below: float, above: float
 ) -> None:
     """Against prior times two-piece normal on a grid."""
     inputs = np.array([[14.6, 3.0, 0.1]])
-    drawn = two_piece(
-        transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4])
-    )
+    errors = np.array([[[below]], [[above]]])
+    drawn = two_piece(transforms, Query(inputs, np.array([4])), errors, Sampling(20_000))
     assert (drawn[0, :, 1] == 3.0).all()
-    mean, covariance = transforms.known(np.array([[np.nan, 3.0, 0.0]]))
+    mean, covariance = transforms.condition(np.array([[np.nan, 3.0, 0.0]]))
     grid = np.linspace(13.0, 16.0, 30_001)
     side = np.where(grid < 14.6, below, max(above, 0.01 * below))
     density = np.exp(
@@ -92,17 +94,15 @@ def test_true_values_of_two_sided_errors_are_those_of_their_density(
     density /= density.sum()
     assert drawn[0, :, 0].mean() == pytest.approx((grid * density).sum(), abs=0.004)
     assert (drawn[0, :, 0] < 14.6).mean() == pytest.approx(density[grid < 14.6].sum(), abs=0.012)
-    again = two_piece(
-        transforms, inputs, np.array([[below]]), np.array([[above]]), 20_000, 0, np.array([4])
-    )
+    again = two_piece(transforms, Query(inputs, np.array([4])), errors, Sampling(20_000))
     np.testing.assert_array_equal(again, drawn)
 
 
 def test_equal_sides_change_nothing_and_others_only_their_rows(posterior: Posterior) -> None:
     inputs = np.array([[14.6, 3.0, 0.2], [14.9, 6.0, 0.2]])
     parts = (posterior.flow, posterior.transforms)
-    plain, equal = MonteCarlo(*parts), MonteCarlo(*parts, sides=np.full((2, 2, 1), 0.2))
-    skewed = MonteCarlo(*parts, sides=np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
+    plain, equal = MonteCarlo(*parts), MonteCarlo(*parts, two_sided=np.full((2, 2, 1), 0.2))
+    skewed = MonteCarlo(*parts, two_sided=np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
     draws = [one.sample(inputs, 500) for one in (plain, equal, skewed)]
     np.testing.assert_array_equal(draws[1], draws[0])
     np.testing.assert_array_equal(draws[2][:, 1], draws[0][:, 1])

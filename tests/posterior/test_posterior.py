@@ -14,6 +14,7 @@ from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.errors import DataError
 from cinn_clusters.posterior import posterior as module
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
 
 ALL = ("last_T_coll", "last_V_coll", "last_M_Crit500_coll", "last_Mass_ratio", "my_own")
 
@@ -174,17 +175,17 @@ class TestMixture:
             posterior.log_prob(theta, inputs), np.log(np.exp(each).mean(0)), atol=1e-4
         )
 
-    @pytest.mark.parametrize("num_draws", [3, 10, 300])
-    def test_members_take_turns(self, make_posterior, inputs, num_draws) -> None:
+    @pytest.mark.parametrize("num_samples", [3, 10, 300])
+    def test_members_take_turns(self, make_posterior, inputs, num_samples) -> None:
         posterior = make_posterior("my_own", num_members=3)
         with torch.no_grad():  # member k sits at u = -100 k, far from the others
             posterior.flow.transforms[-2].subnet1[-1].bias[:, 0, 1] += torch.tensor(
                 [0.0, 100.0, 200.0]
             )
-        draws = posterior.sample(inputs, num_draws)[..., 0]
+        draws = posterior.sample(inputs, num_samples)[..., 0]
         member = np.rint((5.0 - draws) / 2.0 / 100.0)
         np.testing.assert_array_equal(
-            member, np.broadcast_to(np.arange(num_draws)[:, None] % 3, member.shape)
+            member, np.broadcast_to(np.arange(num_samples)[:, None] % 3, member.shape)
         )
 
     @staticmethod
@@ -205,10 +206,10 @@ class TestSample:
     def posterior(self, make_posterior) -> Posterior:
         return make_posterior(*ALL, num_members=3, distance=0.2)
 
-    @pytest.mark.parametrize("num_draws", [1, 2, 3, 50])
-    def test_shape_and_type(self, posterior, inputs, num_draws) -> None:
-        draws = posterior.sample(inputs, num_draws)
-        assert draws.shape == (num_draws, len(inputs), len(ALL))
+    @pytest.mark.parametrize("num_samples", [1, 2, 3, 50])
+    def test_shape_and_type(self, posterior, inputs, num_samples) -> None:
+        draws = posterior.sample(inputs, num_samples)
+        assert draws.shape == (num_samples, len(inputs), len(ALL))
         assert draws.dtype == np.float32
         assert np.isfinite(draws).all()
 
@@ -228,7 +229,7 @@ class TestSample:
     def test_batches_do_not_matter(self, posterior, inputs, points, monkeypatch) -> None:
         whole = posterior.sample(inputs, 20, seed=1)
         monkeypatch.setattr(module, "POINTS_A_BATCH", points)
-        pieces = list(posterior.sample_batches(inputs, 20, seed=1))
+        pieces = list(posterior.sample_batches(inputs, Sampling(20, seed=1)))
         assert len(pieces) == -(-len(inputs) // max(1, points // 20))
         np.testing.assert_allclose(
             np.concatenate([draws for _, draws in pieces], 1), whole, rtol=1e-5
@@ -240,7 +241,7 @@ class TestSample:
     def test_other_objects_do_not_matter(self, posterior, inputs) -> None:
         whole = posterior.sample(inputs, 20, seed=1)
         some = np.array([5, 0, 3])
-        ((_, draws),) = posterior.sample_batches(inputs[some], 20, seed=1, places=some)
+        ((_, draws),) = posterior.sample_batches(Query(inputs[some], some), Sampling(20, seed=1))
         np.testing.assert_allclose(draws, whole[:, some], rtol=1e-5)
 
     def test_more_draws_begin_with_the_same(self, posterior, inputs) -> None:
@@ -317,13 +318,13 @@ class TestErrors:
         ):
             posterior.sample(np.ones((4, width)), 2)
 
-    @pytest.mark.parametrize("num_draws", [0, -3])
-    def test_no_draws(self, posterior, inputs, num_draws) -> None:
-        match = f"^draws: expected a positive number; got {num_draws}"
+    @pytest.mark.parametrize("num_samples", [0, -3])
+    def test_no_draws(self, posterior, inputs, num_samples) -> None:
+        match = f"^num_samples: expected a positive number; got {num_samples}"
         with pytest.raises(DataError, match=match):
-            next(posterior.sample_batches(inputs, num_draws))
+            next(posterior.sample_batches(inputs, Sampling(num_samples)))
         with pytest.raises(DataError, match=match):
-            posterior.sample(inputs, num_draws)
+            posterior.sample(inputs, num_samples)
 
     @pytest.mark.parametrize(
         "shape", [(2,), (7,), (6, 2), (7, 3), (4, 6, 2), (1, 1, 7, 2)], ids=str

@@ -43,7 +43,7 @@ def _error(samples: np.ndarray, theta: np.ndarray) -> np.ndarray:
 )
 def test_a_wrong_posterior_is_repaired_on_new_rows(width: float, bias: float) -> None:
     samples, theta = _problem(2000, 1, width, bias)
-    repaired = _fitted(width, bias).draws(samples)
+    repaired = _fitted(width, bias).repair(samples)
     assert _error(samples, theta)[0] > 0.06
     assert _error(repaired, theta)[0] < 0.03
     assert crps(repaired, theta)[:, 0].mean() < crps(samples, theta)[:, 0].mean() - 0.005
@@ -54,16 +54,16 @@ def test_a_wrong_posterior_is_repaired_on_new_rows(width: float, bias: float) ->
 
 def test_a_calibrated_posterior_stays_as_it_is() -> None:
     samples, _ = _problem(500, 1, 1.0, 0.0)
-    np.testing.assert_allclose(_fitted(1.0, 0.0).draws(samples), samples, atol=0.25)
+    np.testing.assert_allclose(_fitted(1.0, 0.0).repair(samples), samples, atol=0.25)
     identity = Recalibration(
         np.linspace(0, 1, 5), np.tile(np.linspace(0, 1, 5), (2, 1)), np.linspace(0, 1, 5)
     )
-    np.testing.assert_allclose(identity.draws(samples), samples, atol=1e-12)
+    np.testing.assert_allclose(identity.repair(samples), samples, atol=1e-12)
 
 
 def test_copula_and_support_stay() -> None:
     samples, _ = _problem(50, 1, 0.7, 0.0)
-    repaired = _fitted(0.7, 0.0).draws(samples)
+    repaired = _fitted(0.7, 0.0).repair(samples)
     assert (np.diff(np.take_along_axis(repaired, samples.argsort(0), 0), axis=0) >= 0).all()
     assert (repaired.min(0) >= samples.min(0)).all()
     assert (repaired.max(0) <= samples.max(0)).all()
@@ -109,7 +109,7 @@ def test_undo_brings_draws_back(pit_values: list[float], shift: float, scale: fl
     ranks = np.array(pit_values)[:, None]
     fitted = fit_recalibration(ranks, ranks[:, 0], np.arange(len(ranks)))
     samples = np.random.default_rng(0).normal(size=(400, 2, 1)) * scale + shift
-    back, log_slope = fitted.undo(fitted.draws(samples), samples)
+    back, log_slope = fitted.undo(fitted.repair(samples), samples)
     assert np.isfinite(log_slope).all()
     error = np.abs(back - samples) / samples.std(0)
     assert np.median(error) < 0.1

@@ -42,7 +42,7 @@ class ObservablePrior:
     mean: np.ndarray
     covariance: np.ndarray
 
-    def given(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def condition(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is known of the true values.
 
         Args:
@@ -66,7 +66,7 @@ class ObservablePrior:
             exact[:, :, None] | exact[:, None, :], 0.0, covariance
         )
 
-    def distance(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def mahalanobis(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared Mahalanobis distance of what was measured from the training clusters, errors included.
 
         Args:
@@ -94,7 +94,7 @@ class ObservablePrior:
 
 
 @dataclass(frozen=True)
-class UncertainTransforms(Transforms):
+class MeasurementTransforms(Transforms):
     """Transforms of a model that takes any subset of its observables, with any errors.
 
     Inputs are the observables, then ``sigma_<name>`` of each but the lookback time; a value that is
@@ -107,30 +107,35 @@ class UncertainTransforms(Transforms):
     prior: ObservablePrior
 
     @property
+    def accepts_missing(self) -> bool:
+        """Whether observables may be missing or have errors."""
+        return True
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The observables, in order."""
         return tuple(observable.name for observable in self.observables)
 
     @property
-    def uncertain(self) -> tuple[str, ...]:
+    def optional(self) -> tuple[str, ...]:
         """Those that may be missing or have errors."""
         return tuple(name for name in self.names if name != schema.LOOKBACK)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Columns of the inputs: values, then errors."""
-        return (*self.names, *(schema.ERROR_PREFIX + name for name in self.uncertain))
+        return (*self.names, *(schema.ERROR_PREFIX + name for name in self.optional))
 
     @property
     def num_features(self) -> int:
         """Numbers a network sees: means and standard deviations."""
         return len(self.inputs)
 
-    def known(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def condition(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (N, L) and covariance (N, L, L) of the true values, as logarithms."""
-        return self.prior.given(*self.measured(inputs))
+        return self.prior.condition(*self.raw_values(inputs))
 
-    def measured(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def raw_values(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, L) and errors (N, L) as logarithms; infinite errors where nothing was
         measured.
         """
@@ -140,14 +145,14 @@ class UncertainTransforms(Transforms):
             [_logged(m, column) for m, column in zip(self.observables, inputs.T, strict=False)], 1
         )
         errors = np.zeros_like(values)
-        places = [self.names.index(name) for name in self.uncertain]
+        places = [self.names.index(name) for name in self.optional]
         units = [math.log(10.0) if self.observables[place].is_log else 1.0 for place in places]
         errors[:, places] = inputs[:, len(self.names) :] * units
         return values, np.where(np.isnan(values) | np.isnan(errors), np.inf, errors)
 
     def is_usable(self, inputs: np.ndarray) -> Tensor:
         """Whether a row can be answered, (N,): the time is known, and no error is negative."""
-        values, errors = self.measured(inputs)
+        values, errors = self.raw_values(inputs)
         fine = ~np.isinf(values) & (errors >= 0.0)
         fine[:, self.names.index(schema.LOOKBACK)] &= np.isfinite(
             values[:, self.names.index(schema.LOOKBACK)]
@@ -158,18 +163,18 @@ class UncertainTransforms(Transforms):
         """Turn catalogue values and errors (N, len(inputs)) into means and deviations (N,
         num_features), float64.
         """
-        mean, covariance = self.known(inputs)
+        mean, covariance = self.condition(inputs)
         matrix, shift, clip = self._matrix()
         x = np.clip(mean @ matrix.T + shift, -clip, clip)
         variance = np.einsum("ij,njk,ik->ni", matrix, covariance, matrix)
-        places = [self.names.index(name) for name in self.uncertain]
+        places = [self.names.index(name) for name in self.optional]
         return torch.from_numpy(
             np.concatenate([x, np.sqrt(np.maximum(variance[:, places], 0.0))], 1)
         )
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
         """Count the measured observables of each row that lie beyond what was trained on, (N,)."""
-        mean, _ = self.known(inputs)
+        mean, _ = self.condition(inputs)
         matrix, shift, clip = self._matrix()
         return np.asarray((np.abs(mean @ matrix.T + shift) >= clip).sum(1))
 
@@ -177,22 +182,22 @@ class UncertainTransforms(Transforms):
         """What each target is measured from at each row, (N, D): ages, and the mean of what is
         known of a mass.
         """
-        mean, _ = self.known(inputs)
+        mean, _ = self.condition(inputs)
         filled = np.array(inputs, dtype=float)
         for place, observable in enumerate(self.observables):
             filled[:, place] = np.exp(mean[:, place]) if observable.is_log else mean[:, place]
         return super().anchors(filled)
 
-    def corrupted(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return true values as a catalogue may have them: some missing, some with errors, told
         beside them.
         """
-        result, num, width = np.array(inputs, dtype=float), len(inputs), len(self.uncertain)
+        result, num, width = np.array(inputs, dtype=float), len(inputs), len(self.optional)
         kept = rng.random((num, width)) < rng.random((num, 1))
         kind = rng.random(num)
         kept[kind < WHOLE_SHARE] = True
-        if schema.MASS in self.uncertain:
-            only = np.arange(width) == self.uncertain.index(schema.MASS)
+        if schema.MASS in self.optional:
+            only = np.arange(width) == self.optional.index(schema.MASS)
             kept[(kind >= WHOLE_SHARE) & (kind < WHOLE_SHARE + MASS_ONLY_SHARE)] = only
         spread = np.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num, width)) + np.log(
             SMALLEST_ERROR
@@ -203,7 +208,7 @@ class UncertainTransforms(Transforms):
             * (rng.random((num, 1)) >= EXACT_SHARE)
         )
         noise = errors * rng.standard_normal((num, width))
-        for column, name in enumerate(self.uncertain):
+        for column, name in enumerate(self.optional):
             place = self.names.index(name)
             observable = self.observables[place]
             value = result[:, place]
@@ -214,17 +219,17 @@ class UncertainTransforms(Transforms):
         result[:, len(self.names) :] = np.where(kept, errors, 0.0)
         return result
 
-    def plausible(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def sample_values(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Turn Gaussian noise (N, L) into true values given what was measured: inputs, exact and
         complete.
         """
-        mean, covariance = self.known(inputs)
+        mean, covariance = self.condition(inputs)
         values, vectors = np.linalg.eigh(covariance)
-        return self.exact(
+        return self.exact_inputs(
             mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise)
         )
 
-    def exact(self, logs: np.ndarray) -> np.ndarray:
+    def exact_inputs(self, logs: np.ndarray) -> np.ndarray:
         """Inputs (N, len(inputs)) of true values that are given as logarithms (N, L): exact and
         complete.
         """
@@ -257,12 +262,12 @@ def read_transforms(values: Mapping[str, Any]) -> Transforms:
     prior = ObservablePrior(
         *(np.array(values["prior"][name], dtype=float) for name in ("mean", "covariance"))
     )
-    return UncertainTransforms(plain.observables, plain.targets, prior)
+    return MeasurementTransforms(plain.observables, plain.targets, prior)
 
 
-def make_uncertain(
+def accept_missing_values(
     transforms: Transforms, columns: Mapping[str, np.ndarray]
-) -> UncertainTransforms:
+) -> MeasurementTransforms:
     """Let a model take any subset of its observables and any errors.
 
     R500 is left out: it is a function of mass and time, and an error of one would contradict the
@@ -282,7 +287,7 @@ def make_uncertain(
         )
     values = np.stack([_logged(one, np.asarray(columns[one.name], dtype=float)) for one in kept], 1)
     prior = ObservablePrior(values.mean(0), np.cov(values.T))
-    return UncertainTransforms(kept, transforms.targets, prior)
+    return MeasurementTransforms(kept, transforms.targets, prior)
 
 
 def _logged(entry: ObservableMap, value: np.ndarray) -> np.ndarray:

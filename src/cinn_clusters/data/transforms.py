@@ -69,11 +69,16 @@ class Transforms:
         """Numbers that a network sees of a row."""
         return len(self.observables)
 
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether observables may be missing or have errors."""
+        return False
+
     def is_usable(self, inputs: np.ndarray) -> Tensor:
         """Whether a row can be answered, (N,): every value is finite."""
         return torch.from_numpy(np.isfinite(inputs).all(1))  # a clip hides an infinity in x
 
-    def corrupted(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return inputs as a catalogue may have them, for training: here, as they are."""
         return inputs
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cinn_clusters import schema
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 
 NUM_GAUSSIANS = 3
 NUM_HALVES, NINE_IN_TEN = 20, 0.9
@@ -78,7 +78,7 @@ class Reference:
 
 
 def fit_reference(
-    transforms: UncertainTransforms, inputs: np.ndarray, clusters: np.ndarray
+    transforms: MeasurementTransforms, inputs: np.ndarray, clusters: np.ndarray
 ) -> Reference:
     """Summarise training clusters.
 
@@ -90,7 +90,7 @@ def fit_reference(
     Returns:
         The summary; with fewer than 20 clusters, its tolerance is 1: it can tell nothing.
     """
-    values, _ = transforms.measured(inputs)
+    values, _ = transforms.raw_values(inputs)
     times, rest = _apart(transforms, values)
     whole, known = _mixture(times, rest), np.unique(clusters)
     if len(known) < 2 * MIN_SAMPLE:
@@ -107,7 +107,7 @@ def fit_reference(
 
 def sample_discrepancy(
     references: Sequence[Reference],
-    transforms: UncertainTransforms,
+    transforms: MeasurementTransforms,
     inputs: np.ndarray,
     *,
     seed: int = 0,
@@ -132,7 +132,7 @@ def sample_discrepancy(
         Gretton+12, A kernel two-sample test, eq. 3 (unbiased estimate), Gaussian kernel of median
         width.
     """
-    values, errors = transforms.measured(inputs)
+    values, errors = transforms.raw_values(inputs)
     times, rest = _apart(transforms, values)
     _, widths = _apart(transforms, errors)
     has = np.isfinite(widths)
@@ -154,9 +154,9 @@ def sample_discrepancy(
     return max(found, key=lambda one: (one[1], -one[0]))
 
 
-def _apart(transforms: UncertainTransforms, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _apart(transforms: MeasurementTransforms, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lookback times (N,) and the uncertain observables (N, U)."""
-    places = [transforms.names.index(name) for name in transforms.uncertain]
+    places = [transforms.names.index(name) for name in transforms.optional]
     return values[:, transforms.names.index(schema.LOOKBACK)], values[:, places]
 
 

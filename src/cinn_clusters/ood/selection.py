@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.nn.stacked import stacked_mlp
 from cinn_clusters.rng import numpy_stream, torch_stream
 from cinn_clusters.training.fit import FitOptions, epochs, load_best, start
@@ -30,7 +30,7 @@ class Recorded:
     """
 
     network: nn.Sequential
-    transforms: UncertainTransforms
+    transforms: MeasurementTransforms
 
     def probability(self, inputs: np.ndarray) -> np.ndarray:
         """P(recorded) of objects, (N,), given values and errors (N, len(transforms.inputs))."""
@@ -40,7 +40,7 @@ class Recorded:
         return np.asarray(torch.sigmoid(logits[..., 0]).double().mean(0).numpy())
 
 
-def make_recorded(transforms: UncertainTransforms, seed: int = 42) -> Recorded:
+def make_recorded(transforms: MeasurementTransforms, seed: int = 42) -> Recorded:
     """Make an untrained classifier."""
     sizes = (transforms.num_features, NUM_HIDDEN, 1)
     return Recorded(
@@ -49,7 +49,7 @@ def make_recorded(transforms: UncertainTransforms, seed: int = 42) -> Recorded:
 
 
 def fit_recorded(
-    transforms: UncertainTransforms,
+    transforms: MeasurementTransforms,
     inputs: np.ndarray,
     is_recorded: np.ndarray,
     clusters: np.ndarray,
@@ -76,10 +76,7 @@ def fit_recorded(
     recorded = make_recorded(transforms, seed)
     rng = numpy_stream(seed, "recorded corruption")
     x = torch.stack(
-        [
-            transforms.standardise_inputs(transforms.corrupted(inputs, rng))
-            for _ in range(NUM_COPIES)
-        ]
+        [transforms.standardise_inputs(transforms.augment(inputs, rng)) for _ in range(NUM_COPIES)]
     ).float()
     answer = torch.from_numpy(np.asarray(is_recorded, dtype=np.float32))
     groups = np.array_split(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from cinn_clusters.data.measurement import ObservablePrior, UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms, ObservablePrior
 
 ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
@@ -45,7 +45,7 @@ class Domain:
     distances: np.ndarray
     disagreements: np.ndarray
 
-    def strangeness(self, transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
+    def strangeness(self, transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
         """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps
         allowed for, (N,).
         """
@@ -53,7 +53,7 @@ class Domain:
         return _percentile(surprise, self.distances, _subset(transforms, inputs))
 
     def doubt(
-        self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray
+        self, transforms: MeasurementTransforms, inputs: np.ndarray, disagreement: np.ndarray
     ) -> np.ndarray:
         """Percentile of the disagreement of members among training clusters of which the same is
         known, (N,).
@@ -61,7 +61,7 @@ class Domain:
         return _percentile(disagreement, self.disagreements, _subset(transforms, inputs))
 
     def reasons(
-        self, transforms: UncertainTransforms, inputs: np.ndarray, disagreement: np.ndarray
+        self, transforms: MeasurementTransforms, inputs: np.ndarray, disagreement: np.ndarray
     ) -> list[list[str]]:
         """Say of each object why the model may not apply to it.
 
@@ -73,7 +73,7 @@ class Domain:
         Returns:
             N lists, empty where all is well.
         """
-        values, errors = transforms.measured(inputs)
+        values, errors = transforms.raw_values(inputs)
         found: list[list[str]] = [[] for _ in inputs]
         for place, observable in enumerate(transforms.observables):
             lower, upper = self.lower[place], self.upper[place]
@@ -119,7 +119,7 @@ class Domain:
 
 
 def fit_domain(
-    transforms: UncertainTransforms,
+    transforms: MeasurementTransforms,
     inputs: np.ndarray,
     disagreement: Callable[[np.ndarray], np.ndarray],
 ) -> Domain:
@@ -138,10 +138,10 @@ def fit_domain(
     """
     from sklearn.covariance import MinCovDet
 
-    values, _ = transforms.measured(inputs)
+    values, _ = transforms.raw_values(inputs)
     bulk = MinCovDet(random_state=0).fit(values)
     robust = ObservablePrior(bulk.location_, bulk.covariance_)
-    num_subsets = 2 ** len(transforms.uncertain)
+    num_subsets = 2 ** len(transforms.optional)
     subsets = range(num_subsets) if num_subsets <= MAX_SUBSETS else [num_subsets - 1]
     some = inputs[np.random.default_rng(0).permutation(len(inputs))[:NUM_DOUBTED]]
     surprises = [
@@ -153,24 +153,24 @@ def fit_domain(
 
 
 def _surprise(
-    robust: ObservablePrior, transforms: UncertainTransforms, inputs: np.ndarray
+    robust: ObservablePrior, transforms: MeasurementTransforms, inputs: np.ndarray
 ) -> np.ndarray:
     """-log10 of the chance that a training cluster lies further away, (N,)."""
-    squared, degrees = robust.distance(*transforms.measured(inputs))
+    squared, degrees = robust.mahalanobis(*transforms.raw_values(inputs))
     return np.asarray(-chi2.logsf(squared, degrees) / math.log(10.0))
 
 
-def _subset(transforms: UncertainTransforms, inputs: np.ndarray) -> np.ndarray:
+def _subset(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
     """Number of the subset of the uncertain observables that was measured, (N,)."""
-    _, errors = transforms.measured(inputs)
-    places = [transforms.names.index(name) for name in transforms.uncertain]
+    _, errors = transforms.raw_values(inputs)
+    places = [transforms.names.index(name) for name in transforms.optional]
     return np.asarray(np.isfinite(errors[:, places]) @ (1 << np.arange(len(places))))
 
 
-def _keeping(transforms: UncertainTransforms, inputs: np.ndarray, subset: int) -> np.ndarray:
+def _keeping(transforms: MeasurementTransforms, inputs: np.ndarray, subset: int) -> np.ndarray:
     """Inputs without the observables that are not in a subset."""
     result = np.array(inputs, dtype=float)
-    for bit, name in enumerate(transforms.uncertain):
+    for bit, name in enumerate(transforms.optional):
         if not subset & 1 << bit:
             result[:, transforms.names.index(name)] = np.nan
     return result
@@ -191,7 +191,7 @@ def _percentile(values: np.ndarray, quantiles: np.ndarray, subset: np.ndarray) -
 
 
 def nearest_analogues(
-    transforms: UncertainTransforms, inputs: np.ndarray, others: np.ndarray, num_nearest: int = 5
+    transforms: MeasurementTransforms, inputs: np.ndarray, others: np.ndarray, num_nearest: int = 5
 ) -> np.ndarray:
     """Rows of a table that are most like each object in what was measured of it.
 
@@ -204,8 +204,8 @@ def nearest_analogues(
     Returns:
         Row numbers, nearest first, (N, num_nearest).
     """
-    values, errors = transforms.measured(inputs)
-    table, _ = transforms.measured(others)
+    values, errors = transforms.raw_values(inputs)
+    table, _ = transforms.raw_values(others)
     spread = table.std(0)
     order = np.empty((len(values), num_nearest), dtype=int)
     for row, (value, error) in enumerate(zip(values, errors, strict=True)):

@@ -9,7 +9,7 @@ import torch
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import dequantise, off_bounds
-from cinn_clusters.data.measurement import make_uncertain
+from cinn_clusters.data.measurement import accept_missing_values
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
@@ -132,7 +132,9 @@ def prepare_job(
     if train.uncertain:
         seen = catalogue.rows(split.train)
         names = [one.name for one in transforms.observables]
-        transforms = make_uncertain(transforms, dict(zip(names, seen.inputs(names).T, strict=True)))
+        transforms = accept_missing_values(
+            transforms, dict(zip(names, seen.inputs(names).T, strict=True))
+        )
     options = PairOptions(
         train.noise, train.dequantise, train.held_out_groups, train.bootstrap, config.seed
     )

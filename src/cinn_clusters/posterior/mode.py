@@ -1,4 +1,10 @@
-"""The joint mode of a posterior: ascent on the density itself, no kernel and no histogram."""
+r"""Modes of a posterior, in the unbounded standardised coordinates u.
+
+A density per physical unit is no property of the posterior alone: p(tau) = p(u) |du / dtau|
+diverges wherever a bound squeezes the support, so that its maximum is the bound itself. The
+maximum a posteriori (MAP) here is that of q(u | x), which is regular: no Jacobian to physical
+units enters, and the point found is mapped back.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +13,9 @@ import torch
 from torch import Tensor
 
 from cinn_clusters.posterior.posterior import Context, Posterior
+from cinn_clusters.posterior.query import Query, as_query
 
-NUM_TRIED = 64
+NUM_CANDIDATES = 64
 NUM_STARTS = 2
 NUM_STEPS = 40
 FIRST_STEP = 0.2
@@ -16,73 +23,77 @@ OBJECTS_A_BATCH = 500
 
 
 def joint_mode(
-    posterior: Posterior, inputs: np.ndarray, samples: np.ndarray
+    posterior: Posterior, query: Query | np.ndarray, samples: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most probable theta of each object (MAP) in catalogue units.
+    """Maximum a posteriori (MAP) of each object, of the density per unit of u.
 
-    Starts from the densest of some draws and climbs with Adam in unbounded coordinates; the density
-    that is climbed is per unit physical volume. The search stays inside the box that the draws
-    span: beyond it a flow extrapolates, and on the edge of a bounded support its density may
-    diverge. The best point met is returned, so the result is never worse than the draws it started
-    from. A recalibration moves marginals, not modes: it plays no part here.
+    Adam climbs from the densest of some samples. The search stays inside the box that the samples
+    span, since a flow extrapolates beyond it. The best point met is returned, so the result is
+    never worse than the samples it started from. A recalibration moves marginals, not modes: it
+    plays no part here.
 
     Args:
         posterior: The density.
-        inputs: Catalogue values, (N, L).
-        samples: Posterior draws, (S, N, D); the first 64 are tried as starts, all of them span the
-            box.
+        query: Objects, or their inputs (N, L).
+        samples: Posterior samples (S, N, D) in catalogue units; the first 64 are tried as starts,
+            all of them span the box.
 
     Returns:
-        Mode (N, D) and its log-density (N,).
+        Mode (N, D) in catalogue units, and its log-density per unit of u, (N,).
+
+    Raises:
+        DataError: If the shapes do not fit or an input is not finite.
+
+    Examples:
+        >>> mode, _ = joint_mode(posterior, inputs, samples)  # doctest: +SKIP
     """
-    modes, densities = [], []
-    for begin in range(0, len(inputs), OBJECTS_A_BATCH):
-        part = slice(begin, begin + OBJECTS_A_BATCH)
-        context = posterior.context(inputs[part])
-        u, log_prob = _search(posterior, context, samples[:, part])
+    query = as_query(query)
+    modes, log_densities = [], []
+    for objects in query.batches(OBJECTS_A_BATCH):
+        context = posterior.context(query.inputs[objects])
+        u, log_density = _search(posterior, context, samples[:, objects])
         modes.append(posterior.transforms.physical_targets(u, context.anchors).numpy())
-        densities.append(log_prob.numpy())
-    return np.concatenate(modes), np.concatenate(densities)
+        log_densities.append(log_density.numpy())
+    return np.concatenate(modes), np.concatenate(log_densities)
 
 
 def _search(posterior: Posterior, context: Context, samples: np.ndarray) -> tuple[Tensor, Tensor]:
-    u = posterior.transforms.standardise_targets(
-        samples.astype(float), context.anchors.expand(samples.shape)
-    )  # (S, N, D)
-    is_inside = torch.isfinite(u)  # a float32 draw may have been rounded onto its bound
+    """Best u (N, D) and its log-density (N,)."""
+    anchors = context.anchors.expand(samples.shape)
+    u = posterior.transforms.standardise_targets(samples.astype(float), anchors)  # (S, N, D)
+    is_inside = torch.isfinite(u)  # a float32 sample may have been rounded onto its bound
     lower = torch.where(is_inside, u, torch.inf).amin(0)
     upper = torch.where(is_inside, u, -torch.inf).amax(0)
-    tried = torch.minimum(torch.maximum(torch.nan_to_num(u[:NUM_TRIED]), lower), upper)
+    candidates = torch.nan_to_num(u[:NUM_CANDIDATES]).clamp(lower, upper)
     with torch.no_grad():
-        log_prob = torch.stack([posterior.unbounded_log_prob(layer, context) for layer in tried])
-    best = log_prob.topk(min(NUM_STARTS, len(tried)), 0).indices  # (starts, N)
-    return _climb(
-        posterior,
-        context,
-        tried.gather(0, best[..., None].expand(-1, -1, u.shape[-1])),
-        lower,
-        upper,
-    )
+        log_density = torch.stack([posterior.unbounded_log_prob(c, context) for c in candidates])
+    num_starts = min(NUM_STARTS, len(candidates))
+    best = log_density.topk(num_starts, 0).indices  # (starts, N)
+    starts = candidates.gather(0, best[..., None].expand(-1, -1, u.shape[-1]))
+    repeated = Context(context.x.repeat(num_starts, 1), context.anchors.repeat(num_starts, 1))
+    box = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
+    climbed, highest = _climb(posterior, repeated, starts.flatten(0, 1), box)
+    log_density, start = highest.view(num_starts, -1).max(0)
+    return climbed.view(starts.shape)[start, torch.arange(len(start))], log_density
 
 
 def _climb(
-    posterior: Posterior, context: Context, starts: Tensor, lower: Tensor, upper: Tensor
+    posterior: Posterior, context: Context, starts: Tensor, box: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    num_starts, num_objects, _ = starts.shape
-    wide = Context(context.x.repeat(num_starts, 1), context.anchors.repeat(num_starts, 1))
-    lower, upper = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
-    u = starts.flatten(0, 1).clone().requires_grad_()
+    """Climb from each start (M, D) inside its box; the best points met and their densities."""
+    u = starts.clone().requires_grad_()
     optimiser = torch.optim.Adam([u], lr=FIRST_STEP)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, NUM_STEPS)
-    best, best_log_prob = u.detach().clone(), torch.full((len(u),), -torch.inf, dtype=torch.float64)
+    best = starts.clone()
+    highest = torch.full((len(u),), -torch.inf, dtype=torch.float64)
     for _ in range(NUM_STEPS):
-        log_prob = posterior.unbounded_log_prob(u, wide)
-        better = log_prob.detach() > best_log_prob
-        best[better], best_log_prob[better] = u.detach()[better], log_prob.detach()[better]
-        (u.grad,) = torch.autograd.grad(-log_prob.sum(), u)
+        log_density = posterior.unbounded_log_prob(u, context)
+        is_better = log_density.detach() > highest
+        best[is_better] = u.detach()[is_better]
+        highest[is_better] = log_density.detach()[is_better]
+        (u.grad,) = torch.autograd.grad(-log_density.sum(), u)
         optimiser.step()
         schedule.step()
         with torch.no_grad():
-            u.copy_(torch.minimum(torch.maximum(u, lower), upper))
-    highest, which = best_log_prob.view(num_starts, num_objects).max(0)
-    return best.view(starts.shape)[which, torch.arange(num_objects)], highest
+            u.copy_(u.clamp(*box))
+    return best, highest

@@ -1,5 +1,7 @@
-"""Errors of the observables by Monte Carlo: true values are drawn given the measured ones, each
-gives some draws.
+r"""Measurement errors by Monte Carlo: p(theta | o) = mean of p(theta | v) over v ~ p(v | o).
+
+Realisations of the true observables v are drawn given the measured ones o, and each gives some of
+the posterior samples. Errors that differ on both sides follow a two-piece normal distribution.
 """
 
 from __future__ import annotations
@@ -9,155 +11,125 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior
+from cinn_clusters.posterior.query import Query, Sampling, as_query
 from cinn_clusters.rng import numpy_stream, stream_seed
 
-PROPOSALS = 10
-"""Proposals a true value where errors differ on both sides."""
-SMALLEST_SIDE = 0.01
-"""Smallest error of one side in that of the other; none at all would leave no proposal."""
+NUM_PROPOSALS = 10
+"""Proposals for each realisation where errors differ on both sides."""
+SMALLEST_ERROR_RATIO = 0.01
+"""Smallest error of one side in units of the other; none at all would leave no proposal."""
 
 
 @dataclass(frozen=True)
 class MonteCarlo(Posterior):
-    """A posterior whose network never hears of errors: p(theta | o) = mean of p(theta | v) over v ~ p(v | o).
+    """A posterior whose network sees exact observables only, averaged over what they may be.
 
     Args:
-        num_truths: True values drawn an object.
-        sides: Errors below and above the values [dex], (2, rows of the catalogue, columns of
-            ``UncertainTransforms.uncertain``), found by place; None: those of the inputs hold for
-            both.
+        num_realisations: Realisations of the true observables of each object.
+        two_sided: Errors below and above the values [dex], (2, rows of the file, columns of
+            ``MeasurementTransforms.optional``), indexed by place; None: the errors among the inputs
+            hold on both sides.
 
     References:
         Wallis 2014 (arXiv:1405.4995), on the two-piece normal distribution; Rubin 1988, Using the
         SIR algorithm to simulate posterior distributions.
     """
 
-    num_truths: int = 50
-    sides: np.ndarray | None = None
+    num_realisations: int = 50
+    two_sided: np.ndarray | None = None
 
     def sample_batches(
-        self,
-        inputs: np.ndarray,
-        num_draws: int = 1000,
-        *,
-        seed: int = 0,
-        places: np.ndarray | None = None,
+        self, query: Query | np.ndarray, sampling: Sampling
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield (slice of objects, draws (S, n, D) float32); arguments and errors as
-        ``Posterior.sample_batches``.
-        """
-        transforms = self.transforms
-        assert isinstance(transforms, UncertainTransforms)
-        self.context(inputs)  # refuses what cannot be answered
-        places = np.arange(len(inputs)) if places is None else places
-        each = -(-num_draws // self.num_truths)
-        step = max(1, POINTS_A_BATCH // num_draws)
-        for begin in range(0, len(inputs), step):
-            objects = slice(begin, min(begin + step, len(inputs)))
+        """Yield (slice of objects, samples (S, n, D) float32) as ``Posterior.sample_batches``."""
+        query = as_query(query)
+        self.context(query.inputs)  # refuses what cannot be answered
+        num_each = -(-sampling.num_samples // self.num_realisations)
+        step = max(1, POINTS_A_BATCH // sampling.num_samples)
+        for objects in query.batches(step):
+            batch = query.rows(objects)
             parts = []
-            for number, truths in enumerate(
-                self._truths(transforms, inputs[objects], seed, places[objects])
-            ):
-                parts.append(
-                    self._draw(
-                        self.context(truths),
-                        each,
-                        stream_seed(seed, "truth", number),
-                        places[objects],
-                    )
-                )
-            yield objects, np.concatenate(parts)[:num_draws]
+            for number, inputs in enumerate(self._realisations(batch, sampling.seed)):
+                stream = Sampling(num_each, stream_seed(sampling.seed, "truth", number))
+                parts.append(self._draw(self.context(inputs), batch.places, stream))
+            yield objects, np.concatenate(parts)[: sampling.num_samples]
 
-    def _truths(
-        self, transforms: UncertainTransforms, inputs: np.ndarray, seed: int, places: np.ndarray
-    ) -> Iterator[np.ndarray]:
-        """Yield true values of all objects, as inputs, ``num_truths`` times."""
-        noise = self._noise(seed, places, len(transforms.names))
-        skewed = np.zeros(len(inputs), dtype=bool)
-        if self.sides is not None:
-            below, above = self.sides[:, places]
-            skewed = (below != above).any(1)
-            chosen = two_piece(
-                transforms,
-                inputs[skewed],
-                below[skewed],
-                above[skewed],
-                self.num_truths,
-                seed,
-                places[skewed],
-            )
-        for number in range(self.num_truths):
-            truths = transforms.plausible(inputs, noise[:, number])
-            if skewed.any():
-                truths[skewed] = transforms.exact(chosen[:, number])
-            yield truths
+    def _realisations(self, query: Query, seed: int) -> Iterator[np.ndarray]:
+        """Yield inputs of all objects, exact and complete, ``num_realisations`` times."""
+        transforms = self.transforms
+        assert isinstance(transforms, MeasurementTransforms)
+        sampling = Sampling(self.num_realisations, seed)
+        noise = _noise(sampling, query.places, len(transforms.names))
+        skewed = np.zeros(0, dtype=int)
+        if self.two_sided is not None:
+            errors = self.two_sided[:, query.places]
+            skewed = np.flatnonzero((errors[0] != errors[1]).any(1))
+            values = two_piece(transforms, query.rows(skewed), errors[:, skewed], sampling)
+        for number in range(self.num_realisations):
+            inputs = transforms.sample_values(query.inputs, noise[:, number])
+            if len(skewed):
+                inputs[skewed] = transforms.exact_inputs(values[:, number])
+            yield inputs
 
-    def _noise(self, seed: int, places: np.ndarray, width: int) -> np.ndarray:
-        """Noise of some objects, (n, T, L): it depends on the seed and the place in the
-        catalogue only.
-        """
-        shape = (self.num_truths, width)
-        return np.stack(
-            [numpy_stream(seed, "truths", int(place)).standard_normal(shape) for place in places]
-        )
+
+def _noise(sampling: Sampling, places: np.ndarray, width: int) -> np.ndarray:
+    """Gaussian noise (n, T, L) of n objects; it depends on seed and place in the file only."""
+    shape = (sampling.num_samples, width)
+    streams = [numpy_stream(sampling.seed, "truths", int(place)) for place in places]
+    return np.stack([stream.standard_normal(shape) for stream in streams])
 
 
 def two_piece(
-    transforms: UncertainTransforms,
-    inputs: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
-    num_truths: int,
-    seed: int,
-    places: np.ndarray,
+    transforms: MeasurementTransforms, query: Query, errors: np.ndarray, sampling: Sampling
 ) -> np.ndarray:
-    """Draw true values where errors differ on both sides: two halves of normals that meet at the measured value.
+    """Draw true observables whose errors differ on both sides of the measured value.
 
-    Proposals given the larger error of each value are weighted by what they are too far on its
-    other side, and drawn again by these weights.
+    The likelihood joins two halves of normals at the measured value. Proposals given the larger
+    error of each value are weighted by the ratio of the likelihoods and resampled.
 
     Args:
-        transforms: Of the model.
-        inputs: Values and errors, (N, len(transforms.inputs)).
-        below: Errors below the values [dex], (N, len(transforms.uncertain)).
-        above: Errors above.
-        num_truths: Number of true values, T.
-        seed: Seed; draws depend on it and on the place only.
-        places: Row of each object in its catalogue, (N,).
+        transforms: Transforms of the model.
+        query: N objects.
+        errors: Errors below and above the values [dex], (2, N, len(transforms.optional)).
+        sampling: Number of realisations T, and seed.
 
     Returns:
-        True values as logarithms, (N, T, L).
+        True observables as the maps take them (logarithms), (N, T, L).
     """
     width = len(transforms.names)
-    values, low, high, large = _errors(transforms, inputs, below, above)
-    mean, covariance = transforms.prior.given(values, large)
+    values, below, above, larger = _raw_errors(transforms, query.inputs, errors)
+    mean, covariance = transforms.prior.condition(values, larger)
     eigenvalues, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
-    result = np.empty((len(inputs), num_truths, width))
-    for row, place in enumerate(places):
-        stream = numpy_stream(seed, "two-piece", int(place))
-        drawn = mean[row] + stream.standard_normal((PROPOSALS * num_truths, width)) @ root[row].T
-        off, differs = drawn - values[row], low[row] != high[row]
-        side = np.where(off < 0.0, low[row], high[row])[:, differs]
-        log_weight = -0.5 * (off[:, differs] ** 2 * (side**-2.0 - large[row, differs] ** -2.0)).sum(
-            1
-        )
-        total = np.cumsum(np.exp(log_weight - log_weight.max()))
-        marks = (np.arange(num_truths) + stream.random()) / num_truths * total[-1]
-        result[row] = drawn[np.searchsorted(total, marks)]
+    result = np.empty((len(query), sampling.num_samples, width))
+    for row, place in enumerate(query.places):
+        stream = numpy_stream(sampling.seed, "two-piece", int(place))
+        noise = stream.standard_normal((NUM_PROPOSALS * sampling.num_samples, width))
+        proposals = mean[row] + noise @ root[row].T
+        differs = below[row] != above[row]
+        offset = (proposals - values[row])[:, differs]
+        scale = np.where(offset < 0.0, below[row, differs], above[row, differs])
+        precision = scale**-2.0 - larger[row, differs] ** -2.0
+        log_weight = -0.5 * (offset**2 * precision).sum(1)
+        cumulative = np.cumsum(np.exp(log_weight - log_weight.max()))
+        levels = (np.arange(sampling.num_samples) + stream.random()) / sampling.num_samples
+        result[row] = proposals[np.searchsorted(cumulative, levels * cumulative[-1])]
     return result
 
 
-def _errors(
-    transforms: UncertainTransforms, inputs: np.ndarray, below: np.ndarray, above: np.ndarray
-) -> list[np.ndarray]:
-    """Values, errors below, above and the larger of both, as logarithms, (N, L) each."""
-    floor, given = SMALLEST_SIDE * np.maximum(below, above), []
-    for errors in (np.maximum(below, floor), np.maximum(above, floor), np.maximum(below, above)):
-        stated = inputs.copy()
-        stated[:, len(transforms.names) :] = errors
-        values, in_logs = transforms.measured(stated)
-        given.append(in_logs)
-    return [values, *given]
+def _raw_errors(
+    transforms: MeasurementTransforms, inputs: np.ndarray, errors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values, errors below, above and the larger of both, as the maps take them, (N, L) each."""
+    larger = errors.max(0)
+    below, above = np.maximum(errors, SMALLEST_ERROR_RATIO * larger)
+
+    def raw(of_side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        columns = inputs.copy()
+        columns[:, len(transforms.names) :] = of_side
+        return transforms.raw_values(columns)
+
+    values, raw_larger = raw(larger)
+    return values, raw(below)[1], raw(above)[1], raw_larger

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import dequantise, off_bounds
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import ConfigError
@@ -98,7 +98,7 @@ def make_pairs(
     rows = catalogue.rows(index)
     inputs = rows.inputs(transforms.inputs)
     rng, noise = numpy_stream(options.seed, "jitter"), numpy_stream(options.seed, "corruption")
-    is_uncertain = isinstance(transforms, UncertainTransforms)
+    is_uncertain = isinstance(transforms, MeasurementTransforms)
     num_copies = NUM_CORRUPTIONS if is_uncertain else NUM_JITTERS if options.dequantise else 1
 
     def copy() -> tuple[Tensor, Tensor]:
@@ -109,7 +109,7 @@ def make_pairs(
         )
         if transforms.is_bounded:
             theta = off_bounds(theta, rows.targets, rows.age)
-        given = transforms.corrupted(inputs, noise)
+        given = transforms.augment(inputs, noise)
         u = transforms.standardise_targets(theta, transforms.anchors(given)).float()
         return transforms.standardise_inputs(given).float(), u
 

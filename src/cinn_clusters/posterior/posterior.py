@@ -1,40 +1,50 @@
-"""p(theta | x) in physical units: densities and draws of an ensemble of flows, mixed with equal
-weights.
+r"""Posterior of an ensemble of K conditional flows in physical units, mixed with equal weights.
+
+q(theta | x) = 1/K sum_k q_k(u(theta) | x) |du / dtheta|, where u are the unbounded, standardised
+coordinates in which the flows live. Samples are drawn there and mapped back, so that every one
+lies inside the physical bounds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from cinn_clusters import schema
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.parallel import parallel_map
+from cinn_clusters.posterior.query import QUERY_KEYS, Query, Sampling, as_query
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
 POINTS_A_BATCH = 32_000
-"""Draws in flight at once: bounds memory whatever the length of the catalogue, and fits the
+"""Samples in flight at once: bounds memory whatever the length of the catalogue, and fits the
 cache."""
-NUM_MARGINAL_DRAWS = 1000
-"""Draws that tell the marginals of an object where a recalibrated density is asked for."""
+_NUM_MARGINAL_SAMPLES = 1000
+"""Samples that define the marginals of an object where a recalibrated density is evaluated."""
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """Conditional density of the targets given catalogue values.
+    """Conditional density of the targets given the observables.
 
     Args:
         flow: K trained members.
         transforms: Between catalogue values and what the flow sees.
         device: Where the flow lives.
-        recalibration: Repair of draws and densities that held-out clusters asked for, or None.
+        recalibration: Repair of samples and densities that held-out clusters called for, or None.
+
+    Examples:
+        >>> posterior = load_posterior("run/model")  # doctest: +SKIP
+        >>> samples = posterior.sample(posterior.query(table), 500)  # doctest: +SKIP
     """
 
     flow: Flow
@@ -52,95 +62,109 @@ class Posterior:
         """Columns of theta, in order."""
         return self.transforms.target_names
 
-    def log_prob(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """Log-density in physical units; recalibrated, with marginals told by draws of a fixed seed.
+    def query(self, table: pd.DataFrame, keys: Sequence[str] = QUERY_KEYS) -> Query:
+        """Make a query of a table that holds the inputs by name.
+
+        A model that accepts missing values takes an absent column or value as a missing
+        observable, and an absent ``sigma_<name>`` as an exact one.
+
+        Args:
+            table: Columns named as ``Posterior.inputs``, in any order among others; N rows.
+            keys: Columns that identify an object; those that the table has are kept.
+
+        Returns:
+            The query, object n being row n of the table.
+
+        Raises:
+            DataError: If a column is no number, or a value is missing that the model needs.
+        """
+        values = {name: _numbers(table, name) for name in self.inputs}
+        inputs = np.stack(list(values.values()), 1)
+        if not self.transforms.accepts_missing:
+            self._demand_complete(values)
+        names = [name for name in keys if name in table]
+        return Query(inputs, np.arange(len(table)), table[names].reset_index(drop=True))
+
+    def log_prob(self, theta: np.ndarray, query: Query | np.ndarray) -> np.ndarray:
+        """Log-density in physical units; recalibrated, with marginals of samples of a fixed seed.
 
         Args:
             theta: Targets in catalogue units, (N, D) or (S, N, D).
-            inputs: Catalogue values, (N, len(self.inputs)).
+            query: Objects, or their inputs (N, len(self.inputs)).
 
         Returns:
-            log q(theta | inputs), (N,) or (S, N); -inf outside the support or on its edge.
+            log q(theta | x), (N,) or (S, N); -inf outside the support or on its edge.
 
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
-        context = self.context(inputs)
+        query = as_query(query)
+        context = self.context(query.inputs)
         theta = np.asarray(theta, dtype=float)
-        if theta.ndim not in (2, 3) or theta.shape[-2:] != (len(inputs), len(self.targets)):
-            raise DataError(
-                "theta",
-                f"(N, D) or (S, N, D) with N, D = {len(inputs), len(self.targets)}",
-                f"{theta.shape}",
-            )
-        layers = theta.reshape(-1, *theta.shape[-2:])
+        shape = (len(query), len(self.targets))
+        if theta.ndim not in (2, 3) or theta.shape[-2:] != shape:
+            expected = f"(N, D) or (S, N, D) with N, D = {shape}"
+            raise DataError("theta", expected, f"{theta.shape}")
+        layers = theta.reshape(-1, *shape)
         log_slope = np.zeros(layers.shape[:2])
         if self.recalibration is not None:
-            plain = replace(self, recalibration=None)
-            layers, log_slope = self.recalibration.undo(
-                layers, plain.sample(inputs, NUM_MARGINAL_DRAWS)
-            )
+            raw_samples = replace(self, recalibration=None).sample(query, _NUM_MARGINAL_SAMPLES)
+            layers, log_slope = self.recalibration.undo(layers, raw_samples)
         with torch.no_grad():
-            rows = [
+            log_prob = [
                 self._physical_log_prob(torch.from_numpy(layer), context).numpy()
                 for layer in layers
             ]
-        return np.asarray((np.stack(rows) + log_slope).reshape(theta.shape[:-1]))
+        return np.asarray((np.stack(log_prob) + log_slope).reshape(theta.shape[:-1]))
 
-    def sample(self, inputs: np.ndarray, num_draws: int = 1000, *, seed: int = 0) -> np.ndarray:
-        """Draw from the posterior of each object.
+    def sample(
+        self, query: Query | np.ndarray, num_samples: int = 1000, *, seed: int = 0
+    ) -> np.ndarray:
+        """Draw samples from the posterior of each object.
 
         Args:
-            inputs: Catalogue values, (N, len(self.inputs)).
-            num_draws: S.
-            seed: The draws of an object depend on the seed and its place in the catalogue only.
+            query: Objects, or their inputs (N, len(self.inputs)).
+            num_samples: S, samples of each object.
+            seed: Samples of an object depend on the seed and its place in the file only.
 
         Returns:
-            (S, N, D) in catalogue units, every draw inside the physical bounds.
+            Samples (S, N, D) in catalogue units, every one inside the physical bounds.
 
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
-        _demand_draws(num_draws)
-        result = np.empty((num_draws, len(inputs), len(self.targets)), dtype=np.float32)
-        for objects, draws in self.sample_batches(inputs, num_draws, seed=seed):
-            result[:, objects] = draws
-        return result
+        query, sampling = as_query(query), Sampling(num_samples, seed)
+        samples = np.empty((num_samples, len(query), len(self.targets)), dtype=np.float32)
+        for objects, batch in self.sample_batches(query, sampling):
+            samples[:, objects] = batch
+        return samples
 
     def sample_batches(
-        self,
-        inputs: np.ndarray,
-        num_draws: int = 1000,
-        *,
-        seed: int = 0,
-        places: np.ndarray | None = None,
+        self, query: Query | np.ndarray, sampling: Sampling
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield (slice of objects, draws (S, n, D) float32) in pieces of bounded memory.
+        """Draw samples in pieces of bounded memory.
 
         Args:
-            inputs: Catalogue values, (N, len(self.inputs)).
-            num_draws: S.
-            seed: See ``sample``.
-            places: Place of each object in its catalogue, (N,); default 0..N-1.
+            query: Objects, or their inputs (N, len(self.inputs)).
+            sampling: Number of samples and seed; the device is that of the posterior.
+
+        Yields:
+            Slice of the objects, and their samples (S, n, D) float32.
 
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
-        _demand_draws(num_draws)
-        context = self.context(inputs)
-        places = np.arange(len(inputs)) if places is None else places
-        step = max(1, POINTS_A_BATCH // num_draws)
-        pieces = [
-            slice(begin, min(begin + step, len(inputs))) for begin in range(0, len(inputs), step)
-        ]
+        query = as_query(query)
+        context = self.context(query.inputs)
+        step = max(1, POINTS_A_BATCH // sampling.num_samples)
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
-            return objects, self._draw(context.rows(objects), num_draws, seed, places[objects])
+            return objects, self._draw(context.rows(objects), query.places[objects], sampling)
 
-        yield from parallel_map(draw, pieces)
+        yield from parallel_map(draw, list(query.batches(step)))
 
     def context(self, inputs: np.ndarray) -> Context:
-        """Standardise catalogue values once for many densities.
+        """Standardise catalogue values (N, L) once for many densities.
 
         Raises:
             DataError: If the shape does not fit or a value is not finite.
@@ -148,50 +172,60 @@ class Posterior:
         inputs = np.asarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
         anchors = self.transforms.anchors(inputs)
-        fine = (
-            self.transforms.is_usable(inputs)
-            & torch.isfinite(x).all(1)
-            & torch.isfinite(anchors).all(1)
-        )
-        if not fine.all():
-            first = f"first row {int((~fine).int().argmax())}"
-            raise DataError(
-                "inputs", "finite values", f"{int((~fine).sum())} rows that are not", first
-            )
+        is_finite = torch.isfinite(x).all(1) & torch.isfinite(anchors).all(1)
+        is_usable = self.transforms.is_usable(inputs) & is_finite
+        if not is_usable.all():
+            rows = (~is_usable).nonzero()
+            got = f"{len(rows)} rows that are not"
+            raise DataError("inputs", "finite values", got, f"first row {int(rows[0])}")
         return Context(x.float().to(self.device), anchors)
 
     def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
-        """Log-density per unit physical volume, as a differentiable function of unbounded u (N,
-        D); (N,).
-        """
-        members = self.flow.num_members
-        points = u.float().to(self.device).expand(members, -1, -1)
-        log_probs = self.flow.log_prob(points, context.x.expand(members, -1, -1)).double().cpu()
-        mixture = torch.logsumexp(log_probs, 0) - math.log(members)
-        return mixture - self.transforms.log_jacobian(u, context.anchors)
+        """Log-density (N,) per unit of u (N, D), differentiable."""
+        points = u.float().to(self.device).expand(self.flow.num_members, -1, -1)
+        x = context.x.expand(self.flow.num_members, -1, -1)
+        log_probs = self.flow.log_prob(points, x).double().cpu()
+        return torch.logsumexp(log_probs, 0) - math.log(self.flow.num_members)
 
     def _physical_log_prob(self, theta: Tensor, context: Context) -> Tensor:
         u = self.transforms.standardise_targets(theta, context.anchors)
-        inside = torch.isfinite(u).all(-1)
-        log_prob = self.unbounded_log_prob(torch.where(inside[:, None], u, 0.0), context)
-        return torch.where(inside, log_prob, -math.inf)
+        is_inside = torch.isfinite(u).all(-1)
+        u = torch.where(is_inside[:, None], u, 0.0)
+        log_jacobian = self.transforms.log_jacobian(u, context.anchors)
+        log_prob = self.unbounded_log_prob(u, context) - log_jacobian
+        return torch.where(is_inside, log_prob, -math.inf)
 
-    def _draw(self, context: Context, num_draws: int, seed: int, places: np.ndarray) -> np.ndarray:
-        members, num_targets = self.flow.num_members, len(self.targets)
-        each = -(-num_draws // members)  # draw l comes from member l mod K
-        z = member_noise(seed, places, each, members, num_targets).to(self.device)
-        x = context.x.repeat_interleave(each, 0).expand(members, -1, -1)
-        u = self.flow.sample(z, x).cpu().view(members, len(places), each, num_targets)
-        theta = self.transforms.physical_targets(u, context.anchors[None, :, None].expand(u.shape))
-        draws = theta.permute(2, 0, 1, 3).reshape(each * members, len(places), num_targets)
-        samples = draws[:num_draws].float().numpy()
-        return samples if self.recalibration is None else self.recalibration.draws(samples)
+    def _draw(self, context: Context, places: np.ndarray, sampling: Sampling) -> np.ndarray:
+        """Samples (S, n, D) of some objects; sample l comes from member l mod K."""
+        num_members, num_targets = self.flow.num_members, len(self.targets)
+        num_each = -(-sampling.num_samples // num_members)
+        stream = Sampling(num_each, sampling.seed)
+        z = member_noise(stream, places, num_members, num_targets).to(self.device)
+        x = context.x.repeat_interleave(num_each, 0).expand(num_members, -1, -1)
+        u = self.flow.sample(z, x).cpu().view(num_members, len(places), num_each, num_targets)
+        anchors = context.anchors[None, :, None].expand(u.shape)
+        theta = self.transforms.physical_targets(u, anchors).permute(2, 0, 1, 3).flatten(0, 1)
+        samples = theta[: sampling.num_samples].float().numpy()
+        if self.recalibration is None:
+            return samples
+        return self.recalibration.repair(samples)
+
+    def _demand_complete(self, values: dict[str, np.ndarray]) -> None:
+        """Refuse missing values, for a model that needs every observable."""
+        for name, column in values.items():
+            if not np.isfinite(column).all():
+                got = f"{int((~np.isfinite(column)).sum())} of {len(column)} missing"
+                hint = "leave such rows out, or train a model with train.augment"
+                raise DataError(f"column '{name}'", "a value in every row", got, "", hint)
 
 
 @dataclass(frozen=True)
 class Context:
-    """Standardised observables (N, L) of some objects, and what their targets are measured from
-    (N, D).
+    """Standardised inputs and anchors of some objects.
+
+    Args:
+        x: Standardised observables, (N, F).
+        anchors: What their targets are measured from, (N, D).
     """
 
     x: Tensor
@@ -202,22 +236,23 @@ class Context:
         return Context(self.x[index], self.anchors[index])
 
 
-def _demand_draws(num_draws: int) -> None:
-    if num_draws < 1:
-        raise DataError("draws", "a positive number", str(num_draws))
-
-
 def member_noise(
-    seed: int, places: np.ndarray, num_draws: int, num_members: int, num_targets: int
+    sampling: Sampling, places: np.ndarray, num_members: int, num_targets: int
 ) -> Tensor:
-    """Gaussian noise of some objects, (K, n S, D): it depends on the seed and the place in the
-    catalogue only.
-    """
-    shape = (num_draws, num_members, num_targets)
-    noise = [
-        numpy_stream(seed, "draws", int(place)).standard_normal(shape, dtype=np.float32)
-        for place in places
-    ]
-    return (
-        torch.from_numpy(np.stack(noise)).permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
-    )
+    """Gaussian noise (K, n S, D) of n objects; it depends on seed and place in the file only."""
+    shape = (sampling.num_samples, num_members, num_targets)
+    streams = [numpy_stream(sampling.seed, "draws", int(place)) for place in places]
+    noise = [stream.standard_normal(shape, dtype=np.float32) for stream in streams]
+    stacked = torch.from_numpy(np.stack(noise))  # (n, S, K, D)
+    return stacked.permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as floats (N,); an absent one is missing, and an absent error zero."""
+    if name in table:
+        try:
+            return table[name].to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"column '{name}'", "numbers", str(error)) from error
+    is_error = name.startswith(schema.ERROR_PREFIX)
+    return np.full(len(table), 0.0 if is_error else np.nan)

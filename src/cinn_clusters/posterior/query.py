@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cinn_clusters import schema
 from cinn_clusters.errors import DataError
+
+OBJECT = "object"
+"""Column that names an observed cluster."""
+QUERY_KEYS = (schema.CLUSTER_COLUMN, *schema.ROW_KEYS, OBJECT)
+"""Columns that identify an object where a table has them."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,10 @@ class Query:
     Args:
         inputs: Values, then measurement errors, as ``Posterior.inputs`` names them, shape (N, L);
             NaN where a value is missing.
-        places: Row of each object in its file, shape (N,); it decides the random stream of the object.
-        keys: What identifies each object (HaloID, Snapshot, HaloOrigID, object, Projection), N rows.
+        places: Row of each object in its file, shape (N,); it decides the random stream of the
+            object.
+        keys: What identifies each object (HaloID, Snapshot, HaloOrigID, object, Projection), N
+            rows.
     """
 
     inputs: np.ndarray
@@ -56,6 +64,10 @@ class Query:
         """Number of objects, N."""
         return len(self.inputs)
 
+    def __repr__(self) -> str:
+        """Show the shape of the inputs, not their values."""
+        return f"Query({np.shape(self.inputs)}, keys={list(self.keys)})"
+
     def rows(self, index: np.ndarray | slice) -> Query:
         """Return some of the objects."""
         keys = self.keys.iloc[index] if len(self.keys) else self.keys
@@ -65,3 +77,10 @@ class Query:
         """Yield slices of at most ``num_objects`` objects, in order."""
         for begin in range(0, len(self), num_objects):
             yield slice(begin, min(begin + num_objects, len(self)))
+
+
+def as_query(query: Query | np.ndarray) -> Query:
+    """Return a query as it is, and make one of an array of inputs (N, L)."""
+    if isinstance(query, Query):
+        return query
+    return Query.from_inputs(query)

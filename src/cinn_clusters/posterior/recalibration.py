@@ -52,7 +52,7 @@ class Recalibration:
         """
         return float(np.interp(level, self.regions, self.levels))
 
-    def draws(self, samples: np.ndarray) -> np.ndarray:
+    def repair(self, samples: np.ndarray) -> np.ndarray:
         """Repair draws.
 
         Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cinn_clusters.bundle import read_bundle
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.measurement import UncertainTransforms
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.ood.sample_test import Reference, fit_reference
 from cinn_clusters.ood.selection import Recorded, fit_recorded, make_recorded
@@ -41,7 +41,7 @@ class Observer:
     """
 
     posterior: Posterior
-    transforms: UncertainTransforms
+    transforms: MeasurementTransforms
     domain: Domain
     references: tuple[Reference, ...]
     recorded: Recorded | None
@@ -76,7 +76,7 @@ def load_observer(path: str | Path | None = None, *, device: str = "auto") -> Ob
     posterior = load_posterior(path, device=device)
     bundle = read_bundle(path)
     transforms = posterior.transforms
-    if not isinstance(transforms, UncertainTransforms) or "domain" not in bundle.info:
+    if not isinstance(transforms, MeasurementTransforms) or "domain" not in bundle.info:
         hint = "train one with --config observer, or leave --model out"
         raise BundleError(
             str(path), "a model that takes missing values and errors", "one that does not", "", hint
@@ -119,7 +119,7 @@ def observer_parts(
         Plain values and tensors for its bundle.
     """
     transforms = posterior.transforms
-    assert isinstance(transforms, UncertainTransforms)
+    assert isinstance(transforms, MeasurementTransforms)
     tensors: dict[str, Tensor] = {}
     if left_out is not None and not left_out.is_recorded.astype(bool).all():
         answers = np.concatenate(
@@ -140,7 +140,7 @@ def domain_parts(
     P(recorded).
     """
     transforms = posterior.transforms
-    assert isinstance(transforms, UncertainTransforms)
+    assert isinstance(transforms, MeasurementTransforms)
     inputs = seen.inputs(transforms.inputs)
     domain = fit_domain(transforms, inputs, partial(disagreement, posterior, seed=seed))
     references = [fit_reference(transforms, inputs, seen.clusters)]
@@ -163,7 +163,7 @@ def _with_others(
     return inputs, np.concatenate([seen.clusters, others.clusters])
 
 
-def _recorded(transforms: UncertainTransforms, tensors: dict[str, Tensor]) -> Recorded | None:
+def _recorded(transforms: MeasurementTransforms, tensors: dict[str, Tensor]) -> Recorded | None:
     own = {
         name.removeprefix(RECORDED_PREFIX): value
         for name, value in tensors.items()

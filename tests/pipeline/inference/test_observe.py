@@ -265,7 +265,7 @@ def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
     times = rng.uniform(0.0, 7.0, 300)
     inputs[:, transforms.names.index(schema.LOOKBACK)] = times
     drawn = observer.references[0].draw(times, rng)
-    for place, name in enumerate(transforms.uncertain):
+    for place, name in enumerate(transforms.optional):
         is_log = transforms.observables[transforms.names.index(name)].is_log
         inputs[:, transforms.names.index(name)] = (
             np.exp(drawn[:, place]) if is_log else drawn[:, place]

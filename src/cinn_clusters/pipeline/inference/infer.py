@@ -18,6 +18,7 @@ from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.storage.model import load_posterior
 from cinn_clusters.storage.posterior_file import NUM_DENSITIES, sample_writer, signed
 from cinn_clusters.storage.summary import summarise, write_summary
@@ -185,14 +186,14 @@ def write_posterior(
     coordinates = rows[[name for name in (*KEYS, OBJECT) if name in rows]]
     if places is not None:
         coordinates = coordinates.set_axis(places)
-    numbers = np.arange(len(inputs)) if places is None else places
+    query = Query(inputs, np.arange(len(inputs)) if places is None else places)
     pieces = []
     notes = {**signed(seed), **(attributes or {})}
     has_truth = truth is not None
     with sample_writer(
         out, posterior.targets, num_draws, coordinates, notes, has_densities=has_truth
     ) as writer:
-        for objects, draws in posterior.sample_batches(inputs, num_draws, seed=seed, places=places):
+        for objects, draws in posterior.sample_batches(query, Sampling(num_draws, seed)):
             writer.put(objects, draws)
             if truth is not None:
                 writer.put_log_prob(
@@ -206,7 +207,7 @@ def write_posterior(
                 on_objects(objects.stop - objects.start)
     summary = pd.concat(pieces, ignore_index=True)
     if disagreements is None:
-        disagreements = disagreement(posterior, inputs, seed=seed, places=numbers)
+        disagreements = disagreement(posterior, query, seed=seed)
     summary[DISAGREEMENT] = disagreements
     summary[EXTRAPOLATED] = posterior.transforms.num_clipped(inputs)
     return summary

@@ -28,6 +28,7 @@ from cinn_clusters.pipeline.inference.infer import OBJECT, ROW, write_posterior
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query
 from cinn_clusters.storage.observer import Observer, load_observer
 from cinn_clusters.storage.provenance import SAMPLE_KEYS, with_provenance
 from cinn_clusters.storage.summary import SINCE, summary_columns
@@ -158,7 +159,7 @@ def observe(
     inputs = found.inputs(observer.transforms.inputs)
     usable = np.flatnonzero(~found.unusable)
     doubt, strangeness = np.full((2, len(rows)), np.nan)
-    doubt[usable] = disagreement(observer.posterior, inputs[usable], seed=seed, places=usable)
+    doubt[usable] = disagreement(observer.posterior, Query(inputs[usable], usable), seed=seed)
     strangeness[usable] = observer.domain.strangeness(observer.transforms, inputs[usable])
     flags = _flags(observer, inputs, found, doubt) if ood != "keep" else [[] for _ in inputs]
     refused = np.array([bool(reasons) for reasons in flags]) & (ood == "refuse")
@@ -264,9 +265,9 @@ def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterio
     posterior = observer.posterior
     if errors == "network":
         return posterior
-    sides = found.both_sides(observer.transforms.uncertain)
+    sides = found.both_sides(observer.transforms.optional)
     parts = (posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
-    return MonteCarlo(*parts, sides=sides)
+    return MonteCarlo(*parts, two_sided=sides)
 
 
 def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ from cinn_clusters.pipeline.inference.infer import (
 )
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.storage.model import load_posterior
 from cinn_clusters.storage.posterior_file import sample_writer, signed
 from cinn_clusters.storage.summary import summarise, write_summary
@@ -160,7 +161,8 @@ def _answers(
     for begin in range(0, len(groups), step):
         chosen = groups[begin : begin + step]
         rows, counts = np.concatenate(chosen), [len(one) for one in chosen]
-        pieces = posterior.sample_batches(inputs[rows], num_draws, seed=seed, places=rows)
+        query = Query(inputs[rows], rows)
+        pieces = posterior.sample_batches(query, Sampling(num_draws, seed))
         draws = mixed(np.concatenate([part for _, part in pieces], axis=1), counts)
         firsts = np.array([one[0] for one in chosen])
         piece = summarise(
@@ -168,7 +170,7 @@ def _answers(
         )
         by_object = np.repeat(np.arange(len(chosen)), counts)
         told = {
-            DISAGREEMENT: disagreement(posterior, inputs[rows], seed=seed, places=rows),
+            DISAGREEMENT: disagreement(posterior, query, seed=seed),
             EXTRAPOLATED: posterior.transforms.num_clipped(inputs[rows]),
         }
         spread = (

@@ -23,6 +23,7 @@ from cinn_clusters.pipeline.simulation.prepare import standard_transforms
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.posterior_file import NUM_DENSITIES, sample_writer, signed
 from cinn_clusters.storage.run import CROSSVAL, POSTERIOR, SCORES, open_run
@@ -83,9 +84,8 @@ def crossval(
     for k, split in enumerate(folds):
         posterior = _fit_fold(catalogue, split, config, device, run.is_original, k, on_epoch)
         inputs = catalogue.inputs(posterior.inputs)[split.test]
-        for objects, draws in posterior.sample_batches(
-            inputs, num_draws, seed=seed, places=split.test
-        ):
+        query = Query(inputs, split.test)
+        for objects, draws in posterior.sample_batches(query, Sampling(num_draws, seed)):
             samples[:, split.test[objects]] = draws
         log_prob_draws[:, split.test], log_prob[split.test] = densities(
             posterior, samples[:, split.test], scored_truth(catalogue, split.test), inputs

@@ -115,7 +115,7 @@ def _cross_fitted(held_out: HeldOut) -> np.ndarray:
     result = np.empty_like(held_out.samples)
     for k in np.unique(held_out.fold):
         own = held_out.fold == k
-        result[:, own] = _fit(held_out, ~own).draws(held_out.samples[:, own])
+        result[:, own] = _fit(held_out, ~own).repair(held_out.samples[:, own])
     return result
 
 
