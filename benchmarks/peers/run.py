@@ -28,7 +28,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
 from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
-from cinn_clusters.storage.posterior_file import read_samples, sample_writer
+from cinn_clusters.storage.posterior_file import SampleLayout, read_samples, sample_writer
 
 DOCS = Path(__file__).parents[2] / "docs/peers.md"
 BAYESFLOW = "BayesFlow"
@@ -78,9 +78,15 @@ def write_answer(
         "draws_per_second": f"{speed:.6g}",
         "made": time.strftime("%Y-%m-%d"),
     }
-    with sample_writer(
-        path, catalogue.targets, len(samples), keys, notes, has_densities=True, overwrite=True
-    ) as writer:
+    layout = SampleLayout(
+        catalogue.targets,
+        len(samples),
+        keys,
+        notes,
+        ground_truth=catalogue.theta,
+        has_densities=True,
+    )
+    with sample_writer(path, layout, overwrite=True) as writer:
         writer.put(slice(0, len(keys)), samples)
         writer.put_log_prob(
             slice(0, len(keys)), np.full((1, len(keys)), np.nan, np.float32), log_prob

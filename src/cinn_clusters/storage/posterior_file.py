@@ -1,13 +1,18 @@
-"""Posterior samples as netCDF in the ArviZ layout, written piece by piece so that memory stays
-bounded.
+"""Posterior samples as netCDF in the ArviZ layout, written in pieces so that memory stays bounded.
+
+Groups: ``posterior`` (the samples), ``sample_stats`` (log-densities), ``constant_data`` (the
+observables and errors that the posterior is conditioned on) and ``ground_truth`` (parameters of the
+simulation, where they are known). The keys of the objects are coordinates of every group.
 """
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +28,13 @@ from cinn_clusters.files import atomic_file
 from cinn_clusters.storage.run import versions
 
 DIMENSIONS = ("chain", "draw", "cluster")
-OBJECTS_A_CHUNK = 64
 NUM_DENSITIES = 200
-"""Draws an object whose density is written, too: enough for ranks of joint HPD regions."""
+"""Samples of each object whose density is written, too: enough for ranks of joint HPD regions."""
+_OBJECTS_PER_CHUNK = 64
 
 
-def signed(seed: int) -> dict[str, str | int]:
-    """Return the attributes that tell who made a file, and from which seed."""
+def library_attributes(seed: int) -> dict[str, str | float]:
+    """Return the attributes that say which package made a file, and from which seed."""
     return {
         "inference_library": "cinn-clusters",
         "inference_library_version": versions()["cinn-clusters"],
@@ -37,79 +42,82 @@ def signed(seed: int) -> dict[str, str | int]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class SampleLayout:
+    """Content of a posterior file but for the samples themselves.
+
+    Args:
+        targets: Columns of theta, D of them.
+        num_samples: S, posterior samples of each object.
+        keys: What identifies each object (HaloID, Snapshot, cluster, object, Projection), N rows;
+            the index is the row of the object in its catalogue.
+        attributes: Global attributes.
+        constant_data: Observables and errors that the posterior is conditioned on, (N,) each.
+        ground_truth: Parameters of the simulation, (N, D); None where nobody knows them.
+        has_densities: Whether log-densities of samples and ground truth are written, too.
+    """
+
+    targets: tuple[str, ...]
+    num_samples: int
+    keys: pd.DataFrame
+    attributes: Mapping[str, str | float] = field(default_factory=dict)
+    constant_data: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ground_truth: np.ndarray | None = None
+    has_densities: bool = False
+
+    def __len__(self) -> int:
+        """Number of objects, N."""
+        return len(self.keys)
+
+
 @dataclass(frozen=True)
 class SampleWriter:
-    """Open netCDF group to put draws into."""
+    """An open posterior file that takes samples."""
 
-    group: Any
     targets: tuple[str, ...]
-    statistics: Any = None
+    posterior: Any
+    sample_stats: Any = None
 
     def put(self, objects: slice, samples: np.ndarray) -> None:
-        """Write the draws (S, n, D) of some objects."""
+        """Write the samples (S, n, D) of some objects."""
         for d, name in enumerate(self.targets):
-            self.group.variables[name][0, :, objects] = samples[:, :, d]
+            self.posterior.variables[name][0, :, objects] = samples[:, :, d]
 
     def put_log_prob(
         self, objects: slice, log_prob: np.ndarray, log_prob_truth: np.ndarray
     ) -> None:
-        """Write the log-densities of the first draws (S', n) and of the truths (n,) of some
-        objects.
-        """
-        self.statistics.variables["lp"][0, : len(log_prob), objects] = log_prob
-        self.statistics.variables["lp_truth"][objects] = log_prob_truth
+        """Write log-densities of the first samples (S', n) and of the ground truth (n,)."""
+        self.sample_stats.variables["lp"][0, : len(log_prob), objects] = log_prob
+        self.sample_stats.variables["lp_truth"][objects] = log_prob_truth
 
 
 @contextmanager
 def sample_writer(
-    path: Path,
-    targets: Sequence[str],
-    num_draws: int,
-    coordinates: pd.DataFrame,
-    attributes: Mapping[str, str | float],
-    *,
-    has_densities: bool = False,
-    overwrite: bool = False,
+    path: Path, layout: SampleLayout, *, overwrite: bool = False
 ) -> Iterator[SampleWriter]:
     """Open a file for the posterior of some objects; it appears when the block ends well.
-
-    Args:
-        path: The netCDF file: group ``posterior``, one float32 variable a target with dims (chain,
-            draw, cluster).
-        targets: Columns of theta.
-        num_draws: S.
-        coordinates: Key columns along ``cluster``, one row an object; its index is the row in the
-            catalogue.
-        attributes: Global attributes.
-        has_densities: Make the group ``sample_stats`` for log-densities of draws and truths, too.
-        overwrite: Replace a file that stands there.
-
-    Yields:
-        Where to put draws.
 
     Raises:
         OutputError: If the file is taken or cannot be written whole.
     """
     with atomic_file(path, overwrite=overwrite) as scratch, _EnduringFile(scratch, "w+") as stream:
         with h5netcdf.File(stream, "w") as file:
-            file.attrs.update(attributes)
-            group = file.create_group("posterior")
-            _lay_out(group, num_draws, coordinates)
-            for name in targets:
-                _add_target(group, name, num_draws, coordinates)
-            group.attrs.update(attributes)
-            statistics = file.create_group("sample_stats") if has_densities else None
-            if statistics is not None:
-                _lay_out(statistics, num_draws, coordinates)
-                _add_densities(statistics, num_draws, len(coordinates))
-            yield SampleWriter(group, tuple(targets), statistics)
+            file.attrs.update({**layout.attributes, "created_at": _time_of_writing()})
+            yield _lay_out(file, layout)
         stream.demand_written()
+
+
+def _time_of_writing() -> str:
+    """ISO time in UTC; SOURCE_DATE_EPOCH decides it where set, so that builds can be reproduced."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    return moment.isoformat(timespec="seconds")
 
 
 class _EnduringFile(io.FileIO):
     """A file that keeps the first failure to write for later.
 
-    HDF5 crashes the process when a flush fails while it closes, so it is told that all went well.
+    HDF5 crashes the process when a flush fails while it closes, so it hears that all went well.
     """
 
     failure: OSError | None = None
@@ -140,126 +148,157 @@ class _EnduringFile(io.FileIO):
             raise self.failure
 
 
-def _lay_out(group: Any, num_draws: int, coordinates: pd.DataFrame) -> None:
-    num_objects = len(coordinates)
-    group.dimensions = {"chain": 1, "draw": num_draws, "cluster": num_objects}
-    for name, values in zip(
-        DIMENSIONS, (np.arange(1), np.arange(num_draws), coordinates.index), strict=True
-    ):
-        group.create_variable(name, (name,), data=np.asarray(values))
-    for key, column in coordinates.items():
-        values = column.to_numpy()
-        is_number = np.issubdtype(values.dtype, np.number)
-        if is_number:
-            group.create_variable(str(key), ("cluster",), data=values)
+def _lay_out(file: Any, layout: SampleLayout) -> SampleWriter:
+    """Make the groups; all but samples and densities is written at once."""
+    posterior = _add_group(file, "posterior", layout, num_samples=layout.num_samples)
+    posterior.attrs.update(layout.attributes)
+    chunks = (1, layout.num_samples, min(_OBJECTS_PER_CHUNK, len(layout)))
+    for name in layout.targets:
+        variable = posterior.create_variable(name, DIMENSIONS, "f4", chunks=chunks)
+        variable.attrs.update(_description(name))
+    if layout.constant_data:
+        group = _add_group(file, "constant_data", layout)
+        _add_columns(group, layout.constant_data)
+    if layout.ground_truth is not None:
+        group = _add_group(file, "ground_truth", layout)
+        _add_columns(group, dict(zip(layout.targets, layout.ground_truth.T, strict=True)))
+    if not layout.has_densities:
+        return SampleWriter(layout.targets, posterior)
+    sample_stats = _add_group(file, "sample_stats", layout, num_samples=layout.num_samples)
+    _add_densities(sample_stats, min(NUM_DENSITIES, layout.num_samples), chunks[-1])
+    return SampleWriter(layout.targets, posterior, sample_stats)
+
+
+def _add_group(file: Any, name: str, layout: SampleLayout, num_samples: int = 0) -> Any:
+    """Make a group with its dimensions, and the keys of the objects as coordinates."""
+    group = file.create_group(name)
+    indices = {"cluster": layout.keys.index.to_numpy()}
+    if num_samples:
+        indices = {"chain": np.arange(1), "draw": np.arange(num_samples)} | indices
+    group.dimensions = {dimension: len(index) for dimension, index in indices.items()}
+    for dimension, index in indices.items():
+        group.create_variable(dimension, (dimension,), data=index)
+    for key, column in layout.keys.items():
+        if pd.api.types.is_numeric_dtype(column):
+            group.create_variable(str(key), ("cluster",), data=column.to_numpy())
         else:
             text = column.fillna("").astype(str).to_numpy(object)
             group.create_variable(str(key), ("cluster",), h5py.string_dtype())[:] = text
+    group.attrs["coordinates"] = " ".join(map(str, layout.keys))
+    return group
 
 
-def _add_target(group: Any, name: str, num_draws: int, coordinates: pd.DataFrame) -> None:
-    chunks = (1, num_draws, min(OBJECTS_A_CHUNK, len(coordinates)))
-    variable = group.create_variable(name, DIMENSIONS, "f4", chunks=chunks)
-    known = schema.column(name)
-    variable.attrs["units"] = known.unit or "1"
-    variable.attrs["long_name"] = known.meaning or name
-    variable.attrs["coordinates"] = " ".join(map(str, coordinates.columns))
+def _add_columns(group: Any, columns: Mapping[str, np.ndarray]) -> None:
+    for name, values in columns.items():
+        variable = group.create_variable(name, ("cluster",), data=np.asarray(values, dtype=float))
+        variable.attrs.update(_description(name))
 
 
-def _add_densities(group: Any, num_draws: int, num_objects: int) -> None:
-    chunks = (
-        1,
-        min(NUM_DENSITIES, num_draws),
-        min(OBJECTS_A_CHUNK, num_objects),
-    )  # what is not written takes no room
-    draws = group.create_variable("lp", DIMENSIONS, "f4", chunks=chunks, fillvalue=np.nan)
-    draws.attrs["long_name"] = (
-        "log-density of the draw, physical units; NaN where it was not evaluated"
+def _description(name: str) -> dict[str, str]:
+    """Unit and meaning of a variable; that of an error follows from its observable."""
+    observable = name.removeprefix(schema.ERROR_PREFIX)
+    known = schema.column(observable)
+    if observable == name:
+        return {"units": known.unit or "1", "long_name": known.meaning or name}
+    is_logarithm = known.is_log or known.unit.startswith("log10")
+    units = "dex" if is_logarithm else known.unit or "1"
+    return {"units": units, "long_name": f"standard error of {observable}"}
+
+
+def _add_densities(group: Any, num_densities: int, num_objects: int) -> None:
+    chunks = (1, num_densities, num_objects)  # chunks without a value take no room
+    samples = group.create_variable("lp", DIMENSIONS, "f4", chunks=chunks, fillvalue=np.nan)
+    samples.attrs["long_name"] = (
+        "log-density of the sample, physical units; NaN where it was not evaluated"
     )
     truth = group.create_variable("lp_truth", ("cluster",), "f8", fillvalue=np.nan)
     truth.attrs["long_name"] = (
-        "log-density of the recorded history, physical units, collision time dequantised"
+        "log-density of the ground truth, physical units, collision time dequantised"
     )
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What a posterior file holds: its variables with dims chain, draw and cluster, and the keys
-    of its objects.
-    """
+@dataclass(frozen=True, eq=False)
+class SampleIndex:
+    """Sampled variables of a posterior file, and the keys of its objects."""
 
     variables: tuple[str, ...]
     keys: pd.DataFrame
 
 
-def read_layout(path: str | Path) -> Layout:
-    """Read which samples a file holds, of which objects.
+def read_index(path: str | Path) -> SampleIndex:
+    """Read which samples a file holds, of which rows of a simulation.
 
     Raises:
         BundleError: If the file is missing, damaged, not in ArviZ' layout, or does not name its
             objects, each once.
     """
     keys = list(schema.KEYS)
-    try:
-        with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
-            names = tuple(
-                str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS)
-            )
-            sides = [schema.PROJECTION] if schema.PROJECTION in dataset.variables else []
-            numbers = pd.DataFrame(
-                {key: dataset[key].to_numpy().astype("int64") for key in [*keys, *sides]}
-            )
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        expected = f"a netCDF file with a group posterior, dims {', '.join(DIMENSIONS)}, keys {' and '.join(keys)}"
-        raise BundleError(str(path), expected, reason) from error
+    dimensions = ", ".join(DIMENSIONS)
+    expected = f"a netCDF file with a group posterior, dims {dimensions}, keys {' and '.join(keys)}"
+    with _group(path, "posterior", expected) as dataset:
+        names = [str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS)]
+        keys += [schema.PROJECTION] if schema.PROJECTION in dataset.variables else []
+        numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in keys})
     if not names:
-        raise BundleError(str(path), f"variables with dims {', '.join(DIMENSIONS)}", "none")
-    if (repeated := numbers.duplicated()).any():
+        raise BundleError(str(path), f"variables with dims {dimensions}", "none")
+    repeated = numbers.duplicated()
+    if repeated.any():
         first = ", ".join(f"{key} {value}" for key, value in numbers[repeated].iloc[0].items())
-        raise BundleError(
-            str(path), "each object once", f"{int(repeated.sum())} repeated", f"first {first}"
-        )
-    return Layout(names, numbers)
+        got = f"{int(repeated.sum())} repeated"
+        raise BundleError(str(path), "each object once", got, f"first {first}")
+    return SampleIndex(tuple(names), numbers)
 
 
 def read_samples(path: str | Path, targets: Sequence[str]) -> np.ndarray:
-    """Read draws back, (S, N, D).
+    """Read posterior samples (S, N, D).
 
     Raises:
         BundleError: If the file is missing, damaged or lacks a target.
     """
-    try:
-        with xr.open_dataset(path, group="posterior", engine="h5netcdf") as dataset:
-            stacked = [
-                dataset[name].stack(sample=("chain", "draw")).transpose("sample", "cluster")
-                for name in targets
-            ]
-            return np.stack([values.to_numpy() for values in stacked], -1)
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BundleError(
-            str(path), f"posterior samples of {', '.join(targets)}", reason
-        ) from error
+    with _group(path, "posterior", f"posterior samples of {', '.join(targets)}") as dataset:
+        return np.stack([_by_sample(dataset[name]) for name in targets], -1)
 
 
 def read_log_prob(path: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read log-densities of draws (S, N), NaN where not evaluated, and of truths (N,); None if the file has none.
+    """Read log-densities of samples (S, N), NaN where not evaluated, and of ground truth (N,).
+
+    Returns None where the file holds none.
 
     Raises:
         BundleError: If the file is missing or damaged, or the densities do not fit ArviZ' layout.
     """
+    expected = "log-densities of samples and ground truth"
+    if not _has_densities(path, expected):
+        return None
+    with _group(path, "sample_stats", expected) as dataset:
+        truth = dataset["lp_truth"].transpose("cluster").to_numpy()
+        return _by_sample(dataset["lp"]).astype(float), truth.astype(float)
+
+
+def _has_densities(path: str | Path, expected: str) -> bool:
+    with _readable(path, expected), h5netcdf.File(path, "r") as file:
+        group = file.groups.get("sample_stats")
+        return group is not None and {"lp", "lp_truth"} <= set(group.variables)
+
+
+@contextmanager
+def _group(path: str | Path, group: str, expected: str) -> Iterator[xr.Dataset]:
+    with (
+        _readable(path, expected),
+        xr.open_dataset(path, group=group, engine="h5netcdf") as dataset,
+    ):
+        yield dataset
+
+
+@contextmanager
+def _readable(path: str | Path, expected: str) -> Iterator[None]:
+    """Turn what the reader of netCDF raises into an error that names the file."""
     try:
-        with h5netcdf.File(path, "r") as file:
-            if "sample_stats" not in file.groups or not {"lp", "lp_truth"} <= set(
-                file["sample_stats"].variables
-            ):
-                return None
-        with xr.open_dataset(path, group="sample_stats", engine="h5netcdf") as dataset:
-            draws = dataset["lp"].stack(sample=("chain", "draw")).transpose("sample", "cluster")
-            return draws.to_numpy().astype(float), dataset["lp_truth"].transpose(
-                "cluster"
-            ).to_numpy().astype(float)
+        yield
     except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BundleError(str(path), "log-densities of draws and truths", reason) from error
+        raise BundleError(str(path), expected, str(error).splitlines()[0]) from error
+
+
+def _by_sample(variable: xr.DataArray) -> np.ndarray:
+    """Chains joined, (S, N)."""
+    return variable.stack(sample=("chain", "draw")).transpose("sample", "cluster").to_numpy()

@@ -338,5 +338,5 @@ def test_densities_that_are_no_densities(posterior: Path, tables_of: dict[str, P
     sizes = {"lp": (("lines", "draw"), np.zeros((2, 3))), "lp_truth": (("lines",), np.zeros(2))}
     rewrite(posterior, lambda data: data)
     xr.Dataset(sizes).to_netcdf(posterior, group="sample_stats", engine="h5netcdf", mode="a")
-    with pytest.raises(BundleError, match="expected log-densities of draws and truths"):
+    with pytest.raises(BundleError, match="expected log-densities of samples and ground truth"):
         diagnose(posterior, **tables_of)

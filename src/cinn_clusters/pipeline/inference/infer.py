@@ -20,7 +20,12 @@ from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.storage.model import load_posterior
-from cinn_clusters.storage.posterior_file import NUM_DENSITIES, sample_writer, signed
+from cinn_clusters.storage.posterior_file import (
+    NUM_DENSITIES,
+    SampleLayout,
+    library_attributes,
+    sample_writer,
+)
 from cinn_clusters.storage.summary import summarise, write_summary
 
 ROW = "catalogue_row"
@@ -160,6 +165,7 @@ def write_posterior(
     with_mode: bool = True,
     attributes: Mapping[str, str | float] | None = None,
     truth: np.ndarray | None = None,
+    ground_truth: np.ndarray | None = None,
     disagreements: np.ndarray | None = None,
     on_objects: OnObjects | None = None,
 ) -> pd.DataFrame:
@@ -177,6 +183,7 @@ def write_posterior(
         attributes: Further global attributes of the file.
         truth: Known histories, (N, D): their densities and those of the first draws are written,
             too.
+        ground_truth: Known histories as they stand in the table, (N, D), for a group of their own.
         disagreements: Of the members on each object, (N,), where they are known already.
         on_objects: Called with the number of objects done.
 
@@ -188,11 +195,16 @@ def write_posterior(
         coordinates = coordinates.set_axis(places)
     query = Query(inputs, np.arange(len(inputs)) if places is None else places)
     pieces = []
-    notes = {**signed(seed), **(attributes or {})}
-    has_truth = truth is not None
-    with sample_writer(
-        out, posterior.targets, num_draws, coordinates, notes, has_densities=has_truth
-    ) as writer:
+    layout = SampleLayout(
+        posterior.targets,
+        num_draws,
+        coordinates,
+        {**library_attributes(seed), **(attributes or {})},
+        dict(zip(posterior.inputs, inputs.T, strict=True)),
+        ground_truth,
+        has_densities=truth is not None,
+    )
+    with sample_writer(out, layout) as writer:
         for objects, draws in posterior.sample_batches(query, Sampling(num_draws, seed)):
             writer.put(objects, draws)
             if truth is not None:

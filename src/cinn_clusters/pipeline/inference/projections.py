@@ -31,7 +31,7 @@ from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.storage.model import load_posterior
-from cinn_clusters.storage.posterior_file import sample_writer, signed
+from cinn_clusters.storage.posterior_file import SampleLayout, library_attributes, sample_writer
 from cinn_clusters.storage.summary import summarise, write_summary
 
 POINTS = 2_000_000
@@ -110,10 +110,12 @@ def infer_projections(
         atomic_file(summary_path, overwrite=overwrite) as lines,
         sample_writer(
             samples,
-            posterior.targets,
-            num_draws,
-            objects[list(dict.fromkeys(kept))],
-            {**signed(seed), **attributes},
+            SampleLayout(
+                posterior.targets,
+                num_draws,
+                objects[list(dict.fromkeys(kept))],
+                {**library_attributes(seed), **attributes},
+            ),
         ) as writer,
     ):
         pieces = []

@@ -25,7 +25,12 @@ from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.settings.config import Config
-from cinn_clusters.storage.posterior_file import NUM_DENSITIES, sample_writer, signed
+from cinn_clusters.storage.posterior_file import (
+    NUM_DENSITIES,
+    SampleLayout,
+    library_attributes,
+    sample_writer,
+)
 from cinn_clusters.storage.run import CROSSVAL, POSTERIOR, SCORES, open_run
 from cinn_clusters.training.fit import FitState
 
@@ -101,16 +106,23 @@ def crossval(
         if name in catalogue.table
     ]
     coordinates = catalogue.table[keys]
-    attributes = {**signed(seed), "folds": num_folds, "table_sha256": run.record["table_sha256"]}
+    attributes = {
+        **library_attributes(seed),
+        "folds": num_folds,
+        "table_sha256": run.record["table_sha256"],
+    }
+    inputs = posterior.inputs
+    layout = SampleLayout(
+        catalogue.targets,
+        num_draws,
+        coordinates,
+        attributes,
+        dict(zip(inputs, catalogue.inputs(inputs).T, strict=True)),
+        catalogue.theta,
+        has_densities=True,
+    )
     with atomic_directory(run.path / CROSSVAL, overwrite=overwrite, kept=(SCORES,)) as scratch:
-        with sample_writer(
-            scratch / POSTERIOR,
-            catalogue.targets,
-            num_draws,
-            coordinates,
-            attributes,
-            has_densities=True,
-        ) as writer:
+        with sample_writer(scratch / POSTERIOR, layout) as writer:
             writer.put(slice(0, len(coordinates)), samples)
             writer.put_log_prob(slice(0, len(coordinates)), log_prob_draws, log_prob)
         write_json(scratch / SCORES, scores)

@@ -103,6 +103,7 @@ def evaluate(
             num_draws,
             seed,
             truth=truth,
+            ground_truth=test.theta,
             on_objects=on_objects,
         )
         write_summary(pd.concat([test.table[keys], summary], axis=1), lines)

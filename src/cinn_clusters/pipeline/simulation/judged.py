@@ -14,7 +14,12 @@ from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.pipeline.simulation.evaluate import is_marked, reference_samples
-from cinn_clusters.storage.posterior_file import Layout, read_layout, read_log_prob, read_samples
+from cinn_clusters.storage.posterior_file import (
+    SampleIndex,
+    read_index,
+    read_log_prob,
+    read_samples,
+)
 from cinn_clusters.storage.run import CROSSVAL, SPLIT, Run, open_run
 
 NUM_FOLDS = 5
@@ -99,7 +104,7 @@ def read_judged(
             "",
             "run cinn-clusters crossval or infer first",
         )
-    layout = read_layout(posterior)
+    layout = read_index(posterior)
     catalogue, ignored = (
         (run.catalogue, ())
         if run
@@ -131,7 +136,7 @@ def read_judged(
 
 def _catalogue(
     posterior: Path,
-    layout: Layout,
+    layout: SampleIndex,
     targets: str | Path | None,
     observables: str | Path | None,
     cluster_column: str,
