@@ -27,7 +27,7 @@ from cinn_clusters import read_catalogue, read_config, schema
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
-from cinn_clusters.diagnostics.tarp import folds
+from cinn_clusters.diagnostics.tarp import cluster_folds
 from cinn_clusters.pipeline.simulation.evaluate import score_scales
 from cinn_clusters.posterior.fit import fit, fit_catalogue_transforms
 from search_preset import INNER_FOLDS, INNER_SEED, training_clusters
@@ -45,7 +45,7 @@ def expected(x: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> np.ndarr
     pairs = combinations_with_replacement(range(x.shape[1]), 2)
     features = np.concatenate([x, np.stack([x[:, i] * x[:, j] for i, j in pairs], 1)], 1)
     told = np.empty_like(theta)
-    for rest, here in folds(clusters):
+    for rest, here in cluster_folds(clusters):
         mean, spread = features[rest].mean(0), features[rest].std(0)
         known, asked = ((features[rows] - mean) / spread for rows in (rest, here))
         gram = known.T @ known + RIDGE * np.eye(known.shape[1])

@@ -19,7 +19,12 @@ import torch
 from cinn_clusters import read_catalogue, read_config, schema
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.diagnostics.scores import LEVELS, bootstrap_weights, central_coverage, crps
+from cinn_clusters.diagnostics.scores import (
+    COVERAGE_LEVELS,
+    bootstrap_weights,
+    central_coverage,
+    crps,
+)
 from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
@@ -89,7 +94,7 @@ def main() -> None:
             found[f"{name}|crps"] = crps(samples / scale, catalogue.theta[test] / scale).mean(1)
             found[f"{name}|width"] = (samples.std(0) / scale).mean(1)
             for level, inside in zip(
-                LEVELS, central_coverage(samples, truth).mean(-1), strict=True
+                COVERAGE_LEVELS, central_coverage(samples, truth).mean(-1), strict=True
             ):
                 if round(level, 2) in (0.5, 0.7, 0.9):
                     found[f"{name}|{level:.2f}"] = np.broadcast_to(inside.mean(), len(truth))

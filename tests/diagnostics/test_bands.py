@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from cinn_clusters.diagnostics.bands import (
-    GRID,
+    ECDF_GRID,
     Estimate,
     ecdf_band,
     estimate,
@@ -61,13 +61,13 @@ def test_ecdf_band_holds_whole_ecdfs() -> None:
     """95 % of uniform samples stay inside everywhere; pointwise intervals would lose many more."""
     lower, upper = ecdf_band(300, alpha=0.05)
     rng = np.random.default_rng(5)
-    ecdfs = np.stack([(rng.random(300)[:, None] <= GRID).mean(0) for _ in range(1500)])
+    ecdfs = np.stack([(rng.random(300)[:, None] <= ECDF_GRID).mean(0) for _ in range(1500)])
     inside = ((lower <= ecdfs) & (ecdfs <= upper)).all(1).mean()
     assert inside == pytest.approx(0.95, abs=0.02)
-    half = 1.96 * np.sqrt(GRID * (1 - GRID) / 300)
-    assert (np.abs(ecdfs - GRID) <= half).all(1).mean() < 0.7
-    assert (lower < GRID).all()
-    assert (upper > GRID).all()
+    half = 1.96 * np.sqrt(ECDF_GRID * (1 - ECDF_GRID) / 300)
+    assert (np.abs(ecdfs - ECDF_GRID) <= half).all(1).mean() < 0.7
+    assert (lower < ECDF_GRID).all()
+    assert (upper > ECDF_GRID).all()
 
 
 def test_uniformity_by_hand() -> None:

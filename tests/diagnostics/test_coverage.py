@@ -15,7 +15,7 @@ from cinn_clusters.diagnostics.coverage import (
     tail_coverage,
 )
 from cinn_clusters.diagnostics.ranks import pit
-from cinn_clusters.diagnostics.scores import LEVELS, bootstrap_weights, central_coverage
+from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS, bootstrap_weights, central_coverage
 from known import NAMES, NUM_TARGETS, Known, known
 
 WIDTH = {"exact": 1.0, "narrow": 0.5, "wide": 2.0, "prior": 1.0}
@@ -29,7 +29,11 @@ def world() -> Known:
 @pytest.mark.parametrize("name", WIDTH)
 def test_signed_error_is_that_of_the_closed_form(world: Known, name: str) -> None:
     weights = bootstrap_weights(world.clusters)
-    expected = 2 * stats.norm.cdf(WIDTH[name] * stats.norm.ppf(0.5 + LEVELS / 2)) - 1 - LEVELS
+    expected = (
+        2 * stats.norm.cdf(WIDTH[name] * stats.norm.ppf(0.5 + COVERAGE_LEVELS / 2))
+        - 1
+        - COVERAGE_LEVELS
+    )
     errors = calibration_error(
         central_coverage(world.samples(name), world.truth), weights, alpha=1e-4
     )
@@ -49,7 +53,7 @@ def test_band_holds_the_coverage_and_nests(world: Known) -> None:
     lower, upper = coverage_band(inside, bootstrap_weights(world.clusters))
     assert lower.shape == upper.shape == (19, NUM_TARGETS)
     assert ((lower <= inside.mean(1)) & (inside.mean(1) <= upper)).all()
-    assert ((lower <= LEVELS[:, None]) & (LEVELS[:, None] <= upper)).mean() > 0.9
+    assert ((lower <= COVERAGE_LEVELS[:, None]) & (COVERAGE_LEVELS[:, None] <= upper)).mean() > 0.9
     narrower = coverage_band(inside, bootstrap_weights(world.clusters), alpha=0.5)
     assert (narrower[0] >= lower).all()
     assert (narrower[1] <= upper).all()
@@ -131,7 +135,7 @@ def test_densities_that_are_missing(where: str) -> None:
     draws, truth = np.zeros((3, 2)), np.zeros(2)
     (truth if where == "truth" else draws.T)[1] = np.nan
     with pytest.raises(
-        ValueError, match=r"^hpd_ranks: expected a density of every truth and of some draws"
+        ValueError, match=r"^hpd_ranks: expected a density of every truth and of some samples"
     ):
         hpd_ranks(draws, truth)
 

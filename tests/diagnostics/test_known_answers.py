@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from cinn_clusters.diagnostics.regions import shortest_interval
 from cinn_clusters.diagnostics.scores import (
-    LEVELS,
+    COVERAGE_LEVELS,
     central_coverage,
     contraction,
     crps,
@@ -132,18 +132,18 @@ def test_calibration_error_tells_which_is_wrong_but_not_that_the_prior_is_empty(
 ) -> None:
     samples, truth = posteriors
     coverage = central_coverage(samples[name], truth).mean((1, 2))
-    half = width * norm.ppf(0.5 + LEVELS / 2)
+    half = width * norm.ppf(0.5 + COVERAGE_LEVELS / 2)
     expected = norm.cdf(half - bias) - norm.cdf(-half - bias)
     np.testing.assert_allclose(coverage, expected, atol=0.02)
-    error = np.abs(expected - LEVELS).mean()
-    assert np.abs(coverage - LEVELS).mean() == pytest.approx(error, abs=0.012)
+    error = np.abs(expected - COVERAGE_LEVELS).mean()
+    assert np.abs(coverage - COVERAGE_LEVELS).mean() == pytest.approx(error, abs=0.012)
     assert bool(error > 0.03) is (name in ("narrow", "wide", "biased"))
 
 
 def test_sign_of_the_calibration_error_tells_wide_from_narrow(posteriors) -> None:
     samples, truth = posteriors
-    assert (central_coverage(samples["wide"], truth).mean((1, 2)) > LEVELS + 0.02).all()
-    assert (central_coverage(samples["narrow"], truth).mean((1, 2)) < LEVELS - 0.02).all()
+    assert (central_coverage(samples["wide"], truth).mean((1, 2)) > COVERAGE_LEVELS + 0.02).all()
+    assert (central_coverage(samples["narrow"], truth).mean((1, 2)) < COVERAGE_LEVELS - 0.02).all()
 
 
 def test_skill_against_the_prior_tells_that_the_prior_is_empty(posteriors) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cinn_clusters.diagnostics.lc2st import NUM_STEPS, PENALTY, lc2st, logistic
+from cinn_clusters.diagnostics.lc2st import NUM_NEWTON_STEPS, PENALTY, lc2st, logistic
 from known import NAMES, known
 
 
@@ -17,7 +17,7 @@ def test_logistic_is_that_of_scikit_learn() -> None:
     labels = (known_rows @ rng.normal(size=(5, 3)) + rng.normal(size=(400, 3)) > 0.5).astype(float)
     chance = logistic(known_rows, labels, asked)
     assert chance.shape == (60, 3)
-    assert NUM_STEPS >= 10
+    assert NUM_NEWTON_STEPS >= 10
     for h in range(3):
         theirs = (
             LogisticRegression(C=1 / PENALTY, tol=1e-8)
@@ -106,5 +106,5 @@ def test_another_classifier_can_be_passed() -> None:
 
 
 def test_one_draw_is_not_enough() -> None:
-    with pytest.raises(ValueError, match=r"^lc2st: expected two draws or more; got 1$"):
+    with pytest.raises(ValueError, match=r"^lc2st: expected two samples or more; got 1$"):
         lc2st(np.zeros((1, 3, 1)), np.zeros((3, 1)), np.zeros((3, 1)), np.arange(3))

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cinn_clusters.diagnostics.ranks import pit, ranks, sbc_chi_square, spread_shares, whole_bins
+from cinn_clusters.diagnostics.ranks import (
+    pit,
+    randomised_shares,
+    ranks,
+    sbc_chi_square,
+    whole_bins,
+)
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from known import NAMES, known
 
@@ -41,10 +47,10 @@ def test_shares_of_few_draws_are_uniform_once_spread() -> None:
     rng = np.random.default_rng(1)
     shares = rng.integers(0, 11, 20_000) / 10
     assert stats.kstest(shares, "uniform").pvalue < 1e-9
-    spread = spread_shares(shares, 10)
+    spread = randomised_shares(shares, 10)
     assert stats.kstest(spread, "uniform").pvalue > 0.01
     assert ((spread > 10 * shares / 11 - 1e-9) & (spread < (10 * shares + 1) / 11 + 1e-9)).all()
-    each = spread_shares(np.array([0.0, 1.0]), np.array([1, 3]))
+    each = randomised_shares(np.array([0.0, 1.0]), np.array([1, 3]))
     assert each[0] < 0.5
     assert each[1] > 0.75
 
@@ -67,7 +73,7 @@ def test_chi_square_of_independent_rows_is_that_of_scipy() -> None:
 
 @pytest.mark.parametrize("num_draws", [1000, 18, 20])
 def test_bins_that_do_not_fit(num_draws: int) -> None:
-    told = rf"^sbc_chi_square: expected draws \+ 1 to be a multiple of 20; got {num_draws} draws; leave some out$"
+    told = rf"^sbc_chi_square: expected samples \+ 1 to be a multiple of 20; got {num_draws} samples; leave some out$"
     with pytest.raises(ValueError, match=told):
         sbc_chi_square(np.zeros(5, int), num_draws, bootstrap_weights(np.arange(5)))
 

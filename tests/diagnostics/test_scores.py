@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import multivariate_normal
 
 from cinn_clusters.diagnostics.scores import (
-    LEVELS,
+    COVERAGE_LEVELS,
     bootstrap_weights,
     central_coverage,
     contraction,
@@ -140,7 +140,7 @@ def test_coverage_is_between_the_quantiles() -> None:
 
 
 def test_levels_and_nesting() -> None:
-    np.testing.assert_allclose(LEVELS, np.arange(1, 20) / 20)
+    np.testing.assert_allclose(COVERAGE_LEVELS, np.arange(1, 20) / 20)
     samples, truth = _some(100, 300)
     inside = central_coverage(samples, truth)
     assert inside.shape == (19, 300, 3)
@@ -226,7 +226,7 @@ class TestAgainstTheSharedScorer:
         np.testing.assert_allclose(energy_score(samples, truth), theirs, atol=1e-12)
 
     def test_levels(self, scorer: dict[str, Any]) -> None:
-        np.testing.assert_array_equal(LEVELS, scorer["LEVELS"])
+        np.testing.assert_array_equal(COVERAGE_LEVELS, scorer["LEVELS"])
 
 
 def test_z_scores_by_hand() -> None:
@@ -285,6 +285,6 @@ def test_draws_that_are_flat_have_no_gaussian() -> None:
     samples = np.random.default_rng(0).normal(size=(20, 2, 2))
     samples[:, 1, 1] = samples[:, 1, 0]
     with pytest.raises(
-        ValueError, match=r"^gaussian_log_prob: expected draws that span 2 directions; got fewer$"
+        ValueError, match=r"^gaussian_log_prob: expected samples that span 2 directions; got fewer$"
     ):
         gaussian_log_prob(samples, np.zeros((2, 2)))

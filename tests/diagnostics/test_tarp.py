@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cinn_clusters.diagnostics.bands import Uniformity, uniformity
-from cinn_clusters.diagnostics.ranks import spread_shares
+from cinn_clusters.diagnostics.ranks import randomised_shares
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from cinn_clusters.diagnostics.tarp import (
-    folds,
+    cluster_folds,
     plain_references,
     references_from_x,
     standardised,
@@ -41,14 +41,14 @@ def from_x(world: Known, name: str) -> Uniformity:
     points = references_from_x(world.truth, world.x, world.clusters)
     fractions = tarp_fractions(world.samples(name), world.truth, points)
     return uniformity(
-        spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
+        randomised_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
     )
 
 
 def plain(world: Known, name: str) -> Uniformity:
     fractions = tarp_fractions(world.samples(name), world.truth, plain_references(world.truth))
     return uniformity(
-        spread_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
+        randomised_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
     )
 
 
@@ -123,7 +123,7 @@ def test_plain_references_fill_the_box_of_the_truths() -> None:
 def test_folds_answer_once_and_share_no_cluster(num_clusters: int) -> None:
     clusters = np.random.default_rng(0).permutation(np.repeat(np.arange(num_clusters), 3))
     answered = np.zeros(len(clusters), int)
-    for rest, here in folds(clusters):
+    for rest, here in cluster_folds(clusters):
         assert not set(clusters[rest]) & set(clusters[here])
         assert (rest ^ here).all()
         assert here.any()
@@ -132,7 +132,7 @@ def test_folds_answer_once_and_share_no_cluster(num_clusters: int) -> None:
 
 
 def test_one_cluster_is_not_enough() -> None:
-    with pytest.raises(ValueError, match=r"^folds: expected two clusters or more; got 1$"):
+    with pytest.raises(ValueError, match=r"^cluster_folds: expected two clusters or more; got 1$"):
         references_from_x(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3))
 
 

@@ -12,7 +12,7 @@ from cinn_clusters.diagnostics.coverage import calibration_error, hpd_ranks
 from cinn_clusters.diagnostics.lc2st import lc2st
 from cinn_clusters.diagnostics.ranks import pit
 from cinn_clusters.diagnostics.scores import (
-    LEVELS,
+    COVERAGE_LEVELS,
     bootstrap_weights,
     central_coverage,
     crps,
@@ -45,7 +45,7 @@ def names_of_target(world: Known, name: str, d: int) -> set[str]:
     samples, truth = world.samples(name)[:, :, [d]], world.truth[:, [d]]
     alpha = ALPHA / 24
     value = pit(samples, truth)[:, 0]
-    core = central_coverage(samples, truth)[:, :, 0].mean(0) - LEVELS.mean()
+    core = central_coverage(samples, truth)[:, :, 0].mean(0) - COVERAGE_LEVELS.mean()
     found = target_findings(
         "t",
         placement(value, weights, alpha=alpha),
@@ -83,7 +83,7 @@ def test_known_posteriors_are_named_jointly(name: str, shape: tuple[int, int]) -
         JointTest("L-C2ST", lc2st(samples, truth, world.x, world.clusters).p_value, "t"),
     ]
     rho = hpd_ranks(world.log_prob(name, samples), world.log_prob(name, truth))
-    hpd = calibration_error((rho[:, None] <= LEVELS).T[:, :, None], weights)[0].signed
+    hpd = calibration_error((rho[:, None] <= COVERAGE_LEVELS).T[:, :, None], weights)[0].signed
     gained = skill(energy_score(samples, truth), energy_score(world.prior, truth), weights)
     assert {finding.name for finding in joint_findings(tests, hpd, gained)} == JOINTLY[name]
 

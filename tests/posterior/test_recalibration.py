@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from cinn_clusters.diagnostics.ranks import pit
-from cinn_clusters.diagnostics.scores import LEVELS, central_coverage, crps
+from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS, central_coverage, crps
 from cinn_clusters.posterior.recalibration import Recalibration, fit_recalibration
 
 SD = np.sqrt(0.2)
@@ -35,7 +35,9 @@ def _fitted(width: float, bias: float) -> Recalibration:
 
 
 def _error(samples: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    return np.asarray(np.abs(central_coverage(samples, theta).mean(1) - LEVELS[:, None]).mean(0))
+    return np.asarray(
+        np.abs(central_coverage(samples, theta).mean(1) - COVERAGE_LEVELS[:, None]).mean(0)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""How good a posterior is: arrays in, numbers out, for any posterior of anyone."""
+"""How good a posterior is: posterior samples and ground truth in, numbers out, for any model."""

@@ -1,4 +1,8 @@
-"""Bands and error bars that resample whole clusters: rows of one cluster are not independent."""
+"""Bands and error bars by the bootstrap of whole clusters: rows of one cluster share a history.
+
+A bootstrap resample is a row of weights (R, N) that sum to 1, as ``scores.bootstrap_weights``
+makes them, so that the resampled mean of values (N,) is ``weights @ values``.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,18 @@ from scipy.stats import binom, norm
 
 ALPHA = 0.01
 """Share of calibrated posteriors that a band calls wrong."""
-GRID = np.linspace(0.01, 0.99, 99)
-"""Where an ECDF is compared with that of a uniform variable."""
+ECDF_GRID = np.linspace(0.01, 0.99, 99)
+"""Levels at which an ECDF is compared with that of a uniform variable."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and the band it may lie in.
+    """A number with its confidence band.
 
     Args:
-        value: The number.
-        lower: Lower end of its band.
-        upper: Upper end.
+        value: Estimate over all rows.
+        lower: Lower end of the band, in the units of ``value``.
+        upper: Upper end of the band.
     """
 
     value: float
@@ -28,7 +32,7 @@ class Estimate:
     upper: float
 
     def excludes(self, nominal: float) -> bool:
-        """Whether the band leaves a value out."""
+        """Whether a nominal value lies outside the band."""
         return not self.lower <= nominal <= self.upper
 
     def __str__(self) -> str:
@@ -36,15 +40,7 @@ class Estimate:
 
 
 def estimate(value: float, resampled: np.ndarray, alpha: float = ALPHA) -> Estimate:
-    """Put a band around a number: a normal one with the spread of its resamples.
-
-    Args:
-        value: The number over all rows.
-        resampled: The same over bootstrap samples, (R,).
-        alpha: Chance that the band misses what it estimates.
-
-    Returns:
-        The number and its band.
+    """Put the normal band of level 1 - alpha around a number, from its bootstrap resamples (R,).
 
     Raises:
         ValueError: If ``alpha`` is outside (0, 1).
@@ -55,26 +51,24 @@ def estimate(value: float, resampled: np.ndarray, alpha: float = ALPHA) -> Estim
     """
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"estimate: expected alpha in (0, 1); got {alpha}")
-    half = float(norm.ppf(1 - alpha / 2) * np.std(resampled))
-    return Estimate(float(value), float(value) - half, float(value) + half)
+    half_width = float(norm.ppf(1 - alpha / 2) * np.std(resampled))
+    return Estimate(float(value), float(value) - half_width, float(value) + half_width)
 
 
 def mean_estimate(values: np.ndarray, weights: np.ndarray, alpha: float = ALPHA) -> Estimate:
-    """Mean of one value a row, (N,), with its band; ``weights`` (R, N) as of
-    ``bootstrap_weights``.
-    """
+    """Mean of one value a row, (N,), with its band from bootstrap weights (R, N)."""
     return estimate(float(values.mean()), weights @ values, alpha)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Uniformity:
-    """How uniform values in [0, 1] are.
+    """Test whether values in [0, 1] are uniform.
 
     Args:
-        grid: Where it was looked at, (G,).
-        ecdf: Share of values at or below, (G,).
+        grid: Levels at which the ECDF is evaluated, (G,).
+        ecdf: Share of values at or below each level, (G,).
         lower: Lower end of the simultaneous band around the uniform ECDF, (G,).
-        upper: Upper end, (G,).
+        upper: Upper end of that band, (G,).
         ks: One-sample Kolmogorov-Smirnov distance on the grid.
         p_value: Chance of a larger distance if the values were uniform.
     """
@@ -93,40 +87,39 @@ class Uniformity:
 
 
 def uniformity(
-    values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA, grid: np.ndarray = GRID
+    values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA, grid: np.ndarray = ECDF_GRID
 ) -> Uniformity:
-    """Compare values that ought to be uniform (PIT, HPD ranks, TARP fractions) with a uniform variable.
+    """Test values that are uniform if a posterior is calibrated (PIT, HPD ranks, TARP fractions).
+
+    The band is that of as many independent rows as the clusters are worth. The p-value compares
+    the distance with those of bootstrap resamples from the sample.
 
     Args:
-        values: One a row, in [0, 1], (N,).
-        weights: Bootstrap weights that resample clusters, (R, N).
+        values: One value a row in [0, 1], shape (N,).
+        weights: Bootstrap weights that resample clusters, shape (R, N).
         alpha: Chance that uniform values leave the band anywhere.
-        grid: Where to look, (G,), inside (0, 1).
-
-    Returns:
-        ECDF, band and test. The band is that of as many independent rows as the clusters are worth;
-        the p-value compares the distance with those of bootstrap samples from the sample they are
-        drawn from.
+        grid: Levels of the ECDF inside (0, 1), shape (G,).
 
     Raises:
         ValueError: If a value lies outside [0, 1].
 
     References:
-        Saeilynoja, Buerkner & Vehtari (2022), Graphical test for discrete uniformity, for
-        independent rows.
+        Saeilynoja, Buerkner & Vehtari (2022), Graphical test for discrete uniformity.
     """
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("uniformity: expected values in [0, 1]; got others")
-    below = (values[:, None] <= grid).astype(float)  # (N, G)
-    ecdf = below.mean(0)
-    moved = np.abs(weights @ below - ecdf)  # (R, G)
-    ks = float(np.abs(ecdf - grid).max())
-    lower, upper = ecdf_band(effective_number(values, weights, grid=grid), grid, alpha=alpha)
-    return Uniformity(grid, ecdf, lower, upper, ks, p_value(ks, moved.max(1)))
+    is_below = (values[:, None] <= grid).astype(float)  # (N, G)
+    ecdf = is_below.mean(axis=0)
+    distance = float(np.abs(ecdf - grid).max())
+    resampled = weights @ is_below  # (R, G)
+    null_distances = np.abs(resampled - ecdf).max(axis=1)
+    num_independent = effective_number(values, weights, grid=grid)
+    lower, upper = ecdf_band(num_independent, grid, alpha=alpha)
+    return Uniformity(grid, ecdf, lower, upper, distance, p_value(distance, null_distances))
 
 
 def p_value(statistic: float, null: np.ndarray) -> float:
-    """Share of null statistics (R,) at or above one, that one counted in: never zero.
+    """Share of null statistics (R,) at or above one, itself counted in so that it is never zero.
 
     Examples:
         >>> p_value(2.0, np.array([0.0, 1.0, 3.0]))
@@ -137,7 +130,7 @@ def p_value(statistic: float, null: np.ndarray) -> float:
 
 def ecdf_band(
     num_values: int,
-    grid: np.ndarray = GRID,
+    grid: np.ndarray = ECDF_GRID,
     *,
     alpha: float = ALPHA,
     num_simulations: int = 1000,
@@ -145,60 +138,55 @@ def ecdf_band(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Simultaneous band for the ECDF of independent uniform values.
 
+    The band consists of binomial intervals of a pointwise level gamma that is found by simulation,
+    so that a whole ECDF leaves it with chance alpha.
+
     Args:
-        num_values: N.
-        grid: Where, (G,), inside (0, 1), increasing.
+        num_values: Number of values N.
+        grid: Increasing levels inside (0, 1), shape (G,).
         alpha: Chance that the ECDF leaves the band anywhere on the grid.
-        num_simulations: Simulated ECDFs that set the pointwise level.
+        num_simulations: Simulated ECDFs that set gamma.
         seed: Seed of the simulation.
 
     Returns:
         Lower and upper ends, each (G,).
 
     References:
-        Saeilynoja, Buerkner & Vehtari (2022), section 2: pointwise binomial intervals of a level
-        gamma found by simulation.
+        Saeilynoja, Buerkner & Vehtari (2022), section 2.
 
     Examples:
         >>> lower, upper = ecdf_band(100, np.array([0.25, 0.5]), alpha=0.05)
         >>> bool((lower < [0.25, 0.5]).all() and (upper > [0.25, 0.5]).all())
         True
     """
-    steps = np.diff(np.concatenate([[0.0], grid, [1.0]]))
-    counts = (
-        np.random.default_rng(seed)
-        .multinomial(num_values, steps, num_simulations)
-        .cumsum(1)[:, :-1]
-    )
-    tails = np.minimum(binom.cdf(counts, num_values, grid), binom.sf(counts - 1, num_values, grid))
-    gamma = np.quantile(2 * tails.min(1), alpha)
-    lower, upper = (
-        np.asarray(binom.ppf(q, num_values, grid)) / num_values for q in (gamma / 2, 1 - gamma / 2)
-    )
-    return lower, upper
+    steps = np.diff(grid, prepend=0.0, append=1.0)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(num_values, steps, num_simulations).cumsum(axis=1)[:, :-1]
+    lower_tail = binom.cdf(counts, num_values, grid)
+    upper_tail = binom.sf(counts - 1, num_values, grid)
+    extreme = 2 * np.minimum(lower_tail, upper_tail).min(axis=1)
+    gamma = np.quantile(extreme, alpha)
+    lower = np.asarray(binom.ppf(gamma / 2, num_values, grid))
+    upper = np.asarray(binom.ppf(1 - gamma / 2, num_values, grid))
+    return lower / num_values, upper / num_values
 
 
-def effective_number(values: np.ndarray, weights: np.ndarray, *, grid: np.ndarray = GRID) -> int:
-    """Number of independent values whose ECDF would scatter as much as that of these rows.
+def effective_number(
+    values: np.ndarray, weights: np.ndarray, *, grid: np.ndarray = ECDF_GRID
+) -> int:
+    """Number of independent values whose ECDF scatters as much as that of rows in clusters.
 
-    The scatter is pooled over the grid: near 0 and 1 a few clusters alone would tell too little of
-    it.
-
-    Args:
-        values: One a row, in [0, 1], (N,).
-        weights: Bootstrap weights that resample clusters, (R, N).
-        grid: Where to look, (G,).
-
-    Returns:
-        From 1 to N; N over the design effect of the clusters.
+    It is N over the design effect, from 1 to N, for values (N,) and bootstrap weights (R, N). The
+    scatter is pooled over the grid, because few clusters lie near 0 and 1.
 
     Examples:
         >>> values = np.repeat(np.random.default_rng(0).random(50), 8)  # eight copies of each
-        >>> drawn = np.random.default_rng(1).multinomial(50, np.full(50, 1 / 50), 500) / 400
-        >>> 40 <= effective_number(values, np.repeat(drawn, 8, axis=1)) <= 60
+        >>> counts = np.random.default_rng(1).multinomial(50, np.full(50, 1 / 50), 500)
+        >>> 40 <= effective_number(values, np.repeat(counts / 400, 8, axis=1)) <= 60
         True
     """
-    below = (values[:, None] <= grid).astype(float)
-    scatter = float((weights @ below).var(0).sum())
-    independent = float((grid * (1 - grid)).sum()) / len(values)
-    return max(1, round(len(values) / max(1.0, scatter / independent)))
+    is_below = (values[:, None] <= grid).astype(float)
+    variance = float((weights @ is_below).var(axis=0).sum())
+    independent_variance = float((grid * (1 - grid)).sum()) / len(values)
+    design_effect = max(1.0, variance / independent_variance)
+    return max(1, round(len(values) / design_effect))

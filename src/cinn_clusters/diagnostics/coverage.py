@@ -1,4 +1,4 @@
-"""Coverage: how often regions of a posterior hold the truth, beside how often they claim to."""
+"""Coverage: how often regions of a posterior hold the ground truth, against their nominal mass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cinn_clusters.diagnostics.bands import ALPHA, Estimate, estimate, mean_estimate
-from cinn_clusters.diagnostics.scores import LEVELS
+from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS
 
 TAILS = (0.9544997361036416, 0.9973002039367398)
 """Mass within two and three standard deviations of a Gaussian."""
@@ -16,30 +16,23 @@ TAILS = (0.9544997361036416, 0.9973002039367398)
 def coverage_band(
     inside: np.ndarray, weights: np.ndarray, alpha: float = ALPHA
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pointwise percentile band of the coverage, whole clusters resampled.
+    """Pointwise bootstrap band (C, D) of the coverage of intervals that hold the truth or not.
 
-    Args:
-        inside: Whether the interval of each level holds the truth, (C, N, D), as of
-            ``central_coverage``.
-        weights: Bootstrap weights, (R, N).
-        alpha: Share of resamples outside the band.
-
-    Returns:
-        Lower and upper ends, each (C, D).
+    ``inside`` (C, N, D) is that of ``central_coverage``, ``weights`` (R, N) resample clusters.
     """
-    resampled = np.einsum("bn,cnd->bcd", weights, inside.astype(float), optimize=True)
+    resampled = np.einsum("rn,cnd->rcd", weights, inside.astype(float), optimize=True)
     lower, upper = np.quantile(resampled, [alpha / 2, 1 - alpha / 2], axis=0)
     return lower, upper
 
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """Empirical minus nominal coverage of one target, mean over levels.
+    """Empirical minus nominal coverage of one target, averaged over levels.
 
     Args:
         absolute: Mean of the absolute differences.
-        signed: Mean of the differences, with its band: above zero intervals hold too much (too
-            wide), below too little.
+        signed: Mean of the differences with its band: above zero the intervals are too wide, below
+            zero too narrow.
     """
 
     absolute: float
@@ -47,55 +40,52 @@ class CalibrationError:
 
 
 def calibration_error(
-    inside: np.ndarray, weights: np.ndarray, levels: np.ndarray = LEVELS, *, alpha: float = ALPHA
+    inside: np.ndarray,
+    weights: np.ndarray,
+    levels: np.ndarray = COVERAGE_LEVELS,
+    *,
+    alpha: float = ALPHA,
 ) -> list[CalibrationError]:
-    """Compare the coverage of central intervals with their levels.
+    """Compare the coverage of central intervals with their levels, one result a target.
 
     Args:
-        inside: (C, N, D), as of ``central_coverage``.
+        inside: Whether the interval of each level holds the truth, (C, N, D), as of
+            ``central_coverage``.
         weights: Bootstrap weights that resample clusters, (R, N).
         levels: Nominal masses, (C,).
-        alpha: See ``estimate``.
-
-    Returns:
-        One a target.
+        alpha: Chance that a band misses what it estimates.
     """
-    gap = np.abs(inside.mean(1) - levels[:, None]).mean(0)
-    by_row = inside.mean(0) - levels.mean()  # (N, D)
+    coverage = inside.mean(axis=1)  # (C, D)
+    absolute = np.abs(coverage - levels[:, None]).mean(axis=0)
+    signed = inside.mean(axis=0) - levels.mean()  # (N, D)
     return [
-        CalibrationError(float(gap[d]), mean_estimate(by_row[:, d], weights, alpha))
-        for d in range(inside.shape[2])
+        CalibrationError(float(error), mean_estimate(by_row, weights, alpha))
+        for error, by_row in zip(absolute, signed.T, strict=True)
     ]
 
 
 def tail_coverage(
     pit: np.ndarray, weights: np.ndarray, levels: tuple[float, ...] = TAILS
 ) -> list[list[Estimate]]:
-    """Coverage of wide central intervals: expected is the level itself.
+    """Coverage of wide central intervals, for each target at each level.
 
-    Args:
-        pit: Randomised PIT, (N, D): its intervals are exact however few the draws.
-        weights: Bootstrap weights that resample clusters, (R, N).
-        levels: Masses, C of them.
-
-    Returns:
-        Coverage with its band, for each target at each level.
+    The randomised PIT (N, D) makes it exact for any number of samples; ``weights`` are (R, N).
     """
-    inside = np.abs(2 * pit - 1) < np.array(levels)[:, None, None]
+    centred = np.abs(2 * pit - 1)
     return [
-        [mean_estimate(of_level[:, d], weights) for of_level in inside] for d in range(pit.shape[1])
+        [mean_estimate(distance < level, weights) for level in levels] for distance in centred.T
     ]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows whose property lies between two values, and how intervals do there.
+class Tertile:
+    """Coverage over a third of the rows, sorted by a property such as mass.
 
     Args:
         lower: Smallest value of the property.
-        upper: Largest.
+        upper: Largest value of the property.
         rows: Number of rows.
-        coverage: Coverage with its band, one a target.
+        coverage: Coverage of each target with its band.
     """
 
     lower: float
@@ -106,64 +96,65 @@ class Part:
 
 def by_tertile(
     values: np.ndarray, inside: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
-) -> list[Part]:
+) -> list[Tertile]:
     """Coverage where a property (mass, redshift) is low, middle and high.
 
     Args:
-        values: The property, (N,).
+        values: The property of each row, (N,); rows of equal value share a tertile, so that there
+            may be fewer than three.
         inside: Whether an interval holds the truth, (N, D).
         weights: Bootstrap weights that resample clusters, (R, N).
-        alpha: See ``estimate``.
-
-    Returns:
-        Up to three parts; rows of equal value stand in one part, and a part without rows is left
-        out.
+        alpha: Chance that a band misses what it estimates.
 
     Raises:
         ValueError: If a value of the property is not finite.
     """
     if not np.isfinite(values).all():
         raise ValueError("by_tertile: expected finite values; got NaN or infinity")
-    place = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
-    parts = []
-    for here in (place == k for k in range(3) if (place == k).any()):
-        mass = weights[:, here].sum(1)
-        drawn = mass > 0  # a resample may miss a small part
-        resampled = weights[drawn][:, here] @ inside[here] / mass[drawn, None]  # (R, D)
-        found = [
-            estimate(share, resampled[:, d], alpha) for d, share in enumerate(inside[here].mean(0))
-        ]
-        parts.append(
-            Part(float(values[here].min()), float(values[here].max()), int(here.sum()), found)
-        )
-    return parts
+    edges = np.quantile(values, [1 / 3, 2 / 3])
+    number = np.searchsorted(edges, values)
+    tertiles = []
+    for k in np.unique(number):
+        is_member = number == k
+        members = values[is_member]
+        coverage = _subset_coverage(inside[is_member], weights[:, is_member], alpha)
+        bounds = float(members.min()), float(members.max())
+        tertiles.append(Tertile(*bounds, len(members), coverage))
+    return tertiles
+
+
+def _subset_coverage(inside: np.ndarray, weights: np.ndarray, alpha: float) -> list[Estimate]:
+    """Coverage (D,) of some rows; resamples that hold none of them are left out."""
+    mass = weights.sum(axis=1)
+    is_usable = mass > 0
+    resampled = weights[is_usable] @ inside / mass[is_usable, None]  # (R, D)
+    coverage = inside.mean(axis=0)
+    return [estimate(*pair, alpha) for pair in zip(coverage, resampled.T, strict=True)]
 
 
 def hpd_ranks(log_prob: np.ndarray, log_prob_truth: np.ndarray) -> np.ndarray:
     """Smallest mass of a joint highest-density region that holds the truth: uniform if calibrated.
 
-    mean_l 1[q(theta_l | x) >= q(theta* | x)].
+    rho_i = mean_l 1[q(theta_il | x_i) >= q(theta*_i | x_i)], and coverage(c) is the share of ranks
+    up to c.
 
     Args:
-        log_prob: Log-density of each draw, (S, N); NaN where it was not evaluated.
-        log_prob_truth: Log-density of the truth, (N,).
-
-    Returns:
-        (N,), in [0, 1].
+        log_prob: Log-density of each posterior sample, (S, N); NaN where it was not evaluated.
+        log_prob_truth: Log-density of the ground truth, (N,).
 
     Raises:
-        ValueError: If an object has no density of a truth or of a single draw.
+        ValueError: If an object has no density of its truth or of a single sample.
 
     References:
-        Hermans+21 (arXiv:2110.06581), eq. (4): coverage(c) is the share of ranks up to c.
+        Hermans+21 (arXiv:2110.06581), eq. (4).
 
     Examples:
         >>> hpd_ranks(np.array([[-1.0], [-2.0], [-3.0], [np.nan]]), np.array([-2.5]))
         array([0.66666667])
     """
-    known = ~np.isnan(log_prob)
-    if np.isnan(log_prob_truth).any() or not known.any(0).all():
-        raise ValueError(
-            "hpd_ranks: expected a density of every truth and of some draws of every object; got NaN"
-        )
-    return np.asarray(((log_prob >= log_prob_truth) & known).sum(0) / known.sum(0))
+    num_evaluated = (~np.isnan(log_prob)).sum(axis=0)
+    if np.isnan(log_prob_truth).any() or not num_evaluated.all():
+        expected = "a density of every truth and of some samples of every object"
+        raise ValueError(f"hpd_ranks: expected {expected}; got NaN")
+    num_denser = (log_prob >= log_prob_truth).sum(axis=0)  # NaN is never denser
+    return np.asarray(num_denser / num_evaluated)

@@ -1,73 +1,75 @@
-"""Which observable a prediction leans on: take columns away, see how much worse it gets.
+"""Importance of observables: how much worse a prediction gets when they are shuffled.
 
-All functions know a model only by the loss it makes of observables: ``loss(x)`` is (N, D), one
-value a row and target.
+A model enters only by the loss that it makes of observables: ``loss(x)`` is (N, D), one value for
+each row and target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from math import comb
 
 import numpy as np
 
-Loss = Callable[[np.ndarray], np.ndarray]
+RowLoss = Callable[[np.ndarray], np.ndarray]
 Groups = Sequence[Sequence[int]]
-"""Columns that are taken away together."""
+"""Columns of x that are shuffled together."""
+Coalition = frozenset[int]
+"""Groups that a prediction may use."""
+MAX_GROUPS = 12
 
 
-def shuffle_increase(
-    loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: int = 20, seed: int = 0
+def permutation_importance(
+    loss: RowLoss, x: np.ndarray, groups: Groups, *, num_repeats: int = 20, seed: int = 0
 ) -> np.ndarray:
-    """Increase of the loss when columns are shuffled between rows, what they tell of a row destroyed.
+    """Increase of the loss when columns are shuffled between rows.
 
-    What two columns share is not missed when one of them is shuffled: shuffle them as a group.
+    Information that two columns share is not missed when one of them is shuffled: shuffle them as
+    a group.
 
     Args:
-        loss: See above.
+        loss: Loss of each row and target given observables, (N, L) to (N, D).
         x: Observables of the test rows, (N, L).
         groups: G groups of columns; those of one group move together.
-        num_repeats: Permutations to average over, the same for every group.
-        seed: Their seed.
+        num_repeats: Number of permutations to average over, the same for every group.
+        seed: Seed of the permutations.
 
     Returns:
         Mean increase of each row, (G, N, D); its mean over rows is the permutation importance.
 
     References:
-        Breiman (2001), Random forests, section 10; Fisher, Rudin & Dominici (2019),
-        arXiv:1801.01489.
+        Breiman (2001), Random forests, section 10; Fisher+19, arXiv:1801.01489.
 
     Examples:
         >>> x = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
-        >>> increase = shuffle_increase(lambda x: np.abs(x[:, :1] - [[1.0], [2.0], [3.0]]), x, [[0], [1]])
+        >>> loss = lambda x: np.abs(x[:, :1] - [[1.0], [2.0], [3.0]])
+        >>> increase = permutation_importance(loss, x, [[0], [1]])
         >>> bool(increase[0].mean() > 0.5), float(increase[1].mean())
         (True, 0.0)
     """
-    untouched = loss(x)
     orders = _orders(len(x), num_repeats, seed)
-    return np.stack(
-        [np.mean([loss(_shuffled(x, g, o)) for o in orders], axis=0) - untouched for g in groups]
-    )
+    shuffled = np.stack([_shuffled_loss(loss, x, group, orders) for group in groups])
+    return np.asarray(shuffled - loss(x))
 
 
-def shapley_saving(
-    loss: Loss, x: np.ndarray, groups: Groups, *, num_repeats: int = 10, seed: int = 0
+def sage_values(
+    loss: RowLoss, x: np.ndarray, groups: Groups, *, num_repeats: int = 10, seed: int = 0
 ) -> np.ndarray:
-    """Share of each group in the loss that the observables save together, exactly over all coalitions of groups.
+    """Shapley share of each group in the loss that all observables save together (SAGE).
 
-    Columns outside a coalition are shuffled together; what two groups both tell is divided between
-    them.
+    The value of a coalition of groups is the loss with all other columns shuffled together; all
+    2^G coalitions are evaluated, so that information which groups share is divided exactly.
 
     Args:
-        loss: See above.
+        loss: Loss of each row and target given observables, (N, L) to (N, D).
         x: Observables of the test rows, (N, L).
-        groups: G groups of columns; 2^G coalitions are tried, so that G is to be small.
-        num_repeats: Permutations to average over.
-        seed: Their seed.
+        groups: G groups of columns, at most 12.
+        num_repeats: Number of permutations to average over.
+        seed: Seed of the permutations.
 
     Returns:
-        Mean saving of each row, (G, N, D); it sums over groups to the loss with all of them
+        Mean saving of each row, (G, N, D); its sum over groups is the loss with all of them
         shuffled minus that with none.
 
     Raises:
@@ -77,27 +79,32 @@ def shapley_saving(
         Shapley (1953); Covert, Lundberg & Lee (2020), arXiv:2004.00668, eq. (5) for the loss.
     """
     num_groups = len(groups)
-    if num_groups > 12:
-        raise ValueError(
-            f"shapley_saving: expected at most 12 groups; got {num_groups}, which makes 2^{num_groups} coalitions"
-        )
-    orders = _orders(len(x), num_repeats, seed)
-    everyone = range(num_groups)
-    of: dict[tuple[int, ...], np.ndarray] = {}
+    if num_groups > MAX_GROUPS:
+        number = f"{num_groups}, which makes 2^{num_groups} coalitions"
+        raise ValueError(f"sage_values: expected at most {MAX_GROUPS} groups; got {number}")
+    losses = {}
+    for coalition in _coalitions(num_groups):
+        absent = [k for k in range(num_groups) if k not in coalition]
+        columns = [column for k in absent for column in groups[k]]
+        orders = _orders(len(x), num_repeats, seed)
+        losses[coalition] = _shuffled_loss(loss, x, columns, orders)
+    return np.stack([_shapley_value(losses, k, num_groups) for k in range(num_groups)])
+
+
+def _coalitions(num_groups: int) -> Iterator[Coalition]:
     for size in range(num_groups + 1):
-        for known in combinations(everyone, size):
-            away = [column for group in everyone if group not in known for column in groups[group]]
-            of[known] = (
-                np.mean([loss(_shuffled(x, away, o)) for o in orders], axis=0) if away else loss(x)
-            )
+        yield from map(frozenset, combinations(range(num_groups), size))
+
+
+def _shapley_value(losses: dict[Coalition, np.ndarray], group: int, num_groups: int) -> np.ndarray:
+    """Weighted mean over coalitions of what a group saves when it joins, (N, D)."""
     savings = []
-    for group in everyone:
-        total = np.zeros_like(of[()])
-        for known in (coalition for coalition in of if group not in coalition):
-            share = 1.0 / (num_groups * comb(num_groups - 1, len(known)))
-            total += share * (of[known] - of[tuple(sorted((*known, group)))])
-        savings.append(total)
-    return np.stack(savings)
+    for coalition in losses:
+        if group not in coalition:
+            weight = 1.0 / (num_groups * comb(num_groups - 1, len(coalition)))
+            saving = losses[coalition] - losses[coalition | {group}]
+            savings.append(weight * saving)
+    return np.asarray(np.sum(savings, axis=0))
 
 
 def _orders(num_rows: int, num_repeats: int, seed: int) -> list[np.ndarray]:
@@ -105,7 +112,16 @@ def _orders(num_rows: int, num_repeats: int, seed: int) -> list[np.ndarray]:
     return [rng.permutation(num_rows) for _ in range(num_repeats)]
 
 
-def _shuffled(x: np.ndarray, columns: Sequence[int], order: np.ndarray) -> np.ndarray:
-    moved = x.copy()
-    moved[:, list(columns)] = x[order][:, list(columns)]
-    return moved
+def _shuffled_loss(
+    loss: RowLoss, x: np.ndarray, columns: Sequence[int], orders: list[np.ndarray]
+) -> np.ndarray:
+    """Loss (N, D) with columns shuffled, averaged over permutations."""
+    if not columns:
+        return loss(x)
+    moved = list(columns)
+    losses = []
+    for order in orders:
+        shuffled = x.copy()
+        shuffled[:, moved] = x[order][:, moved]
+        losses.append(loss(shuffled))
+    return np.asarray(np.mean(losses, axis=0))

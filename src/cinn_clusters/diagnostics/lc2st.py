@@ -1,38 +1,40 @@
-"""Local classifier two-sample test: can a classifier tell truths from draws, and for which
-objects?
+"""Local classifier two-sample test (L-C2ST): can a classifier tell ground truth from samples?
+
+A classifier d(theta, x) is trained on pairs (theta*, x) against (theta ~ q(.|x), x). At an object
+the statistic is t(x) = mean_l (d(theta_l, x) - 1/2)^2, which is zero where q is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
 from cinn_clusters.diagnostics.bands import p_value
-from cinn_clusters.diagnostics.tarp import folds, standardised
+from cinn_clusters.diagnostics.tarp import cluster_folds, standardised
 
 NUM_NULL = 250
-"""Enough for a p-value below 0.5 %."""
-NUM_PLACES = 20
-"""Draws an object at which the classifier is asked."""
+"""Number of null classifiers: enough for a p-value below 0.5 %."""
+NUM_EVALUATED = 20
+"""Number of samples of an object at which the classifier is evaluated."""
 PENALTY = 30.0
-NUM_STEPS = 12
+NUM_NEWTON_STEPS = 12
 Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Features (n, F), labels (n, H) and features (m, F) to the chance (m, H) of label 1, for H sets
 of labels at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lc2st:
     """Outcome of the test.
 
     Args:
         statistic: Mean over objects of the local statistic.
         null: The same for exchanged labels, (H,).
-        p_value: Chance of a larger statistic if truths and draws were alike.
-        local: Mean over draws of (d - 1/2)^2 at each object, (N,).
+        p_value: Chance of a larger statistic if truth and samples had one distribution.
+        local: Local statistic t(x) of each object, (N,).
         local_p_values: Chance of a larger local statistic at each object, (N,): a map of where the
             posterior fails.
     """
@@ -44,29 +46,25 @@ class Lc2st:
     local_p_values: np.ndarray
 
 
-def logistic(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Penalised logistic regression on many sets of labels at once: with quadratic features exact for Gaussians.
+def logistic(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Penalised logistic regression for many sets of labels: exact for Gaussians if quadratic.
 
-    Args:
-        known: Standardised features, (n, F).
-        labels: 0 or 1, (n, H).
-        asked: Features of the points to judge, (m, F).
-
-    Returns:
-        Chance of label 1, (m, H).
+    Standardised features (n, F) and labels 0 or 1 (n, H) give the chance (m, H) of label 1 at
+    queries (m, F). One bound of the Hessian serves all steps and all labels.
 
     References:
-        Boehning & Lindsay (1988), Monotonicity of quadratic-approximation algorithms: one bound of
-        the Hessian serves all steps and all labels.
+        Boehning & Lindsay (1988), Monotonicity of quadratic-approximation algorithms.
     """
-    known, asked = (np.concatenate([np.ones((len(rows), 1)), rows], 1) for rows in (known, asked))
-    penalty = PENALTY * np.eye(known.shape[1])
+    design = np.insert(features, 0, 1.0, axis=1)
+    penalty = PENALTY * np.eye(design.shape[1])
     penalty[0, 0] = 1e-9  # the constant goes free
-    step = np.linalg.inv(known.T @ known / 4 + penalty)
-    slope = np.zeros((known.shape[1], labels.shape[1]))
-    for _ in range(NUM_STEPS):
-        slope += step @ (known.T @ (labels - expit(known @ slope)) - penalty @ slope)
-    return np.asarray(expit(asked @ slope))
+    step = np.linalg.inv(design.T @ design / 4 + penalty)
+    slope = np.zeros((design.shape[1], labels.shape[1]))
+    for _ in range(NUM_NEWTON_STEPS):
+        residual = labels - expit(design @ slope)
+        gradient = design.T @ residual - penalty @ slope
+        slope += step @ gradient
+    return np.asarray(expit(np.insert(queries, 0, 1.0, axis=1) @ slope))
 
 
 def lc2st(
@@ -79,73 +77,80 @@ def lc2st(
     num_null: int = NUM_NULL,
     seed: int = 0,
 ) -> Lc2st:
-    """Train classifiers on (truth, x) against (draw, x), and judge clusters they have not seen.
+    """Train classifiers on (truth, x) against (sample, x) and evaluate them on other clusters.
 
-    The null exchanges truth and draw for whole clusters at random: rows of a cluster share their
-    truth, so exchanging row by row would make the null too narrow.
+    The null exchanges truth and sample for whole clusters at random: rows of a cluster share their
+    truth, so that exchanging row by row would make the null too narrow.
 
     Args:
-        samples: Posterior draws, (S, N, D), in any units.
-        truth: (N, D), same units.
+        samples: Posterior samples, (S, N, D), in any units.
+        truth: Ground-truth parameters, (N, D), in the same units.
         x: Observables, (N, L).
         clusters: Cluster of each row, (N,).
-        classifier: Given linear and quadratic terms of theta and x.
-        num_null: Classifiers trained on exchanged labels.
-        seed: Seed.
+        classifier: Classifier of linear and quadratic terms of theta and x.
+        num_null: Number of classifiers trained on exchanged labels.
+        seed: Seed of the exchanges and the folds.
 
     Returns:
         Global and local statistics with p-values.
 
     Raises:
-        ValueError: If there are fewer than two draws or two clusters.
+        ValueError: If there are fewer than two samples or two clusters.
 
     References:
         Linhart, Gramfort & Rodrigues (2023, arXiv:2306.03580), algorithms 1 and 2.
     """
     if len(samples) < 2:
-        raise ValueError(f"lc2st: expected two draws or more; got {len(samples)}")
-    rng = np.random.default_rng(seed)
-    places = np.linspace(1, len(samples) - 1, min(NUM_PLACES, len(samples) - 1)).astype(int)
-    rows = _features([truth, samples[0]], x)  # (2, N, F)
-    asked = _features(list(samples[places]), x)  # (V, N, F)
-    flips = _exchanges(clusters, num_null, rng)  # (1 + H, N)
-    local = np.empty((len(flips), len(truth)))
-    for rest, here in folds(clusters, seed=seed):
-        known, unknown = _scaled(rows[:, rest], asked[:, here])
-        labels = np.concatenate(
-            [~flips[:, rest], flips[:, rest]], 1
-        )  # truths are 1, draws 0, unless exchanged
-        chance = classifier(known, labels.T.astype(float), unknown).T  # (1 + H, V n)
-        local[:, here] = ((chance - 0.5) ** 2).reshape(len(flips), len(places), -1).mean(1)
-    statistic, null = float(local[0].mean()), local[1:].mean(1)
-    below = (1 + (local[1:] >= local[0]).sum(0)) / (1 + num_null)
-    return Lc2st(statistic, null, p_value(statistic, null), local[0], below)
+        raise ValueError(f"lc2st: expected two samples or more; got {len(samples)}")
+    num_evaluated = min(NUM_EVALUATED, len(samples) - 1)
+    numbers = np.linspace(1, len(samples) - 1, num_evaluated).astype(int)
+    pairs = _features([truth, samples[0]], x)  # (2, N, F)
+    queries = _features(samples[numbers], x)  # (V, N, F)
+    is_exchanged = _exchanges(clusters, num_null, seed)  # (1 + H, N)
+    local = np.empty(is_exchanged.shape)
+    for train, test in cluster_folds(clusters, seed=seed):
+        features, held_out = _scaled(pairs[:, train], queries[:, test])
+        flipped = is_exchanged[:, train]
+        labels = np.concatenate([~flipped, flipped], axis=1)  # a truth is 1, unless exchanged
+        chance = classifier(features, labels.T.astype(float), held_out).T  # (1 + H, V n)
+        deviation = ((chance - 0.5) ** 2).reshape(1 + num_null, num_evaluated, -1)
+        local[:, test] = deviation.mean(axis=1)
+    statistic, null = float(local[0].mean()), local[1:].mean(axis=1)
+    num_larger = (local[1:] >= local[0]).sum(axis=0)
+    local_p_values = (1 + num_larger) / (1 + num_null)
+    return Lc2st(statistic, null, p_value(statistic, null), local[0], local_p_values)
 
 
-def _exchanges(clusters: np.ndarray, num_null: int, rng: np.random.Generator) -> np.ndarray:
-    """Whose truth and draw change places, (1 + H, N): nobody's first, then whole clusters at
-    random.
-    """
-    names, of_row = np.unique(clusters, return_inverse=True)
-    return np.concatenate(
-        [np.zeros((1, len(of_row)), bool), rng.random((num_null, len(names)))[:, of_row] < 0.5]
-    )
+def _exchanges(clusters: np.ndarray, num_null: int, seed: int) -> np.ndarray:
+    """Rows whose truth and sample change labels, (1 + H, N): none first, then random clusters."""
+    names, cluster_of_row = np.unique(clusters, return_inverse=True)
+    chance = np.random.default_rng(seed).random((num_null, len(names)))
+    is_exchanged = chance[:, cluster_of_row] < 0.5
+    return np.insert(is_exchanged, 0, False, axis=0)
 
 
-def _features(thetas: list[np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Linear and quadratic terms of (theta, x), (len(thetas), N, F)."""
-    centre, spread = thetas[0].mean(0), thetas[0].std(0)
-    known = standardised(x)
-    joint = [
-        np.concatenate([(theta - centre) / np.where(spread > 0, spread, 1.0), known], 1)
-        for theta in thetas
-    ]
-    first, second = np.triu_indices(joint[0].shape[1])
-    return np.stack([np.concatenate([part, part[:, first] * part[:, second]], 1) for part in joint])
+def _features(thetas: Sequence[np.ndarray] | np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Linear and quadratic terms of (theta, x), (len(thetas), N, F), scaled by the first theta."""
+    centre, spread = thetas[0].mean(axis=0), _spread(thetas[0])
+    observables = standardised(x)
+    features = []
+    for theta in thetas:
+        linear = np.concatenate([(theta - centre) / spread, observables], axis=1)
+        first, second = np.triu_indices(linear.shape[1])
+        quadratic = linear[:, first] * linear[:, second]
+        features.append(np.concatenate([linear, quadratic], axis=1))
+    return np.stack(features)
 
 
-def _scaled(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    flat = known.reshape(-1, known.shape[-1])
-    centre, spread = flat.mean(0), flat.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
-    return (flat - centre) / spread, (unknown.reshape(-1, unknown.shape[-1]) - centre) / spread
+def _scaled(features: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flatten to rows and standardise both by the spread of the first."""
+    rows = features.reshape(-1, features.shape[-1])
+    query_rows = queries.reshape(-1, queries.shape[-1])
+    centre, spread = rows.mean(axis=0), _spread(rows)
+    return (rows - centre) / spread, (query_rows - centre) / spread
+
+
+def _spread(rows: np.ndarray) -> np.ndarray:
+    """Standard deviation of columns; 1 where a column is constant."""
+    spread = rows.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)

@@ -1,4 +1,7 @@
-"""Proper scores and calibration of posterior samples against truths. Lower scores are better."""
+"""Proper scores and coverage of posterior samples (S, N, D) against ground truth (N, D).
+
+Lower scores are better. Both are fair, that is unbiased in the number of samples S.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,23 @@ import numpy as np
 
 from cinn_clusters.diagnostics.bands import ALPHA, Estimate, estimate
 
-LEVELS = np.linspace(0.05, 0.95, 19)
-"""Levels of central intervals at which coverage is judged."""
+COVERAGE_LEVELS = np.linspace(0.05, 0.95, 19)
+"""Levels of the central intervals whose coverage is compared with them."""
 NUM_PAIRINGS = 8
+"""Random pairings of samples that stand for the double sum of the energy score."""
 
 
 def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     r"""Fair continuous ranked probability score of each marginal.
 
-    mean_l |theta_l - y| - sum_l (2l - L - 1) theta_(l) / (L (L - 1)) on sorted draws: unbiased in
-    the number of draws.
+    mean_l |theta_l - y| - sum_l (2l - S - 1) theta_(l) / (S (S - 1)) on sorted samples.
 
     Args:
-        samples: Posterior draws, (S, N, D).
-        truth: (N, D), same units.
+        samples: Posterior samples, shape (S, N, D).
+        truth: Ground-truth parameters, shape (N, D), in the same units.
 
     Returns:
-        (N, D), in the units of the samples.
+        Scores, shape (N, D), in the units of the samples.
 
     References:
         Ferro (2014), Fair scores for ensemble forecasts; Zamo & Naveau (2018), eq. (eINT-PWM).
@@ -31,82 +34,67 @@ def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
         >>> crps(np.array([[[0.0]], [[2.0]]]), np.array([[1.0]]))
         array([[0.]])
     """
-    num_draws = len(samples)
-    weight = (2.0 * np.arange(1, num_draws + 1) - num_draws - 1) / (num_draws * (num_draws - 1))
+    num_samples = len(samples)
+    rank = np.arange(1, num_samples + 1)
+    weight = (2.0 * rank - num_samples - 1) / (num_samples * (num_samples - 1))
     spread = np.einsum("s,snd->nd", weight, np.sort(samples, axis=0))
-    return np.asarray(np.abs(samples - truth).mean(0) - spread)
+    distance = np.abs(samples - truth).mean(axis=0)
+    return np.asarray(distance - spread)
 
 
 def energy_score(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Energy score: E|theta - y| - E|theta - theta'|/2 with the Euclidean norm, fair in the number of draws.
+    """Energy score E|theta - y| - E|theta - theta'| / 2 with the Euclidean norm, (N,).
 
-    Args:
-        samples: Posterior draws, (S, N, D), already in comparable units.
-        truth: (N, D).
-        seed: Seed of the random pairings that stand for the double sum (8 of them).
-
-    Returns:
-        (N,).
+    Samples and truth are to be in comparable units; the seed sets the random pairings.
 
     References:
         Gneiting & Raftery (2007), Strictly proper scoring rules, eq. (22).
     """
     rng = np.random.default_rng(seed)
-    num_draws = len(samples)
-    pairings = [rng.permutation(num_draws) for _ in range(NUM_PAIRINGS)]
-    spread = np.mean(
-        [np.linalg.norm(samples - samples[order], axis=-1).mean(0) for order in pairings], axis=0
-    )
-    distance = np.linalg.norm(samples - truth, axis=-1).mean(0)
-    return np.asarray(distance - 0.5 * spread * num_draws / (num_draws - 1))
+    num_samples = len(samples)
+    spread = np.zeros(truth.shape[0])
+    for _ in range(NUM_PAIRINGS):
+        partner = samples[rng.permutation(num_samples)]
+        spread += np.linalg.norm(samples - partner, axis=-1).mean(axis=0) / NUM_PAIRINGS
+    distance = np.linalg.norm(samples - truth, axis=-1).mean(axis=0)
+    without_self_pairs = num_samples / (num_samples - 1)
+    return np.asarray(distance - 0.5 * spread * without_self_pairs)
 
 
 def central_coverage(
-    samples: np.ndarray, truth: np.ndarray, levels: np.ndarray = LEVELS
+    samples: np.ndarray, truth: np.ndarray, levels: np.ndarray = COVERAGE_LEVELS
 ) -> np.ndarray:
-    """Whether the central interval of each level holds the truth.
-
-    Args:
-        samples: Posterior draws, (S, N, D).
-        truth: (N, D).
-        levels: Probability masses, (C,).
-
-    Returns:
-        (C, N, D) bool; its mean over N is the coverage.
-    """
-    pit = (samples < truth).mean(0)
-    return np.asarray(np.abs(2.0 * pit - 1.0)[None] < levels[:, None, None])
+    """Whether the central interval of each level (C,) holds the truth, (C, N, D)."""
+    rank = (samples < truth).mean(axis=0)
+    distance = np.abs(2.0 * rank - 1.0)
+    return np.asarray(distance < levels[:, None, None])
 
 
 def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """1 - mean posterior variance / variance of the truths, unclipped, (D,): 0 says nothing, 1
-    says all.
-    """
-    return np.asarray(1.0 - samples.var(0, ddof=1, dtype=float).mean(0) / truth.var(0, ddof=1))
+    """1 - mean posterior variance / variance of the truth, unclipped, (D,); 0 is uninformative."""
+    posterior_variance = samples.var(axis=0, ddof=1, dtype=float).mean(axis=0)
+    return np.asarray(1.0 - posterior_variance / truth.var(axis=0, ddof=1))
 
 
 def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(Posterior mean - truth) / posterior standard deviation, (N, D): mean 0, spread 1 for a
-    calibrated Gaussian.
-    """
-    deviation = samples.std(0, ddof=1, dtype=float)
-    known = np.where(deviation > 0, deviation, np.nan)  # a point is no posterior: it has no z-score
-    return np.asarray((samples.mean(0, dtype=float) - truth) / known)
+    """(Posterior mean - truth) / posterior standard deviation, (N, D); NaN for a point mass."""
+    mean, deviation = samples.mean(axis=0, dtype=float), samples.std(axis=0, ddof=1, dtype=float)
+    return np.asarray((mean - truth) / np.where(deviation > 0, deviation, np.nan))
 
 
 def skill(
     score: np.ndarray, reference: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
 ) -> Estimate:
-    """Share of a reference's mean score that is saved: 0 says no better than it, 1 says perfect.
+    """Share 1 - mean(score) / mean(reference) of a reference's score that is saved.
 
     Args:
         score: Score of each row, lower is better, (N,).
         reference: Score of the reference on the same rows, (N,).
-        weights: Bootstrap weights that resample clusters, (R, N); the same resample for both.
-        alpha: See ``estimate``.
+        weights: Bootstrap weights that resample clusters, (R, N); the same for both.
+        alpha: Chance that the band misses what it estimates.
 
     Returns:
-        1 - mean score / mean of the reference, and its band.
+        The skill with its band: 0 is no better than the reference, 1 is perfect.
 
     Examples:
         >>> skill(np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.full((3, 2), 0.5)).value
@@ -117,48 +105,38 @@ def skill(
 
 
 def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Log-density of the truths under Gaussians with the moments of the draws: for references known by draws alone.
+    """Log-density (N,) of the truth under Gaussians with the moments of the samples, S > D.
 
-    Args:
-        samples: Draws, (S, N, D), S > D.
-        truth: (N, D).
-
-    Returns:
-        (N,).
+    It stands for the density of references that are known by samples alone.
 
     Raises:
-        ValueError: If the draws of an object do not span all D directions.
+        ValueError: If the samples of an object do not span all D directions.
 
     References:
         Dawid & Sebastiani (1999), Coherent dispersion criteria for optimal experimental design.
     """
-    mean = samples.mean(0, dtype=float)
-    moved = np.moveaxis(samples - mean, 1, 0)  # (N, S, D)
-    covariance = moved.transpose(0, 2, 1) @ moved / (len(samples) - 1)
-    if (np.linalg.matrix_rank(covariance) < truth.shape[1]).any():
-        raise ValueError(
-            f"gaussian_log_prob: expected draws that span {truth.shape[1]} directions; got fewer"
-        )
-    distance = np.einsum(
-        "nd,nd->n", truth - mean, np.linalg.solve(covariance, (truth - mean)[:, :, None])[:, :, 0]
-    )
-    return np.asarray(-0.5 * (distance + np.linalg.slogdet(2 * np.pi * covariance)[1]))
+    num_samples, _, num_targets = samples.shape
+    mean = samples.mean(axis=0, dtype=float)
+    centred = np.moveaxis(samples - mean, 1, 0)  # (N, S, D)
+    covariance = centred.transpose(0, 2, 1) @ centred / (num_samples - 1)
+    if (np.linalg.matrix_rank(covariance) < num_targets).any():
+        expected = f"samples that span {num_targets} directions"
+        raise ValueError(f"gaussian_log_prob: expected {expected}; got fewer")
+    residual = (truth - mean)[:, :, None]
+    whitened = np.linalg.solve(covariance, residual)
+    distance = (residual * whitened).sum(axis=(1, 2))
+    log_determinant = np.linalg.slogdet(2 * np.pi * covariance)[1]
+    return np.asarray(-0.5 * (distance + log_determinant))
 
 
 def bootstrap_weights(clusters: np.ndarray, num_resamples: int = 500, seed: int = 1) -> np.ndarray:
-    """Row weights of bootstrap samples that resample whole clusters.
+    """Row weights (R, N) of bootstrap resamples of whole clusters, given those of the rows (N,).
 
-    Args:
-        clusters: Cluster of each row, (N,).
-        num_resamples: R.
-        seed: Seed.
-
-    Returns:
-        (R, N); each line sums to 1, so that ``weights @ score`` is the resampled mean.
+    Each resample sums to 1, so that ``weights @ score`` is the resampled mean.
     """
-    names, inverse = np.unique(clusters, return_inverse=True)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(num_resamples, len(names)))
-    weights = np.stack([np.bincount(line, minlength=len(names))[inverse] for line in drawn]).astype(
-        float
-    )
-    return np.asarray(weights / weights.sum(1, keepdims=True))
+    names, cluster_of_row = np.unique(clusters, return_inverse=True)
+    num_clusters = len(names)
+    draws = np.random.default_rng(seed).integers(num_clusters, size=(num_resamples, num_clusters))
+    counts = np.stack([np.bincount(draw, minlength=num_clusters) for draw in draws])
+    weights = counts[:, cluster_of_row].astype(float)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -1,10 +1,8 @@
-"""What the numbers say, in words: too narrow, too wide, biased, misshapen, uninformative, or
-calibrated.
-"""
+"""Verdicts in words: too narrow, too wide, biased, misshapen, uninformative, or calibrated."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +18,12 @@ INACCURATE = "not calibrated"
 
 @dataclass(frozen=True)
 class Finding:
-    """One statement.
+    """A verdict with its evidence.
 
     Args:
-        subject: A target, or ``joint``.
-        name: What is the matter, e.g. ``too narrow``.
-        evidence: The number and the band that say so.
+        subject: Name of a target, or ``joint``.
+        name: Verdict, e.g. ``too narrow``.
+        evidence: Number and band that support it.
     """
 
     subject: str
@@ -35,11 +33,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Placement:
-    """How far off and how wide the posteriors of one target are.
+    """Bias and width of the posteriors of one target.
 
     Args:
         bias: Posterior minus truth in posterior standard deviations; 0 if calibrated.
-        width: Width of the intervals over the width they ought to have; 1 if calibrated.
+        width: Width of the intervals over the calibrated width; 1 if calibrated.
     """
 
     bias: Estimate
@@ -47,35 +45,28 @@ class Placement:
 
 
 def placement(pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Placement:
-    """Tell a bias from a wrong width by the mean and the mean absolute deviation of Gaussian PIT scores.
+    """Separate a bias from a wrong width by the Gaussian scores Phi^-1(PIT).
 
-    A bias does not move the deviation, a wrong width does not move the mean; a coverage would mix
-    the two.
-
-    Args:
-        pit: Randomised PIT of one target, (N,).
-        weights: Bootstrap weights that resample clusters, (R, N).
-        alpha: See ``estimate``.
-
-    Returns:
-        Both, with bands.
+    Their mean measures the bias, their mean absolute deviation the width: a bias does not move the
+    deviation, a wrong width does not move the mean, whereas a coverage mixes the two. ``pit`` (N,)
+    is the randomised one of a target, ``weights`` (R, N) resample clusters.
 
     Raises:
         ValueError: If a PIT is not inside (0, 1).
 
     Examples:
-        >>> pit = norm.cdf(0.5 * norm.ppf((np.arange(1000) + 0.5) / 1000))  # intervals twice too wide
+        >>> pit = norm.cdf(0.5 * norm.ppf((np.arange(1000) + 0.5) / 1000))  # twice too wide
         >>> round(placement(pit, np.full((2, 1000), 1e-3)).width.value, 2)
         2.0
     """
     if not ((pit > 0) & (pit < 1)).all():
-        raise ValueError(
-            "placement: expected PIT inside (0, 1); got others; pass the randomised one"
-        )
+        hint = "pass the randomised one"
+        raise ValueError(f"placement: expected PIT inside (0, 1); got others; {hint}")
     scores = norm.ppf(pit)
-    away = np.abs(scores - scores.mean())
+    deviation = np.abs(scores - scores.mean())
     ideal = np.sqrt(2 / np.pi)  # of a standard Gaussian
-    width = estimate(float(ideal / away.mean()), ideal / (weights @ away), alpha)
+    resampled = ideal / (weights @ deviation)
+    width = estimate(float(ideal / deviation.mean()), resampled, alpha)
     return Placement(mean_estimate(-scores, weights, alpha), width)
 
 
@@ -88,49 +79,52 @@ def target_findings(
     *,
     alpha: float = ALPHA,
 ) -> list[Finding]:
-    """Judge one target.
+    """Reach the verdicts on one target.
 
     Args:
-        target: Its name.
+        target: Name of the target.
         placed: Bias and width.
-        core: Signed calibration error; told only where neither bias nor width is wrong as a whole,
-            since both move it.
-        shape: Of its PIT; told only where nothing else explains it.
+        core: Signed calibration error; used only where neither bias nor width is wrong, since both
+            move it.
+        shape: Uniformity of the PIT; used only where nothing else explains its shape.
         skill: CRPS skill against the prior, where it is known.
         alpha: Level of the test of shape.
 
     Returns:
         At least one finding; ``calibrated`` where nothing speaks against it.
     """
-    found = []
+    findings = list(_placement_findings(target, placed))
+    if not findings and core.excludes(0.0):
+        name = NARROW if core.value < 0 else WIDE
+        evidence = f"central intervals hold {core} more of the truths than they claim"
+        findings.append(Finding(target, name, evidence))
+    if not findings and shape.p_value < alpha and not shape.is_inside:
+        distance = f"the ECDF of the PIT is {shape.ks:.3f} off and leaves its band"
+        findings.append(Finding(target, MISSHAPEN, f"{distance}, p = {shape.p_value:.4f}"))
+    if not findings:
+        evidence = f"width {placed.width}, bias {placed.bias}, PIT p = {shape.p_value:.3f}"
+        findings.append(Finding(target, CALIBRATED, evidence))
+    return findings + _uninformative(target, skill)
+
+
+def _placement_findings(target: str, placed: Placement) -> Iterator[Finding]:
     if placed.width.excludes(1.0):
         name = NARROW if placed.width.value < 1 else WIDE
-        found.append(
-            Finding(target, name, f"intervals are {placed.width} times as wide as they should be")
-        )
+        evidence = f"intervals are {placed.width} times as wide as they should be"
+        yield Finding(target, name, evidence)
     if placed.bias.excludes(0.0):
         name = HIGH if placed.bias.value > 0 else LOW
-        found.append(Finding(target, name, f"by {placed.bias} posterior standard deviations"))
-    if not found and core.excludes(0.0):
-        told = f"central intervals hold {core} more of the truths than they claim"
-        found.append(Finding(target, NARROW if core.value < 0 else WIDE, told))
-    if not found and shape.p_value < alpha and not shape.is_inside:
-        told = f"the ECDF of the PIT is {shape.ks:.3f} off and leaves its band, p = {shape.p_value:.4f}"
-        found.append(Finding(target, MISSHAPEN, told))
-    if not found:
-        told = f"width {placed.width}, bias {placed.bias}, PIT p = {shape.p_value:.3f}"
-        found.append(Finding(target, CALIBRATED, told))
-    return found + _uninformative(target, skill)
+        yield Finding(target, name, f"by {placed.bias} posterior standard deviations")
 
 
 @dataclass(frozen=True)
 class JointTest:
-    """One joint test.
+    """Test of all targets together that says whether, but not how, a posterior is wrong.
 
     Args:
-        name: Of the test, e.g. ``TARP``.
+        name: Name of the test, e.g. ``TARP``.
         p_value: Chance of a larger statistic if the posterior were calibrated.
-        statistic: In words, e.g. ``KS 0.12``.
+        statistic: Statistic in words, e.g. ``KS 0.12``.
     """
 
     name: str
@@ -145,36 +139,30 @@ def joint_findings(
     *,
     alpha: float = ALPHA,
 ) -> list[Finding]:
-    """Judge all targets together.
+    """Reach the verdicts on all targets together.
 
     Args:
-        tests: TARP, L-C2ST and others that say whether, but not how, a posterior is wrong.
+        tests: TARP, L-C2ST and others; they share the level alpha.
         hpd: Signed calibration error of joint HPD regions, where densities are known.
         skill: Energy skill against the prior, where it is known.
-        alpha: Level that all tests share.
+        alpha: Level of all tests together.
 
     Returns:
         At least one finding.
     """
-    found = []
+    findings = []
     if hpd is not None and hpd.excludes(0.0):
         name = NARROW if hpd.value < 0 else WIDE
-        found.append(
-            Finding(
-                JOINT,
-                name,
-                f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level",
-            )
-        )
-    failed = [test for test in tests if test.p_value < alpha / max(1, len(tests))]
-    found += [
-        Finding(JOINT, INACCURATE, f"{test.name}: {test.statistic}, p = {test.p_value:.4f}")
-        for test in failed
-    ]
-    if not found:
-        told = ", ".join(f"{test.name} p = {test.p_value:.3f}" for test in tests)
-        found.append(Finding(JOINT, CALIBRATED, told))
-    return found + _uninformative(JOINT, skill)
+        evidence = f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level"
+        findings.append(Finding(JOINT, name, evidence))
+    for test in tests:
+        if test.p_value < alpha / len(tests):
+            evidence = f"{test.name}: {test.statistic}, p = {test.p_value:.4f}"
+            findings.append(Finding(JOINT, INACCURATE, evidence))
+    if not findings:
+        evidence = ", ".join(f"{test.name} p = {test.p_value:.3f}" for test in tests)
+        findings.append(Finding(JOINT, CALIBRATED, evidence))
+    return findings + _uninformative(JOINT, skill)
 
 
 def _uninformative(subject: str, skill: Estimate | None) -> list[Finding]:

@@ -18,9 +18,9 @@ from PIL import Image
 from cinn_clusters.diagnostics.probes import (
     alignment,
     effective_rank,
-    judge,
-    neighbour_answer,
-    uniformity,
+    knn_predictions,
+    probe_embedding,
+    sphere_uniformity,
 )
 from cinn_clusters.errors import BundleError, ConfigError, DataError
 from cinn_clusters.pipeline.maps.embed import matched, train_encoder
@@ -367,21 +367,21 @@ def test_judges_know_good_from_bad_embeddings() -> None:
         np.ones((600, 4)) + rng.normal(size=(600, 1)) * [1, 1, 1, 1],
     )
     told = {
-        name: judge(z, known, train, test)
+        name: probe_embedding(z, known, train, test)
         for name, z in (("good", good), ("noise", noise), ("flat", collapsed))
     }
     assert (told["good"].linear > 0.99).all()
-    assert (told["good"].nearest > 0.8).all()
+    assert (told["good"].knn > 0.8).all()
     assert (told["noise"].linear < 0.05).all()
     assert told["flat"].has_collapsed
     assert not told["noise"].has_collapsed
     assert effective_rank(noise) > 3.8
     assert effective_rank(np.ones((5, 3))) == 1.0
-    assert uniformity(noise) < uniformity(collapsed)
+    assert sphere_uniformity(noise) < sphere_uniformity(collapsed)
     assert alignment(noise, noise) == 0.0
     assert alignment(noise, -noise) == pytest.approx(4.0)
     np.testing.assert_allclose(
-        neighbour_answer(good[train], known[train], good[test]), known[test], atol=2.0
+        knn_predictions(good[train], known[train], good[test]), known[test], atol=2.0
     )
 
 

@@ -15,7 +15,12 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.data.embeddings import parsed_names
-from cinn_clusters.diagnostics.probes import Judgement, alignment, judge, neighbour_answer
+from cinn_clusters.diagnostics.probes import (
+    EmbeddingProbe,
+    alignment,
+    knn_predictions,
+    probe_embedding,
+)
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.embed.views import Recipe, make_view, rotate
@@ -78,8 +83,8 @@ def judge_embeddings(
     tables: dict[str, dict[str, np.ndarray]] = {"nearest": {}, "linear": {}}
     health: dict[str, dict[str, Any]] = {}
     for name, (vectors, encoder) in candidates.items():
-        found = judge(vectors[maps], known[rows], train, test)
-        tables["nearest"][name], tables["linear"][name] = found.nearest, found.linear
+        found = probe_embedding(vectors[maps], known[rows], train, test)
+        tables["nearest"][name], tables["linear"][name] = found.knn, found.linear
         health[name] = _health(found, encoder, store, maps, rows, known, train, test)
     frames = {
         kind: pd.DataFrame(table, index=pd.Index(names, name="quantity")).T
@@ -140,7 +145,7 @@ def _baselines(
 
 
 def _health(
-    found: Judgement,
+    found: EmbeddingProbe,
     encoder: Encoder | None,
     store: MapStore,
     maps: np.ndarray,
@@ -193,7 +198,7 @@ def rotation_against_projection(
     centre, spread = base[train].mean(0), base[train].std(0) + 1e-12
 
     def answer(vectors: np.ndarray) -> np.ndarray:
-        return neighbour_answer(
+        return knn_predictions(
             (base[train] - centre) / spread, goal[rows[train]], (vectors - centre) / spread
         )
 

@@ -155,7 +155,9 @@ def _targets(
         skill = {
             other: scores.skill(ours[:, d], crps[:, d], weights) for other, crps in theirs.items()
         }
-        core = mean_estimate(inside[:, :, d].mean(0) - scores.LEVELS.mean(), weights, alpha)
+        core = mean_estimate(
+            inside[:, :, d].mean(0) - scores.COVERAGE_LEVELS.mean(), weights, alpha
+        )
         found += verdict.target_findings(
             name, placed, core, shape, skill[REFERENCES[0]], alpha=alpha
         )
@@ -167,7 +169,7 @@ def _targets(
             "coverage": dict(
                 zip(
                     ("level", "found", "lower", "upper"),
-                    [scores.LEVELS, *bands[:, :, d]],
+                    [scores.COVERAGE_LEVELS, *bands[:, :, d]],
                     strict=True,
                 )
             ),
@@ -191,7 +193,7 @@ def _targets(
 
 def _by_tertile(
     rows: Catalogue, samples: np.ndarray, weights: np.ndarray
-) -> dict[str, list[coverage.Part]]:
+) -> dict[str, list[coverage.Tertile]]:
     inside = scores.central_coverage(samples, rows.theta, np.array([LEVEL]))[0]
     properties = {}
     if schema.MASS in rows.table:
@@ -205,7 +207,7 @@ def _by_tertile(
     }
 
 
-def _of_target(part: coverage.Part, d: int) -> dict[str, Any]:
+def _of_target(part: coverage.Tertile, d: int) -> dict[str, Any]:
     return {"from": part.lower, "to": part.upper, "rows": part.rows, "coverage": part.coverage[d]}
 
 
@@ -231,7 +233,7 @@ def _joint_tests(
     }
     nearer = {name: tarp.tarp_fractions(samples, truth, at) for name, at in points.items()}
     curves = {
-        name: uniformity(ranks.spread_shares(share, len(samples)), weights)
+        name: uniformity(ranks.randomised_shares(share, len(samples)), weights)
         for name, share in nearer.items()
     }
     told = lc2st(samples, truth, x, rows.clusters, seed=seed)
@@ -268,13 +270,13 @@ def _densities(
         return {}, [NO_DENSITIES]
     draws, log_prob = judged.log_prob
     rho = coverage.hpd_ranks(draws, log_prob)
-    inside = (rho[:, None] <= scores.LEVELS).T[:, :, None]
+    inside = (rho[:, None] <= scores.COVERAGE_LEVELS).T[:, :, None]
     error = coverage.calibration_error(inside, weights)[0]
     hpd = {
         "calibration_error": error.absolute,
         "signed_calibration_error": error.signed,
-        "coverage": {"level": scores.LEVELS, "found": inside[:, :, 0].mean(1)},
-        "ranks": uniformity(ranks.spread_shares(rho, (~np.isnan(draws)).sum(0)), weights),
+        "coverage": {"level": scores.COVERAGE_LEVELS, "found": inside[:, :, 0].mean(1)},
+        "ranks": uniformity(ranks.randomised_shares(rho, (~np.isnan(draws)).sum(0)), weights),
     }
     outside = int((~np.isfinite(log_prob)).sum())
     nll: dict[str, Any] = {

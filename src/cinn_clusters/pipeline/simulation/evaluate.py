@@ -18,7 +18,7 @@ from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import TIME_FLOOR, off_bounds
 from cinn_clusters.diagnostics.scores import (
-    LEVELS,
+    COVERAGE_LEVELS,
     bootstrap_weights,
     central_coverage,
     contraction,
@@ -198,8 +198,10 @@ def score_report(evaluation: Evaluation) -> dict[str, Any]:
         "crps": _with_error(per_target.mean(1), weights),
         "crps_per_target": _named(names, per_target.mean(0)),
         "nll": _nll(evaluation.log_prob[keep], weights),
-        "calibration_error": float(np.abs(coverage - LEVELS[:, None]).mean()),
-        "calibration_error_per_target": _named(names, np.abs(coverage - LEVELS[:, None]).mean(0)),
+        "calibration_error": float(np.abs(coverage - COVERAGE_LEVELS[:, None]).mean()),
+        "calibration_error_per_target": _named(
+            names, np.abs(coverage - COVERAGE_LEVELS[:, None]).mean(0)
+        ),
         "coverage_68": _named(names, central_coverage(samples, truth, np.array([0.68]))[0].mean(0)),
         "coverage_outside_99_band": _outside_band(inside, weights),
         "contraction": _named(names, contraction(samples, truth)),
@@ -277,7 +279,7 @@ def _named(names: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
 def _outside_band(inside: np.ndarray, weights: np.ndarray) -> float:
     resampled = np.einsum("bn,lnd->bld", weights, inside.astype(float))
     lower, upper = np.percentile(resampled, [0.5, 99.5], axis=0)
-    return float(((LEVELS[:, None] < lower) | (LEVELS[:, None] > upper)).mean())
+    return float(((COVERAGE_LEVELS[:, None] < lower) | (COVERAGE_LEVELS[:, None] > upper)).mean())
 
 
 def _skill(

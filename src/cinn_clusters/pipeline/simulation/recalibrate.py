@@ -13,7 +13,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.diagnostics.coverage import hpd_ranks
 from cinn_clusters.diagnostics.ranks import pit
-from cinn_clusters.diagnostics.scores import LEVELS, central_coverage, crps, energy_score
+from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS, central_coverage, crps, energy_score
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
 from cinn_clusters.posterior.fit import fit
@@ -124,7 +124,7 @@ def _judge(held_out: HeldOut, samples: np.ndarray) -> dict[str, float]:
     scaled, truth = samples / scale, held_out.rows.theta / scale
     coverage = central_coverage(samples, held_out.truth).mean(1)
     return {
-        "calibration_error": float(np.abs(coverage - LEVELS[:, None]).mean()),
+        "calibration_error": float(np.abs(coverage - COVERAGE_LEVELS[:, None]).mean()),
         "crps": float(crps(scaled, truth).mean()),
         "energy_score": float(energy_score(scaled, truth).mean()),
     }

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.bundle import read_bundle
-from cinn_clusters.diagnostics.importance import shapley_saving, shuffle_increase
+from cinn_clusters.diagnostics.importance import permutation_importance, sage_values
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
 from cinn_clusters.evaluation.mlp_ensemble import fit_ensemble
 from cinn_clusters.files import atomic_directory, demand_free
@@ -83,10 +83,14 @@ def sensitivity(
     keep(
         "sensitivity",
         singles,
-        shuffle_increase(error, x, single, num_repeats=num_repeats, seed=seed),
+        permutation_importance(error, x, single, num_repeats=num_repeats, seed=seed),
     )
-    keep("grouped", groups, shuffle_increase(error, x, group, num_repeats=num_repeats, seed=seed))
-    keep("shapley", groups, shapley_saving(error, x, group, num_repeats=num_repeats, seed=seed))
+    keep(
+        "grouped",
+        groups,
+        permutation_importance(error, x, group, num_repeats=num_repeats, seed=seed),
+    )
+    keep("shapley", groups, sage_values(error, x, group, num_repeats=num_repeats, seed=seed))
     if refit_members:
         keep("ablation", singles | groups, _ablation(run, singles | groups, refit_members))
     if (run.path / MODEL).is_dir():
@@ -153,6 +157,6 @@ def _crps_increase(run: Run, rows: Rows, *, num_repeats: int, seed: int) -> np.n
         return crps(posterior.sample(given, NUM_DRAWS, seed=seed).astype(float), truth)
 
     known = {name: members for name, members in rows.items() if set(members) <= set(names)}
-    return shuffle_increase(
+    return permutation_importance(
         loss, test.inputs(names), _places(known, names), num_repeats=num_repeats, seed=seed
     )
