@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from cinn_clusters import schema
+from cinn_clusters.schema import DEFAULT, Column
 
-SECTIONS = (
-    ("Default observables", schema.OBSERVABLES),
-    ("Default targets", schema.TARGETS),
-    ("Further observables, by name", schema.EXTRA_OBSERVABLES),
-    ("Further targets, by name", schema.EXTRA_TARGETS),
-)
 HEAD = """# Glossary of columns
 
-Made from `src/cinn_clusters/schema.py` by `python docs/build_glossary.py`. A value outside the limits is refused, as is
+Made from `src/cinn_clusters/schema.toml` by `python docs/build_glossary.py`. A value outside the limits is refused, as is
 a table whose median lies outside the typical range (of the value, or of the value minus the reference column); the
-latter check is lifted by `--allow-atypical`.
+latter check is lifted by `--allow-atypical`. Another simulation's table [declares its own columns](columns.md).
 
 Keys: `HaloID` and `Snapshot` identify a row; `HaloOrigID` identifies a cluster, the same at every snapshot.
 """
+
+
+def sections() -> dict[str, list[Column]]:
+    """Group the columns by what they are for."""
+    chosen = (*DEFAULT.observables, *DEFAULT.targets)
+    others = [column for column in DEFAULT.columns if column.name not in chosen]
+    return {
+        "Default observables": [DEFAULT.column(name) for name in DEFAULT.observables],
+        "Default targets": [DEFAULT.column(name) for name in DEFAULT.targets],
+        "Further observables, by name": [c for c in others if not c.name.startswith("mean_")],
+        "Further targets, by name": [c for c in others if c.name.startswith("mean_")],
+    }
 
 
 def interval(ends: tuple[float, float]) -> str:
@@ -31,7 +37,7 @@ def interval(ends: tuple[float, float]) -> str:
 def glossary() -> str:
     """Return the page."""
     lines = [HEAD]
-    for title, columns in SECTIONS:
+    for title, columns in sections().items():
         lines += [
             f"\n## {title}\n",
             "| column | unit | meaning | limits | typical median | relative to |",

@@ -46,7 +46,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
     "optuna": {"pipeline"},
-    "pydantic": {"settings", "catalogues"},
+    "pydantic": {"settings", "catalogues", "data"},
     "h5netcdf": {"storage"},
     "torch": {
         "rng",

@@ -12,7 +12,7 @@ from astropy.cosmology import units as cosmology_units
 from cinn_clusters import schema
 from support import SHARED
 
-ALL = list(schema.COLUMNS.values())
+ALL = list(schema.DEFAULT.columns)
 
 
 def test_defaults_are_the_seven_and_the_six() -> None:
@@ -55,15 +55,14 @@ def test_units_are_those_of_the_files(name: str, unit: str) -> None:
 
 
 def test_names_are_unique() -> None:
-    groups = (schema.OBSERVABLES, schema.TARGETS, schema.EXTRA_OBSERVABLES, schema.EXTRA_TARGETS)
-    assert len(schema.COLUMNS) == sum(map(len, groups))
+    assert len({column.name for column in ALL}) == len(ALL)
 
 
 @pytest.mark.parametrize("column", ALL, ids=lambda column: column.name)
 def test_columns_are_consistent(column: schema.Column) -> None:
     assert column.bounds[0] < column.bounds[1]
     assert column.typical[0] < column.typical[1]
-    assert column.relative_to is None or column.relative_to in schema.COLUMNS
+    assert column.relative_to is None or column.relative_to in schema.DEFAULT
     assert (
         column.missing_mark is None
         or not column.bounds[0] <= column.missing_mark <= column.bounds[1]
@@ -83,7 +82,7 @@ def test_scales_are_those_of_the_independent_script() -> None:
     if not (SHARED / "score.py").is_file():
         pytest.skip(f"needs the scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)")
     scales = runpy.run_path(str(SHARED / "score.py"))["SCALES"]
-    assert {column.name: column.score_scale for column in schema.TARGETS} == scales
+    assert {name: schema.column(name).score_scale for name in schema.DEFAULT_TARGETS} == scales
 
 
 @pytest.mark.parametrize("column", ALL, ids=lambda column: column.name)

@@ -1,19 +1,27 @@
-"""Every column of the catalogue: name, symbol, unit, bounds. The one glossary of code, files, plots and reports.
+"""What the columns of a table are: name, symbol, unit, bounds, role. One glossary for code, files, plots and reports.
 
-Units were checked on the TNG-Cluster table (Nelson+24; mergers of Lee+24). Names stand as in the
-files.
+``schema.toml`` describes that of the TNG-Cluster table, the default; a table of another simulation
+brings its own (``data.declared.read_schema``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
 
 KEYS = ("HaloID", "Snapshot")
+"""Keys of a row in a run and in all that is made from it, whatever a simulator's files call them."""
 PROJECTION = "Projection"
-"""Number of the side from which a cluster was seen, where a table holds several views of a row."""
+"""Number of the direction from which a cluster was seen, where a table holds several views of a row."""
+NO_PROJECTION = -1
+"""``Projection`` of a row without a map."""
+NO_KEY = "none"
+"""Given instead of the name of a key column that the files do not have."""
 ROW_KEYS = (*KEYS, PROJECTION)
 CLUSTER_COLUMN = "HaloOrigID"
 LOOKBACK = "lookback_time_Gyr"
@@ -24,42 +32,31 @@ COLLISION_MASS = "last_M_Crit500_coll"
 ERROR_PREFIX = "sigma_"
 """Before the name of an observable: its standard error, in dex for logarithms and positive
 quantities."""
-TIME_RESOLUTION = 0.15
-"""Spacing of the snapshots around a collision [Gyr]: last_T_coll is known no better."""
-
-BLACK_HOLE_SEED = 8e-5
-"""Mass of a seeded black hole in TNG [1e10 Msun/h] (Weinberger+17, arXiv:1607.03486)."""
+EMBEDDING = "embedding"
+"""What the columns of an image embedding are called, before their number: ``embedding_000``, ..."""
 
 Bijection = Literal["identity", "logit", "age"]
+Role = Literal["mass", "radius", "time", "redshift", "collision_time"]
 INFINITE = (-math.inf, math.inf)
+LOG_FLOOR = 1e-12
+"""Share of the upper bound that stands for the lower one where a logarithm is bounded by zero."""
+_TEX_UNITS = {
+    "log10": r"$\log_{10}$",
+    "1e10": "$10^{10}$",
+    "1e14": "$10^{14}$",
+    "Msun": r"M$_\odot$",
+    "cm-3": "cm$^{-3}$",
+    "cm2": "cm$^2$",
+}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a catalogue.
+    """One column of a table; ``schema.toml`` says what each field means.
 
-    Args:
-        name: Name in the files.
-        symbol: TeX symbol for labels, without dollar signs.
-        unit: Unit of the values as they stand in the file (``log10 Msun`` means the value is a
-            logarithm).
-        meaning: One line for people.
-        bounds: Hard limits; a value outside them cannot be right in this unit.
-        typical: Limits within which the median of a whole table lies; a median outside tells of a
-            wrong unit.
-        is_log: The quantity is positive and better described by its logarithm (its file values are
-            linear).
-        floor: Smallest value that is told apart, for a logarithm of a quantity that can be zero.
-        relative_to: Column whose value is subtracted before scaling: ratios to M500 carry more than
-            raw masses.
-        missing_mark: Value that means "not measured".
-        score_scale: Unit of CRPS and energy score: the standard deviation over the labelled
-            TNG-Cluster rows, fixed so that scores compare; None where there is none.
-        bijection: How a target reaches the real line: ``logit`` between its bounds, ``age`` for a
-            cosmic age that lies between 0 and the age at observation, or ``identity``.
-        anchor: Observable in log10 from whose value a target is measured: the mass at a collision
-            from that today.
-        anchor_unit: log10 of the target's unit in that of the anchor.
+    Examples:
+        >>> Column("ratio", r"\\xi", "", bounds=(0.0, 1.0), bijection="logit").label
+        '$\\\\xi$'
     """
 
     name: str
@@ -72,10 +69,15 @@ class Column:
     floor: float = 0.0
     relative_to: str | None = None
     missing_mark: float | None = None
+    absent_means: str | None = None
     score_scale: float | None = None
     bijection: Bijection = "identity"
     anchor: str | None = None
     anchor_unit: float = 0.0
+    resolution: float = 0.0
+    role: Role | None = None
+    group: str | None = None
+    ucd: str = ""
 
     @property
     def label(self) -> str:
@@ -83,292 +85,190 @@ class Column:
         symbol = f"${self.symbol}$" if self.symbol else self.name
         return f"{symbol} [{tex_unit(self.unit)}]" if self.unit else symbol
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the column has a bound, so that a value can be unphysical."""
+        return self.bounds != INFINITE or self.bijection == "age"
 
-def tex_unit(unit: str) -> str:
-    r"""Write a unit of this glossary for an axis.
+    def mapped(self) -> Column:
+        """Return the column with the bijection that its bounds call for, unless it has one."""
+        lower, upper = self.bounds
+        is_free = self.bijection != "identity" or self.floor > 0
+        if is_free or not (math.isfinite(lower) and math.isfinite(upper)):
+            return self
+        if self.is_log and lower <= 0:  # a logarithm has no zero
+            lower = upper * LOG_FLOOR
+        return replace(self, bounds=(lower, upper), bijection="logit")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of the key columns in a simulator's files.
+
+    Args:
+        halo: Column that numbers the haloes of a snapshot; None: rows are numbered.
+        snapshot: Column of the snapshot; None: every row is of one snapshot, number 0.
+        cluster: Column that tells which rows are one cluster; None: every halo is a cluster.
+    """
+
+    halo: str | None = KEYS[0]
+    snapshot: str | None = KEYS[1]
+    cluster: str | None = CLUSTER_COLUMN
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that the files have."""
+        return tuple(name for name in (self.halo, self.snapshot, self.cluster) if name)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a simulator's table, a value that catalogues, transforms and models carry.
+
+    Args:
+        columns: All that are described; others have no unit and no bounds.
+        keys: Names of the key columns.
+        observables: Columns of x unless others are chosen.
+        targets: Columns of theta unless others are chosen.
+    """
+
+    columns: tuple[Column, ...] = field(repr=False)
+    keys: Keys = Keys()
+    observables: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def column(self, name: str) -> Column:
+        """Return what is described of a column; an unknown name gives an unbounded column without unit."""
+        return self._by_name.get(name) or Column(name)
+
+    def having(self, role: Role) -> str | None:
+        """Return the name of the column with a role."""
+        return next((column.name for column in self.columns if column.role == role), None)
+
+    @property
+    def time(self) -> str | None:
+        """Column of the lookback time at observation [Gyr], given or made from the redshift."""
+        return self.having("time")
+
+    @property
+    def mass(self) -> str | None:
+        """Column of the mass that references are conditioned on, in log10."""
+        return self.having("mass")
+
+    @property
+    def radius(self) -> str | None:
+        """Column of R500c [log10 comoving kpc], a function of mass and time."""
+        return self.having("radius")
+
+    @property
+    def collision_time(self) -> str | None:
+        """Column of the cosmic age at the collision [Gyr]."""
+        return self.having("collision_time")
+
+    def bounded(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns with declared bounds: a value of another cannot be unphysical.
+
+        Examples:
+            >>> DEFAULT.bounded(["last_d_peri", "my_own"])
+            ('last_d_peri',)
+        """
+        return tuple(name for name in names if self.column(name).is_bounded)
+
+    def choose(
+        self, observables: Sequence[str] = (), targets: Sequence[str] = (), **keys: str | None
+    ) -> Schema:
+        """Return the schema with other columns of x and theta, or other key columns.
+
+        Args:
+            observables: Columns of x; none: as they are.
+            targets: Columns of theta; none: as they are.
+            **keys: ``halo``, ``snapshot`` or ``cluster``: a column, ``"none"`` where the files have
+                none, or None to leave it as it is.
+        """
+        named = {key: None if name == NO_KEY else name for key, name in keys.items() if name}
+        return replace(
+            self,
+            observables=tuple(observables) or self.observables,
+            targets=tuple(targets) or self.targets,
+            keys=replace(self.keys, **named),
+        )
+
+    def grouped(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Put observables into groups of the same information: an embedding is one, a column without group, too.
+
+        Examples:
+            >>> DEFAULT.grouped(["Group_M_Crit500", "mine", "Group_R_Crit500", "embedding_0"])
+            {'mass and radius': ('Group_M_Crit500', 'Group_R_Crit500'), 'mine': ('mine',), 'embedding': ('embedding_0',)}
+        """
+        members: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            group = EMBEDDING if is_embedding(name) else self.column(name).group or name
+            members[group] = (*members.get(group, ()), name)
+        return members
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the keys, the choice, and the columns that differ from the default schema."""
+        return {
+            "keys": asdict(self.keys),
+            "observables": list(self.observables),
+            "targets": list(self.targets),
+            "columns": {c.name: _plain(c) for c in self.columns if c not in DEFAULT.columns},
+        }
+
+
+def _plain(column: Column) -> dict[str, Any]:
+    """The fields of a column that are not at their default; infinite bounds are None."""
+    values = {
+        entry.name: getattr(column, entry.name)
+        for entry in fields(column)
+        if entry.name != "name" and getattr(column, entry.name) != entry.default
+    }
+    if values.pop("is_log", False):
+        values["log"] = True
+    for name in {"bounds", "typical"} & set(values):
+        values[name] = [end if math.isfinite(end) else None for end in values[name]]
+    return values
+
+
+def _default() -> Schema:
+    """Read ``schema.toml``, which is right by its tests."""
+    document = tomllib.loads(Path(__file__).with_name("schema.toml").read_text(encoding="utf-8"))
+    columns = []
+    for name, entry in document["columns"].items():
+        entry |= {key: tuple(entry[key]) for key in ("bounds", "typical") if key in entry}
+        columns.append(Column(name, is_log=entry.pop("log", False), **entry).mapped())
+    names = {side: tuple(document[side]) for side in ("observables", "targets")}
+    return Schema(tuple(columns), Keys(**document["keys"]), **names)
+
+
+DEFAULT = _default()
+"""The schema of the TNG-Cluster table."""
+DEFAULT_OBSERVABLES = DEFAULT.observables
+DEFAULT_TARGETS = DEFAULT.targets
+GROUPS = frozenset(column.group for column in DEFAULT.columns if column.group)
+BLACK_HOLE_SEED = DEFAULT.column("bcg_SubhaloBHMass").floor
+"""Mass of a seeded black hole in TNG [1e10 Msun/h] (Weinberger+17, arXiv:1607.03486)."""
+TIME_RESOLUTION = DEFAULT.column(COLLISION_TIME).resolution
+"""Spacing of the snapshots around a collision [Gyr]: last_T_coll is known no better."""
+
+
+def column(name: str, schema: Schema | None = None) -> Column:
+    """Return what is described of a column; an unknown name gives an unbounded column without unit.
 
     Examples:
-        >>> tex_unit("1e14 Msun")
-        '$10^{14}$ M$_\\odot$'
+        >>> column("last_d_peri").unit
+        'log10 kpc'
+        >>> column("my_own").bijection
+        'identity'
     """
-    for plain, tex in UNITS_IN_TEX.items():
-        unit = unit.replace(plain, tex)
-    return unit
-
-
-UNITS_IN_TEX = {
-    "log10": r"$\log_{10}$",
-    "1e10": "$10^{10}$",
-    "1e14": "$10^{14}$",
-    "Msun": r"M$_\odot$",
-    "cm-3": "cm$^{-3}$",
-    "cm2": "cm$^2$",
-}
-
-
-OBSERVABLES = (
-    Column(
-        "bcg_SubhaloBHMass",
-        r"M_\mathrm{BH}",
-        "1e10 Msun/h",
-        "black-hole mass of the brightest galaxy, linear",
-        bounds=(0.0, 30.0),
-        typical=(0.04, 2.5),
-        is_log=True,
-        floor=BLACK_HOLE_SEED,
-    ),
-    Column(
-        "bcg_SubhaloMass",
-        r"M_\mathrm{sub,BCG}",
-        "log10 Msun",
-        "mass of the whole central subhalo",
-        bounds=(10.0, 17.0),
-        typical=(-0.45, 0.75),
-        relative_to=MASS,
-    ),
-    Column(
-        "bcg_StellarMass",
-        r"M_{\star,\mathrm{BCG}}",
-        "log10 Msun",
-        "stars of the whole central subhalo, intracluster light included",
-        bounds=(8.0, 15.5),
-        typical=(-2.75, -1.15),
-        relative_to=MASS,
-    ),
-    Column(
-        MASS,
-        r"M_{500\mathrm{c}}",
-        "log10 Msun",
-        "mass within R500c",
-        bounds=(11.0, 17.0),
-        typical=(13.0, 15.2),
-    ),
-    Column(
-        RADIUS,
-        r"R_{500\mathrm{c}}",
-        "log10 comoving kpc",
-        "comoving radius of 500 times the critical density",
-        bounds=(2.2, 3.9),
-        typical=(2.6, 3.5),
-    ),
-    Column(
-        "GroupGasMass",
-        r"M_\mathrm{gas}",
-        "log10 Msun",
-        "gas of the whole friends-of-friends group",
-        bounds=(9.0, 17.0),
-        typical=(-1.4, 0.1),
-        relative_to=MASS,
-    ),
-    Column(
-        LOOKBACK,
-        r"t_\mathrm{L}",
-        "Gyr",
-        "lookback time of the observation",
-        bounds=(0.0, 13.2),
-        typical=(0.0, 12.0),
-    ),
-)
-"""The seven default observables."""
-
-TARGETS = (
-    Column(
-        COLLISION_TIME,
-        r"T_\mathrm{coll}",
-        "Gyr",
-        "cosmic age at the last collision",
-        bounds=(0.0, 13.9),
-        typical=(1.5, 13.6),
-        score_scale=2.309,
-        bijection="age",
-    ),
-    Column(
-        "last_V_coll",
-        r"V_\mathrm{coll}",
-        "log10 km/s",
-        "relative speed at the last collision",
-        bounds=(0.0, math.log10(299792.458)),
-        typical=(2.6, 3.9),
-        score_scale=0.1479,
-        bijection="logit",
-    ),
-    Column(
-        COLLISION_MASS,
-        r"M_{500,\mathrm{coll}}",
-        "1e14 Msun",
-        "M500c at the last collision",
-        bounds=(1e-4, 1e3),
-        typical=(0.4, 15.0),
-        score_scale=2.684,
-        is_log=True,
-        missing_mark=-1.0,
-        bijection="logit",
-        anchor=MASS,
-        anchor_unit=14.0,
-    ),
-    Column(
-        "last_Subcluster_mass",
-        r"M_\mathrm{sub}",
-        "1e14 Msun",
-        "mass of the subcluster",
-        bounds=(1e-4, 1e3),
-        typical=(0.04, 1.5),
-        score_scale=0.3668,
-        is_log=True,
-        bijection="logit",
-    ),
-    Column(
-        "last_Mass_ratio",
-        r"\xi",
-        "",
-        "mass of the subcluster over that of the main cluster",
-        bounds=(0.0, 1.0),
-        typical=(0.02, 0.8),
-        score_scale=0.2399,
-        bijection="logit",
-    ),
-    Column(
-        "last_d_peri",
-        r"d_\mathrm{peri}",
-        "log10 kpc",
-        "pericentre distance",
-        bounds=(-3.0, 5.0),
-        typical=(1.5, 3.2),
-        score_scale=0.3309,
-        bijection="logit",
-    ),
-)
-"""The six default targets; they describe the last collision before the observation."""
-
-EXTRA_OBSERVABLES = (
-    Column(
-        "centralCoolingTime",
-        r"t_\mathrm{cool,0}",
-        "Gyr",
-        "central cooling time",
-        bounds=(0.0, 1e3),
-        is_log=True,
-    ),
-    Column(
-        "centralNumDens",
-        r"n_{e,0}",
-        "cm-3",
-        "central electron density",
-        bounds=(0.0, 1e3),
-        is_log=True,
-    ),
-    Column("slopeNumDens", r"\alpha_n", "", "slope of the electron density at the core"),
-    Column(
-        "concentrationPhys",
-        r"C_\mathrm{phys}",
-        "",
-        "X-ray concentration, 40 to 400 kpc",
-        bounds=(0.0, 1.0),
-    ),
-    Column(
-        "concentrationScaled",
-        r"C_\mathrm{scaled}",
-        "",
-        "X-ray concentration in R500",
-        bounds=(0.0, 1.0),
-    ),
-    Column("centralEntropy", r"K_0", "keV cm2", "central entropy", bounds=(0.0, 1e5), is_log=True),
-    Column("bcg_subhaloID", "", "", "number of the central subhalo in its snapshot"),
-    Column(
-        "bcg_SubhaloBHMdot",
-        r"\dot M_\mathrm{BH}",
-        "simulation unit",
-        "accretion rate of the black hole",
-    ),
-    Column(
-        "bcg_SubhaloSFR",
-        r"\mathrm{SFR}_\mathrm{BCG}",
-        "Msun/yr",
-        "star formation rate of the central subhalo",
-    ),
-    Column(
-        "bcg_SubhaloSFRinHalfRad",
-        r"\mathrm{SFR}_{1/2}",
-        "Msun/yr",
-        "the same within the half-mass radius",
-    ),
-    Column("bcg_mass_ratio", "", "", "central subhalo over the next most massive one"),
-    Column("GroupGasMetallicity", r"Z_\mathrm{gas}", "log10", "gas metallicity of the group"),
-    Column("GroupStarMetallicity", r"Z_\star", "log10", "stellar metallicity of the group"),
-    Column("GroupSFR", r"\mathrm{SFR}", "Msun/yr", "star formation rate of the group"),
-    *(
-        Column(f"GroupVel_{axis}", f"v_{axis}", "km/s", "peculiar velocity of the group")
-        for axis in "xyz"
-    ),
-    Column("GroupVel_magnitude", "v", "km/s", "peculiar speed of the group"),
-    Column(
-        "GroupBHMass", r"M_\mathrm{BH,group}", "simulation unit", "all black holes of the group"
-    ),
-    Column("GroupBHMdot", r"\dot M_\mathrm{BH,group}", "simulation unit", "their accretion rate"),
-    *(
-        Column(f"Offset_{axis}", rf"\Delta_{axis}", "", "offset of gas and potential centre")
-        for axis in "xyz"
-    ),
-    Column("Offset_magnitude", r"\Delta", "", "size of the offset of gas and potential centre"),
-    *(
-        Column(
-            f"GasMetalFrac_{element}",
-            f"f_\\mathrm{{{element}}}",
-            "log10",
-            f"gas mass fraction of {element}",
-        )
-        for element in ("H", "He", "C", "N", "O", "Ne", "Mg", "Si", "Fe", "total")
-    ),
-    Column("redshift", "z", "", "redshift of the snapshot", bounds=(0.0, 20.0)),
-)
-MARKED = (COLLISION_MASS, "last_Mass_ratio")
-"""Targets whose means average missing-value marks in: these means lie outside the bounds, so
-that none are kept."""
-
-
-def _mean(target: Column) -> Column:
-    name, meaning = (
-        target.name.replace("last_", "mean_"),
-        f"mean over all collisions: {target.meaning}",
-    )
-    if target.name in MARKED:
-        return Column(name, "", target.unit, meaning)
-    kept = {"bounds": target.bounds, "is_log": target.is_log, "bijection": target.bijection}
-    return replace(Column(name, "", target.unit, meaning), **kept)  # type: ignore[arg-type]
-
-
-EXTRA_TARGETS = tuple(_mean(target) for target in TARGETS)
-"""Means over all collisions; some average the -1 marks in, so they are not targets by default."""
-
-
-def _kept_inside(column: Column) -> Column:
-    """Let a column of two finite bounds keep to them where it is made a target."""
-    lower, upper = column.bounds
-    if column.floor or not (math.isfinite(lower) and math.isfinite(upper)):
-        return column
-    lower = upper * 1e-12 if column.is_log and lower <= 0 else lower  # a logarithm has no zero
-    return replace(column, bounds=(lower, upper), bijection="logit")
-
-
-COLUMNS = {
-    column.name: column
-    for column in (*map(_kept_inside, (*OBSERVABLES, *EXTRA_OBSERVABLES)), *TARGETS)
-}
-COLUMNS |= {column.name: column for column in EXTRA_TARGETS}
-DEFAULT_OBSERVABLES = tuple(column.name for column in OBSERVABLES)
-DEFAULT_TARGETS = tuple(column.name for column in TARGETS)
-
-
-GROUPS = {
-    "mass and radius": (MASS, RADIUS),
-    "central galaxy": ("bcg_SubhaloBHMass", "bcg_SubhaloMass", "bcg_StellarMass"),
-    "gas": ("GroupGasMass",),
-    "time": (LOOKBACK,),
-}
-"""Observables that tell of the same thing; the radius is a function of mass and time, and only
-theirs."""
-EMBEDDING = "embedding"
-"""What the columns of an image embedding are called, before their number: ``embedding_000``, ..."""
+    return (schema or DEFAULT).column(name)
 
 
 def is_embedding(name: str) -> bool:
@@ -381,31 +281,16 @@ def is_embedding(name: str) -> bool:
     return name.startswith(f"{EMBEDDING}_")
 
 
-def grouped(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Put observables into the groups above; an embedding is one group, any other column one of its own.
+def tex_unit(unit: str) -> str:
+    r"""Write a unit of this glossary for an axis.
 
     Examples:
-        >>> grouped(["Group_M_Crit500", "mine", "Group_R_Crit500", "embedding_0", "embedding_1"])["embedding"]
-        ('embedding_0', 'embedding_1')
+        >>> tex_unit("1e14 Msun")
+        '$10^{14}$ M$_\\odot$'
     """
-    home = {member: group for group, members in GROUPS.items() for member in members}
-    found: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        group = EMBEDDING if is_embedding(name) else home.get(name, name)
-        found[group] = (*found.get(group, ()), name)
-    return found
-
-
-def column(name: str) -> Column:
-    """Return what is known of a column; an unknown name gives an unbounded column without unit.
-
-    Examples:
-        >>> column("last_d_peri").unit
-        'log10 kpc'
-        >>> column("my_own").bijection
-        'identity'
-    """
-    return COLUMNS.get(name, Column(name))
+    for plain, tex in _TEX_UNITS.items():
+        unit = unit.replace(plain, tex)
+    return unit
 
 
 def fits_unit(unit: str) -> str | None:
@@ -417,8 +302,8 @@ def fits_unit(unit: str) -> str | None:
     """
     if not unit or unit in ("log10", "simulation unit"):
         return None
+    plain = unit.replace("comoving ", "").replace("Msun/h", "Msun littleh-1")
     plain = (
-        unit.replace("comoving ", "").replace("Msun/h", "Msun littleh-1").replace("Msun", "solMass")
+        plain.replace("Msun", "solMass").replace("cm2", "cm^2").replace("littleh-1", "littleh^-1")
     )
-    plain = plain.replace("cm2", "cm^2").replace("littleh-1", "littleh^-1")
     return f"dex({plain.removeprefix('log10 ')})" if plain.startswith("log10 ") else plain

@@ -205,7 +205,9 @@ def _read_side(
     demand_unique(frame, KEYS, str(path))
     names = [*needed, *(name for name in optional if name in frame)]
     unknown = [
-        str(name) for name in frame if name not in {*names, *KEYS, cluster_column, *schema.COLUMNS}
+        str(name)
+        for name in frame
+        if name not in {*names, *KEYS, cluster_column} and name not in schema.DEFAULT
     ]
     return to_numbers(
         frame[names], [name for name in names if name != cluster_column], str(path)

@@ -148,7 +148,7 @@ def _catalogue(
         raise DataError("the truths", "both --targets and --observables", f"no {missing}")
     known, seen = read_csv(targets), read_csv(observables)
     ignored = tuple(
-        name for name in layout.variables if name not in known and name not in schema.COLUMNS
+        name for name in layout.variables if name not in known and name not in schema.DEFAULT
     )
     names = [name for name in layout.variables if name not in ignored]
     if not names:

@@ -64,7 +64,7 @@ def sensitivity(
     names = run.catalogue.observables
     x, truth = test.inputs(names), test.theta
     weights = bootstrap_weights(test.clusters)
-    singles, groups = _singles(names), schema.grouped(names)
+    singles, groups = _singles(names), schema.DEFAULT.grouped(names)
 
     def error(given: np.ndarray) -> np.ndarray:
         return np.asarray(np.abs(ensemble.predict(given) - truth))
