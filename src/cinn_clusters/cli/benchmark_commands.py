@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_clusters.cli import console
+from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads, app, set_threads
 from cinn_clusters.progress import Progress
 
@@ -36,7 +36,7 @@ def baseline(
             overwrite=overwrite,
             on_epoch=lambda epoch: on_progress(Progress(epoch, sum(options.epochs), "baseline")),
         )
-    console.print_mae(report, as_json)
+    results.print_mae(report, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters sensitivity run --repeats 50")
@@ -69,4 +69,4 @@ def sensitivity(
         )
     if "crps_sensitivity_matrix" not in matrices:
         console.log(f"note: {run} has no posterior model: the sensitivity of its CRPS is left out")
-    console.print_matrix(matrices["sensitivity_matrix"], matrices["sensitivity_errors"], as_json)
+    results.print_matrix(matrices["sensitivity_matrix"], matrices["sensitivity_errors"], as_json)

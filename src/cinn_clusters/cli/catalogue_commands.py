@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cinn_clusters.cli import console
+from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AllowAtypical,
     AsJson,
@@ -129,7 +129,7 @@ def prepare(
         console.log(
             "warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)"
         )
-    console.print_account(run.record, as_json)
+    results.print_account(run.record, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters audit run")
@@ -143,7 +143,7 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
     opened = open_run(run)
     seen = opened.record.get("encoder_clusters")
     overlaps = audit_split(opened.catalogue, opened.split, seen)
-    console.print_overlaps(overlaps, as_json)
+    results.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
         console.log(
             f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster"

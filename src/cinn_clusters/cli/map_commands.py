@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cinn_clusters.cli import console
+from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AsJson,
     Changes,
@@ -262,7 +262,7 @@ def judge(
         console.log(
             f"warning: '{name}' has collapsed: its vectors vary along fewer than 3 directions"
         )
-    console.print_judgement(found, as_json)
+    results.print_judgement(found, as_json)
 
 
 @embed.command(

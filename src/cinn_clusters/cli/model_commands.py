@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_clusters.cli import console
+from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AsJson,
     Changes,
@@ -122,7 +122,7 @@ def show(
     """Print where a model comes from: data, split, settings, versions."""
     from cinn_clusters.storage.model import describe_bundle
 
-    console.print_bundle(describe_bundle(bundle), as_json)
+    results.print_bundle(describe_bundle(bundle), as_json)
 
 
 @app.command(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_clusters.cli import console
+from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AllowAtypical,
     AsJson,
@@ -107,4 +107,4 @@ def run(
             overwrite=overwrite,
             on_step=lambda stage, share: on_progress(Progress(share, 1.0, stage)),
         )
-    console.print_stages(told, as_json)
+    results.print_stages(told, as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cinn_clusters.cli import console
+from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AsJson,
     Changes,
@@ -49,7 +49,7 @@ def evaluate(
             overwrite=overwrite,
             on_objects=lambda count: advance(count, "rows"),
         )
-    console.print_scores(scores, as_json)
+    results.print_scores(scores, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
@@ -90,7 +90,7 @@ def crossval(
                 )
             ),
         )
-    console.print_scores(scores, as_json)
+    results.print_scores(scores, as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
@@ -126,4 +126,4 @@ def diagnose(
         seed=seed,
         overwrite=overwrite,
     )
-    console.print_diagnosis(report, as_json)
+    results.print_diagnosis(report, as_json)
