@@ -1,22 +1,52 @@
-"""Files of any kind to one stack of maps; a file that cannot be used is told and left out."""
+"""From files of any kind to one stack of maps; files that cannot be used are listed, not fatal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
-from cinn_clusters.xray.framing import Companions, Framing, framed
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.xray.framing import Companions, Framing, frame_map
 from cinn_clusters.xray.hdf5_images import Planes
 from cinn_clusters.xray.image import XrayMap
-from cinn_clusters.xray.read import kind_of, read_companion, read_each
+from cinn_clusters.xray.read import kind_of, read_companion, read_each, usable
+
+_RENAME = "rename it, or write a store of its own"
 
 
 @dataclass(frozen=True)
-class Collected:
+class Reading:
+    """How files of maps are read.
+
+    Args:
+        exposure: Exposure map of all files, which are counts then; point sources and gaps are
+            filled.
+        background: Background map, with ``exposure``.
+        mask: Map of the pixels of all files that are filled from their surroundings: those that are
+            not 0.
+        keep_sources: Whether point sources in counts stay.
+        planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
+    """
+
+    exposure: Path | None = None
+    background: Path | None = None
+    mask: Path | None = None
+    keep_sources: bool = False
+    planes: Planes = "auto"
+
+    def companions(self) -> Companions:
+        """Read the maps that belong to all files."""
+        paths = (self.exposure, self.background, self.mask)
+        images = [path and read_companion(path) for path in paths]
+        return Companions(*images, self.keep_sources)
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
     """Maps that could be used and files that could not.
 
     Args:
@@ -28,55 +58,43 @@ class Collected:
 
     names: tuple[str, ...]
     values: np.ndarray
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Files among paths; folders give the maps in them and below, sorted.
+    """Return the files among paths and the maps in folders and below, sorted.
 
     Raises:
         DataError: If a path does not exist or there is no map.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
-            raise DataError(str(path), "a file or folder of X-ray maps", "nothing")
-        inside = (
-            [one for one in path.rglob("*") if kind_of(one) and one.is_file()]
-            if path.is_dir()
-            else [path]
-        )
-        found += sorted(inside)
-    if not found:
+            raise DataError(path, "a file or folder of X-ray maps", "nothing")
+        if path.is_dir():
+            files += sorted(file for file in path.rglob("*") if kind_of(file) and file.is_file())
+        else:
+            files.append(path)
+    if not files:
         raise DataError(", ".join(map(str, paths)), "files of X-ray maps", "none")
-    return found
+    return files
 
 
 def collect(
     paths: Sequence[str | Path],
     framing: Framing | None = None,
+    reading: Reading | None = None,
     *,
-    exposure: str | Path | None = None,
-    background: str | Path | None = None,
-    mask: str | Path | None = None,
-    keep_sources: bool = False,
-    planes: Planes = "auto",
-    on_file: Callable[[int, int], None] | None = None,
-) -> Collected:
+    on_progress: OnProgress = ignore_progress,
+) -> Collection:
     """Read, centre, cut and stretch maps.
 
     Args:
         paths: Files and folders.
         framing: How maps are cut.
-        exposure: Exposure map of all files, which are counts then; point sources and gaps are
-            filled.
-        background: Background map, with ``exposure``.
-        mask: Map of the pixels of all files that are filled from their surroundings: those that are
-            not 0.
-        keep_sources: Whether point sources in counts stay.
-        planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
-        on_file: Called with files done and all files.
+        reading: How files are read, and what belongs to them.
+        on_progress: Called after each file.
 
     Returns:
         The maps, in the order of the files.
@@ -84,50 +102,52 @@ def collect(
     Raises:
         DataError: If no file can be used.
     """
-    framing = framing or Framing()
-    companions = Companions(
-        _optional(exposure), _optional(background), _optional(mask), keep_sources
-    )
-    files, problems, notes = find_files(paths), list[str](), companions.notes()
-    maps: dict[str, tuple[Path, np.ndarray]] = {}
-    for number, path in enumerate(files):
-        for one in _each(path, planes):
+    framing, reading = framing or Framing(), reading or Reading()
+    companions = reading.companions()
+    notes, problems = companions.notes(), list[str]()
+    maps: dict[str, np.ndarray] = {}
+    sources: dict[str, Path] = {}
+    files = find_files(paths)
+    for number, path in enumerate(files, 1):
+        for image_or_error in _read_file(path, reading.planes):
             try:
-                if isinstance(one, CinnError):
-                    raise one
-                if one.name in maps:
-                    raise _twice(one, maps[one.name][0])
-                maps[one.name] = one.source, framed(one, framing, companions)
-                notes += one.notes
+                image = usable(image_or_error)
+                demand_unique(image.name, path, sources, _RENAME)
+                maps[image.name] = frame_map(image, framing, companions)
+                sources[image.name] = path
+                notes += image.notes
             except CinnError as error:
-                problems.append(str(error) if str(path) in str(error) else f"{path}: {error}")
-        if on_file is not None:
-            on_file(number + 1, len(files))
+                problems.append(_line(error, path))
+        on_progress(Progress(number, len(files), "maps"))
     if not maps:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise DataError("maps", "at least one that can be read", f"none: {problems[0]}{more}")
-    values = np.stack([values for _, values in maps.values()])
-    return Collected(tuple(maps), values, tuple(problems), tuple(notes))
+        first, *further = problems
+        more = f" (and {len(further)} more)" * bool(further)
+        raise DataError("maps", "at least one that can be read", f"none: {first}{more}")
+    return Collection(tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes))
 
 
-def _optional(path: str | Path | None) -> XrayMap | None:
-    return None if path is None else read_companion(path)
+def demand_unique(name: str, path: Path, sources: Mapping[str, Path], hint: str = "") -> None:
+    """Refuse a map with the name of one of another source.
+
+    Raises:
+        DataError: If ``sources`` has the name.
+    """
+    if name in sources:
+        first = f"first {sources[name]}"
+        raise DataError(path, "a name of its own for each map", f"'{name}' again", first, hint)
 
 
-def _each(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:
-    """Maps of a file, and errors in the place of others."""
+def _read_file(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:
+    """Read the maps of a file, with errors in the place of those that cannot be used."""
     try:
         return read_each(path, planes)
     except CinnError as error:
         return [error]
 
 
-def _twice(one: XrayMap, first: Path) -> DataError:
-    hint = "rename it, or write a store of its own"
-    return DataError(
-        str(one.source),
-        "a name of its own for each map",
-        f"'{one.name}' again",
-        f"first {first}",
-        hint,
-    )
+def _line(error: CinnError, path: Path) -> str:
+    """Return an error in a line that names its file."""
+    line = str(error)
+    if str(path) in line:
+        return line
+    return f"{path}: {line}"

@@ -14,11 +14,11 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.xray.headers import celestial, demand_header
 from cinn_clusters.xray.image import XrayMap, scale_of
 
-GZIP = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b"
 
 
 def read_fits(path: Path, name: str) -> XrayMap:
-    """The first image of a FITS file; a header that calls itself SIMPLE = 'T' is taken at its word.
+    """Read the first image of a FITS file, also of one whose header says SIMPLE = 'T' (a text).
 
     Raises:
         DataError: If there is no image, or its unit or coordinates make no sense.
@@ -26,7 +26,7 @@ def read_fits(path: Path, name: str) -> XrayMap:
     from astropy.io import fits
 
     content = path.read_bytes()  # astropy leaves a damaged file open
-    if content[:2] == GZIP:
+    if content.startswith(_GZIP):
         content = gzip.decompress(content)
     notes = demand_header(content, path)
     with warnings.catch_warnings():
@@ -34,26 +34,19 @@ def read_fits(path: Path, name: str) -> XrayMap:
         with fits.open(io.BytesIO(content), ignore_missing_simple=True) as planes:
             for plane in planes:
                 if plane.is_image and plane.header.get("NAXIS", 0) > 0:
-                    values = np.squeeze(_values(plane, path, len(content)))
-                    pixel, wcs = celestial(plane.header, path)
-                    return XrayMap(
-                        name,
-                        values,
-                        scale_of(plane.header.get("BUNIT", ""), path),
-                        pixel,
-                        wcs,
-                        path,
-                        notes,
-                    )
-    raise DataError(str(path), "an image", "none in any extension")
+                    values = _pixels(plane, path, len(content))
+                    scale = scale_of(plane.header.get("BUNIT", ""), path)
+                    pixel_arcsec, wcs = celestial(plane.header, path)
+                    return XrayMap(name, values, scale, path, pixel_arcsec, wcs, notes)
+    raise DataError(path, "an image", "none in any extension")
 
 
-def _values(plane: Any, path: Path, size: int) -> np.ndarray:
+def _pixels(plane: Any, path: Path, num_bytes: int) -> np.ndarray:
+    """Return the image (H, W) of a plane of a file of so many bytes."""
     try:
-        return np.asarray(plane.data, dtype=float)
+        return np.squeeze(np.asarray(plane.data, dtype=float))
     except TypeError as error:  # of numpy, whose buffer is too small
-        shape = " x ".join(
-            str(plane.header[f"NAXIS{axis + 1}"]) for axis in range(plane.header["NAXIS"])
-        )
-        got = f"{size} bytes, cut short"
-        raise DataError(str(path), f"a readable fits file of {shape} pixels", got) from error
+        header = plane.header
+        widths = [str(header[f"NAXIS{axis + 1}"]) for axis in range(header["NAXIS"])]
+        expected = f"a readable fits file of {' x '.join(widths)} pixels"
+        raise DataError(path, expected, f"{num_bytes} bytes, cut short") from error

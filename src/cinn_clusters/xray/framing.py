@@ -1,6 +1,4 @@
-"""One map, as it comes from its file, to an image of a fixed frame: counts, masks, centre,
-scale, stretch.
-"""
+"""From a map as its file gives it to an image in a fixed frame: counts, masks, centre, scale."""
 
 from __future__ import annotations
 
@@ -17,15 +15,15 @@ from cinn_clusters.xray.rate import count_rate, fill_holes, on_grid
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 
 PICTURE_DEPTH = 3.3
-"""Decades of brightness from black to white in a picture of a map; its true stretch is not told."""
-SAME_SCALE = 0.01
-"""Largest relative difference between a pixel scale that is given and that of the coordinates."""
+"""Decades of brightness from black to white in a picture, whose true stretch is unknown."""
+_SAME_SCALE = 0.01
+"""Largest relative difference between the pixel scale of the user and that of the coordinates."""
 Stretch = Literal["log", "asinh"]
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How maps are cut and shown.
+    """How maps are cut and stretched.
 
     Args:
         size: Pixels a side.
@@ -49,9 +47,9 @@ class Framing:
     stretch: Stretch = "log"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Companions:
-    """What belongs to maps and stands in files of its own.
+    """What belongs to maps and is stored in files of its own.
 
     Args:
         exposure: Exposure; maps are counts then, and point sources are cut out.
@@ -66,106 +64,101 @@ class Companions:
     keep_sources: bool = False
 
     def notes(self) -> list[str]:
-        """What is malformed in them and was read all the same."""
-        return [
-            note
-            for one in (self.exposure, self.background, self.mask)
-            if one is not None
-            for note in one.notes
-        ]
+        """Return what is malformed in them and was read all the same."""
+        images = (self.exposure, self.background, self.mask)
+        return [note for image in images if image is not None for note in image.notes]
 
 
-def framed(one: XrayMap, framing: Framing, companions: Companions) -> np.ndarray:
-    """A map in its frame, (size, size).
+def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> np.ndarray:
+    """Return a map in its frame, (size, size).
 
     Raises:
         DataError: If the map, its scale and what comes with it do not fit.
     """
-    if one.is_picture and framing.stretch != "log":
-        raise DataError(
-            str(one.source),
-            f"a brightness, to be shown by {framing.stretch}",
-            "a picture, stretched before",
-        )
-    shown, least = _brightness(one, companions)
-    centre, half_side = _centre(shown, framing), _half_side(shown, framing)
-    filled = fill_holes(frame(shown.values, centre, half_side, framing.size))
-    if one.is_picture:
+    if image.is_picture and framing.stretch != "log":
+        expected = f"a brightness, to be shown by {framing.stretch}"
+        raise DataError(image.source, expected, "a picture, stretched before")
+    brightness, least = _brightness(image, companions)
+    centre = _centre(brightness, framing)
+    half_side = _half_side(brightness, framing)
+    filled = fill_holes(frame(brightness.values, centre, half_side, framing.size))
+    if image.is_picture:
         return (filled - 1.0) * PICTURE_DEPTH
     if framing.stretch == "asinh":
         return asinh_stretch(filled)
-    return log_brightness(filled, least=least * min((framing.size / (2.0 * half_side)) ** 2, 1.0))
+    new_pixels_per_old = (framing.size / (2.0 * half_side)) ** 2
+    return log_brightness(filled, least=least * min(new_pixels_per_old, 1.0))
 
 
-def _brightness(one: XrayMap, companions: Companions) -> tuple[XrayMap, float]:
-    """Brightness (of a picture, its grey levels) with NaN where masked, and the least that was
-    measured.
+def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]:
+    """Return the brightness, NaN where masked, and the least that can be measured.
+
+    The brightness of a picture is its grey levels.
     """
-    values, least = one.values, 0.0
-    if one.scale == "log10":
+    values = image.values
+    if image.scale == "log10":
         with np.errstate(over="ignore"):
             values = 10.0**values
     if companions.mask is not None:
-        values = np.where(on_grid(companions.mask, one, order=0) != 0.0, np.nan, values)
-    if companions.exposure is not None:
-        if one.scale != "brightness":
-            got = "a picture" if one.is_picture else "their logarithm (BUNIT)"
-            raise DataError(str(one.source), "counts, since an exposure was given", got)
-        counts = replace(one, values=values)
-        mask_sources = not companions.keep_sources
-        values, least = count_rate(
-            counts, companions.exposure, companions.background, mask_sources=mask_sources
-        )
-    return replace(one, values=values), least
+        is_masked = on_grid(companions.mask, image, order=0) != 0.0
+        values = np.where(is_masked, np.nan, values)
+    linear = replace(image, values=values)
+    if companions.exposure is None:
+        return linear, 0.0
+    if image.scale != "brightness":
+        got = "a picture" if image.is_picture else "their logarithm (BUNIT)"
+        raise DataError(image.source, "counts, since an exposure was given", got)
+    mask_sources = not companions.keep_sources
+    rate, least = count_rate(
+        linear, companions.exposure, companions.background, mask_sources=mask_sources
+    )
+    return replace(image, values=rate), least
 
 
-def _centre(one: XrayMap, framing: Framing) -> tuple[float, float]:
+def _centre(image: XrayMap, framing: Framing) -> tuple[float, float]:
+    """Return row and column of the centre."""
     if isinstance(framing.centre, str):
-        return find_centre(one.values, framing.centre)
-    if one.wcs is None:
-        raise DataError(
-            str(one.source), "coordinates (WCS), since a centre on the sky was given", "none"
-        )
-    column, row = one.wcs.world_to_pixel_values(*framing.centre)
-    if not (0 <= row < one.values.shape[0] and 0 <= column < one.values.shape[1]):
-        raise DataError(
-            str(one.source), "the centre on the map", f"pixel ({column:.0f}, {row:.0f})"
-        )
+        return find_centre(image.values, framing.centre)
+    if image.wcs is None:
+        expected = "coordinates (WCS), since a centre on the sky was given"
+        raise DataError(image.source, expected, "none")
+    column, row = image.wcs.world_to_pixel_values(*framing.centre)
+    height, width = image.values.shape
+    if not (0 <= row < height and 0 <= column < width):
+        got = f"pixel ({column:.0f}, {row:.0f})"
+        raise DataError(image.source, "the centre on the map", got)
     return float(row), float(column)
 
 
-def _half_side(one: XrayMap, framing: Framing) -> float:
-    """Half the side of the frame [px]: a multiple of R500 where the scale is known, else all of
-    the map.
-    """
+def _half_side(image: XrayMap, framing: Framing) -> float:
+    """Return half the side of the frame [px]: all of the map where no R500 is given."""
     if framing.radius_kpc is None:
-        return float(min(one.values.shape)) / 2
-    if framing.redshift is None:
-        if framing.pixel_kpc is None or one.pixel_arcsec is not None:
-            has = (
-                "the map has coordinates (WCS)"
-                if one.pixel_arcsec is not None
-                else "no size of pixels in kpc"
-            )
-            raise DataError(str(one.source), "a redshift, since R500 was given", f"none; {has}")
-        return framing.half_width * framing.radius_kpc / framing.pixel_kpc
-    return framing.half_width * radius_in_pixels(
-        framing.radius_kpc, framing.redshift, _pixel(one, framing)
-    )
+        return min(image.values.shape) / 2
+    if framing.redshift is not None:
+        pixel_arcsec = _pixel_arcsec(image, framing)
+        radius = radius_in_pixels(framing.radius_kpc, framing.redshift, pixel_arcsec)
+        return framing.half_width * radius
+    if image.pixel_arcsec is not None:
+        got = "none; the map has coordinates (WCS)"
+        raise DataError(image.source, "a redshift, since R500 was given", got)
+    if framing.pixel_kpc is None:
+        got = "none; no size of pixels in kpc"
+        raise DataError(image.source, "a redshift, since R500 was given", got)
+    return framing.half_width * framing.radius_kpc / framing.pixel_kpc
 
 
-def _pixel(one: XrayMap, framing: Framing) -> float:
-    """Side of a pixel [arcsec], of the coordinates or as given, which must agree."""
-    given = framing.pixel_arcsec
+def _pixel_arcsec(image: XrayMap, framing: Framing) -> float:
+    """Return the side of a pixel, of the coordinates or of the user, which must agree."""
+    of_user, of_map = framing.pixel_arcsec, image.pixel_arcsec
     if framing.pixel_kpc is not None and framing.redshift is not None:
-        given = framing.pixel_kpc * arcsec_per_kpc(framing.redshift)
-    if one.pixel_arcsec is None:
-        if given is None:
-            hint = "pass --pixel-kpc or --pixel-arcsec"
-            expected = "the size of its pixels, since R500 was given"
-            raise DataError(str(one.source), expected, "no coordinates (WCS)", "", hint)
-        return given
-    if given is not None and abs(given / one.pixel_arcsec - 1.0) > SAME_SCALE:
-        expected = f"pixels of {one.pixel_arcsec:.4g} arcsec, as its coordinates (WCS) say"
-        raise DataError(str(one.source), expected, f"{given:.4g} arcsec given")
-    return one.pixel_arcsec
+        of_user = framing.pixel_kpc * arcsec_per_kpc(framing.redshift)
+    if of_map is None and of_user is None:
+        expected = "the size of its pixels, since R500 was given"
+        hint = "pass --pixel-kpc or --pixel-arcsec"
+        raise DataError(image.source, expected, "no coordinates (WCS)", "", hint)
+    if of_map is None or of_user is None:
+        return of_map or of_user or 0.0
+    if abs(of_user / of_map - 1.0) > _SAME_SCALE:
+        expected = f"pixels of {of_map:.4g} arcsec, as its coordinates (WCS) say"
+        raise DataError(image.source, expected, f"{of_user:.4g} arcsec given")
+    return of_map

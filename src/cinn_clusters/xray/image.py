@@ -1,4 +1,4 @@
-"""What a file of maps gives: an image, what its numbers mean, where it is on the sky."""
+"""An image as its file gives it, what its numbers mean, and where it is on the sky."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import numpy as np
 from cinn_clusters.errors import DataError
 
 Scale = Literal["brightness", "log10", "grey"]
-"""Of the values: linear, its logarithm, or grey levels in [0, 1] whose stretch is not told."""
-SMALLEST = 16
-LOG10 = re.compile(r"\W*(log|lg|dex)(10|_10)?(\W|$)", re.IGNORECASE)
+"""Of the values: linear, its logarithm, or grey levels in [0, 1] of an unknown stretch."""
+_SMALLEST = 16
+_LOG10 = re.compile(r"\W*(log|lg|dex)(10|_10)?(\W|$)", re.IGNORECASE)
 """Units of a decimal logarithm: log10, dex, dex(ct/s), log(erg/s/cm2), ..."""
-OTHER_LOG = re.compile(r"\W*(ln|log_?e|log2|mag)(\W|$)", re.IGNORECASE)
+_OTHER_LOG = re.compile(r"\W*(ln|log_?e|log2|mag)(\W|$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class XrayMap:
     """One map.
 
     Args:
-        name: Of its object: the file's, or that of the data set in it.
-        values: Rows from south to north, (H, W) float64; NaN where nothing was seen.
+        name: Name of its object: that of the file, or of the data set in it.
+        values: Rows from south to north, (H, W) float64; NaN where nothing was observed.
         scale: What values are.
+        source: File.
         pixel_arcsec: Side of a pixel, or None when the file does not say.
         wcs: Celestial coordinates (``astropy.wcs.WCS``), or None.
-        source: File.
-        notes: What is malformed in it and was read all the same.
+        notes: What is malformed in the file and was read all the same.
     """
 
     name: str
     values: np.ndarray
     scale: Scale
-    pixel_arcsec: float | None
-    wcs: Any
     source: Path
+    pixel_arcsec: float | None = None
+    wcs: Any = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -47,51 +47,39 @@ class XrayMap:
         return self.scale == "grey"
 
 
-def scale_of(unit: str, path: Path, where: str = "") -> Scale:
-    """Whether values of a unit (BUNIT) are logarithms.
+def scale_of(unit: str, path: Path, place: str = "") -> Scale:
+    """Return whether values of a unit (BUNIT) are logarithms.
 
     Raises:
         DataError: If they are logarithms of another base.
     """
-    if OTHER_LOG.match(unit):
-        hint = "write the brightness itself"
-        raise DataError(
-            str(path), "the unit (BUNIT) of a brightness or of its log10", f"'{unit}'", where, hint
-        )
-    return "log10" if LOG10.match(unit) else "brightness"
+    if _OTHER_LOG.match(unit):
+        expected = "the unit (BUNIT) of a brightness or of its log10"
+        raise DataError(path, expected, f"'{unit}'", place, "write the brightness itself")
+    return "log10" if _LOG10.match(unit) else "brightness"
 
 
-def demand_map(one: XrayMap, *, may_be_flat: bool = False) -> None:
-    """Check that there is an image.
-
-    Args:
-        one: Map.
-        may_be_flat: Whether it may show nothing, as an exposure or a background may.
+def demand_map(image: XrayMap, *, may_be_flat: bool = False) -> None:
+    """Check that there is an image, and one with structure unless it ``may_be_flat``.
 
     Raises:
         DataError: If it is too small, or shows nothing.
     """
-    where = f"'{one.name}'"
-    if one.values.ndim != 2 or min(one.values.shape) < SMALLEST:
-        got = f"shape {one.values.shape}"
-        raise DataError(
-            str(one.source), f"an image of at least {SMALLEST} x {SMALLEST} pixels", got, where
-        )
-    finite = one.values[np.isfinite(one.values)]
+    path, name = image.source, f"'{image.name}'"
+    shape = image.values.shape
+    if len(shape) != 2 or min(shape) < _SMALLEST:
+        expected = f"an image of at least {_SMALLEST} x {_SMALLEST} pixels"
+        raise DataError(path, expected, f"shape {shape}", name)
+    finite = image.values[np.isfinite(image.values)]
     if not finite.size:
-        raise DataError(str(one.source), "finite pixels", "only NaN", where)
+        raise DataError(path, "finite pixels", "only NaN", name)
     if may_be_flat:
         return
-    if finite.min() == finite.max():
-        raise DataError(
-            str(one.source), "an image with structure", f"{finite[0]:g} in every pixel", where
-        )
-    if one.scale == "brightness" and finite.max() <= 0.0:
+    faintest, brightest = finite.min(), finite.max()
+    if faintest == brightest:
+        got = f"{brightest:g} in every pixel"
+        raise DataError(path, "an image with structure", got, name)
+    if image.scale == "brightness" and brightest <= 0.0:
         hint = "a logarithm needs the unit log10 (BUNIT)"
-        raise DataError(
-            str(one.source),
-            "a positive brightness somewhere",
-            f"at most {finite.max():g}",
-            where,
-            hint,
-        )
+        got = f"at most {brightest:g}"
+        raise DataError(path, "a positive brightness somewhere", got, name, hint)

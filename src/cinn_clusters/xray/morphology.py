@@ -1,4 +1,4 @@
-"""Classical morphology: a dozen numbers a map, each by its published definition.
+"""Classical morphology: eleven numbers a map, each by its published definition.
 
 Maps are linear surface brightness in any unit, centred squares of ``2 half_width`` R500 a side. All
 maps of a stack are measured at once: what depends on the grid alone is a matrix.
@@ -11,7 +11,7 @@ from scipy.special import comb
 
 from cinn_clusters.errors import DataError
 
-APERTURES = np.arange(0.1, 1.0 + 1e-9, 0.05)
+_APERTURES = np.arange(0.1, 1.0 + 1e-9, 0.05)
 """Radii of the centroid shift [R500]."""
 FLOORS = {
     "log_centroid_shift": 1e-4,
@@ -41,8 +41,8 @@ def morphology(maps: np.ndarray, half_width: float = 1.0, *, chunk: int = 256) -
     """Measure maps.
 
     Args:
-        maps: Surface brightness, (N, H, H), finite; what is negative after a background was taken
-            off counts as zero.
+        maps: Surface brightness, (N, H, H), finite; what is negative after a background was
+            subtracted counts as zero.
         half_width: Half the side of a map [R500], at least 1.
         chunk: Maps at a time.
 
@@ -63,59 +63,62 @@ def morphology(maps: np.ndarray, half_width: float = 1.0, *, chunk: int = 256) -
     if maps.ndim != 3 or maps.shape[1] != maps.shape[2]:
         raise DataError("maps", "a stack of squares (N, H, H)", f"shape {maps.shape}")
     if half_width < 1.0:
-        raise DataError("half_width", "at least 1 R500", f"{half_width}")
-    bad = ~np.isfinite(maps).all((1, 2))
-    if bad.any():
-        raise DataError(
-            "maps",
-            "finite values",
-            f"{int(bad.sum())} maps with NaN or infinity",
-            f"first map {bad.argmax()}",
-        )
+        raise DataError("half_width", "at least 1 R500", half_width)
+    is_bad = ~np.isfinite(maps).all((1, 2))
+    if is_bad.any():
+        got = f"{is_bad.sum()} maps with NaN or infinity"
+        raise DataError("maps", "finite values", got, f"first map {is_bad.argmax()}")
     grid = _Grid(maps.shape[1], half_width)
-    parts = [
-        _measured(maps[start : start + chunk], grid, start) for start in range(0, len(maps), chunk)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, len(MORPHOLOGY)))
+    parts = [np.empty((0, len(MORPHOLOGY)))]
+    for start in range(0, len(maps), chunk):
+        parts.append(_measure(maps[start : start + chunk], grid, start))
+    return np.concatenate(parts)
 
 
 class _Grid:
     """Coordinates of the pixels [R500] and masks of apertures, pixels flattened."""
 
     def __init__(self, size: int, half_width: float) -> None:
-        centres = (np.arange(size) + 0.5) / size * 2.0 * half_width - half_width
-        y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
-        self.x, self.y, self.radius, self.pixel = x, y, np.hypot(x, y), 2.0 * half_width / size
+        self.pixel = 2.0 * half_width / size
+        centres = (np.arange(size) + 0.5) * self.pixel - half_width
+        y, x = np.meshgrid(centres, centres, indexing="ij")
+        self.x, self.y = x.ravel(), y.ravel()
+        self.radius = np.hypot(self.x, self.y)
         self.inside = self.radius <= 1.0
+        self.disc = self.within(np.ones(1))[0]
 
     def within(self, radii: np.ndarray) -> np.ndarray:
-        """Share of each pixel inside each radius (A, H*H): edges are soft by one pixel."""
-        return np.asarray(np.clip((radii[:, None] - self.radius) / self.pixel + 0.5, 0.0, 1.0))
+        """Return the share of each pixel inside each radius, (A, H*H): edges are one pixel soft."""
+        depth = (radii[:, None] - self.radius) / self.pixel
+        return np.asarray(np.clip(depth + 0.5, 0.0, 1.0))
 
 
-def _measured(maps: np.ndarray, grid: _Grid, first: int) -> np.ndarray:
+def _measure(maps: np.ndarray, grid: _Grid, first: int) -> np.ndarray:
+    """Measure maps, the first of which has the number ``first``; (N, 11)."""
     light = np.maximum(maps.reshape(len(maps), -1), 0.0)
-    total = light @ grid.within(np.ones(1))[0]
-    dark = total <= 0.0
-    if dark.any():
-        raise DataError("maps", "light within R500", "none", f"map {first + int(dark.argmax())}")
-    shares = light @ grid.within(np.array([0.05, 0.1, 0.5, 1.0])).T
-    powers = _power_ratios(light, grid)
-    columns = [
-        shares[:, 1] / shares[:, 3],
-        shares[:, 0] / shares[:, 2],
-        np.log10(_centroid_shift(light, grid) + FLOORS["log_centroid_shift"]),
-        *(np.log10(powers[:, m] + FLOORS[f"log_p{m + 1}"]) for m in range(4)),
-        _asymmetry(light, grid),
-        _gini(light[:, grid.inside]),
-        _m20(light[:, grid.inside], grid),
-        _ellipticity(light, grid),
-    ]
-    return np.stack(columns, 1)
+    is_dark = light @ grid.disc <= 0.0
+    if is_dark.any():
+        raise DataError("maps", "light within R500", "none", f"map {first + is_dark.argmax()}")
+    apertures = grid.within(np.array([0.05, 0.1, 0.5, 1.0]))
+    flux_005, flux_01, flux_05, flux_1 = (light @ apertures.T).T
+    inner = light[:, grid.inside]
+    columns = {
+        "concentration": flux_01 / flux_1,
+        "cuspiness": flux_005 / flux_05,
+        "log_centroid_shift": _centroid_shift(light, grid),
+        **_power_ratios(light, grid),
+        "asymmetry": _asymmetry(light, grid),
+        "gini": _gini(inner),
+        "m20": _m20(inner, grid),
+        "ellipticity": _ellipticity(light, grid),
+    }
+    for name, floor in FLOORS.items():
+        columns[name] = np.log10(columns[name] + floor)
+    return np.stack([columns[name] for name in MORPHOLOGY], 1)
 
 
 def _centroids(light: np.ndarray, grid: _Grid, radii: np.ndarray) -> np.ndarray:
-    """Centroid of the light in each aperture, (N, A, 2)."""
+    """Return the centroid of the light in each aperture, (N, A, 2)."""
     masks = grid.within(radii)
     flux = light @ masks.T
     moments = np.stack([light @ (masks * grid.x).T, light @ (masks * grid.y).T], -1)
@@ -123,80 +126,75 @@ def _centroids(light: np.ndarray, grid: _Grid, radii: np.ndarray) -> np.ndarray:
 
 
 def _centroid_shift(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """Standard deviation of the distance of the centroid from the centre over apertures [R500]
-    (Poole+06, eq. 7).
+    """Return the standard deviation over apertures of the distance of the centroid [R500].
+
+    The distance is that from the centre of the map (Poole+06, eq. 7).
     """
-    distance = np.linalg.norm(_centroids(light, grid, APERTURES), axis=2)
+    distance = np.linalg.norm(_centroids(light, grid, _APERTURES), axis=2)
     return np.asarray(distance.std(1, ddof=1))
 
 
-def _power_ratios(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """P1/P0 ... P4/P0 within R500 about the centre, (N, 4) (Buote & Tsai 1995, eqs. 12-16).
+def _power_ratios(light: np.ndarray, grid: _Grid) -> dict[str, np.ndarray]:
+    """Return P1/P0 ... P4/P0 within R500 (Buote & Tsai 1995, eqs. 12-16).
 
     P1 would vanish about the centroid and is taken about the centre of the map, the others about
     the centroid.
     """
-    mask = grid.within(np.ones(1))[0]
-    flux = light @ mask
-    centre = _centroids(light, grid, np.ones(1))[:, 0]
-    about_map = [
-        light @ (mask * (grid.x + 1j * grid.y) ** k) for k in range(5)
-    ]  # complex moments a_k + i b_k
-    shift = -(centre[:, 0] + 1j * centre[:, 1])
-    ratios = []
+    flux = light @ grid.disc
+    x, y = _centroids(light, grid, np.ones(1))[:, 0].T
+    shift = -(x + 1j * y)
+    z = grid.x + 1j * grid.y
+    moments = [light @ (grid.disc * z**k) for k in range(5)]  # a_k + i b_k about the centre
+    ratios = {}
     for m in range(1, 5):
-        moved = (
-            sum(comb(m, k) * about_map[k] * shift ** (m - k) for k in range(m + 1))
-            if m > 1
-            else about_map[1]
-        )
-        ratios.append(
-            np.abs(moved / flux) ** 2 / (2.0 * m**2)
-        )  # R = 1; P0 = (a_0 ln R)^2 with the log dropped
-    return np.stack(ratios, 1)
+        moved = moments[1]
+        if m > 1:
+            moved = sum(comb(m, k) * moments[k] * shift ** (m - k) for k in range(m + 1))
+        # R = 1; P0 = (a_0 ln R)^2 with the logarithm dropped
+        ratios[f"log_p{m}"] = np.abs(moved / flux) ** 2 / (2.0 * m**2)
+    return ratios
 
 
 def _asymmetry(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """Sum of |map - map turned by 180 degrees| over twice the light, within R500."""
+    """Return the sum of |map - map turned by 180 degrees| over twice the light, within R500."""
     turned = light[:, ::-1]  # the grid is symmetric about its centre
-    mask = grid.within(np.ones(1))[0]
-    return np.asarray((np.abs(light - turned) @ mask) / (2.0 * (light @ mask)))
+    difference = np.abs(light - turned) @ grid.disc
+    return np.asarray(difference / (2.0 * (light @ grid.disc)))
 
 
 def _gini(light: np.ndarray) -> np.ndarray:
-    """Gini coefficient of the pixel values (Lotz+04, eq. 6)."""
-    ordered = np.sort(light, axis=1)
+    """Return the Gini coefficient of the pixel values (Lotz+04, eq. 6)."""
     num = light.shape[1]
     ranks = 2.0 * np.arange(1, num + 1) - num - 1.0
-    return np.asarray(ordered @ ranks / (ordered.mean(1) * num * (num - 1)))
+    return np.asarray(np.sort(light, axis=1) @ ranks / (light.mean(1) * num * (num - 1)))
 
 
 def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """log10 of the second moment of the brightest 20 % of the light over the whole (Lotz+04, eq.
-    8).
+    """Return log10 of the second moment of the brightest 20 % of the light over that of all.
+
+    See Lotz+04, eq. 8.
     """
     x, y = grid.x[grid.inside], grid.y[grid.inside]
     flux = light.sum(1, keepdims=True)
-    cx, cy = (light @ x)[:, None] / flux, (light @ y)[:, None] / flux
-    moment = light * ((x - cx) ** 2 + (y - cy) ** 2)
+    centre_x = (light @ x)[:, None] / flux
+    centre_y = (light @ y)[:, None] / flux
+    moment = light * ((x - centre_x) ** 2 + (y - centre_y) ** 2)
     order = np.argsort(-light, axis=1, kind="stable")
-    sorted_light = np.take_along_axis(light, order, 1)
-    before = np.cumsum(sorted_light, 1) - sorted_light  # the pixel that crosses 20 % still counts
-    brightest = np.where(before < 0.2 * flux, np.take_along_axis(moment, order, 1), 0.0).sum(1)
-    return np.asarray(
-        np.log10(np.maximum(brightest, 1e-300) / np.maximum(moment.sum(1), 1e-300)).clip(-6.0)
-    )
+    ordered = np.take_along_axis(light, order, 1)
+    before = np.cumsum(ordered, 1) - ordered  # the pixel that crosses 20 % still counts
+    is_bright = before < 0.2 * flux
+    brightest = np.where(is_bright, np.take_along_axis(moment, order, 1), 0.0).sum(1)
+    ratio = np.maximum(brightest, 1e-300) / np.maximum(moment.sum(1), 1e-300)
+    return np.asarray(np.log10(ratio).clip(-6.0))
 
 
 def _ellipticity(light: np.ndarray, grid: _Grid) -> np.ndarray:
-    """One minus the axis ratio of the second moments within R500 about the centroid."""
-    mask = grid.within(np.ones(1))[0]
-    flux = light @ mask
-    centre = _centroids(light, grid, np.ones(1))[:, 0]
-    xx = light @ (mask * grid.x**2) / flux - centre[:, 0] ** 2
-    yy = light @ (mask * grid.y**2) / flux - centre[:, 1] ** 2
-    xy = light @ (mask * grid.x * grid.y) / flux - centre[:, 0] * centre[:, 1]
+    """Return one minus the axis ratio of the second moments within R500 about the centroid."""
+    flux = light @ grid.disc
+    x, y = _centroids(light, grid, np.ones(1))[:, 0].T
+    xx = light @ (grid.disc * grid.x**2) / flux - x**2
+    yy = light @ (grid.disc * grid.y**2) / flux - y**2
+    xy = light @ (grid.disc * grid.x * grid.y) / flux - x * y
     mean, split = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
-    return np.asarray(
-        1.0 - np.sqrt(np.maximum(mean - split, 0.0) / np.maximum(mean + split, 1e-300))
-    )
+    squared = np.maximum(mean - split, 0.0) / np.maximum(mean + split, 1e-300)
+    return np.asarray(1.0 - np.sqrt(squared))

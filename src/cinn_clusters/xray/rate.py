@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, medi
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import XrayMap
 
-LEAST_EXPOSED = 0.1
+_LEAST_EXPOSED = 0.1
 """Pixels with less than this share of the largest exposure are not used."""
 
 
@@ -21,137 +21,136 @@ def count_rate(
     *,
     mask_sources: bool = True,
 ) -> tuple[np.ndarray, float]:
-    """Counts above the background per exposure and pixel.
+    """Return counts above the background per exposure and pixel.
 
     Args:
         counts: Photons in each pixel.
-        exposure: Exposure; on another grid of the same sky it is read where the pixels of the
-            counts are.
+        exposure: Exposure; on another grid of the same sky it is interpolated to the pixels of the
+            counts.
         background: Expected background counts of each pixel, as ``exposure``; on larger pixels a
             share of them.
         mask_sources: Whether point sources away from the centre are cut out.
 
     Returns:
-        (H, W), NaN where the exposure is below a tenth of its largest or a source was cut out; and
-        the rate of half a photon in a pixel, below which nothing is measured.
+        The rate (H, W), NaN where the exposure is below a tenth of its largest or a source was cut
+        out; and the rate of half a photon in a pixel, below which nothing is measured.
 
     Raises:
         DataError: If there are no counts, nothing was exposed, or grids cannot be matched.
     """
     photons = counts.values
-    if (
-        not np.nansum(photons) > 0.0
-    ):  # single pixels may be negative: out-of-time events were taken off
-        raise DataError(str(counts.source), "counts", f"a sum of {np.nansum(photons):g}")
+    total = np.nansum(photons)
+    if not total > 0.0:  # single pixels may be negative: out-of-time events were subtracted
+        raise DataError(counts.source, "counts", f"a sum of {total:g}")
     seconds = on_grid(exposure, counts)
-    if not np.nanmax(seconds) > 0.0:
-        raise DataError(
-            str(exposure.source), "a positive exposure", f"at most {np.nanmax(seconds):g}"
-        )
-    sky = 0.0 if background is None else on_grid(background, counts, is_summed=True)
-    is_exposed = seconds > LEAST_EXPOSED * np.nanmax(seconds)
-    rate = np.where(is_exposed, (photons - sky) / np.where(is_exposed, seconds, 1.0), np.nan)
+    longest = np.nanmax(seconds)
+    if not longest > 0.0:
+        raise DataError(exposure.source, "a positive exposure", f"at most {longest:g}")
+    sky: np.ndarray | float = 0.0
+    if background is not None:
+        sky = on_grid(background, counts, is_summed=True)
+    is_exposed = seconds > _LEAST_EXPOSED * longest
+    divisor = np.where(is_exposed, seconds, 1.0)
+    rate = np.where(is_exposed, (photons - sky) / divisor, np.nan)
     if mask_sources:
-        rate[point_sources(np.where(is_exposed, np.nan_to_num(photons), 0.0))] = np.nan
+        exposed_photons = np.where(is_exposed, np.nan_to_num(photons), 0.0)
+        rate[point_sources(exposed_photons)] = np.nan
     return rate, 0.5 / float(np.median(seconds[is_exposed]))
 
 
 def point_sources(
     counts: np.ndarray, *, width: float = 1.5, significance: float = 6.0
 ) -> np.ndarray:
-    """Pixels of point sources: peaks far above the median of their surroundings.
+    """Return a mask (H, W) of point sources: peaks far above the median of their surroundings.
 
     The brightest extended peak, within a tenth of the side of the smoothed maximum, is the cluster
-    and never masked.
-
-    Args:
-        counts: Photons, (H, W).
-        width: Of the point spread function [px].
-        significance: Peak over the Poisson error of the surroundings.
-
-    Returns:
-        Mask, (H, W) bool.
+    and never masked. ``counts`` are photons (H, W), ``width`` that of the point spread function
+    [px], and ``significance`` the peak over the Poisson error of the surroundings.
     """
-    size = max(int(12 * width) | 1, 5)
-    smooth = gaussian_filter(counts.astype(float), width)
-    around = median_filter(smooth, size)
-    noise = np.sqrt(np.maximum(around, 0.02) / (4.0 * np.pi * width**2))
-    is_peak = (smooth - around > significance * noise) & (smooth > 1.8 * around + 0.05)
+    photons = counts.astype(float)
+    smooth = gaussian_filter(photons, width)
+    surroundings = median_filter(smooth, max(int(12 * width) | 1, 5))
+    beam = 4.0 * np.pi * width**2
+    noise = np.sqrt(np.maximum(surroundings, 0.02) / beam)
+    is_significant = smooth - surroundings > significance * noise
+    is_peak = is_significant & (smooth > 1.8 * surroundings + 0.05)
+    extended = gaussian_filter(photons, 4.0 * width)
+    row, column = np.unravel_index(np.argmax(extended), counts.shape)
     y, x = np.indices(counts.shape)
-    top = np.unravel_index(
-        np.argmax(gaussian_filter(counts.astype(float), 4.0 * width)), counts.shape
-    )
-    is_core = np.hypot(y - top[0], x - top[1]) < 0.1 * min(counts.shape)
+    is_core = np.hypot(y - row, x - column) < 0.1 * min(counts.shape)
     return np.asarray(maximum_filter(is_peak & ~is_core, size=int(2 * width) | 1))
 
 
-def fill_holes(values: np.ndarray, centre: tuple[float, float] | None = None) -> np.ndarray:
-    """Fill NaN with the median at the same distance from the centre, else with the nearest ring that was seen.
+def fill_holes(values: np.ndarray) -> np.ndarray:
+    """Fill NaN (H, W) with the median at the same distance from the middle.
 
-    Args:
-        values: (H, W).
-        centre: Row and column; the middle of the image when absent.
+    Rings without any value are interpolated between their neighbours.
 
     Raises:
         DataError: If every pixel is NaN.
     """
-    holes = np.isnan(values)
-    if holes.all():
+    is_hole = np.isnan(values)
+    if is_hole.all():
         raise DataError("map", "finite pixels", "only NaN")
-    middle = centre or ((values.shape[0] - 1) / 2, (values.shape[1] - 1) / 2)
+    height, width = values.shape
     y, x = np.indices(values.shape)
-    ring = np.hypot(y - middle[0], x - middle[1]).astype(int)
-    seen = np.unique(ring[~holes])
-    medians = np.array([np.median(values[(ring == radius) & ~holes]) for radius in seen])
-    return np.where(holes, np.interp(ring, seen, medians), values)
+    ring = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2).astype(int)
+    radii = np.unique(ring[~is_hole])
+    medians = [np.median(values[(ring == radius) & ~is_hole]) for radius in radii]
+    return np.where(is_hole, np.interp(ring, radii, medians), values)
 
 
 def on_grid(
-    other: XrayMap, counts: XrayMap, *, is_summed: bool = False, order: int = 1
+    image: XrayMap, target: XrayMap, *, is_summed: bool = False, order: int = 1
 ) -> np.ndarray:
-    """Values of a map at the pixels of another on the same sky.
+    """Interpolate a map to the pixels of another on the same sky.
 
     Args:
-        other: Map to read.
-        counts: Map whose pixels are asked for.
+        image: Map to interpolate.
+        target: Map whose pixels are wanted.
         is_summed: Whether values belong to whole pixels, as counts do, and scale with the area of a
             pixel.
-        order: Of the interpolation.
+        order: Order of the interpolation.
 
     Returns:
-        Shape of ``counts``; 0 outside.
+        Values of the shape of ``target``; 0 outside.
 
     Raises:
         DataError: If grids differ and one has no coordinates, or fields do not overlap.
     """
-    if other.wcs is None or counts.wcs is None:
-        if other.values.shape == counts.values.shape:
-            return other.values
-        got = f"{other.values.shape} against {counts.values.shape}, without coordinates"
-        raise DataError(
-            str(other.source), "the grid of the counts or map, or a WCS in both files", got
-        )
-    y, x = np.indices(counts.values.shape)
-    column, row = other.wcs.world_to_pixel_values(*counts.wcs.pixel_to_world_values(x, y))
-    at = [_clamped(one, num) for one, num in zip((row, column), other.values.shape, strict=True)]
+    shape = target.values.shape
+    if image.wcs is None or target.wcs is None:
+        if image.values.shape == shape:
+            return image.values
+        expected = "the grid of the counts or map, or a WCS in both files"
+        got = f"{image.values.shape} against {shape}, without coordinates"
+        raise DataError(image.source, expected, got)
+    y, x = np.indices(shape)
+    column, row = image.wcs.world_to_pixel_values(*target.wcs.pixel_to_world_values(x, y))
+    height, width = image.values.shape
+    positions = [_clamped(row, height), _clamped(column, width)]
     interpolate: Any = map_coordinates
-    read = interpolate(other.values, at, order=order, cval=np.nan)
-    if not np.isfinite(read).any():
-        raise DataError(str(other.source), "the sky of the counts", "a field that does not overlap")
-    area = _pixel_area(counts) / _pixel_area(other) if is_summed else 1.0
-    return np.asarray(np.nan_to_num(read) * area)
+    values = interpolate(image.values, positions, order=order, cval=np.nan)
+    if not np.isfinite(values).any():
+        expected = "the sky of the counts"
+        raise DataError(image.source, expected, "a field that does not overlap")
+    filled = np.nan_to_num(values)
+    if is_summed:
+        filled = filled * (_pixel_area(target) / _pixel_area(image))
+    return np.asarray(filled)
 
 
-def _clamped(at: np.ndarray, num: int) -> np.ndarray:
-    """Positions on an axis of ``num`` pixels: within the outer half of the first and last those
-    of their centres.
+def _clamped(position: np.ndarray, num: int) -> np.ndarray:
+    """Move positions within the outer half of the first and last of ``num`` pixels to its centre.
+
+    Positions farther out become ``-num``.
     """
-    is_inside = (at >= -0.5) & (at <= num - 0.5)
-    return np.where(is_inside, np.clip(at, 0.0, num - 1.0), -num)
+    is_inside = (position >= -0.5) & (position <= num - 0.5)
+    return np.where(is_inside, np.clip(position, 0.0, num - 1.0), -num)
 
 
-def _pixel_area(one: XrayMap) -> float:
-    """Solid angle of a pixel [deg2]."""
+def _pixel_area(image: XrayMap) -> float:
+    """Return the solid angle of a pixel [deg2]."""
     from astropy.wcs.utils import proj_plane_pixel_area
 
-    return float(proj_plane_pixel_area(one.wcs))
+    return float(proj_plane_pixel_area(image.wcs))

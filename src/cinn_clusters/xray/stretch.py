@@ -1,4 +1,4 @@
-"""Stretches that show five decades at once."""
+"""Stretches that show five decades of brightness at once."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ from cinn_clusters.errors import DataError
 
 
 def log_brightness(values: np.ndarray, *, decades: float = 5.0, least: float = 0.0) -> np.ndarray:
-    """log10 of a brightness (H, W), no lower than ``decades`` below its brightest or than ``least``; NaN stays.
+    """Return log10 of a brightness (H, W), at least ``least`` and ``decades`` below the brightest.
+
+    NaN stays NaN.
 
     Raises:
         DataError: If nothing is bright.
     """
-    top = np.nanmax(values)
-    if not top > 0.0:
-        raise DataError("map", "a positive brightness somewhere", f"at most {top:g}")
-    return np.asarray(np.log10(np.maximum(values, max(top * 10.0**-decades, least))))
+    floor = max(_brightest(values) * 10.0**-decades, least)
+    return np.asarray(np.log10(np.maximum(values, floor)))
 
 
 def asinh_stretch(values: np.ndarray, *, softening: float = 0.01) -> np.ndarray:
-    """Brightness (H, W) in [0, 1]: linear where faint, logarithmic where bright (Lupton+99, astro-ph/9903081).
+    """Return a brightness (H, W) in [0, 1], linear where faint and logarithmic where bright.
 
-    Args:
-        values: Brightness.
-        softening: Share of the brightest pixel at which it turns.
+    ``softening`` is the share of the brightest pixel at which it turns (Lupton+99,
+    astro-ph/9903081).
 
     Raises:
         DataError: If nothing is bright.
     """
+    from astropy.visualization import AsinhStretch
+
+    return np.asarray(AsinhStretch(softening)(values / _brightest(values)))
+
+
+def _brightest(values: np.ndarray) -> float:
     top = np.nanmax(values)
     if not top > 0.0:
         raise DataError("map", "a positive brightness somewhere", f"at most {top:g}")
-    return np.asarray(
-        np.arcsinh(np.maximum(values, 0.0) / (softening * top)) / np.arcsinh(1.0 / softening)
-    )
+    return float(top)
