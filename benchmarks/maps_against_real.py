@@ -14,8 +14,8 @@ from PIL import Image
 
 from cinn_clusters.mock.population import draw_cluster
 from cinn_clusters.mock.xray import draw_maps
+from cinn_clusters.pipeline.maps.mock_maps import picture
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.storage.map_store import picture
 
 matplotlib.use("Agg")
 SIZE, NUM, SEED = 76, 100, 1

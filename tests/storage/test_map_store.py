@@ -13,6 +13,7 @@ from PIL import Image
 
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import Destination
 from cinn_clusters.mock.gas import (
     beta_halo,
     make_plane,
@@ -25,8 +26,15 @@ from cinn_clusters.mock.histories import REDSHIFTS
 from cinn_clusters.mock.instrument import Telescope, observe
 from cinn_clusters.mock.population import draw_cluster
 from cinn_clusters.mock.xray import Encounter, _spiral, _View, draw_maps
+from cinn_clusters.pipeline.maps.mock_maps import (
+    MAP_FORMATS,
+    PICTURE_DECADES,
+    MockMaps,
+    picture,
+    write_mock_maps,
+)
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.storage.map_store import DEPTH, picture, read_store, write_maps
+from cinn_clusters.storage.map_store import read_store
 from cinn_clusters.xray.collect import collect
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
@@ -39,9 +47,8 @@ NAME = "snap_099_halo_"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Maps of three clusters in every format."""
     out = tmp_path_factory.mktemp("maps") / "maps"
-    write_maps(
-        out, num_clusters=3, size=32, num_projections=2, formats=("png", "jpg", "fits"), processes=1
-    )
+    options = MockMaps(3, size=32, num_projections=2, formats=MAP_FORMATS, processes=1)
+    write_mock_maps(Destination(out), options)
     return out
 
 
@@ -94,7 +101,8 @@ def test_own_fits_files_are_read_back(store: Path) -> None:
 
 
 def test_processes_do_not_change_maps(store: Path, tmp_path: Path) -> None:
-    write_maps(tmp_path / "again", num_clusters=3, size=32, num_projections=2, processes=2)
+    options = MockMaps(3, size=32, num_projections=2, processes=2)
+    write_mock_maps(Destination(tmp_path / "again"), options)
     np.testing.assert_array_equal(read_store(tmp_path / "again").values, read_store(store).values)
 
 
@@ -103,7 +111,7 @@ def test_pictures_saturate_at_the_core() -> None:
     shown = picture(logs)
     assert shown.max() == 255
     assert (shown == 255).sum() >= 3
-    assert shown[np.abs(logs + DEPTH).argmin() // 32, 0] < 10
+    assert shown[np.abs(logs + PICTURE_DECADES).argmin() // 32, 0] < 10
 
 
 def test_histories_are_seen() -> None:
@@ -195,7 +203,7 @@ def test_counts_follow_the_exposure() -> None:
 )
 def test_what_cannot_be_drawn(options: dict[str, object], told: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=told):
-        write_maps(tmp_path / "maps", num_clusters=1, **options)  # type: ignore[arg-type]
+        write_mock_maps(Destination(tmp_path / "maps"), MockMaps(1, **options))  # type: ignore[arg-type]
     assert not (tmp_path / "maps").exists()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -16,7 +15,7 @@ from PIL import Image
 
 from cinn_clusters.cosmology import arcsec_per_kpc
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.collect import collect
+from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.frame import find_centre, frame, radius_in_pixels
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.image import XrayMap
@@ -27,7 +26,7 @@ from xray_files import blob, header
 
 
 def a_map(values: np.ndarray) -> XrayMap:
-    return XrayMap("one", values, "brightness", None, None, Path("one.fits"))
+    return XrayMap("one", values, "brightness", Path("one.fits"))
 
 
 @given(st.floats(12.0, 36.0), st.floats(12.0, 36.0), st.sampled_from(["peak", "centroid"]))
@@ -127,12 +126,16 @@ def test_flat_exposures_are_read(tmp_path: Path) -> None:
     fits.PrimaryHDU(blob() * 100, header()).writeto(tmp_path / "counts.fits")
     fits.PrimaryHDU(np.full((48, 48), 1e3), header()).writeto(tmp_path / "exposure.fits")
     found = collect(
-        [tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "exposure.fits"
+        [tmp_path / "counts.fits"],
+        Framing(size=32),
+        reading=Reading(exposure=tmp_path / "exposure.fits"),
     )
     assert len(found.values) == 1
     fits.PrimaryHDU(np.full((48, 48), np.nan), header()).writeto(tmp_path / "none.fits")
     with pytest.raises(DataError, match=r"none\.fits: expected finite pixels"):
-        collect([tmp_path / "counts.fits"], Framing(size=32), exposure=tmp_path / "none.fits")
+        collect(
+            [tmp_path / "counts.fits"], Framing(size=32), Reading(exposure=tmp_path / "none.fits")
+        )
 
 
 def test_bad_counts_and_exposures() -> None:
@@ -293,7 +296,11 @@ def test_masked_pixels_are_filled(tmp_path: Path, is_counts: bool) -> None:
     fits.PrimaryHDU(np.ones((48, 48)), header()).writeto(tmp_path / "exposure.fits")
     exposure = tmp_path / "exposure.fits" if is_counts else None
     framing = Framing(size=48, centre="middle")
-    read = partial(collect, [tmp_path / "map.fits"], framing, exposure=exposure, keep_sources=True)
+
+    def read(mask: Path | None = None) -> Collection:
+        reading = Reading(exposure=exposure, mask=mask, keep_sources=True)
+        return collect([tmp_path / "map.fits"], framing, reading)
+
     np.testing.assert_allclose(
         read(mask=tmp_path / "mask.fits").values[0], np.log10(clean), atol=0.1
     )
@@ -311,7 +318,9 @@ def test_sources_can_be_kept(tmp_path: Path) -> None:
     fits.PrimaryHDU(counts).writeto(tmp_path / "counts.fits")
     fits.PrimaryHDU(np.full((96, 96), 1e3)).writeto(tmp_path / "exposure.fits")
     framing = Framing(size=96, centre="middle")
-    read = partial(
-        collect, [tmp_path / "counts.fits"], framing, exposure=tmp_path / "exposure.fits"
-    )
+
+    def read(keep_sources: bool = False) -> Collection:
+        reading = Reading(exposure=tmp_path / "exposure.fits", keep_sources=keep_sources)
+        return collect([tmp_path / "counts.fits"], framing, reading)
+
     assert read(keep_sources=True).values[0][20, 70] > read().values[0][20, 70] + 1.0

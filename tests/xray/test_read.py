@@ -12,7 +12,7 @@ from astropy.io import fits
 from PIL import Image
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.collect import collect, find_files
+from cinn_clusters.xray.collect import Reading, collect, find_files
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.pictures import LUMINANCE, colour_map
 from cinn_clusters.xray.read import read_maps
@@ -64,7 +64,7 @@ def test_logarithms_are_no_brightness(tmp_path: Path, unit: str) -> None:
     with pytest.raises(
         DataError, match=r"counts, since an exposure was given; got their logarithm"
     ):
-        collect([tmp_path], exposure=tmp_path / "one.fits")
+        collect([tmp_path], reading=Reading(exposure=tmp_path / "one.fits"))
 
 
 @pytest.mark.parametrize("unit", ["", "count", "ct/s", "erg/s/cm2", "logical"])
@@ -82,7 +82,7 @@ def test_magnitudes_are_refused(tmp_path: Path) -> None:
 def test_a_picture_is_no_counts(tmp_path: Path) -> None:
     Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "one.png")
     with pytest.raises(DataError, match="counts, since an exposure was given; got a picture"):
-        collect([tmp_path], exposure=tmp_path / "one.png")
+        collect([tmp_path], reading=Reading(exposure=tmp_path / "one.png"))
 
 
 def test_hdf5_of_tng_cluster(tmp_path: Path) -> None:
@@ -375,7 +375,9 @@ def test_three_observations_of_one_cluster_look_alike() -> None:
     for number in ("0201901401", "0201903501", "0404910601"):
         stem = MAPS / f"a907_xmm/{number}-0.50-2.00keVmerged"
         seen.append(
-            collect([f"{stem}_img.fits"], framing, exposure=f"{stem}_expmap.fits").values[0]
+            collect(
+                [f"{stem}_img.fits"], framing, Reading(exposure=Path(f"{stem}_expmap.fits"))
+            ).values[0]
         )
     likeness = np.corrcoef(np.stack([gaussian_filter(one, 1.0).ravel() for one in seen]))
     assert likeness.min() > 0.9
@@ -385,12 +387,10 @@ def test_three_observations_of_one_cluster_look_alike() -> None:
 def test_rosat_counts_with_background_and_a_malformed_header() -> None:
     folder = MAPS / "a3158_rosat"
     framing = Framing(size=64, radius_kpc=1070.0, redshift=0.059, half_width=1.5)
-    found = collect(
-        [folder / "b_37.fits.gz"],
-        framing,
-        exposure=folder / "expose_mask_37.fits.gz",
-        background=folder / "back_37.fits.gz",
+    reading = Reading(
+        exposure=folder / "expose_mask_37.fits.gz", background=folder / "back_37.fits.gz"
     )
+    found = collect([folder / "b_37.fits.gz"], framing, reading)
     peak = np.unravel_index(found.values[0].argmax(), (64, 64))
     assert np.abs(np.array(peak) - 31.5).max() < 8
     (ideal,) = read_maps(MAPS / "the300/Xray.fits")

@@ -19,7 +19,6 @@ from cinn_clusters.cli.options import (
     app,
     both,
 )
-from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
@@ -38,7 +37,7 @@ def mock(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an embedded catalogue with known histories: the two CSV files of the simulation, and
+    """Write a mock catalogue with known histories: the two CSV files of the simulation, and
     maps if asked for.
     """
     from cinn_clusters.pipeline.simulation.mock import write_mock
@@ -46,22 +45,15 @@ def mock(
     for path in write_mock(out, num_clusters=clusters, seed=seed, overwrite=overwrite):
         print(path)
     if maps:
-        from cinn_clusters.storage.map_store import write_maps
+        from cinn_clusters.files import Destination
+        from cinn_clusters.pipeline.maps.mock_maps import MockMaps, write_mock_maps
 
-        with console.progress("maps of clusters") as on_progress:
+        chosen = tuple(name for name in formats.split(",") if name)
+        options = MockMaps(clusters, seed, size, projections, chosen, processes)
+        with console.progress("maps") as on_progress:
             print(
-                write_maps(
-                    out / "maps",
-                    num_clusters=clusters,
-                    size=size,
-                    num_projections=projections,
-                    seed=seed,
-                    formats=tuple(name for name in formats.split(",") if name),
-                    processes=processes,
-                    overwrite=overwrite,
-                    on_cluster=lambda done, total: on_progress(
-                        Progress(done, total, "maps of clusters")
-                    ),
+                write_mock_maps(
+                    Destination(out / "maps", overwrite), options, on_progress=on_progress
                 )
             )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,7 +18,6 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
-from cinn_clusters.progress import Progress
 
 embed = typer.Typer(
     no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps)."
@@ -27,33 +25,12 @@ embed = typer.Typer(
 app.add_typer(embed, name="embed")
 
 
-class Variant(StrEnum):
-    """What is seen of a cluster."""
-
-    ideal = "ideal"
-    observed = "observed"
-
-
-class Stretch(StrEnum):
-    """How brightness is shown."""
-
-    log = "log"
-    asinh = "asinh"
-
-
-class Planes(StrEnum):
-    """What the last axis of an array of maps is."""
-
-    auto = "auto"
-    colour = "colour"
-    projections = "projections"
-
-
 Maps = Annotated[
     Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")
 ]
-MapVariant = Annotated[
-    Variant, typer.Option(help="ideal: brightness; observed: counts over exposure.")
+Variant = Annotated[
+    Literal["ideal", "observed"],
+    typer.Option(help="ideal: brightness; observed: counts over exposure."),
 ]
 
 
@@ -96,53 +73,44 @@ def maps(
     ] = "peak",
     size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 128,
     stretch: Annotated[
-        Stretch, typer.Option(help="log10 of the brightness, or asinh in [0, 1].")
-    ] = Stretch.log,
+        Literal["log", "asinh"], typer.Option(help="log10 of the brightness, or asinh in [0, 1].")
+    ] = "log",
     planes: Annotated[
-        Planes, typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps.")
-    ] = Planes.auto,
+        Literal["auto", "colour", "projections"],
+        typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps."),
+    ] = "auto",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read real X-ray maps, centre and cut them; a file that cannot be used is told, the others
-    go on.
-    """
+    """Read real X-ray maps, centre and cut them; files that cannot be used are listed."""
+    from cinn_clusters.files import Destination
     from cinn_clusters.pipeline.maps.real_maps import store_files
+    from cinn_clusters.xray.collect import Reading
     from cinn_clusters.xray.framing import Framing
 
     _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
     if exposure is None and (background is not None or keep_sources):
         raise typer.BadParameter("--background and --keep-sources need --exposure")
     framing = Framing(
-        size,
-        half_width,
-        _centring(centre),
-        radius,
-        redshift,
-        pixel_arcsec,
-        pixel_kpc,
-        stretch.value,
+        size=size,
+        half_width=half_width,
+        centre=_centring(centre),
+        radius_kpc=radius,
+        redshift=redshift,
+        pixel_arcsec=pixel_arcsec,
+        pixel_kpc=pixel_kpc,
+        stretch=stretch,
     )
+    reading = Reading(exposure, background, mask, keep_sources, planes)
+    destination = Destination(out, overwrite)
     with console.progress("maps") as on_progress:
-        found = store_files(
-            files,
-            out,
-            framing,
-            exposure=exposure,
-            background=background,
-            mask=mask,
-            keep_sources=keep_sources,
-            planes=planes.value,
-            overwrite=overwrite,
-            on_file=lambda done, total: on_progress(Progress(done, total, "maps")),
-        )
-    for note in found.notes:
+        stored = store_files(files, destination, framing, reading, on_progress=on_progress)
+    for note in stored.notes:
         console.log(f"note: {note}")
-    for problem in found.problems:
+    for problem in stored.problems:
         console.log(f"left out: {problem}")
-    console.print_values(
-        {"maps": len(found.names), "left_out": len(found.problems), "store": str(out)}, as_json
-    )
+    result = {"maps": len(stored.names), "left_out": len(stored.problems), "store": str(out)}
+    console.print_values(result, as_json)
 
 
 @embed.command(
@@ -157,7 +125,7 @@ def train(
     ] = None,
     config: ConfigPath = None,
     change: Changes = None,
-    variant: MapVariant = Variant.ideal,
+    variant: Variant = "ideal",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     threads: Threads = 2,
     overwrite: Overwrite = False,
@@ -179,7 +147,7 @@ def train(
         advance = console.counter(on_progress, settings.embed.method, settings.embed.epochs)
         encoder = train_encoder(
             open_run(run),
-            read_store(maps, variant.value),
+            read_store(maps, variant),
             out,
             settings,
             overwrite=overwrite,
@@ -204,7 +172,7 @@ def encode(
     out: Annotated[
         Path, typer.Option(help="Folder to make: embeddings.npy, components.npy, filenames.npy.")
     ],
-    variant: MapVariant = Variant.ideal,
+    variant: Variant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -217,7 +185,7 @@ def encode(
     from cinn_clusters.storage.encoder import encode_maps, load_encoder
     from cinn_clusters.storage.map_store import read_store
 
-    store = read_store(maps, variant.value)
+    store = read_store(maps, variant)
     folder = encode_maps(load_encoder(model), store, out, overwrite=overwrite)
     console.print_values({"embeddings": str(folder), "maps": len(store.values)}, as_json)
 
@@ -236,7 +204,7 @@ def judge(
     out: Annotated[
         Path, typer.Option(help="Folder to make: nearest.csv, linear.csv, embeddings.json.")
     ],
-    variant: MapVariant = Variant.ideal,
+    variant: Variant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -256,7 +224,7 @@ def judge(
             "encoders need different names: they are shown by the last part of the path"
         )
     found = judge_embeddings(
-        open_run(run), read_store(maps, variant.value), named, out, overwrite=overwrite
+        open_run(run), read_store(maps, variant), named, out, overwrite=overwrite
     )
     for name in found["health"].index[found["health"]["has_collapsed"].astype(bool)]:
         console.log(
@@ -280,7 +248,7 @@ def gallery(
     colour: Annotated[
         list[str] | None, typer.Option(help="Quantities to show over the plane; default: some.")
     ] = None,
-    variant: MapVariant = Variant.ideal,
+    variant: Variant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -296,7 +264,7 @@ def gallery(
 
     names = draw_gallery(
         open_run(run),
-        read_store(maps, variant.value),
+        read_store(maps, variant),
         model,
         out,
         query=query,

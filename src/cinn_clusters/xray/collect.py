@@ -40,9 +40,10 @@ class Reading:
 
     def companions(self) -> Companions:
         """Read the maps that belong to all files."""
-        paths = (self.exposure, self.background, self.mask)
-        images = [path and read_companion(path) for path in paths]
-        return Companions(*images, self.keep_sources)
+        exposure, background, mask = map(
+            _read_companion, (self.exposure, self.background, self.mask)
+        )
+        return Companions(exposure, background, mask, self.keep_sources)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,10 @@ def demand_unique(name: str, path: Path, sources: Mapping[str, Path], hint: str 
     if name in sources:
         first = f"first {sources[name]}"
         raise DataError(path, "a name of its own for each map", f"'{name}' again", first, hint)
+
+
+def _read_companion(path: Path | None) -> XrayMap | None:
+    return None if path is None else read_companion(path)
 
 
 def _read_file(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:

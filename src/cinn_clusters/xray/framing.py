@@ -133,7 +133,7 @@ def _centre(image: XrayMap, framing: Framing) -> tuple[float, float]:
 def _half_side(image: XrayMap, framing: Framing) -> float:
     """Return half the side of the frame [px]: all of the map where no R500 is given."""
     if framing.radius_kpc is None:
-        return min(image.values.shape) / 2
+        return float(min(image.values.shape)) / 2
     if framing.redshift is not None:
         pixel_arcsec = _pixel_arcsec(image, framing)
         radius = radius_in_pixels(framing.radius_kpc, framing.redshift, pixel_arcsec)

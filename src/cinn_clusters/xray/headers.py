@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def _demand_coordinates(header: Any, path: Path) -> None:
 def _number(header: Any, keyword: str, default: float, path: Path) -> float:
     """Return a finite number of a header."""
     value = header.get(keyword, default)
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         expected = f"a number as {keyword} of its coordinates (WCS)"
         raise DataError(path, expected, repr(value), "header")
     return float(value)

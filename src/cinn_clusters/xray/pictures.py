@@ -21,7 +21,7 @@ _LEVELS = 15
 MAX_DISTANCE = 0.09
 """Largest mean distance from a colour map, of a channel's range: pictures in one, JPEG among
 them, reach 0.05; the map Reds is 0.15 away."""
-_LIMITS = {name: MAX_DISTANCE for name in COLOUR_MAPS} | {"grey": 0.03}
+_LIMITS = dict.fromkeys(COLOUR_MAPS, MAX_DISTANCE) | {"grey": 0.03}
 """Washed-out colours lie near grey."""
 
 

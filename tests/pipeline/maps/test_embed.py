@@ -48,11 +48,13 @@ SMALL = "--set embed.epochs=2 --set embed.batch=32 --set embed.size=32 --set emb
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Catalogue, maps and a prepared run of 14 clusters."""
     from cinn_clusters import prepare, write_mock
-    from cinn_clusters.storage.map_store import write_maps
+    from cinn_clusters.files import Destination
+    from cinn_clusters.pipeline.maps.mock_maps import MockMaps, write_mock_maps
 
     path = tmp_path_factory.mktemp("embed")
     files = write_mock(path / "mock", num_clusters=14)
-    write_maps(path / "mock/maps", num_clusters=14, size=32, num_projections=2, processes=1)
+    options = MockMaps(14, size=32, num_projections=2, processes=1)
+    write_mock_maps(Destination(path / "mock/maps"), options)
     prepare(*files, path / "run", allow_atypical=True)
     return path
 
