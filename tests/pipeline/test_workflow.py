@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 
 from cinn_clusters import schema
-from cinn_clusters.pipeline import workflow
+from cinn_clusters.pipeline import stage as stage_table
 from cinn_clusters.pipeline.report import draw
 from cinn_clusters.pipeline.report.captions import READINGS, reading
-from cinn_clusters.pipeline.report.draw import FIGURES, MATRICES
+from cinn_clusters.pipeline.report.draw import MATRICES
 from cinn_clusters.pipeline.simulation.baseline import load_baseline
-from cinn_clusters.pipeline.workflow import Inputs, run_everything
+from cinn_clusters.pipeline.stage import Inputs
+from cinn_clusters.pipeline.workflow import run_workflow
+from cinn_clusters.progress import Progress
 from cinn_clusters.settings.config import read_config
 from cinn_clusters.storage.run import open_run
 from support import TINY, Command
@@ -63,7 +65,7 @@ def done(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "embeddings.npy", np.random.default_rng(0).normal(size=(len(names), 3)))
     np.save(folder / "filenames.npy", np.array(names))
     inputs = made_from(files, embeddings=(folder / "embeddings.npy", folder / "filenames.npy"))
-    told = run_everything(inputs, folder / "run")
+    told = run_workflow(inputs, folder / "run")
     assert {name: list(stages) for name, stages in told.items()} == {
         str(folder / "run"): STAGES,
         str(folder / "run/combined"): STAGES,
@@ -101,8 +103,8 @@ def test_every_result_of_the_original_is_there(done: Path, name: str) -> None:
         "skill",
         "learning_curves",
     ):
-        assert (run / FIGURES / f"{figure}.png").read_bytes()[1:4] == b"PNG"
-        assert (run / FIGURES / f"{figure}.pdf").read_bytes()[:4] == b"%PDF"
+        assert (run / "figures" / f"{figure}.png").read_bytes()[1:4] == b"PNG"
+        assert (run / "figures" / f"{figure}.pdf").read_bytes()[:4] == b"%PDF"
     assert (run / "report.html").is_file()
     predicted, truth = (np.load(run / f"baseline/mlp_test_{what}.npy") for what in ("pred", "true"))
     opened = open_run(run)
@@ -115,7 +117,7 @@ def test_every_result_of_the_original_is_there(done: Path, name: str) -> None:
 
 def test_what_is_unchanged_is_not_made_again(done: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()}
-    told = run_everything(inputs_of(done), done / "run")
+    told = run_workflow(inputs_of(done), done / "run")
     assert {state for stages in told.values() for state in stages.values()} == {"unchanged"}
     assert before == {
         path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()
@@ -130,11 +132,11 @@ def test_what_changes_is_made_again_and_what_follows_from_it(
     shutil.rmtree(run / "combined")
     plain = Inputs(**{**vars(inputs_of(done)), "embeddings": None})
     fewer = Inputs(**{**vars(plain), "num_draws": 61})
-    told = run_everything(fewer, run)[str(run)]
+    told = run_workflow(fewer, run)[str(run)]
     made = [name for name, state in told.items() if state == "made"]
     assert made == ["evaluate", "diagnose", "figures", "report"]
     (run / "baseline/mlp_test_pred.npy").unlink()
-    told = run_everything(fewer, run)[str(run)]
+    told = run_workflow(fewer, run)[str(run)]
     assert told["baseline"] == "made"
     assert told["evaluate"] == told["train"] == "unchanged"
 
@@ -144,19 +146,19 @@ def test_a_killed_training_goes_on(
 ) -> None:
     plain = Inputs(**{**vars(inputs_of(done)), "embeddings": None})
 
-    def kill(stage: str, share: float) -> None:
-        if stage == "train" and share > 0.5:
+    def kill(progress: Progress) -> None:
+        if progress.what == "train" and progress.share > 0.5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_everything(plain, tmp_path / "run", on_step=kill)
+        run_workflow(plain, tmp_path / "run", on_progress=kill)
     assert (tmp_path / "run/checkpoint.safetensors").is_file()
     told: list[dict[str, object]] = []
-    train = workflow.train
+    train = stage_table.train
     monkeypatch.setattr(
-        workflow, "train", lambda *args, **how: (told.append(how), train(*args, **how))[1]
+        stage_table, "train", lambda *args, **how: (told.append(how), train(*args, **how))[1]
     )
-    run_everything(plain, tmp_path / "run")
+    run_workflow(plain, tmp_path / "run")
     assert told[0]["resume"] is True
     weights = [
         (folder / "run/model/weights.safetensors").read_bytes() for folder in (done, tmp_path)
@@ -315,7 +317,7 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) ->
     page.feed(text)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
     assert not re.search(r"https?://|@import|url\(", text)
-    drawn = {path.stem for path in (done / "run" / name / FIGURES).glob("*.png")}
+    drawn = {path.stem for path in (done / "run" / name / "figures").glob("*.png")}
     assert page.tags.count("img") == len(drawn)
     assert page.tags.count("script") == 0
     told = " ".join(" ".join(page.text).split())

@@ -8,7 +8,6 @@ import typer
 
 from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads, app, set_threads
-from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run")
@@ -30,12 +29,7 @@ def baseline(
 
     options = EnsembleOptions(members=members, batch=batch, seed=seed)
     with console.progress("baseline") as on_progress:
-        report = stage(
-            run,
-            options,
-            overwrite=overwrite,
-            on_epoch=lambda epoch: on_progress(Progress(epoch, sum(options.epochs), "baseline")),
-        )
+        report = stage(run, options, overwrite=overwrite, on_progress=on_progress)
     results.print_mae(report, as_json)
 
 
@@ -58,14 +52,13 @@ def sensitivity(
     from cinn_clusters.pipeline.simulation.sensitivity import sensitivity as stage
 
     with console.progress("sensitivity") as on_progress:
-        advance = console.counter(on_progress, "sensitivity")
         matrices = stage(
             run,
             num_repeats=repeats,
             refit_members=refit_members,
             seed=seed,
             overwrite=overwrite,
-            on_matrix=lambda kind: advance(1, kind),
+            on_progress=on_progress,
         )
     if "crps_sensitivity_matrix" not in matrices:
         console.log(f"note: {run} has no posterior model: the sensitivity of its CRPS is left out")

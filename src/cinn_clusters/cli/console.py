@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -60,12 +60,6 @@ def counter(
         on_progress(Progress(done, total, what, note))
 
     return advance
-
-
-def losses(history: Sequence[tuple[float, float, float]]) -> str:
-    """Return the losses of the last epoch as the note of a progress."""
-    _, train_nll, validation_nll = history[-1]
-    return f"NLL train {train_nll:.3f} validation {validation_nll:.3f}"
 
 
 def _amount(state: Progress) -> str:

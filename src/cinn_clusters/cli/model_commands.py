@@ -21,7 +21,6 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
-from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100")
@@ -51,9 +50,7 @@ def train(
             device=device,
             resume=resume,
             overwrite=overwrite,
-            on_epoch=lambda state: on_progress(
-                Progress(state.epoch, settings.train.epochs, "train", console.losses(state.history))
-            ),
+            on_progress=on_progress,
         )
     if done.resumed_at == done.epochs:
         console.log(f"{run}: the training was already complete")

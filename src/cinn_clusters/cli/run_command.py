@@ -24,7 +24,6 @@ from cinn_clusters.cli.options import (
     both,
     set_threads,
 )
-from cinn_clusters.progress import Progress
 
 
 @app.command(
@@ -44,12 +43,6 @@ def run(
         Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
     ] = None,
     config: ConfigPath = None,
-    combined_config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings of the combined run, e.g. configs/combined.toml; default: --config."
-        ),
-    ] = None,
     change: Changes = None,
     cluster_column: ClusterColumn = "HaloOrigID",
     protocol: Annotated[
@@ -74,12 +67,10 @@ def run(
     """
     from cinn_clusters.settings.config import read_config
 
-    if combined_config is not None and embeddings is None:
-        raise typer.BadParameter("--combined-config needs --embeddings")
     settings = read_config(config, change or [])
-    combined = None if combined_config is None else read_config(combined_config, change or [])
     set_threads(threads)
-    from cinn_clusters.pipeline.workflow import Inputs, run_everything
+    from cinn_clusters.pipeline.stage import Inputs
+    from cinn_clusters.pipeline.workflow import run_workflow
 
     prepared = {
         "cluster_column": cluster_column,
@@ -88,23 +79,16 @@ def run(
         "drop_incomplete": drop_incomplete,
         "allow_atypical": allow_atypical,
     }
-    maps = both(embeddings, filenames)
     inputs = Inputs(
         observables,
         targets,
-        maps,
+        both(embeddings, filenames),
         settings,
-        draws,
-        refit_members,
-        combined,
-        tuple(prepared.items()),
+        num_draws=draws,
+        refit_members=refit_members,
+        device=device,
+        prepared=tuple(prepared.items()),
     )
     with console.progress("run") as on_progress:
-        told = run_everything(
-            inputs,
-            out,
-            device=device,
-            overwrite=overwrite,
-            on_step=lambda stage, share: on_progress(Progress(share, 1.0, stage)),
-        )
-    results.print_stages(told, as_json)
+        states = run_workflow(inputs, out, overwrite=overwrite, on_progress=on_progress)
+    results.print_stages(states, as_json)

@@ -22,7 +22,6 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
-from cinn_clusters.progress import Progress
 
 
 @app.command(epilog="Example:  cinn-clusters evaluate run")
@@ -81,14 +80,7 @@ def crossval(
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_epoch=lambda fold, state: on_progress(
-                Progress(
-                    state.epoch,
-                    settings.train.epochs,
-                    f"fold {fold + 1}/{folds}",
-                    console.losses(state.history),
-                )
-            ),
+            on_progress=on_progress,
         )
     results.print_scores(scores, as_json)
 

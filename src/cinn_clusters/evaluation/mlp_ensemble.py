@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import torch_stream
 from cinn_clusters.training.fit import FitOptions, epochs, load_best, start
 
-OnEpoch = Callable[[int], None]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(prediction, truth) -> loss of each element."""
 
@@ -96,7 +96,7 @@ def fit_ensemble(
     validation: np.ndarray,
     options: EnsembleOptions | None = None,
     *,
-    on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Ensemble:
     """Train on squared errors, then on absolute ones from the best state of the first phase.
 
@@ -109,7 +109,7 @@ def fit_ensemble(
         train: Rows to learn from.
         validation: Rows that decide which state is kept.
         options: The published configuration when absent.
-        on_epoch: Called with the number of epochs done.
+        on_progress: Called after each epoch.
 
     Returns:
         The ensemble, each member in the state of its lowest validation loss of the second phase.
@@ -128,8 +128,7 @@ def fit_ensemble(
             network, inputs, truth, train, validation, loss, phase, options
         ):
             history.append((phase + 1, epoch, train_loss, held_out))
-            if on_epoch is not None:
-                on_epoch(len(history))
+            on_progress(Progress(len(history), sum(options.epochs), "baseline"))
     return Ensemble(network.eval(), x_moments, theta_moments, tuple(history))
 
 

@@ -1,109 +1,40 @@
-"""All stages of a run in one go; what is there already and made from the same inputs is not made
-again.
+"""All stages of a run in one go: a result that is there already and was made from the same inputs
+is not made again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cinn_clusters.errors import OutputError
 from cinn_clusters.files import read_json, sha256_of, write_json
-from cinn_clusters.pipeline.report.draw import FIGURES, draw_figures
-from cinn_clusters.pipeline.report.page import REPORT, report
-from cinn_clusters.pipeline.simulation.baseline import BASELINE, baseline
-from cinn_clusters.pipeline.simulation.diagnose import diagnose
-from cinn_clusters.pipeline.simulation.evaluate import evaluate
-from cinn_clusters.pipeline.simulation.prepare import prepare
-from cinn_clusters.pipeline.simulation.sensitivity import SENSITIVITY, sensitivity
-from cinn_clusters.pipeline.simulation.train import train
-from cinn_clusters.settings.config import Config
-from cinn_clusters.storage.run import (
-    CHECKPOINT,
-    DIAGNOSTICS,
-    HISTORY,
-    MODEL,
-    POSTERIOR,
-    SCORES,
-    SPLIT,
-    SUMMARY,
-    TABLES,
-    TRANSFORMS,
-    versions,
-)
+from cinn_clusters.pipeline.stage import STAGES, Inputs, Stage
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.storage.run import RunPaths, json_hash, versions
 
-STAGES, COMBINED = "stages.json", "combined"
-PREPARED = (*TABLES, SPLIT, TRANSFORMS)
-OnStep = Callable[[str, float], None]
-"""(stage, share of it that is done)."""
-Tick = Callable[[float], None]
+COMBINED = "combined"
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One step of a run.
-
-    Args:
-        name: What it is called.
-        reads: Files and folders it reads.
-        settings: What else decides its result.
-        writes: Files and folders of the run it makes.
-        make: Does it, calling back with the share that is done.
-    """
-
-    name: str
-    reads: tuple[Path, ...]
-    settings: Any
-    writes: tuple[str, ...]
-    make: Callable[[Tick], Any]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a run is made from.
-
-    Args:
-        observables: CSV file.
-        targets: CSV file.
-        embeddings: Vectors of maps and their names, or None.
-        config: Settings of the posterior.
-        num_draws: Posterior draws a row.
-        refit_members: See ``sensitivity``.
-        combined: Settings of the posterior given scalars and embeddings; those of the other when
-            absent.
-        prepared: Further arguments of ``prepare``.
-    """
-
-    observables: Path
-    targets: Path
-    embeddings: tuple[Path, Path] | None = None
-    config: Config = field(default_factory=Config)
-    num_draws: int = 1000
-    refit_members: int = 3
-    combined: Config | None = None
-    prepared: tuple[tuple[str, Any], ...] = ()
-
-
-def run_everything(
+def run_workflow(
     inputs: Inputs,
     out: str | Path,
     *,
-    device: str = "auto",
     overwrite: bool = False,
-    on_step: OnStep | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, dict[str, str]]:
-    """Prepare, train, evaluate, diagnose, draw and report; with embeddings of maps a second time, beside the first.
+    """Take all routine stages: prepare, train, evaluate, diagnose, compare, draw and report.
+
+    With embeddings of maps they are taken a second time, in ``out/combined``.
 
     Args:
         inputs: Files and settings.
-        out: Folder of the run; that of scalars and embeddings is ``out/combined``.
-        device: See ``fit``.
+        out: Folder of the run.
         overwrite: Make everything anew, even in a folder that another command made.
-        on_step: Called when something was done.
+        on_progress: Called with the name of the stage and what is done of it.
 
     Returns:
         ``made`` or ``unchanged`` for each stage of each run, by folder.
@@ -113,153 +44,84 @@ def run_everything(
             from there.
     """
     out = Path(out)
-    told: dict[str, dict[str, str]] = {}
-    plans = [(out, None)] + ([(out / COMBINED, inputs.embeddings)] if inputs.embeddings else [])
-    for folder, embeddings in plans:
-        _demand_ours(folder, overwrite)
-        prefix = "" if embeddings is None else f"{COMBINED}: "
-        told[str(folder)] = {}
-        for stage in stages(inputs, folder, embeddings, device):
-            is_due = overwrite or not is_unchanged(folder, stage)
-            if is_due:
-                _make(folder, stage, prefix, on_step)
-            told[str(folder)][stage.name] = "made" if is_due else "unchanged"
-            if on_step is not None:
-                on_step(prefix + stage.name, 1.0)
-    return told
+    plans = [(out, replace(inputs, embeddings=None), "")]
+    if inputs.embeddings is not None:
+        plans.append((out / COMBINED, inputs, f"{COMBINED}: "))
+    states: dict[str, dict[str, str]] = {}
+    for folder, plan, prefix in plans:
+        log = _Log(RunPaths(folder), plan)
+        log.demand_ours(overwrite)
+        state = states[str(folder)] = {}
+        for stage in STAGES:
+            if stage.is_routine:
+                is_due = overwrite or not log.is_current(stage)
+                if is_due:
+                    log.make(stage, _of_stage(on_progress, prefix + stage.name))
+                state[stage.name] = "made" if is_due else "unchanged"
+                on_progress(Progress(1, 1, prefix + stage.name))
+    return states
 
 
-def stages(
-    inputs: Inputs, run: Path, embeddings: tuple[Path, Path] | None, device: str
-) -> Iterator[Stage]:
-    """Yield the stages of a run in order; those before one have been made when it is asked for."""
-    draws = inputs.num_draws
-    config = (inputs.combined if embeddings else None) or inputs.config
+def _of_stage(on_progress: OnProgress, name: str) -> OnProgress:
+    """Pass on the progress of a stage under its name; it is done when its files are whole."""
 
-    def of(*names: str) -> tuple[Path, ...]:
-        return tuple(run / name for name in names)
+    def on_stage(progress: Progress) -> None:
+        on_progress(Progress(min(progress.share, 0.99), 1, name, progress.note))
 
-    files = (inputs.observables, inputs.targets, *(embeddings or ()))
-    yield Stage(
-        "prepare",
-        files,
-        inputs.prepared,
-        PREPARED,
-        lambda tick: prepare(
-            inputs.observables,
-            inputs.targets,
-            run,
-            embeddings=embeddings,
-            overwrite=True,
-            **dict(inputs.prepared),
-        ),
-    )
-    yield _training(run, config, device)
-    yield Stage(
-        "evaluate",
-        of(SPLIT, MODEL),
-        draws,
-        (POSTERIOR, SUMMARY, SCORES),
-        lambda tick: evaluate(run, num_draws=draws, device=device, overwrite=True),
-    )
-    yield Stage(
-        "diagnose",
-        of(POSTERIOR),
-        0,
-        (DIAGNOSTICS,),
-        lambda tick: diagnose(run / POSTERIOR, overwrite=True),
-    )
-    yield Stage(
-        "baseline",
-        of(*PREPARED),
-        0,
-        (BASELINE,),
-        lambda tick: baseline(run, overwrite=True, on_epoch=lambda epoch: tick(epoch / 150)),
-    )
-    yield Stage(
-        "sensitivity",
-        of(BASELINE, MODEL),
-        inputs.refit_members,
-        (SENSITIVITY,),
-        lambda tick: sensitivity(run, refit_members=inputs.refit_members, overwrite=True),
-    )
-    drawn = of(POSTERIOR, SUMMARY, DIAGNOSTICS, SENSITIVITY, HISTORY)
-    yield Stage("figures", drawn, 0, (FIGURES,), lambda tick: draw_figures(run, overwrite=True))
-    shown = of(SPLIT, SCORES, DIAGNOSTICS, BASELINE, FIGURES, MODEL)
-    yield Stage("report", shown, 0, (REPORT,), lambda tick: report(run, overwrite=True))
+    return on_stage
 
 
-def _training(run: Path, config: Config, device: str) -> Stage:
-    reads, settings = tuple(run / name for name in PREPARED), config.model_dump()
-    idle = Stage("train", reads, settings, (MODEL, HISTORY), lambda tick: None)
-    is_killed = (
-        _is_begun(run, idle) and (run / CHECKPOINT).exists()
-    )  # asked before _make takes note of a new beginning
+@dataclass(frozen=True)
+class _Log:
+    """What each stage of a run was made from and came to, kept in ``stages.json``."""
 
-    def make(tick: Tick) -> None:
-        how: dict[str, Any] = {"resume": True} if is_killed else {"overwrite": True}
-        train(
-            run,
-            config,
-            device=device,
-            on_epoch=lambda state: tick(state.epoch / config.train.epochs),
-            **how,
-        )
+    run: RunPaths
+    inputs: Inputs
 
-    return replace(idle, make=make)
+    def entries(self) -> dict[str, Any]:
+        if not self.run.stages.is_file():
+            return {}
+        return dict(read_json(self.run.stages))
 
+    def is_current(self, stage: Stage) -> bool:
+        """Whether the results of a stage are whole and made from what it would read now."""
+        expected = {"from": self._source(stage), "made": _fingerprint(stage.writes(self.run))}
+        return bool(self.entries().get(stage.name) == expected)
 
-def is_unchanged(run: Path, stage: Stage) -> bool:
-    """Whether the results of a stage are there, whole, and made from what it would read now."""
-    kept = _record(run).get(stage.name)
-    return bool(kept and kept["from"] == _source(stage) and kept["made"] == _made(run, stage))
+    def make(self, stage: Stage, on_progress: OnProgress) -> None:
+        begun = {"from": self._source(stage), "made": ""}
+        if stage.name == "train" and self.entries().get(stage.name) != begun:
+            self.run.checkpoint.unlink(missing_ok=True)  # of other settings
+        if stage.name != "prepare":  # which replaces the folder
+            self._note(stage, begun)
+        on_progress(Progress(0, 1, stage.name))
+        stage.make(self.inputs, self.run, on_progress)
+        self._note(stage, {**begun, "made": _fingerprint(stage.writes(self.run))})
 
+    def demand_ours(self, overwrite: bool) -> None:
+        root = self.run.root
+        is_empty = not root.exists() or not any(root.iterdir())
+        if is_empty or overwrite or self.run.stages.is_file():
+            return
+        expected = "an empty folder or one that this command made"
+        hint = "name another folder, or pass --overwrite to replace all of it"
+        raise OutputError(str(root), expected, "another", "", hint)
 
-def _make(run: Path, stage: Stage, prefix: str, on_step: OnStep | None) -> None:
-    def tick(share: float) -> None:
-        if on_step is not None:
-            on_step(prefix + stage.name, min(share, 0.99))
+    def _note(self, stage: Stage, entry: dict[str, str]) -> None:
+        write_json(self.run.stages, {**self.entries(), stage.name: entry})
 
-    tick(0.0)
-    begun = {"from": _source(stage), "made": ""}
-    if stage.name != "prepare":  # which replaces the folder
-        write_json(run / STAGES, {**_record(run), stage.name: begun})
-    stage.make(tick)
-    write_json(run / STAGES, {**_record(run), stage.name: {**begun, "made": _made(run, stage)}})
-
-
-def _is_begun(run: Path, stage: Stage) -> bool:
-    """Whether a stage was killed while it did what it would do now."""
-    return _record(run).get(stage.name) == {"from": _source(stage), "made": ""}
-
-
-def _record(run: Path) -> dict[str, Any]:
-    return dict(read_json(run / STAGES)) if (run / STAGES).is_file() else {}
+    def _source(self, stage: Stage) -> str:
+        files = _fingerprint(stage.reads(self.inputs, self.run))
+        return json_hash([files, stage.settings(self.inputs), versions()["cinn-clusters"]])
 
 
-def _made(run: Path, stage: Stage) -> str:
-    return _fingerprint([run / name for name in stage.writes])
-
-
-def _source(stage: Stage) -> str:
-    told = [_fingerprint(list(stage.reads)), stage.settings, versions()["cinn-clusters"]]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _fingerprint(paths: list[Path]) -> str:
+def _fingerprint(paths: Iterable[Path]) -> str:
     """One sha256 for files and folders; what is missing counts as such."""
     digest = hashlib.sha256()
     for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
             if not file.is_dir():
-                told = sha256_of(file) if file.is_file() else "missing"
-                digest.update(f"{path.name}/{file.relative_to(path)} {told}\n".encode())
+                content = sha256_of(file) if file.is_file() else "missing"
+                digest.update(f"{path.name}/{file.relative_to(path)} {content}\n".encode())
     return digest.hexdigest()
-
-
-def _demand_ours(run: Path, overwrite: bool) -> None:
-    if run.exists() and any(run.iterdir()) and not (run / STAGES).is_file() and not overwrite:
-        hint = "name another folder, or pass --overwrite to replace all of it"
-        raise OutputError(
-            str(run), "an empty folder or one that this command made", "another", "", hint
-        )

@@ -18,7 +18,7 @@ from cinn_clusters.posterior.fit import make_recipe, resolve_device
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.settings.config import Config
-from cinn_clusters.storage.run import MODEL, Run, split_hash, versions
+from cinn_clusters.storage.run import Run, split_hash, versions
 
 RECORDED_PREFIX = "recorded."
 """Before the names of tensors that belong to the classifier beside a posterior."""
@@ -119,11 +119,11 @@ def demand_own_model(run: Run) -> None:
     Raises:
         BundleError: If the model is missing, damaged or another run's.
     """
-    told = describe_bundle(run.path / MODEL)["provenance"]
+    told = describe_bundle(run.paths.model)["provenance"]
     expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
     if any(told.get(key) != value for key, value in expected.items()):
         raise BundleError(
-            str(run.path / MODEL), "the model of this run's split", "another's", "", "train it here"
+            str(run.paths.model), "the model of this run's split", "another's", "", "train it here"
         )
 
 

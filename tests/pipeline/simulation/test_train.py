@@ -10,8 +10,8 @@ import pytest
 
 from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.pipeline.simulation.train import train
+from cinn_clusters.progress import Progress
 from cinn_clusters.settings.config import Config, read_config
-from cinn_clusters.training.fit import FitState
 from support import TINY, Command
 
 RESULTS = ("model/weights.safetensors", "model/bundle.json", "model/manifest.json", "history.csv")
@@ -47,12 +47,12 @@ class Stopped(BaseException):
 
 
 def stop_after(run: Path, config: Config, epoch: int, *, resume: bool) -> None:
-    def stop(state: FitState) -> None:
-        if state.epoch == epoch:
+    def stop(progress: Progress) -> None:
+        if progress.done == epoch:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(run, config, resume=resume, on_epoch=stop)
+        train(run, config, resume=resume, on_progress=stop)
 
 
 VARIANTS = {

@@ -24,10 +24,8 @@ from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
 from cinn_clusters.figures.style import Figure, rendered
 from cinn_clusters.files import atomic_directory, demand_free, read_json, sha256_of
 from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
-from cinn_clusters.pipeline.simulation.sensitivity import SENSITIVITY
-from cinn_clusters.storage.run import DIAGNOSTICS, HISTORY, POSTERIOR, SUMMARY, Run, open_run
+from cinn_clusters.storage.run import ResultPaths, Run, open_run
 
-FIGURES = "figures"
 FIRST = "1.posterior_distribution"
 MATRICES = {
     "5.sensitivity_analysis": ("sensitivity_matrix", "increase of MAE when shuffled"),
@@ -104,8 +102,8 @@ def draw_figures(
         OutputError: If figures stand there already or cannot be written.
     """
     run = open_run(path)
-    posterior = run.path / POSTERIOR if posterior is None else Path(posterior)
-    out = posterior.parent / FIGURES if out is None else Path(out)
+    posterior = run.paths.posterior if posterior is None else Path(posterior)
+    out = ResultPaths(posterior.parent).figures if out is None else Path(out)
     demand_free(out, overwrite)
     judged = read_judged(posterior, run=run)
     shown = Shown(judged, _modes(posterior, judged), run)
@@ -168,7 +166,7 @@ def _modes(posterior: Path, judged: Judged) -> np.ndarray:
     """Joint modes (N, D): of the summary beside the posterior, else the densest draw of each
     object.
     """
-    summary, targets = posterior.with_name(SUMMARY), judged.catalogue.targets
+    summary, targets = ResultPaths(posterior.parent).summary, judged.catalogue.targets
     if summary.is_file():
         table = read_csv(summary)
         columns = [f"{name}_map" for name in targets]
@@ -180,7 +178,7 @@ def _modes(posterior: Path, judged: Judged) -> np.ndarray:
             if found[columns].notna().all(axis=None):
                 return found[columns].to_numpy(float)
     if judged.log_prob is None:
-        expected = f"joint modes in {SUMMARY} beside it, or densities of its draws"
+        expected = f"joint modes in {summary.name} beside it, or densities of its draws"
         raise BundleError(
             str(posterior), expected, "none", "", "write it with cinn-clusters evaluate or crossval"
         )
@@ -232,7 +230,7 @@ def row_name(line: pd.Series) -> str:
 
 
 def _sensitivity(run: Run) -> Iterator[tuple[str, Figure | str]]:
-    folder = run.path / SENSITIVITY
+    folder = run.paths.sensitivity.root
     if not folder.is_dir():
         yield "", "5.sensitivity_analysis: run cinn-clusters baseline and sensitivity first"
         return
@@ -260,7 +258,7 @@ def _sensitivity(run: Run) -> Iterator[tuple[str, Figure | str]]:
 
 
 def _calibration(posterior: Path) -> Iterator[tuple[str, Figure | str]]:
-    path = posterior.with_name(DIAGNOSTICS)
+    path = ResultPaths(posterior.parent).diagnostics
     hint = f"run cinn-clusters diagnose {posterior} --overwrite first"
     if not path.is_file():
         yield "", f"sbc_ecdf, coverage, tarp, skill: {hint}"
@@ -309,7 +307,7 @@ def _band(entry: dict[str, Any]) -> Band:
 
 
 def _learning(run: Run) -> Iterator[tuple[str, Figure | str]]:
-    path = run.path / HISTORY
+    path = run.paths.history
     if not path.is_file():
         yield "", "learning_curves: run cinn-clusters train first"
         return

@@ -19,12 +19,9 @@ from cinn_clusters.data.leakage import audit_split
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file, demand_free, read_json
 from cinn_clusters.pipeline.report.captions import READINGS, reading
-from cinn_clusters.pipeline.report.draw import FIGURES
-from cinn_clusters.pipeline.simulation.baseline import BASELINE, MAE
 from cinn_clusters.storage.model import describe_bundle
-from cinn_clusters.storage.run import CROSSVAL, DIAGNOSTICS, MODEL, SCORES, SPLIT, Run, open_run
+from cinn_clusters.storage.run import Run, open_run
 
-REPORT = "report.html"
 CALIBRATION = ("sbc_ecdf", "coverage", "tarp", "3.uncertainties")
 SENSITIVITY = tuple(name for name in READINGS if name.startswith("5."))
 OF_TRAINING = "drawn from the training clusters"
@@ -71,21 +68,21 @@ def report(path: str | Path, *, out: str | Path | None = None, overwrite: bool =
         OutputError: If the report stands there already or cannot be written.
     """
     run = open_run(path)
-    out = run.path / REPORT if out is None else Path(out)
+    out = run.paths.report if out is None else Path(out)
     demand_free(out, overwrite)
-    for name, command in ((SCORES, "evaluate"), (FIGURES, "figures")):
-        if not (run.path / name).exists():
+    for needed, command in ((run.paths.scores, "evaluate"), (run.paths.figures, "figures")):
+        if not needed.exists():
             raise BundleError(
                 str(run.path),
-                f"{name} of the run",
+                f"{needed.name} of the run",
                 "none",
                 "",
                 f"run cinn-clusters {command} first",
             )
     facts = {
-        "scores": read_json(run.path / SCORES),
-        "diagnosis": _optional(run.path / DIAGNOSTICS),
-        "mae": _optional(run.path / BASELINE / MAE),
+        "scores": read_json(run.paths.scores),
+        "diagnosis": _optional(run.paths.diagnostics),
+        "mae": _optional(run.paths.baseline.mae),
     }
     facts = {name: value for name, value in facts.items() if value}
     page = _render(run, facts)
@@ -134,7 +131,7 @@ def _rest() -> tuple[str, ...]:
 def _figures(run: Run, facts: dict[str, Any], names: tuple[str, ...]) -> list[dict[str, str]]:
     shown = []
     for name in names:
-        path = run.path / FIGURES / f"{name}.png"
+        path = run.paths.figures / f"{name}.png"
         if path.is_file():
             title, told = reading(name, facts)
             data = base64.b64encode(path.read_bytes()).decode()
@@ -201,7 +198,9 @@ def _data(run: Run) -> Section:
         "nothing of when the last one was, and are left out."
     ]
     if unmatched:
-        text.append(f"{len(unmatched)} maps have no row and were left out (listed in {SPLIT}).")
+        text.append(
+            f"{len(unmatched)} maps have no row and were left out (listed in {run.paths.split.name})."
+        )
     return Section(
         "data",
         "Data",
@@ -278,7 +277,7 @@ def _calibration(run: Run, facts: dict[str, Any]) -> Section:
     findings = facts.get("diagnosis", {}).get("findings", [])
     rows = [[entry["subject"], entry["name"], entry["evidence"]] for entry in findings]
     tables = [Table(["", "verdict", "evidence"], rows)] if rows else []
-    crossval = _optional(run.path / CROSSVAL / SCORES)
+    crossval = _optional(run.paths.crossval.scores)
     text = [
         "A posterior is calibrated if an interval of 68 % holds the truth in 68 % of all cases, and so on."
     ]
@@ -305,8 +304,8 @@ def _provenance(run: Run) -> Section:
         ["versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())]
     ]
     details = []
-    if (run.path / MODEL).is_dir():
-        info = describe_bundle(run.path / MODEL)
+    if (run.paths.model).is_dir():
+        info = describe_bundle(run.paths.model)
         rows += [
             ["parameters", f"{info['num_parameters']}"],
             ["epochs", str(info["provenance"].get("epochs", ""))],

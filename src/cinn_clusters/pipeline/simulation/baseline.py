@@ -19,15 +19,13 @@ from cinn_clusters.errors import BundleError
 from cinn_clusters.evaluation.mlp_ensemble import (
     Ensemble,
     EnsembleOptions,
-    OnEpoch,
     fit_ensemble,
     make_network,
 )
 from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.simulation.evaluate import unphysical
-from cinn_clusters.storage.run import HISTORY, MODEL, Run, csv_text, open_run, split_hash, versions
-
-BASELINE, PREDICTED, TRUE, MAE = "baseline", "mlp_test_pred.npy", "mlp_test_true.npy", "mae.json"
+from cinn_clusters.progress import OnProgress, ignore_progress
+from cinn_clusters.storage.run import BaselinePaths, Run, csv_text, open_run, split_hash, versions
 
 
 def baseline(
@@ -35,7 +33,7 @@ def baseline(
     options: EnsembleOptions | None = None,
     *,
     overwrite: bool = False,
-    on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, Any]:
     """Train the ensemble on the training rows of a run; writes ``baseline/``.
 
@@ -43,7 +41,7 @@ def baseline(
         path: The run.
         options: The published configuration when absent.
         overwrite: Replace a baseline that stands there.
-        on_epoch: Called with the number of epochs done.
+        on_progress: Called after each epoch.
 
     Returns:
         Content of ``mae.json``: mean absolute error by target with its standard error over
@@ -57,22 +55,26 @@ def baseline(
     """
     options = options or EnsembleOptions()
     run = open_run(path)
-    demand_free(run.path / BASELINE, overwrite)
+    demand_free(run.paths.baseline.root, overwrite)
     rows, split = run.catalogue, run.split
     x, theta = rows.inputs(rows.observables), rows.theta
-    ensemble = fit_ensemble(x, theta, split.train, split.validation, options, on_epoch=on_epoch)
+    ensemble = fit_ensemble(
+        x, theta, split.train, split.validation, options, on_progress=on_progress
+    )
     predicted, truth = ensemble.predict(x[split.test]), theta[split.test]
     report = _report(run, predicted, truth) | {"options": asdict(options)}
-    with atomic_directory(run.path / BASELINE, overwrite=overwrite, kept=(MAE,)) as scratch:
-        for name, values in ((PREDICTED, predicted), (TRUE, truth)):
-            with (scratch / name).open("wb") as stream:
+    paths = run.paths.baseline
+    with atomic_directory(paths.root, overwrite=overwrite, kept=(paths.mae.name,)) as folder:
+        paths = BaselinePaths(folder)
+        for file, values in ((paths.predictions, predicted), (paths.ground_truth, truth)):
+            with file.open("wb") as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(values))
         columns = ["phase", "epoch", "train_loss", "validation_loss"]
-        (scratch / HISTORY).write_text(
+        paths.history.write_text(
             csv_text(pd.DataFrame(ensemble.history, columns=columns)), encoding="utf-8"
         )
-        write_bundle(scratch / MODEL, _info(run, ensemble, options), ensemble.network.state_dict())
-        write_json(scratch / MAE, report)
+        write_bundle(paths.model, _info(run, ensemble, options), ensemble.network.state_dict())
+        write_json(paths.mae, report)
     return report
 
 
@@ -82,10 +84,10 @@ def load_baseline(run: Run) -> Ensemble:
     Raises:
         BundleError: If there is none, it is damaged, or it was trained on another split.
     """
-    path = run.path / BASELINE / MODEL
+    path = run.paths.baseline.model
     if not path.is_dir():
         raise BundleError(
-            str(run.path), f"a folder {BASELINE}", "none", "", "run cinn-clusters baseline first"
+            str(run.path), "a baseline", "none", "", "run cinn-clusters baseline first"
         )
     bundle = read_bundle(path)
     if bundle.info.get("split_sha256") != split_hash(run.record):

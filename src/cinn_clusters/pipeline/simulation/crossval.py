@@ -21,9 +21,11 @@ from cinn_clusters.pipeline.simulation.evaluate import (
 )
 from cinn_clusters.pipeline.simulation.prepare import standard_transforms
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
+from cinn_clusters.pipeline.simulation.train import epoch_progress
 from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.posterior_file import (
     NUM_DENSITIES,
@@ -31,10 +33,8 @@ from cinn_clusters.storage.posterior_file import (
     library_attributes,
     sample_writer,
 )
-from cinn_clusters.storage.run import CROSSVAL, POSTERIOR, SCORES, open_run
+from cinn_clusters.storage.run import ResultPaths, open_run
 from cinn_clusters.training.fit import FitState
-
-OnEpoch = Callable[[int, FitState], None]
 
 
 def crossval(
@@ -46,7 +46,7 @@ def crossval(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
-    on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, Any]:
     """Train on all folds but one, answer for that one, in turn; writes crossval/posterior.nc and scores.json.
 
@@ -61,7 +61,7 @@ def crossval(
         seed: Seed of folds and draws.
         device: See ``fit``.
         overwrite: Replace results that stand there.
-        on_epoch: Called with the fold and the state after each epoch.
+        on_progress: Called after each epoch of each fold.
 
     Returns:
         The scores over all rows.
@@ -76,7 +76,7 @@ def crossval(
     """
     config = config or Config()
     run = open_run(path)
-    demand_free(run.path / CROSSVAL, overwrite)
+    demand_free(run.paths.crossval.root, overwrite)
     catalogue = run.catalogue
     hint = "every fold wants an encoder of its own, as in benchmarks/maps.py; evaluate judges the test clusters"
     demand_unseen(run.record.get("encoder_clusters") or (), catalogue.clusters, str(run.path), hint)
@@ -87,7 +87,11 @@ def crossval(
     log_prob = np.empty(len(catalogue.table))
     log_prob_draws = np.empty((min(NUM_DENSITIES, num_draws), len(catalogue.table)), np.float32)
     for k, split in enumerate(folds):
-        posterior = _fit_fold(catalogue, split, config, device, run.is_original, k, on_epoch)
+
+        def report(state: FitState, fold: int = k) -> None:
+            on_progress(epoch_progress(state, config, f"fold {fold + 1}/{num_folds}"))
+
+        posterior = _fit_fold(catalogue, split, config, device, run.is_original, report)
         inputs = catalogue.inputs(posterior.inputs)[split.test]
         query = Query(inputs, split.test)
         for objects, draws in posterior.sample_batches(query, Sampling(num_draws, seed)):
@@ -121,11 +125,14 @@ def crossval(
         catalogue.theta,
         has_densities=True,
     )
-    with atomic_directory(run.path / CROSSVAL, overwrite=overwrite, kept=(SCORES,)) as scratch:
-        with sample_writer(scratch / POSTERIOR, layout) as writer:
+    with atomic_directory(
+        run.paths.crossval.root, overwrite=overwrite, kept=(run.paths.scores.name,)
+    ) as folder:
+        paths = ResultPaths(folder)
+        with sample_writer(paths.posterior, layout) as writer:
             writer.put(slice(0, len(coordinates)), samples)
             writer.put_log_prob(slice(0, len(coordinates)), log_prob_draws, log_prob)
-        write_json(scratch / SCORES, scores)
+        write_json(paths.scores, scores)
     return scores
 
 
@@ -135,8 +142,7 @@ def _fit_fold(
     config: Config,
     device: str,
     is_original: bool,
-    fold: int,
-    on_epoch: OnEpoch | None,
+    on_epoch: Callable[[FitState], None],
 ) -> Posterior:
     if is_original:
         transforms = standard_transforms(catalogue, split.train)
@@ -144,6 +150,5 @@ def _fit_fold(
         transforms = fit_catalogue_transforms(catalogue, split, seed=config.seed)
     job = prepare_job(catalogue, split, transforms, config, device)
     for state in job.epochs():
-        if on_epoch is not None:
-            on_epoch(fold, state)
+        on_epoch(state)
     return recalibrated(job.posterior(), catalogue, split, config, device)[0]

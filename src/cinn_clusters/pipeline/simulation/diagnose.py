@@ -21,7 +21,7 @@ from cinn_clusters.errors import OutputError
 from cinn_clusters.files import demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.simulation.evaluate import JITTER_SEED, REFERENCES, score_scales
 from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
-from cinn_clusters.storage.run import DIAGNOSTICS
+from cinn_clusters.storage.run import ResultPaths
 
 NUM_RESAMPLES = 2000
 LEVEL = 0.68
@@ -60,7 +60,7 @@ def diagnose(
         OutputError: If the result stands there already or cannot be written.
     """
     posterior = Path(posterior)
-    out = posterior.with_name(DIAGNOSTICS) if out is None else Path(out)
+    out = ResultPaths(posterior.parent).diagnostics if out is None else Path(out)
     if out.resolve() == posterior.resolve():
         raise OutputError(str(out), "another file than the posterior", "the same")
     demand_free(out, overwrite)

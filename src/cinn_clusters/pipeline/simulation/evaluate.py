@@ -30,11 +30,10 @@ from cinn_clusters.files import atomic_file, demand_free, write_json
 from cinn_clusters.pipeline.inference.infer import OnObjects, write_posterior
 from cinn_clusters.storage.model import demand_own_model, load_posterior
 from cinn_clusters.storage.posterior_file import read_samples
-from cinn_clusters.storage.run import MODEL, POSTERIOR, SCORES, SUMMARY, open_run
+from cinn_clusters.storage.run import open_run
 from cinn_clusters.storage.summary import write_summary
 
 JITTER_SEED = 0
-RESULTS = (POSTERIOR, SUMMARY, SCORES)
 REFERENCES = ("prior", "prior given M500, z")
 
 
@@ -82,17 +81,17 @@ def evaluate(
         OutputError: If results stand there already.
     """
     run = open_run(path)
-    for name in RESULTS:
-        demand_free(run.path / name, overwrite)
+    results = (run.paths.posterior, run.paths.summary, run.paths.scores)
+    for file in results:
+        demand_free(file, overwrite)
     demand_own_model(run)
-    posterior = load_posterior(run.path / MODEL, device=device)
+    posterior = load_posterior(run.paths.model, device=device)
     test = run.catalogue.rows(run.split.test)
     inputs = test.inputs(posterior.inputs)
     keys = [name for name in (run.catalogue.cluster_column, *schema.ROW_KEYS) if name in test.table]
     with ExitStack() as stack:  # all three or none
         samples, lines, numbers = (
-            stack.enter_context(atomic_file(run.path / name, overwrite=overwrite))
-            for name in RESULTS
+            stack.enter_context(atomic_file(file, overwrite=overwrite)) for file in results
         )
         truth = scored_truth(run.catalogue, run.split.test)
         summary = write_posterior(

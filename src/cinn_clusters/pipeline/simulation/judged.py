@@ -20,7 +20,7 @@ from cinn_clusters.storage.posterior_file import (
     read_log_prob,
     read_samples,
 )
-from cinn_clusters.storage.run import CROSSVAL, SPLIT, Run, open_run
+from cinn_clusters.storage.run import Run, RunPaths, open_run
 
 NUM_FOLDS = 5
 
@@ -171,10 +171,9 @@ def _catalogue(
 
 
 def _run_of(posterior: Path) -> Path:
-    folder = posterior.resolve().parent
-    for run in (folder, folder.parent if folder.name == CROSSVAL else folder):
-        if (run / SPLIT).is_file():
-            return run
+    paths = RunPaths.around(posterior)
+    if paths is not None:
+        return paths.root
     hint = "pass --targets and --observables"
     raise DataError(
         str(posterior), "a file in a run, whose tables hold the truths", "none", "", hint

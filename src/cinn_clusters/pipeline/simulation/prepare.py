@@ -22,17 +22,7 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.legacy.processed import processed_tables
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
-from cinn_clusters.storage.run import (
-    LEFT_OUT,
-    SPLIT,
-    TABLES,
-    TRANSFORMS,
-    Run,
-    csv_text,
-    decision_hash,
-    table_hash,
-    versions,
-)
+from cinn_clusters.storage.run import Run, RunPaths, csv_text, decision_hash, table_hash, versions
 
 Protocol = Literal["cluster", "original"]
 
@@ -117,16 +107,18 @@ def prepare(
     record = _record(catalogue, split, protocol, seed, files) | {"unmatched_maps": list(unmatched)}
     if embeddings is not None:
         record["encoder_clusters"] = None if seen is None else list(seen)
-    with atomic_directory(out, overwrite=overwrite, kept=(SPLIT,)) as scratch:
-        for name, frame in zip(TABLES, _tables(catalogue, transforms, protocol), strict=True):
-            (scratch / name).write_text(csv_text(frame), encoding="utf-8")
+    kept = (RunPaths(out).split.name,)
+    with atomic_directory(out, overwrite=overwrite, kept=kept) as scratch:
+        paths = RunPaths(scratch)
+        for file, frame in zip(paths.tables, _tables(catalogue, transforms, protocol), strict=True):
+            file.write_text(csv_text(frame), encoding="utf-8")
         if everyone.left_out is not None:
-            (scratch / LEFT_OUT).write_text(csv_text(everyone.left_out), encoding="utf-8")
-            record["left_out_sha256"] = sha256_of(scratch / LEFT_OUT)
-        record = {"table_sha256": table_hash(scratch), **record}
+            paths.left_out.write_text(csv_text(everyone.left_out), encoding="utf-8")
+            record["left_out_sha256"] = sha256_of(paths.left_out)
+        record = {"table_sha256": table_hash(paths), **record}
         record["sha256"] = decision_hash(record, transforms.to_dict())
-        write_json(scratch / SPLIT, record)
-        write_json(scratch / TRANSFORMS, transforms.to_dict())
+        write_json(paths.split, record)
+        write_json(paths.transforms, transforms.to_dict())
     return Run(out, catalogue, split, transforms, record)
 
 
@@ -159,8 +151,9 @@ def prepare_processed(
         files = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
         for file, frame in zip(files, frames, strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")
-        sources = [Path(processed, name) for name in TABLES]
-        return prepare(*files, out, sources=sources, **{**columns, **options})
+        return prepare(
+            *files, out, sources=RunPaths(Path(processed)).tables, **{**columns, **options}
+        )
 
 
 def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> Transforms:

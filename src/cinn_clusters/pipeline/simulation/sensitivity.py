@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from cinn_clusters.diagnostics.importance import permutation_importance, sage_va
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
 from cinn_clusters.evaluation.mlp_ensemble import fit_ensemble
 from cinn_clusters.files import atomic_directory, demand_free
-from cinn_clusters.pipeline.simulation.baseline import BASELINE, load_baseline, options_of
+from cinn_clusters.pipeline.simulation.baseline import load_baseline, options_of
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.model import demand_own_model, load_posterior
-from cinn_clusters.storage.run import MODEL, Run, csv_text, open_run
+from cinn_clusters.storage.run import Run, csv_text, open_run
 
-SENSITIVITY = "sensitivity"
+NUM_MATRICES = 5
 NUM_DRAWS = 100
 """Posterior draws a row behind each CRPS."""
-OnMatrix = Callable[[str], None]
 Rows = dict[str, tuple[str, ...]]
 """Columns that are taken away, by what to call them."""
 
@@ -34,7 +34,7 @@ def sensitivity(
     refit_members: int = 3,
     seed: int = 0,
     overwrite: bool = False,
-    on_matrix: OnMatrix | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, pd.DataFrame]:
     """Take observables away from the models of a run; writes ``sensitivity/``, a matrix and its errors by kind.
 
@@ -45,7 +45,7 @@ def sensitivity(
             trains none.
         seed: Seed of permutations and draws.
         overwrite: Replace matrices that stand there.
-        on_matrix: Called with the name of each matrix when it is done.
+        on_progress: Called when a matrix is done.
 
     Returns:
         Observables (or groups of them) by targets, in catalogue units: ``sensitivity`` (each
@@ -58,7 +58,7 @@ def sensitivity(
         OutputError: If matrices stand there already.
     """
     run = open_run(path)
-    demand_free(run.path / SENSITIVITY, overwrite)
+    demand_free(run.paths.sensitivity.root, overwrite)
     ensemble = load_baseline(run)
     test = run.catalogue.rows(run.split.test)
     names = run.catalogue.observables
@@ -76,8 +76,7 @@ def sensitivity(
         spread = np.stack([(weights @ of_rows).std(0) for of_rows in increase])
         matrices[f"{kind}_matrix"] = _frame(values, rows, run.catalogue.targets)
         matrices[f"{kind}_errors"] = _frame(spread, rows, run.catalogue.targets)
-        if on_matrix is not None:
-            on_matrix(kind)
+        on_progress(Progress(len(matrices) // 2, NUM_MATRICES, "sensitivity", kind))
 
     single, group = _places(singles, names), _places(groups, names)
     keep(
@@ -93,13 +92,13 @@ def sensitivity(
     keep("shapley", groups, sage_values(error, x, group, num_repeats=num_repeats, seed=seed))
     if refit_members:
         keep("ablation", singles | groups, _ablation(run, singles | groups, refit_members))
-    if (run.path / MODEL).is_dir():
+    if (run.paths.model).is_dir():
         increase = _crps_increase(
             run, singles | groups, num_repeats=-(-num_repeats // 4), seed=seed
         )
         keep("crps_sensitivity", singles | groups, increase)
     with atomic_directory(
-        run.path / SENSITIVITY, overwrite=overwrite, kept=("sensitivity_matrix.csv",)
+        run.paths.sensitivity.root, overwrite=overwrite, kept=("sensitivity_matrix.csv",)
     ) as scratch:
         for name, matrix in matrices.items():
             (scratch / f"{name}.csv").write_text(csv_text(matrix.reset_index()), encoding="utf-8")
@@ -127,7 +126,7 @@ def _ablation(run: Run, rows: Rows, members: int) -> np.ndarray:
     """Increase of the absolute error of each test row without some columns, (G, N, D), ensembles
     trained anew.
     """
-    info = read_bundle(run.path / BASELINE / MODEL).info
+    info = read_bundle(run.paths.baseline.model).info
     options = replace(options_of(info["options"]), members=members)
     names, split, theta = run.catalogue.observables, run.split, run.catalogue.theta
 
@@ -149,7 +148,7 @@ def _ablation(run: Run, rows: Rows, members: int) -> np.ndarray:
 def _crps_increase(run: Run, rows: Rows, *, num_repeats: int, seed: int) -> np.ndarray:
     """Increase of the CRPS of each test row when columns are shuffled, (G, N, D)."""
     demand_own_model(run)
-    posterior = load_posterior(run.path / MODEL)
+    posterior = load_posterior(run.paths.model)
     test = run.catalogue.rows(run.split.test)
     names, truth = posterior.inputs, test.theta
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,11 @@ from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import Job, prepare_job
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.model import describe_bundle, save_posterior
 from cinn_clusters.storage.observer import observer_parts
-from cinn_clusters.storage.run import (
-    CHECKPOINT,
-    HISTORY,
-    MODEL,
-    Run,
-    csv_text,
-    open_run,
-    split_hash,
-)
+from cinn_clusters.storage.run import Run, csv_text, open_run, split_hash
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitState
 
@@ -58,7 +50,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
-    on_epoch: Callable[[FitState], None] | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Trained:
     """Train on a prepared run and write its bundle and history.
 
@@ -68,7 +60,7 @@ def train(
         device: See ``fit``.
         resume: Go on from the checkpoint of a killed training, if there is one.
         overwrite: Replace a model that stands there.
-        on_epoch: Called after each epoch.
+        on_progress: Called after each epoch.
 
     Returns:
         What it came to.
@@ -80,8 +72,8 @@ def train(
     """
     config = config or Config()
     run = open_run(path)
-    checkpoint = run.path / CHECKPOINT
-    if resume and not checkpoint.exists() and (run.path / MODEL).exists():
+    checkpoint = run.paths.checkpoint
+    if resume and not checkpoint.exists() and (run.paths.model).exists():
         return _already_trained(run, config)
     _demand_startable(run, resume, overwrite)
     job = prepare_job(run.catalogue, run.split, run.transforms, config, device)
@@ -92,19 +84,25 @@ def train(
     for state in job.epochs():
         if state.epoch % config.train.checkpoint_every == 0:
             write_checkpoint(checkpoint, job.flow, state, identity)
-        if on_epoch is not None:
-            on_epoch(state)
+        on_progress(epoch_progress(state, config, "train"))
     _write_results(run, job, config)
     checkpoint.unlink(missing_ok=True)
     for scratch in run.path.glob(
-        f".{CHECKPOINT}.*"
+        f".{checkpoint.name}.*"
     ):  # of a training that was killed while it wrote
         scratch.unlink(missing_ok=True)
-    return Trained(run.path / MODEL, job.state.epoch, float(job.state.best_loss.mean()), resumed_at)
+    return Trained(run.paths.model, job.state.epoch, float(job.state.best_loss.mean()), resumed_at)
+
+
+def epoch_progress(state: FitState, config: Config, what: str) -> Progress:
+    """Return how far a training has come, with the losses of its last epoch."""
+    _, train_nll, validation_nll = state.history[-1]
+    note = f"NLL train {train_nll:.3f} validation {validation_nll:.3f}"
+    return Progress(state.epoch, config.train.epochs, what, note)
 
 
 def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
-    checkpoint = run.path / CHECKPOINT
+    checkpoint = run.paths.checkpoint
     if checkpoint.exists():
         if not (resume or overwrite):
             hint = "pass --resume to go on, or --overwrite to start anew"
@@ -112,26 +110,26 @@ def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
                 str(checkpoint), "no training under way", "the checkpoint of one", "", hint
             )
     else:
-        demand_free(run.path / MODEL, overwrite)
+        demand_free(run.paths.model, overwrite)
 
 
 def _already_trained(run: Run, config: Config) -> Trained:
     """Return what a finished training came to, if it is this one."""
-    info = describe_bundle(run.path / MODEL)
+    info = describe_bundle(run.paths.model)
     told = info["provenance"]
     expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
     if info["config"] != config.model_dump() or any(
         told.get(key) != value for key, value in expected.items()
     ):
         raise OutputError(
-            str(run.path / MODEL),
+            str(run.paths.model),
             "the model of these settings to be complete",
             "one of other settings",
             "",
             "resume with the settings it was started with, or pass --overwrite to start anew",
         )
     losses = told["best_validation_nll"]
-    return Trained(run.path / MODEL, told["epochs"], sum(losses) / len(losses), told["epochs"])
+    return Trained(run.paths.model, told["epochs"], sum(losses) / len(losses), told["epochs"])
 
 
 def _write_results(run: Run, job: Job, config: Config) -> None:
@@ -152,11 +150,11 @@ def _write_results(run: Run, job: Job, config: Config) -> None:
     }
     if table:
         provenance["recalibration"] = table
-    with atomic_file(run.path / HISTORY) as scratch:  # both or none
+    with atomic_file(run.paths.history) as scratch:  # both or none
         scratch.write_text(csv_text(history), encoding="utf-8")
         parts = _parts(run, posterior, config)
         save_posterior(
-            posterior, run.path / MODEL, config, provenance=provenance, parts=parts, overwrite=True
+            posterior, run.paths.model, config, provenance=provenance, parts=parts, overwrite=True
         )
 
 

@@ -19,9 +19,8 @@ from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_trut
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.settings.config import Config, read_config, to_toml
-from cinn_clusters.storage.run import csv_text, open_run
+from cinn_clusters.storage.run import TunePaths, csv_text, open_run
 
-TUNE, TRIALS, BEST = "tune", "trials.csv", "best.toml"
 NUM_DRAWS = 200
 NUM_STARTUP_TRIALS = 8
 Objective = Literal["crps", "energy", "nll"]
@@ -111,7 +110,7 @@ def tune(
     space = {key: values for key, values in SPACE.items() if key not in fixed}
     _demand_sensible(space, objective, num_trials)
     run = open_run(path)
-    demand_free(run.path / TUNE, overwrite)
+    demand_free(run.paths.tune.root, overwrite)
     catalogue = _training_clusters(run.catalogue, run.split.test, fold, num_folds)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_STARTUP_TRIALS)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=NUM_STARTUP_TRIALS)
@@ -154,11 +153,11 @@ def tune(
         "inner_folds": inner_folds,
         "fixed": fixed,
     }
-    with atomic_directory(run.path / TUNE, overwrite=overwrite) as scratch:
-        (scratch / TRIALS).write_text(csv_text(trials), encoding="utf-8")
-        (scratch / BEST).write_text(to_toml(best), encoding="utf-8")
-        write_json(scratch / "search.json", record)
-    return Tuned(best, study.best_value, trials, run.path / TUNE)
+    with atomic_directory(run.paths.tune.root, overwrite=overwrite) as scratch:
+        (TunePaths(scratch).trials).write_text(csv_text(trials), encoding="utf-8")
+        (TunePaths(scratch).best).write_text(to_toml(best), encoding="utf-8")
+        write_json(TunePaths(scratch).search, record)
+    return Tuned(best, study.best_value, trials, run.paths.tune.root)
 
 
 def _optuna() -> Any:
