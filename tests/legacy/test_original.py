@@ -201,6 +201,40 @@ def test_what_is_no_scaler_is_refused(content: bytes, told: str, tmp_path: Path)
         read_scaler(tmp_path / "s.pkl")
 
 
+NESTED = (
+    b"\x80\x02]"
+    + b"".join(
+        b"q" + bytes([depth]) + b"](h" + bytes([depth]) + b"h" + bytes([depth]) + b"e"
+        for depth in range(60)
+    )
+    + b"."
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02]r\xff\xff\xff\xff.",  # a memo of 2^32 places
+        b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0f" + b"abc.",  # 2^60 bytes that are not there
+        b"\x80\x02" + b"(" * 100_000 + b".",
+        NESTED,  # a list of 2^60 items
+    ],
+)
+def test_a_hostile_pickle_takes_no_memory(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "s.pkl").write_bytes(content)
+    with pytest.raises(DataError, match="expected a pickled StandardScaler"):
+        read_scaler(tmp_path / "s.pkl")
+
+
+def test_nested_objects_in_place_of_names_are_refused(
+    scaler: StandardScaler, tmp_path: Path
+) -> None:
+    scaler.feature_names_in_ = np.array([["a", ["b"]], 3, None], dtype=object)
+    (tmp_path / "s.pkl").write_bytes(pickle.dumps(scaler))
+    with pytest.raises(DataError, match="objects other than text"):
+        read_scaler(tmp_path / "s.pkl")
+
+
 def test_a_compressed_or_cut_scaler_is_refused(scaler: StandardScaler, tmp_path: Path) -> None:
     joblib.dump(scaler, tmp_path / "s.joblib", compress=3)
     with pytest.raises(DataError, match=r"numpy\.savez"):

@@ -1,9 +1,11 @@
-"""The way in from the original scripts: a FrEIA checkpoint and two scalers become a bundle."""
+"""A checkpoint of the original scripts (FrEIA, Kingma & Dhariwal's GLOW) becomes a bundle."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,19 @@ from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.model import save_posterior
 
-MODULE = re.compile(r"(.*?)module_list\.(\d+)\.(.+)")
-LAYER = re.compile(r"subnet([12])\.(\d+)\.(weight|bias)")
-Modules = list[dict[str, Tensor]]
+_MODULE = re.compile(r"(.*?)module_list\.(\d+)\.(.+)")
+_LAYER = re.compile(r"subnet[12]\.\d+\.(?:weight|bias)")
+_PERMUTATION = "perm"
+Layers = list[tuple[Tensor, Tensor]]
+"""Weights (out, in) and biases (out,) of the linear layers of a sub-network."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Both sub-networks of a GLOW coupling, and the permutation behind it, if there is one."""
+
+    subnets: tuple[Layers, Layers]
+    permutation: Tensor | None = None
 
 
 def import_original(
@@ -38,19 +50,19 @@ def import_original(
     clamp: float = 2.0,
     overwrite: bool = False,
 ) -> Posterior:
-    """Turn a FrEIA checkpoint and its two scalers into a bundle that gives the same draws.
+    """Turn a FrEIA checkpoint and its two scalers into a bundle that gives the same samples.
 
     Args:
         checkpoint: State dict of the original network: GLOW coupling blocks and fixed permutations.
         processed: Folder with the scalers of X and Y (pickle, joblib or ``.npz``), and X.csv, Y.csv
             for column names.
         out: Bundle to make.
-        clamp: Largest |log-scale| of the network, which a state dict does not tell.
+        clamp: Largest |log-scale| of the network, which a state dict does not hold.
         overwrite: Replace a bundle that stands there.
 
     Returns:
-        The posterior. It is as good as its training: draws may be unphysical, and its test clusters
-        were trained on.
+        The posterior. It is as good as its training: samples may be unphysical, and its test
+        clusters took part in training.
 
     Raises:
         BundleError: If the checkpoint is not such a network.
@@ -59,26 +71,19 @@ def import_original(
     """
     checkpoint, processed, out = Path(checkpoint), Path(processed), Path(out)
     demand_free(out, overwrite)
-    modules = _modules(_read_state(checkpoint), checkpoint)
-    config, num_targets, num_observables = _architecture(modules, clamp, checkpoint)
+    blocks = _read_blocks(_read_state(checkpoint), checkpoint)
+    config, num_targets, num_observables = _architecture(blocks, clamp, checkpoint)
     flow = make_flow(make_recipe(config), num_targets, num_observables)
-    _fill(flow, modules, checkpoint)
-    maps = {}
-    for side, size in (("X", num_observables), ("Y", num_targets)):
-        path, scaler, names = scaler_of(processed, side)
-        if len(names) != size:
-            got = f"{len(names)} in {path.name}"
-            raise DataError(
-                str(checkpoint),
-                f"a network of as many {side} columns as its scaler",
-                f"{size}, and {got}",
-            )
-        maps[side] = list(zip(names, scaler.mean.tolist(), scaler.scale.tolist(), strict=True))
-    transforms = Transforms(
-        tuple(ObservableMap(name, shift=mean, scale=scale) for name, mean, scale in maps["X"]),
-        tuple(TargetMap(name, shift=mean, scale=scale) for name, mean, scale in maps["Y"]),
+    _fill(flow, blocks, checkpoint)
+    observables = tuple(
+        ObservableMap(name, shift=mean, scale=scale)
+        for name, mean, scale in _scaling(processed, "X", num_observables, checkpoint)
     )
-    posterior = Posterior(flow.eval(), transforms)
+    targets = tuple(
+        TargetMap(name, shift=mean, scale=scale)
+        for name, mean, scale in _scaling(processed, "Y", num_targets, checkpoint)
+    )
+    posterior = Posterior(flow.eval(), Transforms(observables, targets))
     provenance = {
         "protocol": "original",
         "files": [{"name": checkpoint.name, "sha256": sha256_of(checkpoint)}],
@@ -88,67 +93,104 @@ def import_original(
     return posterior
 
 
+def _scaling(
+    processed: Path, side: str, size: int, checkpoint: Path
+) -> list[tuple[str, float, float]]:
+    """Name, mean and scale of each column of X or Y."""
+    path, scaler, names = scaler_of(processed, side)
+    if len(names) != size:
+        expected = f"a network of as many {side} columns as its scaler"
+        raise DataError(checkpoint, expected, f"{size}, and {len(names)} in {path.name}")
+    return list(zip(names, scaler.mean.tolist(), scaler.scale.tolist(), strict=True))
+
+
 def _read_state(path: Path) -> Mapping[str, Tensor]:
-    """Tensors by name; torch's reader for weights only, which runs no code of the file."""
+    """Tensors by name, by torch's reader for weights only, which runs no code of the file."""
+    expected = "a state dict of tensors"
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise BundleError(str(path), "a readable file", error.strerror or str(error)) from error
+        raise BundleError(path, "a readable file", error.strerror or str(error)) from error
     except Exception as error:  # whatever its reader says of it
         hint = "save it with torch.save(model.state_dict(), path)"
-        raise BundleError(
-            str(path), "a state dict of tensors", "another object or damage", "", hint
-        ) from error
+        raise BundleError(path, expected, "another object or damage", "", hint) from error
     if isinstance(state, Mapping) and "state_dict" in state:
         state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(
+    is_tensors = isinstance(state, Mapping) and all(
         isinstance(value, Tensor) for value in state.values()
-    ):
-        raise BundleError(str(path), "a state dict of tensors", type(state).__name__)
-    return state
+    )
+    if not is_tensors:
+        raise BundleError(path, expected, type(state).__name__)
+    return dict(state)
 
 
-def _modules(state: Mapping[str, Tensor], path: Path) -> Modules:
+def _read_blocks(state: Mapping[str, Tensor], path: Path) -> list[_Block]:
+    """Coupling blocks in order, each with the permutation that follows it."""
+    blocks: list[_Block] = []
+    for tensors in _modules(state, path):
+        if any(map(_LAYER.fullmatch, tensors)):
+            blocks.append(_Block((_linear(tensors, 1, path), _linear(tensors, 2, path))))
+        elif _PERMUTATION not in tensors:
+            expected = "GLOW coupling blocks and fixed permutations only"
+            raise BundleError(path, expected, ", ".join(tensors))
+        elif not blocks or blocks[-1].permutation is not None:
+            expected = "a coupling block before each permutation"
+            raise BundleError(path, expected, "two permutations in a row")
+        else:
+            blocks[-1] = _Block(blocks[-1].subnets, tensors[_PERMUTATION].long())
+    if not blocks:
+        raise BundleError(path, "GLOW coupling blocks and fixed permutations only", "none")
+    return blocks
+
+
+def _modules(state: Mapping[str, Tensor], path: Path) -> list[dict[str, Tensor]]:
     """Tensors of each module of the network, in order, by their names inside it."""
-    found: dict[int, dict[str, Tensor]] = {}
+    modules: dict[int, dict[str, Tensor]] = {}
     prefixes = set()
     for name, value in state.items():
-        if match := MODULE.fullmatch(name):
+        if match := _MODULE.fullmatch(name):
             prefixes.add(match[1])
-            found.setdefault(int(match[2]), {})[match[3]] = value
-    if len(prefixes) != 1:
-        got = f"{len(prefixes)} networks" if prefixes else f"{next(iter(state), 'nothing')}, ..."
-        raise BundleError(
-            str(path), "the state of one FrEIA network (module_list.0.subnet1...)", got
-        )
-    return [found[number] for number in sorted(found)]
+            modules.setdefault(int(match[2]), {})[match[3]] = value
+    if not prefixes:
+        first = f"{next(iter(state), 'nothing')}, ..."
+        raise BundleError(path, "the state of one FrEIA network (module_list.0.subnet1...)", first)
+    if len(prefixes) > 1:
+        raise BundleError(path, "the state of one FrEIA network", f"{len(prefixes)} networks")
+    return [modules[number] for number in sorted(modules)]
 
 
-def _architecture(modules: Modules, clamp: float, path: Path) -> tuple[Config, int, int]:
-    couplings = [tensors for tensors in modules if any(map(LAYER.fullmatch, tensors))]
-    others = [
-        tensors
-        for tensors in modules
-        if not any(map(LAYER.fullmatch, tensors)) and "perm" not in tensors
-    ]
-    if not couplings or others:
-        got = ", ".join(next(iter(others), {"none": 0}))
-        raise BundleError(str(path), "GLOW coupling blocks and fixed permutations only", got)
-    first, second = (_linear(couplings[0], side, path) for side in (1, 2))
-    halves = second[-1][0].shape[0] // 2, first[-1][0].shape[0] // 2
-    num_targets, num_observables = sum(halves), first[0][0].shape[1] - halves[0]
-    hidden = {weight.shape[0] for layers in (first, second) for weight, _ in layers[:-1]}
-    if len(hidden) != 1 or halves[0] != round(num_targets / 2):
-        raise BundleError(
-            str(path),
-            "hidden layers of one width, halves of the targets",
-            f"{sorted(hidden)}, {halves}",
-        )
+def _linear(tensors: Mapping[str, Tensor], subnet: int, path: Path) -> Layers:
+    """Weights and biases of a sub-network, in order."""
+    prefix = f"subnet{subnet}."
+    numbers = sorted({int(name.split(".")[1]) for name in tensors if name.startswith(prefix)})
+    try:
+        layers = [
+            (tensors[f"{prefix}{number}.weight"], tensors[f"{prefix}{number}.bias"])
+            for number in numbers
+        ]
+    except KeyError as error:
+        expected = "linear layers with a bias in each sub-network"
+        raise BundleError(path, expected, f"no {error}") from error
+    if len(layers) < 2 or any(weight.ndim != 2 for weight, _ in layers):
+        raise BundleError(path, f"two linear layers or more in subnet{subnet}", len(layers))
+    return layers
+
+
+def _architecture(blocks: list[_Block], clamp: float, path: Path) -> tuple[Config, int, int]:
+    """Settings, number of targets and number of observables, told by shapes of the first block."""
+    first, second = blocks[0].subnets
+    half = second[-1][0].shape[0] // 2, first[-1][0].shape[0] // 2
+    num_targets = sum(half)
+    num_observables = first[0][0].shape[1] - half[0]
+    widths = {weight.shape[0] for layers in (first, second) for weight, _ in layers[:-1]}
+    if len(widths) != 1 or half[0] != round(num_targets / 2):
+        expected = "hidden layers of one width, halves of the targets"
+        raise BundleError(path, expected, f"{sorted(widths)}, {half}")
     model = {
         "flow": "glow",
         "members": 1,
-        "blocks": len(couplings),
-        "hidden": hidden.pop(),
+        "blocks": len(blocks),
+        "hidden": widths.pop(),
         "layers": len(first) - 1,
         "clamp": clamp,
         "mixing": "permutation",
@@ -157,60 +199,30 @@ def _architecture(modules: Modules, clamp: float, path: Path) -> tuple[Config, i
     return Config.model_validate({"model": model}), num_targets, num_observables
 
 
-def _linear(tensors: Mapping[str, Tensor], side: int, path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Weights and biases of a sub-network, in order."""
-    numbers = sorted(
-        {
-            int(match[2])
-            for name in tensors
-            if (match := LAYER.fullmatch(name)) and int(match[1]) == side
-        }
-    )
-    try:
-        layers = [
-            (tensors[f"subnet{side}.{n}.weight"], tensors[f"subnet{side}.{n}.bias"])
-            for n in numbers
-        ]
-    except KeyError as error:
-        raise BundleError(
-            str(path), "linear layers with a bias in each sub-network", f"no {error}"
-        ) from error
-    if len(layers) < 2 or any(weight.ndim != 2 for weight, _ in layers):
-        raise BundleError(str(path), f"two linear layers or more in subnet{side}", f"{len(layers)}")
-    return layers
-
-
-def _fill(flow: Flow, modules: Modules, path: Path) -> None:
-    """Copy weights and permutations; a block that no permutation follows gets the one that does
-    nothing.
-    """
-    pairs: list[tuple[dict[str, Tensor], Tensor | None]] = []
-    for tensors in modules:
-        if "perm" not in tensors:
-            pairs.append((tensors, None))
-        elif pairs and pairs[-1][1] is None:
-            pairs[-1] = (pairs[-1][0], tensors["perm"])
-        else:
-            raise BundleError(
-                str(path), "a coupling block before each permutation", "two permutations in a row"
-            )
-    layers = list(flow.transforms)
-    for (tensors, order), coupling, permutation in zip(
-        pairs, layers[::2], layers[1::2], strict=True
-    ):
+def _fill(flow: Flow, blocks: list[_Block], path: Path) -> None:
+    """Copy weights and permutations; without a permutation, the order of the targets stays."""
+    pairs = list(pairwise(flow.transforms))[::2]
+    for block, (coupling, permutation) in zip(blocks, pairs, strict=True):
         assert isinstance(coupling, Coupling)
         assert isinstance(permutation, Permutation)
-        order = torch.arange(len(permutation.order)) if order is None else order.long()
+        order = torch.arange(len(permutation.order))
+        if block.permutation is not None:
+            order = block.permutation
         permutation.order.copy_(order)
         permutation.undo.copy_(torch.argsort(order))
-        for side, network in ((1, coupling.subnet1), (2, coupling.subnet2)):
-            assert isinstance(network, nn.Sequential)
-            mine = [layer for layer in network if isinstance(layer, StackedLinear)]
-            try:
-                for layer, (weight, bias) in zip(mine, _linear(tensors, side, path), strict=True):
-                    layer.weight.data[0].copy_(weight.T)
-                    layer.bias.data[0, 0].copy_(bias)  # type: ignore[union-attr]
-            except (RuntimeError, ValueError) as error:
-                raise BundleError(
-                    str(path), "coupling blocks of one shape", "different ones"
-                ) from error
+        try:
+            for layers, network in zip(
+                block.subnets, (coupling.subnet1, coupling.subnet2), strict=True
+            ):
+                _copy(layers, network)
+        except (RuntimeError, ValueError) as error:
+            raise BundleError(path, "coupling blocks of one shape", "different ones") from error
+
+
+def _copy(layers: Layers, network: nn.Module | None) -> None:
+    assert isinstance(network, nn.Sequential)
+    linear = [layer for layer in network if isinstance(layer, StackedLinear)]
+    for layer, (weight, bias) in zip(linear, layers, strict=True):
+        assert layer.bias is not None
+        layer.weight.data[0].copy_(weight.T)
+        layer.bias.data[0, 0].copy_(bias)

@@ -1,234 +1,158 @@
-"""Pickles looked at without running them: a few instructions are interpreted, everything else is refused.
+"""A restricted unpickler: names of a pickle become inert records, and other names are refused.
 
-Unpickling executes what a file says. Here its instructions only move inert values about: numbers,
-text, lists, and notes of the form "this class, these arguments, this state", for a short list of
-names.
+Unpickling calls what a file names. Here ``find_class`` knows the few names that a scaler needs and
+returns classes that only keep their arguments, so that no code of the file runs, and no more memory
+is taken than the file has bytes. Arrays are made afterwards, from the records.
 """
 
 from __future__ import annotations
 
-import pickletools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import pickle
+import re
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-SCALER = {"sklearn.preprocessing._data StandardScaler", "sklearn.preprocessing.data StandardScaler"}
-RECONSTRUCT = {f"numpy.{core}.multiarray _reconstruct" for core in ("_core", "core")}
-FROM_BUFFER = {f"numpy.{core}.numeric _frombuffer" for core in ("_core", "core")}
-NUMBER = {f"numpy.{core}.multiarray scalar" for core in ("_core", "core")}
-WRAPPER, ENCODE, ARRAY, DTYPE = (
-    "joblib.numpy_pickle NumpyArrayWrapper",
-    "_codecs encode",
-    "numpy ndarray",
-    "numpy dtype",
-)
-KNOWN = {*SCALER, *RECONSTRUCT, *FROM_BUFFER, *NUMBER, WRAPPER, ENCODE, ARRAY, DTYPE}
+_PLAIN_DTYPE = re.compile(r"[fiuSUO]\d+")
 
 
 class RefusedError(Exception):
     """The file asks for something that a scaler does not need."""
 
 
-@dataclass(frozen=True)
-class Name:
-    """Name of a class or function that a pickle refers to."""
+class Record:
+    """What a pickle wants made of some arguments, and with which state."""
 
-    name: str
-
-
-@dataclass
-class Note:
-    """Note that a pickle wants something made: of what, from what, with which state."""
-
-    of: Name
-    given: tuple[Any, ...]
+    arguments: tuple[Any, ...] = ()
     state: Any = None
 
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
 
-@dataclass
-class _Machine:
-    """Stack and memory of the interpreter."""
-
-    stream: BytesIO
-    stack: list[Any] = field(default_factory=list)
-    marks: list[int] = field(default_factory=list)
-    memo: dict[int, Any] = field(default_factory=dict)
-
-    def since_mark(self) -> list[Any]:
-        """Take what was pushed since the last mark."""
-        begin = self.marks.pop()
-        taken = self.stack[begin:]
-        del self.stack[begin:]
-        return taken
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
 
-def interpret(stream: BytesIO) -> Any:
-    """Run the instructions of one pickle over inert values.
+class ScalerRecord(Record):
+    """A StandardScaler; its state is the dictionary of its attributes."""
+
+
+class _Encoded(Record):
+    """``_codecs.encode(text, "latin1")``: bytes in a pickle of protocol 2."""
+
+    def content(self) -> bytes:
+        return bytes(self.arguments[0].encode("latin1"))
+
+
+class _Dtype(Record):
+    def dtype(self) -> np.dtype:
+        if not _PLAIN_DTYPE.fullmatch(self.arguments[0]):
+            raise RefusedError(f"the dtype '{self.arguments[0]}'")
+        native: np.dtype = np.dtype(self.arguments[0])
+        return native.newbyteorder(self.state[1] if self.state else "=")
+
+
+class _Array(Record):
+    """``numpy.ndarray`` by ``_reconstruct``."""
+
+    def array(self) -> np.ndarray:
+        _, shape, dtype, is_fortran, content = self.state
+        if isinstance(content, list):
+            return _texts(content)
+        return _from_bytes(content, dtype, shape, "CF"[bool(is_fortran)])
+
+
+class _Buffer(Record):
+    """``numpy.ndarray`` by ``_frombuffer``, of protocol 5."""
+
+    def array(self) -> np.ndarray:
+        content, dtype, shape, order = self.arguments
+        return _from_bytes(content, dtype, shape, order)
+
+
+class _JoblibArray(Record):
+    """An array whose content joblib writes into the stream, right after its description."""
+
+    stream: ClassVar[BytesIO]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        dtype = state["dtype"].dtype()
+        if dtype.hasobject:
+            self.state = restricted_load(self.stream)
+            return
+        if state.get("numpy_array_alignment_bytes") is not None:
+            self.stream.read(self.stream.read(1)[0])
+        num_bytes = int(np.prod(state["shape"])) * dtype.itemsize
+        content = self.stream.read(num_bytes)
+        self.state = np.frombuffer(content, dtype).reshape(state["shape"], order=state["order"])
+
+    def array(self) -> np.ndarray:
+        return array_of(self.state)
+
+
+_STAND_INS: dict[tuple[str, str], type[Record]] = {
+    ("sklearn.preprocessing._data", "StandardScaler"): ScalerRecord,
+    ("sklearn.preprocessing.data", "StandardScaler"): ScalerRecord,
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
+    ("_codecs", "encode"): _Encoded,
+    ("numpy", "ndarray"): Record,
+    ("numpy", "dtype"): _Dtype,
+}
+for _core in ("numpy.core", "numpy._core"):
+    _STAND_INS[f"{_core}.multiarray", "_reconstruct"] = _Array
+    _STAND_INS[f"{_core}.multiarray", "scalar"] = Record
+    _STAND_INS[f"{_core}.numeric", "_frombuffer"] = _Buffer
+
+
+class _RestrictedUnpickler(pickle._Unpickler):
+    """The unpickler in Python: the memo of the one in C takes as much memory as a file says."""
+
+    def __init__(self, stream: BytesIO) -> None:
+        super().__init__(stream)
+        self._stream = stream
+
+    def find_class(self, module: str, name: str) -> type[Record]:
+        stand_in = _STAND_INS.get((module, name))
+        if stand_in is None:
+            raise RefusedError(f"a reference to '{module}.{name}', which no scaler needs")
+        if stand_in is _JoblibArray:
+            return type("_JoblibArrayOfStream", (_JoblibArray,), {"stream": self._stream})
+        return stand_in
+
+
+def restricted_load(stream: BytesIO) -> Any:
+    """Read one pickle as plain values and records.
 
     Args:
-        stream: At the begin of a pickle; left behind its end, with the arrays that joblib puts
-            between read along.
-
-    Returns:
-        Plain values and notes.
+        stream: At the beginning of a pickle; it is left behind its end.
 
     Raises:
-        RefusedError: If it names what is not known, or holds an instruction that none of this
-            needs.
+        RefusedError: If the pickle names anything but a scaler and its arrays.
+        ValueError: If it is damaged, as well as other errors of Python.
     """
-    machine = _Machine(stream)
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name == "STOP":
-            return machine.stack.pop()
-        if opcode.name in LITERALS:
-            machine.stack.append(argument)
-        elif opcode.name in STEPS:
-            STEPS[opcode.name](machine, argument)
-        else:
-            raise RefusedError(f"instruction {opcode.name}")
-    raise RefusedError("no end")
+    try:
+        return _RestrictedUnpickler(stream).load()
+    except pickle.UnpicklingError as error:
+        raise ValueError(str(error)) from error
 
 
-LITERALS = {
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG1",
-    "LONG4",
-    "BINFLOAT",
-    "SHORT_BINUNICODE",
-    "BINUNICODE",
-    "BINUNICODE8",
-    "SHORT_BINBYTES",
-    "BINBYTES",
-    "BINBYTES8",
-    "BYTEARRAY8",
-    "SHORT_BINSTRING",
-    "BINSTRING",
-}
+def array_of(value: Any) -> np.ndarray:
+    """Return the array that a record describes."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, _Array | _Buffer | _JoblibArray):
+        return value.array()
+    raise RefusedError(f"a {type(value).__name__} instead of an array")
 
 
-def _memoize(machine: _Machine, _: Any) -> None:
-    machine.memo[len(machine.memo)] = machine.stack[-1]
+def _from_bytes(content: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
+    encoded = content.content() if isinstance(content, _Encoded) else content
+    return np.frombuffer(encoded, dtype.dtype()).reshape(shape, order=order)
 
 
-def _put(machine: _Machine, index: int) -> None:
-    machine.memo[index] = machine.stack[-1]
-
-
-def _mark(machine: _Machine, _: Any) -> None:
-    machine.marks.append(len(machine.stack))
-
-
-def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
-    def step(machine: _Machine, _: Any) -> None:
-        taken = machine.stack[-count:]
-        machine.stack[-count:] = [tuple(taken)]
-
-    return step
-
-
-def _appends(machine: _Machine, _: Any) -> None:
-    taken = machine.since_mark()
-    machine.stack[-1].extend(taken)
-
-
-def _append(machine: _Machine, _: Any) -> None:
-    value = machine.stack.pop()
-    machine.stack[-1].append(value)
-
-
-def _setitems(machine: _Machine, _: Any) -> None:
-    taken = machine.since_mark()
-    machine.stack[-1].update(zip(taken[::2], taken[1::2], strict=True))
-
-
-def _setitem(machine: _Machine, _: Any) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
-    machine.stack[-1][key] = value
-
-
-def _global(machine: _Machine, name: str) -> None:
-    if name not in KNOWN:
-        raise RefusedError(f"a reference to '{name}', which no scaler needs")
-    machine.stack.append(Name(name))
-
-
-def _stack_global(machine: _Machine, _: Any) -> None:
-    name, module = machine.stack.pop(), machine.stack.pop()
-    _global(machine, f"{module} {name}")
-
-
-def _make(machine: _Machine, _: Any) -> None:
-    given, of = machine.stack.pop(), machine.stack.pop()
-    if not isinstance(of, Name):
-        raise RefusedError("a call of something that is no known class")
-    machine.stack.append(given[0].encode("latin1") if of.name == ENCODE else Note(of, tuple(given)))
-
-
-def _build(machine: _Machine, _: Any) -> None:
-    state = machine.stack.pop()
-    if not isinstance(machine.stack[-1], Note):
-        raise RefusedError("a state of something that is no known class")
-    machine.stack[-1].state = state
-    if machine.stack[-1].of.name == WRAPPER:  # joblib: the array itself follows in the stream
-        machine.stack[-1] = _wrapped(machine, state)
-
-
-def _wrapped(machine: _Machine, state: dict[str, Any]) -> Any:
-    dtype = dtype_of(state["dtype"])
-    if dtype.hasobject:
-        return interpret(machine.stream)
-    if state.get("numpy_array_alignment_bytes") is not None:
-        machine.stream.read(machine.stream.read(1)[0])
-    count = int(np.prod(state["shape"]))
-    return np.frombuffer(machine.stream.read(count * dtype.itemsize), dtype).reshape(state["shape"])
-
-
-STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda machine, _: None,
-    "FRAME": lambda machine, _: None,
-    "MEMOIZE": _memoize,
-    "BINPUT": _put,
-    "LONG_BINPUT": _put,
-    "BINGET": lambda machine, index: machine.stack.append(machine.memo[index]),
-    "LONG_BINGET": lambda machine, index: machine.stack.append(machine.memo[index]),
-    "NONE": lambda machine, _: machine.stack.append(None),
-    "NEWTRUE": lambda machine, _: machine.stack.append(True),
-    "NEWFALSE": lambda machine, _: machine.stack.append(False),
-    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
-    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
-    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
-    "MARK": _mark,
-    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
-    "TUPLE1": _tuple_of(1),
-    "TUPLE2": _tuple_of(2),
-    "TUPLE3": _tuple_of(3),
-    "APPEND": _append,
-    "APPENDS": _appends,
-    "SETITEM": _setitem,
-    "SETITEMS": _setitems,
-    "GLOBAL": _global,
-    "STACK_GLOBAL": _stack_global,
-    "NEWOBJ": _make,
-    "REDUCE": _make,
-    "BUILD": _build,
-}
-
-
-def dtype_of(note: Any) -> np.dtype:
-    """Return the dtype that a note tells of."""
-    if not (isinstance(note, Note) and note.of.name == DTYPE and isinstance(note.given[0], str)):
-        raise RefusedError("a dtype that is none")
-    order = note.state[1] if note.state else "="
-    return np.dtype(note.given[0]).newbyteorder(
-        ">" if order == ">" else "<" if order == "<" else "="
-    )
-
-
-def told(note: Any) -> str:
-    """Return what a value is, in words."""
-    return note.of.name.replace(" ", ".") if isinstance(note, Note) else type(note).__name__
+def _texts(content: list[Any]) -> np.ndarray:
+    """An array of objects, which may be text only: nested lists could grow without bound."""
+    if not all(isinstance(item, str) for item in content):
+        raise RefusedError("objects other than text in an array")
+    return np.array(content, dtype=object)
