@@ -20,9 +20,9 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.ood.sample_test import sample_discrepancy
+from cinn_clusters.ood.sample_test import two_sample_test
 from cinn_clusters.posterior.disagreement import disagreement
-from cinn_clusters.storage.observer import load_observer
+from cinn_clusters.storage.model import load_model
 from cinn_clusters.storage.run import open_run
 
 GIVEN = {"all six": None, "M500, gas": (schema.MASS, "GroupGasMass"), "M500": (schema.MASS,)}
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--subsets", type=int, default=100)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    observer, run = load_observer(), open_run(args.run)
-    transforms = observer.transforms
+    model, run = load_model(), open_run(args.run)
+    transforms = model.posterior.transforms
     labelled = run.catalogue.inputs(transforms.inputs)
     left_out = run.left_out()
     others = np.zeros((len(left_out), len(transforms.inputs)))
@@ -66,9 +66,7 @@ def main() -> None:
     for told, inputs in rows.items():
         for name, kept in GIVEN.items():
             given = keeping(transforms, inputs, kept)
-            reasons = pd.Series(
-                observer.domain.reasons(transforms, given, disagreement(observer.posterior, given))
-            )
+            reasons = pd.Series(model.support.reasons(given, disagreement(model.posterior, given)))
             kinds = ("all training clusters (", "unlike", "disagree")
             shares = [
                 np.mean([any(kind in reason for reason in one) for one in reasons])
@@ -93,13 +91,13 @@ def main() -> None:
                 chosen = np.random.default_rng(seed).choice(len(labelled), size, replace=False)
                 given = keeping(transforms, labelled[chosen], kept)
                 chances.append(
-                    sample_discrepancy(observer.references, transforms, given, seed=seed)[1]
+                    two_sample_test(model.populations, transforms, given, seed=seed).p_value
                 )
             shares.append(f"{np.mean(np.array(chances) < WARNING):.0%}")
         print(f"| {size} | {' | '.join(shares)} |")
     for name, kept in GIVEN.items():
-        distance, chance = sample_discrepancy(
-            observer.references, transforms, keeping(transforms, rows["all"], kept)
+        distance, chance = two_sample_test(
+            model.populations, transforms, keeping(transforms, rows["all"], kept)
         )
         print(f"the whole table, {name}: MMD^2 {distance:.4f}, p {chance:.3f}")
 

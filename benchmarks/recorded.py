@@ -15,7 +15,7 @@ import torch
 from cinn_clusters import read_catalogue, schema
 from cinn_clusters.data.measurement import accept_missing_values
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.ood.selection import fit_recorded
+from cinn_clusters.ood.selection import fit_classifier
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         inputs = np.zeros((len(every), len(transforms.inputs)))
         inputs[:, : len(transforms.names)] = every[list(transforms.names)].to_numpy(float)
         test = np.isin(clusters, catalogue.clusters[split.test])
-        recorded = fit_recorded(transforms, inputs[~test], answer[~test], clusters[~test])
+        recorded = fit_classifier(transforms, inputs[~test], answer[~test], clusters[~test])
         chance[test] = recorded.probability(inputs[test])
         rate = every[~test].groupby("Snapshot").is_recorded.mean()
         by_snapshot[test] = rate.reindex(every.Snapshot[test]).to_numpy()

@@ -24,11 +24,10 @@ from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.cosmology import HUBBLE_H
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.ood.sample_test import Reference, sample_discrepancy
-from cinn_clusters.ood.support import Domain
+from cinn_clusters.ood.sample_test import two_sample_test
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.fit import fit
-from cinn_clusters.storage.observer import observer_parts
+from cinn_clusters.posterior.trained import add_checks
 
 GAS, STARS, HOLE, HALO = "GroupGasMass", "bcg_StellarMass", "bcg_SubhaloBHMass", "bcg_SubhaloMass"
 MASSES = (schema.MASS, GAS, STARS, HALO)
@@ -86,24 +85,24 @@ def main() -> None:
     for k, split in enumerate(folds_by_cluster(catalogue.clusters, 5, 0)):
         if k not in args.folds:
             continue
-        posterior = fit(catalogue, split, read_config("configs/observer.toml"))
+        config = read_config("configs/observer.toml")
+        posterior = fit(catalogue, split, config)
         seen = catalogue.rows(np.concatenate([split.train, split.validation]))
         every = catalogue.left_out
         others = every[~every[catalogue.cluster_column].isin(catalogue.clusters[split.test])]
-        parts = observer_parts(posterior, seen, others.reset_index(drop=True), 42)[0]
-        domain = Domain.from_dict(parts["domain"])
-        references = [Reference.from_dict(one) for one in parts["references"]]
-        transforms = posterior.transforms
+        model = add_checks(posterior, config, seen, others.reset_index(drop=True))
+        support, transforms = model.support, posterior.transforms
         inputs = catalogue.rows(split.test).inputs(transforms.inputs)
         rng = np.random.default_rng(k)
         for name, spoil in STRESSES.items():
             given = spoil(transforms, inputs)
-            squared, _ = domain.robust.mahalanobis(*transforms.raw_values(given))
+            squared, _ = transforms.mahalanobis(support.robust, given)
             doubt = disagreement(posterior, given)
             found[name].append(np.stack([squared, doubt]))
-            shipped[name] += [bool(reasons) for reasons in domain.reasons(transforms, given, doubt)]
+            shipped[name] += [bool(reasons) for reasons in support.reasons(given, doubt)]
             some = given[rng.choice(len(given), min(100, len(given)), replace=False)]
-            chances[name].append(sample_discrepancy(references, transforms, some, seed=k)[1])
+            test = two_sample_test(model.populations, transforms, some, seed=k)
+            chances[name].append(test.p_value)
     alarms = np.quantile(np.concatenate(found["untouched"], 1), [0.95, 0.975], axis=1)
     print("| catalogue | distance | disagreement | either | shipped flag | sample test, median p |")
     print("|---|---|---|---|---|---|")

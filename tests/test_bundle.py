@@ -134,7 +134,7 @@ def test_no_file_may_be_missing(name: str, told: str, bundle: Path) -> None:
     [
         (
             FORMAT_VERSION + 1,
-            f"bundle format up to {FORMAT_VERSION}; got format 2; upgrade cinn-clusters",
+            f"bundle format up to {FORMAT_VERSION}; got format {FORMAT_VERSION + 1}; upgrade cinn-clusters",
         ),
         (10**30, "upgrade cinn-clusters"),
         (0, "a format version; got 0"),
@@ -170,14 +170,14 @@ def test_signed_nonsense_is_no_model(weights: bytes, bundle: Path) -> None:
 
 
 def test_a_bundle_of_something_else_is_no_posterior(bundle: Path, trained: Path) -> None:
-    with pytest.raises(BundleError, match=r"a posterior of format 1; got .*; train it again"):
+    with pytest.raises(BundleError, match=r"a model of format 2; got .*; train it again"):
         load_posterior(bundle)
     for name in (INFO, WEIGHTS):
         mixed = bundle.parent / name
         shutil.copytree(trained / "model", mixed)
         shutil.copy(bundle / name, mixed / name)
         signed_anew(mixed)
-        with pytest.raises(BundleError, match=r"a posterior of format 1; got .*; train it again"):
+        with pytest.raises(BundleError, match=r"a model of format 2; got .*; train it again"):
             load_posterior(mixed)
 
 

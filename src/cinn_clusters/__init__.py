@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from cinn_clusters.posterior.mode import joint_mode
     from cinn_clusters.posterior.posterior import Posterior
     from cinn_clusters.settings.config import Config, read_config
-    from cinn_clusters.storage.model import load_posterior, save_posterior
-    from cinn_clusters.storage.observer import load_observer
+    from cinn_clusters.storage.model import load_model, load_posterior, save_model, save_posterior
     from cinn_clusters.storage.run import open_run
     from cinn_clusters.storage.summary import summarise
 
@@ -49,7 +48,7 @@ _HOMES = {
     "evaluate": "pipeline.simulation.evaluate",
     "fit": "posterior.fit",
     "joint_mode": "posterior.mode",
-    "load_observer": "storage.observer",
+    "load_model": "storage.model",
     "load_posterior": "storage.model",
     "mock_catalogue": "mock.population",
     "observe": "pipeline.inference.observe",
@@ -60,6 +59,7 @@ _HOMES = {
     "read_mapping": "catalogues.mapping",
     "read_preset": "catalogues.mapping",
     "report": "pipeline.report.page",
+    "save_model": "storage.model",
     "save_posterior": "storage.model",
     "sensitivity": "pipeline.simulation.sensitivity",
     "split_by_cluster": "data.split",
@@ -82,7 +82,7 @@ __all__ = [
     "evaluate",
     "fit",
     "joint_mode",
-    "load_observer",
+    "load_model",
     "load_posterior",
     "mock_catalogue",
     "observe",
@@ -93,6 +93,7 @@ __all__ = [
     "read_mapping",
     "read_preset",
     "report",
+    "save_model",
     "save_posterior",
     "sensitivity",
     "split_by_cluster",

@@ -19,7 +19,7 @@ from torch import Tensor
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_directory, read_json, sha256_of, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST, INFO, WEIGHTS = "manifest.json", "bundle.json", "weights.safetensors"
 
 

@@ -223,7 +223,7 @@ def test_distances_of_training_clusters_are_chi_squared(
     transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
     given = inputs(transforms, columns, NUM)
-    squared, degrees = transforms.prior.mahalanobis(*transforms.raw_values(given))
+    squared, degrees = transforms.mahalanobis(transforms.prior, given)
     share = chi2.cdf(squared, degrees)
     assert abs((share < 0.5).mean() - 0.5) < 0.08
     assert set(degrees) == {len(transforms.names)}

@@ -12,14 +12,14 @@ from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.ood.sample_test import Reference, fit_reference, sample_discrepancy
-from cinn_clusters.ood.support import Domain, fit_domain
+from cinn_clusters.ood.sample_test import TrainingPopulation, fit_population, two_sample_test
+from cinn_clusters.ood.support import TrainingSupport, fit_support
 
 GAS = "GroupGasMass"
 NUM_CLUSTERS, NUM_SNAPSHOTS = 200, 6
 
 
-def population(num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def clusters_like_training(num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of clusters at snapshots, and their clusters: skewed masses that grow, rows of one
     cluster alike."""
     times = np.tile(np.linspace(0.0, 7.0, NUM_SNAPSHOTS), num)
@@ -44,7 +44,7 @@ def shifted(
 
 @pytest.fixture(scope="module")
 def training() -> tuple[MeasurementTransforms, np.ndarray, np.ndarray]:
-    inputs, clusters = population(NUM_CLUSTERS, np.random.default_rng(0))
+    inputs, clusters = clusters_like_training(NUM_CLUSTERS, np.random.default_rng(0))
     maps = (
         ObservableMap(schema.MASS, shift=14.5, scale=0.3),
         ObservableMap(GAS, shift=13.8, scale=0.3),
@@ -56,48 +56,49 @@ def training() -> tuple[MeasurementTransforms, np.ndarray, np.ndarray]:
 
 def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(training) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, clusters = training
-    reference = fit_reference(transforms, inputs, clusters)
+    population = fit_population(transforms, inputs, clusters)
     rng = np.random.default_rng(1)
     for size in (50, 300):
         for fresh in (False, True):
             chances = []
             for seed in range(12):
-                rows = population(size, rng)[0] if fresh else inputs
+                rows = clusters_like_training(size, rng)[0] if fresh else inputs
                 chosen = rng.choice(len(rows), size, replace=False)
                 chances.append(
-                    sample_discrepancy([reference], transforms, rows[chosen], seed=seed)[1]
+                    two_sample_test([population], transforms, rows[chosen], seed=seed)[1]
                 )
             assert sum(chance < 0.01 for chance in chances) <= 1, (size, fresh)
 
 
-def test_the_sample_test_finds_a_bias_and_takes_the_likest_reference(training) -> None:  # type: ignore[no-untyped-def]
+def test_the_sample_test_finds_a_bias_and_takes_the_likest_population(training) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, clusters = training
     biased = shifted(inputs, gas=-0.3)
-    own, other = (fit_reference(transforms, rows, clusters) for rows in (inputs, biased))
-    assert sample_discrepancy([own], transforms, biased[::8])[1] < 0.01
-    assert sample_discrepancy([own, other], transforms, biased[::8])[1] > 0.01
+    own, other = (fit_population(transforms, rows, clusters) for rows in (inputs, biased))
+    assert two_sample_test([own], transforms, biased[::8])[1] < 0.01
+    assert two_sample_test([own, other], transforms, biased[::8])[1] > 0.01
     late = shifted(inputs, mass=-0.05, gas=-0.05, time=1.0)  # the line in lookback time is followed
-    assert sample_discrepancy([own], transforms, late[::8])[1] > 0.01
+    assert two_sample_test([own], transforms, late[::8])[1] > 0.01
 
 
 def test_few_clusters_or_objects_tell_nothing(training) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, clusters = training
-    few = fit_reference(transforms, inputs[:60], clusters[:60])
+    few = fit_population(transforms, inputs[:60], clusters[:60])
     assert few.tolerance == 1.0
-    assert sample_discrepancy([few], transforms, shifted(inputs, mass=1.0))[1] == 1.0
-    assert np.isnan(sample_discrepancy([few], transforms, inputs[:5])).all()
-    assert np.isnan(sample_discrepancy([few], transforms, np.zeros((0, 5)))).all()
+    assert two_sample_test([few], transforms, shifted(inputs, mass=1.0))[1] == 1.0
+    assert np.isnan(two_sample_test([few], transforms, inputs[:5])).all()
+    assert np.isnan(two_sample_test([few], transforms, np.zeros((0, 5)))).all()
 
 
-def test_a_reference_holds_no_training_row_and_survives_json(training) -> None:  # type: ignore[no-untyped-def]
+def test_a_population_holds_no_training_row_and_survives_json(training) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, clusters = training
-    reference = fit_reference(transforms, inputs, clusters)
-    text = json.dumps(reference.to_dict())
+    population = fit_population(transforms, inputs, clusters)
+    text = json.dumps(population.to_dict())
     assert len(text) < 2000
-    again = Reference.from_dict(json.loads(text))
+    again = TrainingPopulation.from_dict(json.loads(text))
     times = np.linspace(0.0, 7.0, 5000)
     np.testing.assert_array_equal(
-        again.draw(times, np.random.default_rng(0)), reference.draw(times, np.random.default_rng(0))
+        again.draw(times, np.random.default_rng(0)),
+        population.draw(times, np.random.default_rng(0)),
     )
     drawn = again.draw(inputs[:, 2], np.random.default_rng(0))
     np.testing.assert_allclose(drawn.mean(0), inputs[:, :2].mean(0), atol=0.05)
@@ -113,11 +114,11 @@ def test_disagreement_is_judged_against_clusters_of_which_the_same_is_known(trai
         whole = np.isfinite(given[:, :2]).all(1)
         return np.where(whole, 10.0, 1.0) * rng.exponential(1.0, len(given))
 
-    domain = fit_domain(transforms, inputs, disagreement)
-    again = Domain.from_dict(json.loads(json.dumps(domain.to_dict())))
+    support = fit_support(transforms, inputs, disagreement)
+    again = TrainingSupport.from_dict(json.loads(json.dumps(support.to_dict())), transforms)
     for missing in ([], [0], [1], [0, 1]):
         given = inputs.copy()
         given[:, missing] = np.nan
-        told = again.reasons(transforms, given, disagreement(given))
+        told = again.reasons(given, disagreement(given))
         share = np.mean([any("disagree" in reason for reason in reasons) for reasons in told])
         assert 0.0 < share < 0.03, missing

@@ -12,7 +12,7 @@ from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.flows.zoo import Recipe, make_flow
-from cinn_clusters.ood.selection import fit_recorded
+from cinn_clusters.ood.selection import fit_classifier
 from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
@@ -47,12 +47,12 @@ def test_a_known_chance_is_found(
     )
     answer = RNG.random(NUM) < chance
     half = np.arange(NUM) < NUM // 2
-    recorded = fit_recorded(transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8)
-    found = recorded.probability(inputs[~half])
+    classifier = fit_classifier(transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8)
+    found = classifier.probability(inputs[~half])
     assert np.abs(found - chance[~half]).mean() < 0.05
     missing = inputs[~half].copy()
     missing[:, 0] = np.nan
-    by_time = recorded.probability(missing)
+    by_time = classifier.probability(missing)
     assert np.corrcoef(by_time, columns[schema.LOOKBACK][~half])[0, 1] < -0.9
     assert np.abs(by_time - chance[~half]).mean() > np.abs(found - chance[~half]).mean()
 

@@ -1,10 +1,15 @@
-"""Observables that may be missing or have errors: what is known of the true values, and how a network is told.
+r"""Gaussian conditioning on observables that are missing or have measurement errors.
 
-True values v of an object (logarithms, as the observable maps take them) scatter about those of the
-training clusters, v ~ N(mean, C). A catalogue gives o = v + N(0, R) of some of them; what is then
-known of v is a Gaussian again. The network sees its mean, and its standard deviations. So an error
-of zero is the measured value itself, an infinite error is a missing value, and everything between
-is continuous.
+The true observables v of an object (logarithms, as the observable maps take them) scatter about
+those of the training clusters, v ~ N(m, C). A catalogue gives o = v + N(0, R) of some of them, so
+that v | o is Gaussian with
+
+    mean = m + C_o (C_oo + R)^-1 (o - m_o),   covariance = C - C_o (C_oo + R)^-1 C_o^T.
+
+The network sees this mean, and the standard deviations. An error of zero is the measured value
+itself, an infinite error is a missing value, and everything between is continuous. The components
+of an image embedding are exact and measured together or not at all; the scalars are conditioned on
+them first.
 """
 
 from __future__ import annotations
@@ -12,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,86 +26,159 @@ from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import JsonObject
 
 LARGEST_ERROR = 1.0
 """Largest error drawn in training [dex]; beyond it a value is as good as missing."""
 SMALLEST_ERROR = 0.01
+SPREADS_A_DEX = 3.0
+"""Standard deviations of the training clusters that stand for a dex, in columns without one."""
 EXACT_SHARE, WHOLE_SHARE, MASS_ONLY_SHARE = 0.3, 0.3, 0.1
 """Shares of training rows without errors, with all observables, and with mass and time only."""
+EMBEDDING_SHARE = 0.5
+"""Share of training rows that keep their embedding."""
+_MAX_EM_STEPS, _EM_TOLERANCE, _RIDGE = 200, 1e-6, 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ObservablePrior:
-    """Gaussian of the true values of observables in training clusters.
+    """Gaussian of the true observables of training clusters.
 
     Args:
-        mean: (L,).
-        covariance: (L, L), positive definite.
+        mean: (L,), or (N, L) where it differs from object to object.
+        covariance: (L, L) or (N, L, L), positive definite.
     """
 
     mean: np.ndarray
     covariance: np.ndarray
 
     def condition(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is known of the true values.
+        """Condition the true observables on the measured ones.
 
         Args:
             values: (N, L); NaN where nothing was measured.
             errors: Standard errors, (N, L); infinite where nothing was measured.
 
         Returns:
-            Mean (N, L) and covariance (N, L, L) of v given the measured values.
+            Mean (N, L) and covariance (N, L, L) of the true observables.
 
         References:
             Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45 (the linear Gaussian
             case).
         """
-        seen, total, offset = self._measured(values, errors)
-        crossed = self.covariance * seen[:, None, :]  # of all true values with those measured
-        gain = np.linalg.solve(total, crossed.transpose(0, 2, 1)).transpose(0, 2, 1)
+        is_measured, total, offset = self._measured(values, errors)
+        cross = self.covariance * is_measured[:, None, :]  # C_o
+        gain = np.linalg.solve(total, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
         mean = self.mean + np.einsum("nlk,nk->nl", gain, offset)
-        covariance = self.covariance - gain @ crossed.transpose(0, 2, 1)
-        exact = seen & (errors == 0.0)  # to the last bit
-        return np.where(exact, values, mean), np.where(
-            exact[:, :, None] | exact[:, None, :], 0.0, covariance
-        )
+        covariance = self.covariance - gain @ cross.transpose(0, 2, 1)
+        is_exact = is_measured & (errors == 0.0)  # to the last bit
+        covariance[is_exact[:, :, None] | is_exact[:, None, :]] = 0.0
+        return np.where(is_exact, values, mean), covariance
 
     def mahalanobis(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Squared Mahalanobis distance of what was measured from the training clusters, errors included.
+        """Squared distances (N,) from the training clusters, and numbers of measured values (N,).
 
-        Args:
-            values: As for ``given``.
-            errors: As for ``given``.
-
-        Returns:
-            Distances (N,) and how many values were measured, (N,): degrees of freedom.
+        Values and errors are those of ``condition``; errors widen the Gaussian, and the numbers are
+        the degrees of freedom.
         """
-        seen, total, offset = self._measured(values, errors)
+        is_measured, total, offset = self._measured(values, errors)
         solved = np.linalg.solve(total, offset[:, :, None])[:, :, 0]
-        return np.einsum("nl,nl->n", offset, solved), seen.sum(1)
+        return np.einsum("nl,nl->n", offset, solved), is_measured.sum(1)
 
     def _measured(
         self, values: np.ndarray, errors: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What was measured (N, L), its covariance (N, L, L), and its offset from the mean (N,
-        L), zero elsewhere.
+        """What was measured (N, L), C_oo + R (N, L, L), and o - m_o (N, L), zero elsewhere."""
+        is_measured = np.isfinite(values) & np.isfinite(errors)
+        variance = np.where(is_measured, errors, 1.0) ** 2
+        is_pair = is_measured[:, :, None] & is_measured[:, None, :]
+        total = np.where(is_pair, self.covariance, 0.0)
+        total += variance[:, :, None] * np.eye(values.shape[1])
+        return is_measured, total, np.where(is_measured, values - self.mean, 0.0)
+
+    def expectation(
+        self, values: np.ndarray, is_missing: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fill exact rows (N, L) of one pattern of missing values (L,); their lost scatter (L, L).
+
+        The scatter is the summed conditional covariance of what was filled in.
         """
-        seen = np.isfinite(values) & np.isfinite(errors)
-        variance = np.where(seen, errors, 1.0) ** 2
-        both = seen[:, :, None] & seen[:, None, :]
-        total = np.where(both, self.covariance, 0.0) + variance[:, :, None] * np.eye(len(self.mean))
-        return seen, total, np.where(seen, values - self.mean, 0.0)
+        cross = self.covariance[:, ~is_missing]
+        inner = self.covariance[np.ix_(~is_missing, ~is_missing)]
+        gain = np.linalg.solve(inner, cross.T).T
+        mean = self.mean + (values - self.mean)[:, ~is_missing] @ gain.T
+        scatter = len(values) * (self.covariance - gain @ cross.T)
+        return np.where(is_missing, mean, values), scatter
+
+    def leading(self, count: int) -> ObservablePrior:
+        """Marginal of the first observables."""
+        return ObservablePrior(self.mean[:count], self.covariance[:count, :count])
+
+    def trailing(self, begin: int) -> ObservablePrior:
+        """Marginal of the last observables."""
+        return ObservablePrior(self.mean[begin:], self.covariance[begin:, begin:])
+
+    def leading_given(self, trailing: np.ndarray) -> ObservablePrior:
+        """Conditional of the first observables given exact values (N, E) of the last ones."""
+        count = len(self.mean) - trailing.shape[1]
+        cross = self.covariance[:count, count:]
+        gain = np.linalg.solve(self.covariance[count:, count:], cross.T).T
+        mean = self.mean[:count] + (trailing - self.mean[count:]) @ gain.T
+        return ObservablePrior(mean, self.covariance[:count, :count] - gain @ cross.T)
+
+    def trailing_given(self, leading: np.ndarray) -> np.ndarray:
+        """Conditional mean of the last observables given the means (N, S) of the first ones."""
+        count = leading.shape[1]
+        gain = np.linalg.solve(self.covariance[:count, :count], self.covariance[:count, count:])
+        return np.asarray(self.mean[count:] + (leading - self.mean[:count]) @ gain)
 
 
-@dataclass(frozen=True)
+def fit_prior(values: np.ndarray) -> ObservablePrior:
+    """Fit the Gaussian of observables (N, L), some of which may be missing (NaN).
+
+    The maximum of the likelihood is known in closed form where nothing is missing, and is found by
+    expectation maximisation elsewhere.
+
+    References:
+        Little & Rubin 2002, Statistical analysis with missing data, section 11.2.
+    """
+    num_rows, width = values.shape
+    is_missing = np.isnan(values)
+    if not is_missing.any():
+        return _regularised(values.mean(0), np.cov(values.T).reshape(width, width))
+    mean, covariance = np.nanmean(values, 0), np.diag(np.nanvar(values, 0))
+    patterns, pattern_of_row = np.unique(is_missing, axis=0, return_inverse=True)
+    groups = [values[pattern_of_row.ravel() == number] for number in range(len(patterns))]
+    for _ in range(_MAX_EM_STEPS):
+        before = covariance
+        prior = _regularised(mean, covariance)
+        filled, scatter = zip(*map(prior.expectation, groups, patterns), strict=True)
+        complete = np.concatenate(filled)
+        mean = complete.mean(0)
+        offset = complete - mean
+        covariance = (offset.T @ offset + np.sum(scatter, 0)) / num_rows
+        spread = np.sqrt(np.diag(covariance))
+        if (np.abs(covariance - before) <= _EM_TOLERANCE * np.outer(spread, spread)).all():
+            break
+    return _regularised(mean, covariance * num_rows / (num_rows - 1))
+
+
+def _regularised(mean: np.ndarray, covariance: np.ndarray) -> ObservablePrior:
+    """Columns that are functions of others keep a covariance that can be inverted."""
+    return ObservablePrior(mean, covariance + _RIDGE * np.diag(np.diag(covariance)))
+
+
+@dataclass(frozen=True, eq=False)
 class MeasurementTransforms(Transforms):
     """Transforms of a model that takes any subset of its observables, with any errors.
 
-    Inputs are the observables, then ``sigma_<name>`` of each but the lookback time; a value that is
-    NaN is missing.
+    Inputs are the scalars, the components of an embedding where the model has one, then
+    ``sigma_<name>`` of each scalar but the lookback time. A value that is NaN is missing, and an
+    embedding is missing as a whole. A ``sigma_<name>`` is in dex for logarithms and for positive
+    quantities that are taken as logarithms, in the unit of the column otherwise.
 
     Args:
-        prior: Gaussian of the true values.
+        prior: Gaussian of the true observables.
     """
 
     prior: ObservablePrior
@@ -113,13 +190,23 @@ class MeasurementTransforms(Transforms):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The observables, in order."""
+        """Observables in order: S scalars, then E components of the embedding."""
         return tuple(observable.name for observable in self.observables)
 
     @property
+    def scalars(self) -> tuple[str, ...]:
+        """Observables that are no components of the embedding, in order."""
+        return tuple(name for name in self.names if not schema.is_embedding(name))
+
+    @property
     def optional(self) -> tuple[str, ...]:
-        """Those that may be missing or have errors."""
-        return tuple(name for name in self.names if name != schema.LOOKBACK)
+        """Scalars that may be missing or have errors, U."""
+        return tuple(name for name in self.scalars if name != schema.LOOKBACK)
+
+    @property
+    def has_embedding(self) -> bool:
+        """Whether the model takes an embedding."""
+        return len(self.scalars) < len(self.names)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -128,141 +215,220 @@ class MeasurementTransforms(Transforms):
 
     @property
     def num_features(self) -> int:
-        """Numbers a network sees: means and standard deviations."""
-        return len(self.inputs)
-
-    def condition(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (N, L) and covariance (N, L, L) of the true values, as logarithms."""
-        return self.prior.condition(*self.raw_values(inputs))
+        """Numbers a network sees: means, deviations, and whether the embedding is missing."""
+        return len(self.inputs) + self.has_embedding
 
     def raw_values(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values (N, L) and errors (N, L) as logarithms; infinite errors where nothing was
-        measured.
+        """Scalars (N, S) and their errors (N, S) as the maps take them.
+
+        Errors are infinite where nothing was measured.
         """
         self._demand_width(inputs, self.inputs, "inputs")
         inputs = np.asarray(inputs, dtype=float)
-        values = np.stack(
-            [_logged(m, column) for m, column in zip(self.observables, inputs.T, strict=False)], 1
-        )
+        num_scalars = len(self.scalars)
+        maps = self.observables[:num_scalars]
+        columns = [_raw(entry, inputs[:, i]) for i, entry in enumerate(maps)]
+        values = np.stack(columns, 1)
         errors = np.zeros_like(values)
-        places = [self.names.index(name) for name in self.optional]
-        units = [math.log(10.0) if self.observables[place].is_log else 1.0 for place in places]
-        errors[:, places] = inputs[:, len(self.names) :] * units
+        factors = [math.log(10.0) if maps[i].is_log else 1.0 for i in self._optional_columns]
+        errors[:, self._optional_columns] = inputs[:, len(self.names) :] * factors
         return values, np.where(np.isnan(values) | np.isnan(errors), np.inf, errors)
 
+    def embeddings(self, inputs: np.ndarray) -> np.ndarray:
+        """Embeddings (N, E); NaN as a whole where a component is missing."""
+        vectors = np.array(inputs[:, len(self.scalars) : len(self.names)], dtype=float)
+        vectors[np.isnan(vectors).any(1)] = np.nan
+        return vectors
+
+    def is_measured(self, inputs: np.ndarray) -> np.ndarray:
+        """Which of the optional scalars, and after them the embedding, objects have, (N, B)."""
+        _, errors = self.raw_values(inputs)
+        scalars: np.ndarray = np.isfinite(errors[:, self._optional_columns])
+        if not self.has_embedding:
+            return scalars
+        return np.column_stack([scalars, np.isfinite(self.embeddings(inputs)).all(1)])
+
+    def without(self, inputs: np.ndarray, is_kept: np.ndarray) -> np.ndarray:
+        """Inputs without what a mask (N, B) or (B,) leaves out, in the order of ``is_measured``."""
+        result = np.array(inputs, dtype=float)
+        mask = np.broadcast_to(is_kept, (len(inputs), len(self.optional) + self.has_embedding))
+        for number, column in enumerate(self._optional_columns):
+            result[~mask[:, number], column] = np.nan
+        if self.has_embedding:
+            result[~mask[:, -1], len(self.scalars) : len(self.names)] = np.nan
+        return result
+
+    def scalar_prior(self, prior: ObservablePrior, inputs: np.ndarray) -> ObservablePrior:
+        """Gaussian of the scalars of each object, given its embedding where it has one."""
+        if not self.has_embedding:
+            return prior
+        vectors = self.embeddings(inputs)
+        is_missing = np.isnan(vectors[:, :1])  # (N, 1)
+        marginal = prior.leading(len(self.scalars))
+        conditional = prior.leading_given(vectors)
+        mean = np.where(is_missing, marginal.mean, conditional.mean)
+        covariance = np.where(is_missing[:, :, None], marginal.covariance, conditional.covariance)
+        return ObservablePrior(mean, covariance)
+
+    def without_embedding(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs of the scalars alone."""
+        result = np.array(inputs, dtype=float)
+        result[:, len(self.scalars) : len(self.names)] = np.nan
+        return result
+
+    def condition(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (N, S + E) of the true observables and covariance (N, S, S) of the scalars."""
+        prior = self.scalar_prior(self.prior, inputs)
+        mean, covariance = prior.condition(*self.raw_values(inputs))
+        if not self.has_embedding:
+            return mean, covariance
+        vectors, expected = self.embeddings(inputs), self.prior.trailing_given(mean)
+        return np.hstack([mean, np.where(np.isnan(vectors), expected, vectors)]), covariance
+
+    def mahalanobis(
+        self, prior: ObservablePrior, inputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances (N,) of objects from a Gaussian, and degrees of freedom (N,)."""
+        scalars = self.scalar_prior(prior, inputs)
+        squared, degrees = scalars.mahalanobis(*self.raw_values(inputs))
+        if not self.has_embedding:
+            return squared, degrees
+        marginal = prior.trailing(len(self.scalars))
+        offset = self.embeddings(inputs) - marginal.mean
+        of_embedding = (offset @ np.linalg.inv(marginal.covariance) * offset).sum(1)
+        is_missing = np.isnan(of_embedding)
+        num_components = np.where(is_missing, 0, offset.shape[1])
+        return squared + np.where(is_missing, 0.0, of_embedding), degrees + num_components
+
     def is_usable(self, inputs: np.ndarray) -> Tensor:
-        """Whether a row can be answered, (N,): the time is known, and no error is negative."""
+        """Whether a row can be answered, (N,): the time is measured, and no error is negative."""
         values, errors = self.raw_values(inputs)
-        fine = ~np.isinf(values) & (errors >= 0.0)
-        fine[:, self.names.index(schema.LOOKBACK)] &= np.isfinite(
-            values[:, self.names.index(schema.LOOKBACK)]
-        )
-        return torch.from_numpy(fine.all(1))
+        is_valid = ~np.isinf(values) & (errors >= 0.0)
+        is_valid &= ~np.isinf(self.embeddings(inputs)).any(1)[:, None]
+        has_time = np.isfinite(values[:, self.scalars.index(schema.LOOKBACK)])
+        return torch.from_numpy(is_valid.all(1) & has_time)
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
-        """Turn catalogue values and errors (N, len(inputs)) into means and deviations (N,
-        num_features), float64.
+        """Turn values and errors (N, len(inputs)) into the features (N, F) of a network, float64.
+
+        They are the standardised means of all observables, the standard deviations of the optional
+        scalars, and one indicator of a missing embedding.
         """
         mean, covariance = self.condition(inputs)
-        matrix, shift, clip = self._matrix()
-        x = np.clip(mean @ matrix.T + shift, -clip, clip)
+        matrix = self._matrix()[self._optional_columns, : len(self.scalars)]
         variance = np.einsum("ij,njk,ik->ni", matrix, covariance, matrix)
-        places = [self.names.index(name) for name in self.optional]
-        return torch.from_numpy(
-            np.concatenate([x, np.sqrt(np.maximum(variance[:, places], 0.0))], 1)
-        )
+        features = [self._standardised(mean), np.sqrt(np.maximum(variance, 0.0))]
+        if self.has_embedding:
+            features.append(~self.is_measured(inputs)[:, -1:])
+        return torch.from_numpy(np.concatenate(features, 1))
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
-        """Count the measured observables of each row that lie beyond what was trained on, (N,)."""
+        """Count the observables of each row that lie beyond what was trained on, (N,)."""
         mean, _ = self.condition(inputs)
-        matrix, shift, clip = self._matrix()
-        return np.asarray((np.abs(mean @ matrix.T + shift) >= clip).sum(1))
+        limits = np.array([observable.clip for observable in self.observables])
+        return np.asarray((np.abs(self._standardised(mean)) >= limits).sum(1))
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
-        """What each target is measured from at each row, (N, D): ages, and the mean of what is
-        known of a mass.
-        """
+        """What each target is measured from at each row, (N, D): ages, and conditional masses."""
         mean, _ = self.condition(inputs)
         filled = np.array(inputs, dtype=float)
-        for place, observable in enumerate(self.observables):
-            filled[:, place] = np.exp(mean[:, place]) if observable.is_log else mean[:, place]
+        for column, entry in enumerate(self.observables):
+            filled[:, column] = _value(entry, mean[:, column])
         return super().anchors(filled)
 
     def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return true values as a catalogue may have them: some missing, some with errors, told
-        beside them.
+        """Mask observables and add noise, stating its standard deviation among the errors.
+
+        Noise is drawn log-uniformly between 0.01 and 1 dex; in columns that are no logarithms, a
+        dex is three standard deviations of the training clusters. What is missing stays missing.
         """
-        result, num, width = np.array(inputs, dtype=float), len(inputs), len(self.optional)
-        kept = rng.random((num, width)) < rng.random((num, 1))
-        kind = rng.random(num)
-        kept[kind < WHOLE_SHARE] = True
+        num_rows, width = len(inputs), len(self.optional)
+        is_kept = rng.random((num_rows, width)) < rng.random((num_rows, 1))
+        kind = rng.random(num_rows)
+        is_kept[kind < WHOLE_SHARE] = True
         if schema.MASS in self.optional:
-            only = np.arange(width) == self.optional.index(schema.MASS)
-            kept[(kind >= WHOLE_SHARE) & (kind < WHOLE_SHARE + MASS_ONLY_SHARE)] = only
-        spread = np.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num, width)) + np.log(
-            SMALLEST_ERROR
-        )
-        errors = (
-            np.exp(spread)
-            * (rng.random((num, width)) < rng.random((num, 1)))
-            * (rng.random((num, 1)) >= EXACT_SHARE)
-        )
-        noise = errors * rng.standard_normal((num, width))
-        for column, name in enumerate(self.optional):
-            place = self.names.index(name)
-            observable = self.observables[place]
-            value = result[:, place]
-            moved = (
-                value * 10.0 ** noise[:, column] if observable.is_log else value + noise[:, column]
-            )
-            result[:, place] = np.where(kept[:, column], moved, np.nan)
-        result[:, len(self.names) :] = np.where(kept, errors, 0.0)
-        return result
+            is_mass_only = (kind >= WHOLE_SHARE) & (kind < WHOLE_SHARE + MASS_ONLY_SHARE)
+            is_kept[is_mass_only] = np.arange(width) == self.optional.index(schema.MASS)
+        log_error = math.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num_rows, width))
+        has_error = rng.random((num_rows, width)) < rng.random((num_rows, 1))
+        has_error &= rng.random((num_rows, 1)) >= EXACT_SHARE
+        errors = SMALLEST_ERROR * np.exp(log_error) * has_error * self._error_units
+        result = self._noisy(inputs, errors, errors * rng.standard_normal((num_rows, width)))
+        if self.has_embedding:
+            is_kept = np.column_stack([is_kept, rng.random(num_rows) < EMBEDDING_SHARE])
+        return self.without(result, is_kept)
 
     def sample_values(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Turn Gaussian noise (N, L) into true values given what was measured: inputs, exact and
-        complete.
-        """
+        """Turn Gaussian noise (N, S) into true scalars given the measured ones, as exact inputs."""
         mean, covariance = self.condition(inputs)
-        values, vectors = np.linalg.eigh(covariance)
-        return self.exact_inputs(
-            mean + np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(values, 0.0)) * noise)
-        )
+        eigenvalues, vectors = np.linalg.eigh(covariance)
+        scaled = np.sqrt(np.maximum(eigenvalues, 0.0)) * noise
+        values = mean[:, : len(self.scalars)] + np.einsum("nij,nj->ni", vectors, scaled)
+        return self.exact_inputs(values, self.embeddings(inputs))
 
-    def exact_inputs(self, logs: np.ndarray) -> np.ndarray:
-        """Inputs (N, len(inputs)) of true values that are given as logarithms (N, L): exact and
-        complete.
-        """
-        result = np.zeros((len(logs), len(self.inputs)))
-        for place, observable in enumerate(self.observables):
-            result[:, place] = np.exp(logs[:, place]) if observable.is_log else logs[:, place]
+    def exact_inputs(self, values: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+        """Inputs (N, len(inputs)), without errors, of scalars (N, S) as the maps take them."""
+        result = np.zeros((len(values), len(self.inputs)))
+        for column in range(len(self.scalars)):
+            result[:, column] = _value(self.observables[column], values[:, column])
+        result[:, len(self.scalars) : len(self.names)] = embeddings
         return result
 
-    def _matrix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The linear map x = matrix v + shift, and its limits."""
-        matrix, shift = np.zeros((len(self.names),) * 2), np.zeros(len(self.names))
-        for place, observable in enumerate(self.observables):
-            matrix[place, place] = 1.0 / observable.scale
-            if observable.relative_to is not None:
-                matrix[place, self.names.index(observable.relative_to)] -= 1.0 / observable.scale
-            shift[place] = -observable.shift / observable.scale
-        return matrix, shift, np.array([observable.clip for observable in self.observables])
-
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
         prior = {"mean": self.prior.mean.tolist(), "covariance": self.prior.covariance.tolist()}
         return {**super().to_dict(), "prior": prior}
 
+    @property
+    def _optional_columns(self) -> list[int]:
+        return [self.names.index(name) for name in self.optional]
 
-def read_transforms(values: Mapping[str, Any]) -> Transforms:
+    @property
+    def _error_units(self) -> np.ndarray:
+        """Largest error drawn for each optional scalar, in the unit of its error, (U,)."""
+        spreads = np.sqrt(np.diag(self.prior.covariance))
+        units = np.ones(len(self.optional))
+        for number, column in enumerate(self._optional_columns):
+            entry = self.observables[column]
+            if not (entry.is_log or schema.column(entry.name).unit.startswith("log10")):
+                units[number] = SPREADS_A_DEX * spreads[column]
+        return units
+
+    def _noisy(self, inputs: np.ndarray, errors: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Inputs with noise (N, U) added, and its standard deviations (N, U) stated."""
+        result = np.array(inputs, dtype=float)
+        for number, column in enumerate(self._optional_columns):
+            if self.observables[column].is_log:
+                result[:, column] *= 10.0 ** noise[:, number]
+            else:
+                result[:, column] += noise[:, number]
+        result[:, len(self.names) :] = np.hypot(result[:, len(self.names) :], errors)
+        return result
+
+    def _standardised(self, values: np.ndarray) -> np.ndarray:
+        """Features x (N, L) of observables (N, L) as the maps take them."""
+        shift = np.array([observable.shift / observable.scale for observable in self.observables])
+        clip = np.array([observable.clip for observable in self.observables])
+        return np.asarray(np.clip(values @ self._matrix().T - shift, -clip, clip))
+
+    def _matrix(self) -> np.ndarray:
+        """Linear part (L, L) of the map to x: scaling, and differences to reference columns."""
+        matrix = np.zeros((len(self.names),) * 2)
+        for row, observable in enumerate(self.observables):
+            matrix[row, row] = 1.0 / observable.scale
+            if observable.relative_to is not None:
+                matrix[row, self.names.index(observable.relative_to)] -= 1.0 / observable.scale
+        return matrix
+
+
+def read_transforms(values: JsonObject) -> Transforms:
     """Inverse of ``to_dict`` for transforms of either kind."""
-    plain = Transforms.from_dict(values)
+    transforms = Transforms.from_dict(values)
     if "prior" not in values:
-        return plain
-    prior = ObservablePrior(
-        *(np.array(values["prior"][name], dtype=float) for name in ("mean", "covariance"))
-    )
-    return MeasurementTransforms(plain.observables, plain.targets, prior)
+        return transforms
+    mean, covariance = (np.array(values["prior"][name]) for name in ("mean", "covariance"))
+    prior = ObservablePrior(mean, covariance)
+    return MeasurementTransforms(transforms.observables, transforms.targets, prior)
 
 
 def accept_missing_values(
@@ -275,26 +441,29 @@ def accept_missing_values(
 
     Args:
         transforms: Fitted on the training rows.
-        columns: Observables of the training rows by name, (N,) each.
+        columns: Observables of the training rows by name, (N,) each; NaN where one is missing.
 
     Raises:
         DataError: If the lookback time is no observable.
     """
-    kept = tuple(one for one in transforms.observables if one.name != schema.RADIUS)
-    if schema.LOOKBACK not in [one.name for one in kept]:
-        raise DataError(
-            "observables", f"'{schema.LOOKBACK}' among them, since any other may be missing", "none"
-        )
-    values = np.stack([_logged(one, np.asarray(columns[one.name], dtype=float)) for one in kept], 1)
-    prior = ObservablePrior(values.mean(0), np.cov(values.T))
-    return MeasurementTransforms(kept, transforms.targets, prior)
+    used = [entry for entry in transforms.observables if entry.name != schema.RADIUS]
+    used.sort(key=lambda entry: schema.is_embedding(entry.name))  # scalars come first
+    if schema.LOOKBACK not in [entry.name for entry in used]:
+        expected = f"'{schema.LOOKBACK}' among them, since any other may be missing"
+        raise DataError("observables", expected, "none")
+    values = [_raw(entry, np.asarray(columns[entry.name], dtype=float)) for entry in used]
+    prior = fit_prior(np.stack(values, 1))
+    return MeasurementTransforms(tuple(used), transforms.targets, prior)
 
 
-def _logged(entry: ObservableMap, value: np.ndarray) -> np.ndarray:
-    """A value as its map takes it: the logarithm of what stands in the catalogue, where the map
-    takes one.
-    """
+def _raw(entry: ObservableMap, value: np.ndarray) -> np.ndarray:
+    """A column as its map takes it: its logarithm, where the map takes one."""
     if not entry.is_log:
         return value
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.log(np.maximum(value, entry.floor)))
+
+
+def _value(entry: ObservableMap, raw: np.ndarray) -> np.ndarray:
+    """Inverse of ``_raw``."""
+    return np.exp(raw) if entry.is_log else raw

@@ -1,3 +1,1 @@
-"""Whether a model applies: to one object, to a sample, and how likely a collision is recorded at
-all.
-"""
+"""Whether a model applies: to an object, to a sample, and how likely it was selected at all."""

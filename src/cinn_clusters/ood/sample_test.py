@@ -1,35 +1,47 @@
-"""What a sample of training clusters looks like, and whether another sample is drawn like it."""
+r"""Two-sample test between a catalogue and the training population: maximum mean discrepancy.
+
+MMD^2 = E k(a, a') + E k(b, b') - 2 E k(a, b) of two samples, with a Gaussian kernel k; its null
+distribution comes from permutations. The training population is kept as a mixture of Gaussians
+about a line in lookback time, so that no row of the training table is stored.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from cinn_clusters import schema
 from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.files import JsonObject
 
-NUM_GAUSSIANS = 3
-NUM_HALVES, NINE_IN_TEN = 20, 0.9
-"""Halvings of the training clusters by which the tolerance is found, and how many of them it
-covers."""
-NUM_REFERENCE, NUM_PERMUTATIONS, MIN_SAMPLE = 500, 200, 10
+_NUM_GAUSSIANS, _ROWS_A_GAUSSIAN = 3, 50
+_NUM_HALVINGS, _TOLERANCE_LEVEL = 20, 0.9
+"""Halvings of the training clusters by which the tolerance is found, and its quantile."""
+_MAX_OBJECTS, _NUM_PERMUTATIONS = 500, 200
+MIN_OBJECTS = 10
+"""Fewest objects that are tested."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Mixture of Gaussians of the uncertain observables of training clusters, about a line in lookback time.
+class SampleTest(NamedTuple):
+    """MMD^2 of a sample and the p-value of its excess over the tolerance; NaN if too few."""
 
-    It holds no row of the training table.
+    mmd_squared: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPopulation:
+    """Mixture of Gaussians of the optional scalars of training clusters at a lookback time.
 
     Args:
-        slope: Change of each uncertain observable, as its map takes it, with lookback time [1/Gyr],
+        slope: Change of each optional scalar, as its map takes it, with lookback time [1/Gyr],
             (U,).
-        weights: Of the Gaussians, (K,).
-        means: At lookback time zero, (K, U).
+        weights: Weights of the Gaussians, (K,).
+        means: Means at lookback time zero, (K, U).
         covariances: (K, U, U).
         tolerance: MMD^2 that a sample of new clusters may have: nine in ten halves of the training
             clusters have less from the mixture of the other half.
@@ -42,15 +54,12 @@ class Reference:
     tolerance: float = 0.0
 
     def draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One training-like cluster at each lookback time [Gyr], (N, U)."""
-        which = rng.choice(len(self.weights), len(times), p=self.weights)
+        """Draw a training-like cluster at each lookback time [Gyr], (N, U)."""
+        component = rng.choice(len(self.weights), len(times), p=self.weights)
         noise = rng.standard_normal((len(times), len(self.slope)))
-        roots = np.linalg.cholesky(self.covariances)
-        return np.asarray(
-            self.means[which]
-            + np.einsum("nij,nj->ni", roots[which], noise)
-            + np.outer(times, self.slope)
-        )
+        roots = np.linalg.cholesky(self.covariances)[component]
+        scatter = np.einsum("nij,nj->ni", roots, noise)
+        return np.asarray(self.means[component] + scatter + np.outer(times, self.slope))
 
     @property
     def spread(self) -> np.ndarray:
@@ -59,147 +68,148 @@ class Reference:
         squares = np.diagonal(self.covariances, axis1=1, axis2=2) + (self.means - mean) ** 2
         return np.asarray(np.sqrt(self.weights @ squares))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
-        arrays = {
-            name: getattr(self, name).tolist()
-            for name in ("slope", "weights", "means", "covariances")
-        }
-        return {**arrays, "tolerance": self.tolerance}
+        values = asdict(self)
+        return {**{name: np.asarray(value).tolist() for name, value in values.items()}}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Reference:
+    def from_dict(cls, values: Mapping[str, object]) -> TrainingPopulation:
         """Inverse of ``to_dict``."""
-        slope, weights, means, covariances = (
-            np.array(values[name], dtype=float)
-            for name in ("slope", "weights", "means", "covariances")
-        )
-        return cls(slope, weights, means, covariances, float(values["tolerance"]))
+        arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
+        return cls(tolerance=float(arrays.pop("tolerance")), **arrays)
 
 
-def fit_reference(
+def fit_population(
     transforms: MeasurementTransforms, inputs: np.ndarray, clusters: np.ndarray
-) -> Reference:
-    """Summarise training clusters.
+) -> TrainingPopulation:
+    """Summarise the training clusters.
 
     Args:
-        transforms: Those of the model.
-        inputs: Exact inputs of the training rows, (N, len(transforms.inputs)).
+        transforms: Transforms of the model.
+        inputs: Inputs of the training rows, (N, len(transforms.inputs)); rows with a missing
+            scalar are not used.
         clusters: Cluster of each row, (N,); rows of one cluster are not independent.
 
     Returns:
-        The summary; with fewer than 20 clusters, its tolerance is 1: it can tell nothing.
+        The summary; with fewer than 20 clusters its tolerance is 1, and no test rejects.
     """
     values, _ = transforms.raw_values(inputs)
-    times, rest = _apart(transforms, values)
-    whole, known = _mixture(times, rest), np.unique(clusters)
-    if len(known) < 2 * MIN_SAMPLE:
-        return Reference(*whole, tolerance=1.0)
-    found = []
-    for turn in range(NUM_HALVES):
-        rng = np.random.default_rng(turn)
-        is_held_out = np.isin(clusters, rng.permutation(known)[: len(known) // 2])
-        other = Reference(*_mixture(times[~is_held_out], rest[~is_held_out]))
-        rows = rng.permutation(np.flatnonzero(is_held_out))[:NUM_REFERENCE]
-        found.append(_statistics(rest[rows], other.draw(times[rows], rng), other.spread, rng, 0)[0])
-    return Reference(*whole, tolerance=float(max(np.quantile(found, NINE_IN_TEN), 0.0)))
+    is_complete = np.isfinite(values).all(1)
+    times, scalars = _split_time(transforms, values[is_complete])
+    clusters = clusters[is_complete]
+    names = np.unique(clusters)
+    if len(names) < 2 * MIN_OBJECTS:
+        return _fit_mixture(times, scalars, tolerance=1.0)
+    statistics = []
+    for halving in range(_NUM_HALVINGS):
+        rng = np.random.default_rng(halving)
+        is_held_out = np.isin(clusters, rng.permutation(names)[: len(names) // 2])
+        half = _fit_mixture(times[~is_held_out], scalars[~is_held_out])
+        rows = rng.permutation(np.flatnonzero(is_held_out))[:_MAX_OBJECTS]
+        simulated = half.draw(times[rows], rng)
+        statistics.append(_statistics(scalars[rows], simulated, half.spread, rng, 0)[0])
+    tolerance = max(float(np.quantile(statistics, _TOLERANCE_LEVEL)), 0.0)
+    return _fit_mixture(times, scalars, tolerance)
 
 
-def sample_discrepancy(
-    references: Sequence[Reference],
+def two_sample_test(
+    populations: Sequence[TrainingPopulation],
     transforms: MeasurementTransforms,
     inputs: np.ndarray,
     *,
     seed: int = 0,
-) -> tuple[float, float]:
-    """Whether a whole sample is drawn like the training clusters: maximum mean discrepancy with a permutation test.
+) -> SampleTest:
+    """Test whether a whole sample is drawn like the training clusters.
 
-    The training clusters are represented by their mixture at the times of the sample, blurred by
-    its errors; observables that most of the sample lack are left out. What the training clusters
-    differ by among themselves is allowed for: the test asks for more than the tolerance.
+    The training population is drawn at the times of the sample and blurred by its errors; scalars
+    that most of the sample lack are left out. Training clusters differ among themselves: the test
+    rejects only what exceeds the tolerance.
 
     Args:
-        references: Of the training clusters; a sample may be like any of them.
-        transforms: Those of the model.
+        populations: Training populations; a sample may be like any of them.
+        transforms: Transforms of the model.
         inputs: Values and errors, (N, len(transforms.inputs)).
-        seed: Seed of reference and permutations.
+        seed: Seed of the simulated population and of the permutations.
 
     Returns:
-        MMD^2 and the p-value of its excess over the tolerance, of the reference that is most like
-        the sample; NaN both with fewer than 10 objects.
+        The test against the population that is most like the sample; NaN with fewer than 10
+        objects.
 
     References:
         Gretton+12, A kernel two-sample test, eq. 3 (unbiased estimate), Gaussian kernel of median
         width.
     """
     values, errors = transforms.raw_values(inputs)
-    times, rest = _apart(transforms, values)
-    _, widths = _apart(transforms, errors)
-    has = np.isfinite(widths)
-    columns = np.flatnonzero(has.mean(0) > 0.5) if len(has) else np.zeros(0, int)
-    rows = np.flatnonzero(has[:, columns].all(1))
-    if len(rows) < MIN_SAMPLE or len(columns) == 0:
-        return math.nan, math.nan
-    chosen = np.random.default_rng(seed).permutation(rows)[:NUM_REFERENCE]
-    sample, widths = rest[chosen][:, columns], widths[chosen][:, columns]
-    found = []
-    for reference in references:
+    times, scalars = _split_time(transforms, values)
+    _, widths = _split_time(transforms, errors)
+    is_measured = np.isfinite(widths)
+    columns = np.flatnonzero(is_measured.sum(0) > 0.5 * len(inputs))
+    rows = np.flatnonzero(is_measured[:, columns].all(1))
+    if len(rows) < MIN_OBJECTS or len(columns) == 0:
+        return SampleTest(math.nan, math.nan)
+    rows = np.random.default_rng(seed).permutation(rows)[:_MAX_OBJECTS]
+    sample, widths = scalars[np.ix_(rows, columns)], widths[np.ix_(rows, columns)]
+    tests = []
+    for population in populations:
         rng = np.random.default_rng(seed)
-        drawn = reference.draw(times[chosen], rng)[:, columns] + widths * rng.standard_normal(
-            sample.shape
-        )
-        own, *others = _statistics(sample, drawn, reference.spread[columns], rng, NUM_PERMUTATIONS)
-        as_large = sum(other >= own - reference.tolerance for other in others)
-        found.append((float(own), float((1 + as_large) / (1 + NUM_PERMUTATIONS))))
-    return max(found, key=lambda one: (one[1], -one[0]))
+        simulated = population.draw(times[rows], rng)[:, columns]
+        simulated += widths * rng.standard_normal(sample.shape)
+        spread = population.spread[columns]
+        statistic, *permuted = _statistics(sample, simulated, spread, rng, _NUM_PERMUTATIONS)
+        num_larger = sum(other >= statistic - population.tolerance for other in permuted)
+        p_value = (1 + num_larger) / (1 + _NUM_PERMUTATIONS)
+        tests.append(SampleTest(float(statistic), float(p_value)))
+    return max(tests, key=lambda test: (test.p_value, -test.mmd_squared))
 
 
-def _apart(transforms: MeasurementTransforms, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lookback times (N,) and the uncertain observables (N, U)."""
-    places = [transforms.names.index(name) for name in transforms.optional]
-    return values[:, transforms.names.index(schema.LOOKBACK)], values[:, places]
+def _split_time(
+    transforms: MeasurementTransforms, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lookback times (N,) and the optional scalars (N, U)."""
+    column = transforms.scalars.index(schema.LOOKBACK)
+    return values[:, column], np.delete(values, column, axis=1)
 
 
-def _mixture(
-    times: np.ndarray, rest: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Slope, weights, means and covariances of ``Reference``."""
+def _fit_mixture(
+    times: np.ndarray, scalars: np.ndarray, tolerance: float = 0.0
+) -> TrainingPopulation:
     from sklearn.mixture import GaussianMixture
 
     offset = times - times.mean()
-    slope = offset @ rest / max(offset @ offset, np.finfo(float).tiny)
-    count = min(NUM_GAUSSIANS, max(1, len(rest) // 50))
-    found = GaussianMixture(count, reg_covar=1e-4, random_state=0).fit(
-        rest - np.outer(times, slope)
+    slope = offset @ scalars / max(offset @ offset, np.finfo(float).tiny)
+    count = min(_NUM_GAUSSIANS, max(1, len(scalars) // _ROWS_A_GAUSSIAN))
+    mixture = GaussianMixture(count, reg_covar=1e-4, random_state=0)
+    mixture.fit(scalars - np.outer(times, slope))
+    return TrainingPopulation(
+        slope, mixture.weights_, mixture.means_, mixture.covariances_, tolerance
     )
-    return slope, found.weights_, found.means_, found.covariances_
 
 
 def _statistics(
     sample: np.ndarray,
-    drawn: np.ndarray,
+    simulated: np.ndarray,
     spread: np.ndarray,
     rng: np.random.Generator,
     num_permutations: int,
 ) -> np.ndarray:
-    """MMD^2 of two samples (N, U) of one size, then of the same points told apart at random, (1
-    + P,).
-    """
-    both = np.concatenate([sample, drawn]) / spread
-    squares = ((both[:, None] - both[None]) ** 2).sum(-1)
-    kernel = np.exp(-squares / np.median(squares[squares > 0]))
+    """MMD^2 (1 + P,) of two samples (N, U) of one size, then of P permutations of their points."""
+    points = np.concatenate([sample, simulated]) / spread
+    squared = ((points[:, None] - points[None]) ** 2).sum(-1)
+    kernel = np.exp(-squared / np.median(squared[squared > 0]))
     np.fill_diagonal(kernel, 0.0)
     signs = np.repeat([1.0, -1.0], len(sample))
-    return _discrepancy(
-        kernel, np.stack([signs, *(rng.permutation(signs) for _ in range(num_permutations))])
-    )
+    permuted = [rng.permutation(signs) for _ in range(num_permutations)]
+    return _discrepancies(kernel, np.stack([signs, *permuted]))
 
 
-def _discrepancy(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Unbiased MMD^2 of two samples of one size, told apart by their signs (P, N); zero on the
-    kernel's diagonal.
+def _discrepancies(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Unbiased MMD^2 (P,) of two samples of one size, marked by signs (P, N) of their points.
+
+    The kernel is zero on its diagonal.
     """
     num = signs.shape[1] // 2
-    same_less_other, all_pairs = np.einsum("pi,pi->p", signs @ kernel, signs), kernel.sum()
-    same, other = (all_pairs + same_less_other) / 2.0, (all_pairs - same_less_other) / 2.0
-    return np.asarray(same / (num * (num - 1)) - other / num**2)
+    difference = np.einsum("pi,pi->p", signs @ kernel, signs)  # pairs within less pairs between
+    within = (kernel.sum() + difference) / 2.0
+    between = (kernel.sum() - difference) / 2.0
+    return np.asarray(within / (num * (num - 1)) - between / num**2)

@@ -1,5 +1,8 @@
-"""P(a collision is recorded | x): the posterior is conditional on it, so it is told beside the
-posterior.
+r"""Selection probability P(a collision is recorded | x), on which every posterior is conditional.
+
+A calibrated classifier: an ensemble of small networks, trained with cross-entropy and stopped each
+on clusters of its own, whose probabilities are averaged. It sees scalars only, since rows without
+a recorded collision have no embedding in training.
 """
 
 from __future__ import annotations
@@ -16,56 +19,55 @@ from cinn_clusters.nn.stacked import stacked_mlp
 from cinn_clusters.rng import numpy_stream, torch_stream
 from cinn_clusters.training.fit import FitOptions, epochs, load_best, start
 
-NUM_MEMBERS, NUM_HIDDEN, NUM_COPIES = 10, 16, 100
-OPTIONS = FitOptions(epochs=40, batch=64, learning_rate=3e-3, schedule="cosine", weight_decay=0.1)
+_NUM_MEMBERS, _NUM_HIDDEN, _NUM_COPIES, _NUM_HELD_OUT_COPIES = 10, 16, 100, 8
+_OPTIONS = FitOptions(epochs=40, batch=64, learning_rate=3e-3, schedule="cosine", weight_decay=0.1)
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """A calibrated classifier: an ensemble of small networks whose probabilities are averaged.
+@dataclass(frozen=True, eq=False)
+class SelectionClassifier:
+    """Ensemble of networks that tells rows with a recorded collision from those without.
 
     Args:
         network: Features (K, N, F) to logits (K, N, 1).
-        transforms: Those of the posterior.
+        transforms: Transforms of the posterior.
     """
 
     network: nn.Sequential
     transforms: MeasurementTransforms
 
     def probability(self, inputs: np.ndarray) -> np.ndarray:
-        """P(recorded) of objects, (N,), given values and errors (N, len(transforms.inputs))."""
-        x = self.transforms.standardise_inputs(inputs).float()
+        """P(recorded) of objects, (N,), from values and errors (N, len(transforms.inputs))."""
+        scalars = self.transforms.without_embedding(inputs)
+        x = self.transforms.standardise_inputs(scalars).float()
         with torch.no_grad():
-            logits: Tensor = self.network.eval()(x.expand(NUM_MEMBERS, -1, -1))
+            logits: Tensor = self.network.eval()(x.expand(_NUM_MEMBERS, -1, -1))
         return np.asarray(torch.sigmoid(logits[..., 0]).double().mean(0).numpy())
 
 
-def make_recorded(transforms: MeasurementTransforms, seed: int = 42) -> Recorded:
+def make_classifier(transforms: MeasurementTransforms, seed: int = 42) -> SelectionClassifier:
     """Make an untrained classifier."""
-    sizes = (transforms.num_features, NUM_HIDDEN, 1)
-    return Recorded(
-        stacked_mlp(NUM_MEMBERS, sizes, torch_stream(seed, "recorded"), zero_last=True), transforms
-    )
+    sizes = (transforms.num_features, _NUM_HIDDEN, 1)
+    generator = torch_stream(seed, "recorded")
+    network = stacked_mlp(_NUM_MEMBERS, sizes, generator, zero_last=True)
+    return SelectionClassifier(network, transforms)
 
 
-def fit_recorded(
+def fit_classifier(
     transforms: MeasurementTransforms,
     inputs: np.ndarray,
     is_recorded: np.ndarray,
     clusters: np.ndarray,
     *,
     seed: int = 42,
-) -> Recorded:
-    """Train on rows with and without a recorded collision, values missing and errors added as for the posterior.
-
-    Each member trains without a group of clusters of its own and stops on it.
+) -> SelectionClassifier:
+    """Train on rows with and without a recorded collision, augmented as for the posterior.
 
     Args:
-        transforms: Those of the posterior.
-        inputs: Exact values, (N, len(transforms.inputs)).
-        is_recorded: (N,) bool.
-        clusters: Cluster of each row, (N,).
-        seed: Seed of weights, groups and corruption.
+        transforms: Transforms of the posterior.
+        inputs: Inputs of the rows, (N, len(transforms.inputs)).
+        is_recorded: Whether a collision is recorded, (N,) bool.
+        clusters: Cluster of each row, (N,); every member holds a group of clusters out.
+        seed: Seed of weights, groups and augmentation.
 
     Returns:
         The classifier.
@@ -73,36 +75,37 @@ def fit_recorded(
     Raises:
         TrainingError: If the loss is not finite.
     """
-    recorded = make_recorded(transforms, seed)
+    classifier = make_classifier(transforms, seed)
+    network = classifier.network
     rng = numpy_stream(seed, "recorded corruption")
-    x = torch.stack(
-        [transforms.standardise_inputs(transforms.augment(inputs, rng)) for _ in range(NUM_COPIES)]
-    ).float()
-    answer = torch.from_numpy(np.asarray(is_recorded, dtype=np.float32))
-    groups = np.array_split(
-        numpy_stream(seed, "recorded groups").permutation(np.unique(clusters)), NUM_MEMBERS
-    )
+    scalars = transforms.without_embedding(inputs)
+    copies = [transforms.augment(scalars, rng) for _ in range(_NUM_COPIES)]
+    x = torch.stack([transforms.standardise_inputs(copy) for copy in copies]).float()
+    label = torch.from_numpy(np.asarray(is_recorded, dtype=np.float32))
+    order = numpy_stream(seed, "recorded groups").permutation(np.unique(clusters))
+    groups = np.array_split(order, _NUM_MEMBERS)
     held_out = [np.flatnonzero(np.isin(clusters, group)) for group in groups]
-    train_rows = [torch.from_numpy(np.setdiff1d(np.arange(len(inputs)), rows)) for rows in held_out]
+    train_rows = [np.setdiff1d(np.arange(len(inputs)), rows) for rows in held_out]
 
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        copy = torch.randint(NUM_COPIES, rows.shape, generator=generator)
-        return _loss(recorded.network(x[copy, rows]), answer[rows]).mean(1)
+        copy = torch.randint(_NUM_COPIES, rows.shape, generator=generator)
+        return _cross_entropy(network(x[copy, rows]), label[rows]).mean(1)
 
     def held_out_loss() -> Tensor:
-        losses = [
-            _loss(recorded.network(copy.expand(NUM_MEMBERS, -1, -1)), answer) for copy in x[:8]
-        ]
-        total = torch.stack(losses).mean(0)
-        return torch.stack([total[k, rows].mean() for k, rows in enumerate(held_out)])
+        features = x[:_NUM_HELD_OUT_COPIES, None].expand(-1, _NUM_MEMBERS, -1, -1)
+        loss = torch.stack([_cross_entropy(network(copy), label) for copy in features]).mean(0)
+        return torch.stack([loss[k, rows].mean() for k, rows in enumerate(held_out)])
 
-    state = start(recorded.network, NUM_MEMBERS, OPTIONS)
-    deque(epochs(recorded.network, batch_loss, held_out_loss, train_rows, OPTIONS, state), maxlen=0)
-    load_best(recorded.network, state)
-    return recorded
+    state = start(network, _NUM_MEMBERS, _OPTIONS)
+    rows = [torch.from_numpy(rows) for rows in train_rows]
+    deque(epochs(network, batch_loss, held_out_loss, rows, _OPTIONS, state), maxlen=0)
+    load_best(network, state)
+    return classifier
 
 
-def _loss(logits: Tensor, answer: Tensor) -> Tensor:
-    """Cross-entropy of logits (K, B, 1) and answers (B,) or (K, B); (K, B)."""
-    own = answer.expand(logits.shape[:-1])
-    return nn.functional.binary_cross_entropy_with_logits(logits[..., 0], own, reduction="none")
+def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy (K, B) of logits (K, B, 1) and labels (B,) or (K, B)."""
+    expanded = label.expand(logits.shape[:-1])
+    return nn.functional.binary_cross_entropy_with_logits(
+        logits[..., 0], expanded, reduction="none"
+    )

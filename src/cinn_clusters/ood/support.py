@@ -1,5 +1,8 @@
-"""Where a model was trained, and whether an object lies there (whether a sample does:
-``reference.py``).
+r"""Training support of a model, and the out-of-distribution (OOD) score of an object.
+
+The score is the percentile, among training clusters, of the robust Mahalanobis distance
+d^2 = (o - m_o)^T (C_oo + R)^-1 (o - m_o) of what was measured: errors R widen the Gaussian, and
+missing observables do not count. ``sample_test.py`` does the same for a whole sample.
 """
 
 from __future__ import annotations
@@ -7,210 +10,258 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 
 from cinn_clusters.data.measurement import MeasurementTransforms, ObservablePrior
+from cinn_clusters.files import JsonObject
 
 ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
-GRID = np.linspace(0.0, 1.0, 101)
+LEVELS = np.linspace(0.0, 1.0, 101)
+"""Levels of the quantiles that are kept."""
 MAX_SUBSETS = 256
-"""Subsets of the observables whose distances are told apart; of more observables than that, all
-are taken as one."""
-NUM_DOUBTED = 1000
-"""Training rows on which the disagreement of members is looked at."""
+"""Most subsets of the observables that have quantiles of their own; more are grouped by size."""
+_NUM_ENSEMBLE_ROWS = 1000
+"""Training rows on which the disagreement of the ensemble is evaluated."""
+_ROWS_A_DIMENSION = 5
+"""Complete rows a dimension that a robust covariance needs."""
 
 
-@dataclass(frozen=True)
-class Domain:
-    """What training clusters look like.
+@dataclass(frozen=True, eq=False)
+class TrainingSupport:
+    """Where the training clusters of a model lie in the space of its observables.
+
+    A group is a subset of the optional observables (those measured), or all subsets of one size
+    where there are more than 256.
 
     Args:
-        lower: Smallest value of each observable, as its map takes it, (L,).
-        upper: Largest, (L,).
-        robust: Gaussian of the bulk of them.
-        distances: Quantiles at ``GRID`` of -log10 p of their squared distances in each subset of
-            the uncertain observables, (2^U, Q); observable j is in the subsets whose number holds
-            2^j.
-        disagreements: Quantiles at ``GRID`` of the disagreement of members on them [nats], given
-            each subset, (2^U, Q).
+        transforms: Transforms of the model.
+        lower: Smallest value of each scalar, as its map takes it, (S,).
+        upper: Largest, (S,).
+        robust: Gaussian of the bulk of the observables.
+        distances: Quantiles of -log10 p of their squared distances in each group, (G, Q).
+        disagreements: Quantiles of the disagreement of the ensemble on them [nats], in each group,
+            (G, Q).
     """
 
+    transforms: MeasurementTransforms
     lower: np.ndarray
     upper: np.ndarray
     robust: ObservablePrior
     distances: np.ndarray
     disagreements: np.ndarray
 
-    def strangeness(self, transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
-        """Percentile of the robust Mahalanobis distance among training clusters, errors and gaps
-        allowed for, (N,).
-        """
-        surprise = _surprise(self.robust, transforms, inputs)
-        return _percentile(surprise, self.distances, _subset(transforms, inputs))
+    def ood_score(self, inputs: np.ndarray) -> np.ndarray:
+        """Percentile (N,) of the robust distance among training clusters, in [0, 1].
 
-    def doubt(
-        self, transforms: MeasurementTransforms, inputs: np.ndarray, disagreement: np.ndarray
-    ) -> np.ndarray:
-        """Percentile of the disagreement of members among training clusters of which the same is
-        known, (N,).
+        Args:
+            inputs: Values and errors, (N, len(transforms.inputs)).
         """
-        return _percentile(disagreement, self.disagreements, _subset(transforms, inputs))
+        log_rarity = _log_rarity(self.robust, self.transforms, inputs)
+        return _percentiles(log_rarity, self.distances, _groups(self.transforms, inputs))
 
-    def reasons(
-        self, transforms: MeasurementTransforms, inputs: np.ndarray, disagreement: np.ndarray
-    ) -> list[list[str]]:
+    def disagreement_score(self, inputs: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+        """Percentile (N,) of the disagreement (N,) among training clusters measured alike."""
+        groups = _groups(self.transforms, inputs)
+        return _percentiles(disagreement, self.disagreements, groups)
+
+    def reasons(self, inputs: np.ndarray, disagreement: np.ndarray) -> list[list[str]]:
         """Say of each object why the model may not apply to it.
 
         Args:
-            transforms: Those of the model.
             inputs: Values and errors, (N, len(transforms.inputs)).
-            disagreement: Of the members of the ensemble [nats], (N,).
+            disagreement: Disagreement of the ensemble [nats], (N,).
 
         Returns:
             N lists, empty where all is well.
         """
-        values, errors = transforms.raw_values(inputs)
-        found: list[list[str]] = [[] for _ in inputs]
-        for place, observable in enumerate(transforms.observables):
-            lower, upper = self.lower[place], self.upper[place]
-            width = 2.0 * np.where(np.isfinite(errors[:, place]), errors[:, place], 0.0)
-            for rows, side, limit in (
-                (values[:, place] - width > upper, "above", upper),
-                (values[:, place] + width < lower, "below", lower),
-            ):
-                shown = math.exp(limit) if observable.is_log else limit
-                for row in np.flatnonzero(rows):
-                    told = f"{observable.name} {side} all training clusters ({inputs[row, place]:.4g}; limit {shown:.4g})"
-                    found[row].append(told)
-        for row in np.flatnonzero(self.strangeness(transforms, inputs) > ALARM):
-            found[row].append(
+        reasons = self._out_of_range(inputs)
+        for row in np.flatnonzero(self.ood_score(inputs) > ALARM):
+            reasons[row].append(
                 f"observables unlike {ALARM:.0%} of the training clusters taken together"
             )
-        for row in np.flatnonzero(self.doubt(transforms, inputs, disagreement) > ALARM):
-            found[row].append(
-                f"members of the ensemble disagree more than on {ALARM:.0%} of the training clusters"
+        for row in np.flatnonzero(self.disagreement_score(inputs, disagreement) > ALARM):
+            reasons[row].append(
+                "members of the ensemble disagree more than on "
+                f"{ALARM:.0%} of the training clusters"
             )
-        return found
+        return reasons
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        plain = {
-            name: getattr(self, name).tolist()
-            for name in ("lower", "upper", "distances", "disagreements")
-        }
+    def _out_of_range(self, inputs: np.ndarray) -> list[list[str]]:
+        """Scalars of each object that lie beyond all training clusters by two errors."""
+        values, errors = self.transforms.raw_values(inputs)
+        margin = 2.0 * np.where(np.isfinite(errors), errors, 0.0)
+        reasons: list[list[str]] = [[] for _ in inputs]
+        sides = (
+            ("above", self.upper, values - margin > self.upper),
+            ("below", self.lower, values + margin < self.lower),
+        )
+        for side, limits, is_beyond in sides:
+            for row, column in np.argwhere(is_beyond):
+                name = self.transforms.scalars[column]
+                limit = limits[column]
+                if self.transforms.observables[column].is_log:
+                    limit = math.exp(limit)
+                numbers = f"({inputs[row, column]:.4g}; limit {limit:.4g})"
+                reasons[row].append(f"{name} {side} all training clusters {numbers}")
+        return reasons
+
+    def to_dict(self) -> JsonObject:
+        """Plain values for JSON, without the transforms."""
         return {
-            **plain,
+            "lower": self.lower.tolist(),
+            "upper": self.upper.tolist(),
+            "distances": self.distances.tolist(),
+            "disagreements": self.disagreements.tolist(),
             "mean": self.robust.mean.tolist(),
             "covariance": self.robust.covariance.tolist(),
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Domain:
+    def from_dict(
+        cls, values: Mapping[str, object], transforms: MeasurementTransforms
+    ) -> TrainingSupport:
         """Inverse of ``to_dict``."""
         arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
-        robust = ObservablePrior(arrays["mean"], arrays["covariance"])
-        return cls(
-            arrays["lower"], arrays["upper"], robust, arrays["distances"], arrays["disagreements"]
-        )
+        robust = ObservablePrior(arrays.pop("mean"), arrays.pop("covariance"))
+        return cls(transforms, robust=robust, **arrays)
 
 
-def fit_domain(
+def fit_support(
     transforms: MeasurementTransforms,
     inputs: np.ndarray,
     disagreement: Callable[[np.ndarray], np.ndarray],
-) -> Domain:
-    """Learn where a model was trained.
+) -> TrainingSupport:
+    """Fit the training support of a model.
 
     Args:
-        transforms: Those of the model.
-        inputs: Exact inputs of the training rows, (N, len(transforms.inputs)).
-        disagreement: Gives that of the members [nats] on inputs, (M,).
+        transforms: Transforms of the model.
+        inputs: Inputs of the training rows, (N, len(transforms.inputs)).
+        disagreement: Gives the disagreement of the ensemble [nats] on inputs, (M,).
 
     Returns:
-        The domain.
+        The support.
+    """
+    values, _ = transforms.raw_values(inputs)
+    robust = _robust_prior(transforms, np.hstack([values, transforms.embeddings(inputs)]))
+    rng = np.random.default_rng(0)
+    few = inputs[rng.permutation(len(inputs))[:_NUM_ENSEMBLE_ROWS]]
+    distances, disagreements = [], []
+    for masks in _masks_of_groups(transforms, rng):
+        subset = transforms.without(inputs, masks(len(inputs)))
+        distances.append(np.quantile(_log_rarity(robust, transforms, subset), LEVELS))
+        few_subset = transforms.without(few, masks(len(few)))
+        disagreements.append(np.quantile(disagreement(few_subset), LEVELS))
+    return TrainingSupport(
+        transforms,
+        np.nanmin(values, 0),
+        np.nanmax(values, 0),
+        robust,
+        np.stack(distances),
+        np.stack(disagreements),
+    )
+
+
+def _robust_prior(transforms: MeasurementTransforms, values: np.ndarray) -> ObservablePrior:
+    """Gaussian of the bulk of the complete rows; of all rows where few are complete.
 
     References:
         Rousseeuw & Van Driessen 1999 (minimum covariance determinant).
     """
     from sklearn.covariance import MinCovDet
 
-    values, _ = transforms.raw_values(inputs)
-    bulk = MinCovDet(random_state=0).fit(values)
-    robust = ObservablePrior(bulk.location_, bulk.covariance_)
-    num_subsets = 2 ** len(transforms.optional)
-    subsets = range(num_subsets) if num_subsets <= MAX_SUBSETS else [num_subsets - 1]
-    some = inputs[np.random.default_rng(0).permutation(len(inputs))[:NUM_DOUBTED]]
-    surprises = [
-        _surprise(robust, transforms, _keeping(transforms, inputs, one)) for one in subsets
-    ]
-    doubts = [disagreement(_keeping(transforms, some, one)) for one in subsets]
-    quantiles = [np.quantile(values_of, GRID, axis=1).T for values_of in (surprises, doubts)]
-    return Domain(values.min(0), values.max(0), robust, *quantiles)
+    complete = values[np.isfinite(values).all(1)]
+    if len(complete) < _ROWS_A_DIMENSION * values.shape[1]:
+        return transforms.prior
+    bulk = MinCovDet(random_state=0).fit(complete)
+    return ObservablePrior(bulk.location_, bulk.covariance_)
 
 
-def _surprise(
+def _log_rarity(
     robust: ObservablePrior, transforms: MeasurementTransforms, inputs: np.ndarray
 ) -> np.ndarray:
-    """-log10 of the chance that a training cluster lies further away, (N,)."""
-    squared, degrees = robust.mahalanobis(*transforms.raw_values(inputs))
+    """-log10 of the probability (N,) that a training cluster lies further away."""
+    squared, degrees = transforms.mahalanobis(robust, inputs)
     return np.asarray(-chi2.logsf(squared, degrees) / math.log(10.0))
 
 
-def _subset(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
-    """Number of the subset of the uncertain observables that was measured, (N,)."""
-    _, errors = transforms.raw_values(inputs)
-    places = [transforms.names.index(name) for name in transforms.optional]
-    return np.asarray(np.isfinite(errors[:, places]) @ (1 << np.arange(len(places))))
+def _num_blocks(transforms: MeasurementTransforms) -> int:
+    """Optional scalars, and the embedding as one."""
+    return len(transforms.optional) + transforms.has_embedding
 
 
-def _keeping(transforms: MeasurementTransforms, inputs: np.ndarray, subset: int) -> np.ndarray:
-    """Inputs without the observables that are not in a subset."""
-    result = np.array(inputs, dtype=float)
-    for bit, name in enumerate(transforms.optional):
-        if not subset & 1 << bit:
-            result[:, transforms.names.index(name)] = np.nan
-    return result
+def _groups(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
+    """Group (N,) of what was measured; bit j of a subset stands for block j."""
+    is_measured = transforms.is_measured(inputs)
+    num_blocks = is_measured.shape[1]
+    if 2**num_blocks <= MAX_SUBSETS:
+        return np.asarray(is_measured @ (1 << np.arange(num_blocks)))
+    num_scalars = len(transforms.optional)
+    has_embedding = is_measured[:, num_scalars:].sum(1)
+    return np.asarray(is_measured[:, :num_scalars].sum(1) + (num_scalars + 1) * has_embedding)
 
 
-def _percentile(values: np.ndarray, quantiles: np.ndarray, subset: np.ndarray) -> np.ndarray:
-    """Share of the training clusters below each value, in the subset of each; beyond all of them
-    1.
-    """
-    rows = subset if len(quantiles) > 1 else np.zeros_like(subset)
+def _masks_of_groups(
+    transforms: MeasurementTransforms, rng: np.random.Generator
+) -> list[Callable[[int], np.ndarray]]:
+    """For each group in order, a function from a number of rows N to masks (N, B)."""
+    num_blocks, num_scalars = _num_blocks(transforms), len(transforms.optional)
+
+    def subset(number: int) -> Callable[[int], np.ndarray]:
+        bits = (number >> np.arange(num_blocks)) & 1 == 1
+        return lambda num_rows: np.tile(bits, (num_rows, 1))
+
+    def size(count: int, has_embedding: bool) -> Callable[[int], np.ndarray]:
+        def masks(num_rows: int) -> np.ndarray:
+            order = rng.random((num_rows, num_scalars)).argsort(1)
+            embedding = np.full((num_rows, num_blocks - num_scalars), has_embedding)
+            return np.hstack([order < count, embedding])
+
+        return masks
+
+    if 2**num_blocks <= MAX_SUBSETS:
+        return [subset(number) for number in range(2**num_blocks)]
+    presences = (False, True)[: 1 + transforms.has_embedding]
+    return [size(count, has) for has in presences for count in range(num_scalars + 1)]
+
+
+def _percentiles(values: np.ndarray, quantiles: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Share (N,) of the training clusters below each value in its group; 1 beyond all of them."""
     result = np.empty(len(values))
-    for one in np.unique(rows):
-        here, known = rows == one, quantiles[one]
-        result[here] = np.where(
-            values[here] > known[-1], 1.0, np.interp(values[here], known, GRID * (1.0 - 1e-6))
-        )
+    for group in np.unique(groups):
+        is_member, levels = groups == group, LEVELS * (1.0 - 1e-6)
+        shares = np.interp(values[is_member], quantiles[group], levels)
+        is_beyond = values[is_member] > quantiles[group][-1]
+        result[is_member] = np.where(is_beyond, 1.0, shares)
     return result
 
 
 def nearest_analogues(
-    transforms: MeasurementTransforms, inputs: np.ndarray, others: np.ndarray, num_nearest: int = 5
+    transforms: MeasurementTransforms,
+    inputs: np.ndarray,
+    candidates: np.ndarray,
+    num_nearest: int = 5,
 ) -> np.ndarray:
-    """Rows of a table that are most like each object in what was measured of it.
+    """Rows of a table that are most like each object in the scalars that were measured of it.
 
     Args:
-        transforms: Those of the model.
+        transforms: Transforms of the model.
         inputs: Values and errors of the objects, (N, len(transforms.inputs)).
-        others: Exact inputs of the table, (M, len(transforms.inputs)).
-        num_nearest: How many.
+        candidates: Exact inputs of the table, (M, len(transforms.inputs)).
+        num_nearest: Number of rows for each object.
 
     Returns:
         Row numbers, nearest first, (N, num_nearest).
     """
     values, errors = transforms.raw_values(inputs)
-    table, _ = transforms.raw_values(others)
-    spread = table.std(0)
+    table, _ = transforms.raw_values(candidates)
+    spread = np.nanstd(table, 0)
     order = np.empty((len(values), num_nearest), dtype=int)
     for row, (value, error) in enumerate(zip(values, errors, strict=True)):
-        has = np.isfinite(error)
-        scale = np.hypot(spread[has], error[has])
-        squares = (((table[:, has] - value[has]) / scale) ** 2).sum(1)
-        order[row] = np.argsort(squares, kind="stable")[:num_nearest]
+        columns = np.isfinite(error)
+        scale = np.hypot(spread[columns], error[columns])
+        squared = (((table[:, columns] - value[columns]) / scale) ** 2).sum(1)
+        order[row] = np.argsort(squared, kind="stable")[:num_nearest]
     return order

@@ -61,7 +61,7 @@ class MonteCarlo(Posterior):
         transforms = self.transforms
         assert isinstance(transforms, MeasurementTransforms)
         sampling = Sampling(self.num_realisations, seed)
-        noise = _noise(sampling, query.places, len(transforms.names))
+        noise = _noise(sampling, query.places, len(transforms.scalars))
         skewed = np.zeros(0, dtype=int)
         if self.two_sided is not None:
             errors = self.two_sided[:, query.places]
@@ -70,7 +70,8 @@ class MonteCarlo(Posterior):
         for number in range(self.num_realisations):
             inputs = transforms.sample_values(query.inputs, noise[:, number])
             if len(skewed):
-                inputs[skewed] = transforms.exact_inputs(values[:, number])
+                embeddings = transforms.embeddings(query.inputs[skewed])
+                inputs[skewed] = transforms.exact_inputs(values[:, number], embeddings)
             yield inputs
 
 
@@ -98,9 +99,10 @@ def two_piece(
     Returns:
         True observables as the maps take them (logarithms), (N, T, L).
     """
-    width = len(transforms.names)
+    width = len(transforms.scalars)
     values, below, above, larger = _raw_errors(transforms, query.inputs, errors)
-    mean, covariance = transforms.prior.condition(values, larger)
+    prior = transforms.scalar_prior(transforms.prior, query.inputs)
+    mean, covariance = prior.condition(values, larger)
     eigenvalues, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
     result = np.empty((len(query), sampling.num_samples, width))

@@ -1,28 +1,81 @@
-"""A posterior to and from its bundle, with all that tells where it came from."""
+"""A trained model to and from its bundle, with its provenance."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from cinn_clusters import schema
-from cinn_clusters.bundle import FORMAT_VERSION, read_bundle, write_bundle
-from cinn_clusters.data.measurement import read_transforms
+from cinn_clusters.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
+from cinn_clusters.data.measurement import MeasurementTransforms, read_transforms
 from cinn_clusters.errors import BundleError
+from cinn_clusters.files import JsonObject
 from cinn_clusters.flows.zoo import make_flow
+from cinn_clusters.ood.sample_test import TrainingPopulation
+from cinn_clusters.ood.selection import SelectionClassifier, make_classifier
+from cinn_clusters.ood.support import TrainingSupport
 from cinn_clusters.posterior.fit import make_recipe, resolve_device
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibration import Recalibration
+from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.run import Run, split_hash, versions
 
-RECORDED_PREFIX = "recorded."
-"""Before the names of tensors that belong to the classifier beside a posterior."""
-SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
+PACKAGED_MODEL = "tng-cluster"
+_SUPPORT, _POPULATIONS, _RECALIBRATION = "training_support", "training_populations", "recalibration"
+_SELECTION = "selection."
+"""Before the names of the tensors of the selection classifier."""
+_SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
+
+
+def packaged_model() -> Path:
+    """Return the folder of the model that comes with the package.
+
+    Raises:
+        BundleError: If this installation has none.
+    """
+    path = Path(str(files("cinn_clusters"))) / "models" / PACKAGED_MODEL
+    if not path.is_dir():
+        hint = "install the package again, or --model"
+        raise BundleError(str(path), "the model of the package", "none", "", hint)
+    return path
+
+
+def save_model(model: TrainedModel, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a model as a bundle.
+
+    Args:
+        model: Trained.
+        path: Directory to make.
+        overwrite: Replace a bundle that stands there.
+
+    Raises:
+        OutputError: If the path is taken or writing fails.
+    """
+    posterior, transforms = model.posterior, model.posterior.transforms
+    names = (*transforms.inputs, *transforms.target_names)
+    info: JsonObject = {
+        "package": "cinn-clusters",
+        "versions": versions(),
+        "config": model.config.model_dump(),
+        "columns": {name: _column_info(name) for name in names},
+        "transforms": transforms.to_dict(),
+        "provenance": model.provenance,
+    }
+    tensors = dict(posterior.flow.state_dict())
+    if posterior.recalibration is not None:
+        info[_RECALIBRATION] = posterior.recalibration.to_dict()
+    if model.support is not None:
+        info[_SUPPORT] = model.support.to_dict()
+        info[_POPULATIONS] = [population.to_dict() for population in model.populations]
+    if model.selection is not None:
+        state = model.selection.network.state_dict()
+        tensors |= {_SELECTION + name: value for name, value in state.items()}
+    write_bundle(Path(path), info, tensors, overwrite=overwrite)
 
 
 def save_posterior(
@@ -30,103 +83,147 @@ def save_posterior(
     path: str | Path,
     config: Config,
     *,
-    provenance: dict[str, Any] | None = None,
-    parts: tuple[dict[str, Any], dict[str, Tensor]] = ({}, {}),
+    provenance: JsonObject | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a posterior as a bundle.
+    """Write a posterior as a bundle, without checks of whether it applies.
 
     Args:
         posterior: Trained.
         path: Directory to make.
         config: Settings it was built with.
         provenance: Hashes, counts and scores of its training.
-        parts: Plain values and tensors of what stands beside it (see ``observer_parts``).
         overwrite: Replace a bundle that stands there.
 
     Raises:
         OutputError: If the path is taken or writing fails.
+
+    Examples:
+        >>> save_posterior(posterior, "model", config)  # doctest: +SKIP
     """
-    transforms = posterior.transforms
-    names = (*transforms.inputs, *transforms.target_names)
-    info = {
-        "package": "cinn-clusters",
-        "versions": versions(),
-        "config": config.model_dump(),
-        "columns": {name: _described(name) for name in names},
-        "transforms": transforms.to_dict(),
-        "provenance": provenance or {},
-        **parts[0],
-    }
-    if posterior.recalibration is not None:
-        info["recalibration"] = posterior.recalibration.to_dict()
-    write_bundle(Path(path), info, {**posterior.flow.state_dict(), **parts[1]}, overwrite=overwrite)
+    model = TrainedModel(posterior, config, provenance=provenance or {})
+    save_model(model, path, overwrite=overwrite)
 
 
-def load_posterior(path: str | Path, *, device: str = "auto") -> Posterior:
-    """Load a posterior after checking hashes and version.
+def load_model(path: str | Path | None = None, *, device: str = "auto") -> TrainedModel:
+    """Load a trained model after checking hashes and version.
+
+    Args:
+        path: Folder of the bundle; None: the model that comes with the package.
+        device: ``auto`` (CUDA when present) or any torch device.
+
+    Returns:
+        The model.
 
     Raises:
-        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of
-            ours.
+        BundleError: If the bundle is missing, newer, incomplete, damaged or no model of ours.
+        ConfigError: If the device does not exist.
+
+    Examples:
+        >>> load_model().posterior.targets[0]
+        'last_T_coll'
     """
-    bundle = read_bundle(path)
+    path = packaged_model() if path is None else Path(path)
+    bundle = _renew(read_bundle(path))
     device = resolve_device(device)
     try:
-        config = Config.model_validate(bundle.info["config"])
-        transforms = read_transforms(bundle.info["transforms"])
-        flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features)
-        own = {
-            name: value
-            for name, value in bundle.tensors.items()
-            if not name.startswith(RECORDED_PREFIX)
-        }
-        flow.load_state_dict(own)
-        maps = bundle.info.get("recalibration")
-        recalibration = None if maps is None else Recalibration.from_dict(maps)
+        return _parse(bundle, path, device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BundleError(
-            str(path), f"a posterior of format {FORMAT_VERSION}", reason, "", "train it again"
-        ) from error
-    return Posterior(
-        flow.to(device).eval().requires_grad_(False), transforms, device, recalibration
-    )
+        expected, reason = f"a model of format {FORMAT_VERSION}", str(error).splitlines()[0]
+        raise BundleError(str(path), expected, reason, "", "train it again") from error
 
 
-def describe_bundle(path: str | Path) -> dict[str, Any]:
+def load_posterior(path: str | Path | None = None, *, device: str = "auto") -> Posterior:
+    """Load the posterior of a trained model: the short form of ``load_model(path).posterior``.
+
+    Raises:
+        BundleError: If the bundle is missing, newer, incomplete, damaged or no model of ours.
+
+    Examples:
+        >>> load_posterior().targets[0]
+        'last_T_coll'
+    """
+    return load_model(path, device=device).posterior
+
+
+def describe_bundle(path: str | Path) -> JsonObject:
     """Return the provenance of a bundle, its files checked.
 
     Raises:
-        BundleError: If the bundle is missing, newer, incomplete, damaged or not a posterior of
-            ours.
+        BundleError: If the bundle is missing, newer, incomplete, damaged or no model of ours.
     """
     bundle = read_bundle(path)
-    if missing := [name for name in SECTIONS if name not in bundle.info]:
-        got = f"no {', '.join(missing)}"
-        raise BundleError(
-            str(path), f"a posterior of format {FORMAT_VERSION}", got, "", "train it again"
-        )
-    num_parameters = sum(
-        value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32
-    )
-    return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": num_parameters}
+    if missing := [name for name in _SECTIONS if name not in bundle.info]:
+        expected, got = f"a model of format {FORMAT_VERSION}", f"no {', '.join(missing)}"
+        raise BundleError(str(path), expected, got, "", "train it again")
+    sizes = [value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32]
+    return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": sum(sizes)}
 
 
 def demand_own_model(run: Run) -> None:
-    """Refuse a model that was trained on another table or split: it may have seen what it is to be judged on.
+    """Refuse a model that was trained on another table or split: it may have seen the test rows.
 
     Raises:
         BundleError: If the model is missing, damaged or another run's.
     """
-    told = describe_bundle(run.paths.model)["provenance"]
+    provenance = describe_bundle(run.paths.model)["provenance"]
     expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
-    if any(told.get(key) != value for key, value in expected.items()):
-        raise BundleError(
-            str(run.paths.model), "the model of this run's split", "another's", "", "train it here"
-        )
+    if any(provenance.get(key) != value for key, value in expected.items()):
+        path = str(run.paths.model)
+        raise BundleError(path, "the model of this run's split", "another's", "", "train it here")
 
 
-def _described(name: str) -> dict[str, Any]:
-    known = asdict(schema.column(name))
-    return {key: known[key] for key in ("unit", "meaning", "symbol")}
+def _parse(bundle: Bundle, path: Path, device: str) -> TrainedModel:
+    info = bundle.info
+    config = Config.model_validate(info["config"])
+    transforms = read_transforms(info["transforms"])
+    flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features)
+    names = [name for name in bundle.tensors if not name.startswith(_SELECTION)]
+    flow.load_state_dict({name: bundle.tensors[name] for name in names})
+    recalibration = None
+    if _RECALIBRATION in info:
+        recalibration = Recalibration.from_dict(info[_RECALIBRATION])
+    posterior = Posterior(
+        flow.to(device).eval().requires_grad_(False), transforms, device, recalibration
+    )
+    provenance = info["provenance"]
+    if not isinstance(transforms, MeasurementTransforms) or _SUPPORT not in info:
+        return TrainedModel(posterior, config, provenance=provenance, path=path)
+    support = TrainingSupport.from_dict(info[_SUPPORT], transforms)
+    populations = tuple(map(TrainingPopulation.from_dict, info[_POPULATIONS]))
+    selection = _selection(transforms, bundle.tensors)
+    return TrainedModel(posterior, config, support, populations, selection, provenance, path)
+
+
+def _selection(
+    transforms: MeasurementTransforms, tensors: dict[str, Tensor]
+) -> SelectionClassifier | None:
+    state = {
+        name.removeprefix(_SELECTION): value
+        for name, value in tensors.items()
+        if name.startswith(_SELECTION)
+    }
+    if not state:
+        return None
+    classifier = make_classifier(transforms)
+    classifier.network.load_state_dict(state)
+    return classifier
+
+
+_RENAMED_SECTIONS = {"domain": _SUPPORT, "references": _POPULATIONS}
+"""Sections of ``bundle.json`` in format 1 (version 0.1.0), and their names in format 2."""
+
+
+def _renew(bundle: Bundle) -> Bundle:
+    """A bundle of format 1 in the words of format 2."""
+    info = {_RENAMED_SECTIONS.get(name, name): value for name, value in bundle.info.items()}
+    tensors = {
+        _SELECTION + name.removeprefix("recorded.") if name.startswith("recorded.") else name: value
+        for name, value in bundle.tensors.items()
+    }
+    return Bundle(info, tensors)
+
+
+def _column_info(name: str) -> JsonObject:
+    column = asdict(schema.column(name))
+    return {key: column[key] for key in ("unit", "meaning", "symbol")}

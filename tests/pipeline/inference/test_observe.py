@@ -18,10 +18,10 @@ from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.catalogues.files import read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.errors import BundleError, DataError, OutputError
-from cinn_clusters.ood.sample_test import sample_discrepancy
+from cinn_clusters.ood.sample_test import two_sample_test
 from cinn_clusters.pipeline.inference.known import demo_observed
 from cinn_clusters.pipeline.inference.observe import observe
-from cinn_clusters.storage.observer import load_observer, packaged_model
+from cinn_clusters.storage.model import load_model, packaged_model
 from support import Command
 
 SINCE = "time_since_collision_Gyr_median"
@@ -240,39 +240,39 @@ def test_places_and_models_are_looked_at_first(tmp_path: Path) -> None:
 
 
 def test_the_packaged_model_tells_where_it_comes_from(command: Command) -> None:
-    observer = load_observer()
-    assert observer.recorded is not None
-    told = command(f"show {observer.path} --json")
+    model = load_model()
+    assert model.selection is not None
+    told = command(f"show {model.path} --json")
     assert '"uncertain": true' in told.out
     assert '"table_sha256"' in told.out
 
 
 def test_p_recorded_falls_with_lookback_time_and_lies_in_0_1() -> None:
-    observer = load_observer()
-    assert observer.recorded is not None
-    inputs = np.full((8, len(observer.transforms.inputs)), np.nan)
-    inputs[:, observer.transforms.names.index(schema.LOOKBACK)] = np.linspace(0.0, 7.9, 8)
-    inputs[:, len(observer.transforms.names) :] = 0.0
-    chance = observer.recorded.probability(inputs)
+    model = load_model()
+    assert model.selection is not None
+    inputs = np.full((8, len(model.posterior.transforms.inputs)), np.nan)
+    inputs[:, model.posterior.transforms.names.index(schema.LOOKBACK)] = np.linspace(0.0, 7.9, 8)
+    inputs[:, len(model.posterior.transforms.names) :] = 0.0
+    chance = model.selection.probability(inputs)
     assert ((chance > 0) & (chance < 1)).all()
     assert chance[0] > 0.95 > chance[-1]
 
 
 def test_a_sample_like_the_training_clusters_is_told_from_another() -> None:
-    observer = load_observer()
-    transforms, rng = observer.transforms, np.random.default_rng(0)
+    model = load_model()
+    transforms, rng = model.posterior.transforms, np.random.default_rng(0)
     inputs = np.zeros((300, len(transforms.inputs)))
     times = rng.uniform(0.0, 7.0, 300)
     inputs[:, transforms.names.index(schema.LOOKBACK)] = times
-    drawn = observer.references[0].draw(times, rng)
+    drawn = model.populations[0].draw(times, rng)
     for place, name in enumerate(transforms.optional):
         is_log = transforms.observables[transforms.names.index(name)].is_log
         inputs[:, transforms.names.index(name)] = (
             np.exp(drawn[:, place]) if is_log else drawn[:, place]
         )
-    _, own = sample_discrepancy(observer.references, transforms, inputs)
+    _, own = two_sample_test(model.populations, transforms, inputs)
     inputs[:, transforms.names.index("GroupGasMass")] -= 0.3
-    _, biased = sample_discrepancy(observer.references, transforms, inputs)
+    _, biased = two_sample_test(model.populations, transforms, inputs)
     assert own > 0.01 > biased
 
 
@@ -315,8 +315,8 @@ def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) ->
     bundle = read_bundle(packaged_model())
     older = {name: value for name, value in bundle.info.items() if name != "references"}
     write_bundle(tmp_path / "older", older, bundle.tensors)
-    with pytest.raises(BundleError, match="an older model"):
-        load_observer(tmp_path / "older")
+    with pytest.raises(BundleError, match="train it again"):
+        load_model(tmp_path / "older")
 
 
 def test_named_clusters(tmp_path: Path) -> None:

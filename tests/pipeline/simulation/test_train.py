@@ -146,7 +146,7 @@ def test_a_finished_training_says_so(trained: Path, tmp_path: Path, command: Com
     assert "already complete" not in command(f"train {run} --overwrite {TINY}").err
 
 
-@pytest.mark.parametrize("failing", ["save_posterior", "csv_text"])
+@pytest.mark.parametrize("failing", ["save_model", "csv_text"])
 def test_model_and_history_are_replaced_both_or_none(
     failing: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

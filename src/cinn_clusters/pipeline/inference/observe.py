@@ -19,17 +19,19 @@ from cinn_clusters.catalogues.convert import Converted, convert
 from cinn_clusters.catalogues.files import FORMATS, demand_writable, read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, named_as_simulated
 from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.tables import demand_columns, read_csv
-from cinn_clusters.errors import DataError, OutputError
+from cinn_clusters.errors import BundleError, DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
-from cinn_clusters.ood.sample_test import sample_discrepancy
-from cinn_clusters.ood.support import nearest_analogues
+from cinn_clusters.ood.sample_test import two_sample_test
+from cinn_clusters.ood.support import TrainingSupport, nearest_analogues
 from cinn_clusters.pipeline.inference.infer import OBJECT, ROW, write_posterior
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query
-from cinn_clusters.storage.observer import Observer, load_observer
+from cinn_clusters.posterior.trained import TrainedModel
+from cinn_clusters.storage.model import load_model, packaged_model
 from cinn_clusters.storage.provenance import SAMPLE_KEYS, with_provenance
 from cinn_clusters.storage.summary import SINCE, summary_columns
 
@@ -150,18 +152,21 @@ def observe(
         demand_free(path, overwrite)
     if len({path.resolve() for path in (out, target, catalogue)}) < 3:
         raise OutputError(str(out), "three files: catalogue, posterior and table", "one name twice")
-    observer = load_observer(model, device=device)
-    simulated = None if analogues is None else _simulated(observer, Path(analogues))
+    trained = _demand_any(load_model(model, device=device))
+    transforms, support = trained.posterior.transforms, trained.support
+    assert isinstance(transforms, MeasurementTransforms)
+    assert support is not None
+    simulated = None if analogues is None else _simulated(transforms, Path(analogues))
     rows = read_table(catalogue, mapping.read if mapping else None)
     mapping = mapping or named_as_simulated(rows.colnames)
-    _demand_room(rows, observer.posterior.targets, catalogue, target)
+    _demand_room(rows, trained.posterior.targets, catalogue, target)
     found = convert(rows, mapping)
-    inputs = found.inputs(observer.transforms.inputs)
+    inputs = found.inputs(transforms.inputs)
     usable = np.flatnonzero(~found.unusable)
     doubt, strangeness = np.full((2, len(rows)), np.nan)
-    doubt[usable] = disagreement(observer.posterior, Query(inputs[usable], usable), seed=seed)
-    strangeness[usable] = observer.domain.strangeness(observer.transforms, inputs[usable])
-    flags = _flags(observer, inputs, found, doubt) if ood != "keep" else [[] for _ in inputs]
+    doubt[usable] = disagreement(trained.posterior, Query(inputs[usable], usable), seed=seed)
+    strangeness[usable] = support.ood_score(inputs[usable])
+    flags = _flags(support, inputs, found, doubt) if ood != "keep" else [[] for _ in inputs]
     refused = np.array([bool(reasons) for reasons in flags]) & (ood == "refuse")
     places = np.flatnonzero(~found.unusable & ~refused)
     if len(places) == 0:
@@ -178,13 +183,11 @@ def observe(
     coordinates = pd.DataFrame({OBJECT: found.names[places]})
     attributes: dict[str, str | float] = {
         "catalogue_sha256": sha256_of(catalogue),
-        "model_sha256": sha256_of(observer.path / "manifest.json"),
+        "model_sha256": sha256_of((trained.path or packaged_model()) / "manifest.json"),
         "conditional": CONDITIONAL,
         "mapping": mapping.name,
     }
-    discrepancy = sample_discrepancy(
-        observer.references, observer.transforms, inputs[usable], seed=seed
-    )
+    discrepancy = two_sample_test(trained.populations, transforms, inputs[usable], seed=seed)
     attributes |= {
         name: value
         for name, value in zip(SAMPLE_KEYS.values(), discrepancy, strict=True)
@@ -192,7 +195,7 @@ def observe(
     }
     with atomic_file(out, overwrite=overwrite) as samples:
         summary = write_posterior(
-            _answering(observer, errors, found),
+            _answering(trained.posterior, errors, found),
             inputs[places],
             coordinates,
             samples,
@@ -204,13 +207,11 @@ def observe(
             disagreements=doubt[places],
             on_objects=on_objects,
         )
-        if observer.recorded is not None:
-            summary[RECORDED] = observer.recorded.probability(inputs[places])
+        if trained.selection is not None:
+            summary[RECORDED] = trained.selection.probability(inputs[places])
         summary[STRANGENESS] = strangeness[places]
         if simulated is not None:
-            nearest = nearest_analogues(
-                observer.transforms, inputs[places], simulated[1], NUM_ANALOGUES
-            )
+            nearest = nearest_analogues(transforms, inputs[places], simulated[1], NUM_ANALOGUES)
             summary[ANALOGUES] = [" ".join(simulated[0][rows]) for rows in nearest]
         result = _appended(rows, summary, places, _status(found, flags, refused), found, flags)
         result.meta = with_provenance(rows.meta, attributes, num_draws, seed, errors, found.account)
@@ -219,6 +220,15 @@ def observe(
     return Observed(
         out, target, len(rows), len(places), flagged, tuple(found.account), told, discrepancy
     )
+
+
+def _demand_any(trained: TrainedModel) -> TrainedModel:
+    """Refuse a model of exact, complete observables."""
+    if not trained.accepts_missing or trained.support is None:
+        hint = "train one with --config observer, or leave --model out"
+        expected = "a model that takes missing values and errors"
+        raise BundleError(str(trained.path), expected, "one that does not", "", hint)
+    return trained
 
 
 def _demand_room(rows: Table, targets: tuple[str, ...], catalogue: Path, target: Path) -> None:
@@ -241,14 +251,14 @@ def _ending(catalogue: Path) -> str:
 
 
 def _flags(
-    observer: Observer, inputs: np.ndarray, found: Converted, doubt: np.ndarray
+    support: TrainingSupport, inputs: np.ndarray, found: Converted, doubt: np.ndarray
 ) -> list[list[str]]:
     """Why to doubt each answer: values not used, contradictions, a cluster unlike those of the
     training.
     """
     usable = np.flatnonzero(~found.unusable)
     flags: list[list[str]] = [[] for _ in inputs]
-    told = observer.domain.reasons(observer.transforms, inputs[usable], doubt[usable])
+    told = support.reasons(inputs[usable], doubt[usable])
     for row, reasons in zip(usable, told, strict=True):
         flags[row] = found.reasons.get(int(row), []) + reasons
     return flags
@@ -261,21 +271,21 @@ def _all_reasons(found: Converted, flags: list[list[str]]) -> list[list[str]]:
     ]
 
 
-def _answering(observer: Observer, errors: Errors, found: Converted) -> Posterior:
-    posterior = observer.posterior
+def _answering(posterior: Posterior, errors: Errors, found: Converted) -> Posterior:
     if errors == "network":
         return posterior
-    sides = found.both_sides(observer.transforms.optional)
+    assert isinstance(posterior.transforms, MeasurementTransforms)
+    sides = found.both_sides(posterior.transforms.optional)
     parts = (posterior.flow, posterior.transforms, posterior.device, posterior.recalibration)
     return MonteCarlo(*parts, two_sided=sides)
 
 
-def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _simulated(transforms: MeasurementTransforms, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Snapshot and halo of the complete rows of a table of the simulation, (M,), and their
     inputs.
     """
     table = read_csv(path)
-    names = observer.transforms.names
+    names = transforms.names
     demand_columns(table, [*schema.KEYS, *names], str(path))
     table = table.dropna(subset=list(names))
     if len(table) < NUM_ANALOGUES:
@@ -283,7 +293,7 @@ def _simulated(observer: Observer, path: Path) -> tuple[np.ndarray, np.ndarray]:
     told = np.array(
         [f"{snapshot}:{halo}" for halo, snapshot in table[list(schema.KEYS)].to_numpy(int)]
     )
-    return told, Catalogue(table, names, ()).inputs(observer.transforms.inputs)
+    return told, Catalogue(table, names, ()).inputs(transforms.inputs)
 
 
 def _status(found: Converted, flags: list[list[str]], refused: np.ndarray) -> list[str]:

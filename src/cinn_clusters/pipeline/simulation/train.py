@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
+from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.errors import OutputError
 from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import Job, prepare_job
-from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.trained import add_checks
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.settings.config import Config
-from cinn_clusters.storage.model import describe_bundle, save_posterior
-from cinn_clusters.storage.observer import observer_parts
+from cinn_clusters.storage.model import describe_bundle, save_model
 from cinn_clusters.storage.run import Run, csv_text, open_run, split_hash
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.training.fit import FitState
@@ -152,28 +151,19 @@ def _write_results(run: Run, job: Job, config: Config) -> None:
         provenance["recalibration"] = table
     with atomic_file(run.paths.history) as scratch:  # both or none
         scratch.write_text(csv_text(history), encoding="utf-8")
-        parts = _parts(run, posterior, config)
-        save_posterior(
-            posterior, run.paths.model, config, provenance=provenance, parts=parts, overwrite=True
-        )
+        model = add_checks(posterior, config, *rows_for_checks(run), provenance)
+        save_model(model, run.paths.model, overwrite=True)
 
 
-def _parts(
-    run: Run, posterior: Posterior, config: Config
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Fit what stands beside the posterior of a model for observers; test clusters are not
-    touched.
-    """
-    if not config.train.uncertain:
-        return {}, {}
-    seen = run.catalogue.rows(np.concatenate([run.split.train, run.split.validation]))
+def rows_for_checks(run: Run) -> tuple[Catalogue, pd.DataFrame | None]:
+    """Rows of training and validation, and rows without a usable history, without test clusters."""
+    rows = run.catalogue.rows(np.concatenate([run.split.train, run.split.validation]))
     left_out = run.left_out()
-    if left_out is not None:
-        test = run.catalogue.clusters[run.split.test]
-        left_out = left_out[~left_out[run.catalogue.cluster_column].isin(test)].reset_index(
-            drop=True
-        )
-    return observer_parts(posterior, seen, left_out, config.seed)
+    if left_out is None:
+        return rows, None
+    test = run.catalogue.clusters[run.split.test]
+    is_test = left_out[run.catalogue.cluster_column].isin(test)
+    return rows, left_out[~is_test].reset_index(drop=True)
 
 
 def _identity(run: Run, config: Config) -> str:
