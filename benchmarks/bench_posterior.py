@@ -19,7 +19,6 @@ from cinn_clusters import Config, Posterior
 from cinn_clusters.data.transforms import fit_transforms
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior import posterior as implementation
-from cinn_clusters.posterior.fit import make_recipe
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.schema import DEFAULT_OBSERVABLES
 
@@ -63,7 +62,7 @@ def main() -> None:
     columns["bcg_SubhaloBHMass"] = np.exp(columns["bcg_SubhaloBHMass"])
     theta = rng.normal(size=(args.objects, len(TARGETS)))
     transforms = fit_transforms(columns, theta, DEFAULT_OBSERVABLES, TARGETS)
-    posterior = Posterior(make_flow(make_recipe(Config()), 6, 7).requires_grad_(False), transforms)
+    posterior = Posterior(make_flow(Config(), 6, 7).requires_grad_(False), transforms)
     inputs = np.stack([columns[name] for name in transforms.inputs], 1)
     num = args.objects * args.draws
     floor = matrix_speed() / multiply_adds(posterior)

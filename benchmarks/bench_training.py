@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,30 +18,23 @@ from torch import Tensor
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.nn.stacked import StackedLinear
-from cinn_clusters.posterior.fit import make_recipe
-from cinn_clusters.settings.config import Config
-from cinn_clusters.training.fit import FitOptions, epochs, start
+from cinn_clusters.settings.config import AutoregressiveConfig, Config, ModelConfig, OptimiserConfig
+from cinn_clusters.training.fit import Objective, epochs, start
 
 NUM_TARGETS, NUM_OBSERVABLES = 6, 7
 
 
 def train(flow: Flow, u: Tensor, x: Tensor, num_epochs: int, batch: int) -> float:
     """Seconds an epoch."""
-    options = FitOptions(epochs=num_epochs, batch=batch, learning_rate=1e-3, weight_decay=0.1)
+    config = OptimiserConfig(epochs=num_epochs, batch=batch)
 
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         return flow.loss(u[rows], x[rows], generator).mean(-1)
 
     rows = [torch.arange(len(u))] * flow.num_members
     begin = time.perf_counter()
-    for _ in epochs(
-        flow,
-        batch_loss,
-        lambda: torch.zeros(flow.num_members),
-        rows,
-        options,
-        start(flow, flow.num_members, options),
-    ):
+    objective = Objective(batch_loss, lambda: torch.zeros(flow.num_members), rows)
+    for _ in epochs(flow, objective, config, start(flow, flow.num_members, config), 42):
         pass
     return (time.perf_counter() - begin) / num_epochs
 
@@ -54,10 +46,16 @@ def products_only(flow: Flow, num_rows: int, batch: int) -> float:
     begin = time.perf_counter()
     with torch.no_grad():
         for _ in range(num_rows // batch):
-            for layer, given in zip(layers, inputs, strict=True):
+            for layer, features in zip(layers, inputs, strict=True):
                 for _ in range(3):
-                    torch.baddbmm(layer.bias, given, layer.weight)
+                    torch.baddbmm(layer.bias, features, layer.weight)
     return time.perf_counter() - begin
+
+
+def with_members(config: Config, num_members: int) -> Config:
+    """The same settings for another number of members."""
+    model = config.model.model_copy(update={"members": num_members})
+    return config.model_copy(update={"model": model})
 
 
 def main() -> None:
@@ -73,30 +71,25 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     u = torch.randn(args.rows, NUM_TARGETS, generator=generator)
     x = torch.randn(args.rows, NUM_OBSERVABLES, generator=generator)
-    preset = replace(make_recipe(Config()), num_members=args.members)
-    recipes = {
-        "default preset": preset,
-        "glow": replace(preset, kind="glow", num_blocks=6, num_hidden=24, mixing="permutation"),
-        "spline": replace(preset, kind="spline"),
-        "affine autoregressive": replace(preset, element="affine"),
-        "mixture": replace(preset, kind="mixture", num_hidden=64),
-        "flow-matching": replace(preset, kind="flow-matching", num_hidden=64, num_layers=2),
+    affine = AutoregressiveConfig(element="affine")
+    configs = {
+        "default preset": Config(),
+        "glow": Config(model=ModelConfig(flow="glow", mixing="permutation")),
+        "spline": Config(model=ModelConfig(flow="spline")),
+        "affine autoregressive": Config(autoregressive=affine),
+        "mixture": Config(model=ModelConfig(flow="mixture")),
+        "flow matching": Config(model=ModelConfig(flow="flow_matching")),
     }
     print(
         f"| flow, {args.members} members | s an epoch | one by one / side by side | side by side / products alone |"
     )
     print("|---|---|---|---|")
-    for name, recipe in recipes.items():
-        flow = make_flow(recipe, NUM_TARGETS, NUM_OBSERVABLES)
+    for name, config in configs.items():
+        flow = make_flow(with_members(config, args.members), NUM_TARGETS, NUM_OBSERVABLES)
         train(flow, u, x, 1, args.batch)  # warm
         together = train(flow, u, x, args.epochs, args.batch)
-        alone = train(
-            make_flow(replace(recipe, num_members=1), NUM_TARGETS, NUM_OBSERVABLES),
-            u,
-            x,
-            args.epochs,
-            args.batch,
-        )
+        single = make_flow(with_members(config, 1), NUM_TARGETS, NUM_OBSERVABLES)
+        alone = train(single, u, x, args.epochs, args.batch)
         floor = products_only(flow, args.rows, args.batch)
         print(
             f"| {name} | {together:.2f} | {args.members * alone / together:.1f} | {together / floor:.1f} |",

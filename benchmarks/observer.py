@@ -3,7 +3,7 @@
     python benchmarks/observer.py ../shared/data/tng_cluster --folds 0 1 2 3 4 --cache cache
 
 Folds by cluster as in docs/peers.md. ``own`` models are the default preset trained on exactly the
-subset; ``any`` is the one model of configs/observer.toml that is told which values are missing and
+subset; ``any`` is the one model of configs/default.toml that is told which values are missing and
 what their errors are.
 """
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--config", type=Path, default=Path("configs/observer.toml"))
+    parser.add_argument("--config", type=Path, default=Path("configs/default.toml"))
     parser.add_argument("--skip-own", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -119,7 +119,7 @@ def main() -> None:
             for name, kept in SUBSETS.items():
                 names = (*kept, schema.LOOKBACK)
                 own = read_catalogue(*files, observables=names)
-                posterior = fit(own, split, read_config())
+                posterior = fit(own, split, read_config("configs/exact.toml"))
                 judge(
                     f"own|{name}",
                     posterior.sample(own.inputs(posterior.inputs)[split.test], NUM_DRAWS),

@@ -28,8 +28,9 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
-from cinn_clusters.flows.zoo import Recipe, make_flow
-from cinn_clusters.training.fit import FitOptions, epochs, load_best, start
+from cinn_clusters.flows.zoo import make_flow
+from cinn_clusters.settings.config import Config
+from cinn_clusters.training.fit import Objective, epochs, load_best, start
 
 DOCS = Path(__file__).parents[1] / "docs/sbibm.md"
 MARKS = ("<!-- table -->", "<!-- /table -->")
@@ -125,17 +126,28 @@ Sampler = Callable[[np.ndarray, int], np.ndarray]
 """(observation (1, L), number of draws) -> draws."""
 
 
-def train_ours(
-    task: Task, theta: np.ndarray, x: np.ndarray, recipe: Recipe, options: FitOptions
-) -> Sampler:
+def settings(flow: str, args: argparse.Namespace) -> Config:
+    """Settings of a flow of two hidden layers; a velocity field has no blocks."""
+    wanted = {"blocks": args.blocks, "hidden": args.hidden, "layers": 2, "bins": 10, "bound": 5.0}
+    known = type(getattr(Config(), flow)).model_fields
+    values = {
+        "seed": args.seed,
+        "model": {"flow": flow, "members": args.members},
+        flow: {name: value for name, value in wanted.items() if name in known},
+        "train": {"epochs": args.epochs, "batch": 200, "learning_rate": 1e-3, "weight_decay": 1e-3},
+    }
+    return Config.model_validate(values)
+
+
+def train_ours(task: Task, theta: np.ndarray, x: np.ndarray, config: Config) -> Sampler:
     """Train an ensemble of flows by the package's own loop."""
     bound = task.bound
     raw = theta if bound is None else np.log((theta + bound) / (bound - theta))
     mean, sd, x_mean, x_sd = raw.mean(0), raw.std(0), x.mean(0), x.std(0)
     u = torch.tensor((raw - mean) / sd).float()
     c = torch.tensor((x - x_mean) / x_sd).float()
-    flow, members = make_flow(recipe, theta.shape[1], x.shape[1]), recipe.num_members
-    order = torch.randperm(len(u), generator=torch.Generator().manual_seed(options.seed))
+    flow, members = make_flow(config, theta.shape[1], x.shape[1]), config.model.members
+    order = torch.randperm(len(u), generator=torch.Generator().manual_seed(config.seed))
     held_out = order[: int(HELD_OUT * len(u))].expand(members, -1)
     train = [order[int(HELD_OUT * len(u)) :]] * members
 
@@ -145,8 +157,9 @@ def train_ours(
     def held_out_loss() -> Tensor:
         return -flow.log_prob(u[held_out], c[held_out]).mean(-1)
 
-    state = start(flow, members, options)
-    for _ in epochs(flow, batch_loss, held_out_loss, train, options, state):
+    state = start(flow, members, config.train)
+    objective = Objective(batch_loss, held_out_loss, train)
+    for _ in epochs(flow, objective, config.train, state, config.seed):
         pass
     load_best(flow.eval(), state)
 
@@ -222,20 +235,7 @@ def run(name: str, method: str, wheel: Path, args: argparse.Namespace) -> dict[s
     if method.startswith("sbi"):
         sampler = train_sbi(task, theta, x, method.split()[-1])
     else:
-        recipe = Recipe(
-            method,
-            num_members=args.members,
-            num_blocks=args.blocks,
-            num_hidden=args.hidden,
-            num_layers=2,
-            num_bins=10,
-            bound=5.0,
-            mixing="lu",
-            zero_last=True,
-            seed=args.seed,
-        )
-        options = FitOptions(args.epochs, 200, 1e-3, "cosine", 1e-3, 5.0, 20, args.seed)
-        sampler = train_ours(task, theta, x, recipe, options)
+        sampler = train_ours(task, theta, x, settings(method, args))
     seconds, scores = time.perf_counter() - begin, []
     for number in range(1, NUM_OBSERVATIONS + 1):
         observation, reference, _ = read_reference(wheel, name, number)

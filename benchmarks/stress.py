@@ -85,7 +85,7 @@ def main() -> None:
     for k, split in enumerate(folds_by_cluster(catalogue.clusters, 5, 0)):
         if k not in args.folds:
             continue
-        config = read_config("configs/observer.toml")
+        config = read_config()
         posterior = fit(catalogue, split, config)
         seen = catalogue.rows(np.concatenate([split.train, split.validation]))
         every = catalogue.left_out

@@ -21,6 +21,7 @@ LEVELS = {
     "schema": 1,
     "files": 1,
     "bundle": 1,
+    "settings": 1,
     "data": 2,
     "mock": 2,
     "nn": 2,
@@ -32,7 +33,6 @@ LEVELS = {
     "embed": 3,
     "catalogues": 3,
     "ood": 3,
-    "settings": 4,
     "posterior": 5,
     "storage": 6,
     "legacy": 7,
@@ -50,7 +50,6 @@ ONLY_IN = {
     "h5netcdf": {"storage"},
     "torch": {
         "rng",
-        "settings",
         "parallel",
         "bundle",
         "data",

@@ -309,7 +309,10 @@ def test_a_changed_table_is_noticed(name: str, run: Path, command: Command) -> N
     ("setting", "told"),
     [
         ("train.epoch=5", ("'train.epoch'", "unknown", "epochs")),
-        ("modell.blocks=5", ("'modell'", "known: seed, model, train")),
+        ("modell.blocks=5", ("'modell'", "known: seed, model, autoregressive")),
+        ("model.blocks=5", ("'model.blocks'", "it is now autoregressive.blocks")),
+        ("train.uncertain=true", ("'train.uncertain'", "it is now train.augment")),
+        ("autoregressive.layers=1000000000000", ("less than or equal to 16",)),
         ("train.epochs=-1", ("'train.epochs'", "greater than or equal to 1")),
         ("train.epochs=many", ("'train.epochs'", "integer")),
         ("train.epochs", ("--set", "section.key=value")),
@@ -336,7 +339,7 @@ def test_a_device_that_is_not_there_is_refused(run: Path, command: Command) -> N
 def test_a_loss_that_is_not_finite_stops_the_training(run: Path, command: Command) -> None:
     before = (run / "model/weights.safetensors").read_bytes()
     result = command(
-        f"train {run} --overwrite {TINY} --set train.learning_rate=1e30 --set train.clip=1e30"
+        f"train {run} --overwrite {TINY} --set train.learning_rate=1e3 --set train.clip=1e9"
     )
     last = result.err.strip().splitlines()[-1]
     assert result.code == 1

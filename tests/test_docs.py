@@ -31,13 +31,14 @@ def test_default_preset_file_spells_out_the_defaults() -> None:
 
 def test_glow_preset_is_the_published_network() -> None:
     config = read_config(ROOT / "configs/glow.toml")
-    assert (config.model.blocks, config.model.hidden, config.model.clamp, config.model.members) == (
+    assert (config.glow.blocks, config.glow.hidden, config.glow.clamp, config.model.members) == (
         12,
         128,
         2.0,
         1,
     )
     assert (config.train.epochs, config.train.batch, config.train.learning_rate) == (250, 512, 2e-3)
+    assert not config.train.augment
     assert (config.train.noise, config.train.dequantise, config.train.held_out_groups) == (
         0.0,
         False,

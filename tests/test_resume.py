@@ -15,8 +15,8 @@ import pytest
 from support import Command
 
 SETTINGS = (
-    "--set model.members=3 --set model.blocks=2 --set model.hidden=8 --set train.epochs=60 --set train.patience=0 "
-    "--set train.held_out_groups=3 --set train.checkpoint_every=1"
+    "--set model.members=3 --set autoregressive.blocks=2 --set autoregressive.hidden=8 --set train.epochs=60 --set train.patience=0 "
+    "--set train.held_out_groups=3 --set train.checkpoint_every=1 --set train.augment=false"
 )
 RESULTS = ("model/weights.safetensors", "model/bundle.json", "history.csv")
 

@@ -5,20 +5,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from cinn_clusters.embed.learner import LearnOptions, MapSet, Progress, learn
+from cinn_clusters.embed.learner import LearningState, MapSet, learn
+from cinn_clusters.embed.method import Method
 from cinn_clusters.embed.moco import MoCoV2
 from cinn_clusters.embed.simclr import SimCLR
-from cinn_clusters.embed.views import Recipe
 from cinn_clusters.errors import TrainingError
+from cinn_clusters.settings.embedding import EmbedConfig, MoCoV2Config, SimCLRConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning, about what it would do better
-OPTIONS = LearnOptions(epochs=4, batch=16, learning_rate=1e-2)
+
+
+def settings(seed: int = 42, **options: object) -> EmbedConfig:
+    embed = {"batch": 16, "positives": "views", **options}
+    return EmbedConfig.model_validate({"seed": seed, "embed": embed})
+
+
+OPTIONS = settings(epochs=4, learning_rate=1e-2)
 
 
 def tiny(seed: int = 0) -> nn.Module:
@@ -38,16 +47,24 @@ def data(num: int = 48) -> MapSet:
     return MapSet(maps, torch.arange(num) // 6, torch.empty(num, 0), partners)
 
 
-@pytest.mark.parametrize("kind", [SimCLR, MoCoV2])
-def test_a_resumed_training_is_the_uninterrupted_one(kind: type) -> None:
-    states: list[Progress] = []
+def simclr(seed: int = 0) -> Method:
+    return SimCLR(tiny(seed), SimCLRConfig())
+
+
+def moco(seed: int = 0) -> Method:
+    return MoCoV2(tiny(seed), MoCoV2Config())
+
+
+@pytest.mark.parametrize("make", [simclr, moco])
+def test_a_resumed_training_is_the_uninterrupted_one(make: Callable[..., Method]) -> None:
+    states: list[LearningState] = []
     torch.manual_seed(1)
-    whole = kind(tiny())
-    history = learn(whole, data(), Recipe(), OPTIONS, on_epoch=states.append)
+    whole = make()
+    history = learn(whole, data(), OPTIONS, on_epoch=states.append)
     assert [state.epoch for state in states] == [1, 2, 3, 4]
     torch.manual_seed(2)
-    resumed = kind(tiny(5))
-    again = learn(resumed, data(), Recipe(), OPTIONS, progress=states[1])
+    resumed = make(5)
+    again = learn(resumed, data(), OPTIONS, progress=states[1])
     assert again == history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -56,7 +73,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(kind: type) -> None:
 def test_seeds_decide() -> None:
     def trained(seed: int) -> list[float]:
         torch.manual_seed(0)
-        return learn(SimCLR(tiny()), data(), Recipe(), LearnOptions(epochs=1, batch=16, seed=seed))
+        return learn(simclr(), data(), settings(seed, epochs=1))
 
     assert trained(1) == trained(1)
     assert trained(1) != trained(2)
@@ -76,7 +93,7 @@ def test_pairs_are_what_was_asked_for(positives: str, monkeypatch: pytest.Monkey
         return seen[-1]
 
     monkeypatch.setattr(module.Learner, "_pair", spy)
-    learn(SimCLR(tiny()), data(), Recipe(), LearnOptions(epochs=1, batch=16, positives=positives))
+    learn(simclr(), data(), settings(epochs=1, positives=positives))
     maps = data().maps
     for first, second in seen:
         rows = [int((maps == one).flatten(1).all(1).nonzero()) for one in first]
@@ -89,12 +106,12 @@ def test_pairs_are_what_was_asked_for(positives: str, monkeypatch: pytest.Monkey
 
 def test_too_few_maps_and_a_loss_that_is_not_finite() -> None:
     with pytest.raises(TrainingError, match="at least one batch of 64"):
-        learn(SimCLR(tiny()), data(), Recipe(), LearnOptions(batch=64))
-    method = SimCLR(tiny())
+        learn(simclr(), data(), settings(batch=64))
+    method = simclr()
     with torch.no_grad():
         next(method.parameters()).fill_(torch.nan)
     with pytest.raises(TrainingError, match="finite loss"):
-        learn(method, data(), Recipe(), OPTIONS)
+        learn(method, data(), OPTIONS)
 
 
 def test_two_processes_see_the_negatives_of_both(tmp_path: Path) -> None:
@@ -144,9 +161,9 @@ def test_two_processes_train_one_encoder(tmp_path: Path) -> None:
         "from test_learner import *\n"
         "if __name__ == '__main__':\n"
         "    torch.manual_seed(1)\n"
-        "    method = SimCLR(tiny())\n"
+        "    method = simclr()\n"
         "    before = [p.clone() for p in method.parameters()]\n"
-        "    history = learn(method, data(), Recipe(), LearnOptions(epochs=2, batch=16, devices=2))\n"
+        "    history = learn(method, data(), settings(epochs=2, devices=2))\n"
         "    assert len(history) == 2, history\n"
         "    assert any(not torch.equal(a, b) for a, b in zip(before, method.parameters()))\n"
         "    print('trained')\n"

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from cinn_clusters.embed.backbones import SMALL, make_backbone, seeded
 from cinn_clusters.embed.contrast import info_nce
 from cinn_clusters.embed.method import cosine_momentum
+from cinn_clusters.embed.methods import SELF_SUPERVISED, make_method
 from cinn_clusters.embed.moco import MoCoV2
 from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.flows.zoo import Recipe as FlowRecipe
-from cinn_clusters.flows.zoo import make_flow
-from cinn_clusters.settings.embedding import METHODS, make_method, read_embed_config
+from cinn_clusters.settings.embedding import MoCoV2Config, SupervisedConfig, read_embed_config
+from support import glow
 
 
 def tiny() -> nn.Module:
@@ -32,7 +32,7 @@ def batch(seed: int = 0, num: int = 24) -> tuple[list[Tensor], Tensor]:
     return views, torch.arange(num) // 3
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SELF_SUPERVISED)
 def test_a_method_learns(name: str) -> None:
     torch.manual_seed(0)
     method = make_method(
@@ -98,7 +98,7 @@ def test_snapshots_of_one_cluster_are_no_negatives(same: bool) -> None:
 
 
 def test_the_queue_forgets_and_knows_clusters() -> None:
-    method = MoCoV2(tiny(), queue=40)
+    method = MoCoV2(tiny(), MoCoV2Config(queue=40))
     views, clusters = batch()
     assert float(method.loss(views, clusters, torch.empty(24, 0)).detach()) == pytest.approx(
         0.0
@@ -112,7 +112,7 @@ def test_the_queue_forgets_and_knows_clusters() -> None:
 
 
 def test_supervised_ignores_what_is_not_known() -> None:
-    method = Supervised(tiny(), num_labels=2).eval()
+    method = Supervised(tiny(), SupervisedConfig(), 2).eval()
     views, clusters = batch()
     labels = torch.zeros(24, 2)
     labels[::2] = torch.nan
@@ -123,7 +123,7 @@ def test_supervised_ignores_what_is_not_known() -> None:
 
 
 def test_the_joint_loss_is_that_of_the_density() -> None:
-    flow = make_flow(FlowRecipe("glow", num_blocks=1, num_hidden=4), 2, 3 + 4)
+    flow = glow(2, 3 + 4, blocks=1, hidden=4)
     method = Joint(tiny(), density=flow, num_targets=2, outputs=4, seed=0).eval()
     views, clusters = batch()
     labels = torch.randn(24, 5)
@@ -158,7 +158,7 @@ def test_weights_are_seeded_and_the_global_generator_is_left_alone() -> None:
     [
         ("embed.method=moco", "embed.method"),
         ("simclr.warmth=1", "simclr.warmth"),
-        ("simclr.temperature=-1", "positive"),
+        ("simclr.temperature=-1", "greater than 0"),
         ("byol.views.zoom=2", "byol.views.zoom"),
         ("views.blur_share=2", "views.blur_share"),
         ("embed.colour=1", "known"),

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from cinn_clusters.embed.scaling import as_inputs, normalise, resize
-from cinn_clusters.embed.views import Recipe, make_view, rotate
+from cinn_clusters.embed.views import make_view, rotate
 from cinn_clusters.rng import torch_stream
+from cinn_clusters.settings.embedding import ViewsConfig
 
-STILL = Recipe(
+STILL = ViewsConfig(
     rotate=False,
     flip=False,
     zoom=0.0,
@@ -51,8 +52,8 @@ def test_without_changes_a_view_is_the_map(maps: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_change_changes_and_is_seeded(maps: torch.Tensor, name: str) -> None:
-    recipe = Recipe(**{**STILL.__dict__, **CHANGES[name]})
-    one, two, other = (make_view(maps, recipe, torch_stream(seed, "a")) for seed in (0, 0, 1))
+    config = STILL.model_copy(update=CHANGES[name])
+    one, two, other = (make_view(maps, config, torch_stream(seed, "a")) for seed in (0, 0, 1))
     torch.testing.assert_close(one, two, atol=0, rtol=0)
     assert (one - other).abs().max() > 1e-3
     assert (one - maps).abs().max() > 1e-3
@@ -63,7 +64,9 @@ def test_each_change_changes_and_is_seeded(maps: torch.Tensor, name: str) -> Non
 
 def test_the_input_is_left_as_it_is(maps: torch.Tensor) -> None:
     before = maps.clone()
-    make_view(maps, Recipe(sources=5.0, gap_share=1.0, photons_share=1.0), torch_stream(0, "a"))
+    make_view(
+        maps, ViewsConfig(sources=5.0, gap_share=1.0, photons_share=1.0), torch_stream(0, "a")
+    )
     torch.testing.assert_close(maps, before, atol=0, rtol=0)
 
 
@@ -74,16 +77,16 @@ def test_quarter_turns_are_exact(maps: torch.Tensor) -> None:
 
 
 def test_blur_keeps_the_light(maps: torch.Tensor) -> None:
-    recipe = Recipe(**{**STILL.__dict__, "blur": 1.0, "blur_share": 1.0})
-    blurred = make_view(maps, recipe, torch_stream(0, "a"))
+    config = STILL.model_copy(update={"blur": 1.0, "blur_share": 1.0})
+    blurred = make_view(maps, config, torch_stream(0, "a"))
     torch.testing.assert_close(blurred.sum((1, 2, 3)), maps.sum((1, 2, 3)), rtol=2e-3, atol=0)
 
 
 def test_long_exposures_keep_the_map(maps: torch.Tensor) -> None:
-    recipe = Recipe(
-        **{**STILL.__dict__, "photons_share": 1.0, "photons": (1e9, 1e10), "background": 0.0}
+    config = STILL.model_copy(
+        update={"photons_share": 1.0, "photons": (1e9, 1e10), "background": 0.0}
     )
-    counted = make_view(maps, recipe, torch_stream(0, "a"))
+    counted = make_view(maps, config, torch_stream(0, "a"))
     torch.testing.assert_close(counted, maps, atol=0.01, rtol=0)
 
 

@@ -79,7 +79,7 @@ def _pair(
         u = torch.randn(50, num_targets, dtype=torch.float64)
         x = torch.randn(50, num_observables, dtype=torch.float64)
     ours = glow(
-        num_targets, num_observables, num_blocks=num_blocks, num_hidden=NUM_HIDDEN, clamp=CLAMP
+        num_targets, num_observables, blocks=num_blocks, hidden=NUM_HIDDEN, clamp=CLAMP
     ).double()
     _copy_weights(theirs, ours)
     return theirs, ours, u, x

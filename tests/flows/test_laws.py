@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,8 +19,10 @@ from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.matching import FlowMatching
 from cinn_clusters.flows.mixing import ActNorm, LULinear, Permutation, Rotation
 from cinn_clusters.flows.transform import Transform
-from cinn_clusters.flows.zoo import Recipe, make_flow
-from support import glow
+from cinn_clusters.flows.zoo import make_flow
+from cinn_clusters.nn.stacked import NetworkShape
+from cinn_clusters.settings.config import Config, FlowName, read_config
+from support import flow_config, glow
 
 K, B = 3, 4
 
@@ -38,59 +39,60 @@ class Case:
 
     num_targets: int
     num_observables: int
-    recipe: Case
+    config: Config
     distance: float = 0.3
     tolerance: float = 1e-9
     reach: bool = True
 
     def __call__(self, num_members: int = K, seed: int = 0) -> Flow:
-        recipe = replace(self.recipe, num_members=num_members, seed=seed)
-        return make_flow(recipe, self.num_targets, self.num_observables).double()
+        model = self.config.model.model_copy(update={"members": num_members})
+        config = self.config.model_copy(update={"model": model, "seed": seed})
+        return make_flow(config, self.num_targets, self.num_observables).double()
 
 
-def _glow(**options: Any) -> Recipe:
-    return Recipe("glow", **{"num_blocks": 4, "num_hidden": 8, **options})
+def _glow(**options: Any) -> Config:
+    return flow_config("glow", **{"blocks": 4, "hidden": 8, "clamp": 2.0, **options})
 
 
-def _spline(**options: Any) -> Recipe:
-    return Recipe("spline", **{"num_blocks": 3, "num_hidden": 8, **options})
+def _spline(**options: Any) -> Config:
+    return flow_config("spline", **{"blocks": 3, "hidden": 8, **options})
 
 
-def _autoregressive(**options: Any) -> Recipe:
-    return Recipe("autoregressive", **{"num_blocks": 3, "num_hidden": 24, **options})
+def _autoregressive(**options: Any) -> Config:
+    return flow_config("autoregressive", **{"blocks": 3, "hidden": 24, **options})
 
 
-MIXTURE = Recipe("mixture", num_components=3, num_hidden=8)
-MATCHING = Recipe("flow-matching", num_hidden=8, num_layers=2, num_steps=64)
+MIXTURE = flow_config("mixture", components=3, hidden=8)
+MATCHING = flow_config("flow_matching", hidden=8, layers=2, steps=64)
 
 FLOWS = {
     "glow": Case(6, 7, _glow()),
-    "glow_deep": Case(6, 7, _glow(num_blocks=12), distance=0.1),
+    "glow_deep": Case(6, 7, _glow(blocks=12), distance=0.1),
     "glow_small_clamp": Case(4, 2, _glow(clamp=0.3)),
-    "glow_from_identity": Case(4, 2, _glow(zero_last=True)),
+    "glow_from_identity": Case(4, 2, _glow(zero_init=True)),
     "glow_odd": Case(5, 3, _glow()),
     "glow_two_targets": Case(2, 1, _glow()),
     "glow_one_target": Case(1, 4, _glow()),
-    "glow_deep_networks": Case(3, 2, _glow(num_layers=3)),
+    "glow_deep_networks": Case(3, 2, _glow(layers=3)),
     "glow_rotated": Case(4, 2, _glow(mixing="rotation")),
     "glow_lu": Case(4, 2, _glow(mixing="lu", act_norm=True)),
-    "one_coupling": Case(3, 2, _glow(num_blocks=1), reach=False),
+    "one_coupling": Case(3, 2, _glow(blocks=1), reach=False),
     "spline": Case(6, 7, _spline(), distance=0.15, tolerance=1e-7),
-    "spline_two_bins": Case(3, 2, _spline(num_bins=2, bound=2.0), distance=0.15, tolerance=1e-7),
+    "spline_two_bins": Case(3, 2, _spline(bins=2, bound=2.0), distance=0.15, tolerance=1e-7),
     "spline_lu": Case(4, 2, _spline(mixing="lu", act_norm=True), distance=0.15, tolerance=1e-7),
     "spline_one_target": Case(1, 4, _spline(), distance=0.15, tolerance=1e-7),
     "maf": Case(6, 7, _autoregressive(element="affine")),
     "maf_one_target": Case(1, 4, _autoregressive(element="affine")),
     "autoregressive": Case(6, 7, _autoregressive(), distance=0.15, tolerance=1e-7),
     "autoregressive_two_layers": Case(
-        4, 2, _autoregressive(num_layers=2, mixing="rotation"), distance=0.15, tolerance=1e-7
+        4, 2, _autoregressive(layers=2, mixing="rotation"), distance=0.15, tolerance=1e-7
     ),
     "autoregressive_from_identity": Case(
-        4, 2, _autoregressive(zero_last=True), distance=0.15, tolerance=1e-7
+        4, 2, _autoregressive(zero_init=True), distance=0.15, tolerance=1e-7
     ),
     "autoregressive_one_target": Case(1, 4, _autoregressive(), distance=0.15, tolerance=1e-7),
     "autoregressive_one_block": Case(
-        3, 2, _autoregressive(num_blocks=1), distance=0.15, tolerance=1e-7, reach=False
+        3, 2, _autoregressive(blocks=1), distance=0.15, tolerance=1e-7, reach=False
     ),
     "mixture": Case(4, 5, MIXTURE, distance=0.2, tolerance=1e-7, reach=False),
     "mixture_one_target": Case(1, 4, MIXTURE, tolerance=1e-7),
@@ -237,11 +239,11 @@ PLANE = {
     "glow": _glow(),
     "glow_lu": _glow(mixing="lu", act_norm=True),
     "glow_rotated": _glow(mixing="rotation"),
-    "spline": _spline(num_bins=5, bound=3.0),
+    "spline": _spline(bins=5, bound=3.0),
     "maf": _autoregressive(element="affine"),
-    "autoregressive": _autoregressive(num_bins=5, bound=3.0),
+    "autoregressive": _autoregressive(bins=5, bound=3.0),
     "mixture": MIXTURE,
-    "flow_matching": replace(MATCHING, num_steps=16),
+    "flow_matching": flow_config("flow_matching", hidden=8, layers=2, steps=16),
 }
 
 
@@ -260,8 +262,10 @@ def test_density_integrates_to_one(name: str, num_targets: int) -> None:
 
 
 def test_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"flow: expected one of glow, spline.*; got 'iresnet'"):
-        make_flow(Recipe("iresnet"), 2, 2)  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigError, match=r"'model.flow': expected .*'glow', 'spline'.*; got 'iresn"
+    ):
+        read_config(changes=["model.flow=iresnet"])
 
 
 def test_autoregression_is_triangular_and_the_first_target_sees_x_only() -> None:
@@ -283,7 +287,7 @@ def test_mixing_layers_start_as_what_they_are_told(make: Callable[..., Transform
 
 
 def test_rotation_keeps_lengths() -> None:
-    flow = _trained(Case(4, 2, _glow(num_blocks=1, mixing="rotation")))
+    flow = _trained(Case(4, 2, _glow(blocks=1, mixing="rotation")))
     rotation, u = flow.transforms[1], _normal(1, K, B, 4)
     torch.testing.assert_close(rotation(u, torch.zeros(K, B, 2))[0].norm(dim=-1), u.norm(dim=-1))
 
@@ -296,7 +300,7 @@ def test_matching_loss_is_zero_for_the_right_field() -> None:
         def _velocity(self, time: Tensor, u: Tensor, x: Tensor) -> Tensor:
             return -u / (1.0 - time)
 
-    field = Known(2, 1, torch.Generator().manual_seed(0))
+    field = Known(2, 1, torch.Generator().manual_seed(0), 8, NetworkShape(1, (8,)))
     loss = field.matching_loss(
         torch.zeros(1, 50, 2), torch.zeros(1, 50, 1), torch.Generator().manual_seed(1)
     )
@@ -312,9 +316,9 @@ def test_loss_is_minus_log_prob_but_for_a_velocity_field(recipe: Case) -> None:
     )
 
 
-@pytest.mark.parametrize("make", [_glow, _spline, _autoregressive, partial(replace, MIXTURE)])
-def test_dropout_acts_in_training_only_and_by_the_generator(make: Callable[..., Recipe]) -> None:
-    case = Case(4, 3, make(dropout=0.5))
+@pytest.mark.parametrize("name", ["glow", "spline", "autoregressive", "mixture"])
+def test_dropout_acts_in_training_only_and_by_the_generator(name: FlowName) -> None:
+    case = Case(4, 3, flow_config(name, hidden=24, dropout=0.5))
     flow, (u, x) = _trained(case), _points(case)
     first, again, other = (
         flow.loss(u, x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
@@ -358,7 +362,7 @@ def test_error_tells_the_shapes() -> None:
 
 @pytest.mark.parametrize("num_targets", [1, 2, 5, 6])
 def test_zero_last_starts_as_a_permutation(num_targets: int) -> None:
-    flow = glow(num_targets, 3, num_members=K, num_blocks=5, num_hidden=8, zero_last=True)
+    flow = glow(num_targets, 3, members=K, blocks=5, hidden=8, zero_init=True)
     u, x = torch.randn(K, B, num_targets), torch.randn(K, B, 3)
     z, log_det = flow(u, x)
     assert torch.equal(log_det, torch.zeros(K, B))
@@ -389,7 +393,7 @@ def test_permutation_puts_targets_in_order() -> None:
 
 
 def test_permutations_differ_between_blocks_and_are_stored() -> None:
-    flow = glow(6, 2, num_blocks=6, num_hidden=4)
+    flow = glow(6, 2, blocks=6, hidden=4)
     orders = [
         tuple(layer.order.tolist()) for layer in flow.transforms if isinstance(layer, Permutation)
     ]

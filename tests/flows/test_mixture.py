@@ -10,20 +10,15 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from cinn_clusters.flows.mixture import GaussianMixture
+from cinn_clusters.nn.stacked import NetworkShape
 
 
 def _mixture(num_targets: int, num_components: int = 4, distance: float = 0.3) -> GaussianMixture:
     generator = torch.Generator().manual_seed(0)
-    mixture = GaussianMixture(
-        num_targets,
-        2,
-        generator,
-        num_components=num_components,
-        num_members=2,
-        hidden=(8,),
-        spread=2.0,
-    ).double()
+    shape = NetworkShape(2, (8,))
+    mixture = GaussianMixture(num_targets, 2, generator, num_components, shape).double()
     with torch.no_grad():
+        mixture.start *= 4.0  # means far apart
         for parameter in mixture.parameters():
             parameter += distance * torch.randn(parameter.shape, generator=generator)
     return mixture
@@ -68,6 +63,6 @@ def test_tails_are_told_apart_from_bounds() -> None:
 
 def test_components_start_apart() -> None:
     """Components that start alike would stay alike."""
-    mixture = GaussianMixture(3, 2, torch.Generator().manual_seed(0), num_components=5)
+    mixture = GaussianMixture(3, 2, torch.Generator().manual_seed(0), 5, NetworkShape(1, (8,)))
     means = mixture._components(torch.zeros(1, 1, 2))[1][0, 0]
     assert torch.pdist(means).min() > 0.1

@@ -9,6 +9,7 @@ from torch import Tensor
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.elements import MIN_SHARE, MIN_SLOPE, Affine, Spline
 from cinn_clusters.flows.transform import Transform
+from cinn_clusters.nn.stacked import NetworkShape
 
 zuko = pytest.importorskip("zuko", reason="zuko is not installed (pip install -e '.[test]')")
 
@@ -53,7 +54,9 @@ def test_knots_keep_their_distance() -> None:
 def test_autoregression_is_that_of_zuko(element: Affine | Spline) -> None:
     """zuko's autoregressive machinery around our network of parameters: same image, determinant
     and inverse."""
-    ours = Autoregressive(D, L, torch.Generator().manual_seed(0), element, hidden=(32,)).double()
+    ours = Autoregressive(
+        D, L, torch.Generator().manual_seed(0), element, NetworkShape(1, (32,))
+    ).double()
     x, u = _normal(3, 1, B, L), _normal(4, 1, B, D)
 
     class Mapped(zuko.transforms.Transform):  # type: ignore[misc, name-defined]
@@ -92,7 +95,7 @@ def test_masks_let_through_what_zuko_lets_through() -> None:
     """Over several inputs: a rectifier that happens to be off hides what the mask lets through."""
     torch.manual_seed(0)
     ours = Autoregressive(
-        D, L, torch.Generator().manual_seed(0), Affine(), hidden=(32, 32)
+        D, L, torch.Generator().manual_seed(0), Affine(), NetworkShape(1, (32, 32))
     ).double()
     theirs = zuko.flows.MaskedAutoregressiveTransform(D, L, hidden_features=(32, 32)).double()
     jacobian = torch.func.jacrev(lambda u: theirs(torch.zeros(L, dtype=torch.float64))(u))

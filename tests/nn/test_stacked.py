@@ -8,13 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear, stacked_mlp
+from cinn_clusters.nn.stacked import NetworkShape, StackedBatchNorm, StackedLinear, stacked_mlp
 
 K, B = 3, 5
 
 
 def _generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def _mlp(*sizes: int, seed: int = 0, zero_last: bool = False) -> nn.Sequential:
+    shape = NetworkShape(K, sizes[1:-1], zero_last=zero_last)
+    return stacked_mlp(shape, sizes[0], sizes[-1], _generator(seed))
 
 
 def _single(stacked: nn.Sequential, member: int) -> nn.Sequential:
@@ -35,7 +40,7 @@ def _single(stacked: nn.Sequential, member: int) -> nn.Sequential:
 
 @pytest.mark.parametrize("sizes", [(4, 2), (4, 16, 2), (1, 8, 8, 3)], ids=str)
 def test_members_are_networks_of_torch(sizes: tuple[int, ...]) -> None:
-    stacked = stacked_mlp(K, sizes, _generator()).double()
+    stacked = _mlp(*sizes).double()
     inputs = torch.randn(K, B, sizes[0], generator=_generator(1), dtype=torch.float64)
     expected = torch.stack([_single(stacked, k)(inputs[k]) for k in range(K)])
     torch.testing.assert_close(stacked(inputs), expected, rtol=0, atol=1e-13)
@@ -43,7 +48,7 @@ def test_members_are_networks_of_torch(sizes: tuple[int, ...]) -> None:
 
 
 def test_gradient_of_a_member_knows_only_its_own_loss() -> None:
-    stacked = stacked_mlp(K, (4, 8, 2), _generator())
+    stacked = _mlp(4, 8, 2)
     stacked(torch.randn(K, B, 4, generator=_generator(1)))[1].square().sum().backward()
     for parameter in stacked.parameters():
         assert parameter.grad is not None
@@ -62,9 +67,7 @@ def test_weights_start_uniform_within_the_fan_in() -> None:
 
 
 def test_generator_decides_and_members_differ() -> None:
-    one, again, other = (
-        stacked_mlp(K, (4, 8, 2), _generator(seed)).state_dict() for seed in (0, 0, 1)
-    )
+    one, again, other = (_mlp(4, 8, 2, seed=seed).state_dict() for seed in (0, 0, 1))
     for name in one:
         assert torch.equal(one[name], again[name])
         assert not torch.isclose(one[name], other[name]).any()
@@ -72,7 +75,7 @@ def test_generator_decides_and_members_differ() -> None:
 
 
 def test_zero_last_is_zero_everywhere_but_can_learn() -> None:
-    stacked = stacked_mlp(K, (4, 8, 2), _generator(), zero_last=True)
+    stacked = _mlp(4, 8, 2, zero_last=True)
     output = stacked(torch.randn(K, B, 4, generator=_generator(1)))
     assert torch.equal(output, torch.zeros(K, B, 2))
     output.sum().backward()

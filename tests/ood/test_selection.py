@@ -11,12 +11,13 @@ from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.flows.zoo import Recipe, make_flow
+from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.ood.selection import fit_classifier
 from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
+from support import flow_config
 
 RNG = np.random.default_rng(0)
 NUM = 3000
@@ -59,11 +60,8 @@ def test_a_known_chance_is_found(
 
 @pytest.fixture(scope="module")
 def posterior(transforms: MeasurementTransforms) -> Posterior:
-    flow = make_flow(
-        Recipe("autoregressive", num_members=2, num_hidden=8, seed=1, zero_last=False),
-        2,
-        transforms.num_features,
-    )
+    config = flow_config("autoregressive", seed=1, members=2, blocks=12, hidden=8)
+    flow = make_flow(config, 2, transforms.num_features)
     return Posterior(flow.eval(), transforms)
 
 

@@ -40,17 +40,17 @@ def _posterior(
     num_members: int = 1,
     distance: float = 0.0,
     seed: int = 0,
-    zero_last: bool = True,
+    zero_init: bool = True,
 ) -> Posterior:
     maps = tuple(TARGET_MAPS[name] for name in targets)
     flow = glow(
         len(maps),
         len(SEEN),
-        num_members=num_members,
-        num_blocks=3,
-        num_hidden=16,
+        members=num_members,
+        blocks=3,
+        hidden=16,
         clamp=1.0,
-        zero_last=zero_last,
+        zero_init=zero_init,
         seed=seed,
     )
     generator = torch.Generator().manual_seed(seed)

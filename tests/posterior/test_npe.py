@@ -16,14 +16,14 @@ from cinn_clusters.data.split import Split, split_by_cluster
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.posterior.npe import (
-    NUM_HELD_OUT_JITTERS,
-    NUM_JITTERS,
-    PairOptions,
-    Pairs,
-    make_pairs,
-    train_flow,
+    NUM_DEQUANTISED,
+    NUM_HELD_OUT_COPIES,
+    TrainingPairs,
+    make_training_pairs,
+    maximise_likelihood,
 )
-from cinn_clusters.training.fit import FitOptions, load_best, start
+from cinn_clusters.settings.config import Config, ModelConfig, TrainConfig
+from cinn_clusters.training.fit import load_best, start
 from support import glow
 
 SEEN = (schema.LOOKBACK, schema.MASS)
@@ -58,11 +58,18 @@ def _prepared(num_clusters: int = 20) -> tuple[Catalogue, Split, Transforms]:
     return catalogue, split, fit_transforms(seen, theta[train], SEEN, TARGETS)
 
 
+def _config(num_members: int, seed: int = 42, **options: float) -> Config:
+    train = {"held_out_groups": 0, "noise": 0.0, "weight_decay": 0.0, "patience": 0, **options}
+    model = ModelConfig(members=num_members)
+    return Config(seed=seed, model=model, train=TrainConfig.model_validate(train))
+
+
 def _pairs(
-    num_members: int = 3, num_clusters: int = 20, **options: float
-) -> tuple[Pairs, Catalogue, Split]:
+    num_members: int = 3, num_clusters: int = 20, seed: int = 42, **options: float
+) -> tuple[TrainingPairs, Catalogue, Split]:
     catalogue, split, transforms = _prepared(num_clusters)
-    pairs = make_pairs(catalogue, split, transforms, num_members, PairOptions(**options))  # type: ignore[arg-type]
+    config = _config(num_members, seed, **options)
+    pairs = make_training_pairs(catalogue, split, transforms, config)
     return pairs, catalogue, split
 
 
@@ -123,7 +130,7 @@ def test_one_group_would_leave_nothing_to_train_on() -> None:
 
 def test_copies_are_jittered_times_and_nothing_else() -> None:
     pairs, catalogue, split = _pairs()
-    assert pairs.u.shape == (NUM_JITTERS, len(pairs.x[0]), 2)
+    assert pairs.u.shape == (NUM_DEQUANTISED, len(pairs.x[0]), 2)
     assert torch.isfinite(pairs.u).all(), "a collision at the snapshot is before it"
     assert (pairs.u[:, :, 1] == pairs.u[0, :, 1]).all()
     assert (pairs.u[1:, :, 0] != pairs.u[0, :, 0]).float().mean() > 0.9
@@ -138,7 +145,8 @@ def test_copies_are_jittered_times_and_nothing_else() -> None:
 def test_without_dequantisation_there_is_one_copy() -> None:
     catalogue, split, transforms = _prepared()
     catalogue.table[schema.COLLISION_TIME] *= 0.9
-    pairs = make_pairs(catalogue, split, transforms, 2, PairOptions(dequantise=False))
+    config = _config(2, dequantise=False)
+    pairs = make_training_pairs(catalogue, split, transforms, config)
     rows = np.concatenate([split.train, split.validation])
     anchors = transforms.anchors(catalogue.rows(rows).inputs(transforms.inputs))
     expected = transforms.standardise_targets(catalogue.theta[rows], anchors)
@@ -154,13 +162,14 @@ def test_seed_decides() -> None:
 
 
 def _losses(
-    pairs: Pairs, **options: float
+    pairs: TrainingPairs, **options: float
 ) -> tuple[list[tuple[int, float, float]], torch.Tensor, object]:
     members = len(pairs.train_rows)
-    flow = glow(2, 2, num_members=members, num_blocks=2, num_hidden=8, clamp=1.0)
-    settings = FitOptions(**{"epochs": 2, "batch": 10_000, "learning_rate": 1e-12, **options})  # type: ignore[arg-type]
-    state = start(flow, members, settings)
-    for _ in train_flow(flow, pairs, settings, state):
+    flow = glow(2, 2, members=members, blocks=2, hidden=8, clamp=1.0)
+    still = {"epochs": 2, "batch": 10_000, "learning_rate": 1e-12, "schedule": "constant"}
+    config = _config(members, **{**still, **options})  # type: ignore[arg-type]
+    state = start(flow, members, config.train)
+    for _ in maximise_likelihood(flow, pairs, config, state):
         pass
     return state.history, state.best_loss, flow
 
@@ -176,7 +185,7 @@ def test_held_out_loss_is_the_mean_of_each_member_over_its_own_rows() -> None:
             -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1))[
                 k
             ].detach()
-            for j in range(NUM_HELD_OUT_JITTERS)
+            for j in range(NUM_HELD_OUT_COPIES)
         ]
         assert best_loss[k].item() == pytest.approx(torch.stack(by_row).mean().item(), abs=1e-5)
 
@@ -200,10 +209,10 @@ def test_noise_is_added_in_training_only() -> None:
 
 def test_training_lowers_the_held_out_loss_and_keeps_the_best() -> None:
     pairs, _, _ = _pairs(num_members=2, held_out_groups=4, noise=0.05)
-    flow = glow(2, 2, num_members=2, num_blocks=2, num_hidden=8, clamp=1.0, zero_last=True)
-    options = FitOptions(epochs=15, batch=16, learning_rate=3e-3)
-    state = start(flow, 2, options)
-    for _ in train_flow(flow, pairs, options, state):
+    flow = glow(2, 2, members=2, blocks=2, hidden=8, clamp=1.0, zero_init=True)
+    config = _config(2, epochs=15, batch=16, learning_rate=3e-3)
+    state = start(flow, 2, config.train)
+    for _ in maximise_likelihood(flow, pairs, config, state):
         pass
     first = state.history[0][2]
     load_best(flow, state)

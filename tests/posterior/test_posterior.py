@@ -192,7 +192,7 @@ class TestMixture:
     def _member(posterior: Posterior, member: int) -> Posterior:
         from support import glow
 
-        flow = glow(len(ALL), 2, num_blocks=3, num_hidden=16, clamp=1.0)
+        flow = glow(len(ALL), 2, blocks=3, hidden=16, clamp=1.0)
         stacked = {name for name, _ in posterior.flow.named_parameters()}
         state = posterior.flow.state_dict().items()
         flow.load_state_dict(

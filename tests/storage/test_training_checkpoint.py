@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters.errors import BundleError, OutputError
+from cinn_clusters.settings.config import OptimiserConfig
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
-from cinn_clusters.training.fit import FitOptions, FitState, epochs, start
+from cinn_clusters.training.fit import FitState, Objective, epochs, start
 
-OPTIONS = FitOptions(
-    epochs=5, batch=4, learning_rate=0.05, schedule="cosine", weight_decay=0.1, seed=3
-)
+OPTIONS = OptimiserConfig(epochs=5, batch=4, learning_rate=0.05, patience=0)
 ROWS = torch.arange(12).expand(2, -1)
 TRUTH = torch.linspace(-1, 1, 12)
 
@@ -41,7 +40,8 @@ def begin() -> tuple[Line, FitState]:
 
 
 def go_on(model: Line, state: FitState, until: int) -> None:
-    for now in epochs(model, model.loss, model.held_out, ROWS, OPTIONS, state):
+    objective = Objective(model.loss, model.held_out, list(ROWS))
+    for now in epochs(model, objective, OPTIONS, state, 3):
         if now.epoch == until:
             break
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.flows.flow import Flow
-from cinn_clusters.training.fit import FitOptions, FitState, epochs, load_best, start
+from cinn_clusters.settings.config import OptimiserConfig
+from cinn_clusters.training.fit import FitState, Objective, epochs, load_best, start
 from support import glow
 
 
@@ -24,6 +25,11 @@ class Points(nn.Module):
         self.where = nn.Parameter(torch.tensor(where, dtype=torch.float64)[:, None])
 
 
+def _config(**options: float | str) -> OptimiserConfig:
+    plain = {"batch": 512, "learning_rate": 2e-3, "schedule": "constant", "weight_decay": 0.0}
+    return OptimiserConfig.model_validate({**plain, "patience": 0, **options})
+
+
 def _rows(num_rows: int, num_members: int = 1) -> list[Tensor]:
     return [torch.arange(num_rows)] * num_members
 
@@ -33,11 +39,12 @@ def _fit(
     loss: Callable[[Tensor, torch.Generator], Tensor],
     held_out: Callable[[], Tensor],
     rows: list[Tensor],
+    seed: int = 42,
     **options: float | str,
 ) -> FitState:
-    settings = FitOptions(**options)  # type: ignore[arg-type]
-    state = start(model, len(rows), settings)
-    for _ in epochs(model, loss, held_out, rows, settings, state):
+    config = _config(**options)
+    state = start(model, len(rows), config)
+    for _ in epochs(model, Objective(loss, held_out, rows), config, state, seed):
         pass
     return state
 
@@ -70,7 +77,7 @@ class TestMembers:
         )
 
     def _member(self, flow: Flow, member: int) -> Flow:
-        single = glow(2, 2, num_blocks=2, num_hidden=8).double()
+        single = glow(2, 2, blocks=2, hidden=8).double()
         stacked = {name for name, _ in flow.named_parameters()}
         state = flow.state_dict().items()
         single.load_state_dict(
@@ -81,7 +88,7 @@ class TestMembers:
     @pytest.mark.parametrize("clip", [5.0, 0.05])
     def test_trained_together_is_trained_alone(self, clip: float) -> None:
         """Whole-set batches, so that the order of the rows does not matter."""
-        flow = glow(2, 2, num_members=3, num_blocks=2, num_hidden=8).double()
+        flow = glow(2, 2, members=3, blocks=2, hidden=8).double()
         with (
             torch.no_grad()
         ):  # members of very different losses, so that a shared gradient norm would show
@@ -107,7 +114,7 @@ class TestMembers:
     def test_run_repeats_bit_for_bit(self) -> None:
         runs = []
         for seed in (3, 3, 4):
-            flow = glow(2, 2, num_members=2, num_blocks=2, num_hidden=8).double()
+            flow = glow(2, 2, members=2, blocks=2, hidden=8).double()
             torch.rand(7)  # the global generator must not matter
 
             def noisy(rows: Tensor, generator: torch.Generator, flow: Flow = flow) -> Tensor:
@@ -180,12 +187,12 @@ class TestSteps:
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
             return (slopes * model.a[:, 0]).sum(-1) + (2 * slopes * model.b).sum(-1)
 
-        settings = FitOptions(epochs=1, batch=4, clip=5.0)
-        state = start(model, 3, settings)
+        config = _config(epochs=1, batch=4, clip=5.0)
+        state = start(model, 3, config)
         state.optimiser.step = lambda *_: caught.append(
             [p.grad.clone() for p in model.parameters()]
         )  # type: ignore[method-assign]
-        list(epochs(model, loss, lambda: torch.zeros(3), _rows(4, 3), settings, state))
+        list(epochs(model, Objective(loss, lambda: torch.zeros(3), _rows(4, 3)), config, state, 42))
         ((a, b),) = caught
         norms = torch.cat([a.flatten(1), b.flatten(1)], 1).norm(dim=1)
         torch.testing.assert_close(
@@ -200,9 +207,9 @@ class TestSteps:
     )
     def test_schedule_is_that_of_the_settings(self, schedule: str, expected: list[float]) -> None:
         model, rates = Points(1.0), []
-        settings = FitOptions(epochs=4, batch=4, learning_rate=0.1, schedule=schedule)  # type: ignore[arg-type]
-        state = start(model, 1, settings)
-        for _ in epochs(model, *_square(model), _rows(4), settings, state):
+        config = _config(epochs=4, batch=4, learning_rate=0.1, schedule=schedule)
+        state = start(model, 1, config)
+        for _ in epochs(model, Objective(*_square(model), _rows(4)), config, state, 42):
             rates.append(state.optimiser.param_groups[0]["lr"])
         assert rates == pytest.approx(expected, abs=1e-6)
 
@@ -288,8 +295,8 @@ class TestBest:
 
     def test_a_finished_state_does_not_train_again(self) -> None:
         state, model, _ = self._judged([[3.0], [2.0]])
-        settings = FitOptions(epochs=2)
-        assert list(epochs(model, *_square(model), _rows(4), settings, state)) == []
+        config = _config(epochs=2)
+        assert list(epochs(model, Objective(*_square(model), _rows(4)), config, state, 42)) == []
 
 
 class TestErrors:
@@ -324,7 +331,7 @@ def linear_gaussian() -> Flow:
     generator = torch.Generator().manual_seed(0)
     theta = torch.randn(6000, 2, generator=generator)
     x = theta + 0.5 * torch.randn(6000, 2, generator=generator)
-    flow = glow(2, 2, num_members=2, num_blocks=3, num_hidden=24, clamp=1.0, zero_last=True)
+    flow = glow(2, 2, members=2, blocks=3, hidden=24, clamp=1.0, zero_init=True)
     state = _fit(
         flow,
         lambda rows, _: -flow.log_prob(theta[rows], x[rows]).mean(-1),

@@ -147,13 +147,13 @@ def infer(
     _demand_none(context, ("filenames", "projections"), "--embeddings")
     if model is None or preset or mapping or _takes_any(model):
         _demand_none(
-            context, OF_EXACT, "models of exact, complete tables (trained without train.uncertain)"
+            context, OF_EXACT, "models of exact, complete tables (trained with train.augment=false)"
         )
         chosen = {"table": table, "ood": ood.value, "errors": errors.value, "analogues": analogues}
         _observe(catalogue, out, model, preset, mapping, {**shared, **chosen}, as_json)
         return
     _demand_none(
-        context, OF_ANY, "models for observers (the packaged one, or trained with train.uncertain)"
+        context, OF_ANY, "models for observers (the packaged one, or trained with train.augment)"
     )
     from cinn_clusters.pipeline.inference.infer import infer as stage
 

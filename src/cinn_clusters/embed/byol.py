@@ -9,6 +9,7 @@ from lightly.models.utils import update_momentum
 from torch import Tensor, nn
 
 from cinn_clusters.embed.method import Method, cosine_momentum, momentum_copy
+from cinn_clusters.settings.embedding import BYOLConfig
 
 
 class BYOL(Method):
@@ -16,18 +17,14 @@ class BYOL(Method):
 
     Args:
         backbone: Encoder.
-        momentum: Of the follower at the start; rises to one.
-        hidden: Units of the heads.
-        outputs: Their outputs.
+        config: Its settings.
     """
 
-    def __init__(
-        self, backbone: nn.Module, *, momentum: float = 0.99, hidden: int = 512, outputs: int = 128
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: BYOLConfig) -> None:
         super().__init__(backbone)
-        self.momentum = momentum
-        self.head = BYOLProjectionHead(self.num_features, hidden, outputs)
-        self.predictor = BYOLPredictionHead(outputs, hidden, outputs)
+        self.momentum = config.momentum
+        self.head = BYOLProjectionHead(self.num_features, config.hidden, config.outputs)
+        self.predictor = BYOLPredictionHead(config.outputs, config.hidden, config.outputs)
         self.key_backbone, self.key_head = momentum_copy(backbone), momentum_copy(self.head)
         self.similarity = NegativeCosineSimilarity()
 

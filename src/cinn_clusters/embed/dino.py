@@ -11,6 +11,7 @@ from lightly.models.utils import update_momentum
 from torch import Tensor, nn
 
 from cinn_clusters.embed.method import Method, cosine_momentum, momentum_copy
+from cinn_clusters.settings.embedding import DINOConfig
 
 
 class DINO(Method):
@@ -18,33 +19,21 @@ class DINO(Method):
 
     Args:
         backbone: Encoder.
-        momentum: Of the teacher at the start; rises to one.
-        prototypes: Outputs of the heads.
-        hidden: Units of the heads.
-        teacher_temperature: Sharpens the teacher.
+        config: Its settings.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        momentum: float = 0.99,
-        prototypes: int = 1024,
-        hidden: int = 256,
-        teacher_temperature: float = 0.04,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: DINOConfig) -> None:
         super().__init__(backbone)
-        self.momentum = momentum
+        self.momentum = config.momentum
+        sizes = (self.num_features, config.hidden, 64, config.prototypes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # lightly's weight norm
-            self.head, self.key_head = (
-                DINOProjectionHead(self.num_features, hidden, 64, prototypes) for _ in range(2)
-            )
+            self.head, self.key_head = DINOProjectionHead(*sizes), DINOProjectionHead(*sizes)
         self.key_head.load_state_dict(self.head.state_dict())  # weight norm cannot be copied
         self.key_head.requires_grad_(False)
         self.key_backbone = momentum_copy(backbone)
         self.divergence = DINOLoss(
-            prototypes, teacher_temp=teacher_temperature, warmup_teacher_temp_epochs=0
+            config.prototypes, teacher_temp=config.teacher_temperature, warmup_teacher_temp_epochs=0
         )
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

@@ -19,38 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from cinn_clusters.embed.method import Method, seeded
-from cinn_clusters.embed.views import Recipe, make_view
+from cinn_clusters.embed.views import make_view
 from cinn_clusters.errors import TrainingError
-from cinn_clusters.rng import torch_stream
-
-
-@dataclass(frozen=True)
-class LearnOptions:
-    """How to train.
-
-    Args:
-        epochs: Passes over the maps.
-        batch: Maps a step, on all processes together.
-        learning_rate: Adam step after the warm-up; falls to zero along a cosine.
-        weight_decay: Decoupled decay.
-        warmup: Share of the steps over which the rate rises.
-        positives: ``views`` of one map, or of two ``projections`` of one snapshot.
-        precision: Of Lightning: ``32-true`` or ``bf16-mixed``, or ``16-mixed`` on a graphics card.
-        devices: Processes; more than one is trained with DistributedDataParallel.
-        accelerator: ``cpu``, ``gpu`` or ``auto``.
-        seed: Seed of order and views.
-    """
-
-    epochs: int = 40
-    batch: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
-    positives: str = "views"
-    precision: str = "32-true"
-    devices: int = 1
-    accelerator: str = "cpu"
-    seed: int = 42
+from cinn_clusters.rng import stream_seed, torch_stream
+from cinn_clusters.settings.embedding import EmbedConfig
 
 
 @dataclass(frozen=True)
@@ -72,7 +44,7 @@ class MapSet:
 
 
 @dataclass
-class Progress:
+class LearningState:
     """All that a training needs to go on.
 
     Args:
@@ -88,7 +60,7 @@ class Progress:
     history: list[float]
 
 
-OnEpoch = Callable[[Progress], None]
+OnEpoch = Callable[[LearningState], None]
 
 
 class Learner(lightning.LightningModule):
@@ -97,8 +69,7 @@ class Learner(lightning.LightningModule):
     Args:
         method: What is trained.
         data: Maps to learn from.
-        recipe: How views differ.
-        options: How to train.
+        config: Settings of views and training.
         progress: Where to go on from.
         on_epoch: Called after each epoch.
     """
@@ -109,22 +80,22 @@ class Learner(lightning.LightningModule):
         self,
         method: Method,
         data: MapSet,
-        recipe: Recipe,
-        options: LearnOptions,
-        progress: Progress | None = None,
+        config: EmbedConfig,
+        progress: LearningState | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> None:
         super().__init__()
-        self.method, self.data, self.recipe, self.options = method, data, recipe, options
+        self.method, self.data, self.views = method, data, config.method.views
+        self.options, self.seed = config.embed, stream_seed(config.seed, "embed")
         self.done = progress.epoch if progress else 0
         self.register_buffer(
-            "record", torch.full((options.epochs,), torch.nan, dtype=torch.float64)
+            "record", torch.full((self.options.epochs,), torch.nan, dtype=torch.float64)
         )
         if progress:
             self.record[: self.done] = torch.tensor(progress.history)
         self.start, self.on_epoch = progress, on_epoch
         self.losses: list[Tensor] = []
-        self.steps = len(data.maps) // options.batch
+        self.steps = len(data.maps) // self.options.batch
 
     @property
     def history(self) -> list[float]:
@@ -137,14 +108,12 @@ class Learner(lightning.LightningModule):
         """Loss of a batch of row numbers (B,)."""
         rank = self.global_rank if self.options.devices > 1 else 0
         epoch = self.done + self.current_epoch
-        generator = torch_stream(self.options.seed, "views", epoch, step, rank)
+        generator = torch_stream(self.seed, "views", epoch, step, rank)
         first, second = self._pair(rows, generator)
-        views = [
-            make_view(maps, self.recipe, generator).to(self.device) for maps in (first, second)
-        ]
+        views = [make_view(maps, self.views, generator).to(self.device) for maps in (first, second)]
         views = views[: self.method.num_views]
         known = (self.data.clusters[rows].to(self.device), self.data.labels[rows].to(self.device))
-        with seeded(self.options.seed, "loss", epoch, step, rank):  # of dropout
+        with seeded(self.seed, "loss", epoch, step, rank):  # of dropout
             loss = self.method.loss(views, *known)
         if not torch.isfinite(loss):
             raise TrainingError("training", "a finite loss", f"{float(loss)}", f"epoch {epoch + 1}")
@@ -200,7 +169,7 @@ class Learner(lightning.LightningModule):
         rows: Any = torch.arange(len(self.data.maps))
         return DataLoader(rows, batch_size=share, sampler=sampler, drop_last=True)
 
-    def progress(self) -> Progress:
+    def progress(self) -> LearningState:
         """Where the training stands."""
         optimiser: Any = self.optimizers(use_pl_optimizer=False)
         moments = {
@@ -209,7 +178,7 @@ class Learner(lightning.LightningModule):
             for name, value in state.items()
         }
         weights = {name: value.detach().clone() for name, value in self.method.state_dict().items()}
-        return Progress(len(self.history), weights, moments, self.history)
+        return LearningState(len(self.history), weights, moments, self.history)
 
 
 class _Order(Sampler[int]):
@@ -221,7 +190,7 @@ class _Order(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         options = self.learner.options
         epoch = self.learner.done + self.learner.current_epoch
-        order = torch.randperm(self.num, generator=torch_stream(options.seed, "order", epoch))
+        order = torch.randperm(self.num, generator=torch_stream(self.learner.seed, "order", epoch))
         rank = self.learner.global_rank if options.devices > 1 else 0
         return iter(order[: self.learner.steps * options.batch][rank :: options.devices].tolist())
 
@@ -232,10 +201,9 @@ class _Order(Sampler[int]):
 def learn(
     method: Method,
     data: MapSet,
-    recipe: Recipe,
-    options: LearnOptions,
+    config: EmbedConfig,
     *,
-    progress: Progress | None = None,
+    progress: LearningState | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> list[float]:
     """Train a method in place.
@@ -243,8 +211,7 @@ def learn(
     Args:
         method: What is trained.
         data: Maps to learn from.
-        recipe: How views differ.
-        options: How to train.
+        config: Settings of views and training.
         progress: Where to go on from.
         on_epoch: Called after each epoch with all that is needed to go on from there.
 
@@ -254,6 +221,7 @@ def learn(
     Raises:
         TrainingError: If there are fewer maps than a batch holds, or a loss is not finite.
     """
+    options = config.embed
     if len(data.maps) < options.batch:
         raise TrainingError(
             "maps",
@@ -264,14 +232,14 @@ def learn(
         )
     if progress is not None:
         method.load_state_dict(progress.weights)
-    learner = Learner(method, data, recipe, options, progress, on_epoch)
+    learner = Learner(method, data, config, progress, on_epoch)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its tips are not for our users
     trainer = lightning.Trainer(
         max_epochs=options.epochs - learner.done,
         accelerator=options.accelerator,
         devices=options.devices,
         strategy="ddp_spawn" if options.devices > 1 else "auto",
-        precision=options.precision,  # type: ignore[arg-type]
+        precision=options.precision,
         sync_batchnorm=options.devices > 1
         and options.accelerator != "cpu",  # torch has none for processors
         use_distributed_sampler=False,

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from cinn_clusters.embed.contrast import info_nce, of_all_processes
 from cinn_clusters.embed.method import Method, cosine_momentum, momentum_copy
+from cinn_clusters.settings.embedding import MoCoV2Config, MoCoV3Config
 
 
 class MoCoV2(Method):
@@ -17,32 +18,19 @@ class MoCoV2(Method):
 
     Args:
         backbone: Encoder.
-        temperature: Of the cosines.
-        momentum: Of the key encoder.
-        queue: Keys that are remembered.
-        hidden: Units of the projection head.
-        outputs: Its outputs.
+        config: Its settings.
     """
 
     queue: Tensor
     queue_clusters: Tensor
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        temperature: float = 0.2,
-        momentum: float = 0.99,
-        queue: int = 2048,
-        hidden: int = 256,
-        outputs: int = 64,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: MoCoV2Config) -> None:
         super().__init__(backbone)
-        self.temperature, self.momentum = temperature, momentum
-        self.head = MoCoProjectionHead(self.num_features, hidden, outputs)
+        self.temperature, self.momentum = config.temperature, config.momentum
+        self.head = MoCoProjectionHead(self.num_features, config.hidden, config.outputs)
         self.key_backbone, self.key_head = momentum_copy(backbone), momentum_copy(self.head)
-        self.register_buffer("queue", torch.zeros(queue, outputs))
-        self.register_buffer("queue_clusters", torch.full((queue,), -1))
+        self.register_buffer("queue", torch.zeros(config.queue, config.outputs))
+        self.register_buffer("queue_clusters", torch.full((config.queue,), -1))
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the own key among those of the queue."""
@@ -78,23 +66,13 @@ class MoCoV3(Method):
 
     Args:
         backbone: Encoder.
-        temperature: Of the cosines.
-        momentum: Of the key encoder at the start; rises to one.
-        hidden: Units of the heads.
-        outputs: Their outputs.
+        config: Its settings.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        temperature: float = 0.2,
-        momentum: float = 0.99,
-        hidden: int = 256,
-        outputs: int = 64,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: MoCoV3Config) -> None:
         super().__init__(backbone)
-        self.temperature, self.momentum = temperature, momentum
+        self.temperature, self.momentum = config.temperature, config.momentum
+        hidden, outputs = config.hidden, config.outputs
         self.head = MoCoProjectionHead(self.num_features, hidden, outputs, batch_norm=True)
         self.predictor = SimSiamPredictionHead(outputs, hidden, outputs)
         self.key_backbone, self.key_head = momentum_copy(backbone), momentum_copy(self.head)

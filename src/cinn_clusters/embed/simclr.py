@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cinn_clusters.embed.contrast import info_nce
 from cinn_clusters.embed.method import Method
+from cinn_clusters.settings.embedding import SimCLRConfig
 
 
 class SimCLR(Method):
@@ -14,17 +15,13 @@ class SimCLR(Method):
 
     Args:
         backbone: Encoder.
-        temperature: Of the cosines.
-        hidden: Units of the projection head.
-        outputs: Its outputs.
+        config: Its settings.
     """
 
-    def __init__(
-        self, backbone: nn.Module, *, temperature: float = 0.2, hidden: int = 256, outputs: int = 64
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: SimCLRConfig) -> None:
         super().__init__(backbone)
-        self.temperature = temperature
-        self.head = SimCLRProjectionHead(self.num_features, hidden, outputs)
+        self.temperature = config.temperature
+        self.head = SimCLRProjectionHead(self.num_features, config.hidden, config.outputs)
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Mean of both directions."""

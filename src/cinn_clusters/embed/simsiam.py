@@ -8,6 +8,7 @@ from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectio
 from torch import Tensor, nn
 
 from cinn_clusters.embed.method import Method
+from cinn_clusters.settings.embedding import SimSiamConfig
 
 
 class SimSiam(Method):
@@ -15,17 +16,13 @@ class SimSiam(Method):
 
     Args:
         backbone: Encoder.
-        hidden: Units of the projection head.
-        bottleneck: Units of the prediction head.
-        outputs: Outputs of both.
+        config: Its settings.
     """
 
-    def __init__(
-        self, backbone: nn.Module, *, hidden: int = 512, bottleneck: int = 128, outputs: int = 512
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: SimSiamConfig) -> None:
         super().__init__(backbone)
-        self.head = SimSiamProjectionHead(self.num_features, hidden, outputs)
-        self.predictor = SimSiamPredictionHead(outputs, bottleneck, outputs)
+        self.head = SimSiamProjectionHead(self.num_features, config.hidden, config.outputs)
+        self.predictor = SimSiamPredictionHead(config.outputs, config.bottleneck, config.outputs)
         self.similarity = NegativeCosineSimilarity()
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

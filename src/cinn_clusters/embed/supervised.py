@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cinn_clusters.embed.method import Method
 from cinn_clusters.rng import torch_stream
+from cinn_clusters.settings.embedding import SupervisedConfig
 
 
 class Supervised(Method):
@@ -14,19 +15,19 @@ class Supervised(Method):
 
     Args:
         backbone: Encoder.
+        config: Its settings.
         num_labels: C.
-        hidden: Units between features and labels.
     """
 
     num_views = 1
 
-    def __init__(self, backbone: nn.Module, *, num_labels: int, hidden: int = 128) -> None:
+    def __init__(self, backbone: nn.Module, config: SupervisedConfig, num_labels: int) -> None:
         super().__init__(backbone)
         self.head = nn.Sequential(
-            nn.Linear(self.num_features, hidden),
+            nn.Linear(self.num_features, config.hidden),
             nn.ReLU(),
             nn.Dropout(0.2),
-            nn.Linear(hidden, num_labels),
+            nn.Linear(config.hidden, num_labels),
         )
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

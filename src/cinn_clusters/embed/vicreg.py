@@ -8,6 +8,7 @@ from lightly.models.modules.heads import VICRegProjectionHead
 from torch import Tensor, nn
 
 from cinn_clusters.embed.method import Method
+from cinn_clusters.settings.embedding import VICRegConfig
 
 
 class VICReg(Method):
@@ -15,24 +16,15 @@ class VICReg(Method):
 
     Args:
         backbone: Encoder.
-        outputs: Units of the expander.
-        invariance: Weight of the agreement.
-        variance: Weight of the variance.
-        covariance: Weight of the decorrelation.
+        config: Its settings.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        outputs: int = 512,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 1.0,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, config: VICRegConfig) -> None:
         super().__init__(backbone)
-        self.head = VICRegProjectionHead(self.num_features, outputs, outputs, num_layers=2)
-        self.criterion = VICRegLoss(invariance, variance, covariance, gather_distributed=True)
+        sizes = (self.num_features, config.outputs, config.outputs)
+        weights = (config.invariance, config.variance, config.covariance)
+        self.head = VICRegProjectionHead(*sizes, num_layers=2)
+        self.criterion = VICRegLoss(*weights, gather_distributed=True)
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Sum of the three terms."""

@@ -8,65 +8,31 @@ of a batch are changed at once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from cinn_clusters.embed.scaling import DEPTH
+from cinn_clusters.settings.embedding import ViewsConfig
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How strongly a view may differ.
-
-    Args:
-        rotate: Whether by any angle.
-        flip: Whether mirrored with a chance of one half.
-        zoom: Standard deviation of ln(scale).
-        shift: Standard deviation of the recentring, share of the side.
-        blur: Largest standard deviation of the point spread function, px.
-        blur_share: Share of the images that are blurred.
-        photons: Range of the counts in the brightest pixels after re-sampling to a shorter
-            exposure.
-        photons_share: Share of the images that are re-sampled.
-        background: Largest background, share of the brightest pixels, in re-sampled images.
-        gap_share: Share of the images with a chip gap.
-        sources: Mean number of point sources that are put in, or masked.
-        crop: Smallest share of the side that is kept; 1 keeps all.
-    """
-
-    rotate: bool = True
-    flip: bool = True
-    zoom: float = 0.05
-    shift: float = 0.02
-    blur: float = 1.0
-    blur_share: float = 0.2
-    photons: tuple[float, float] = (3000.0, 300000.0)
-    photons_share: float = 0.2
-    background: float = 0.002
-    gap_share: float = 0.1
-    sources: float = 0.5
-    crop: float = 1.0
-
-
-def make_view(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def make_view(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Look again at every map of a batch.
 
     Args:
         maps: Inputs in [0, 1], (B, 1, H, H).
-        recipe: How strongly the view may differ.
+        config: How strongly the view may differ.
         generator: Source of randomness.
 
     Returns:
         Views in [0, 1], (B, 1, H, H).
     """
-    seen = _turned(maps, recipe, generator)
-    seen = _with_sources(seen, recipe, generator)
-    seen = _blurred(seen, recipe, generator)
-    seen = _recounted(seen, recipe, generator)
-    return _with_gaps(seen, recipe, generator)
+    seen = _turned(maps, config, generator)
+    seen = _with_sources(seen, config, generator)
+    seen = _blurred(seen, config, generator)
+    seen = _recounted(seen, config, generator)
+    return _with_gaps(seen, config, generator)
 
 
 def rotate(maps: Tensor, angle: Tensor) -> Tensor:
@@ -86,22 +52,22 @@ def _resample(maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror:
     return functional.grid_sample(maps, grid.to(maps), align_corners=False)
 
 
-def _turned(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _turned(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     num = len(maps)
-    angle = torch.rand(num, generator=generator) * (2.0 * math.pi if recipe.rotate else 0.0)
-    scale = torch.exp(torch.randn(num, generator=generator) * recipe.zoom)
-    scale = scale * (recipe.crop + (1.0 - recipe.crop) * torch.rand(num, generator=generator))
-    shift = torch.randn(num, 2, generator=generator) * 2.0 * recipe.shift
-    is_mirrored = torch.rand(num, generator=generator) < 0.5 * recipe.flip
+    angle = torch.rand(num, generator=generator) * (2.0 * math.pi if config.rotate else 0.0)
+    scale = torch.exp(torch.randn(num, generator=generator) * config.zoom)
+    scale = scale * (config.crop + (1.0 - config.crop) * torch.rand(num, generator=generator))
+    shift = torch.randn(num, 2, generator=generator) * 2.0 * config.shift
+    is_mirrored = torch.rand(num, generator=generator) < 0.5 * config.flip
     return _resample(maps, angle, scale, shift, 1.0 - 2.0 * is_mirrored.float())
 
 
-def _with_sources(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _with_sources(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Put point sources in, or holes where sources were masked; each a few pixels of one value."""
-    if not recipe.sources:
+    if not config.sources:
         return maps
     size, num = maps.shape[-1], len(maps)
-    total = int(torch.poisson(torch.tensor(float(recipe.sources * num)), generator=generator))
+    total = int(torch.poisson(torch.tensor(float(config.sources * num)), generator=generator))
     if not total:
         return maps
     image = torch.randint(num, (total,), generator=generator)
@@ -113,12 +79,12 @@ def _with_sources(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> T
     return changed
 
 
-def _blurred(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _blurred(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Blur some images, all of them by one width."""
-    if not (recipe.blur and recipe.blur_share):
+    if not (config.blur and config.blur_share):
         return maps
-    width = float(torch.rand(1, generator=generator)) * recipe.blur + 0.3
-    chosen = torch.rand(len(maps), generator=generator) < recipe.blur_share
+    width = float(torch.rand(1, generator=generator)) * config.blur + 0.3
+    chosen = torch.rand(len(maps), generator=generator) < config.blur_share
     reach = math.ceil(3.0 * width)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / width) ** 2)
     kernel = (kernel / kernel.sum()).to(maps)
@@ -129,15 +95,15 @@ def _blurred(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor
     return changed
 
 
-def _recounted(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _recounted(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Count photons again for some images, with a shorter exposure and a background."""
-    chosen = torch.rand(len(maps), generator=generator) < recipe.photons_share
+    chosen = torch.rand(len(maps), generator=generator) < config.photons_share
     num = int(chosen.sum())
     if not num:
         return maps
-    low, high = (math.log(value) for value in recipe.photons)
+    low, high = (math.log(value) for value in config.photons)
     brightest = torch.exp(low + (high - low) * torch.rand(num, 1, 1, 1, generator=generator))
-    sky = recipe.background * torch.rand(num, 1, 1, 1, generator=generator)
+    sky = config.background * torch.rand(num, 1, 1, 1, generator=generator)
     expected = brightest * (10.0 ** (DEPTH * (maps[chosen] - 1.0)) + sky)
     counts = torch.poisson(expected, generator=generator)
     changed = maps.clone()
@@ -145,9 +111,9 @@ def _recounted(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tens
     return changed
 
 
-def _with_gaps(maps: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _with_gaps(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Darken a strip two pixels wide in some images."""
-    chosen = torch.nonzero(torch.rand(len(maps), generator=generator) < recipe.gap_share)[:, 0]
+    chosen = torch.nonzero(torch.rand(len(maps), generator=generator) < config.gap_share)[:, 0]
     if not len(chosen):
         return maps
     at = torch.randint(maps.shape[-1] - 1, (len(chosen),), generator=generator)

@@ -4,7 +4,6 @@ at once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import torch_stream
-from cinn_clusters.training.fit import FitOptions, epochs, load_best, start
+from cinn_clusters.settings.config import OptimiserConfig
+from cinn_clusters.training.fit import Objective, epochs, load_best, start
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(prediction, truth) -> loss of each element."""
@@ -143,13 +143,14 @@ def _descend(
     options: EnsembleOptions,
 ) -> Iterator[tuple[int, float, float]]:
     """One phase, epoch by epoch; leaves the best weights of each member in the network."""
-    fit = FitOptions(
+    config = OptimiserConfig(
         epochs=options.epochs[phase],
         batch=options.batch,
         learning_rate=options.learning_rates[phase],
-        clip=math.inf,
+        schedule="constant",
+        weight_decay=0.0,
+        clip=1e9,
         patience=options.patience,
-        seed=options.seed + phase,
     )
     held_out = torch.as_tensor(validation).expand(options.members, -1)
 
@@ -159,10 +160,10 @@ def _descend(
     def held_out_loss() -> Tensor:
         return loss(network(inputs[held_out]), truth[held_out]).mean((1, 2))
 
-    state = start(network, options.members, fit)
-    for _ in epochs(
-        network, batch_loss, held_out_loss, [torch.as_tensor(train)] * options.members, fit, state
-    ):
+    train_rows = [torch.as_tensor(train)] * options.members
+    objective = Objective(batch_loss, held_out_loss, train_rows)
+    state = start(network, options.members, config)
+    for _ in epochs(network, objective, config, state, options.seed + phase):
         yield state.history[-1]
     load_best(network, state)
 

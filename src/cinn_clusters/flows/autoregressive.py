@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cinn_clusters.flows.elements import Element
 from cinn_clusters.flows.transform import Transform
-from cinn_clusters.nn.stacked import MaskedLinear, activation
+from cinn_clusters.nn.stacked import MaskedLinear, NetworkShape, activation, set_to_zero
 
 
 class Autoregressive(Transform):
@@ -22,10 +22,7 @@ class Autoregressive(Transform):
         num_observables: L.
         generator: Source of the initial weights.
         element: Map of one target.
-        num_members: K.
-        hidden: Units of the hidden layers.
-        dropout: Share of hidden units that are silenced in training.
-        zero_last: Start as the identity.
+        network: Shape of the masked network.
     """
 
     def __init__(
@@ -34,26 +31,12 @@ class Autoregressive(Transform):
         num_observables: int,
         generator: torch.Generator,
         element: Element,
-        *,
-        num_members: int = 1,
-        hidden: tuple[int, ...] = (64,),
-        dropout: float = 0.0,
-        zero_last: bool = False,
+        network: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.element = element
-        self.network = _masked_mlp(
-            num_targets,
-            num_observables,
-            generator,
-            element.num_parameters,
-            num_members,
-            hidden,
-            dropout,
-        )
-        if zero_last:
-            for parameter in self.network[-1].parameters():
-                nn.init.zeros_(parameter)
+        num_parameters = element.num_parameters
+        self.network = _masked_mlp(num_targets, num_observables, num_parameters, generator, network)
 
     def _conditioned(self, u: Tensor, x: Tensor) -> Tensor:
         raw: Tensor = self.network(torch.cat((x, u), -1))
@@ -88,24 +71,21 @@ class Autoregressive(Transform):
 def _masked_mlp(
     num_targets: int,
     num_observables: int,
-    generator: torch.Generator,
     num_parameters: int,
-    num_members: int,
-    hidden: tuple[int, ...],
-    dropout: float,
+    generator: torch.Generator,
+    network: NetworkShape,
 ) -> nn.Sequential:
     """Return a network whose outputs for target d see x and the targets before d only
     (Germain+15, eqs. 8-9).
     """
     inputs = torch.cat((torch.zeros(num_observables), torch.arange(1, num_targets + 1))).long()
-    degrees = [inputs, *(torch.arange(units) % num_targets for units in hidden)]
+    degrees = [inputs, *(torch.arange(units) % num_targets for units in network.hidden)]
     layers: list[nn.Module] = []
-    for given, kept in pairwise(degrees):
-        layers += [
-            MaskedLinear(num_members, kept >= given[:, None], generator),
-            *activation(dropout),
-        ]
+    for before, after in pairwise(degrees):
+        linear = MaskedLinear(network.num_members, after >= before[:, None], generator)
+        layers += [linear, *activation(network.dropout)]
     outputs = torch.arange(1, num_targets + 1).repeat(num_parameters)
-    return nn.Sequential(
-        *layers, MaskedLinear(num_members, outputs > degrees[-1][:, None], generator)
-    )
+    last = MaskedLinear(network.num_members, outputs > degrees[-1][:, None], generator)
+    if network.zero_last:
+        set_to_zero(last)
+    return nn.Sequential(*layers, last)

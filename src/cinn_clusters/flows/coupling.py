@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cinn_clusters.flows.elements import Element
 from cinn_clusters.flows.transform import Transform
-from cinn_clusters.nn.stacked import stacked_mlp
+from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 
 
 class Coupling(Transform):
@@ -23,10 +23,7 @@ class Coupling(Transform):
         num_observables: L.
         generator: Source of the initial weights.
         element: Map of one target.
-        num_members: K.
-        hidden: Units of the hidden layers of each sub-network.
-        dropout: Share of hidden units that are silenced in training.
-        zero_last: Start as the identity.
+        network: Shape of both sub-networks.
     """
 
     def __init__(
@@ -35,11 +32,7 @@ class Coupling(Transform):
         num_observables: int,
         generator: torch.Generator,
         element: Element,
-        *,
-        num_members: int = 1,
-        hidden: tuple[int, ...] = (128,),
-        dropout: float = 0.0,
-        zero_last: bool = False,
+        network: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.element = element
@@ -47,9 +40,9 @@ class Coupling(Transform):
         second = num_targets - first
         self.sizes = (first, second)
 
-        def subnet(num_given: int, num_moved: int) -> nn.Module:
-            sizes = (num_given + num_observables, *hidden, element.num_parameters * num_moved)
-            return stacked_mlp(num_members, sizes, generator, dropout=dropout, zero_last=zero_last)
+        def subnet(num_fixed: int, num_moved: int) -> nn.Module:
+            num_outputs = element.num_parameters * num_moved
+            return stacked_mlp(network, num_fixed + num_observables, num_outputs, generator)
 
         self.subnet1 = subnet(first, second)
         self.subnet2 = subnet(second, first) if first else None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from cinn_clusters.flows.transform import Transform
-from cinn_clusters.nn.stacked import StackedLinear
+from cinn_clusters.nn.stacked import NetworkShape, StackedLinear, set_to_zero
 
 NUM_TIME_FEATURES = 3
 
@@ -28,9 +28,8 @@ class FlowMatching(Transform):
         num_targets: D.
         num_observables: L.
         generator: Source of the initial weights.
-        num_members: K.
-        hidden: Units of the hidden layers.
         num_steps: Runge-Kutta steps.
+        network: Shape of the network; it starts at zero and has no dropout, whatever it says.
 
     References:
         Lipman+23, Flow matching for generative modeling, section 4.1, example II (optimal-transport
@@ -43,21 +42,17 @@ class FlowMatching(Transform):
         num_targets: int,
         num_observables: int,
         generator: torch.Generator,
-        *,
-        num_members: int = 1,
-        hidden: tuple[int, ...] = (64, 64),
-        num_steps: int = 8,
+        num_steps: int,
+        network: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.num_steps = num_steps
-        sizes = (num_targets + num_observables + NUM_TIME_FEATURES, *hidden, num_targets)
-        layers = [
-            StackedLinear(num_members, given, made, generator) for given, made in pairwise(sizes)
-        ]
+        num_inputs = num_targets + num_observables + NUM_TIME_FEATURES
+        sizes = (num_inputs, *network.hidden, num_targets)
+        layers = [StackedLinear(network.num_members, *size, generator) for size in pairwise(sizes)]
         self.hidden = nn.ModuleList(layers[:-1])
         self.last = layers[-1]
-        for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)
+        set_to_zero(self.last)
 
     def matching_loss(self, u: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
         """Squared error of the velocity at a random time on the straight path from noise to u, (K, B).

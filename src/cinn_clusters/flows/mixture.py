@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from cinn_clusters.flows.transform import Transform
-from cinn_clusters.nn.stacked import stacked_mlp
+from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 UNIT = math.log(math.expm1(1.0))
@@ -17,6 +18,8 @@ UNIT = math.log(math.expm1(1.0))
 LOWEST = -690.0
 """Smallest log-probability that double precision tells from zero."""
 NUM_BISECTIONS = 40
+FIRST_SPREAD = 0.5
+"""Standard deviation of the first means: components that start alike stay alike."""
 
 
 class GaussianMixture(Transform):
@@ -31,11 +34,7 @@ class GaussianMixture(Transform):
         num_observables: L.
         generator: Source of the initial weights.
         num_components: C.
-        num_members: K.
-        hidden: Units of the hidden layers.
-        dropout: Share of hidden units that are silenced in training.
-        spread: Standard deviation of the first means, in units of the targets: components that
-            start alike stay alike.
+        network: Shape of the network; it starts at zero whatever it says.
 
     References:
         Bishop (1994), Mixture density networks; Rosenblatt (1952), Remarks on a multivariate
@@ -47,12 +46,8 @@ class GaussianMixture(Transform):
         num_targets: int,
         num_observables: int,
         generator: torch.Generator,
-        *,
-        num_components: int = 8,
-        num_members: int = 1,
-        hidden: tuple[int, ...] = (64,),
-        dropout: float = 0.0,
-        spread: float = 0.5,
+        num_components: int,
+        network: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.num_components = num_components
@@ -64,17 +59,11 @@ class GaussianMixture(Transform):
             num_below,
         )  # logits, means, diagonal and rest of the precision root
         outputs = num_components * sum(self.sizes)
-        self.network = stacked_mlp(
-            num_members,
-            (num_observables, *hidden, outputs),
-            generator,
-            dropout=dropout,
-            zero_last=True,
-        )
-        first = torch.zeros(num_members, num_components, sum(self.sizes))
-        first[..., 1 : 1 + num_targets] = spread * torch.randn(
-            num_members, num_components, num_targets, generator=generator
-        )
+        network = replace(network, zero_last=True)
+        self.network = stacked_mlp(network, num_observables, outputs, generator)
+        first = torch.zeros(network.num_members, num_components, sum(self.sizes))
+        means = first[..., 1 : 1 + num_targets]
+        means.copy_(FIRST_SPREAD * torch.randn(means.shape, generator=generator))
         self.start = nn.Parameter(first.flatten(1)[:, None])
         rows, columns = torch.tril_indices(num_targets, num_targets, -1)
         self.below = (rows, columns)

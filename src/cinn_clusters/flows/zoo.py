@@ -1,13 +1,11 @@
-"""Recipes: a new flow is data, not a class."""
+"""From settings to an untrained flow."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable
 
 import torch
 
-from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.coupling import Coupling
 from cinn_clusters.flows.elements import Affine, Element, Spline
@@ -16,134 +14,106 @@ from cinn_clusters.flows.matching import FlowMatching
 from cinn_clusters.flows.mixing import ActNorm, LULinear, Permutation, Rotation
 from cinn_clusters.flows.mixture import GaussianMixture
 from cinn_clusters.flows.transform import Transform
+from cinn_clusters.nn.stacked import NetworkShape
 from cinn_clusters.rng import torch_stream
+from cinn_clusters.settings.config import AutoregressiveConfig, Config
 
-Kind = Literal["glow", "spline", "autoregressive", "mixture", "flow-matching"]
-Mixing = Literal["permutation", "rotation", "lu"]
-LEARNED = {"rotation": Rotation, "lu": LULinear}
+_LEARNED_MIXINGS = {"rotation": Rotation, "lu": LULinear}
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that makes a flow but its dimensions. Each kind reads what concerns it.
+def make_flow(config: Config, num_targets: int, num_observables: int) -> Flow:
+    """Build an untrained flow of K members.
 
     Args:
-        kind: ``glow``: affine couplings; ``spline``: rational-quadratic spline couplings;
-            ``autoregressive``: masked autoregressive transforms; ``mixture``: Gaussian-mixture
-            density network; ``flow-matching``: a learned velocity field.
-        num_members: K, networks trained side by side.
-        num_blocks: Couplings or autoregressive transforms, each followed by a mixing of the
-            targets.
-        num_hidden: Units of each hidden layer.
-        num_layers: Hidden layers of each network.
-        element: Map of one target in an autoregressive transform.
-        clamp: Largest |log-scale| of an affine map.
-        num_bins: Bins of a spline.
-        bound: Splines act on [-bound, bound].
-        num_components: Gaussians of a mixture.
-        num_steps: Steps in which a velocity field is followed.
-        mixing: A fixed seeded permutation, or a learned rotation or LU map that starts as one.
-        act_norm: Put a learned scale and shift before each block.
-        dropout: Share of hidden units that are silenced in training.
-        zero_last: Start as the identity (up to permutations).
-        seed: Fixes permutations and initial weights.
-    """
-
-    kind: Kind = "glow"
-    num_members: int = 1
-    num_blocks: int = 12
-    num_hidden: int = 128
-    num_layers: int = 1
-    element: Literal["affine", "spline"] = "spline"
-    clamp: float = 2.0
-    num_bins: int = 8
-    bound: float = 5.0
-    num_components: int = 8
-    num_steps: int = 8
-    mixing: Mixing = "permutation"
-    act_norm: bool = False
-    dropout: float = 0.0
-    zero_last: bool = False
-    seed: int = 42
-
-
-def make_flow(recipe: Recipe, num_targets: int, num_observables: int) -> Flow:
-    """Build an untrained flow.
-
-    Args:
-        recipe: What to build.
+        config: Settings; ``model.flow`` names the flow, the section of that name its arguments.
         num_targets: D.
         num_observables: L.
 
     Returns:
-        The flow.
-
-    Raises:
-        ConfigError: If the kind is unknown.
+        The flow, its initial weights and permutations fixed by ``config.seed``.
 
     Examples:
-        >>> flow = make_flow(Recipe("autoregressive", num_members=3, num_blocks=2, num_hidden=16), 6, 7)
-        >>> flow.log_prob(torch.zeros(3, 5, 6), torch.zeros(3, 5, 7)).shape
-        torch.Size([3, 5])
+        >>> flow = make_flow(Config(), 6, 7)
+        >>> flow.log_prob(torch.zeros(10, 5, 6), torch.zeros(10, 5, 7)).shape
+        torch.Size([10, 5])
     """
-    if recipe.kind not in get_args(Kind):
-        raise ConfigError("flow", f"one of {', '.join(get_args(Kind))}", repr(recipe.kind))
-    if recipe.kind in ("mixture", "flow-matching"):
-        return Flow([_block(recipe, 0, num_targets, num_observables)], recipe.num_members)
+    members = config.model.members
+    make = _MAKERS[config.model.flow]
+    if config.model.flow in ("mixture", "flow_matching"):
+        generator = torch_stream(config.seed, "weights", 0)
+        return Flow([make(config, num_targets, num_observables, generator)], members)
+    section = getattr(config, config.model.flow)
     transforms: list[Transform] = []
-    for block in range(recipe.num_blocks):
-        if recipe.act_norm:
-            transforms.append(ActNorm(num_targets, num_observables, recipe.num_members))
-        transforms.append(_block(recipe, block, num_targets, num_observables))
-        transforms.append(_mixing(recipe, block, num_targets, num_observables))
-    return Flow(transforms, recipe.num_members)
+    for block in range(section.blocks):
+        if config.model.act_norm:
+            transforms.append(ActNorm(num_targets, num_observables, members))
+        generator = torch_stream(config.seed, "weights", block)
+        transforms.append(make(config, num_targets, num_observables, generator))
+        transforms.append(_mixing(config, block, num_targets, num_observables))
+    return Flow(transforms, members)
 
 
-def _block(recipe: Recipe, block: int, num_targets: int, num_observables: int) -> Transform:
-    generator = torch_stream(recipe.seed, "weights", block)
-    members, dropout, zero_last = recipe.num_members, recipe.dropout, recipe.zero_last
-    hidden = (recipe.num_hidden,) * recipe.num_layers
-    if recipe.kind == "mixture":
-        return GaussianMixture(
-            num_targets,
-            num_observables,
-            generator,
-            num_components=recipe.num_components,
-            num_members=members,
-            hidden=hidden,
-            dropout=dropout,
-        )
-    if recipe.kind == "flow-matching":
-        return FlowMatching(
-            num_targets,
-            num_observables,
-            generator,
-            num_members=members,
-            hidden=hidden,
-            num_steps=recipe.num_steps,
-        )
-    layer = Autoregressive if recipe.kind == "autoregressive" else Coupling
-    return layer(
-        num_targets,
-        num_observables,
-        generator,
-        _element(recipe),
-        num_members=members,
-        hidden=hidden,
-        dropout=dropout,
-        zero_last=zero_last,
-    )
+def _glow(config: Config, num_targets: int, num_observables: int, rng: torch.Generator) -> Coupling:
+    network = _network(config, config.glow.hidden, config.glow.layers)
+    return Coupling(num_targets, num_observables, rng, Affine(config.glow.clamp), network)
 
 
-def _element(recipe: Recipe) -> Element:
-    is_affine = recipe.kind == "glow" or (
-        recipe.kind == "autoregressive" and recipe.element == "affine"
-    )
-    return Affine(recipe.clamp) if is_affine else Spline(recipe.num_bins, recipe.bound)
+def _spline(
+    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
+) -> Coupling:
+    network = _network(config, config.spline.hidden, config.spline.layers)
+    element = Spline(config.spline.bins, config.spline.bound)
+    return Coupling(num_targets, num_observables, rng, element, network)
 
 
-def _mixing(recipe: Recipe, block: int, num_targets: int, num_observables: int) -> Transform:
-    order = torch.randperm(num_targets, generator=torch_stream(recipe.seed, "permutation", block))
-    if recipe.mixing == "permutation":
+def _autoregressive(
+    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
+) -> Autoregressive:
+    section = config.autoregressive
+    network = _network(config, section.hidden, section.layers)
+    return Autoregressive(num_targets, num_observables, rng, _element(section), network)
+
+
+def _element(section: AutoregressiveConfig) -> Element:
+    if section.element == "affine":
+        return Affine(section.clamp)
+    return Spline(section.bins, section.bound)
+
+
+def _mixture(
+    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
+) -> GaussianMixture:
+    section = config.mixture
+    network = _network(config, section.hidden, section.layers)
+    return GaussianMixture(num_targets, num_observables, rng, section.components, network)
+
+
+def _flow_matching(
+    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
+) -> FlowMatching:
+    section = config.flow_matching
+    network = _network(config, section.hidden, section.layers)
+    return FlowMatching(num_targets, num_observables, rng, section.steps, network)
+
+
+_MAKERS: dict[str, Callable[[Config, int, int, torch.Generator], Transform]] = {
+    "glow": _glow,
+    "spline": _spline,
+    "autoregressive": _autoregressive,
+    "mixture": _mixture,
+    "flow_matching": _flow_matching,
+}
+
+
+def _network(config: Config, hidden: int, layers: int) -> NetworkShape:
+    model = config.model
+    return NetworkShape(model.members, (hidden,) * layers, model.dropout, model.zero_init)
+
+
+def _mixing(config: Config, block: int, num_targets: int, num_observables: int) -> Transform:
+    generator = torch_stream(config.seed, "permutation", block)
+    order = torch.randperm(num_targets, generator=generator)
+    if config.model.mixing == "permutation":
         return Permutation(order, num_observables)
-    return LEARNED[recipe.mixing](order, num_observables, recipe.num_members)
+    layer = _LEARNED_MIXINGS[config.model.mixing]
+    return layer(order, num_observables, config.model.members)

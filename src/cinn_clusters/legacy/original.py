@@ -22,9 +22,8 @@ from cinn_clusters.flows.mixing import Permutation
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.legacy.processed import scaler_of
 from cinn_clusters.nn.stacked import StackedLinear
-from cinn_clusters.posterior.fit import make_recipe
 from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.settings.config import Config
+from cinn_clusters.settings.config import Config, GlowConfig, ModelConfig
 from cinn_clusters.storage.model import save_posterior
 
 _MODULE = re.compile(r"(.*?)module_list\.(\d+)\.(.+)")
@@ -73,7 +72,7 @@ def import_original(
     demand_free(out, overwrite)
     blocks = _read_blocks(_read_state(checkpoint), checkpoint)
     config, num_targets, num_observables = _architecture(blocks, clamp, checkpoint)
-    flow = make_flow(make_recipe(config), num_targets, num_observables)
+    flow = make_flow(config, num_targets, num_observables)
     _fill(flow, blocks, checkpoint)
     observables = tuple(
         ObservableMap(name, shift=mean, scale=scale)
@@ -186,17 +185,9 @@ def _architecture(blocks: list[_Block], clamp: float, path: Path) -> tuple[Confi
     if len(widths) != 1 or half[0] != round(num_targets / 2):
         expected = "hidden layers of one width, halves of the targets"
         raise BundleError(path, expected, f"{sorted(widths)}, {half}")
-    model = {
-        "flow": "glow",
-        "members": 1,
-        "blocks": len(blocks),
-        "hidden": widths.pop(),
-        "layers": len(first) - 1,
-        "clamp": clamp,
-        "mixing": "permutation",
-        "zero_init": False,
-    }
-    return Config.model_validate({"model": model}), num_targets, num_observables
+    model = ModelConfig(flow="glow", members=1, mixing="permutation", zero_init=False)
+    glow = GlowConfig(blocks=len(blocks), hidden=widths.pop(), layers=len(first) - 1, clamp=clamp)
+    return Config(model=model, glow=glow), num_targets, num_observables
 
 
 def _fill(flow: Flow, blocks: list[_Block], path: Path) -> None:

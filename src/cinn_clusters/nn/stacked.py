@@ -7,6 +7,7 @@ networks.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -14,6 +15,23 @@ from torch import Tensor, nn
 
 EPSILON = 1e-5
 """Added to a variance before it divides."""
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Shape of the network of a transform.
+
+    Args:
+        num_members: K.
+        hidden: Units of each hidden layer.
+        dropout: Share of hidden units that are silenced in training.
+        zero_last: Start with an output of zero everywhere, so that a flow starts as the identity.
+    """
+
+    num_members: int
+    hidden: tuple[int, ...]
+    dropout: float = 0.0
+    zero_last: bool = False
 
 
 class StackedLinear(nn.Module):
@@ -148,37 +166,25 @@ class Dropout(nn.Module):
 
 
 def stacked_mlp(
-    num_members: int,
-    sizes: tuple[int, ...],
-    generator: torch.Generator,
-    *,
-    dropout: float = 0.0,
-    zero_last: bool = False,
+    network: NetworkShape, num_inputs: int, num_outputs: int, generator: torch.Generator
 ) -> nn.Sequential:
-    """Return Linear-ReLU-...-Linear for K members.
-
-    Args:
-        num_members: K.
-        sizes: Features of input, hidden layers and output.
-        generator: Source of the initial weights.
-        dropout: Share of hidden units that are silenced in training.
-        zero_last: Start with an output of zero everywhere, so that a flow starts as the identity.
-
-    Returns:
-        A module mapping (K, B, sizes[0]) to (K, B, sizes[-1]).
-    """
+    """Return Linear-ReLU-...-Linear for K members: (K, B, num_inputs) to (K, B, num_outputs)."""
+    sizes = (num_inputs, *network.hidden, num_outputs)
     layers: list[nn.Module] = []
-    for num_inputs, num_outputs in pairwise(sizes):
-        layers += [
-            *activation(dropout),
-            StackedLinear(num_members, num_inputs, num_outputs, generator),
-        ]
-    if zero_last:
-        for parameter in layers[-1].parameters():
-            nn.init.zeros_(parameter)
-    return nn.Sequential(*layers[len(activation(dropout)) :])
+    for before, after in pairwise(sizes):
+        linear = StackedLinear(network.num_members, before, after, generator)
+        layers += [*activation(network.dropout), linear]
+    if network.zero_last:
+        set_to_zero(layers[-1])
+    return nn.Sequential(*layers[len(activation(network.dropout)) :])
 
 
 def activation(dropout: float) -> list[nn.Module]:
     """Return what stands between two linear layers."""
     return [nn.ReLU(), Dropout(dropout)] if dropout else [nn.ReLU()]
+
+
+def set_to_zero(layer: nn.Module) -> None:
+    """Set all parameters of a layer to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)

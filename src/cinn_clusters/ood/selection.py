@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.nn.stacked import stacked_mlp
+from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 from cinn_clusters.rng import numpy_stream, torch_stream
-from cinn_clusters.training.fit import FitOptions, epochs, load_best, start
+from cinn_clusters.settings.config import OptimiserConfig
+from cinn_clusters.training.fit import Objective, epochs, load_best, start
 
 _NUM_MEMBERS, _NUM_HIDDEN, _NUM_COPIES, _NUM_HELD_OUT_COPIES = 10, 16, 100, 8
-_OPTIONS = FitOptions(epochs=40, batch=64, learning_rate=3e-3, schedule="cosine", weight_decay=0.1)
+_OPTIONS = OptimiserConfig(epochs=40, batch=64, patience=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,9 @@ class SelectionClassifier:
 
 def make_classifier(transforms: MeasurementTransforms, seed: int = 42) -> SelectionClassifier:
     """Make an untrained classifier."""
-    sizes = (transforms.num_features, _NUM_HIDDEN, 1)
+    shape = NetworkShape(_NUM_MEMBERS, (_NUM_HIDDEN,), zero_last=True)
     generator = torch_stream(seed, "recorded")
-    network = stacked_mlp(_NUM_MEMBERS, sizes, generator, zero_last=True)
+    network = stacked_mlp(shape, transforms.num_features, 1, generator)
     return SelectionClassifier(network, transforms)
 
 
@@ -97,8 +98,10 @@ def fit_classifier(
         return torch.stack([loss[k, rows].mean() for k, rows in enumerate(held_out)])
 
     state = start(network, _NUM_MEMBERS, _OPTIONS)
-    rows = [torch.from_numpy(rows) for rows in train_rows]
-    deque(epochs(network, batch_loss, held_out_loss, rows, _OPTIONS, state), maxlen=0)
+    objective = Objective(
+        batch_loss, held_out_loss, [torch.from_numpy(rows) for rows in train_rows]
+    )
+    deque(epochs(network, objective, _OPTIONS, state, seed), maxlen=0)
     load_best(network, state)
     return classifier
 

@@ -14,12 +14,12 @@ from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
-from cinn_clusters.flows.zoo import Recipe, make_flow
-from cinn_clusters.posterior.npe import PairOptions, Pairs, make_pairs, train_flow
+from cinn_clusters.flows.zoo import make_flow
+from cinn_clusters.posterior.npe import TrainingPairs, make_training_pairs, maximise_likelihood
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.settings.config import Config, TrainConfig
-from cinn_clusters.training.fit import FitOptions, FitState, load_best, start
+from cinn_clusters.settings.config import Config
+from cinn_clusters.training.fit import FitState, load_best, start
 
 OnEpoch = Callable[[FitState], None]
 
@@ -70,52 +70,29 @@ def fit_catalogue_transforms(catalogue: Catalogue, split: Split, *, seed: int = 
     return fit_transforms(columns, theta, rows.observables, rows.targets)
 
 
-def make_recipe(config: Config) -> Recipe:
-    """Translate the settings for the zoo."""
-    model = config.model
-    return Recipe(
-        model.flow,
-        num_members=model.members,
-        num_blocks=model.blocks,
-        num_hidden=model.hidden,
-        num_layers=model.layers,
-        element=model.element,
-        clamp=model.clamp,
-        num_bins=model.bins,
-        bound=model.bound,
-        num_components=model.components,
-        num_steps=model.steps,
-        mixing=model.mixing,
-        act_norm=model.act_norm,
-        dropout=model.dropout,
-        zero_last=model.zero_init,
-        seed=config.seed,
-    )
-
-
 @dataclass
 class Job:
     """A training under way.
 
     Args:
-        flow: Being trained.
-        transforms: Fitted.
-        pairs: What it is trained on.
-        options: How.
-        state: How far.
-        device: Where.
+        flow: Flow that is trained.
+        transforms: Fitted transforms.
+        pairs: Rows of training and validation.
+        config: Settings.
+        state: Where the training stands.
+        device: Where the tensors are.
     """
 
     flow: Flow
     transforms: Transforms
-    pairs: Pairs
-    options: FitOptions
+    pairs: TrainingPairs
+    config: Config
     state: FitState
     device: str
 
     def epochs(self) -> Iterator[FitState]:
         """Train, yielding after each epoch."""
-        return train_flow(self.flow, self.pairs, self.options, self.state)
+        return maximise_likelihood(self.flow, self.pairs, self.config, self.state)
 
     def posterior(self) -> Posterior:
         """Put the best weights of each member in place and return the posterior."""
@@ -128,38 +105,14 @@ def prepare_job(
 ) -> Job:
     """Set everything up before the first epoch."""
     device = resolve_device(device)
-    train = config.train
-    if train.uncertain:
-        seen = catalogue.rows(split.train)
-        names = [one.name for one in transforms.observables]
-        transforms = accept_missing_values(
-            transforms, dict(zip(names, seen.inputs(names).T, strict=True))
-        )
-    options = PairOptions(
-        train.noise, train.dequantise, train.held_out_groups, train.bootstrap, config.seed
-    )
-    pairs = make_pairs(catalogue, split, transforms, config.model.members, options, device)
-    flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features).to(
-        device
-    )
-    fit_options = make_fit_options(train, config.seed)
-    return Job(
-        flow, transforms, pairs, fit_options, start(flow, flow.num_members, fit_options), device
-    )
-
-
-def make_fit_options(train: TrainConfig, seed: int) -> FitOptions:
-    """Translate the settings for the training loop."""
-    return FitOptions(
-        train.epochs,
-        train.batch,
-        train.learning_rate,
-        train.schedule,
-        train.weight_decay,
-        train.clip,
-        train.patience,
-        seed,
-    )
+    if config.train.augment:
+        names = [observable.name for observable in transforms.observables]
+        columns = catalogue.rows(split.train).inputs(names).T
+        transforms = accept_missing_values(transforms, dict(zip(names, columns, strict=True)))
+    pairs = make_training_pairs(catalogue, split, transforms, config, device)
+    flow = make_flow(config, len(transforms.targets), transforms.num_features).to(device)
+    state = start(flow, flow.num_members, config.train)
+    return Job(flow, transforms, pairs, config, state, device)
 
 
 def resolve_device(device: str) -> str:

@@ -1,5 +1,13 @@
-"""From a catalogue to a posterior: pairs, losses and held-out rows for the generic training
-loop.
+r"""Neural posterior estimation (NPE) by maximum likelihood.
+
+A flow :math:`q_\phi` learns the posterior from pairs of the simulation by lowering
+
+.. math:: -\frac{1}{N} \sum_i \log q_\phi(u_i \mid x_i), \qquad (\theta_i, x_i) \sim p(\theta, x)
+
+whose minimum over all densities is the posterior :math:`p(u \mid x)`; ``u`` is theta without bounds
+and standardised (Papamakarios & Murray 2016, arXiv:1605.06376; Greenberg+19, arXiv:1905.07488). The
+expectation also runs over what a table does not fix: collision times are spread over their
+resolution, and with augmentation observables are masked and scattered as in a catalogue.
 """
 
 from __future__ import annotations
@@ -13,53 +21,34 @@ from torch import Tensor
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import dequantise, off_bounds
-from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.rng import numpy_stream
-from cinn_clusters.training.fit import FitOptions, FitState, epochs
+from cinn_clusters.settings.config import Config, TrainConfig
+from cinn_clusters.training.fit import FitState, Objective, epochs
 
-NUM_JITTERS = 48
-NUM_HELD_OUT_JITTERS = 8
-NUM_CORRUPTIONS = 240
-"""Copies of the table with values missing and errors added, where a model is to take any."""
-
-
-@dataclass(frozen=True)
-class PairOptions:
-    """How rows become training pairs.
-
-    Args:
-        noise: Standard deviation of the Gaussian noise on standardised x in training.
-        dequantise: Spread collision times over their resolution.
-        held_out_groups: 0: every member stops on the validation rows. G > 0: training and
-            validation clusters are dealt into G groups, and member k trains without group k mod G
-            and stops on it, so that no cluster is lost to early stopping and the members differ.
-        bootstrap: Every member trains on a bootstrap sample of its clusters (bagging; Breiman
-            1996).
-        seed: Seed of jitter, groups and bootstrap samples.
-    """
-
-    noise: float = 0.0
-    dequantise: bool = True
-    held_out_groups: int = 0
-    bootstrap: bool = False
-    seed: int = 42
+NUM_DEQUANTISED = 48
+"""Copies of the table whose collision times are spread over their resolution."""
+NUM_AUGMENTED = 240
+"""Copies whose observables are also masked and scattered."""
+NUM_HELD_OUT_COPIES = 8
+MAX_BYTES = 300_000_000
+"""Memory that the copies may take."""
 
 
-@dataclass(frozen=True)
-class Pairs:
+@dataclass(frozen=True, eq=False)
+class TrainingPairs:
     """Standardised pairs on one device, and which rows each member trains and stops on.
 
     Args:
-        x: Copies of what the flow is given, (J, N, L); a single one where all would be the same.
-        u: Jittered copies of the targets, (J, N, D).
+        x: Copies of the features of the flow, (J, N, L); a single one where all would be the same.
+        u: Copies of the unbounded standardised targets, (J, N, D).
         train_rows: Row numbers of each member, K tensors.
         held_out_rows: Row numbers of each member, (K, M), padded.
         held_out_weights: 1 for a row, 0 for padding, (K, M).
-        noise: Noise on x in training.
+        noise: Standard deviation of the Gaussian noise on x in training.
     """
 
     x: Tensor
@@ -67,25 +56,23 @@ class Pairs:
     train_rows: tuple[Tensor, ...]
     held_out_rows: Tensor
     held_out_weights: Tensor
-    noise: float
+    noise: float = 0.0
+
+    def at(self, copy: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets u and features x of rows of copies, for copy and row numbers of one shape."""
+        return self.u[copy, rows], self.x[copy % len(self.x), rows]
 
 
-def make_pairs(
-    catalogue: Catalogue,
-    split: Split,
-    transforms: Transforms,
-    num_members: int,
-    options: PairOptions,
-    device: str = "cpu",
-) -> Pairs:
+def make_training_pairs(
+    catalogue: Catalogue, split: Split, transforms: Transforms, config: Config, device: str = "cpu"
+) -> TrainingPairs:
     """Standardise the rows of training and validation; test rows are not touched.
 
     Args:
         catalogue: Validated rows.
         split: Parts of it.
         transforms: Fitted on ``split.train``.
-        num_members: K.
-        options: How rows become pairs.
+        config: Settings: ``train`` says how rows become pairs, ``model.members`` for how many.
         device: Where the tensors go.
 
     Returns:
@@ -96,108 +83,127 @@ def make_pairs(
     """
     index = np.concatenate([split.train, split.validation])
     rows = catalogue.rows(index)
-    inputs = rows.inputs(transforms.inputs)
-    rng, noise = numpy_stream(options.seed, "jitter"), numpy_stream(options.seed, "corruption")
-    is_uncertain = isinstance(transforms, MeasurementTransforms)
-    num_copies = NUM_CORRUPTIONS if is_uncertain else NUM_JITTERS if options.dequantise else 1
-
-    def copy() -> tuple[Tensor, Tensor]:
-        theta = (
-            dequantise(rows.theta, rows.targets, rows.age, rng)
-            if options.dequantise
-            else rows.theta
-        )
-        if transforms.is_bounded:
-            theta = off_bounds(theta, rows.targets, rows.age)
-        given = transforms.augment(inputs, noise)
-        u = transforms.standardise_targets(theta, transforms.anchors(given)).float()
-        return transforms.standardise_inputs(given).float(), u
-
-    x, u = map(torch.stack, zip(*(copy() for _ in range(num_copies)), strict=True))
-
-    is_held_out = _held_out(
-        rows.clusters, np.arange(len(index)) >= len(split.train), num_members, options
-    )
-    held_out = [np.flatnonzero(mask) for mask in is_held_out]
-    longest = max(map(len, held_out))
-    return Pairs(
-        (x if is_uncertain else x[:1]).to(device),
+    x, u = _copies(rows, transforms, config)
+    is_validation = np.arange(len(index)) >= len(split.train)
+    is_held_out = _held_out(rows.clusters, is_validation, config)
+    train_rows = _train_rows(rows.clusters, is_held_out, config)
+    held_out_rows, held_out_weights = _padded(is_held_out)
+    return TrainingPairs(
+        x.to(device),
         u.to(device),
-        tuple(
-            torch.from_numpy(rows).to(device)
-            for rows in _train_rows(rows.clusters, is_held_out, options)
-        ),
-        torch.from_numpy(np.stack([np.resize(own, longest) for own in held_out])).to(device),
-        torch.tensor(
-            [[float(i < len(own)) for i in range(longest)] for own in held_out], device=device
-        ),
-        options.noise,
+        tuple(torch.from_numpy(numbers).to(device) for numbers in train_rows),
+        held_out_rows.to(device),
+        held_out_weights.to(device),
+        config.train.noise,
     )
 
 
-def _held_out(
-    clusters: np.ndarray, is_validation: np.ndarray, num_members: int, options: PairOptions
-) -> np.ndarray:
-    if not options.held_out_groups:
-        return np.tile(is_validation, (num_members, 1))
-    if options.held_out_groups == 1:
-        raise ConfigError(
-            "held_out_groups",
-            "0 or at least 2",
-            "1",
-            "",
-            "one group would leave no row to train on",
-        )
-    names = np.unique(clusters)
-    num_groups = min(options.held_out_groups, len(names))
-    rounds = [
-        np.array_split(numpy_stream(options.seed, "groups", turn).permutation(names), num_groups)
-        for turn in range(-(-num_members // num_groups))
-    ]
-    groups = [group for deal in rounds for group in deal]
-    return np.stack([np.isin(clusters, groups[member]) for member in range(num_members)])
-
-
-def _train_rows(
-    clusters: np.ndarray, is_held_out: np.ndarray, options: PairOptions
-) -> list[np.ndarray]:
-    """Return the rows each member trains on: all that it does not hold out, or as many clusters,
-    drawn with return.
-    """
-    own = [np.flatnonzero(~mask) for mask in is_held_out]
-    return (
-        [_resampled(clusters, rows, k, options.seed) for k, rows in enumerate(own)]
-        if options.bootstrap
-        else own
-    )
-
-
-def _resampled(clusters: np.ndarray, rows: np.ndarray, member: int, seed: int) -> np.ndarray:
-    names = np.unique(clusters[rows])
-    drawn = numpy_stream(seed, "bootstrap", member).choice(names, len(names))
-    return np.concatenate([rows[clusters[rows] == name] for name in drawn])
-
-
-def train_flow(
-    flow: Flow, pairs: Pairs, options: FitOptions, state: FitState
+def maximise_likelihood(
+    flow: Flow, pairs: TrainingPairs, config: Config, state: FitState
 ) -> Iterator[FitState]:
-    """Train by maximum likelihood, epoch by epoch; arguments as in ``training.fit.epochs``."""
+    """Train a flow on pairs, yielding the state after each epoch.
+
+    Args:
+        flow: Changed in place.
+        pairs: Rows of training and validation.
+        config: Settings of training.
+        state: From ``training.fit.start`` or a checkpoint; changed in place.
+
+    Yields:
+        The state.
+
+    Raises:
+        TrainingError: When the loss is not finite.
+    """
+    device = pairs.x.device
 
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        device = pairs.x.device
         copy = torch.randint(len(pairs.u), rows.shape, generator=generator).to(device)
-        x = pairs.x[copy % len(pairs.x), rows]
+        u, x = pairs.at(copy, rows)
         if pairs.noise:
             x = x + pairs.noise * torch.randn(x.shape, generator=generator).to(device)
-        return flow.loss(pairs.u[copy, rows], x, generator).mean(-1)
+        return flow.loss(u, x, generator).mean(-1)
 
     def held_out_loss() -> Tensor:
         rows, weights = pairs.held_out_rows, pairs.held_out_weights
-        pieces = [
-            (u[rows], pairs.x[j % len(pairs.x)][rows])
-            for j, u in enumerate(pairs.u[:NUM_HELD_OUT_JITTERS])
-        ]
-        losses = [-(flow.log_prob(u, x) * weights).sum(-1) for u, x in pieces]
-        return torch.stack(losses).mean(0) / weights.sum(-1)
+        copies = range(min(NUM_HELD_OUT_COPIES, len(pairs.u)))
+        log_prob = [flow.log_prob(*pairs.at(torch.tensor(copy), rows)) for copy in copies]
+        return -(torch.stack(log_prob).mean(0) * weights).sum(-1) / weights.sum(-1)
 
-    return epochs(flow, batch_loss, held_out_loss, pairs.train_rows, options, state)
+    objective = Objective(batch_loss, held_out_loss, pairs.train_rows)
+    return epochs(flow, objective, config.train, state, config.seed)
+
+
+def _copies(rows: Catalogue, transforms: Transforms, config: Config) -> tuple[Tensor, Tensor]:
+    """Features (J, N, L), J = 1 where all would be the same, and targets (J, N, D)."""
+    inputs = rows.inputs(transforms.inputs)
+    jitter = numpy_stream(config.seed, "jitter")
+    augmentation = numpy_stream(config.seed, "corruption")
+    x: list[Tensor] = []
+    u: list[Tensor] = []
+    for _ in range(_num_copies(rows, transforms, config.train)):
+        theta = rows.theta
+        if config.train.dequantise:
+            theta = dequantise(theta, rows.targets, rows.age, jitter)
+        if transforms.is_bounded:
+            theta = off_bounds(theta, rows.targets, rows.age)
+        values = transforms.augment(inputs, augmentation)
+        u.append(transforms.standardise_targets(theta, transforms.anchors(values)).float())
+        if transforms.accepts_missing or not x:
+            x.append(transforms.standardise_inputs(values).float())
+    return torch.stack(x), torch.stack(u)
+
+
+def _num_copies(rows: Catalogue, transforms: Transforms, train: TrainConfig) -> int:
+    if transforms.accepts_missing:
+        num_columns = transforms.num_features + len(transforms.targets)
+        bytes_a_copy = 4 * len(rows.table) * num_columns
+        return max(1, min(NUM_AUGMENTED, MAX_BYTES // bytes_a_copy))
+    return NUM_DEQUANTISED if train.dequantise else 1
+
+
+def _held_out(clusters: np.ndarray, is_validation: np.ndarray, config: Config) -> np.ndarray:
+    """Whether a member stops on a row, (K, N): the validation rows, or a group of clusters each.
+
+    With groups no cluster is lost to early stopping, and the members differ.
+    """
+    num_members, num_groups = config.model.members, config.train.held_out_groups
+    if not num_groups:
+        return np.tile(is_validation, (num_members, 1))
+    if num_groups == 1:
+        hint = "one group would leave no row to train on"
+        raise ConfigError("held_out_groups", "0 or at least 2", "1", "", hint)
+    names = np.unique(clusters)
+    num_groups = min(num_groups, len(names))
+    groups: list[np.ndarray] = []
+    for turn in range(-(-num_members // num_groups)):
+        order = numpy_stream(config.seed, "groups", turn).permutation(names)
+        groups += np.array_split(order, num_groups)
+    return np.stack([np.isin(clusters, group) for group in groups[:num_members]])
+
+
+def _train_rows(clusters: np.ndarray, is_held_out: np.ndarray, config: Config) -> list[np.ndarray]:
+    """Rows each member trains on: all that it does not hold out, or a bootstrap sample of them."""
+    train_rows = [np.flatnonzero(~mask) for mask in is_held_out]
+    if not config.train.bootstrap:
+        return train_rows
+    return [
+        _resampled(clusters, rows, numpy_stream(config.seed, "bootstrap", member))
+        for member, rows in enumerate(train_rows)
+    ]
+
+
+def _resampled(clusters: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows of as many clusters, drawn with replacement (bagging; Breiman 1996)."""
+    names = np.unique(clusters[rows])
+    drawn = rng.choice(names, len(names))
+    return np.concatenate([rows[clusters[rows] == name] for name in drawn])
+
+
+def _padded(is_held_out: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Row numbers of each member (K, M), and 1 where one counts, 0 where it is padding."""
+    rows = [np.flatnonzero(mask) for mask in is_held_out]
+    counts = np.array([len(numbers) for numbers in rows])
+    padded = np.stack([np.resize(numbers, counts.max()) for numbers in rows])
+    weights = np.arange(counts.max()) < counts[:, None]
+    return torch.from_numpy(padded), torch.from_numpy(weights).float()

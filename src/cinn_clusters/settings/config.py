@@ -1,50 +1,42 @@
-"""Settings of a run: the defaults are the preset that generalises best, a TOML file changes what
-it names.
+"""Settings of a run: the defaults are the preset that generalises best.
+
+``[model]`` holds what all flows share, a section with the name of a flow its own arguments, and
+``[train]`` how it is trained. The sections are the options that functions take.
 """
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from cinn_clusters.errors import ConfigError
-from cinn_clusters.flows.zoo import Kind, Mixing
+from cinn_clusters.settings.sections import Section, read_settings
 
-S = TypeVar("S", bound=BaseModel)
+FlowName = Literal["glow", "spline", "autoregressive", "mixture", "flow_matching"]
+MixingName = Literal["permutation", "rotation", "lu"]
 
-
-class Section(BaseModel):
-    """Settings that go together; an unknown one is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Blocks = Annotated[int, Field(ge=1, le=100, description="transforms, each followed by a mixing")]
+_Units = Annotated[int, Field(ge=1, le=4096, description="units of a hidden layer")]
+_Layers = Annotated[int, Field(ge=1, le=16, description="hidden layers of each network")]
+_Clamp = Annotated[float, Field(gt=0, le=20, description="largest |log-scale| of an affine map")]
+_Bins = Annotated[int, Field(ge=2, le=256, description="bins of a spline")]
+_Bound = Annotated[float, Field(gt=0, le=100, description="splines act on [-bound, bound]")]
 
 
 class ModelConfig(Section):
-    """Architecture of the flow."""
+    """What all flows share."""
 
-    flow: Kind = Field(
+    flow: FlowName = Field(
         default="autoregressive",
-        description="glow, spline, autoregressive, mixture or flow-matching",
+        description="glow, spline, autoregressive, mixture or flow_matching",
     )
-    members: int = Field(default=10, ge=1, description="networks mixed with equal weights")
-    blocks: int = Field(default=2, ge=1, description="couplings or autoregressive transforms")
-    hidden: int = Field(default=32, ge=1, description="units of a hidden layer")
-    layers: int = Field(default=1, ge=1, description="hidden layers")
-    element: Literal["affine", "spline"] = Field(
-        default="spline", description="what an autoregressive flow applies"
+    members: int = Field(
+        default=10, ge=1, le=1000, description="networks, mixed with equal weights"
     )
-    clamp: float = Field(default=1.0, gt=0, description="largest |log-scale| of an affine map")
-    bins: int = Field(default=5, ge=2, description="bins of a spline")
-    bound: float = Field(default=4.0, gt=0, description="splines act on [-bound, bound]")
-    components: int = Field(default=8, ge=1, description="Gaussians of a mixture")
-    steps: int = Field(default=8, ge=1, description="steps along a velocity field")
-    mixing: Mixing = Field(
+    mixing: MixingName = Field(
         default="lu", description="permutation, rotation or lu, after each block"
     )
     act_norm: bool = Field(default=False, description="learned scale and shift before each block")
@@ -54,21 +46,81 @@ class ModelConfig(Section):
     zero_init: bool = Field(default=True, description="start as the identity")
 
 
-class TrainConfig(Section):
+class AutoregressiveConfig(Section):
+    """Masked autoregressive transforms (Papamakarios+17; Durkan+19)."""
+
+    blocks: _Blocks = 2
+    hidden: _Units = 48
+    layers: _Layers = 1
+    element: Literal["affine", "spline"] = Field(
+        default="spline", description="map of one target: affine or spline"
+    )
+    clamp: _Clamp = 1.0
+    bins: _Bins = 5
+    bound: _Bound = 4.0
+
+
+class GlowConfig(Section):
+    """Affine couplings (Kingma & Dhariwal 2018)."""
+
+    blocks: _Blocks = 6
+    hidden: _Units = 24
+    layers: _Layers = 1
+    clamp: _Clamp = 1.0
+
+
+class SplineConfig(Section):
+    """Rational-quadratic spline couplings (Durkan+19)."""
+
+    blocks: _Blocks = 4
+    hidden: _Units = 24
+    layers: _Layers = 1
+    bins: _Bins = 8
+    bound: _Bound = 5.0
+
+
+class MixtureConfig(Section):
+    """Gaussian-mixture density network (Bishop 1994)."""
+
+    components: int = Field(default=8, ge=1, le=1000, description="Gaussians of a mixture")
+    hidden: _Units = 32
+    layers: _Layers = 1
+
+
+class FlowMatchingConfig(Section):
+    """A learned velocity field (Lipman+23)."""
+
+    steps: int = Field(default=8, ge=1, le=1000, description="Runge-Kutta steps along the field")
+    hidden: _Units = 64
+    layers: _Layers = 2
+
+
+class OptimiserConfig(Section):
+    """How a loss is lowered, whatever it means."""
+
+    epochs: int = Field(default=60, ge=1, le=1_000_000, description="passes at most")
+    batch: int = Field(default=32, ge=1, le=1_000_000, description="rows a step")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1e3, description="step of AdamW")
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine", description="constant, or cosine: falls to zero over all epochs"
+    )
+    weight_decay: float = Field(default=0.1, ge=0, le=1e3, description="decoupled from the loss")
+    clip: float = Field(default=5.0, gt=0, le=1e9, description="largest gradient norm of a member")
+    patience: int = Field(
+        default=20,
+        ge=0,
+        le=1_000_000,
+        description="epochs without improvement before stopping; 0 never stops",
+    )
+
+
+class TrainConfig(OptimiserConfig):
     """How the flow is trained."""
 
-    epochs: int = Field(default=40, ge=1)
-    batch: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
-    schedule: Literal["constant", "cosine"] = "cosine"
-    weight_decay: float = Field(default=0.1, ge=0)
-    clip: float = Field(default=5.0, gt=0, description="largest gradient norm of a member")
-    patience: int = Field(
-        default=20, ge=0, description="epochs without improvement before stopping; 0 never stops"
-    )
-    noise: float = Field(default=0.05, ge=0, description="noise on standardised x")
-    uncertain: bool = Field(
-        default=False, description="learn to take any subset of the observables, with any errors"
+    noise: float = Field(default=0.0, ge=0, le=10, description="noise on standardised x")
+    augment: bool = Field(
+        default=True,
+        description="mask and scatter observables in training: any subset, any errors are accepted",
     )
     dequantise: bool = Field(
         default=True, description="spread collision times over their resolution"
@@ -76,7 +128,9 @@ class TrainConfig(Section):
     held_out_groups: int = Field(
         default=10,
         ge=0,
-        description="0: stop on the validation clusters; G: member k on group k mod G of all but test",
+        le=100_000,
+        description="0: stop on the validation clusters; "
+        "G: member k on group k mod G of all but test",
     )
     bootstrap: bool = Field(
         default=False, description="every member trains on a bootstrap sample of its clusters"
@@ -84,16 +138,24 @@ class TrainConfig(Section):
     recalibration_folds: int = Field(
         default=0,
         ge=0,
+        le=1000,
         description="0: no recalibration; F: fitted on F folds held out in turn, kept if it helps",
     )
-    checkpoint_every: int = Field(default=5, ge=1, description="epochs between checkpoints")
+    checkpoint_every: int = Field(
+        default=5, ge=1, le=1_000_000, description="epochs between checkpoints"
+    )
 
 
 class Config(Section):
     """All settings of a run."""
 
-    seed: int = Field(default=42, ge=0)
+    seed: Seed = 42
     model: ModelConfig = ModelConfig()
+    autoregressive: AutoregressiveConfig = AutoregressiveConfig()
+    glow: GlowConfig = GlowConfig()
+    spline: SplineConfig = SplineConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    flow_matching: FlowMatchingConfig = FlowMatchingConfig()
     train: TrainConfig = TrainConfig()
 
 
@@ -101,7 +163,7 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
     """Read a TOML file and apply ``section.key=value`` changes.
 
     Args:
-        path: The file, the bare name of one that comes with the package (``glow``, ``observer``,
+        path: The file, the bare name of one that comes with the package (``glow``, ``exact``,
             ...), or None for the default preset.
         changes: Such as ``train.epochs=50``; values are TOML, or text without quotes.
 
@@ -116,90 +178,3 @@ def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> 
         50
     """
     return read_settings(Config, path, changes)
-
-
-def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]) -> S:
-    """Read settings of any kind from a TOML file and changes to it; errors as ``read_config``."""
-    values = _read_toml(Path(path)) if path is not None else {}
-    for change in changes:
-        _apply(values, change)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        where = str(path) if path is not None else "--set"
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"setting '{key}'",
-                "a known setting",
-                "an unknown one",
-                where,
-                _known(kind, first["loc"]),
-            ) from error
-        raise ConfigError(f"setting '{key}'", first["msg"], repr(first["input"]), where) from error
-
-
-def shipped_configs() -> dict[str, Path]:
-    """Files of settings that come with the package by their bare names: inside it, or beside its
-    source.
-    """
-    inside = Path(str(files("cinn_clusters"))) / "configs"
-    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def to_toml(config: Config) -> str:
-    """Write settings as ``read_config`` reads them."""
-    lines = [f"seed = {config.seed}"]
-    for section in ("model", "train"):
-        lines += ["", f"[{section}]"]
-        lines += [
-            f"{key} = {_toml(value)}"
-            for key, value in getattr(config, section).model_dump().items()
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else json.dumps(value)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    shipped = shipped_configs()
-    if not path.exists() and str(path) in shipped:
-        path = shipped[str(path)]
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        hint = f"or a name that comes with the package: {', '.join(shipped)}"
-        raise ConfigError(
-            str(path), "a readable TOML file", error.strerror or "an error", "", hint
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), "valid TOML", str(error)) from error
-
-
-def _apply(values: dict[str, Any], change: str) -> None:
-    key, separator, text = change.partition("=")
-    if not separator or not key:
-        raise ConfigError("--set", "section.key=value", change)
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ConfigError("--set", "section.key=value", change)
-    values[last] = value
-
-
-def _known(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    fields = kind.model_fields
-    for part in location[:-1]:
-        section = fields[str(part)].annotation
-        assert section is not None
-        fields = section.model_fields
-    return f"known: {', '.join(fields)}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cinn_clusters.bundle import read_bundle, write_bundle
-from cinn_clusters.embed.learner import Progress
+from cinn_clusters.embed.learner import LearningState
 from cinn_clusters.errors import BundleError
 from cinn_clusters.settings.embedding import EmbedConfig
 
@@ -18,7 +18,7 @@ KIND = "checkpoint of an encoder"
 AGAIN = "train without --resume"
 
 
-def write_checkpoint(path: Path, state: Progress, config: EmbedConfig) -> None:
+def write_checkpoint(path: Path, state: LearningState, config: EmbedConfig) -> None:
     """Write a checkpoint in place of the last one.
 
     Raises:
@@ -32,7 +32,7 @@ def write_checkpoint(path: Path, state: Progress, config: EmbedConfig) -> None:
     )
 
 
-def read_checkpoint(path: Path, config: EmbedConfig) -> Progress:
+def read_checkpoint(path: Path, config: EmbedConfig) -> LearningState:
     """Read a checkpoint.
 
     Raises:
@@ -56,4 +56,4 @@ def read_checkpoint(path: Path, config: EmbedConfig) -> Progress:
     for name, value in bundle.tensors.items():
         part, key = name.split(".", 1)
         parts[part][key] = value
-    return Progress(len(history), parts["weights"], parts["moments"], history)
+    return LearningState(len(history), parts["weights"], parts["moments"], history)

@@ -18,11 +18,12 @@ from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.ood.sample_test import TrainingPopulation
 from cinn_clusters.ood.selection import SelectionClassifier, make_classifier
 from cinn_clusters.ood.support import TrainingSupport
-from cinn_clusters.posterior.fit import make_recipe, resolve_device
+from cinn_clusters.posterior.fit import resolve_device
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.settings.config import Config
+from cinn_clusters.settings.renewal import renewed
 from cinn_clusters.storage.run import Run, split_hash, versions
 
 PACKAGED_MODEL = "tng-cluster"
@@ -175,9 +176,9 @@ def demand_own_model(run: Run) -> None:
 
 def _parse(bundle: Bundle, path: Path, device: str) -> TrainedModel:
     info = bundle.info
-    config = Config.model_validate(info["config"])
+    config = Config.model_validate(renewed(info["config"]))
     transforms = read_transforms(info["transforms"])
-    flow = make_flow(make_recipe(config), len(transforms.targets), transforms.num_features)
+    flow = make_flow(config, len(transforms.targets), transforms.num_features)
     names = [name for name in bundle.tensors if not name.startswith(_SELECTION)]
     flow.load_state_dict({name: bundle.tensors[name] for name in names})
     recalibration = None

@@ -10,44 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.rng import torch_stream
-
-BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
-"""(row indices (K, B), generator) -> loss of each member (K,)."""
-HeldOutLoss = Callable[[], Tensor]
-"""() -> held-out loss of each member (K,)."""
+from cinn_clusters.settings.config import OptimiserConfig
 
 
 @dataclass(frozen=True)
-class FitOptions:
-    """How to descend.
+class Objective:
+    """What is lowered.
 
     Args:
-        epochs: Passes over the training rows at most.
-        batch: Rows a step.
-        learning_rate: Adam step.
-        schedule: ``constant``, or ``cosine`` from the full rate to zero over all epochs.
-        weight_decay: Decoupled decay (AdamW).
-        clip: Largest gradient norm of a member.
-        patience: Epochs without a better held-out loss of any member before stopping; 0 never
-            stops.
-        seed: Seed of batches and noise.
+        batch_loss: Training loss of each member (K,), given row numbers (K, B) and a generator.
+        held_out_loss: Loss of each member (K,) on held-out rows, evaluation mode, no gradient.
+        train_rows: Row numbers of each member, K tensors; where their lengths differ, each epoch
+            leaves out a few.
     """
 
-    epochs: int = 250
-    batch: int = 512
-    learning_rate: float = 2e-3
-    schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: float = 0.0
-    clip: float = 5.0
-    patience: int = 0
-    seed: int = 42
+    batch_loss: Callable[[Tensor, torch.Generator], Tensor]
+    held_out_loss: Callable[[], Tensor]
+    train_rows: Sequence[Tensor]
 
 
 @dataclass
@@ -76,13 +61,10 @@ def member_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
 
 
-def start(model: nn.Module, num_members: int, options: FitOptions) -> FitState:
+def start(model: nn.Module, num_members: int, config: OptimiserConfig) -> FitState:
     """Return the state before the first epoch."""
     optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=options.learning_rate,
-        weight_decay=options.weight_decay,
-        foreach=True,
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
     )
     best = {name: value.clone() for name, value in member_tensors(model).items()}
     device = next(model.parameters()).device
@@ -95,23 +77,16 @@ def start(model: nn.Module, num_members: int, options: FitOptions) -> FitState:
 
 
 def epochs(
-    model: nn.Module,
-    batch_loss: BatchLoss,
-    held_out_loss: HeldOutLoss,
-    train_rows: Sequence[Tensor],
-    options: FitOptions,
-    state: FitState,
+    model: nn.Module, objective: Objective, config: OptimiserConfig, state: FitState, seed: int
 ) -> Iterator[FitState]:
     """Train epoch by epoch, yielding the state after each; the caller shows, stores or stops.
 
     Args:
         model: Module whose parameters all carry the member axis first; changed in place.
-        batch_loss: Training loss of each member on chosen rows.
-        held_out_loss: Loss of each member on held-out rows, evaluation mode, no gradient.
-        train_rows: Row numbers of each member, K tensors; where their lengths differ, each epoch
-            leaves out a few.
-        options: How to descend.
+        objective: Losses and rows.
+        config: How the loss is lowered.
         state: From ``start`` or a checkpoint; changed in place.
+        seed: Seed of batches, dropout and noise.
 
     Yields:
         The state, after each epoch.
@@ -119,13 +94,14 @@ def epochs(
     Raises:
         TrainingError: When a loss is not finite.
     """
-    while state.epoch < options.epochs and not _is_exhausted(state, options):
+    while state.epoch < config.epochs and not _is_exhausted(state, config):
         epoch = state.epoch + 1
-        _set_rate(state.optimiser, options, epoch)
-        train = _train_epoch(model, batch_loss, train_rows, options, state, epoch)
+        _set_rate(state.optimiser, config, epoch)
+        generator = torch_stream(seed, "epoch", epoch)
+        train = _train_epoch(model, objective, config, state, generator)
         model.eval()
         with torch.no_grad():
-            held_out = held_out_loss()
+            held_out = objective.held_out_loss()
         _demand_finite(held_out, "held-out loss", epoch)
         _keep_best(model, state, held_out, epoch)
         state.epoch = epoch
@@ -142,23 +118,22 @@ def load_best(model: nn.Module, state: FitState) -> None:
 
 def _train_epoch(
     model: nn.Module,
-    batch_loss: BatchLoss,
-    train_rows: Sequence[Tensor],
-    options: FitOptions,
+    objective: Objective,
+    config: OptimiserConfig,
     state: FitState,
-    epoch: int,
+    generator: torch.Generator,
 ) -> float:
+    """Take one step for each batch and return the mean loss over rows and members."""
     model.train()
-    generator = torch_stream(options.seed, "epoch", epoch)
-    order = _shuffled(train_rows, generator)
+    order = _shuffled(objective.train_rows, generator)
     parameters = list(model.parameters())
     total = 0.0
-    for rows in order.split(options.batch, dim=1):
-        losses = batch_loss(rows, generator)
-        _demand_finite(losses, "training loss", epoch)
+    for rows in order.split(config.batch, dim=1):
+        losses = objective.batch_loss(rows, generator)
+        _demand_finite(losses, "training loss", state.epoch + 1)
         state.optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()
-        _clip_members(parameters, options.clip)
+        _clip_members(parameters, config.clip)
         state.optimiser.step()
         total += float(losses.detach().mean()) * rows.shape[1]
     return total / order.shape[1]
@@ -172,22 +147,19 @@ def _shuffled(train_rows: Sequence[Tensor], generator: torch.Generator) -> Tenso
     )
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, options: FitOptions, epoch: int) -> None:
-    share = (
-        0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / options.epochs))
-        if options.schedule == "cosine"
-        else 1.0
-    )
+def _set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, epoch: int) -> None:
+    rate = config.learning_rate
+    if config.schedule == "cosine":
+        rate *= 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / config.epochs))
     for group in optimiser.param_groups:
-        group["lr"] = options.learning_rate * share
+        group["lr"] = rate
 
 
 def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(
-        0
-    )  # (K,)
-    factor = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
+    norms = squares.sum(0).sqrt()  # (K,)
+    factor = (limit / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
 
@@ -201,8 +173,9 @@ def _keep_best(model: nn.Module, state: FitState, held_out: Tensor, epoch: int) 
             state.best[name][better] = value[better]
 
 
-def _is_exhausted(state: FitState, options: FitOptions) -> bool:
-    return bool(options.patience) and state.epoch - int(state.best_epoch.max()) >= options.patience
+def _is_exhausted(state: FitState, config: OptimiserConfig) -> bool:
+    since_best = state.epoch - int(state.best_epoch.max())
+    return bool(config.patience) and since_best >= config.patience
 
 
 def _demand_finite(losses: Tensor, what: str, epoch: int) -> None:

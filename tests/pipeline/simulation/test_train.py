@@ -104,7 +104,7 @@ def test_a_checkpoint_of_anything_else_is_refused_and_kept(trained: Path, tmp_pa
     for change in (
         "seed=1",
         "train.epochs=7",
-        "model.hidden=9",
+        "autoregressive.hidden=9",
         "train.noise=0.06",
         "train.checkpoint_every=2",
     ):

@@ -13,7 +13,8 @@ from cinn_clusters.errors import ConfigError, OutputError
 from cinn_clusters.files import read_json
 from cinn_clusters.pipeline.simulation import tune as room
 from cinn_clusters.pipeline.simulation.tune import tune
-from cinn_clusters.settings.config import Config, read_config, to_toml
+from cinn_clusters.settings.config import Config, read_config
+from cinn_clusters.settings.sections import to_toml
 from cinn_clusters.storage.run import open_run
 from support import TINY, Command
 
@@ -34,7 +35,7 @@ def run(trained: Path, tmp_path: Path, command: Command) -> Path:
 def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space = {
         "train.batch": (32, 128),
-        "model.hidden": (4, 8),
+        "autoregressive.hidden": (4, 8),
         "model.flow": ("autoregressive", "glow", "mixture"),
     }
     monkeypatch.setattr(room, "SPACE", space)
@@ -43,14 +44,14 @@ def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(seen) == 3
     assert seen[-1] == found.value == found.trials["value"].min()
     assert set(found.trials) >= {"trial", "state", "value", "seconds", "train.batch", "model.flow"}
-    assert "model.hidden" not in found.trials, "what is set is not searched"
+    assert "autoregressive.hidden" not in found.trials, "what is set is not searched"
     preset = found.trials[found.trials["trial"] == 0].iloc[0]
     assert (preset["train.batch"], preset["model.flow"]) == (32, "autoregressive"), (
         "the preset to beat is tried first"
     )
     kept = read_config(run / "tune/best.toml")
     assert kept == found.best
-    assert kept.model.hidden == 8
+    assert kept.autoregressive.hidden == 8
     assert pd.read_csv(run / "tune/trials.csv").shape == found.trials.shape
     assert read_json(run / "tune/search.json")["objective"] == "crps"
     again = tune(run, FIXED, num_trials=3, inner_folds=2, overwrite=True)
@@ -116,7 +117,11 @@ def test_a_search_that_stands_there_is_kept(run: Path) -> None:
 
 
 def test_command(run: Path, command: Command) -> None:
-    some = [key for key in room.SPACE if key not in ("model.hidden", "model.blocks", "train.noise")]
+    some = [
+        key
+        for key in room.SPACE
+        if key not in ("autoregressive.hidden", "autoregressive.blocks", "train.noise")
+    ]
     wide = " ".join(f"--set {key}={str(room.SPACE[key][0]).lower()}" for key in some)
     done = command(f"tune {run} --trials 1 --inner-folds 2 {TINY} {wide} --json")
     assert done.code == 0, done.err
@@ -126,7 +131,7 @@ def test_command(run: Path, command: Command) -> None:
 def test_settings_go_round_as_toml(tmp_path: Path) -> None:
     config = read_config(
         changes=[
-            "model.flow=flow-matching",
+            "model.flow=flow_matching",
             "train.noise=0.125",
             "train.dequantise=false",
             "seed=7",

@@ -120,7 +120,7 @@ def observe(
         out: netCDF file for the samples of the objects that are answered.
         mapping: What the columns mean; default: the names of the simulation's table, of which any
             may be absent.
-        model: A bundle trained with ``train.uncertain``; default: the one of the package.
+        model: A bundle trained with ``train.augment``; default: the one of the package.
         table: The catalogue with columns appended, in the format of its ending; default: beside
             ``out``, the catalogue's own.
         num_draws: Draws an object.
@@ -225,7 +225,7 @@ def observe(
 def _demand_any(trained: TrainedModel) -> TrainedModel:
     """Refuse a model of exact, complete observables."""
     if not trained.accepts_missing or trained.support is None:
-        hint = "train one with --config observer, or leave --model out"
+        hint = "train one with train.augment=true, or leave --model out"
         expected = "a model that takes missing values and errors"
         raise BundleError(str(trained.path), expected, "one that does not", "", hint)
     return trained

@@ -19,23 +19,17 @@ from cinn_clusters.data.embeddings import PATTERN
 from cinn_clusters.data.split import Split
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
-from cinn_clusters.embed.learner import MapSet, Progress, learn
+from cinn_clusters.embed.learner import LearningState, MapSet, learn
 from cinn_clusters.embed.method import Method, seeded
+from cinn_clusters.embed.methods import make_method
 from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import demand_free
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
-from cinn_clusters.posterior.fit import make_recipe as make_flow_recipe
 from cinn_clusters.settings.config import Config, ModelConfig
-from cinn_clusters.settings.embedding import (
-    EmbedConfig,
-    make_method,
-    make_options,
-    make_recipe,
-    parameters,
-)
+from cinn_clusters.settings.embedding import EmbedConfig
 from cinn_clusters.storage.encoder import KIND, Encoder, write_encoder
 from cinn_clusters.storage.encoder_checkpoint import read_checkpoint, write_checkpoint
 from cinn_clusters.storage.map_store import MapStore
@@ -55,7 +49,7 @@ class _AfterEpoch:
     config: EmbedConfig
     on_epoch: Callable[[int], None] | None
 
-    def __call__(self, state: Progress) -> None:
+    def __call__(self, state: LearningState) -> None:
         if self.checkpoint is not None and state.epoch % self.config.embed.checkpoint_every == 0:
             write_checkpoint(self.checkpoint, state, self.config)
         if self.on_epoch is not None:
@@ -161,9 +155,8 @@ def fit_encoder(
     method = _make_method(config, backbone, len(catalogue.targets), labels.shape[1])
     checkpoint = None if out is None else out.with_name(f".{out.name}.checkpoint")
     progress = read_checkpoint(checkpoint, config) if resume and checkpoint is not None else None
-    recipe, options = make_recipe(config, config.embed.method), make_options(config)
     after = _AfterEpoch(checkpoint, config, on_epoch)
-    history = learn(method, data, recipe, options, progress=progress, on_epoch=after)
+    history = learn(method, data, config, progress=progress, on_epoch=after)
     vectors = encode(backbone, given)
     offset, projection = fit_components(vectors, config.embed.components)
     info = {
@@ -246,11 +239,11 @@ def _make_method(
 ) -> Method:
     with seeded(config.seed, "heads"):
         if config.embed.method == "supervised":
-            return Supervised(backbone, num_labels=num_targets, **parameters(config, "supervised"))
+            return Supervised(backbone, config.supervised, num_targets)
         if config.embed.method == "joint":
             outputs = config.embed.components
-            recipe = make_flow_recipe(Config(seed=config.seed, model=ModelConfig(members=1)))
-            flow = make_flow(recipe, num_targets, num_labels - num_targets + outputs)
+            single = Config(seed=config.seed, model=ModelConfig(members=1))
+            flow = make_flow(single, num_targets, num_labels - num_targets + outputs)
             return Joint(
                 backbone, density=flow, num_targets=num_targets, outputs=outputs, seed=config.seed
             )

@@ -23,11 +23,12 @@ from cinn_clusters.diagnostics.probes import (
 )
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
-from cinn_clusters.embed.views import Recipe, make_view, rotate
+from cinn_clusters.embed.views import make_view, rotate
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.maps.embed import matched
 from cinn_clusters.rng import torch_stream
+from cinn_clusters.settings.embedding import ViewsConfig
 from cinn_clusters.storage.encoder import NAMES, VECTORS, Encoder, load_encoder
 from cinn_clusters.storage.map_store import MapStore
 from cinn_clusters.storage.run import Run, csv_text
@@ -165,7 +166,8 @@ def _health(
     generator = torch_stream(0, "judge")
     inputs = as_inputs(store.values[maps], encoder.size)
     views = [
-        encode(encoder.backbone, make_view(inputs[test], Recipe(), generator)) for _ in range(2)
+        encode(encoder.backbone, make_view(inputs[test], ViewsConfig(), generator))
+        for _ in range(2)
     ]
     told["alignment"] = alignment(*views)
     return told | rotation_against_projection(encoder, inputs, rows, known, train, test)

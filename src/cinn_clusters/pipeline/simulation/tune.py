@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,20 +18,32 @@ from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.settings.config import Config, read_config, to_toml
+from cinn_clusters.settings.config import Config, FlowName, read_config
+from cinn_clusters.settings.sections import to_toml
 from cinn_clusters.storage.run import TunePaths, csv_text, open_run
 
 NUM_DRAWS = 200
 NUM_STARTUP_TRIALS = 8
 Objective = Literal["crps", "energy", "nll"]
 OBJECTIVES = ("crps", "energy", "nll")
+FLOW_NAMES = get_args(FlowName)
 
 SPACE: dict[str, Sequence[Any]] = {
     "model.flow": ("glow", "spline", "autoregressive", "mixture"),
-    "model.blocks": (1, 2, 3, 4, 6),
-    "model.hidden": (16, 24, 32, 48, 64),
-    "model.layers": (1, 2),
-    "model.bins": (4, 5, 8),
+    "autoregressive.blocks": (1, 2, 3, 4),
+    "autoregressive.hidden": (16, 24, 32, 48, 64),
+    "autoregressive.layers": (1, 2),
+    "autoregressive.bins": (4, 5, 8),
+    "glow.blocks": (2, 3, 4, 6, 8),
+    "glow.hidden": (16, 24, 32, 48, 64),
+    "glow.layers": (1, 2),
+    "spline.blocks": (1, 2, 3, 4, 6),
+    "spline.hidden": (16, 24, 32, 48, 64),
+    "spline.layers": (1, 2),
+    "spline.bins": (4, 5, 8),
+    "mixture.components": (4, 8, 12),
+    "mixture.hidden": (16, 24, 32, 48, 64),
+    "mixture.layers": (1, 2),
     "model.mixing": ("permutation", "rotation", "lu"),
     "model.dropout": (0.0, 0.05, 0.1),
     "train.batch": (16, 32, 64, 128),
@@ -40,7 +52,7 @@ SPACE: dict[str, Sequence[Any]] = {
     "train.noise": (0.0, 0.05, 0.1, 0.2),
     "train.dequantise": (True, False),
 }
-"""What is searched, unless it is set."""
+"""What is searched, unless it is set; sections of flows with the flow they belong to."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +134,7 @@ def tune(
     )
 
     def judged(trial: Any) -> float:
-        chosen = {
-            key: trial.suggest_categorical(key, list(values)) for key, values in space.items()
-        }
-        config = _with(base, chosen)
+        config = _with(base, _suggested(trial, base, space))
         scores: list[np.ndarray] = []
         for step, split in enumerate(folds_by_cluster(catalogue.clusters, inner_folds, seed)):
             posterior = fit(catalogue, split, config, device=device)
@@ -158,6 +167,19 @@ def tune(
         (TunePaths(scratch).best).write_text(to_toml(best), encoding="utf-8")
         write_json(TunePaths(scratch).search, record)
     return Tuned(best, study.best_value, trials, run.paths.tune.root)
+
+
+def _suggested(trial: Any, base: Config, space: dict[str, Sequence[Any]]) -> dict[str, Any]:
+    """Ask for settings of what all flows share, and then of the flow that was suggested."""
+    flows = [key for key in space if key.split(".")[0] in FLOW_NAMES]
+    suggested = {
+        key: trial.suggest_categorical(key, list(space[key])) for key in space if key not in flows
+    }
+    flow = suggested.get("model.flow", base.model.flow)
+    for key in flows:
+        if key.startswith(f"{flow}."):
+            suggested[key] = trial.suggest_categorical(key, list(space[key]))
+    return suggested
 
 
 def _optuna() -> Any:

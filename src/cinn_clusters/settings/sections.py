@@ -1,0 +1,114 @@
+"""Sections of settings: frozen, checked, read from TOML and from ``section.key=value`` changes."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cinn_clusters.errors import ConfigError
+from cinn_clusters.settings.renewal import renamed
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """Settings that go together; an unknown one is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]) -> S:
+    """Read settings of one kind from a TOML file (or none) and apply changes to them.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key or value is wrong.
+    """
+    values = _read_toml(Path(path)) if path is not None else {}
+    for change in changes:
+        _apply(values, change)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        source = "--set" if path is None else str(path)
+        raise _refusal(kind, values, error, source) from error
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Files of settings of the package by their bare names: inside it, or beside its source."""
+    inside = Path(str(files("cinn_clusters"))) / "configs"
+    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def to_toml(settings: BaseModel) -> str:
+    """Write settings as ``read_settings`` reads them; sections that hold defaults are left out."""
+    lines = []
+    for name, value in settings:
+        if not isinstance(value, Section):
+            lines.append(f"{name} = {_toml_value(value)}")
+        elif value != type(value)():
+            entries = [f"{key} = {_toml_value(entry)}" for key, entry in value]
+            lines += ["", f"[{name}]", *entries]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    return json.dumps(value)  # strings, numbers, truth values and lists look alike in both
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    shipped = shipped_configs()
+    if not path.is_file() and str(path) in shipped:
+        path = shipped[str(path)]
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or "an error"
+        hint = f"or a name that comes with the package: {', '.join(shipped)}"
+        raise ConfigError(str(path), "a readable TOML file", reason, "", hint) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "valid TOML", str(error)) from error
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    """Apply ``section.key=value``; the value is TOML, or text without quotes."""
+    key, separator, text = change.partition("=")
+    if not separator or not key:
+        raise ConfigError("--set", "section.key=value", change)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError("--set", "section.key=value", change)
+    values[last] = value
+
+
+def _refusal(
+    kind: type[BaseModel], values: dict[str, Any], error: ValidationError, source: str
+) -> ConfigError:
+    """Turn the first complaint of pydantic into one line."""
+    complaint = error.errors()[0]
+    location = [str(part) for part in complaint["loc"]]
+    key = ".".join(location)
+    if complaint["type"] != "extra_forbidden":
+        return ConfigError(f"setting '{key}'", complaint["msg"], repr(complaint["input"]), source)
+    name = renamed(key, values)
+    hint = f"it is now {name}" if name else f"known: {', '.join(_known_keys(kind, location))}"
+    return ConfigError(f"setting '{key}'", "a known setting", "an unknown one", source, hint)
+
+
+def _known_keys(kind: type[BaseModel], location: list[str]) -> list[str]:
+    fields = kind.model_fields
+    for section in location[:-1]:
+        fields = fields[section].annotation.model_fields  # type: ignore[union-attr]
+    return list(fields)
