@@ -59,7 +59,12 @@ VARIANTS = {
     "every epoch": (),
     "every second epoch": ("train.checkpoint_every=2",),
     "never": ("train.checkpoint_every=99",),
-    "stops early": ("train.patience=1", "train.learning_rate=0.1", "train.schedule=constant"),
+    "stops early": (
+        "train.patience=1",
+        "train.learning_rate=0.1",
+        "train.schedule=constant",
+        "train.noise=0.05",
+    ),
     "steered by the validation clusters": ("train.held_out_groups=0",),
 }
 
