@@ -1,4 +1,4 @@
-# make demo: set up everything and run the main job on the embedded catalogue.
+# make demo: set up everything and run the main job on the mock catalogue.
 # make test: set up everything and run the tests.
 .PHONY: demo test lint setup clean
 .SHELLFLAGS := -euc
@@ -16,7 +16,7 @@ demo: $(VENV)/.core
 	@printf '\nDone. What is where:\n'
 	@printf '  %-32s %s\n' \
 	  demo/run/report.html 'all of it on one page: open it in a browser' \
-	  demo/mock/ 'the embedded catalogue: observables1.csv, unobservables1.csv' \
+	  demo/mock/ 'the mock catalogue: observables1.csv, unobservables1.csv' \
 	  demo/run/split.json 'who trains, who judges, what was dropped' \
 	  demo/run/model/ 'the model (cinn-clusters show demo/run/model)' \
 	  demo/run/posterior.nc 'posterior samples of the test clusters (ArviZ layout)' \

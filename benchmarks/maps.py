@@ -1,4 +1,4 @@
-"""What an embedding of the X-ray map adds to the scalars, on the embedded maps, five folds by cluster.
+"""What an embedding of the X-ray map adds to the scalars, on the mock maps, five folds by cluster.
 
     cinn-clusters mock --clusters 350 --maps --out mock
     python benchmarks/maps.py embed mock cache --methods simclr supervised   # fold by fold
@@ -237,7 +237,7 @@ def main() -> None:
         "folders",
         type=Path,
         nargs="+",
-        help="the embedded catalogue with maps/, and a cache; or the cache",
+        help="the mock catalogue with maps/, and a cache; or the cache",
     )
     parser.add_argument("--methods", nargs="*", default=["simclr"])
     parser.add_argument("--variants", nargs="*", default=["scalars"])

@@ -1,4 +1,4 @@
-"""Embedded maps beside the X-ray maps of TNG-Cluster: grey levels of pictures, and one page to look at.
+"""Mock maps beside the X-ray maps of TNG-Cluster: grey levels of pictures, and one page to look at.
 
 python benchmarks/maps_against_real.py ../shared/data/xray_maps/tng_cluster_tiles/umap77 beside.png
 """
@@ -12,8 +12,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from cinn_clusters.mock.images import draw_maps
 from cinn_clusters.mock.population import draw_cluster
-from cinn_clusters.mock.xray import draw_maps
 from cinn_clusters.pipeline.maps.mock_maps import picture
 from cinn_clusters.rng import numpy_stream
 
@@ -32,29 +32,24 @@ def real_maps(folder: Path) -> np.ndarray:
 
 
 def mock_maps() -> np.ndarray:
-    """One map of each of NUM clusters, at a random snapshot and from a random side, (N, SIZE,
-    SIZE).
-    """
+    """One map of each of NUM clusters, at a random snapshot and projection, (N, SIZE, SIZE)."""
     rng, levels = np.random.default_rng(SEED), []
     for cluster in range(NUM):
         history, _, observables = draw_cluster(cluster, SEED)
-        drawn = draw_maps(history, observables["GroupGasMass"], numpy_stream(SEED, "maps", cluster))
-        grey = Image.fromarray(picture(drawn[rng.integers(8), rng.integers(3)]))
+        maps = draw_maps(history, observables["GroupGasMass"], numpy_stream(SEED, "maps", cluster))
+        grey = Image.fromarray(picture(maps[rng.integers(8), rng.integers(3)]))
         levels.append(np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.BOX), float) / 255.0)
     return np.stack(levels)
 
 
-def looks(levels: np.ndarray) -> dict[str, np.ndarray]:
+def statistics(levels: np.ndarray) -> dict[str, np.ndarray]:
     """What the eye compares, (N,) each."""
     y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
     ring = np.hypot(x, y).astype(int)
     at_edge = np.maximum(np.abs(x), np.abs(y)) > SIZE / 2 - 2
-    rings = np.stack(
-        [
-            (np.bincount(ring.ravel(), one.ravel()) / np.bincount(ring.ravel()))[ring]
-            for one in levels
-        ]
-    )
+    num_pixels = np.bincount(ring.ravel())
+    sums = [np.bincount(ring.ravel(), image.ravel()) for image in levels]
+    rings = np.stack([(total / num_pixels)[ring] for total in sums])
     return {
         "mean": levels.mean((1, 2)),
         "black": (levels < 0.02).mean((1, 2)),
@@ -64,14 +59,14 @@ def looks(levels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def page(real: np.ndarray, mock: np.ndarray, out: Path) -> None:
-    """Six columns of embedded maps, then six of real ones."""
+    """Six columns of mock maps, then six of real ones."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(8, 12, figsize=(18, 12))
     for row, line in enumerate(axes):
         for column, axis in enumerate(line):
-            shown = (mock if column < 6 else real)[6 * row + column % 6]
-            axis.imshow(shown, cmap="inferno", vmin=0.0, vmax=1.0)
+            maps = mock if column < 6 else real
+            axis.imshow(maps[6 * row + column % 6], cmap="inferno", vmin=0.0, vmax=1.0)
             axis.axis("off")
     figure.subplots_adjust(0.0, 0.0, 1.0, 1.0, 0.02, 0.02)
     figure.savefig(out, dpi=60)
@@ -85,13 +80,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
     real, mock = real_maps(args.tiles), mock_maps()
-    print("| grey level | embedded: median [16 %, 84 %] | real |\n|---|---|---|")
-    for (name, ours), theirs in zip(looks(mock).items(), looks(real).values(), strict=True):
-        told = [
-            f"{p[1]:.2f} [{p[0]:.2f}, {p[2]:.2f}]"
-            for p in (np.percentile(v, [16, 50, 84]) for v in (ours, theirs))
-        ]
-        print(f"| {name} | {told[0]} | {told[1]} |")
+    print("| grey level | mock: median [16 %, 84 %] | real |\n|---|---|---|")
+    for (name, ours), theirs in zip(
+        statistics(mock).items(), statistics(real).values(), strict=True
+    ):
+        cells = []
+        for values in (ours, theirs):
+            low, median, high = np.percentile(values, [16, 50, 84])
+            cells.append(f"{median:.2f} [{low:.2f}, {high:.2f}]")
+        print(f"| {name} | {' | '.join(cells)} |")
     page(real, mock, args.out)
 
 

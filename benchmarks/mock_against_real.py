@@ -1,4 +1,4 @@
-"""Hold the embedded catalogue against the simulation's: medians, spreads, and what a forest can learn.
+"""Hold the mock catalogue against the simulation's: medians, spreads, and what a forest can learn.
 
 python benchmarks/mock_against_real.py ../shared/data/tng_cluster
 """
@@ -23,8 +23,8 @@ from cinn_clusters.posterior.fit import fit_catalogue_transforms
 
 def learnable(catalogue: Catalogue) -> np.ndarray:
     """Return R2 of a forest on each standardised target, split by cluster."""
-    everything = np.arange(len(catalogue.table))
-    transforms = fit_catalogue_transforms(catalogue, Split(everything, everything, everything))
+    rows = np.arange(len(catalogue.table))
+    transforms = fit_catalogue_transforms(catalogue, Split(rows, rows, rows))
     inputs = catalogue.inputs(transforms.inputs)
     theta = dequantise(catalogue.theta, catalogue.targets, catalogue.age, np.random.default_rng(0))
     u = transforms.standardise_targets(theta, transforms.anchors(inputs)).numpy()

@@ -40,7 +40,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(scope="session")
 def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Observables and targets of 40 embedded clusters."""
+    """Observables and targets of 40 mock clusters."""
     return mock_catalogue(40, seed=1)
 
 

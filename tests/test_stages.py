@@ -1,4 +1,4 @@
-"""The stages on an embedded catalogue: what they write is what they say."""
+"""The stages on a mock catalogue: what they write is what they say."""
 
 from __future__ import annotations
 

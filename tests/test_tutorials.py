@@ -1,4 +1,4 @@
-"""The tutorials run from top to bottom as notebooks, on the embedded catalogue."""
+"""The tutorials run from top to bottom as notebooks, on the mock catalogue."""
 
 from __future__ import annotations
 

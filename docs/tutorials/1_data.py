@@ -3,7 +3,7 @@
 #
 # A simulation leaves two tables: what a survey would see of each cluster, and what happened to it. Here is
 # how they become pairs that a network can learn from, without anything of a test cluster standing in
-# training. The catalogue is the embedded one; put your own two files in its place.
+# training. The catalogue is the mock one; put your own two files in its place.
 
 # %%
 import cinn_clusters as cc

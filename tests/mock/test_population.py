@@ -1,4 +1,4 @@
-"""The embedded catalogue has the structure and the quirks of the simulation's table."""
+"""The mock catalogue has the structure and the quirks of the simulation's table."""
 
 from __future__ import annotations
 

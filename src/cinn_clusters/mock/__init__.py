@@ -1,1 +1,1 @@
-"""Embedded clusters with known histories."""
+"""A forward model: mock clusters with known histories, their catalogue and their X-ray maps."""

@@ -1,6 +1,4 @@
-"""The life of one cluster: its growth and its collisions, as a merger catalogue would record
-them.
-"""
+"""The life of one cluster: its growth and its collisions, as a merger catalogue records them."""
 
 from __future__ import annotations
 
@@ -21,24 +19,26 @@ from cinn_clusters.mock.mergers import (
 
 SNAPSHOTS = np.array([99, 91, 84, 78, 72, 67, 59, 50])
 REDSHIFTS = np.array([0.0, 0.099402, 0.197284, 0.297718, 0.399927, 0.503048, 0.700106, 0.997294])
-ON_SNAPSHOT = 0.64
-"""Share of collision times that stand on a snapshot; the others are interpolated."""
-MARK_SHARE = 0.05
-"""Share of collisions whose host mass was not measured: they carry the mark -1."""
-STRIPPING = (-0.03, 0.08)
-"""Mean and scatter [dex] of the share of its mass that a subcluster keeps until pericentre;
-never more than all."""
-SETTLE_TIME = 2.0
+_ON_SNAPSHOT = 0.64
+"""Share of collision times recorded at a snapshot; the others are interpolated."""
+_MARK_SHARE = 0.05
+"""Share of collisions whose host mass was not measured and is recorded as -1."""
+_STRIPPING = (-0.03, 0.08)
+"""Mean and scatter [dex] of the share of its mass, at most 1, that a subcluster keeps until
+pericentre."""
+_VIRIAL_RADIUS = 1.55
+"""R200 / R500 at a concentration of 4."""
+_SETTLE_TIME = 2.0
 """Time over which a cluster forgets a collision [Gyr]: a few crossing times (Poole+06,
 astro-ph/0608560)."""
 GYR_PER_KPC_S = 0.9778
 """One kpc at one km/s takes so many Gyr."""
-FALL_TIME = 0.5
+_FALL_TIME = 0.5
 """From crossing the virial radius to pericentre, in dynamical times of a tenth of the cosmic
 age."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class History:
     """Growth and collisions of one cluster.
 
@@ -63,7 +63,7 @@ class History:
     log_pericentre: np.ndarray
 
     def targets(self) -> np.ndarray:
-        """Six numbers a collision, (M, 6), in the order of the catalogue."""
+        """Return the six targets of each collision, (M, 6), in the order of the catalogue."""
         columns = (
             self.age,
             self.log_speed,
@@ -85,74 +85,80 @@ def draw_history(rng: np.random.Generator) -> History:
     mass_today = np.clip(rng.normal(14.63, 0.26), 14.05, 15.3)
     alpha = np.clip(rng.normal(1.5, 0.5), 0.4, 3.0)
 
-    def grown(redshift: np.ndarray) -> np.ndarray:
+    def smooth_mass(redshift: np.ndarray) -> np.ndarray:
         return np.asarray(mass_today - alpha * redshift / np.log(10.0))
 
     grid = np.linspace(0.0, FIRST_REDSHIFT, 60)
-    redshift, ratio = draw_mergers(grown(grid), grid, rng)
-    log_mass = grown(redshift)
+    redshift, ratio = draw_mergers(smooth_mass(grid), grid, rng)
+    num = len(redshift)
+    log_mass = smooth_mass(redshift)
     halo = 10.0**log_mass / CIRCULAR_TO_HALO
-    virial = (
-        10.0 ** log_radius_crit500(log_mass, redshift) / (1.0 + redshift) * 1.55
-    )  # R200 / R500 at c = 4
-    orbits = draw_orbits(halo, virial, rng)
-    age, missed = _collision_age(redshift, rng)
-    log_pericentre = np.log10(np.hypot(orbits.pericentre, orbits.speed * missed / GYR_PER_KPC_S))
-    sub_mass = ratio * halo * 10.0 ** np.minimum(rng.normal(*STRIPPING, len(age)), 0.0)
-    host = (
-        10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * np.exp(rng.normal(0.18, 0.12, len(age)))
-    )
-    host_mass = np.where(rng.random(len(age)) < MARK_SHARE, -1.0, host)
-    noise, excess = rng.normal(0.0, 0.05, len(REDSHIFTS)), _excess(age, ratio)
+    radius = 10.0 ** log_radius_crit500(log_mass, redshift) / (1.0 + redshift)
+    orbits = draw_orbits(halo, radius * _VIRIAL_RADIUS, rng)
+    age, delay = _collision_age(redshift, rng)
+    travelled = orbits.speed * delay / GYR_PER_KPC_S
+    log_pericentre = np.log10(np.hypot(orbits.pericentre, travelled))
+    log_remaining = np.minimum(rng.normal(*_STRIPPING, num), 0.0)
+    sub_mass = ratio * halo * 10.0**log_remaining
+    host = 10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * np.exp(rng.normal(0.18, 0.12, num))
+    host_mass = np.where(rng.random(num) < _MARK_SHARE, -1.0, host)
+    noise = rng.normal(0.0, 0.05, len(REDSHIFTS))
+    excess = _excess(age, ratio)
     columns = np.stack(
         [age, np.log10(orbits.speed), host_mass, sub_mass / 1e14, ratio, log_pericentre]
     )
-    kept = (age <= snapshot_ages()[0]) & (sub_mass >= THRESHOLD)
-    return History(
-        grown(REDSHIFTS) + excess + noise, excess, *columns[:, kept][:, np.argsort(age[kept])]
-    )
+    is_recorded = (age <= snapshot_ages()[0]) & (sub_mass >= THRESHOLD)
+    columns = columns[:, is_recorded]
+    columns = columns[:, np.argsort(columns[0])]
+    return History(smooth_mass(REDSHIFTS) + excess + noise, excess, *columns)
 
 
 def since_collision(history_age: np.ndarray) -> np.ndarray:
-    """Time since each collision at each snapshot [Gyr], (8, M); negative before it."""
+    """Return the time since each collision at each snapshot [Gyr], (8, M); negative before it."""
     return np.asarray(snapshot_ages()[:, None] - history_age[None])
 
 
 @cache
 def snapshot_ages() -> np.ndarray:
-    """Cosmic ages of the eight snapshots [Gyr]."""
+    """Return the cosmic ages of the eight snapshots [Gyr]."""
     return age_at_lookback(lookback_at_redshift(REDSHIFTS))
 
 
 @cache
 def recorded_ages() -> np.ndarray:
-    """Ages of all snapshots of the simulation [Gyr]: the eight and others about 0.15 Gyr apart."""
+    """Return the ages of all snapshots [Gyr]: the eight and others about 0.15 Gyr apart."""
     eight = np.sort(snapshot_ages())
     first = age_at_lookback(lookback_at_redshift(np.array([FIRST_REDSHIFT])))
     ends = np.concatenate([first, eight])
-    pieces = [
-        np.linspace(a, b, max(1, round((b - a) / 0.15)), endpoint=False) for a, b in pairwise(ends)
-    ]
+    pieces = []
+    for start, stop in pairwise(ends):
+        num = max(1, round((stop - start) / 0.15))
+        pieces.append(np.linspace(start, stop, num, endpoint=False))
     return np.concatenate([*pieces, eight[-1:]])
 
 
 def _collision_age(redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Age at pericentre as recorded, most of it on the nearest snapshot, and how far off it then
-    is [Gyr].
+    """Draw the age at pericentre as recorded, and how late that is [Gyr].
+
+    Most ages are those of the nearest snapshot.
     """
     infall = age_at_lookback(lookback_at_redshift(redshift))
-    age = infall + FALL_TIME * 0.1 * infall * np.exp(rng.normal(0.0, 0.3, len(infall)))
+    scatter = np.exp(rng.normal(0.0, 0.3, len(infall)))
+    age = infall + _FALL_TIME * 0.1 * infall * scatter
     snapshots = recorded_ages()
-    nearest = snapshots[np.searchsorted(0.5 * (snapshots[1:] + snapshots[:-1]), age)]
-    is_snapped = (rng.random(len(age)) < ON_SNAPSHOT) & (age <= snapshots[-1])
+    edges = 0.5 * (snapshots[1:] + snapshots[:-1])
+    nearest = snapshots[np.searchsorted(edges, age)]
+    is_snapped = (rng.random(len(age)) < _ON_SNAPSHOT) & (age <= snapshots[-1])
     recorded = np.where(is_snapped, nearest, age)
     return recorded, recorded - age
 
 
 def _excess(age: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """What subclusters inside R500 add to smooth growth [dex], (8,): all at pericentre, less as
-    they settle.
+    """Return what subclusters inside R500 add to smooth growth [dex], (8,).
+
+    It is all at pericentre, and less as they settle.
     """
     since = since_collision(age)
-    inside = np.where(since >= 0.0, np.exp(-np.maximum(since, 0.0) / SETTLE_TIME), 0.0)
+    remaining = np.exp(-np.maximum(since, 0.0) / _SETTLE_TIME)
+    inside = np.where(since >= 0.0, remaining, 0.0)
     return np.asarray(np.log10(1.0 + 0.5 * (inside * ratio).sum(1)))

@@ -1,6 +1,4 @@
-"""What a telescope makes of an idealised map: blurred, vignetted, with a sky, counted photon by
-photon.
-"""
+"""A telescope: an idealised map is blurred, vignetted, and counted photon by photon over a sky."""
 
 from __future__ import annotations
 
@@ -8,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+
+from cinn_clusters.mock.gas import make_plane
 
 
 @dataclass(frozen=True)
@@ -46,39 +46,32 @@ def observe(
     """
     telescope = telescope or Telescope()
     size = len(log_brightness)
-    pixel = (128.0 / size) ** 2  # area of a pixel beside that of 128 px
+    pixel = (128.0 / size) ** 2  # area of a pixel relative to that in maps of 128 px
     exposure = _exposure_map(size, rng, telescope)
-    sky = 10.0 ** log_brightness.astype(float) * telescope.rate * pixel + _point_sources(
-        size, rng, telescope
-    )
-    seen = gaussian_filter(sky, telescope.blur * size, mode="nearest")
-    expected = exposure * (seen + telescope.background * pixel)
+    cluster = 10.0 ** log_brightness.astype(float) * telescope.rate * pixel
+    sky = cluster + _point_sources(size, rng, telescope)
+    blurred = gaussian_filter(sky, telescope.blur * size, mode="nearest")
+    expected = exposure * (blurred + telescope.background * pixel)
     return rng.poisson(expected).astype(np.int32), exposure.astype(np.float32)
 
 
 def _exposure_map(size: int, rng: np.random.Generator, telescope: Telescope) -> np.ndarray:
-    """Exposure [ks] after vignetting, with two chip gaps across a field that is rolled at
-    random.
-    """
-    centres = (np.arange(size) + 0.5) / size * 2.0 - 1.0
-    x, y = np.meshgrid(centres, centres)
-    exposure = (
-        telescope.exposure
-        * 10.0 ** rng.normal(0.0, 0.3)
-        * (1.0 - telescope.vignetting * (x**2 + y**2) / 2.0)
-    )
+    """Draw the exposure [ks] after vignetting, with two chip gaps in a field rolled at random."""
+    plane = make_plane(size, 1.0)
+    pointing = telescope.exposure * 10.0 ** rng.normal(0.0, 0.3)
+    exposure = pointing * (1.0 - telescope.vignetting * (plane.x**2 + plane.y**2) / 2.0)
     roll = rng.uniform(0.0, np.pi)
-    across = x * np.cos(roll) + y * np.sin(roll)
-    gaps = (np.abs(across - rng.uniform(0.25, 0.5)) < 0.012) | (
-        np.abs(across + rng.uniform(0.25, 0.5)) < 0.012
-    )
-    return np.where(gaps, 0.0, exposure)
+    across = plane.x * np.cos(roll) + plane.y * np.sin(roll)
+    first, second = rng.uniform(0.25, 0.5), rng.uniform(0.25, 0.5)
+    is_gap = (np.abs(across - first) < 0.012) | (np.abs(across + second) < 0.012)
+    return np.where(is_gap, 0.0, exposure)
 
 
 def _point_sources(size: int, rng: np.random.Generator, telescope: Telescope) -> np.ndarray:
-    """Active galaxies, counts a ks: N(>S) ~ S^-1.5 above a faintest one, anywhere in the field."""
+    """Draw active galaxies [counts a ks] anywhere: N(>S) ~ S^-1.5 above a faintest one."""
     field = np.zeros((size, size))
     num = rng.poisson(telescope.sources)
     flux = 0.3 * rng.random(num) ** (-1.0 / 1.5)
-    np.add.at(field, tuple(rng.integers(size, size=(2, num))), np.minimum(flux, 30.0))
+    rows, columns = rng.integers(size, size=(2, num))
+    np.add.at(field, (rows, columns), np.minimum(flux, 30.0))
     return field

@@ -8,26 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 FIRST_REDSHIFT = 1.3
-"""Infall is followed from here on; the first collisions come at z = 1.2."""
+"""Infall is followed from here on; the first collisions happen at z = 1.2."""
 THRESHOLD = 1e13
 """Smallest subcluster that is recorded [Msun]."""
-CONCENTRATION = 4.0
-NFW_MASS = math.log1p(CONCENTRATION) - CONCENTRATION / (1.0 + CONCENTRATION)
+_CONCENTRATION = 4.0
+_NFW_MASS = math.log1p(_CONCENTRATION) - _CONCENTRATION / (1.0 + _CONCENTRATION)
 CIRCULAR_TO_HALO = 0.65
 """M500c over the halo mass of the merger rate, for an NFW halo of concentration 4."""
 
 # Fakhouri, Ma & Boylan-Kolchin 2010 (arXiv:1001.2304), eq. 1 and its best-fit parameters
-RATE, RATE_XI, MASS_SLOPE, XI_SLOPE, XI_POWER, REDSHIFT_SLOPE = (
-    0.0104,
-    9.72e-3,
-    0.133,
-    -1.995,
-    0.263,
-    0.0993,
-)
+_RATE, _RATE_XI = 0.0104, 9.72e-3
+_MASS_SLOPE, _XI_SLOPE, _XI_POWER, _REDSHIFT_SLOPE = 0.133, -1.995, 0.263, 0.0993
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Orbits:
     """Collisions at pericentre.
 
@@ -41,7 +35,7 @@ class Orbits:
 
 
 def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Mergers of a descendant halo per unit mass ratio and unit redshift.
+    """Return the mergers of a descendant halo per unit mass ratio and unit redshift.
 
     Args:
         halo_mass: Mass of the descendant halo [Msun].
@@ -55,8 +49,9 @@ def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) 
         >>> merger_rate(np.array(1e12), np.array(1.0), np.array(0.0)).round(2)
         np.float64(0.31)
     """
-    growth = RATE * (halo_mass / 1e12) ** MASS_SLOPE * (1.0 + redshift) ** REDSHIFT_SLOPE
-    return np.asarray(growth * ratio**XI_SLOPE * np.exp((ratio / RATE_XI) ** XI_POWER))
+    of_mass = _RATE * (halo_mass / 1e12) ** _MASS_SLOPE
+    growth = of_mass * (1.0 + redshift) ** _REDSHIFT_SLOPE
+    return np.asarray(growth * ratio**_XI_SLOPE * np.exp((ratio / _RATE_XI) ** _XI_POWER))
 
 
 def draw_mergers(
@@ -72,19 +67,19 @@ def draw_mergers(
     Returns:
         Redshift and mass ratio of each merger above the threshold, both (M,).
     """
-    halo = 10.0**log_mass / CIRCULAR_TO_HALO
-    share = (np.arange(200) + 0.5) / 200  # log-spaced mass ratios between the threshold and 1
-    smallest = np.minimum(THRESHOLD / halo, 1.0)[:, None]
-    ratio = smallest ** (1.0 - share)
-    cell = -np.log(smallest) / len(share) * ratio * np.gradient(redshift)[:, None]
-    expected = merger_rate(halo[:, None], ratio, redshift[:, None]) * cell  # (G, 200) events
-    num = rng.poisson(expected.sum())
-    chosen = rng.choice(expected.size, size=num, p=(expected / expected.sum()).ravel())
-    at, what = np.unravel_index(chosen, expected.shape)
-    step = np.gradient(redshift)[at]
-    return np.clip(redshift[at] + step * (rng.random(num) - 0.5), 0.0, FIRST_REDSHIFT), ratio[
-        at, what
-    ]
+    halo = (10.0**log_mass / CIRCULAR_TO_HALO)[:, None]
+    step = np.gradient(redshift)
+    fraction = (np.arange(200) + 0.5) / 200
+    smallest = np.minimum(THRESHOLD / halo, 1.0)
+    ratio = smallest ** (1.0 - fraction)  # (G, 200), log-spaced between the threshold and 1
+    cell = -np.log(smallest) / len(fraction) * ratio * step[:, None]
+    expected = merger_rate(halo, ratio, redshift[:, None]) * cell  # (G, 200) events
+    total = expected.sum()
+    num = rng.poisson(total)
+    chosen = rng.choice(expected.size, size=num, p=(expected / total).ravel())
+    rows, columns = np.unravel_index(chosen, expected.shape)
+    merger_redshift = redshift[rows] + step[rows] * (rng.random(num) - 0.5)
+    return np.clip(merger_redshift, 0.0, FIRST_REDSHIFT), ratio[rows, columns]
 
 
 def draw_orbits(
@@ -113,15 +108,17 @@ def draw_orbits(
     radial = np.interp(rng.random(len(radius)), density / density[-1], grid)
     tangential = speed * np.sqrt(1.0 - radial**2)
     pericentre = _pericentre(speed, tangential)
-    fastest = np.sqrt(speed**2 + 2.0 * (_depth(pericentre) - _depth(np.ones(1))))
+    fall = _depth(pericentre) - _depth(np.ones(1))
+    fastest = np.sqrt(speed**2 + 2.0 * fall)
     return Orbits(fastest * circular, pericentre * radius)
 
 
 def _depth(x: np.ndarray) -> np.ndarray:
-    """Depth of the NFW potential at x virial radii, in squared circular velocities (Lokas &
-    Mamon 2001, eq. 8).
+    """Return the depth of the NFW potential at x virial radii, in squared circular velocities.
+
+    See Lokas & Mamon (2001), eq. 8.
     """
-    return np.asarray(np.log1p(CONCENTRATION * x) / (x * NFW_MASS))
+    return np.asarray(np.log1p(_CONCENTRATION * x) / (x * _NFW_MASS))
 
 
 def _pericentre(speed: np.ndarray, tangential: np.ndarray) -> np.ndarray:
@@ -131,6 +128,8 @@ def _pericentre(speed: np.ndarray, tangential: np.ndarray) -> np.ndarray:
     for _ in range(30):
         middle = 0.5 * (lower + upper)
         x = np.exp(middle)
-        too_close = tangential**2 / x**2 > speed**2 + 2.0 * (_depth(x) - edge)
-        lower, upper = np.where(too_close, middle, lower), np.where(too_close, upper, middle)
+        squared_speed = speed**2 + 2.0 * (_depth(x) - edge)
+        is_inside = tangential**2 / x**2 > squared_speed
+        lower = np.where(is_inside, middle, lower)
+        upper = np.where(is_inside, upper, middle)
     return np.asarray(np.exp(upper))

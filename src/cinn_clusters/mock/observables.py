@@ -1,6 +1,4 @@
-"""What a survey would see of a cluster: scaling relations whose residuals remember the last
-collisions.
-"""
+"""Observables of a mock cluster: scaling relations whose residuals remember the last collisions."""
 
 from __future__ import annotations
 
@@ -10,7 +8,8 @@ from cinn_clusters.cosmology import log_radius_crit500, lookback_at_redshift
 from cinn_clusters.mock.histories import REDSHIFTS, History, since_collision
 from cinn_clusters.schema import BLACK_HOLE_SEED, LOOKBACK
 
-PIVOT = 14.4
+_PIVOT = 14.4
+"""log10 M500c [Msun]."""
 
 
 def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -27,23 +26,24 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
         Catalogue columns, (8,) each.
     """
     mass = history.log_mass
-    relative = mass - PIVOT
-    whole = mass - history.log_excess  # the group has held a subcluster since before R500 did
+    relative = mass - _PIVOT
+    group = mass - history.log_excess  # the group has held a subcluster since before R500 did
 
-    def scatter(kept: float, new: float) -> np.ndarray:
-        return rng.normal(0.0, kept) + rng.normal(0.0, new, len(mass))
+    def scatter(lasting: float, new: float) -> np.ndarray:
+        return rng.normal(0.0, lasting) + rng.normal(0.0, new, len(mass))
 
-    outside = _infalling_mass(history) + rng.exponential(
-        0.3, len(mass)
-    )  # subclusters and filaments beyond R500
+    # subclusters and filaments beyond R500
+    outside = _infalling_mass(history) + rng.exponential(0.3, len(mass))
+    log_outside = np.log10(1.0 + outside)
     settled = _settling(history)
-    # whole-group gas fraction about 0.25 (slope of gas fractions: Arnaud+07, arXiv:0709.1561, flattened)
-    gas = whole - 0.71 + 0.02 * relative + scatter(0.02, 0.03) + np.log10(1.0 + outside)
+    # gas fraction of the group about 0.25, its slope flattened after Arnaud+07, arXiv:0709.1561
+    gas = group - 0.71 + 0.02 * relative + scatter(0.02, 0.03) + log_outside
     # the central subhalo exceeds M500 by its share of the outskirts
-    central = whole + 0.15 + 0.05 * relative + scatter(0.01, 0.03) + 0.6 * np.log10(1.0 + outside)
-    # stars of the brightest galaxy, intracluster light included: M*/M500 ~ M^-0.3 (Kravtsov+18, arXiv:1401.7329)
-    stars = whole - 1.98 - 0.27 * relative + scatter(0.06, 0.09) + 0.10 * settled
-    # black hole against halo: M_BH ~ M500^1.0 (after Bogdan+18, arXiv:1711.05297); some sit off centre
+    central = group + 0.15 + 0.05 * relative + scatter(0.01, 0.03) + 0.6 * log_outside
+    # stars of the brightest galaxy and intracluster light: M*/M500 ~ M^-0.3 (Kravtsov+18,
+    # arXiv:1401.7329)
+    stars = group - 1.98 - 0.27 * relative + scatter(0.06, 0.09) + 0.10 * settled
+    # black hole: M_BH ~ M500^1.0 (after Bogdan+18, arXiv:1711.05297); some sit off centre
     black_hole = -0.42 + 1.0 * relative + scatter(0.12, 0.14) - rng.exponential(0.12, len(mass))
     return {
         "bcg_SubhaloBHMass": np.maximum(10.0**black_hole, BLACK_HOLE_SEED),
@@ -58,15 +58,13 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
 
 
 def _infalling_mass(history: History) -> np.ndarray:
-    """Mass of subclusters that are about to reach R500, over the main mass, (8,)."""
+    """Return the mass of subclusters about to reach R500, over the main mass, (8,)."""
     since = since_collision(history.age)
     near = np.where(since < 0.0, np.exp(np.minimum(since, 0.0) / 0.6), 0.0)
     return np.asarray((near * history.ratio).sum(1))
 
 
 def _settling(history: History) -> np.ndarray:
-    """How much of past collisions has been digested, (8,): grows over two billion years after
-    each.
-    """
+    """Return how much of past collisions has been digested, (8,): grows over 2 Gyr after each."""
     since = np.maximum(since_collision(history.age), 0.0)
     return np.asarray(((1.0 - np.exp(-since / 2.0)) * history.ratio).sum(1))

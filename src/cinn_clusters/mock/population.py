@@ -1,4 +1,4 @@
-"""An embedded catalogue: clusters with known histories in the columns, units and quirks of TNG-Cluster.
+"""The mock catalogue: clusters with known histories in the columns and units of TNG-Cluster.
 
 The model is described in docs/mock.md. It stands in for the simulation in demo and tests: right in
 structure (shared histories, censoring, marks, bounds), approximate in numbers, and no source of
@@ -16,11 +16,11 @@ from cinn_clusters.mock.histories import SNAPSHOTS, History, draw_history, snaps
 from cinn_clusters.mock.observables import draw_observables
 from cinn_clusters.rng import numpy_stream
 
-MEANS = tuple(name.replace("last_", "mean_") for name in schema.DEFAULT_TARGETS)
+_MEANS = tuple(name.replace("last_", "mean_") for name in schema.DEFAULT_TARGETS)
 
 
 def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw an embedded catalogue.
+    """Draw a mock catalogue.
 
     Args:
         num_clusters: Clusters, each at eight snapshots.
@@ -38,20 +38,21 @@ def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame
         (24, 'last_T_coll')
     """
     if num_clusters < 1:
-        raise ConfigError("clusters", "a positive number", str(num_clusters))
-    seen, hidden = [], []
+        raise ConfigError("clusters", "a positive number", num_clusters)
+    observables, targets = [], []
     for cluster in range(num_clusters):
-        history, keys, observables = draw_cluster(cluster, seed)
-        seen.append({**keys, **observables})
-        hidden.append({**keys, **_recorded(history)})
-    return _stacked(seen), _stacked(hidden)
+        history, keys, columns = draw_cluster(cluster, seed)
+        observables.append(pd.DataFrame(keys | columns))
+        targets.append(pd.DataFrame(keys | _recorded(history)))
+    return pd.concat(observables, ignore_index=True), pd.concat(targets, ignore_index=True)
 
 
 def draw_cluster(
     cluster: int, seed: int
 ) -> tuple[History, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """History of one cluster, keys of its eight rows and its observables there; depends on seed
-    and number alone.
+    """Draw the history of one cluster, the keys of its eight rows and its observables there.
+
+    All depend on seed and number alone.
     """
     history = draw_history(numpy_stream(seed, "history", cluster))
     rng = numpy_stream(seed, "observables", cluster)
@@ -60,10 +61,12 @@ def draw_cluster(
 
 
 def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Keys of the eight rows; HaloID is a number of the snapshot's own catalogue and identifies
-    no cluster.
+    """Draw the keys of the eight rows.
+
+    HaloID is a number of the snapshot's own catalogue and identifies no cluster.
     """
-    halo = (100 - SNAPSHOTS) * 400_000 + cluster * 64 + rng.integers(64, size=len(SNAPSHOTS))
+    first = (100 - SNAPSHOTS) * 400_000 + cluster * 64
+    halo = first + rng.integers(64, size=len(SNAPSHOTS))
     return {
         schema.CLUSTER_COLUMN: np.full(len(SNAPSHOTS), cluster),
         "HaloID": halo,
@@ -72,8 +75,9 @@ def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def _recorded(history: History) -> dict[str, np.ndarray]:
-    """The last collision before each snapshot and the means over all so far; NaN where there is
-    none.
+    """Return the last collision before each snapshot and the means over all before it.
+
+    Values are NaN where there is none.
     """
     collisions = history.targets()
     last = np.full((len(SNAPSHOTS), collisions.shape[1]), np.nan)
@@ -82,11 +86,7 @@ def _recorded(history: History) -> dict[str, np.ndarray]:
         before = collisions[history.age <= age]
         if len(before):
             last[row], mean[row] = before[-1], before.mean(0)
-    names = [name for pair in zip(schema.DEFAULT_TARGETS, MEANS, strict=True) for name in pair]
-    return dict(zip(names, np.stack([last, mean], -1).reshape(len(SNAPSHOTS), -1).T, strict=True))
-
-
-def _stacked(clusters: list[dict[str, np.ndarray]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {name: np.concatenate([columns[name] for columns in clusters]) for name in clusters[0]}
-    )
+    columns: dict[str, np.ndarray] = {}
+    for number, names in enumerate(zip(schema.DEFAULT_TARGETS, _MEANS, strict=True)):
+        columns |= dict(zip(names, (last[:, number], mean[:, number]), strict=True))
+    return columns

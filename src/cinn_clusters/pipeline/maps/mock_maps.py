@@ -14,9 +14,9 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination, atomic_directory
+from cinn_clusters.mock.images import HALF_WIDTH, draw_maps
 from cinn_clusters.mock.instrument import observe
 from cinn_clusters.mock.population import draw_cluster, mock_catalogue
-from cinn_clusters.mock.xray import HALF_WIDTH, draw_maps
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.storage.map_store import STORE, StoreFacts, store_writer

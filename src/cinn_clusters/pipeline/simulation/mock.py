@@ -1,4 +1,4 @@
-"""The embedded catalogue on disk."""
+"""The mock catalogue on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES = ("observables1.csv", "unobservables1.csv")
 def write_mock(
     out: str | Path, *, num_clusters: int = 350, seed: int = 1, overwrite: bool = False
 ) -> tuple[Path, Path]:
-    """Write the two files of an embedded catalogue.
+    """Write the two files of a mock catalogue.
 
     Args:
         out: Folder to make.
