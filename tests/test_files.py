@@ -141,7 +141,7 @@ class TestDirectory:
         place = tmp_path / "deep" / "run"
         if is_there:
             place.mkdir(parents=True)
-        with atomic_directory(place, kept=("mark",)) as scratch:
+        with atomic_directory(place, markers=("mark",)) as scratch:
             (scratch / "mark").write_text("1")
             assert not is_there or not any(place.iterdir())
         assert content(tmp_path) == {"deep/run/mark": b"1"}
@@ -155,10 +155,10 @@ class TestDirectory:
         (place / "result").write_text("old")
         with (
             pytest.raises(OutputError, match="--overwrite"),
-            atomic_directory(place, kept=("mark",)),
+            atomic_directory(place, markers=("mark",)),
         ):
             raise AssertionError("never asked to write")
-        with atomic_directory(place, overwrite=True, kept=("mark",)) as scratch:
+        with atomic_directory(place, overwrite=True, markers=("mark",)) as scratch:
             (scratch / "mark").write_text("new")
         assert content(tmp_path) == {"run/mark": b"new"}
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -176,7 +176,7 @@ class TestDirectory:
             pytest.raises(
                 OutputError, match="a folder holding one or two; got something else; it is not ours"
             ),
-            atomic_directory(place, overwrite=True, kept=("one", "two")),
+            atomic_directory(place, overwrite=True, markers=("one", "two")),
         ):
             raise AssertionError("never asked to write")
         assert content(tmp_path) == before
@@ -190,7 +190,9 @@ class TestDirectory:
         (place / "mark").write_text("old")
         expected = OutputError if isinstance(failure, OSError) else type(failure)
         with pytest.raises(expected):
-            write_and_fail(atomic_directory(place, overwrite=True, kept=("mark",)), failure, "mark")
+            write_and_fail(
+                atomic_directory(place, overwrite=True, markers=("mark",)), failure, "mark"
+            )
         assert content(tmp_path) == {"run/mark": b"old"}
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -210,7 +212,7 @@ class TestDirectory:
         monkeypatch.setattr(Path, "rename", fail)
         with (
             pytest.raises(OutputError, match="got broken"),
-            atomic_directory(place, overwrite=True, kept=("mark",)) as scratch,
+            atomic_directory(place, overwrite=True, markers=("mark",)) as scratch,
         ):
             (scratch / "mark").write_text("new")
         assert content(tmp_path) == {"run/mark": b"old"}
@@ -218,7 +220,7 @@ class TestDirectory:
 
 
 def test_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
-    data = bytes(range(256)) * (files.CHUNK // 256) + b"end"
+    data = bytes(range(256)) * ((1 << 20) // 256) + b"end"
     (tmp_path / "a").write_bytes(data)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
 

@@ -1,9 +1,9 @@
-"""A model on disk: safetensors and JSON, written whole, hashed, versioned, without a line of pickle.
+"""A model on disk: safetensors and JSON, written whole, hashed and versioned.
 
 A bundle is a directory::
 
-    manifest.json        format version, sha256 of the other files bundle.json
-    architecture, transforms, columns with units, split and table hash, versions, seed
+    manifest.json        format version, sha256 of the other files
+    bundle.json          architecture, transforms, columns with units, split and table hash, versions
     weights.safetensors  parameters and buffers
 """
 
@@ -17,17 +17,18 @@ from typing import Any
 from torch import Tensor
 
 from cinn_clusters.errors import BundleError
-from cinn_clusters.files import atomic_directory, read_json, sha256_of, write_json
+from cinn_clusters.files import JsonObject, atomic_directory, read_json, sha256_of, write_json
 
 FORMAT_VERSION = 2
 MANIFEST, INFO, WEIGHTS = "manifest.json", "bundle.json", "weights.safetensors"
+_COPY_AGAIN = "copy the bundle again"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """Content of a bundle: plain values, and tensors by name."""
 
-    info: dict[str, Any]
+    info: JsonObject
     tensors: dict[str, Tensor]
 
 
@@ -35,9 +36,8 @@ def pack_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None 
     """Return tensors as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    return save(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata
-    )
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(on_cpu, metadata)
 
 
 def write_bundle(
@@ -54,7 +54,7 @@ def write_bundle(
     Raises:
         OutputError: If the path is taken or writing fails.
     """
-    with atomic_directory(path, overwrite=overwrite, kept=(MANIFEST,)) as scratch:
+    with atomic_directory(path, overwrite=overwrite, markers=(MANIFEST,)) as scratch:
         (scratch / WEIGHTS).write_bytes(pack_tensors(tensors))
         write_json(scratch / INFO, info)
         hashes = {name: sha256_of(scratch / name) for name in (INFO, WEIGHTS)}
@@ -72,62 +72,41 @@ def read_bundle(path: str | Path) -> Bundle:
 
     path = Path(path)
     if not (path / MANIFEST).is_file():
-        raise BundleError(
-            str(path), f"a bundle (a folder with {MANIFEST})", "none", "", "train one first"
-        )
-    manifest = read_json(path / MANIFEST)
-    _demand_version(manifest, path)
-    for name, expected in _hashes(manifest, path).items():
-        if not (path / name).is_file():
-            raise BundleError(
-                str(path / name), "a file of the bundle", "nothing", "", "copy the bundle again"
-            )
-        got = sha256_of(path / name)
-        if got != expected:
-            raise BundleError(
-                str(path / name),
-                f"sha256 {expected[:12]}...",
-                f"{got[:12]}...",
-                "",
-                "damaged: copy the bundle again",
-            )
+        expected = f"a bundle (a folder with {MANIFEST})"
+        raise BundleError(path, expected, "none", "", "train one first")
+    _demand_whole(path, _read_manifest(path))
     info = read_json(path / INFO)
     if not isinstance(info, dict):
-        raise BundleError(
-            str(path / INFO), "values by name", type(info).__name__, "", "copy the bundle again"
-        )
+        raise BundleError(path / INFO, "values by name", type(info).__name__, "", _COPY_AGAIN)
     try:
         return Bundle(info, load_file(path / WEIGHTS))
     except SafetensorError as error:
-        raise BundleError(
-            str(path / WEIGHTS), "tensors", str(error), "", "copy the bundle again"
-        ) from error
+        raise BundleError(path / WEIGHTS, "tensors", str(error), "", _COPY_AGAIN) from error
 
 
-def _demand_version(manifest: Any, path: Path) -> None:
-    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+def _read_manifest(path: Path) -> dict[str, str]:
+    """Hashes of the files of a bundle, of a format that this version reads."""
+    manifest = read_json(path / MANIFEST)
+    if not isinstance(manifest, dict):
+        manifest = {}
+    version = manifest.get("format_version")
     if type(version) is not int or version < 1:
-        raise BundleError(
-            str(path / MANIFEST), "a format version", repr(version), "", "copy the bundle again"
-        )
+        raise BundleError(path / MANIFEST, "a format version", repr(version), "", _COPY_AGAIN)
     if version > FORMAT_VERSION:
-        raise BundleError(
-            str(path),
-            f"bundle format up to {FORMAT_VERSION}",
-            f"format {version}",
-            "",
-            "upgrade cinn-clusters",
-        )
-
-
-def _hashes(manifest: dict[str, Any], path: Path) -> dict[str, str]:
+        expected = f"bundle format up to {FORMAT_VERSION}"
+        raise BundleError(path, expected, f"format {version}", "", "upgrade cinn-clusters")
     hashes = manifest.get("sha256")
     if not isinstance(hashes, dict) or set(hashes) != {INFO, WEIGHTS}:
-        raise BundleError(
-            str(path / MANIFEST),
-            f"hashes of {INFO} and {WEIGHTS}",
-            "others",
-            "",
-            "copy the bundle again",
-        )
+        expected = f"hashes of {INFO} and {WEIGHTS}"
+        raise BundleError(path / MANIFEST, expected, "others", "", _COPY_AGAIN)
     return hashes
+
+
+def _demand_whole(path: Path, hashes: Mapping[str, str]) -> None:
+    for name, expected in hashes.items():
+        if not (path / name).is_file():
+            raise BundleError(path / name, "a file of the bundle", "nothing", "", _COPY_AGAIN)
+        got = sha256_of(path / name)
+        if got != expected:
+            hint = f"damaged: {_COPY_AGAIN}"
+            raise BundleError(path / name, f"sha256 {expected[:12]}...", f"{got[:12]}...", "", hint)

@@ -36,18 +36,16 @@ class CinnError(ValueError):
         super().__init__(self._line())
 
     def _line(self) -> str:
-        parts = [
-            f"expected {self.expected}" if self.expected else "",
-            f"got {self.got}" if self.got else "",
-            self.where,
-            self.hint,
-        ]
-        told = "; ".join(part for part in parts if part)
-        return " ".join(f"{self.subject}: {told}".split()) if told else self.subject
+        expected = self.expected and f"expected {self.expected}"
+        got = self.got and f"got {self.got}"
+        facts = "; ".join(filter(None, (expected, got, self.where, self.hint)))
+        if not facts:
+            return self.subject
+        return " ".join(f"{self.subject}: {facts}".split())
 
     def at(self, where: str) -> CinnError:
-        """Return the same error with the place put in front of what is already known of it."""
-        place = f"{where}, {self.where}" if self.where else where
+        """Return the same error with the place put in front of where it was raised."""
+        place = ", ".join(filter(None, (where, self.where)))
         return type(self)(self.subject, self.expected, self.got, place, self.hint)
 
 

@@ -15,18 +15,15 @@ from typing import Any
 
 from cinn_clusters.errors import BundleError, OutputError
 
-CHUNK = 1 << 20
 JsonObject = dict[str, Any]
 """Plain values by name, as JSON holds them."""
+_UNCHANGED = "nothing was changed"
 
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, read in pieces."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def demand_free(path: Path, overwrite: bool) -> None:
@@ -36,9 +33,8 @@ def demand_free(path: Path, overwrite: bool) -> None:
         OutputError: If ``path`` exists and may not be overwritten.
     """
     if path.exists() and not overwrite:
-        raise OutputError(
-            str(path), "a path that does not exist yet", "an existing one", "", "pass --overwrite"
-        )
+        expected = "a path that does not exist yet"
+        raise OutputError(path, expected, "an existing one", "", "pass --overwrite")
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Destination:
 
 @contextmanager
 def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Yield a scratch path that becomes ``path`` when the block ends well, and vanishes when it does not.
+    """Yield a scratch path that becomes ``path`` when the block ends well, else vanishes.
 
     Raises:
         OutputError: If ``path`` may not be overwritten, or writing fails (disk full, no
@@ -73,16 +69,11 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     demand_free(path, overwrite)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield scratch
-        _sync(scratch)
-        scratch.replace(path)
-    except OutputError as error:
-        raise _named(error, scratch, path) from error
-    except OSError as error:
-        raise OutputError(
-            str(path), "to be written whole", _reason(error), "", "nothing was changed"
-        ) from error
+        with _write_errors(scratch, path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield scratch
+            _sync(scratch)
+            scratch.replace(path)
     finally:
         with suppress(OSError):  # what kept it from being written may keep it from being looked at
             scratch.unlink()
@@ -90,7 +81,7 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(
-    path: Path, *, overwrite: bool = False, kept: tuple[str, ...] = ()
+    path: Path, *, overwrite: bool = False, markers: tuple[str, ...] = ()
 ) -> Iterator[Path]:
     """Yield a scratch directory that becomes ``path`` when the block ends well.
 
@@ -98,8 +89,8 @@ def atomic_directory(
         path: Final place.
         overwrite: Replace a directory that stands there. The old one is moved aside first and put
             back on failure.
-        kept: A directory may be replaced only if it is empty or holds one of these entries: proof
-            that it is ours.
+        markers: A directory may be replaced only if it is empty or holds one of these entries,
+            which prove that it is ours.
 
     Raises:
         OutputError: If ``path`` may not be overwritten, or writing fails.
@@ -108,25 +99,20 @@ def atomic_directory(
     is_empty = path.is_dir() and not any(path.iterdir())
     if not is_empty:
         demand_free(path, overwrite)
-        _demand_ours(path, kept)
+        _demand_ours(path, markers)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise OutputError(str(path), "a folder that can be written", _reason(error)) from error
+        raise OutputError(path, "a folder that can be written", _reason(error)) from error
     try:
-        scratch.chmod(0o755)
-        yield scratch
-        for entry in scratch.rglob("*"):
-            if entry.is_file():
-                _sync(entry)
-        _swap(scratch, path)
-    except OutputError as error:
-        raise _named(error, scratch, path) from error
-    except OSError as error:
-        raise OutputError(
-            str(path), "to be written whole", _reason(error), "", "nothing was changed"
-        ) from error
+        with _write_errors(scratch, path):
+            scratch.chmod(0o755)
+            yield scratch
+            for entry in scratch.rglob("*"):
+                if entry.is_file():
+                    _sync(entry)
+            _swap(scratch, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -146,42 +132,41 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BundleError(str(path), "a readable file", _reason(error)) from error
+        raise BundleError(path, "a readable file", _reason(error)) from error
     except ValueError as error:
-        raise BundleError(
-            str(path), "valid JSON", f"damage ({error})", "", "write it again"
-        ) from error
+        raise BundleError(path, "valid JSON", f"damage ({error})", "", "write it again") from error
 
 
-def _demand_ours(path: Path, kept: tuple[str, ...]) -> None:
-    if path.exists() and kept and not any((path / name).exists() for name in kept):
-        raise OutputError(
-            str(path),
-            f"a folder holding {' or '.join(kept)}",
-            "something else",
-            "",
-            "it is not ours to replace",
-        )
+@contextmanager
+def _write_errors(scratch: Path, path: Path) -> Iterator[None]:
+    """Turn errors of writing into errors about the path asked for, not the scratch beside it."""
+    try:
+        yield
+    except OutputError as error:
+        subject = error.subject.replace(str(scratch), str(path))
+        raise OutputError(subject, error.expected, error.got, error.where, error.hint) from error
+    except OSError as error:
+        raise OutputError(path, "to be written whole", _reason(error), "", _UNCHANGED) from error
+
+
+def _demand_ours(path: Path, markers: tuple[str, ...]) -> None:
+    if path.exists() and markers and not any((path / name).exists() for name in markers):
+        expected = f"a folder holding {' or '.join(markers)}"
+        raise OutputError(path, expected, "something else", "", "it is not ours to replace")
 
 
 def _swap(scratch: Path, path: Path) -> None:
     if not path.exists():
         scratch.rename(path)
         return
-    aside = scratch.with_suffix(".old")
-    path.rename(aside)
+    former = scratch.with_suffix(".old")
+    path.rename(former)
     try:
         scratch.rename(path)
     except OSError:
-        aside.rename(path)
+        former.rename(path)
         raise
-    shutil.rmtree(aside)
-
-
-def _named(error: OutputError, scratch: Path, path: Path) -> OutputError:
-    """The same error about the place that was asked for, not the scratch beside it."""
-    subject = error.subject.replace(str(scratch), str(path))
-    return OutputError(subject, error.expected, error.got, error.where, error.hint)
+    shutil.rmtree(former)
 
 
 def _sync(path: Path) -> None:

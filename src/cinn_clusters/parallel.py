@@ -14,11 +14,9 @@ Result = TypeVar("Result")
 
 
 def parallel_map(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[Result]:
-    """Yield ``work(piece)`` in order, as many pieces at once as torch has threads, few ahead of the caller.
+    """Yield ``work(piece)`` in order, as many pieces at once as torch has threads.
 
-    Args:
-        work: Runs in a thread whose torch has one thread.
-        pieces: What to work on.
+    Each piece is worked on by a thread whose torch has one thread; few are ahead of the caller.
 
     Examples:
         >>> list(parallel_map(lambda number: number + 1, [1, 2, 3]))

@@ -117,7 +117,7 @@ def encode_maps(
         COMPONENTS: encoder.components(vectors).astype(np.float32),
         NAMES: names,
     }
-    with atomic_directory(out, overwrite=overwrite, kept=(VECTORS,)) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=(VECTORS,)) as scratch:
         for name, values in arrays.items():
             with (scratch / name).open("wb") as stream:
                 np.save(stream, values, allow_pickle=False)

@@ -83,7 +83,7 @@ def demo_observed(
     out = Path(out)
     demand_free(out, overwrite)
     table, clusters = named_table()
-    with atomic_directory(out, overwrite=overwrite, kept=(TABLE,)) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=(TABLE,)) as scratch:
         table.write(scratch / VALUES, format="ascii.ecsv")
         observe(
             scratch / VALUES,

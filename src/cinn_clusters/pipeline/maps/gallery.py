@@ -69,7 +69,7 @@ def draw_gallery(
         "gallery": map_gallery(plane, pictures, axes),
         "neighbours": _neighbours(encoder, vectors, pictures, store, maps, rows, run, query),
     }
-    with atomic_directory(out, overwrite=overwrite, kept=("gallery.png",)) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=("gallery.png",)) as scratch:
         for name, figure in figures.items():
             (scratch / f"{name}.png").write_bytes(rendered(figure, "png"))
     return tuple(figures)

@@ -106,7 +106,7 @@ def write_mock_maps(
     num_clusters = options.num_clusters
     num_maps = len(mock_catalogue(num_clusters, options.seed)[0]) * options.num_projections
     with atomic_directory(
-        destination.path, overwrite=destination.overwrite, kept=(STORE,)
+        destination.path, overwrite=destination.overwrite, markers=(STORE,)
     ) as scratch:
         for name in options.formats:
             (scratch / name).mkdir()

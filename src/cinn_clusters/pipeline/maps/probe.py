@@ -91,7 +91,7 @@ def judge_embeddings(
         kind: pd.DataFrame(table, index=pd.Index(names, name="quantity")).T
         for kind, table in tables.items()
     }
-    with atomic_directory(out, overwrite=overwrite, kept=tuple(TABLES.values())) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=tuple(TABLES.values())) as scratch:
         for kind, frame in frames.items():
             (scratch / TABLES[kind]).write_text(
                 csv_text(frame.rename_axis("embedding").reset_index()), encoding="utf-8"

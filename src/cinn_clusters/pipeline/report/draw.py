@@ -109,7 +109,7 @@ def draw_figures(
     shown = Shown(judged, _modes(posterior, judged), run)
     places = chosen_rows(judged.rows, halos, num_rows=num_rows, seed=seed)
     names, skipped = [], []
-    with atomic_directory(out, overwrite=overwrite, kept=(f"{FIRST}.png",)) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=(f"{FIRST}.png",)) as scratch:
         for name, drawn in _all_figures(shown, posterior, places):
             if isinstance(drawn, str):
                 skipped.append(drawn)

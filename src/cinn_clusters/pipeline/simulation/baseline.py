@@ -64,7 +64,7 @@ def baseline(
     predicted, truth = ensemble.predict(x[split.test]), theta[split.test]
     report = _report(run, predicted, truth) | {"options": asdict(options)}
     paths = run.paths.baseline
-    with atomic_directory(paths.root, overwrite=overwrite, kept=(paths.mae.name,)) as folder:
+    with atomic_directory(paths.root, overwrite=overwrite, markers=(paths.mae.name,)) as folder:
         paths = BaselinePaths(folder)
         for file, values in ((paths.predictions, predicted), (paths.ground_truth, truth)):
             with file.open("wb") as stream:

@@ -126,7 +126,7 @@ def crossval(
         has_densities=True,
     )
     with atomic_directory(
-        run.paths.crossval.root, overwrite=overwrite, kept=(run.paths.scores.name,)
+        run.paths.crossval.root, overwrite=overwrite, markers=(run.paths.scores.name,)
     ) as folder:
         paths = ResultPaths(folder)
         with sample_writer(paths.posterior, layout) as writer:

@@ -74,7 +74,7 @@ def fetch(
     targets = [name for name in map(str, table) if name.startswith(("last_", "mean_"))]
     observables = [name for name in map(str, table) if name not in targets]
     keys = [*schema.KEYS, schema.CLUSTER_COLUMN]
-    with atomic_directory(out, overwrite=overwrite, kept=FILES[:1]) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=FILES[:1]) as scratch:
         for file, names in zip(FILES, (observables, [*keys, *targets]), strict=True):
             (scratch / file).write_text(csv_text(table[names]), encoding="utf-8")
     return out / FILES[0], out / FILES[1]

@@ -31,7 +31,7 @@ def write_mock(
     """
     out = Path(out)
     frames = mock_catalogue(num_clusters, seed)
-    with atomic_directory(out, overwrite=overwrite, kept=FILES) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=FILES) as scratch:
         for name, frame in zip(FILES, frames, strict=True):
             (scratch / name).write_text(csv_text(frame), encoding="utf-8")
     return out / FILES[0], out / FILES[1]

@@ -108,7 +108,7 @@ def prepare(
     if embeddings is not None:
         record["encoder_clusters"] = None if seen is None else list(seen)
     kept = (RunPaths(out).split.name,)
-    with atomic_directory(out, overwrite=overwrite, kept=kept) as scratch:
+    with atomic_directory(out, overwrite=overwrite, markers=kept) as scratch:
         paths = RunPaths(scratch)
         for file, frame in zip(paths.tables, _tables(catalogue, transforms, protocol), strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")

@@ -98,7 +98,7 @@ def sensitivity(
         )
         keep("crps_sensitivity", singles | groups, increase)
     with atomic_directory(
-        run.paths.sensitivity.root, overwrite=overwrite, kept=("sensitivity_matrix.csv",)
+        run.paths.sensitivity.root, overwrite=overwrite, markers=("sensitivity_matrix.csv",)
     ) as scratch:
         for name, matrix in matrices.items():
             (scratch / f"{name}.csv").write_text(csv_text(matrix.reset_index()), encoding="utf-8")
