@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_clusters import files
 from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.files import (
     atomic_directory,
