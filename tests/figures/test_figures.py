@@ -12,40 +12,40 @@ from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curve
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.density import bandwidth, credible_levels, kernel_density, plane_density
 from cinn_clusters.figures.error_bars import uncertainties
+from cinn_clusters.figures.inference import Inference
 from cinn_clusters.figures.learning import learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
-from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_mode
-from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
+from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_estimate
+from cinn_clusters.figures.sensitivity_matrix import SensitivityMatrix, sensitivity_analysis
 from cinn_clusters.figures.style import (
-    MODE,
-    POSTERIOR,
-    PRIOR,
-    TRUTH,
+    ESTIMATE_COLOUR,
+    POSTERIOR_COLOUR,
+    PRIOR_COLOUR,
+    TRUTH_COLOUR,
+    axis_limits,
     binned,
     rendered,
-    shown_limits,
 )
 
-TARGETS = schema.DEFAULT_TARGETS
+TARGETS = tuple(map(schema.column, schema.DEFAULT_TARGETS))
 S, N, D = 200, 60, len(TARGETS)
 
 
 @pytest.fixture(scope="module")
-def shown() -> dict[str, np.ndarray]:
-    """Truths, draws around them and modes, inside all bounds."""
+def inference() -> Inference:
+    """Ground truth, samples around it and point estimates, inside all bounds."""
     rng = np.random.default_rng(0)
-    centre, spread = (
-        np.array([9.0, 3.3, 4.0, 1.0, 0.5, 2.4]),
-        np.array([1.0, 0.1, 1.0, 0.2, 0.1, 0.3]),
-    )
+    centre = np.array([9.0, 3.3, 4.0, 1.0, 0.5, 2.4])
+    spread = np.array([1.0, 0.1, 1.0, 0.2, 0.1, 0.3])
     truth = centre + spread * rng.uniform(-1.5, 1.5, (N, D))
     samples = truth + 0.3 * spread * rng.normal(size=(S, N, D))
-    return {
-        "truth": truth,
-        "samples": samples,
-        "mode": samples[0],
-        "prior": truth + spread * rng.normal(size=(N, D)) / 9,
-    }
+    return Inference(samples, truth, samples[0], "posterior median", TARGETS)
+
+
+@pytest.fixture(scope="module")
+def prior(inference: Inference) -> np.ndarray:
+    spread = inference.truth.std(0)
+    return inference.truth + spread * np.random.default_rng(1).normal(size=(N, D)) / 9
 
 
 def lines_of(figure: Figure, colour: str) -> list[np.ndarray]:
@@ -57,79 +57,80 @@ def lines_of(figure: Figure, colour: str) -> list[np.ndarray]:
     ]
 
 
-def test_marginals_show_prior_posterior_mode_and_truth(shown: dict[str, np.ndarray]) -> None:
-    few = {key: shown[key][:3] for key in ("truth", "mode")}
-    figure = posterior_distribution(
-        shown["samples"][:, :3],
-        few["truth"],
-        few["mode"],
-        shown["prior"],
-        TARGETS,
-        ["a", "b", "c"],
-        age=np.full(3, 13.8),
-    )
+def test_marginals_show_prior_posterior_estimate_and_truth(
+    inference: Inference, prior: np.ndarray
+) -> None:
+    some = inference.rows(np.arange(3))
+    figure = posterior_distribution(some, prior, ["a", "b", "c"], age=np.full(3, 13.8))
     assert len(figure.axes) == 3 * D
-    assert len(lines_of(figure, PRIOR)) == len(lines_of(figure, POSTERIOR)) == 3 * D
-    truths = np.array([line[0, 0] for line in lines_of(figure, TRUTH)]).reshape(3, D)
-    modes = np.array([line[0, 0] for line in lines_of(figure, MODE)]).reshape(3, D)
-    np.testing.assert_allclose(truths, few["truth"])
-    np.testing.assert_allclose(modes, few["mode"])
-    labels = [axis.get_xlabel() for axis in figure.axes[-D:]]
-    assert labels == [schema.column(name).label for name in TARGETS]
+    assert len(lines_of(figure, PRIOR_COLOUR)) == 3 * D
+    assert len(lines_of(figure, POSTERIOR_COLOUR)) == 3 * D
+    truths = np.array([line[0, 0] for line in lines_of(figure, TRUTH_COLOUR)]).reshape(3, D)
+    estimates = np.array([line[0, 0] for line in lines_of(figure, ESTIMATE_COLOUR)]).reshape(3, D)
+    np.testing.assert_allclose(truths, some.truth)
+    np.testing.assert_allclose(estimates, some.estimate)
+    assert [axis.get_xlabel() for axis in figure.axes[-D:]] == inference.labels
     assert [axis.get_ylabel() for axis in figure.axes[::D]] == ["a", "b", "c"]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["prior", "posterior", "posterior median", "ground truth"]
 
 
-def test_no_density_lies_outside_the_support(shown: dict[str, np.ndarray]) -> None:
-    samples = shown["samples"][:, :1].copy()
+def test_no_density_lies_outside_the_support(inference: Inference, prior: np.ndarray) -> None:
+    samples = inference.samples[:, :1].copy()
     samples[:, 0, 0] = 10 - np.abs(np.random.default_rng(1).normal(size=S))  # up to the observation
-    samples[:, 0, 4] = (
-        np.abs(np.random.default_rng(2).normal(size=S)) * 0.01
-    )  # down to a ratio of zero
-    figure = posterior_distribution(
-        samples,
-        shown["truth"][:1],
-        shown["mode"][:1],
-        shown["prior"],
-        TARGETS,
-        ["a"],
-        age=np.array([10.0]),
-    )
-    time, ratio = (lines_of(figure, POSTERIOR)[d] for d in (0, 4))
+    ratios = 0.01 * np.abs(np.random.default_rng(2).normal(size=S))
+    samples[:, 0, 4] = ratios  # down to a ratio of zero
+    first = Inference(samples, inference.truth[:1], inference.estimate[:1], "median", TARGETS)
+    figure = posterior_distribution(first, prior, ["a"], age=np.array([10.0]))
+    time, ratio = (lines_of(figure, POSTERIOR_COLOUR)[d] for d in (0, 4))
     assert time[:, 0].max() < 10.0001
     assert ratio[:, 0].min() > 0
-    for where, density in (time.T, ratio.T):
-        assert np.trapezoid(density, where) == pytest.approx(1.0, abs=0.02)
+    for grid, density in (time.T, ratio.T):
+        assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=0.02)
     assert time[-1, 1] > 0.5 * time[:, 1].max(), (
         "the density stays high at the bound: reflected, not cut"
     )
 
 
-def test_heat_maps_count_every_draw(shown: dict[str, np.ndarray]) -> None:
-    figure = prediction_heat_maps(shown["samples"], shown["truth"], TARGETS)
+def test_heat_maps_count_every_sample(inference: Inference) -> None:
+    figure = prediction_heat_maps(inference)
     meshes = [axis.collections[0] for axis in figure.axes[:D]]
-    limits = shown_limits(shown["truth"])
+    limits = axis_limits(inference.truth)
     for d, mesh in enumerate(meshes):
         counts = np.ma.filled(mesh.get_array(), 0).sum()
         inside = lambda values, d=d: (values >= limits[d, 0]) & (values <= limits[d, 1])  # noqa: E731
-        expected = (inside(shown["samples"][:, :, d]) & inside(shown["truth"][:, d])).sum()
+        expected = (inside(inference.samples[:, :, d]) & inside(inference.truth[:, d])).sum()
         assert counts == expected
     assert len({mesh.norm.vmax for mesh in meshes}) == 1, "one colour scale"
     assert meshes[0].norm.vmin == 1
+    for axis, label in zip(figure.axes[:D], inference.labels, strict=True):
+        assert label in axis.get_xlabel()
+        assert label in axis.get_ylabel()
 
 
-def test_modes_stand_against_truths(shown: dict[str, np.ndarray]) -> None:
-    figure = truth_against_mode(shown["truth"], shown["mode"], TARGETS)
-    points = [line for line in lines_of(figure, POSTERIOR) if len(line) == N]
-    assert len(points) == 2 * D
-    np.testing.assert_allclose(points[0], np.stack([shown["truth"][:, 0], shown["mode"][:, 0]], 1))
-    np.testing.assert_allclose(points[D][:, 1], shown["mode"][:, 0] - shown["truth"][:, 0])
-    assert {axis.get_yscale() for axis in figure.axes[D:]} == {"symlog"}
+@pytest.mark.parametrize("num_targets", [1, 4, 6])
+def test_estimates_stand_against_truths(inference: Inference, num_targets: int) -> None:
+    truth, estimate = inference.truth[:, :num_targets], inference.estimate[:, :num_targets]
+    samples = inference.samples[..., :num_targets]
+    fewer = Inference(samples, truth, estimate, "posterior median", TARGETS[:num_targets])
+    figure = truth_against_estimate(fewer)
+    points = [line for line in lines_of(figure, POSTERIOR_COLOUR) if len(line) == N]
+    assert len(points) == len(figure.axes) == 2 * num_targets
+    expected = [np.stack([truth[:, d], estimate[:, d]], 1) for d in range(num_targets)]
+    errors = [np.stack([truth[:, d], (estimate - truth)[:, d]], 1) for d in range(num_targets)]
+    for pair in (*expected, *errors):
+        assert any(np.allclose(pair, line) for line in points)
+    assert [axis.get_yscale() for axis in figure.axes].count("symlog") == num_targets
+    labels = " ".join(axis.get_ylabel() for axis in figure.axes)
+    assert "posterior median" in labels
+    assert "estimate - truth [Gyr]" in labels
     assert "cluster at a snapshot" in [line.get_label() for line in figure.axes[0].lines]
 
 
-def test_uncertainties_show_gaussian_lines_and_percentiles(shown: dict[str, np.ndarray]) -> None:
-    figure = uncertainties(shown["samples"], shown["truth"], shown["mode"], TARGETS)
-    deviation, error = shown["samples"].std(0, ddof=1), np.abs(shown["mode"] - shown["truth"])
+def test_uncertainties_show_gaussian_lines_and_percentiles(inference: Inference) -> None:
+    figure = uncertainties(inference)
+    deviation = inference.samples.std(0, ddof=1)
+    error = np.abs(inference.estimate - inference.truth)
     for d, axis in enumerate(figure.axes):
         _, percentiles = binned(deviation[:, d], error[:, d], [0.68, 0.95])
         lines = {line.get_label(): np.asarray(line.get_ydata()) for line in axis.lines}
@@ -138,81 +139,90 @@ def test_uncertainties_show_gaussian_lines_and_percentiles(shown: dict[str, np.n
         np.testing.assert_allclose(lines["95% of errors"], percentiles[1])
         np.testing.assert_allclose(lines["2 sigma (Gaussian)"], 2 * lines["1 sigma (Gaussian)"])
         assert axis.get_xscale() == axis.get_yscale() == "log"
+    assert "[Gyr]" in figure.axes[0].get_xlabel()
+    assert figure.axes[0].get_ylabel() == "|posterior median - truth| [Gyr]"
 
 
 @pytest.mark.parametrize("num_targets", [2, 3, 6])
-def test_staircase_shows_every_pair_once(shown: dict[str, np.ndarray], num_targets: int) -> None:
-    truth, mode, samples = (shown[name][..., :num_targets] for name in ("truth", "mode", "samples"))
-    figure = cross_correlations(samples, truth, mode, TARGETS[:num_targets])
+def test_staircase_shows_every_pair_once(inference: Inference, num_targets: int) -> None:
+    arrays = (inference.samples, inference.truth, inference.estimate)
+    samples, truth, estimate = (values[..., :num_targets] for values in arrays)
+    figure = cross_correlations(
+        Inference(samples, truth, estimate, "posterior median", TARGETS[:num_targets])
+    )
     visible = [
         axis for axis in figure.axes if axis.get_visible() and axis.collections and axis.lines
     ]
     assert len(visible) == num_targets * (num_targets - 1) // 2
-    np.testing.assert_allclose(lines_of(figure, TRUTH)[0], truth[:, :2])
+    np.testing.assert_allclose(lines_of(figure, TRUTH_COLOUR)[0], truth[:, :2])
+    np.testing.assert_allclose(lines_of(figure, ESTIMATE_COLOUR)[0], estimate[:, :2])
 
 
-def test_corner_of_one_cluster(shown: dict[str, np.ndarray]) -> None:
-    figure = corner(
-        shown["samples"][:, 0],
-        TARGETS,
-        truth=shown["truth"][0],
-        mode=shown["mode"][0],
-        title="a cluster",
-    )
+def test_corner_of_one_cluster(inference: Inference) -> None:
+    points = {"ground truth": inference.truth[0], "MAP": inference.estimate[0]}
+    figure = corner(inference.samples[:, 0], TARGETS, points=points, title="a cluster")
     assert len([axis for axis in figure.axes if axis.get_visible()]) == D * (D + 1) // 2
     assert figure.get_suptitle() == "a cluster"
-    bare = corner(shown["samples"][:, 0], TARGETS)
-    assert not lines_of(bare, TRUTH)
+    assert len(lines_of(figure, TRUTH_COLOUR)) == D * (D + 1) // 2
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["posterior", "ground truth", "MAP"]
+    bare = corner(inference.samples[:, 0], TARGETS)
+    assert not lines_of(bare, TRUTH_COLOUR)
 
 
 def test_sensitivity_shows_negative_values_as_such() -> None:
-    matrix = np.array([[1.0, -0.1], [0.0, 0.01]])
-    figure = sensitivity_analysis(
-        matrix, ["Group_M_Crit500", "time"], TARGETS[:2], errors=np.full((2, 2), 0.05)
-    )
+    values = np.array([[1.0, -0.2], [0.0, 0.01]])
+    errors = np.full((2, 2), 0.05)
+    matrix = SensitivityMatrix(values, ["mass", "time"], ["a", "b"], errors, num_singles=1)
+    figure = sensitivity_analysis(matrix, "increase")
     image = figure.axes[0].images[0]
-    np.testing.assert_array_equal(np.asarray(image.get_array()), matrix)
+    coloured = np.ma.asarray(image.get_array())
+    np.testing.assert_array_equal(coloured.data, values)
+    np.testing.assert_array_equal(coloured.mask, [[False, False], [True, True]])
     assert image.norm(-0.1) < 0.5 < image.norm(0.01) < image.norm(1.0)
     assert image.norm(0.0) == pytest.approx(0.5)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["+1.000\n± 0.050", "-0.100\n± 0.050", "+0.000\n± 0.050", "+0.010\n± 0.050"]
+    assert texts == ["+1.000\n± 0.050", "-0.200\n± 0.050", "+0.000\n± 0.050", "+0.010\n± 0.050"]
 
 
 def test_sensitivity_compares_targets_in_their_own_spread() -> None:
-    figure = sensitivity_analysis(
-        np.array([[2.0, 0.2]]), ["time"], TARGETS[:2], scale=np.array([2.0, 0.1])
+    matrix = SensitivityMatrix(
+        np.array([[2.0, 0.2]]), ["time"], ["a", "b"], scale=np.array([2.0, 0.1])
     )
+    figure = sensitivity_analysis(matrix, "increase")
     np.testing.assert_allclose(np.asarray(figure.axes[0].images[0].get_array()), [[1.0, 2.0]])
     assert [text.get_text() for text in figure.axes[0].texts] == ["+2.000", "+0.200"]
 
 
 def test_calibration_curves_stand_in_their_bands() -> None:
-    at = np.linspace(0.1, 0.9, 9)
-    curve = Curve(at, at + 0.05, at - 0.1, at + 0.1)
+    level = np.linspace(0.1, 0.9, 9)
+    curve = Curve(level, level + 0.05, level - 0.1, level + 0.1)
     for draw in (rank_curves, tarp_curves):
         figure = draw({"last_T_coll": curve, "last_V_coll": curve})
-        found = lines_of(figure, POSTERIOR)
-        assert len(found) == 2
-        np.testing.assert_allclose(found[0][:, 1], 0.05)
+        lines = lines_of(figure, POSTERIOR_COLOUR)
+        assert len(lines) == 2
+        np.testing.assert_allclose(lines[0][:, 1], 0.05)
     covered = coverage_curves({"last_T_coll": curve})
-    np.testing.assert_allclose(lines_of(covered, POSTERIOR)[0], np.stack([at, at + 0.05], 1))
+    expected = np.stack([level, level + 0.05], 1)
+    np.testing.assert_allclose(lines_of(covered, POSTERIOR_COLOUR)[0], expected)
 
 
 def test_learning_curves_mark_the_best_epoch() -> None:
     figure = learning_curves([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.5, 3.5])
-    np.testing.assert_allclose(lines_of(figure, MODE)[0], [[3, 2.5]])
+    np.testing.assert_allclose(lines_of(figure, ESTIMATE_COLOUR)[0], [[3, 2.5]])
 
 
 def test_skill_bars_show_values_and_bands() -> None:
-    figure = skill_bars({"prior": {"last_T_coll": (0.5, 0.4, 0.7), "joint": (0.1, -0.1, 0.2)}})
+    figure = skill_bars({"prior": {"$T$ [Gyr]": (0.5, 0.4, 0.7), "joint": (0.1, -0.1, 0.2)}})
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights == [0.5, 0.1]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["$T$", "joint"]
 
 
 @pytest.mark.parametrize("kind", ["png", "pdf"])
-def test_a_figure_is_the_same_bytes_every_time(shown: dict[str, np.ndarray], kind: str) -> None:
+def test_a_figure_is_the_same_bytes_every_time(inference: Inference, kind: str) -> None:
     one, two = (
-        rendered(corner(shown["samples"][:, 0, :2], TARGETS[:2]), kind, 50) for _ in range(2)
+        rendered(corner(inference.samples[:, 0, :2], TARGETS[:2]), kind, 50) for _ in range(2)
     )
     assert one == two
 

@@ -16,8 +16,8 @@ import pytest
 from cinn_clusters import schema
 from cinn_clusters.pipeline import stage as stage_table
 from cinn_clusters.pipeline.report import draw
-from cinn_clusters.pipeline.report.captions import READINGS, reading
-from cinn_clusters.pipeline.report.draw import MATRICES
+from cinn_clusters.pipeline.report.captions import CAPTIONS
+from cinn_clusters.pipeline.report.draw import SENSITIVITY_FIGURES
 from cinn_clusters.pipeline.simulation.baseline import load_baseline
 from cinn_clusters.pipeline.stage import Inputs
 from cinn_clusters.pipeline.workflow import run_workflow
@@ -95,7 +95,7 @@ def test_every_result_of_the_original_is_there(done: Path, name: str) -> None:
     run = done / "run" / name
     for figure in (
         *SIX,
-        *MATRICES,
+        *SENSITIVITY_FIGURES,
         "corner",
         "sbc_ecdf",
         "coverage",
@@ -272,11 +272,11 @@ def test_figure_one_shows_the_halos_that_are_asked_for(
     command(f"{line}2 --halo everything").demand_error("Snapshot:HaloID")
     train = run.catalogue.table.iloc[run.split.train[0]]
     command(f"{line}2 --halo {train.Snapshot:.0f}:{train.HaloID:.0f}").demand_error(
-        "a halo of the judged rows"
+        "a halo of the test rows"
     )
 
 
-def test_figures_of_a_crossval_take_the_densest_draw(
+def test_figures_of_a_crossval_need_no_summary(
     trained: Path, tmp_path: Path, command: Command, undrawn: None
 ) -> None:
     run = tmp_path / "run"
@@ -312,7 +312,7 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) ->
     assert text.count("prior given M500, z, drawn from the training clusters") >= 2, (
         "in short, and in the table"
     )
-    assert "References are drawn here from all clusters of the table outside the fifth" in text
+    assert "References of this figure are drawn from all clusters outside the fold" in text
     page = Page()
     page.feed(text)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
@@ -329,21 +329,23 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) ->
         "test clusters",
         "prior given M500, z",
         "last_d_peri",
-        "MLP error",
+        "MAE of the MLP ensemble",
     ):
         assert fact in told, fact
     for figure in drawn:
-        title, words = reading(figure, {})
-        assert title in told
+        caption = CAPTIONS[figure]
+        assert caption.title in told
+        words = caption.filled({"estimate": "posterior median"})
         assert words.split(". ")[0] in told
 
 
-def test_every_figure_has_a_reading() -> None:
-    assert set(SIX) | set(MATRICES) <= set(READINGS)
-    for name in READINGS:
-        title, words = reading(name, {})
-        assert title
+def test_every_figure_has_a_caption() -> None:
+    assert set(SIX) | set(SENSITIVITY_FIGURES) <= set(CAPTIONS)
+    for caption in CAPTIONS.values():
+        assert caption.title
+        words = caption.filled({"estimate": "posterior median"})
         assert len(words.split()) > 10
+        assert "{" not in words
 
 
 def test_a_leaking_run_is_reported_as_such(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ def figures(
         list[str] | None, typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID.")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, max=20, help="Rows of figure 1 drawn at random.")] = 4,
+    estimate: Annotated[
+        Literal["median", "map"],
+        typer.Option(help="Point estimate: posterior median, or the MAP of the summary."),
+    ] = "median",
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Default: figures/ beside the posterior.")
@@ -29,27 +33,20 @@ def figures(
     as_json: AsJson = False,
 ) -> None:
     """Draw every figure of a run, each as PNG (300 dpi) and PDF."""
-    from cinn_clusters.pipeline.report.draw import draw_figures
+    from cinn_clusters.pipeline.report.draw import FigureOptions, draw_figures
 
+    options = FigureOptions(halo or (), num_rows=rows, seed=seed, estimate=estimate)
     with console.progress("figures") as on_progress:
-        advance = console.counter(on_progress, "figures")
         done = draw_figures(
-            run,
-            posterior=posterior,
-            halos=halo or [],
-            num_rows=rows,
-            seed=seed,
-            out=out,
-            overwrite=overwrite,
-            on_figure=lambda name: advance(1, name),
+            run, options, posterior=posterior, out=out, overwrite=overwrite, on_progress=on_progress
         )
     for reason in done.skipped:
         console.log(f"note: not drawn: {reason}")
     console.print_values({"figures": str(done.path), "drawn": len(done.names)}, as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
-def report(
+@app.command("report", epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
+def write_report(
     run: RunPath,
     out: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html.")] = None,
     overwrite: Overwrite = False,

@@ -1,3 +1,1 @@
-"""Figures: arrays in, a matplotlib Figure out. Nothing here reads or writes a file, or knows a
-model.
-"""
+"""Figures: arrays in, a matplotlib Figure out. Nothing here reads or writes a file."""

@@ -1,8 +1,8 @@
-"""Figure 4 and the corner of one cluster: how targets go together."""
+"""Figure 4 and the corner of one cluster: correlations between targets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,146 +16,114 @@ from cinn_clusters.figures.density import (
     plane_density,
     support_of,
 )
+from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
 from cinn_clusters.figures.style import (
     COUNTS,
-    MODE,
-    POSTERIOR,
-    TRUTH,
-    label,
+    ESTIMATE_COLOUR,
+    POSTERIOR_COLOUR,
+    TRUTH_COLOUR,
+    axis_limits,
     panels,
-    shown_limits,
     styled,
 )
+from cinn_clusters.schema import Column
 
 MASSES = (0.68, 0.95)
-NUM_BINS = 50
+_NUM_BINS = 50
+_TRUTH: Any = {"color": TRUTH_COLOUR, "marker": "x"}
+_ESTIMATE: Any = {"color": ESTIMATE_COLOUR, "marker": "D"}
 
 
 @styled
-def cross_correlations(
-    samples: np.ndarray, truth: np.ndarray, mode: np.ndarray, targets: Sequence[str]
-) -> Figure:
-    """Draw every pair of targets as a staircase: all posterior draws, joint modes and truths of a set of clusters.
+def cross_correlations(inference: Inference) -> Figure:
+    """Draw every pair of D > 1 targets as a staircase of D (D - 1) / 2 panels.
 
-    Args:
-        samples: Posterior draws, (S, N, D), D > 1.
-        truth: (N, D).
-        mode: Joint modes, (N, D).
-        targets: Their D columns.
-
-    Returns:
-        D (D - 1) / 2 panels: counts of draws in colour, modes as diamonds, truths as crosses.
+    Each panel holds the posterior samples of all objects as counts in colour, their point estimates
+    as diamonds and their ground truth as crosses.
     """
-    limits = shown_limits(np.concatenate([truth, mode]))
-    draws = samples.reshape(-1, len(targets))
-    figure, axes = _staircase(targets[:-1], targets[1:], limits[:-1], limits[1:])
-    pairs = [(j, i) for i in range(1, len(targets)) for j in range(i)]
-    maps = {
-        (j, i): np.histogram2d(draws[:, j], draws[:, i], NUM_BINS, limits[[j, i]].tolist())
-        for j, i in pairs
+    truth, estimate, labels = inference.truth, inference.estimate, inference.labels
+    limits = axis_limits(np.concatenate([truth, estimate]))
+    samples = inference.samples.reshape(-1, len(labels))
+    figure, axes = _staircase(labels[:-1], labels[1:], limits[:-1], limits[1:])
+    histograms = {
+        (j, i): np.histogram2d(samples[:, j], samples[:, i], _NUM_BINS, limits[[j, i]].tolist())
+        for i in range(1, len(labels))
+        for j in range(i)
     }
-    norm = LogNorm(1, max(counts.max() for counts, _, _ in maps.values()))
-    for (j, i), (counts, x, y) in maps.items():
-        axis = axes[i - 1, j]
-        image = axis.pcolormesh(
-            x, y, np.ma.masked_equal(counts.T, 0), norm=norm, cmap=COUNTS, rasterized=True
-        )
-        axis.plot(
-            truth[:, j],
-            truth[:, i],
-            "x",
-            ms=2.5,
-            mew=0.7,
-            color=TRUTH,
-            alpha=0.8,
-            label="truth",
-            rasterized=True,
-        )
-        axis.plot(
-            mode[:, j],
-            mode[:, i],
-            "D",
-            ms=2,
-            mew=0.3,
-            mec="k",
-            color=MODE,
-            alpha=0.8,
-            label="MAP",
-            rasterized=True,
-        )
+    norm = LogNorm(1, max(counts.max() for counts, _, _ in histograms.values()))
+    for (j, i), (counts, x, y) in histograms.items():
+        axis, occupied = axes[i - 1, j], np.ma.masked_equal(counts.T, 0)
+        image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
+        look: Any = {"ls": "", "alpha": 0.8, "rasterized": True}
+        axis.plot(*truth[:, [j, i]].T, **_TRUTH, **look, ms=2.5, mew=0.7, label=TRUTH_LABEL)
+        name = inference.estimate_name
+        axis.plot(*estimate[:, [j, i]].T, **_ESTIMATE, **look, ms=2, mew=0.3, mec="k", label=name)
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="upper right", bbox_to_anchor=(0.97, 0.94), markerscale=3, ncols=2
-    )
+    corner = (0.97, 0.94)
+    figure.legend(handles, names, loc="upper right", bbox_to_anchor=corner, markerscale=3, ncols=2)
     bar = figure.add_axes((0.62, 0.84, 0.34, 0.018))
-    figure.colorbar(image, cax=bar, orientation="horizontal", label="posterior draws in a bin")
+    label = "posterior samples in a bin"
+    figure.colorbar(image, cax=bar, orientation="horizontal", label=label)
     return figure
 
 
 @styled
 def corner(
     samples: np.ndarray,
-    targets: Sequence[str],
+    targets: Sequence[Column],
     *,
-    truth: np.ndarray | None = None,
-    mode: np.ndarray | None = None,
+    points: Mapping[str, np.ndarray] | None = None,
     age: float | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw the posterior of one cluster: marginals on the diagonal, pairs with 68 and 95 % regions below.
+    """Draw the posterior of one cluster: marginals on the diagonal, pairs of targets below.
 
     Args:
-        samples: Posterior draws, (S, D).
-        targets: Their D columns.
-        truth: Known history, (D,).
-        mode: Joint mode, (D,).
+        samples: Posterior samples, (S, D).
+        targets: Columns of theta, D of them.
+        points: Ground truth (under the label ``ground truth``) and point estimates to mark, (D,)
+            each, by their name in the legend.
         age: Cosmic age at the observation [Gyr]: the upper bound of a collision time.
-        title: What to call the cluster.
-
-    Returns:
-        The figure.
+        title: Name of the cluster.
     """
-    known = [point for point in (truth, mode) if point is not None]
-    limits = shown_limits(
-        np.concatenate([samples[None], *(np.asarray(point)[None, None] for point in known)], 1)
-    )
-    figure, axes = _staircase(targets, targets, limits, limits)
-    marks = [
-        (point, colour, style, name)
-        for point, colour, style, name in (
-            (truth, TRUTH, "-", "truth"),
-            (mode, MODE, "-.", "joint mode (MAP)"),
-        )
-        if point is not None
-    ]
-    for i in range(len(targets)):
-        density = physical_density(samples[:, i], support_of(targets[i], age))
-        axes[i, i].plot(*density, color=POSTERIOR, label="posterior")
-        for point, colour, style, name in marks:
-            axes[i, i].axvline(point[i], color=colour, ls=style, lw=1, label=name)
-        top = max(density[1], default=1.0)
-        axes[i, i].set(yticks=[], ylim=(0, 1.08 * top), ylabel="")
-        for j in range(i):
-            _pair(axes[i, j], samples[:, [j, i]], limits[[j, i]])
-            for point, colour, _, name in marks:
-                axes[i, j].plot(
-                    point[j], point[i], "x" if name == "truth" else "D", color=colour, ms=5, mew=1.5
-                )
+    points = points or {}
+    labels = [target.label for target in targets]
+    limits = axis_limits(np.vstack([samples, *points.values()]))
+    figure, axes = _staircase(labels, labels, limits, limits)
+    for i, target in enumerate(targets):
+        grid, density = physical_density(samples[:, i], support_of(target, age))
+        axis = axes[i, i]
+        axis.plot(grid, density, color=POSTERIOR_COLOUR, label="posterior")
+        for name, point in points.items():
+            is_truth = name == TRUTH_LABEL
+            colour, style = (TRUTH_COLOUR, "-") if is_truth else (ESTIMATE_COLOUR, "-.")
+            axis.axvline(point[i], color=colour, ls=style, lw=1, label=name)
+        axis.set(yticks=[], ylim=(0, 1.08 * max(density, default=1.0)), ylabel="")
+    for axis, pair in _lower_triangle(axes):
+        _draw_pair(axis, samples[:, pair], limits[pair])
+        for name, point in points.items():
+            look = _TRUTH if name == TRUTH_LABEL else _ESTIMATE
+            axis.plot(*point[pair], **look, ls="", ms=5, mew=1.5)
     figure.suptitle(title)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="upper right", bbox_to_anchor=(0.97, 0.94))
     return figure
 
 
-def _pair(axis: Axes, draws: np.ndarray, limits: np.ndarray) -> None:
-    x, y, density = plane_density(draws, limits)
+def _lower_triangle(axes: Any) -> Iterator[tuple[Axes, list[int]]]:
+    for i, j in zip(*np.tril_indices(len(axes), -1), strict=True):
+        yield axes[i, j], [int(j), int(i)]
+
+
+def _draw_pair(axis: Axes, samples: np.ndarray, limits: np.ndarray) -> None:
+    """Draw samples (S, 2) of two targets with their 68 and 95 % regions."""
+    x, y, density = plane_density(samples, limits)
     levels = credible_levels(density, MASSES)
     if len(np.unique(levels)) == len(levels):
-        axis.contourf(
-            x, y, density, [*levels, density.max() * 1.01], colors=[POSTERIOR] * 2, alpha=0.3
-        )
-        axis.contour(x, y, density, levels, colors=[POSTERIOR] * 2, linewidths=0.8)
-    axis.plot(*draws.T, ",", color=POSTERIOR, alpha=0.3, rasterized=True)
+        colours, top = [POSTERIOR_COLOUR] * 2, density.max() * 1.01
+        axis.contourf(x, y, density, [*levels, top], colors=colours, alpha=0.3)
+        axis.contour(x, y, density, levels, colors=colours, linewidths=0.8)
+    axis.plot(*samples.T, ",", color=POSTERIOR_COLOUR, alpha=0.3, rasterized=True)
 
 
 def _staircase(
@@ -164,15 +132,13 @@ def _staircase(
     """Panels on and below the diagonal, labelled along the outer edges."""
     figure, axes = panels(len(down), len(across), (1.5, 1.4), is_tight=True)
     for (i, j), axis in np.ndenumerate(axes):
-        if j > i:
-            axis.set_visible(False)
-            continue
+        axis.set_visible(j <= i)
         axis.set(xlim=x_limits[j], ylim=y_limits[i])
         axis.locator_params(nbins=4)
         axis.tick_params(labelbottom=i == len(down) - 1, labelleft=j == 0)
-        if i == len(down) - 1:
-            axis.set_xlabel(label(across[j]))
-        if j == 0:
-            axis.set_ylabel(label(down[i]))
+    for axis, label in zip(axes[-1], across, strict=True):
+        axis.set_xlabel(label)
+    for axis, label in zip(axes[:, 0], down, strict=True):
+        axis.set_ylabel(label)
     figure.align_labels()
     return figure, axes

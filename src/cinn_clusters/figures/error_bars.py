@@ -1,86 +1,61 @@
-"""Figure 3: are the error bars as large as the errors?"""
+"""Figure 3: errors of the point estimate against the width of the posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cinn_clusters.figures.inference import Inference
 from cinn_clusters.figures.style import (
-    MODE,
-    POSTERIOR,
-    TRUTH,
+    ESTIMATE_COLOUR,
+    POINTS,
+    POSTERIOR_COLOUR,
+    TRUTH_COLOUR,
     binned,
-    label,
     legend_above,
     plain_log_axis,
     styled,
     target_panels,
+    with_unit,
 )
 
 SHARES = (0.68, 0.95)
+_LINES = (("-", ESTIMATE_COLOUR), ("--", TRUTH_COLOUR))
 
 
 @styled
-def uncertainties(
-    samples: np.ndarray, truth: np.ndarray, mode: np.ndarray, targets: Sequence[str]
-) -> Figure:
-    """Draw the error of the joint mode against the standard deviation of the posterior.
+def uncertainties(inference: Inference) -> Figure:
+    """Draw the error of the point estimate against the standard deviation of the posterior.
 
-    Args:
-        samples: Posterior draws, (S, N, D).
-        truth: (N, D).
-        mode: Joint modes, (N, D).
-        targets: Their D columns.
-
-    Returns:
-        A panel a target, both axes logarithmic; 68th and 95th percentile of the error in bins of
-        the deviation, beside what Gaussian posteriors around the truth would give (1 and 2 standard
-        deviations).
+    Each panel, logarithmic in both axes, holds the 68th and 95th percentile of the error in bins of
+    the deviation, and what Gaussian posteriors around the truth would give (1 and 2 sigma).
     """
-    deviation, error = samples.std(0, ddof=1), np.abs(mode - truth)
-    figure, axes = target_panels(targets)
-    for d, axis in enumerate(axes):
-        floor = max(
-            float(np.quantile(error[:, d], 0.02)), 1e-3 * float(deviation[:, d].max()), 1e-12
-        )
-        axis.loglog(
-            deviation[:, d],
-            np.maximum(error[:, d], floor),
-            ".",
-            ms=3,
-            mew=0,
-            alpha=0.4,
-            color=POSTERIOR,
-            label="cluster at a snapshot",
-            rasterized=True,
-        )
-        middle, percentiles = binned(deviation[:, d], error[:, d], SHARES)
-        ends = np.quantile(deviation[:, d], [0, 1])
-        for k, (style, colour) in enumerate((("-", MODE), ("--", TRUTH))):
-            axis.plot(
-                ends,
-                (k + 1) * ends,
-                color="0.3",
-                ls=style,
-                lw=0.8,
-                label=f"{k + 1} sigma (Gaussian)",
-            )
-            axis.plot(
-                middle,
-                percentiles[k],
-                color=colour,
-                ls=style,
-                marker="o",
-                ms=3,
-                label=f"{SHARES[k]:.0%} of errors",
-            )
+    deviation = inference.samples.std(axis=0, ddof=1)
+    error = np.abs(inference.estimate - inference.truth)
+    figure, axes = target_panels(len(inference.targets))
+    for d, (axis, target) in enumerate(zip(axes, inference.targets, strict=True)):
+        _draw_errors(axis, deviation[:, d], error[:, d])
         axis.set(
-            title=label(targets[d]), xlabel="posterior standard deviation", ylabel="|MAP - truth|"
+            title=target.label,
+            xlabel=with_unit("posterior st. dev.", target),
+            ylabel=with_unit(f"|{inference.estimate_name} - truth|", target),
         )
-        axis.set_ylim(bottom=0.8 * floor)
-        for line in (axis.xaxis, axis.yaxis):
-            plain_log_axis(line)
     legend_above(figure, axes[0])
     return figure
+
+
+def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
+    floor = max(float(np.quantile(error, 0.02)), 1e-3 * float(deviation.max()), 1e-12)
+    visible = np.maximum(error, floor)
+    axis.loglog(deviation, visible, **POINTS, color=POSTERIOR_COLOUR, label="cluster at a snapshot")
+    middle, percentiles = binned(deviation, error, SHARES)
+    ends = np.quantile(deviation, [0, 1])
+    for k, (style, colour) in enumerate(_LINES):
+        sigma = f"{k + 1} sigma (Gaussian)"
+        axis.plot(ends, (k + 1) * ends, color="0.3", ls=style, lw=0.8, label=sigma)
+        share = f"{SHARES[k]:.0%} of errors"
+        axis.plot(middle, percentiles[k], color=colour, ls=style, marker="o", ms=3, label=share)
+    axis.set_ylim(bottom=0.8 * floor)
+    plain_log_axis(axis.xaxis)
+    plain_log_axis(axis.yaxis)

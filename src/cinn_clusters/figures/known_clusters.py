@@ -5,64 +5,77 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cinn_clusters.figures.density import physical_density
-from cinn_clusters.figures.style import POSTERIOR, TRUTH, legend_above, panels, styled
+from cinn_clusters.figures.style import (
+    POSTERIOR_COLOUR,
+    TRUTH_COLOUR,
+    Limits,
+    legend_above,
+    panels,
+    styled,
+)
 
-Estimate = tuple[float, float, float] | None
-"""Value, lower and upper end of a published estimate."""
+PublishedEstimate = tuple[float, float, float] | None
+"""Value, lower and upper end; None where nothing is published."""
 
 
 @styled
-def named_clusters(
+def known_clusters(
     samples: Sequence[np.ndarray],
-    estimates: Sequence[Sequence[Estimate]],
+    estimates: Sequence[Sequence[PublishedEstimate]],
     labels: Sequence[str],
     names: Sequence[str],
-    supports: Sequence[tuple[float, float]],
+    supports: Sequence[Limits],
     verified: Sequence[bool],
 ) -> Figure:
-    """Draw marginal posteriors, a row a cluster, a column a quantity.
+    """Draw marginal posteriors, a row for each cluster, a column for each quantity.
 
     Args:
-        samples: Draws of each quantity, (S, N) each.
-        estimates: Published ones, N rows of one a quantity.
-        labels: Axis labels, one a quantity.
-        names: Of the clusters, N.
+        samples: Posterior samples of each quantity, (S, N) each.
+        estimates: Published estimates of N clusters, one for each quantity.
+        labels: Axis labels of the quantities.
+        names: Names of the N clusters.
         supports: Limits of each quantity.
-        verified: Whether the estimates were checked against their publication, N; dashed and named
-            where not.
-
-    Returns:
-        The figure.
+        verified: Whether the estimates of a cluster were checked against their publication; they
+            are dashed where not, and the name says so.
     """
     figure, axes = panels(len(names), len(samples), (2.3, 1.15), sharex="col")
-    for (row, column), axis in np.ndenumerate(axes):
-        draws = samples[column][:, row]
-        where, density = physical_density(draws, supports[column])
-        axis.fill_between(where, density, color=POSTERIOR, alpha=0.3, lw=0, label="this model")
-        axis.plot(where, density, color=POSTERIOR)
-        if (estimate := estimates[row][column]) is not None:
-            axis.axvspan(estimate[1], estimate[2], color=TRUTH, alpha=0.2, lw=0)
-            axis.axvline(
-                estimate[0],
-                color=TRUTH,
-                ls="-" if verified[row] else "--",
-                label="published estimate",
-            )
-        told = [one[column] for one in estimates]
-        reach = max(
-            [np.quantile(draws, 0.99), *(known[2] * 1.05 for known in told if known is not None)]
-        )
-        axis.set(ylim=(0, None), yticks=[])
-        axis.set_xlim(right=max(reach, axis.get_xlim()[1]) if row else reach)
-        if row == len(names) - 1:
-            axis.set_xlabel(labels[column])
-    for row, name in enumerate(names):
-        note = "" if verified[row] else "\n(estimates not verified)"
-        axes[row, 0].set_ylabel(
-            name.replace(" (", "\n(") + note, rotation=0, ha="right", va="center"
-        )
+    for column, label in enumerate(labels):
+        published = [line[column] for line in estimates]
+        right = _right_limit(samples[column], published)
+        for row, axis in enumerate(axes[:, column]):
+            _draw_posterior(axis, samples[column][:, row], supports[column])
+            _draw_estimate(axis, published[row], verified[row])
+            axis.set(ylim=(0, None), yticks=[])
+        axes[0, column].set_xlim(right=right)
+        axes[-1, column].set_xlabel(label)
+    for axis, name, is_verified in zip(axes[:, 0], names, verified, strict=True):
+        note = "" if is_verified else "\n(estimates not verified)"
+        text = name.replace(" (", "\n(") + note
+        axis.set_ylabel(text, rotation=0, ha="right", va="center")
     legend_above(figure, axes[0, 0])
     return figure
+
+
+def _right_limit(samples: np.ndarray, published: Sequence[PublishedEstimate]) -> float:
+    ends = [estimate[2] * 1.05 for estimate in published if estimate is not None]
+    quantiles = np.quantile(samples, 0.99, axis=0)
+    return float(max([*quantiles, *ends]))
+
+
+def _draw_posterior(axis: Axes, samples: np.ndarray, support: Limits) -> None:
+    grid, density = physical_density(samples, support)
+    axis.fill_between(grid, density, color=POSTERIOR_COLOUR, alpha=0.3, lw=0, label="this model")
+    axis.plot(grid, density, color=POSTERIOR_COLOUR)
+
+
+def _draw_estimate(axis: Axes, estimate: PublishedEstimate, is_verified: bool) -> None:
+    if estimate is None:
+        return
+    value, lower, upper = estimate
+    style = "-" if is_verified else "--"
+    axis.axvspan(lower, upper, color=TRUTH_COLOUR, alpha=0.2, lw=0)
+    axis.axvline(value, color=TRUTH_COLOUR, ls=style, label="published estimate")

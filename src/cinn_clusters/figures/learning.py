@@ -1,4 +1,4 @@
-"""How training went, and what the model is worth beside simpler answers."""
+"""Learning curves of training, and the skill of the model against references."""
 
 from __future__ import annotations
 
@@ -8,78 +8,70 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cinn_clusters.figures.style import (
-    ACCENT,
-    MODE,
-    POSTERIOR,
-    SECOND,
-    TRUTH,
-    label,
+    ACCENT_COLOUR,
+    ESTIMATE_COLOUR,
+    POSTERIOR_COLOUR,
+    SECOND_COLOUR,
+    TRUTH_COLOUR,
     panels,
     styled,
 )
 
 Band = tuple[float, float, float]
 """Value, lower and upper end."""
+_COLOURS = (POSTERIOR_COLOUR, ESTIMATE_COLOUR, ACCENT_COLOUR, SECOND_COLOUR)
 
 
 @styled
 def learning_curves(
     epoch: Sequence[int], train: Sequence[float], held_out: Sequence[float]
 ) -> Figure:
-    """Draw the loss by epoch; a held-out loss that rises while training falls tells of overfitting.
+    """Draw mean NLL in standardised units by epoch (E,), the lowest held-out loss marked.
 
-    Args:
-        epoch: (E,).
-        train: Mean training NLL, (E,), standardised units.
-        held_out: Mean held-out NLL, (E,).
-
-    Returns:
-        The figure; the epoch of the lowest held-out loss is marked.
+    A held-out loss that rises while that of training falls means overfitting.
     """
     figure, axes = panels(1, 1, (4.6, 3.0))
     axis = axes[0, 0]
-    axis.plot(epoch, train, color=POSTERIOR, label="training")
-    axis.plot(epoch, held_out, color=TRUTH, ls="--", label="held out")
+    axis.plot(epoch, train, color=POSTERIOR_COLOUR, label="training")
+    axis.plot(epoch, held_out, color=TRUTH_COLOUR, ls="--", label="held out")
     best = int(np.argmin(held_out))
     axis.plot(
         epoch[best],
         held_out[best],
         "D",
-        color=MODE,
+        color=ESTIMATE_COLOUR,
         mec="k",
         mew=0.5,
         label=f"lowest, epoch {epoch[best]}",
     )
-    axis.set(xlabel="epoch", ylabel="mean NLL, standardised units")
+    axis.set(xlabel="epoch", ylabel="mean NLL [nats, standardised units]")
     low, high = np.quantile([*train, *held_out], [0.0, 0.95])
-    axis.set_ylim(low - 0.08 * (high - low), high + 0.15 * (high - low))
+    margin = 0.08 * (high - low)
+    axis.set_ylim(low - margin, high + 2 * margin)
     axis.legend()
     return figure
 
 
 @styled
 def skill_bars(skill: Mapping[str, Mapping[str, Band]], *, score: str = "CRPS") -> Figure:
-    """Draw the share of a reference's score that the model saves.
+    """Draw the share of a reference's score that the model saves, one colour for each reference.
 
-    Args:
-        skill: Bands by reference, then by target (any other name stands as it is).
-        score: Which score.
-
-    Returns:
-        Bars by target, one colour a reference: 0 is no better than it, 1 is perfect.
+    ``skill`` holds bands by reference, then by label; 0 is no better than the reference, 1 perfect.
     """
-    names = list(next(iter(skill.values())))
+    labels = list(next(iter(skill.values())))
     figure, axes = panels(1, 1, (5.6, 3.0))
     axis, width = axes[0, 0], 0.8 / len(skill)
+    centres = np.arange(len(labels))
     for k, (reference, bands) in enumerate(skill.items()):
-        value, lower, upper = np.array([bands[name] for name in names]).T
-        where = np.arange(len(names)) + (k - 0.5 * (len(skill) - 1)) * width
-        colour = (POSTERIOR, MODE, ACCENT, SECOND)[k % 4]
+        value, lower, upper = np.array([bands[label] for label in labels]).T
+        position = centres + (k - 0.5 * (len(skill) - 1)) * width
         errors = np.clip([value - lower, upper - value], 0, None)
-        axis.bar(where, value, 0.9 * width, color=colour, label=f"against the {reference}")
-        axis.errorbar(where, value, errors, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)
+        legend = f"against the {reference}"
+        axis.bar(position, value, 0.9 * width, color=_COLOURS[k % 4], label=legend)
+        axis.errorbar(position, value, errors, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)
     axis.axhline(0, color="k", lw=0.7)
-    axis.set_xticks(range(len(names)), [label(name) for name in names], rotation=30, ha="right")
+    symbols = [label.split(" [")[0] for label in labels]  # a skill has no unit
+    axis.set_xticks(centres, symbols, rotation=30, ha="right")
     axis.set(ylabel=f"skill in {score}, 99 % band")
     axis.legend()
     return figure

@@ -1,4 +1,4 @@
-"""Pictures of an embedding: points, maps and means on a plane, and the neighbours of a map."""
+"""Pictures of an embedding: points, maps and medians on a plane, and the neighbours of a map."""
 
 from __future__ import annotations
 
@@ -7,64 +7,45 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import label, panels, styled
+from cinn_clusters.figures.style import POSTERIOR_COLOUR, panels, styled
 
 MAP_COLOURS, VALUE_COLOURS = "inferno", "viridis"
 
 
 @styled
-def scatter_plane(plane: np.ndarray, values: np.ndarray, name: str, axes: Sequence[str]) -> Figure:
-    """Points of an embedding, coloured by one quantity.
+def scatter_plane(plane: np.ndarray, values: np.ndarray, label: str, axes: Sequence[str]) -> Figure:
+    """Draw points of an embedding (N, 2), coloured by one quantity (N,).
 
-    Args:
-        plane: Two coordinates a map, (N, 2).
-        values: Quantity, (N,).
-        name: Of the quantity, a column of the schema or a text.
-        axes: Labels of the coordinates.
+    ``label`` is that of the quantity, ``axes`` are those of the coordinates.
     """
     figure, grid = panels(1, 1, (5.0, 4.2))
     axis = grid[0, 0]
     low, high = np.percentile(values, [2, 98])
     points = axis.scatter(
-        plane[:, 0],
-        plane[:, 1],
-        c=values,
-        s=5,
-        vmin=low,
-        vmax=high,
-        cmap=VALUE_COLOURS,
-        rasterized=True,
+        *plane.T, c=values, s=5, vmin=low, vmax=high, cmap=VALUE_COLOURS, rasterized=True
     )
-    figure.colorbar(points, ax=axis, label=label(name), extend="both")
+    figure.colorbar(points, ax=axis, label=label, extend="both")
     axis.set(xlabel=axes[0], ylabel=axes[1])
     return figure
 
 
 @styled
 def hexagons(
-    plane: np.ndarray, values: np.ndarray, names: Sequence[str], axes: Sequence[str]
+    plane: np.ndarray, values: np.ndarray, labels: Sequence[str], axes: Sequence[str]
 ) -> Figure:
-    """Median of quantities in hexagons over the plane, a panel each.
+    """Draw the median of quantities (N, C) in hexagons over the plane (N, 2), a panel each.
 
-    Args:
-        plane: Two coordinates a map, (N, 2).
-        values: Quantities, (N, C).
-        names: Of the quantities.
-        axes: Labels of the coordinates.
+    ``labels`` are those of the quantities, ``axes`` are those of the coordinates.
     """
-    columns = min(len(names), 3)
-    rows = -(-len(names) // columns)
-    figure, grid = panels(rows, columns, (3.4, 2.9))
-    for number, axis in enumerate(grid.flat):
-        if number >= len(names):
-            axis.set_axis_off()
-            continue
-        shown = values[:, number]
-        low, high = np.percentile(shown, [5, 95])
-        drawn = axis.hexbin(
-            plane[:, 0],
-            plane[:, 1],
-            C=shown,
+    columns = min(len(labels), 3)
+    figure, grid = panels(-(-len(labels) // columns), columns, (3.4, 2.9))
+    for spare in grid.flat[len(labels) :]:
+        spare.set_axis_off()
+    for axis, quantity, label in zip(grid.flat, values.T, labels, strict=False):
+        low, high = np.percentile(quantity, [5, 95])
+        image = axis.hexbin(
+            *plane.T,
+            C=quantity,
             reduce_C_function=np.median,
             gridsize=18,
             mincnt=2,
@@ -73,62 +54,60 @@ def hexagons(
             cmap=VALUE_COLOURS,
             linewidths=0.2,
         )
-        figure.colorbar(drawn, ax=axis, label=label(names[number]))
+        figure.colorbar(image, ax=axis, label=label)
         axis.set(xlabel=axes[0], ylabel=axes[1])
     return figure
 
 
 @styled
 def map_gallery(
-    plane: np.ndarray, maps: np.ndarray, axes: Sequence[str], *, side: int = 14
+    plane: np.ndarray, maps: np.ndarray, axes: Sequence[str], *, num_cells: int = 14
 ) -> Figure:
-    """Maps where they stand on the plane: in each cell the one nearest to its middle.
+    """Draw maps in [0, 1] (N, H, H) on the plane (N, 2): in each cell the one nearest its middle.
 
-    Args:
-        plane: Two coordinates a map, (N, 2).
-        maps: In [0, 1], (N, H, H).
-        axes: Labels of the coordinates.
-        side: Cells a side.
+    ``axes`` are the labels of the coordinates; there are ``num_cells`` cells along each.
     """
-    low, high = np.percentile(plane, 0.5, axis=0), np.percentile(plane, 99.5, axis=0)
-    cell = (plane - low) / (high - low) * side
+    low, high = np.percentile(plane, [0.5, 99.5], axis=0)
+    cell = (plane - low) / (high - low) * num_cells
     size = maps.shape[-1]
-    canvas = np.full((side * size, side * size), np.nan)
-    for i in range(side):
-        for j in range(side):
-            distance = np.abs(cell - [j + 0.5, i + 0.5]).max(1)
-            nearest = int(distance.argmin())
-            if distance[nearest] <= 0.5:
-                canvas[i * size : (i + 1) * size, j * size : (j + 1) * size] = maps[nearest]
+    canvas = np.full((num_cells, size, num_cells, size), np.nan)
+    for i, j in np.ndindex(num_cells, num_cells):
+        distance = np.abs(cell - [j + 0.5, i + 0.5]).max(axis=1)
+        nearest = int(distance.argmin())
+        if distance[nearest] <= 0.5:
+            canvas[i, :, j] = maps[nearest]
     figure, grid = panels(1, 1, (7.0, 7.0))
     axis = grid[0, 0]
-    extent = (low[0], high[0], low[1], high[1])
     axis.imshow(
-        canvas, origin="lower", extent=extent, aspect="auto", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0
+        canvas.reshape(num_cells * size, num_cells * size),
+        origin="lower",
+        extent=(low[0], high[0], low[1], high[1]),
+        aspect="auto",
+        cmap=MAP_COLOURS,
+        vmin=0.0,
+        vmax=1.0,
     )
     axis.set(xlabel=axes[0], ylabel=axes[1])
     return figure
 
 
 @styled
-def neighbours(queries: np.ndarray, found: np.ndarray, titles: Sequence[Sequence[str]]) -> Figure:
-    """Maps and those most like them: a row for each query, the query first.
+def neighbours(queries: np.ndarray, nearest: np.ndarray, titles: Sequence[Sequence[str]]) -> Figure:
+    """Draw maps and those most like them: a row for each query, the query first.
 
     Args:
-        queries: In [0, 1], (Q, H, H).
-        found: Q rows of neighbours, nearest first, (Q, K, H, H).
+        queries: Maps in [0, 1], (Q, H, H).
+        nearest: K neighbours of each query, nearest first, (Q, K, H, H).
         titles: A text for each picture of each row, query first.
     """
-    num, most = found.shape[:2]
-    figure, grid = panels(num, most + 1, (1.35, 1.5))
-    for i in range(num):
-        for j, shown in enumerate([queries[i], *found[i]]):
-            axis = grid[i, j]
-            axis.imshow(shown, origin="lower", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.set_title(titles[i][j], fontsize=6)
-            if j == 0:
-                for spine in axis.spines.values():
-                    spine.set(visible=True, color="#0072B2", linewidth=2.0)
+    pictures = np.concatenate([queries[:, None], nearest], axis=1)  # (Q, 1 + K, H, H)
+    num_rows, num_columns = pictures.shape[:2]
+    figure, grid = panels(num_rows, num_columns, (1.35, 1.5))
+    for (i, j), axis in np.ndenumerate(grid):
+        axis.imshow(pictures[i, j], origin="lower", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0)
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(titles[i][j], fontsize=6)
+    for axis in grid[:, 0]:
+        for spine in axis.spines.values():
+            spine.set(visible=True, color=POSTERIOR_COLOUR, linewidth=2.0)
     return figure

@@ -1,75 +1,83 @@
-"""Figure 5: which observable tells of which target."""
+"""Figure 5: importance of each observable for each target."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
-from cinn_clusters import schema
-from cinn_clusters.figures.style import label, panels, styled
+from cinn_clusters.figures.style import panels, styled
 
 COLOURS = "PuOr_r"
-"""Diverging, told apart by colour-blind readers: orange raises the error, violet lowers it."""
+"""Diverging and safe for colour-blind readers: orange raises the error, violet lowers it."""
+NOT_SIGNIFICANT = "0.92"
+"""Grey of values within two standard errors of zero: they are no effect."""
 DECADES = 1.5
-"""Logarithmic part of the scale on either side; what is smaller fades to white, so that noise is
-not loud."""
-LEAST = 0.1
-"""Where the scale ends at least, in units of the targets: a matrix of nothing is pale."""
+"""Logarithmic part of the scale on either side; smaller values fade to white."""
+LEAST_TOP = 0.1
+"""Least end of the scale, in units of the targets: a matrix without effects is pale."""
+
+
+@dataclass(frozen=True, eq=False)
+class SensitivityMatrix:
+    """Increase of a score when observables are taken away.
+
+    Args:
+        values: Increase in catalogue units, (L, D); negative where taking it away helps.
+        observables: Labels of the rows: observables first, then groups of them.
+        targets: Labels of the columns.
+        errors: Standard errors of the values, (L, D); None where they are not known.
+        scale: Unit of each target for the colours, (D,); numbers in the cells keep their units.
+        num_singles: Number of rows that are single observables; a line divides them from groups.
+    """
+
+    values: np.ndarray
+    observables: Sequence[str]
+    targets: Sequence[str]
+    errors: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    num_singles: int | None = None
 
 
 @styled
-def sensitivity_analysis(
-    matrix: np.ndarray,
-    observables: Sequence[str],
-    targets: Sequence[str],
-    *,
-    errors: np.ndarray | None = None,
-    what: str = "increase of MAE when shuffled, in standard deviations of the target",
-    scale: np.ndarray | None = None,
-) -> Figure:
-    """Draw how much a score worsens when an observable is taken away.
+def sensitivity_analysis(matrix: SensitivityMatrix, label: str) -> Figure:
+    """Draw a sensitivity matrix as a heat map with the number in each cell.
 
-    Args:
-        matrix: Increase of the score, (L, D); negative where taking it away helps.
-        observables: Names of the rows, columns of the schema or groups of them.
-        targets: Names of the columns.
-        errors: Standard errors, (L, D).
-        what: Label of the colour scale.
-        scale: Unit of each target, (D,), so that colours compare; numbers in the cells keep
-            catalogue units.
-
-    Returns:
-        A heat-map with a symmetric logarithmic scale, the number in each cell.
+    The colour scale with its label is symmetric and logarithmic; values within two standard errors
+    of zero are grey.
     """
-    shown = matrix if scale is None else matrix / scale
-    top = max(float(np.abs(shown).max()), LEAST)
+    scaled = matrix.values if matrix.scale is None else matrix.values / matrix.scale
+    is_noise = np.zeros(scaled.shape, bool)
+    if matrix.errors is not None:
+        is_noise = np.abs(matrix.values) <= 2 * matrix.errors
+    coloured = np.ma.masked_array(scaled, is_noise)
+    top = max(float(np.abs(scaled).max()), LEAST_TOP)
     norm = SymLogNorm(linthresh=top / 10**DECADES, vmin=-top, vmax=top)
-    height = 0.42 * len(observables) + 1.4
-    figure, axes = panels(1, 1, (1.25 * len(targets) + 2.2, height))
+    colours = matplotlib.colormaps[COLOURS].with_extremes(bad=NOT_SIGNIFICANT)
+    num_rows, num_columns = scaled.shape
+    figure, axes = panels(1, 1, (1.25 * num_columns + 2.2, 0.42 * num_rows + 1.4))
     axis = axes[0, 0]
-    image = axis.imshow(shown, norm=norm, cmap=COLOURS, aspect="auto")
-    for (i, j), value in np.ndenumerate(matrix):
-        told = f"{value:+.3f}" if errors is None else f"{value:+.3f}\n± {errors[i, j]:.3f}"
-        is_dark = abs(norm(shown[i, j]) - 0.5) > 0.35
-        axis.text(
-            j,
-            i,
-            told,
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            color="white" if is_dark else "black",
-        )
-    axis.set_xticks(range(len(targets)), [label(name) for name in targets])
-    axis.set_yticks(range(len(observables)), [schema.column(name).label for name in observables])
+    image = axis.imshow(coloured, norm=norm, cmap=colours, aspect="auto")
+    for (i, j), text in np.ndenumerate(_cell_texts(matrix)):
+        is_dark = abs(norm(scaled[i, j]) - 0.5) > 0.35 and not is_noise[i, j]
+        colour = "white" if is_dark else "black"
+        axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+    axis.set_xticks(range(num_columns), matrix.targets)
+    axis.set_yticks(range(num_rows), matrix.observables)
     axis.tick_params(length=0)
-    for i in range(1, len(observables)):
-        if (observables[i] in schema.GROUPS) != (observables[i - 1] in schema.GROUPS):
-            axis.axhline(i - 0.5, color="black", lw=1.2)
-    figure.colorbar(
-        image, ax=axis, label=what.replace(", ", ",\n") if len(observables) < 6 else what
-    )
+    if matrix.num_singles is not None:
+        axis.axhline(matrix.num_singles - 0.5, color="black", lw=1.2)
+    text = label.replace(", ", ",\n") if num_rows < 6 else label
+    figure.colorbar(image, ax=axis, label=text)
     return figure
+
+
+def _cell_texts(matrix: SensitivityMatrix) -> np.ndarray:
+    texts = np.char.mod("%+.3f", matrix.values)
+    if matrix.errors is not None:
+        texts = np.char.add(texts, np.char.mod("\n± %.3f", matrix.errors))
+    return np.asarray(texts)

@@ -1,6 +1,4 @@
-"""How every figure looks: colours that a colour-blind reader tells apart, sizes that print,
-labels of the schema.
-"""
+"""Style of every figure: colours that colour-blind readers distinguish, sizes that print."""
 
 from __future__ import annotations
 
@@ -16,11 +14,11 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Figure  # for those who may not know matplotlib
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from cinn_clusters import schema
+from cinn_clusters.schema import Column, tex_unit
 
-# Okabe & Ito (2008), Color universal design: the eight colours told apart under every common colour blindness
-POSTERIOR, TRUTH, MODE, PRIOR = "#0072B2", "#D55E00", "#E69F00", "#777777"
-ACCENT, SECOND = "#009E73", "#CC79A7"
+# Okabe & Ito (2008), Color universal design: eight colours for every common colour blindness
+POSTERIOR_COLOUR, TRUTH_COLOUR, ESTIMATE_COLOUR = "#0072B2", "#D55E00", "#E69F00"
+PRIOR_COLOUR, ACCENT_COLOUR, SECOND_COLOUR = "#777777", "#009E73", "#CC79A7"
 COUNTS = "cividis"
 """Colour map of counts: perceptually uniform, the same for colour-blind readers."""
 DPI = 300
@@ -39,21 +37,22 @@ STYLE: Any = {
     "mathtext.fontset": "dejavusans",
     "svg.hashsalt": "cinn-clusters",
 }
+POINTS: Any = {"ls": "", "marker": ".", "ms": 3, "mew": 0, "alpha": 0.4, "rasterized": True}
+"""Look of one point an object in a scatter plot."""
 Limits = tuple[float, float]
-P = ParamSpec("P")
+_P = ParamSpec("_P")
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw under the style of the house, whatever the user's matplotlib is set to."""
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Draw under the style of the package, whatever the user's matplotlib is set to."""
 
     @wraps(draw)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(
-            {**matplotlib.rcParamsDefault, **STYLE, "backend": matplotlib.rcParams["backend"]}
-        ):
+    def draw_styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        backend: Any = {"backend": matplotlib.rcParams["backend"]}
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, **backend}):
             return draw(*args, **kwargs)
 
-    return inner
+    return draw_styled
 
 
 def rendered(figure: Figure, kind: Literal["png", "pdf"], dpi: int = DPI) -> bytes:
@@ -77,50 +76,46 @@ def panels(
 
     Args:
         rows: Lines of panels.
-        columns: Panels a line.
+        columns: Panels in a line.
         size: Width and height of one panel [inch].
-        is_tight: Panels stand side by side, to share their labels.
+        is_tight: Whether panels touch, to share their labels.
         **shared: ``sharex``, ``sharey`` of ``Figure.subplots``.
     """
-    figure = Figure(
-        (columns * size[0] + 0.4, rows * size[1] + 0.4), layout=None if is_tight else "constrained"
-    )
+    width, height = columns * size[0] + 0.4, rows * size[1] + 0.4
+    figure = Figure((width, height), layout=None if is_tight else "constrained")
     if is_tight:
         figure.subplots_adjust(0.1, 0.08, 0.98, 0.95, wspace=0.08, hspace=0.08)
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def target_panels(
-    targets: Sequence[str], size: tuple[float, float] = (2.6, 2.5)
-) -> tuple[Figure, Any]:
-    """Return a figure with a panel a target, three a line, and its axes, (D,); those left over
-    are gone.
-    """
-    columns = min(3, len(targets))
-    figure, axes = panels(-(-len(targets) // columns), columns, size)
-    for spare in axes.flat[len(targets) :]:
+def target_panels(num_targets: int, size: tuple[float, float] = (2.6, 2.5)) -> tuple[Figure, Any]:
+    """Return a figure with a panel for each target, three in a line, and its axes, (D,)."""
+    columns = min(3, num_targets)
+    figure, axes = panels(-(-num_targets // columns), columns, size)
+    for spare in axes.flat[num_targets:]:
         spare.remove()
-    return figure, axes.flat[: len(targets)]
+    return figure, axes.flat[:num_targets]
 
 
-def label(name: str) -> str:
-    r"""Axis label of a column, with symbol and unit.
+def with_unit(text: str, column: Column) -> str:
+    """Axis label of a quantity that is measured in the unit of a column.
 
     Examples:
-        >>> label("last_Mass_ratio"), label("my_own")
-        ('$\\xi$', 'my_own')
+        >>> with_unit("error", Column("age", "t", "Gyr"))
+        'error [Gyr]'
     """
-    return schema.column(name).label
+    return f"{text} [{tex_unit(column.unit)}]" if column.unit else text
 
 
-def shown_limits(values: np.ndarray, tail: float = 0.005) -> np.ndarray:
-    """Limits (D, 2) that show all but the tails of finite values (..., D), with a small margin.
+def axis_limits(values: np.ndarray, tail: float = 0.005) -> np.ndarray:
+    """Limits (D, 2) that hold all but the tails of finite values (..., D), with a small margin.
 
     Examples:
-        >>> shown_limits(np.linspace(0, 1, 101)[:, None], tail=0.0).round(2).tolist()
+        >>> axis_limits(np.linspace(0, 1, 101)[:, None], tail=0.0).round(2).tolist()
         [[-0.03, 1.03]]
     """
-    lower, upper = np.quantile(values.reshape(-1, values.shape[-1]), [tail, 1 - tail], axis=0)
+    flat = values.reshape(-1, values.shape[-1])
+    lower, upper = np.quantile(flat, [tail, 1 - tail], axis=0)
     margin = np.where(upper > lower, 0.03 * (upper - lower), 0.5)
     return np.stack([lower - margin, upper + margin], -1)
 
@@ -128,13 +123,13 @@ def shown_limits(values: np.ndarray, tail: float = 0.005) -> np.ndarray:
 def binned(
     x: np.ndarray, y: np.ndarray, levels: Sequence[float], num_bins: int = 12
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles of y in bins of x that hold equally many points.
+    """Quantiles of y (N,) in bins of x (N,) that hold equally many points.
 
     Args:
-        x: Where, (N,).
-        y: What, (N,).
+        x: Values to bin by, (N,).
+        y: Values to reduce, (N,).
         levels: Quantiles, Q of them.
-        num_bins: Bins at most; fewer where points are few.
+        num_bins: Number of bins at most; fewer where points are few.
 
     Returns:
         Median x of each bin (B,) and quantiles of y (Q, B), B possibly 0.
@@ -147,16 +142,17 @@ def binned(
     num_bins = min(num_bins, len(x) // 10)
     if num_bins < 1:
         return np.empty(0), np.empty((len(levels), 0))
-    parts = np.array_split(np.argsort(x, kind="stable"), num_bins)
-    middle = np.array([np.median(x[part]) for part in parts])
-    return middle, np.stack([np.quantile(y[part], levels) for part in parts], -1)
+    bins = np.array_split(np.argsort(x, kind="stable"), num_bins)
+    middle = np.array([np.median(x[rows]) for rows in bins])
+    return middle, np.stack([np.quantile(y[rows], levels) for rows in bins], -1)
 
 
 def plain_log_axis(axis: Axis) -> None:
     """Label a logarithmic axis over a short range with a few plain numbers."""
     lower, upper = axis.get_view_interval()
+    is_long = upper > 4 * lower
     axis.set_major_locator(
-        LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if upper > 4 * lower else MaxNLocator(3)
+        LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if is_long else MaxNLocator(3)
     )
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -165,4 +161,7 @@ def plain_log_axis(axis: Axis) -> None:
 def legend_above(figure: Figure, axes: Axes) -> None:
     """Put one legend for all panels above them, from the handles of one."""
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    legend = figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1.0)

@@ -172,7 +172,9 @@ STAGES = (
             run.history,
         ),
         writes=lambda run: (run.figures,),
-        make=lambda inputs, run, on_progress: draw_figures(run.root, overwrite=True),
+        make=lambda inputs, run, on_progress: draw_figures(
+            run.root, overwrite=True, on_progress=on_progress
+        ),
     ),
     Stage(
         "report",

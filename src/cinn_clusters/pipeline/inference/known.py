@@ -14,7 +14,7 @@ from astropy.table import MaskedColumn, Table
 from cinn_clusters import schema
 from cinn_clusters.catalogues.mapping import read_preset
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
-from cinn_clusters.figures.known_clusters import Estimate, named_clusters
+from cinn_clusters.figures.known_clusters import PublishedEstimate, known_clusters
 from cinn_clusters.figures.style import rendered
 from cinn_clusters.files import atomic_directory, demand_free
 from cinn_clusters.pipeline.inference.observe import REASONS, observe
@@ -108,7 +108,7 @@ def demo_observed(
         names = [str(name) for name in table["name"]]
         verified = [_is_verified(cluster) for cluster in clusters]
         limits = ((0.0, 13.0), (0.0, 6000.0), (0.0, 1.0))
-        figure = named_clusters(shown, estimates, LABELS, names, limits, verified)
+        figure = known_clusters(shown, estimates, LABELS, names, limits, verified)
         (scratch / FIGURE).write_bytes(rendered(figure, "png"))
     flags = np.ma.filled(np.ma.asarray(answered[REASONS]).astype(object), "")
     lines = []
@@ -138,13 +138,13 @@ def _source(cluster: dict[str, Any]) -> str:
     return f"{cluster['estimate_from']}, {cluster['phase']}{note}"
 
 
-def _estimates(cluster: dict[str, Any]) -> list[Estimate]:
+def _estimates(cluster: dict[str, Any]) -> list[PublishedEstimate]:
     ratio = cluster.get("ratio")
     ranges = [tuple(cluster[name]) if name in cluster else None for name in ("since", "speed")]
     return [*ranges, None if ratio is None else (ratio, ratio, ratio)]
 
 
-def _told(draws: np.ndarray, estimate: Estimate, word: str) -> str:
+def _told(draws: np.ndarray, estimate: PublishedEstimate, word: str) -> str:
     middle, low, high = np.quantile(draws, [0.5, 0.16, 0.84])
     ours = f"{middle:.3g} ({low:.3g} to {high:.3g})"
     if estimate is None:

@@ -14,6 +14,7 @@ from cinn_clusters.figures.style import Figure, rendered
 from cinn_clusters.files import atomic_directory, demand_free
 from cinn_clusters.pipeline.maps.embed import matched
 from cinn_clusters.pipeline.maps.probe import SINCE, quantities
+from cinn_clusters.schema import column
 from cinn_clusters.storage.encoder import Encoder, load_encoder
 from cinn_clusters.storage.map_store import MapStore
 from cinn_clusters.storage.run import Run
@@ -135,7 +136,7 @@ def _short(name: str) -> str:
 
 
 def _told(name: str) -> str:
-    return "time since collision [Gyr]" if name == SINCE else name
+    return "time since collision [Gyr]" if name == SINCE else column(name).label
 
 
 def _demand_known(asked: list[str], names: list[str]) -> list[str]:

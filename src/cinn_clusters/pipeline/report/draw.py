@@ -1,11 +1,11 @@
-"""Every figure of a run, from the files that other stages wrote: PNG to look at, PDF to print."""
+"""Every figure of a run, from the files of other stages: PNG for the screen, PDF for print."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,37 +17,68 @@ from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curves, tarp_curves
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.error_bars import uncertainties
+from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
 from cinn_clusters.figures.learning import Band, learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
-from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_mode
-from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
+from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_estimate
+from cinn_clusters.figures.sensitivity_matrix import SensitivityMatrix, sensitivity_analysis
 from cinn_clusters.figures.style import Figure, rendered
-from cinn_clusters.files import atomic_directory, demand_free, read_json, sha256_of
+from cinn_clusters.files import (
+    JsonObject,
+    atomic_directory,
+    demand_free,
+    read_json,
+    sha256_of,
+    write_json,
+)
 from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import ResultPaths, Run, open_run
 
-FIRST = "1.posterior_distribution"
-MATRICES = {
-    "5.sensitivity_analysis": ("sensitivity_matrix", "increase of MAE when shuffled"),
-    "5.sensitivity_grouped": ("grouped_matrix", "increase of MAE when a group is shuffled"),
-    "5.sensitivity_ablation": ("ablation_matrix", "increase of MAE when left out and refitted"),
-    "5.sensitivity_shapley": ("shapley_matrix", "Shapley share of the MAE saved"),
-    "5.sensitivity_crps": ("crps_sensitivity_matrix", "increase of CRPS when shuffled"),
+FIRST_FIGURE = "1.posterior_distribution"
+FIGURES_RECORD = "figures.json"
+"""What the figures beside it were drawn from."""
+PointEstimate = Literal["median", "map"]
+ESTIMATE_NAMES = {"median": "posterior median", "map": "MAP"}
+_KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
+SENSITIVITY_FIGURES = {
+    "5.sensitivity_analysis": ("sensitivity", "increase of MAE when shuffled"),
+    "5.sensitivity_grouped": ("grouped", "increase of MAE when a group is shuffled"),
+    "5.sensitivity_ablation": ("ablation", "increase of MAE when left out and refitted"),
+    "5.sensitivity_shapley": ("shapley", "Shapley share of the MAE saved"),
+    "5.sensitivity_crps": ("crps_sensitivity", "increase of CRPS when shuffled"),
 }
-"""Figure of each matrix that the sensitivity stage writes."""
-IN_SIGMA = ", in standard deviations of the target"
-KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
-Drawn = Callable[[str], None]
+"""Kind of matrix of the sensitivity stage, and its meaning, by figure."""
+_TARP_TESTS = {"references from x": "tarp", "plain references": "tarp_plain"}
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What was drawn.
+class FigureOptions:
+    """What to draw.
+
+    Args:
+        halos: Rows of figure 1 and of the corner, each ``HaloID`` or ``Snapshot:HaloID``; none: drawn
+            at random, one a cluster.
+        num_rows: Number of rows that are drawn at random.
+        seed: Seed of that.
+        estimate: Point estimate of figures 1 to 4: the ``median`` of each marginal, or the ``map``
+            of the summary.
+    """
+
+    halos: Sequence[str] = ()
+    num_rows: int = 4
+    seed: int = 0
+    estimate: PointEstimate = "median"
+
+
+@dataclass(frozen=True)
+class DrawnFigures:
+    """Figures on disk.
 
     Args:
         path: Their folder.
         names: Files without suffix.
-        skipped: What could not be drawn, and the command that would change it.
+        skipped: Figures that could not be drawn, with the command that would change it.
     """
 
     path: Path
@@ -56,84 +87,99 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Judged posteriors and their joint modes, ready to be drawn."""
+class _Sources:
+    """What figures are drawn from."""
 
-    judged: Judged
-    mode: np.ndarray
     run: Run
+    posterior: Path
+    judged: Judged
+    options: FigureOptions
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Columns of theta."""
-        return self.judged.catalogue.targets
+    def columns(self) -> Callable[[str], schema.Column]:
+        """Description of a column by name."""
+        return schema.DEFAULT.column
+
+
+class _NotDrawnError(Exception):
+    """A figure lacks its source."""
 
 
 def draw_figures(
     path: str | Path,
+    options: FigureOptions | None = None,
     *,
     posterior: str | Path | None = None,
-    halos: Sequence[str] = (),
-    num_rows: int = 4,
-    seed: int = 0,
     out: str | Path | None = None,
     overwrite: bool = False,
-    on_figure: Drawn | None = None,
-) -> Figures:
-    """Draw what is known of a run; writes ``figures/`` beside the posterior.
+    on_progress: OnProgress = ignore_progress,
+) -> DrawnFigures:
+    """Draw the figures of a run; writes ``figures/`` beside the posterior.
 
     Args:
-        path: The run.
+        path: Folder of the run.
+        options: Rows and point estimate to draw.
         posterior: Posterior file of rows of the run; default: that of its test clusters.
-        halos: Rows of figure 1 and of the corner: ``HaloID`` or ``Snapshot:HaloID``; default: drawn
-            at random.
-        num_rows: How many are drawn.
-        seed: Seed of that.
         out: Folder to make.
-        overwrite: Replace figures that stand there.
-        on_figure: Called with the name of each figure when it is done.
+        overwrite: Whether to replace figures that stand there.
+        on_progress: Called with the name of each figure that is done.
 
     Returns:
-        What was drawn, and what could not be.
+        Names of the figures, and of those that could not be drawn.
 
     Raises:
-        BundleError: If the run or the posterior is missing or damaged.
-        DataError: If a halo is not among those that are shown.
+        BundleError: If the run or the posterior is missing or damaged, or there is no MAP to draw.
+        DataError: If a halo is not among the rows of the posterior.
         OutputError: If figures stand there already or cannot be written.
     """
-    run = open_run(path)
+    run, options = open_run(path), options or FigureOptions()
     posterior = run.paths.posterior if posterior is None else Path(posterior)
     out = ResultPaths(posterior.parent).figures if out is None else Path(out)
     demand_free(out, overwrite)
-    judged = read_judged(posterior, run=run)
-    shown = Shown(judged, _modes(posterior, judged), run)
-    places = chosen_rows(judged.rows, halos, num_rows=num_rows, seed=seed)
+    sources = _Sources(run, posterior, read_judged(posterior, run=run), options)
     names, skipped = [], []
-    with atomic_directory(out, overwrite=overwrite, markers=(f"{FIRST}.png",)) as scratch:
-        for name, drawn in _all_figures(shown, posterior, places):
-            if isinstance(drawn, str):
-                skipped.append(drawn)
-                continue
-            for kind in KINDS:
-                (scratch / f"{name}.{kind}").write_bytes(rendered(drawn, kind))
-                drawn.set_layout_engine("none")  # laid out once is enough
-            names.append(name)
-            if on_figure is not None:
-                on_figure(name)
-    return Figures(out, tuple(names), tuple(skipped))
+    with atomic_directory(out, overwrite=overwrite, markers=(f"{FIRST_FIGURE}.png",)) as scratch:
+        for draw in (_draw_posteriors, _draw_sensitivity, _draw_calibration, _draw_learning):
+            try:
+                for name, figure in draw(sources):
+                    _write(figure, scratch / name)
+                    names.append(name)
+                    on_progress(Progress(len(names), None, "figures", name))
+            except _NotDrawnError as reason:
+                skipped.append(str(reason))
+        record = {"estimate": options.estimate, "sources": _source_hashes(sources)}
+        write_json(scratch / FIGURES_RECORD, record)
+    return DrawnFigures(out, tuple(names), tuple(skipped))
 
 
-def chosen_rows(rows: Catalogue, halos: Sequence[str], *, num_rows: int, seed: int) -> np.ndarray:
+def _write(figure: Figure, stem: Path) -> None:
+    for kind in _KINDS:
+        stem.with_name(f"{stem.name}.{kind}").write_bytes(rendered(figure, kind))
+        figure.set_layout_engine("none")  # laid out once is enough
+
+
+def _source_hashes(sources: _Sources) -> dict[str, str]:
+    """Hashes of the files that figures are drawn from, by their path in the run."""
+    results, run = ResultPaths(sources.posterior.parent), sources.run
+    matrices = sorted(run.paths.sensitivity.root.glob("*.csv"))
+    candidates = [sources.posterior, results.diagnostics, run.paths.history, *matrices]
+    root, hashes = run.path.resolve(), {}
+    for file in candidates:
+        if file.is_file() and file.resolve().is_relative_to(root):
+            hashes[str(file.resolve().relative_to(root))] = sha256_of(file)
+    return hashes
+
+
+def chosen_rows(rows: Catalogue, options: FigureOptions) -> np.ndarray:
     """Find rows by HaloID or Snapshot:HaloID, or draw some, one a cluster.
 
     Raises:
         DataError: If an id is not one, stands in no row, or in several.
     """
-    if halos:
-        return np.array([_row_of(rows.table, halo) for halo in halos])
-    rng = np.random.default_rng(seed)
-    names = np.unique(rows.clusters)
-    clusters = rng.permutation(names)[: min(num_rows, len(names))]
+    if options.halos:
+        return np.array([_row_of(rows.table, halo) for halo in options.halos])
+    rng = np.random.default_rng(options.seed)
+    clusters = rng.permutation(np.unique(rows.clusters))[: options.num_rows]
     return np.array([rng.choice(np.flatnonzero(rows.clusters == name)) for name in clusters])
 
 
@@ -141,176 +187,159 @@ def _row_of(table: pd.DataFrame, halo: str) -> int:
     snapshot, _, number = halo.rpartition(":")
     if not (number.isdecimal() and (snapshot.isdecimal() or not snapshot)):
         raise DataError("--halo", "HaloID or Snapshot:HaloID", halo)
-    is_it = table[schema.KEYS[0]] == int(number)
+    halo_key, snapshot_key = schema.KEYS
+    is_match = table[halo_key] == int(number)
     if snapshot:
-        is_it &= table[schema.KEYS[1]] == int(snapshot)
-    found = np.flatnonzero(is_it)
-    if not len(found):
-        known = f"{table[schema.KEYS[1]].iloc[0]}:{table[schema.KEYS[0]].iloc[0]}"
-        raise DataError(
-            "--halo",
-            f"a halo of the judged rows, such as {known}",
-            halo,
-            "",
-            "see summary.csv for all",
-        )
-    if len(table.iloc[found][list(schema.KEYS)].drop_duplicates()) > 1:
-        several = ", ".join(f"{table[schema.KEYS[1]].iloc[row]}:{number}" for row in found)
-        raise DataError(
-            "--halo", "one row", f"{halo}, which stands for {several}", "", "pass one of them"
-        )
-    return int(found[0])
+        is_match &= table[snapshot_key] == int(snapshot)
+    matches = table[is_match]
+    if not len(matches):
+        example = f"a halo of the test rows, such as {_row_id(table.iloc[0])}"
+        raise DataError("--halo", example, halo, "", "see summary.csv for all")
+    ids = list(dict.fromkeys(_row_id(row) for _, row in matches.iterrows()))
+    if len(ids) > 1:
+        got = f"{halo}, which stands for {', '.join(ids)}"
+        raise DataError("--halo", "one row", got, "", "pass one of them")
+    return int(np.flatnonzero(is_match)[0])
 
 
-def _modes(posterior: Path, judged: Judged) -> np.ndarray:
-    """Joint modes (N, D): of the summary beside the posterior, else the densest draw of each
-    object.
+def _row_id(row: pd.Series) -> str:
+    halo, snapshot = (f"{row[key]:.0f}" for key in schema.KEYS)
+    return f"{snapshot}:{halo}"
+
+
+def row_name(row: pd.Series) -> str:
+    """Return snapshot and halo of a row, and its projection where there are several."""
+    halo, snapshot = (f"{row[key]:.0f}" for key in schema.KEYS)
+    lines = [f"snapshot {snapshot}", f"halo {halo}"]
+    if schema.PROJECTION in row:
+        lines.append(f"projection {row[schema.PROJECTION]:.0f}")
+    return "\n".join(lines)
+
+
+def _inference(sources: _Sources) -> Inference:
+    """Posterior samples with ground truth and point estimate."""
+    judged, kind = sources.judged, sources.options.estimate
+    if kind not in get_args(PointEstimate):
+        raise DataError("--estimate", " or ".join(get_args(PointEstimate)), kind)
+    estimate = np.median(judged.samples, axis=0)
+    if kind == "map":
+        estimate = _summary_modes(sources)
+    targets = tuple(map(sources.columns, judged.catalogue.targets))
+    truth = judged.rows.theta
+    return Inference(judged.samples, truth, estimate, ESTIMATE_NAMES[kind], targets)
+
+
+def _summary_modes(sources: _Sources) -> np.ndarray:
+    """MAP of each row (N, D), from the summary beside the posterior.
+
+    Raises:
+        BundleError: If the summary has none.
     """
-    summary, targets = ResultPaths(posterior.parent).summary, judged.catalogue.targets
-    if summary.is_file():
-        table = read_csv(summary)
-        columns = [f"{name}_map" for name in targets]
-        keys = [key for key in schema.ROW_KEYS if key in table and key in judged.rows.table]
-        if set(columns) <= set(table) and len(keys) >= len(schema.KEYS):
-            found = judged.rows.table[keys].merge(
-                table, on=keys, how="left", validate="many_to_one"
-            )
-            if found[columns].notna().all(axis=None):
-                return found[columns].to_numpy(float)
-    if judged.log_prob is None:
-        expected = f"joint modes in {summary.name} beside it, or densities of its draws"
-        raise BundleError(
-            str(posterior), expected, "none", "", "write it with cinn-clusters evaluate or crossval"
-        )
-    densest = np.nanargmax(judged.log_prob[0], axis=0)
-    return np.asarray(judged.samples[densest, np.arange(len(densest))])
+    path = ResultPaths(sources.posterior.parent).summary
+    rows = sources.judged.rows
+    columns = [f"{name}_map" for name in rows.targets]
+    if path.is_file():
+        summary = read_csv(path)
+        keys = [key for key in schema.ROW_KEYS if key in summary and key in rows.table]
+        if set(columns) <= set(summary) and set(schema.KEYS) <= set(keys):
+            matched = rows.table[keys].merge(summary, on=keys, how="left", validate="many_to_one")
+            if matched[columns].notna().all(axis=None):
+                return matched[columns].to_numpy(float)
+    hint = "draw the median, or write the summary with the MAP"
+    raise BundleError(str(path), "a _map column for every target", "none", "", hint)
 
 
-def _all_figures(
-    shown: Shown, posterior: Path, places: np.ndarray
-) -> Iterator[tuple[str, Figure | str]]:
-    """Yield each name with its figure, or with the reason why there is none."""
-    rows, samples, targets = shown.judged.rows, shown.judged.samples, shown.targets
-    truth, mode, few = rows.theta, shown.mode, rows.rows(places)
-    prior = shown.run.catalogue.theta[shown.run.split.train]
-    names = [row_name(line) for _, line in few.table.iterrows()]
-    yield (
-        FIRST,
-        posterior_distribution(
-            samples[:, places], truth[places], mode[places], prior, targets, names, age=few.age
-        ),
+def _draw_posteriors(sources: _Sources) -> Iterator[tuple[str, Figure]]:
+    inference, rows = _inference(sources), sources.judged.rows
+    chosen = chosen_rows(rows, sources.options)
+    some_rows, some_posteriors = rows.rows(chosen), inference.rows(chosen)
+    prior = sources.run.catalogue.theta[sources.run.split.train]
+    names = [row_name(row) for _, row in some_rows.table.iterrows()]
+    ages = some_rows.age
+    yield FIRST_FIGURE, posterior_distribution(some_posteriors, prior, names, age=ages)
+    yield "2.prediction_performance1", prediction_heat_maps(inference)
+    yield "2.prediction_performance2", truth_against_estimate(inference)
+    yield "3.uncertainties", uncertainties(inference)
+    if len(inference.targets) > 1:
+        yield "4.cross_correlations", cross_correlations(inference)
+    truth, estimate = some_posteriors.truth[0], some_posteriors.estimate[0]
+    figure = corner(
+        some_posteriors.samples[:, 0],
+        inference.targets,
+        points={TRUTH_LABEL: truth, inference.estimate_name: estimate},
+        age=float(ages[0]),
+        title=names[0].replace("\n", ", "),
     )
-    yield "2.prediction_performance1", prediction_heat_maps(samples, truth, targets)
-    yield "2.prediction_performance2", truth_against_mode(truth, mode, targets)
-    yield "3.uncertainties", uncertainties(samples, truth, mode, targets)
-    if len(targets) > 1:
-        yield "4.cross_correlations", cross_correlations(samples, truth, mode, targets)
-    first = places[0]
-    title = names[0].replace("\n", ", ")
-    yield (
-        "corner",
-        corner(
-            samples[:, first],
-            targets,
-            truth=truth[first],
-            mode=mode[first],
-            age=float(few.age[0]),
-            title=title,
-        ),
-    )
-    yield from _sensitivity(shown.run)
-    yield from _calibration(posterior)
-    yield from _learning(shown.run)
+    yield "corner", figure
 
 
-def row_name(line: pd.Series) -> str:
-    """Snapshot and halo of a row, and its projection where there are several."""
-    side = f"\nprojection {line[schema.PROJECTION]:.0f}" if schema.PROJECTION in line else ""
-    return f"snapshot {line[schema.KEYS[1]]:.0f}\nhalo {line[schema.KEYS[0]]:.0f}{side}"
-
-
-def _sensitivity(run: Run) -> Iterator[tuple[str, Figure | str]]:
-    folder = run.paths.sensitivity.root
-    if not folder.is_dir():
-        yield "", "5.sensitivity_analysis: run cinn-clusters baseline and sensitivity first"
-        return
-    for name, (stem, what) in MATRICES.items():
-        path = folder / f"{stem}.csv"
-        if not path.is_file():
+def _draw_sensitivity(sources: _Sources) -> Iterator[tuple[str, Figure]]:
+    paths, catalogue = sources.run.paths.sensitivity, sources.run.catalogue
+    if not paths.root.is_dir():
+        hint = "run cinn-clusters baseline and sensitivity first"
+        raise _NotDrawnError(f"5.sensitivity_analysis: {hint}")
+    singles = {*catalogue.observables, schema.EMBEDDING}
+    for name, (kind, meaning) in SENSITIVITY_FIGURES.items():
+        if not paths.matrix(kind).is_file():
             continue
-        matrix = pd.read_csv(path, index_col=0)
-        targets = [str(target) for target in matrix]
-        other = path.with_name(f"{stem.replace('matrix', 'errors')}.csv")
-        errors = pd.read_csv(other, index_col=0)[targets].to_numpy() if other.is_file() else None
-        scale = run.catalogue.inputs(targets).std(0)
-        observables = [str(observable) for observable in matrix.index]
-        yield (
-            name,
-            sensitivity_analysis(
-                matrix.to_numpy(),
-                observables,
-                targets,
-                errors=errors,
-                what=what + IN_SIGMA,
-                scale=scale,
-            ),
+        values = pd.read_csv(paths.matrix(kind), index_col=0)
+        targets, rows = list(map(str, values)), list(map(str, values.index))
+        errors = pd.read_csv(paths.errors(kind), index_col=0)[targets].to_numpy()
+        num_singles = len([row for row in rows if row in singles])
+        matrix = SensitivityMatrix(
+            values.to_numpy(),
+            [sources.columns(row).label for row in rows],
+            [sources.columns(target).label for target in targets],
+            errors,
+            scale=catalogue.inputs(targets).std(axis=0),
+            num_singles=num_singles if 0 < num_singles < len(rows) else None,
         )
+        label = f"{meaning}, in standard deviations of the target"
+        yield name, sensitivity_analysis(matrix, label)
 
 
-def _calibration(posterior: Path) -> Iterator[tuple[str, Figure | str]]:
-    path = ResultPaths(posterior.parent).diagnostics
-    hint = f"run cinn-clusters diagnose {posterior} --overwrite first"
+def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
+    path = ResultPaths(sources.posterior.parent).diagnostics
+    hint = f"run cinn-clusters diagnose {sources.posterior} --overwrite first"
     if not path.is_file():
-        yield "", f"sbc_ecdf, coverage, tarp, skill: {hint}"
-        return
-    report = read_json(path)
-    if report.get("posterior_sha256") != sha256_of(posterior):
-        yield "", f"sbc_ecdf, coverage, tarp, skill: {path.name} tells of another posterior: {hint}"
-        return
-    of = report["targets"]
-    yield "sbc_ecdf", rank_curves({name: _uniform(entry["pit"]) for name, entry in of.items()})
-    covered = {name: entry["coverage"] for name, entry in of.items()}
-    yield (
-        "coverage",
-        coverage_curves(
-            {
-                name: Curve(entry["level"], entry["found"], entry["lower"], entry["upper"])
-                for name, entry in covered.items()
-            }
-        ),
-    )
-    tests = {"references from x": "tarp", "plain references": "tarp_plain"}
-    yield "tarp", tarp_curves({name: _uniform(report["joint"][key]) for name, key in tests.items()})
-    references = report["joint"]["energy_skill"]
-    yield (
-        "skill",
-        skill_bars(
-            {
-                reference: {
-                    **{name: _band(entry["crps_skill"][reference]) for name, entry in of.items()},
-                    "joint\n(energy score)": _band(references[reference]),
-                }
-                for reference in references
-            }
-        ),
-    )
+        raise _NotDrawnError(f"sbc_ecdf, coverage, tarp, skill: {hint}")
+    diagnosis = read_json(path)
+    if diagnosis.get("posterior_sha256") != sha256_of(sources.posterior):
+        problem = f"{path.name} is that of another posterior"
+        raise _NotDrawnError(f"sbc_ecdf, coverage, tarp, skill: {problem}: {hint}")
+    targets = {sources.columns(name).label: entry for name, entry in diagnosis["targets"].items()}
+    joint = diagnosis["joint"]
+    yield "sbc_ecdf", rank_curves({label: _ecdf(entry["pit"]) for label, entry in targets.items()})
+    coverage = {label: _coverage(entry["coverage"]) for label, entry in targets.items()}
+    yield "coverage", coverage_curves(coverage)
+    yield "tarp", tarp_curves({name: _ecdf(joint[key]) for name, key in _TARP_TESTS.items()})
+    skills = {}
+    for reference, energy_skill in joint["energy_skill"].items():
+        crps_skills = {label: entry["crps_skill"][reference] for label, entry in targets.items()}
+        bands = {**crps_skills, "joint\n(energy score)": energy_skill}
+        skills[reference] = {label: _band(skill) for label, skill in bands.items()}
+    yield "skill", skill_bars(skills)
 
 
-def _uniform(entry: dict[str, Any]) -> Curve:
+def _ecdf(entry: JsonObject) -> Curve:
     return Curve(entry["grid"], entry["ecdf"], entry["lower"], entry["upper"])
 
 
-def _band(entry: dict[str, Any]) -> Band:
-    return tuple(
-        np.nan if entry[key] is None else entry[key] for key in ("value", "lower", "upper")
-    )  # type: ignore[return-value]
+def _coverage(entry: JsonObject) -> Curve:
+    return Curve(entry["level"], entry["found"], entry["lower"], entry["upper"])
 
 
-def _learning(run: Run) -> Iterator[tuple[str, Figure | str]]:
-    path = run.paths.history
+def _band(entry: JsonObject) -> Band:
+    value, lower, upper = np.array([entry["value"], entry["lower"], entry["upper"]], float)
+    return float(value), float(lower), float(upper)
+
+
+def _draw_learning(sources: _Sources) -> Iterator[tuple[str, Figure]]:
+    path = sources.run.paths.history
     if not path.is_file():
-        yield "", "learning_curves: run cinn-clusters train first"
-        return
+        raise _NotDrawnError("learning_curves: run cinn-clusters train first")
     history = read_csv(path)
-    columns = (history[name].tolist() for name in ("epoch", "train_nll", "validation_nll"))
-    yield "learning_curves", learning_curves(*columns)
+    epoch, train, held_out = (
+        history[name].tolist() for name in ("epoch", "train_nll", "validation_nll")
+    )
+    yield "learning_curves", learning_curves(epoch, train, held_out)
