@@ -123,7 +123,7 @@ def test_estimates_stand_against_truths(inference: Inference, num_targets: int) 
     assert [axis.get_yscale() for axis in figure.axes].count("symlog") == num_targets
     labels = " ".join(axis.get_ylabel() for axis in figure.axes)
     assert "posterior median" in labels
-    assert "estimate - truth [Gyr]" in labels
+    assert "error [Gyr]" in labels
     assert "cluster at a snapshot" in [line.get_label() for line in figure.axes[0].lines]
 
 
@@ -140,7 +140,7 @@ def test_uncertainties_show_gaussian_lines_and_percentiles(inference: Inference)
         np.testing.assert_allclose(lines["2 sigma (Gaussian)"], 2 * lines["1 sigma (Gaussian)"])
         assert axis.get_xscale() == axis.get_yscale() == "log"
     assert "[Gyr]" in figure.axes[0].get_xlabel()
-    assert figure.axes[0].get_ylabel() == "|posterior median - truth| [Gyr]"
+    assert figure.axes[0].get_ylabel() == "|error of median| [Gyr]"
 
 
 @pytest.mark.parametrize("num_targets", [2, 3, 6])

@@ -55,7 +55,7 @@ def cross_correlations(inference: Inference) -> Figure:
         axis, occupied = axes[i - 1, j], np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
         look: Any = {"ls": "", "alpha": 0.8, "rasterized": True}
-        axis.plot(*truth[:, [j, i]].T, **_TRUTH, **look, ms=2.5, mew=0.7, label=TRUTH_LABEL)
+        axis.plot(*truth[:, [j, i]].T, **_TRUTH, **look, ms=3.5, mew=0.9, label=TRUTH_LABEL)
         name = inference.estimate_name
         axis.plot(*estimate[:, [j, i]].T, **_ESTIMATE, **look, ms=2, mew=0.3, mec="k", label=name)
     handles, names = axes[0, 0].get_legend_handles_labels()

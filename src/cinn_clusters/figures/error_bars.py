@@ -33,13 +33,14 @@ def uncertainties(inference: Inference) -> Figure:
     """
     deviation = inference.samples.std(axis=0, ddof=1)
     error = np.abs(inference.estimate - inference.truth)
+    name = inference.estimate_name.removeprefix("posterior ")
     figure, axes = target_panels(len(inference.targets))
     for d, (axis, target) in enumerate(zip(axes, inference.targets, strict=True)):
         _draw_errors(axis, deviation[:, d], error[:, d])
         axis.set(
             title=target.label,
             xlabel=with_unit("posterior st. dev.", target),
-            ylabel=with_unit(f"|{inference.estimate_name} - truth|", target),
+            ylabel=with_unit(f"|error of {name}|", target),
         )
     legend_above(figure, axes[0])
     return figure

@@ -97,7 +97,7 @@ def truth_against_estimate(inference: Inference) -> Figure:
         _scale_errors(lower, error)
         upper.set(xlim=limits[d], ylim=limits[d], ylabel=f"{name}\n{target.label}")
         lower.set(xlim=limits[d], xlabel=f"{TRUTH_LABEL} {target.label}")
-        lower.set_ylabel(with_unit("estimate - truth", target))
+        lower.set_ylabel(with_unit("error", target))
     for spare in (*upper_axes[num_targets:], *lower_axes[num_targets:]):
         spare.remove()
     figure.align_ylabels()

@@ -37,7 +37,7 @@ STYLE: Any = {
     "mathtext.fontset": "dejavusans",
     "svg.hashsalt": "cinn-clusters",
 }
-POINTS: Any = {"ls": "", "marker": ".", "ms": 3, "mew": 0, "alpha": 0.4, "rasterized": True}
+POINTS: Any = {"ls": "", "marker": ".", "ms": 4, "mew": 0, "alpha": 0.5, "rasterized": True}
 """Look of one point an object in a scatter plot."""
 Limits = tuple[float, float]
 _P = ParamSpec("_P")
