@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from cinn_clusters.pipeline.stage import STAGES, Inputs
-from cinn_clusters.storage.run import RunPaths
+from cinn_clusters.storage.run_paths import RunPaths
 
 PAGE = Path(__file__).parents[2] / "docs/run.md"
 RUN = RunPaths(Path("run"))

@@ -19,7 +19,7 @@ from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.pipeline.simulation.tune import tune
 from cinn_clusters.progress import OnProgress
 from cinn_clusters.settings.config import Config
-from cinn_clusters.storage.run import RunPaths
+from cinn_clusters.storage.run_paths import RunPaths
 
 
 @dataclass(frozen=True)

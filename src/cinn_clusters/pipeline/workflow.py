@@ -14,7 +14,8 @@ from cinn_clusters.errors import OutputError
 from cinn_clusters.files import read_json, sha256_of, write_json
 from cinn_clusters.pipeline.stage import STAGES, Inputs, Stage
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
-from cinn_clusters.storage.run import RunPaths, json_hash, versions
+from cinn_clusters.storage.run import json_hash, versions
+from cinn_clusters.storage.run_paths import RunPaths
 
 COMBINED = "combined"
 

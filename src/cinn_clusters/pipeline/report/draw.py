@@ -33,7 +33,8 @@ from cinn_clusters.files import (
 )
 from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
-from cinn_clusters.storage.run import ResultPaths, Run, open_run
+from cinn_clusters.storage.run import Run, open_run
+from cinn_clusters.storage.run_paths import ResultPaths
 
 FIRST_FIGURE = "1.posterior_distribution"
 FIGURES_RECORD = "figures.json"

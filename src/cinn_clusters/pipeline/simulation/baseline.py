@@ -25,7 +25,8 @@ from cinn_clusters.evaluation.mlp_ensemble import (
 from cinn_clusters.files import atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.simulation.evaluate import unphysical
 from cinn_clusters.progress import OnProgress, ignore_progress
-from cinn_clusters.storage.run import BaselinePaths, Run, csv_text, open_run, split_hash, versions
+from cinn_clusters.storage.run import Run, csv_text, open_run, split_hash, versions
+from cinn_clusters.storage.run_paths import BaselinePaths
 
 
 def baseline(

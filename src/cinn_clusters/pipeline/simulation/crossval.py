@@ -33,7 +33,8 @@ from cinn_clusters.storage.posterior_file import (
     library_attributes,
     sample_writer,
 )
-from cinn_clusters.storage.run import ResultPaths, open_run
+from cinn_clusters.storage.run import open_run
+from cinn_clusters.storage.run_paths import ResultPaths
 from cinn_clusters.training.fit import FitState
 
 

@@ -21,7 +21,7 @@ from cinn_clusters.errors import OutputError
 from cinn_clusters.files import demand_free, sha256_of, write_json
 from cinn_clusters.pipeline.simulation.evaluate import JITTER_SEED, REFERENCES, score_scales
 from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
-from cinn_clusters.storage.run import ResultPaths
+from cinn_clusters.storage.run_paths import ResultPaths
 
 NUM_RESAMPLES = 2000
 LEVEL = 0.68

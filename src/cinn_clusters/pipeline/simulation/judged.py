@@ -20,7 +20,8 @@ from cinn_clusters.storage.posterior_file import (
     read_log_prob,
     read_samples,
 )
-from cinn_clusters.storage.run import Run, RunPaths, open_run
+from cinn_clusters.storage.run import Run, open_run
+from cinn_clusters.storage.run_paths import RunPaths
 
 NUM_FOLDS = 5
 

@@ -22,7 +22,8 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.legacy.processed import processed_tables
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
-from cinn_clusters.storage.run import Run, RunPaths, csv_text, decision_hash, table_hash, versions
+from cinn_clusters.storage.run import Run, csv_text, decision_hash, table_hash, versions
+from cinn_clusters.storage.run_paths import RunPaths
 
 Protocol = Literal["cluster", "original"]
 

@@ -20,7 +20,8 @@ from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.settings.config import Config, FlowName, read_config
 from cinn_clusters.settings.sections import to_toml
-from cinn_clusters.storage.run import TunePaths, csv_text, open_run
+from cinn_clusters.storage.run import csv_text, open_run
+from cinn_clusters.storage.run_paths import TunePaths
 
 NUM_DRAWS = 200
 NUM_STARTUP_TRIALS = 8
