@@ -8,6 +8,8 @@
 
 Encoders see the training clusters of their fold only. The posterior is the default preset given
 scalars and 32 principal components (or the classical morphology); each projection is a row.
+A variant such as ``simclr_one_model`` is the one model: trained with masking and noise augmentation, asked
+with the map, and without it (``simclr_one_model_without_map``).
 ``mixture`` averages the posteriors of the three projections of an object. Errors resample clusters.
 """
 
@@ -35,13 +37,17 @@ from cinn_clusters.posterior.fit import fit
 from cinn_clusters.settings.embedding import read_embed_config
 from cinn_clusters.storage.map_store import read_store
 
+ONE_MODEL, EXACT = "observer", None
+"""Presets of the one model that is asked with and without a map, and of the others."""
 NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
 
 
 def catalogue_and_maps(args: argparse.Namespace):
     catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
     if args.inside:
-        outer = next(iter(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)))
+        outer = next(iter(folds_by_cluster(catalogue.clusters, ONE_MODEL, EXACT = "observer", None
+"""Presets of the one model that is asked with and without a map, and of the others."""
+NUM_FOLDS, SEED)))
         catalogue = catalogue.rows(np.sort(np.concatenate([outer.train, outer.validation])))
     return catalogue, read_store(args.folder / "maps")
 
@@ -50,7 +56,9 @@ def embed(args: argparse.Namespace) -> None:
     catalogue, store = catalogue_and_maps(args)
     inputs = as_inputs(store.values, 64)
     for method in args.methods:
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
+        for k, split in enumerate(folds_by_cluster(catalogue.clusters, ONE_MODEL, EXACT = "observer", None
+"""Presets of the one model that is asked with and without a map, and of the others."""
+NUM_FOLDS, SEED)):
             path = args.cache / f"{args.name or method}.{k}.npz"
             if path.exists() or k not in args.folds:
                 continue
@@ -67,7 +75,7 @@ def embed(args: argparse.Namespace) -> None:
 
 def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -> np.ndarray | None:
     """What stands for each map, (N, F)."""
-    name = variant.removesuffix("_shuffled")
+    name = variant.removesuffix("_shuffled").removesuffix("_one_model")
     if name == "scalars":
         return None
     if name == "morphology":
@@ -88,9 +96,12 @@ def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -
 def flow(args: argparse.Namespace) -> None:
     catalogue, store = catalogue_and_maps(args)
     rows, maps = matched(catalogue, store)
-    config = read_config(None, args.set)
     for variant in args.variants:
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
+        is_one = variant.endswith("_one_model")
+        config = read_config(ONE_MODEL if is_one else EXACT, args.set)
+        for k, split in enumerate(folds_by_cluster(catalogue.clusters, ONE_MODEL, EXACT = "observer", None
+"""Presets of the one model that is asked with and without a map, and of the others."""
+NUM_FOLDS, SEED)):
             path = args.cache / f"flow.{variant}.{k}.csv"
             if path.exists() or k not in args.folds:
                 continue
@@ -100,12 +111,18 @@ def flow(args: argparse.Namespace) -> None:
                 columns = tuple(f"embedding_{number:03d}" for number in range(found.shape[1]))
                 table = pd.concat([store.table, pd.DataFrame(found, columns=list(columns))], axis=1)
                 here, _ = join_embeddings(catalogue, Embeddings(table, columns))
-                parts = list(folds_by_cluster(here.clusters, NUM_FOLDS, SEED))[k]
+                parts = list(folds_by_cluster(here.clusters, ONE_MODEL, EXACT = "observer", None
+"""Presets of the one model that is asked with and without a map, and of the others."""
+NUM_FOLDS, SEED))[k]
                 assert set(here.clusters[parts.test]) == set(catalogue.clusters[split.test])
             posterior = fit(here, parts, config)
             test = here.rows(parts.test)
-            samples = posterior.sample(test.inputs(posterior.inputs), NUM_DRAWS)
-            save_scores(path, here, test, samples)
+            query = posterior.query(test.table)
+            save_scores(path, here, test, posterior.sample(query, NUM_DRAWS))
+            if posterior.transforms.accepts_missing and found is not None:
+                scalars = posterior.transforms.without_embedding(query.inputs)
+                without = path.with_name(f"flow.{variant}_without_map.{k}.csv")
+                save_scores(without, here, test, posterior.sample(scalars, NUM_DRAWS))
             print(variant, k, flush=True)
 
 

@@ -11,9 +11,9 @@ from scipy.stats import chi2
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
+from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
 from cinn_clusters.data.measurement import (
     MeasurementTransforms,
-    ObservablePrior,
     accept_missing_values,
     read_transforms,
 )
@@ -242,3 +242,145 @@ def test_round_trip_through_plain_values(
         type(read_transforms(Transforms(transforms.observables, transforms.targets).to_dict()))
         is Transforms
     )
+
+
+def holes(values: np.ndarray, share: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(values.shape) < share, np.nan, values)
+
+
+def test_the_prior_of_a_complete_table_is_its_mean_and_covariance() -> None:
+    values = RNG.normal(size=(200, 3)) @ RNG.normal(size=(3, 3))
+    prior = fit_prior(values)
+    np.testing.assert_allclose(prior.mean, values.mean(0))
+    np.testing.assert_allclose(prior.covariance, np.cov(values.T), rtol=1e-6)
+
+
+def test_the_prior_of_a_table_with_holes_is_that_of_the_whole_table() -> None:
+    """Missing at random given the first column, where the rows that are complete are biased."""
+    rng = np.random.default_rng(0)
+    root = np.array([[1.0, 0.0, 0.0], [0.8, 0.5, 0.0], [-0.5, 0.3, 0.7]])
+    values = rng.normal(size=(20_000, 3)) @ root.T
+    punched = values.copy()
+    punched[values[:, 0] > 0.5, 1] = np.nan
+    punched[:, 2] = holes(values[:, 2], 0.3, 1)
+    prior = fit_prior(punched)
+    np.testing.assert_allclose(prior.mean, 0.0, atol=0.03)
+    np.testing.assert_allclose(prior.covariance, root @ root.T, atol=0.04)
+    assert abs(np.nanmean(punched[:, 1])) > 0.3, "the values that are left are biased"
+
+
+def test_em_does_not_lower_the_likelihood_and_stops_at_the_closed_form() -> None:
+    """One column that is always there, one with holes: the closed form is a regression."""
+    rng = np.random.default_rng(2)
+    first = rng.normal(size=500)
+    second = 0.7 * first + 0.2 * rng.normal(size=500)
+    is_missing = rng.random(500) < 0.4
+    values = np.stack([first, np.where(is_missing, np.nan, second)], 1)
+    slope, offset = np.polyfit(first[~is_missing], second[~is_missing], 1)
+    prior = fit_prior(values)
+    np.testing.assert_allclose(prior.mean, [first.mean(), offset + slope * first.mean()], rtol=1e-3)
+    np.testing.assert_allclose(prior.covariance[0, 1], slope * first.var(ddof=1), rtol=1e-3)
+
+
+class TestEmbedding:
+    """Scalars, an embedding that is there or not, and columns that are no logarithms."""
+
+    COLUMNS = (schema.MASS, "embedding_000", schema.LOOKBACK, "embedding_001", "asymmetry")
+
+    @pytest.fixture
+    def columns(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(5)
+        mass = rng.normal(14.5, 0.3, NUM)
+        return {
+            schema.MASS: mass,
+            "embedding_000": (mass - 14.5) / 0.3 + 0.5 * rng.normal(size=NUM),
+            schema.LOOKBACK: rng.uniform(0.0, 8.0, NUM),
+            "embedding_001": rng.normal(size=NUM),
+            "asymmetry": 0.02 * rng.normal(size=NUM),
+        }
+
+    @pytest.fixture
+    def transforms(self, columns: dict[str, np.ndarray]) -> MeasurementTransforms:
+        maps = tuple(
+            ObservableMap(name, shift=columns[name].mean(), scale=columns[name].std(), clip=4.0)
+            for name in self.COLUMNS
+        )
+        return accept_missing_values(Transforms(maps, (TargetMap("mine"),)), columns)
+
+    @pytest.fixture
+    def exact(self, transforms, columns) -> np.ndarray:
+        values = np.stack([columns[name] for name in transforms.names], 1)
+        return np.hstack([values, np.zeros((NUM, len(transforms.optional)))])
+
+    def test_scalars_stand_before_the_embedding_which_has_no_errors(self, transforms) -> None:
+        assert transforms.inputs == (
+            schema.MASS,
+            schema.LOOKBACK,
+            "asymmetry",
+            "embedding_000",
+            "embedding_001",
+            f"sigma_{schema.MASS}",
+            "sigma_asymmetry",
+        )
+        assert transforms.num_features == len(transforms.inputs) + 1
+
+    @pytest.mark.parametrize("missing", [[], [0], [0, 2], [3, 4], [0, 3, 4]])
+    def test_conditioning_in_blocks_is_that_of_the_whole_gaussian(
+        self, transforms, exact, missing
+    ) -> None:
+        inputs = exact[:20].copy()
+        inputs[:, missing] = np.nan
+        inputs[:, 5] = 0.2
+        mean, covariance = transforms.condition(inputs)
+        errors = np.hstack([inputs[:, [5]], np.zeros((20, 1)), inputs[:, [6]], np.zeros((20, 2))])
+        values = inputs[:, :5]
+        errors = np.where(np.isnan(values), np.inf, errors)
+        expected = transforms.prior.condition(values, errors)
+        np.testing.assert_allclose(mean, expected[0], atol=1e-7)
+        np.testing.assert_allclose(covariance, expected[1][:, :3, :3], atol=1e-7)
+        squared, degrees = transforms.mahalanobis(transforms.prior, inputs)
+        whole = transforms.prior.mahalanobis(values, errors)
+        np.testing.assert_allclose(squared, whole[0], rtol=1e-5)
+        np.testing.assert_array_equal(degrees, whole[1])
+
+    def test_one_feature_says_that_the_embedding_is_missing(self, transforms, exact) -> None:
+        half = transforms.without(exact[:2], np.array([[1, 1, 1], [1, 1, 0]], dtype=bool))
+        features = transforms.standardise_inputs(half).numpy()
+        np.testing.assert_array_equal(features[:, -1], [0.0, 1.0])
+        partial = exact[:2].copy()
+        partial[1, 4] = np.nan
+        np.testing.assert_array_equal(transforms.standardise_inputs(partial).numpy(), features)
+        assert transforms.is_usable(half).all()
+
+    def test_augmentation_masks_the_embedding_as_a_whole_and_scales_noise(
+        self, transforms, exact
+    ) -> None:
+        augmented = transforms.augment(exact, np.random.default_rng(0))
+        is_missing = np.isnan(augmented[:, 3:5])
+        assert (is_missing[:, 0] == is_missing[:, 1]).all()
+        assert 0.45 < is_missing[:, 0].mean() < 0.55
+        has = ~is_missing[:, 0]
+        np.testing.assert_array_equal(augmented[has, 3:5], exact[has, 3:5])
+        noisy = np.isfinite(augmented[:, 2]) & (augmented[:, 6] > 0)
+        pull = (augmented[noisy, 2] - exact[noisy, 2]) / augmented[noisy, 6]
+        assert abs(pull.std() - 1.0) < 0.06
+        spread = exact[:, 2].std()
+        assert augmented[noisy, 6].max() < 3.01 * spread < 0.1
+        assert augmented[noisy, 6].max() > 2.0 * spread
+
+    def test_what_is_missing_in_the_table_stays_missing(self, transforms, exact) -> None:
+        punched = exact.copy()
+        punched[::2, 0], punched[::3, 3:5] = np.nan, np.nan
+        augmented = transforms.augment(punched, np.random.default_rng(0))
+        assert np.isnan(augmented[::2, 0]).all()
+        assert np.isnan(augmented[::3, 3:5]).all()
+        assert transforms.is_usable(augmented).all()
+        assert np.isfinite(transforms.standardise_inputs(augmented).numpy()).all()
+
+    def test_true_values_keep_the_embedding_as_it_is(self, transforms, exact) -> None:
+        inputs = exact[:3].copy()
+        inputs[0, 3:5], inputs[:, 0] = np.nan, np.nan
+        values = transforms.sample_values(inputs, np.ones((3, 3)))
+        np.testing.assert_array_equal(values[:, 3:5], inputs[:, 3:5])
+        assert np.isfinite(values[:, :3]).all()

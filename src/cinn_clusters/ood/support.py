@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
-from cinn_clusters.data.measurement import MeasurementTransforms, ObservablePrior
+from cinn_clusters.data.gaussian import ObservablePrior
+from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
 
 ALARM = 0.99
