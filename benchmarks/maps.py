@@ -37,7 +37,7 @@ from cinn_clusters.posterior.fit import fit
 from cinn_clusters.settings.embedding import read_embed_config
 from cinn_clusters.storage.map_store import read_store
 
-ONE_MODEL, EXACT = "observer", None
+ONE_MODEL, EXACT = None, "exact"
 """Presets of the one model that is asked with and without a map, and of the others."""
 NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
 
@@ -45,9 +45,7 @@ NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
 def catalogue_and_maps(args: argparse.Namespace):
     catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
     if args.inside:
-        outer = next(iter(folds_by_cluster(catalogue.clusters, ONE_MODEL, EXACT = "observer", None
-"""Presets of the one model that is asked with and without a map, and of the others."""
-NUM_FOLDS, SEED)))
+        outer = next(iter(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)))
         catalogue = catalogue.rows(np.sort(np.concatenate([outer.train, outer.validation])))
     return catalogue, read_store(args.folder / "maps")
 
@@ -56,9 +54,7 @@ def embed(args: argparse.Namespace) -> None:
     catalogue, store = catalogue_and_maps(args)
     inputs = as_inputs(store.values, 64)
     for method in args.methods:
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, ONE_MODEL, EXACT = "observer", None
-"""Presets of the one model that is asked with and without a map, and of the others."""
-NUM_FOLDS, SEED)):
+        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
             path = args.cache / f"{args.name or method}.{k}.npz"
             if path.exists() or k not in args.folds:
                 continue
@@ -99,9 +95,7 @@ def flow(args: argparse.Namespace) -> None:
     for variant in args.variants:
         is_one = variant.endswith("_one_model")
         config = read_config(ONE_MODEL if is_one else EXACT, args.set)
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, ONE_MODEL, EXACT = "observer", None
-"""Presets of the one model that is asked with and without a map, and of the others."""
-NUM_FOLDS, SEED)):
+        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
             path = args.cache / f"flow.{variant}.{k}.csv"
             if path.exists() or k not in args.folds:
                 continue
@@ -111,9 +105,7 @@ NUM_FOLDS, SEED)):
                 columns = tuple(f"embedding_{number:03d}" for number in range(found.shape[1]))
                 table = pd.concat([store.table, pd.DataFrame(found, columns=list(columns))], axis=1)
                 here, _ = join_embeddings(catalogue, Embeddings(table, columns))
-                parts = list(folds_by_cluster(here.clusters, ONE_MODEL, EXACT = "observer", None
-"""Presets of the one model that is asked with and without a map, and of the others."""
-NUM_FOLDS, SEED))[k]
+                parts = list(folds_by_cluster(here.clusters, NUM_FOLDS, SEED))[k]
                 assert set(here.clusters[parts.test]) == set(catalogue.clusters[split.test])
             posterior = fit(here, parts, config)
             test = here.rows(parts.test)

@@ -34,11 +34,10 @@ assert (times > 0).all() and (times <= test.age + 1e-5).all()
 assert (ratios > 0).all() and (ratios <= 1).all()
 
 # %% [markdown]
-# A table with medians, intervals and the joint mode, one line a cluster:
+# A table with medians, intervals and modes, one line a cluster:
 
 # %%
-mode, _ = cc.joint_mode(posterior, inputs, samples)
-summary = cc.summarise(samples, posterior.targets, age=test.age, mode=mode)
+summary = cc.summarise(posterior, inputs, samples, with_map=True)
 summary[["last_V_coll_p16", "last_V_coll_median", "last_V_coll_p84", "last_V_coll_map"]].head()
 
 # %% [markdown]

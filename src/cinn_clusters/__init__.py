@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from cinn_clusters.posterior.fit import fit
     from cinn_clusters.posterior.mode import joint_mode
     from cinn_clusters.posterior.posterior import Posterior
+    from cinn_clusters.posterior.summary import summarise
     from cinn_clusters.settings.config import Config, read_config
     from cinn_clusters.storage.model import load_model, load_posterior, save_model, save_posterior
     from cinn_clusters.storage.run import open_run
-    from cinn_clusters.storage.summary import summarise
 
 _HOMES = {
     "Catalogue": "data.catalogue",
@@ -63,7 +63,7 @@ _HOMES = {
     "save_posterior": "storage.model",
     "sensitivity": "pipeline.simulation.sensitivity",
     "split_by_cluster": "data.split",
-    "summarise": "storage.summary",
+    "summarise": "posterior.summary",
     "train": "pipeline.simulation.train",
     "write_mock": "pipeline.simulation.mock",
 }

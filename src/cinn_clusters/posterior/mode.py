@@ -45,7 +45,14 @@ def joint_mode(
         DataError: If the shapes do not fit or an input is not finite.
 
     Examples:
-        >>> mode, _ = joint_mode(posterior, inputs, samples)  # doctest: +SKIP
+        >>> import pandas as pd
+        >>> from cinn_clusters import load_posterior
+        >>> posterior = load_posterior()
+        >>> table = pd.DataFrame({"Group_M_Crit500": [14.7], "lookback_time_Gyr": [2.0]})
+        >>> query = posterior.query(table)
+        >>> mode, _ = joint_mode(posterior, query, posterior.sample(query, 100))
+        >>> mode.shape
+        (1, 6)
     """
     query = as_query(query)
     modes, log_densities = [], []

@@ -43,8 +43,11 @@ class Posterior:
         recalibration: Repair of samples and densities that held-out clusters called for, or None.
 
     Examples:
-        >>> posterior = load_posterior("run/model")  # doctest: +SKIP
-        >>> samples = posterior.sample(posterior.query(table), 500)  # doctest: +SKIP
+        >>> from cinn_clusters import load_posterior
+        >>> posterior = load_posterior()  # the model of the package
+        >>> table = pd.DataFrame({"Group_M_Crit500": [14.7], "lookback_time_Gyr": [2.0]})
+        >>> posterior.sample(posterior.query(table), 100).shape
+        (100, 1, 6)
     """
 
     flow: Flow

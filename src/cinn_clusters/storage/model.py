@@ -56,6 +56,12 @@ def save_model(model: TrainedModel, path: str | Path, *, overwrite: bool = False
 
     Raises:
         OutputError: If the path is taken or writing fails.
+
+    Examples:
+        >>> path = getfixture("tmp_path") / "model"
+        >>> save_model(load_model(), path)
+        >>> load_model(path).accepts_missing
+        True
     """
     posterior, transforms = model.posterior, model.posterior.transforms
     names = (*transforms.inputs, *transforms.target_names)
@@ -100,7 +106,11 @@ def save_posterior(
         OutputError: If the path is taken or writing fails.
 
     Examples:
-        >>> save_posterior(posterior, "model", config)  # doctest: +SKIP
+        >>> from cinn_clusters import Config
+        >>> path = getfixture("tmp_path") / "model"
+        >>> save_posterior(load_posterior(), path, Config())
+        >>> sorted(file.name for file in path.iterdir())
+        ['bundle.json', 'manifest.json', 'weights.safetensors']
     """
     model = TrainedModel(posterior, config, provenance=provenance or {})
     save_model(model, path, overwrite=overwrite)

@@ -16,9 +16,9 @@ from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.posterior.disagreement import disagreement
-from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.posterior.summary import summarise
 from cinn_clusters.storage.model import load_posterior
 from cinn_clusters.storage.posterior_file import (
     NUM_DENSITIES,
@@ -26,7 +26,7 @@ from cinn_clusters.storage.posterior_file import (
     library_attributes,
     sample_writer,
 )
-from cinn_clusters.storage.summary import summarise, write_summary
+from cinn_clusters.storage.summary import write_summary
 
 ROW = "catalogue_row"
 """Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate
@@ -211,9 +211,7 @@ def write_posterior(
                 writer.put_log_prob(
                     objects, *densities(posterior, draws, truth[objects], inputs[objects])
                 )
-            mode = joint_mode(posterior, inputs[objects], draws)[0] if with_mode else None
-            age = posterior.transforms.age(inputs[objects]).numpy()
-            piece = summarise(draws, posterior.targets, age=age, mode=mode)
+            piece = summarise(posterior, query.rows(objects), draws, with_map=with_mode)
             pieces.append(piece)
             if on_objects is not None:
                 on_objects(objects.stop - objects.start)

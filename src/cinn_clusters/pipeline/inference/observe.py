@@ -30,10 +30,10 @@ from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query
+from cinn_clusters.posterior.summary import TIME_SINCE_COLLISION, summary_columns
 from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.storage.model import load_model, packaged_model
 from cinn_clusters.storage.provenance import SAMPLE_KEYS, with_provenance
-from cinn_clusters.storage.summary import SINCE, summary_columns
 
 Ood = Literal["keep", "flag", "refuse"]
 Errors = Literal["network", "monte-carlo"]
@@ -45,7 +45,7 @@ CONDITIONAL = (
 )
 UCDS = {
     schema.COLLISION_TIME: "time.age",
-    SINCE: "time.interval",
+    TIME_SINCE_COLLISION: "time.interval",
     "last_V_coll": "phys.veloc",
     schema.COLLISION_MASS: "phys.mass",
     "last_Subcluster_mass": "phys.mass",
@@ -341,7 +341,7 @@ def _describe(column: Any, name: str) -> None:
     """Unit, meaning and UCD of an appended column."""
     quantity, _, statistic = name.rpartition("_")
     known = schema.column(quantity)
-    unit = "Gyr" if quantity == SINCE else known.unit
+    unit = "Gyr" if quantity == TIME_SINCE_COLLISION else known.unit
     column.unit = schema.fits_unit(unit) if unit else None
     told = (
         f"{known.meaning} [{unit}]" if unit and known.meaning else known.meaning or quantity

@@ -30,9 +30,10 @@ from cinn_clusters.pipeline.inference.infer import (
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.posterior.summary import summarise
 from cinn_clusters.storage.model import load_posterior
 from cinn_clusters.storage.posterior_file import SampleLayout, library_attributes, sample_writer
-from cinn_clusters.storage.summary import summarise, write_summary
+from cinn_clusters.storage.summary import write_summary
 
 POINTS = 2_000_000
 """Draws in memory at once."""
@@ -167,9 +168,7 @@ def _answers(
         pieces = posterior.sample_batches(query, Sampling(num_draws, seed))
         draws = mixed(np.concatenate([part for _, part in pieces], axis=1), counts)
         firsts = np.array([one[0] for one in chosen])
-        piece = summarise(
-            draws, posterior.targets, age=posterior.transforms.age(inputs[firsts]).numpy()
-        )
+        piece = summarise(posterior, inputs[firsts], draws)
         by_object = np.repeat(np.arange(len(chosen)), counts)
         told = {
             DISAGREEMENT: disagreement(posterior, query, seed=seed),
