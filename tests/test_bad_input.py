@@ -3,6 +3,7 @@ lost."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from cinn_clusters import schema
+from cinn_clusters.bundle import FORMAT_VERSION
 from support import TINY, Command
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -274,9 +276,10 @@ def test_a_newer_bundle_asks_for_a_newer_package(
     model: Path, trained: Path, tmp_path: Path, command: Command
 ) -> None:
     manifest = model / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**content, "format_version": FORMAT_VERSION + 1}))
     command(infer_line(model, trained, tmp_path / "p.nc")).demand_error(
-        "format up to 1", "format 2", "upgrade"
+        f"format up to {FORMAT_VERSION}", f"format {FORMAT_VERSION + 1}", "upgrade"
     )
 
 
@@ -385,6 +388,6 @@ def test_overwrite_replaces_only_what_is_ours(
 
 
 def test_usage_errors_are_told_apart(command: Command) -> None:
-    assert command("prepare --observables a.csv").code == 2
+    assert command("prepare --seed 1").code == 2
     assert command("train").code == 2
     assert command("fly").code == 2

@@ -13,6 +13,7 @@ import pytest
 
 import cinn_clusters
 from cinn_clusters import cli
+from cinn_clusters.bundle import FORMAT_VERSION
 from cinn_clusters.cli.options import ORDER
 from support import Command
 
@@ -47,7 +48,7 @@ def test_results_come_as_json(trained: Path, command: Command) -> None:
     audit = json.loads(command(f"audit {trained} --json").out)
     assert {entry["shared_with_validation"] for entry in audit.values()} == {0}
     info = json.loads(command(f"show {trained / 'model'} --json").out)
-    assert info["format_version"] == 1
+    assert info["format_version"] == FORMAT_VERSION
     assert info["columns"]["last_d_peri"]["unit"] == "log10 kpc"
 
 
@@ -101,6 +102,47 @@ def test_an_interrupt_is_one_line(
         .splitlines()[-1]
         .startswith("error: interrupted; a training can be resumed")
     )
+
+
+AT_ONCE = [
+    "prepare --observables none.csv --targets none.csv --out new",
+    "mock --out taken",
+    "train none",
+    "train run --set train.epochs=many",
+    "train run --config nothing.toml",
+    "train run",
+    "evaluate run",
+    "crossval run",
+    "diagnose none.nc",
+    "baseline run",
+    "tune none",
+    "sensitivity none",
+    "figures run --posterior none.nc",
+    "report none",
+    "run --observables none.csv --targets none.csv --out new",
+    "show none",
+    "import-original none.pt --processed-dir taken --out new",
+]
+
+
+def test_what_is_missing_or_taken_is_told_before_anything_slow_is_imported(tmp_path: Path) -> None:
+    for name in ("taken", "run/model", "run/crossval", "run/baseline"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").touch()
+    (tmp_path / "run/split.json").touch()
+    code = (
+        "import sys\nfrom cinn_clusters import cli\n"
+        f"for line in {AT_ONCE}:\n"
+        "    sys.argv = ['cinn-clusters', *line.split()]\n"
+        "    try:\n        cli.main()\n"
+        "    except SystemExit as stop:\n"
+        "        print(line, stop.code, 'torch' in sys.modules, 'pandas' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines() == [f"{line} 1 False False" for line in AT_ONCE]
+    assert len(done.stderr.splitlines()) == len(AT_ONCE)
 
 
 @pytest.mark.parametrize(

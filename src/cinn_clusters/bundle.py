@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import JsonObject, atomic_directory, read_json, sha256_of, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT_VERSION = 2
 MANIFEST, INFO, WEIGHTS = "manifest.json", "bundle.json", "weights.safetensors"
@@ -71,9 +72,7 @@ def read_bundle(path: str | Path) -> Bundle:
     from safetensors.torch import load_file
 
     path = Path(path)
-    if not (path / MANIFEST).is_file():
-        expected = f"a bundle (a folder with {MANIFEST})"
-        raise BundleError(path, expected, "none", "", "train one first")
+    demand_bundle(path)
     _demand_whole(path, _read_manifest(path))
     info = read_json(path / INFO)
     if not isinstance(info, dict):
@@ -82,6 +81,17 @@ def read_bundle(path: str | Path) -> Bundle:
         return Bundle(info, load_file(path / WEIGHTS))
     except SafetensorError as error:
         raise BundleError(path / WEIGHTS, "tensors", str(error), "", _COPY_AGAIN) from error
+
+
+def demand_bundle(path: Path) -> None:
+    """Refuse a path that holds no bundle.
+
+    Raises:
+        BundleError: If it has no manifest.
+    """
+    if not (path / MANIFEST).is_file():
+        expected = f"a bundle (a folder with {MANIFEST})"
+        raise BundleError(path, expected, "none", "", "train one first")
 
 
 def _read_manifest(path: Path) -> dict[str, str]:

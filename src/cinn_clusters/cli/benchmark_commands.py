@@ -8,6 +8,8 @@ import typer
 
 from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads, app, set_threads
+from cinn_clusters.files import demand_free
+from cinn_clusters.storage.run_paths import RunPaths
 
 
 @app.command(epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run")
@@ -23,6 +25,7 @@ def baseline(
     as_json: AsJson = False,
 ) -> None:
     """Train the MLP ensemble of the original: point predictions, mean absolute error by target."""
+    demand_free(RunPaths(run).baseline.root, overwrite)
     set_threads(threads)
     from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions
     from cinn_clusters.pipeline.simulation.baseline import baseline as stage
@@ -48,6 +51,7 @@ def sensitivity(
     as_json: AsJson = False,
 ) -> None:
     """Take each observable away and see how much worse every target is predicted."""
+    demand_free(RunPaths(run).sensitivity.root, overwrite)
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.sensitivity import sensitivity as stage
 

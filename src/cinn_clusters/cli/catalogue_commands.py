@@ -18,12 +18,14 @@ from cinn_clusters.cli.options import (
     Seed,
     app,
     both,
+    input_file,
+    output_path,
 )
 
 
 @app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
 def mock(
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    out: Annotated[Path, output_path("Folder to make.")],
     clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
     seed: Seed = 1,
     maps: Annotated[bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")] = False,
@@ -62,16 +64,16 @@ def mock(
     epilog="Example:  cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run"
 )
 def prepare(
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    out: Annotated[Path, output_path("Folder to make.")],
     observables: Annotated[
-        Path | None, typer.Option(help="CSV: HaloID, Snapshot, cluster, observables.")
+        Path | None, input_file("CSV: HaloID, Snapshot, cluster, observables.")
     ] = None,
-    targets: Annotated[Path | None, typer.Option(help="CSV: HaloID, Snapshot, targets.")] = None,
+    targets: Annotated[Path | None, input_file("CSV: HaloID, Snapshot, targets.")] = None,
     processed_dir: Annotated[
-        Path | None, typer.Option(help="Instead: X.csv, Y.csv, meta.csv, scalers.")
+        Path | None, input_file("Instead: X.csv, Y.csv, meta.csv, scalers.")
     ] = None,
     clusters: Annotated[
-        Path | None, typer.Option(help="CSV with the cluster column, if meta.csv has none.")
+        Path | None, input_file("CSV with the cluster column, if meta.csv has none.")
     ] = None,
     x_columns: Annotated[
         str | None, typer.Option(help="Observables, comma-separated; default: the seven.")
@@ -85,10 +87,10 @@ def prepare(
     ] = Protocol.cluster,
     seed: Seed = 42,
     embeddings: Annotated[
-        Path | None, typer.Option(help=".npy, a vector a map; or a folder of embed encode.")
+        Path | None, input_file(".npy, a vector a map; or a folder of embed encode.")
     ] = None,
     filenames: Annotated[
-        Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
+        Path | None, input_file(".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
     ] = None,
     drop_incomplete: Annotated[
         bool, typer.Option(help="Drop rows with missing values, not refuse them.")

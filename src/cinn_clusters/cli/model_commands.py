@@ -19,8 +19,14 @@ from cinn_clusters.cli.options import (
     Seed,
     Threads,
     app,
+    existing,
+    existing_bundle,
+    input_file,
+    output_path,
     set_threads,
 )
+from cinn_clusters.files import demand_free
+from cinn_clusters.storage.run_paths import RunPaths
 
 
 @app.command(epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100")
@@ -40,6 +46,8 @@ def train(
     from cinn_clusters.settings.config import read_config
 
     settings = read_config(config, change or [])
+    if not resume and not RunPaths(run).checkpoint.exists():
+        demand_free(RunPaths(run).model, overwrite)
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.train import train as stage
 
@@ -82,6 +90,10 @@ def tune(
     """Search for settings inside the training clusters; what --config or --set name is fixed,
     the rest is searched.
     """
+    from cinn_clusters.settings.config import read_config
+
+    demand_free(RunPaths(run).tune.root, overwrite)
+    read_config(config, change or [])  # refuses wrong settings at once
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.tune import tune as stage
 
@@ -113,7 +125,9 @@ def tune(
 
 @app.command(epilog="Example:  cinn-clusters show run/model")
 def show(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE")],
+    bundle: Annotated[
+        Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE", callback=existing_bundle)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Print where a model comes from: data, split, settings, versions."""
@@ -128,10 +142,13 @@ def show(
 )
 def import_original(
     checkpoint: Annotated[
-        Path, typer.Argument(help="State dict of the original network.", metavar="CHECKPOINT")
+        Path,
+        typer.Argument(
+            help="State dict of the original network.", metavar="CHECKPOINT", callback=existing
+        ),
     ],
-    processed_dir: Annotated[Path, typer.Option(help="Folder with the scalers of X and Y.")],
-    out: Annotated[Path, typer.Option(help="Bundle to make.")],
+    processed_dir: Annotated[Path, input_file("Folder with the scalers of X and Y.")],
+    out: Annotated[Path, output_path("Bundle to make.")],
     clamp: Annotated[
         float, typer.Option(help="Clamp of the network, which its state does not tell.")
     ] = 2.0,

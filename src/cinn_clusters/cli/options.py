@@ -10,6 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from cinn_clusters.bundle import demand_bundle
+from cinn_clusters.errors import DataError
+from cinn_clusters.files import demand_free
+from cinn_clusters.storage.run_paths import RunPaths
+
 ORDER = (
     "mock",
     "maps",
@@ -73,8 +78,53 @@ class Objective(StrEnum):
     nll = "nll"
 
 
-RunPath = Annotated[Path, typer.Argument(help="Folder of a prepared run.", metavar="RUN")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that stand there.")]
+def existing(path: Path | None) -> Path | None:
+    """Refuse a file that is not there, before anything slow is imported.
+
+    Raises:
+        DataError: If nothing stands at the path.
+    """
+    if path is not None and not path.exists():
+        raise DataError(path, "a readable file", "No such file or directory")
+    return path
+
+
+def existing_bundle(path: Path | None) -> Path | None:
+    """Refuse a folder that holds no model, before anything slow is imported."""
+    if path is not None:
+        demand_bundle(path)
+    return path
+
+
+def free(context: typer.Context, path: Path | None) -> Path | None:
+    """Refuse an output that stands there without --overwrite; empty folders may be filled."""
+    is_empty = path is not None and path.is_dir() and not any(path.iterdir())
+    if path is not None and not is_empty:
+        demand_free(path, bool(context.params.get("overwrite")))
+    return path
+
+
+def _prepared(run: Path) -> Path:
+    RunPaths(run).demand_prepared()
+    return run
+
+
+def input_file(help_text: str) -> Any:
+    """Option of a file or folder that must be there."""
+    return typer.Option(help=help_text, callback=existing)
+
+
+def output_path(help_text: str) -> Any:
+    """Option of a file or folder to make."""
+    return typer.Option(help=help_text, callback=free)
+
+
+RunPath = Annotated[
+    Path, typer.Argument(help="Folder of a prepared run.", metavar="RUN", callback=_prepared)
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", is_eager=True, help="Replace results that stand there.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA when present), cpu, cuda, cuda:1, ...")]
 Threads = Annotated[
@@ -87,7 +137,9 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
-Draws = Annotated[int, typer.Option(min=2, help="Posterior draws an object.")]
+Draws = Annotated[
+    int, typer.Option("--samples", "--draws", min=2, help="Posterior samples an object.")
+]
 AllowAtypical = Annotated[
     bool, typer.Option("--allow-atypical", help="Accept medians that tell of another unit.")
 ]

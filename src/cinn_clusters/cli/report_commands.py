@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, app
+from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, app, input_file, output_path
 
 
 @app.command(epilog="Example:  cinn-clusters figures run --halo 99:252455")
 def figures(
     run: RunPath,
     posterior: Annotated[
-        Path | None, typer.Option(help="Default: RUN/posterior.nc, of the test clusters.")
+        Path | None, input_file("Default: RUN/posterior.nc, of the test clusters.")
     ] = None,
     halo: Annotated[
         list[str] | None, typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID.")
@@ -26,9 +26,7 @@ def figures(
         typer.Option(help="Point estimate: posterior median, or the MAP of the summary."),
     ] = "median",
     seed: Seed = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Default: figures/ beside the posterior.")
-    ] = None,
+    out: Annotated[Path | None, output_path("Default: figures/ beside the posterior.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +46,7 @@ def figures(
 @app.command("report", epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
 def write_report(
     run: RunPath,
-    out: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html.")] = None,
+    out: Annotated[Path | None, output_path("HTML file; default: RUN/report.html.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

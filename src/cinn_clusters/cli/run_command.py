@@ -22,6 +22,7 @@ from cinn_clusters.cli.options import (
     Threads,
     app,
     both,
+    input_file,
     set_threads,
 )
 
@@ -30,17 +31,15 @@ from cinn_clusters.cli.options import (
     epilog="Example:  cinn-clusters run --observables observables1.csv --targets unobservables1.csv --out run"
 )
 def run(
-    observables: Annotated[
-        Path, typer.Option(help="CSV: HaloID, Snapshot, cluster column, observables.")
-    ],
-    targets: Annotated[Path, typer.Option(help="CSV: HaloID, Snapshot, targets.")],
+    observables: Annotated[Path, input_file("CSV: HaloID, Snapshot, cluster column, observables.")],
+    targets: Annotated[Path, input_file("CSV: HaloID, Snapshot, targets.")],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
     embeddings: Annotated[
         Path | None,
         typer.Option(help=".npy or a folder of embed encode: a second run in OUT/combined."),
     ] = None,
     filenames: Annotated[
-        Path | None, typer.Option(help=".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
+        Path | None, input_file(".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
     ] = None,
     config: ConfigPath = None,
     change: Changes = None,

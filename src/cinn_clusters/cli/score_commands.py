@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cinn_clusters.bundle import demand_bundle
 from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AsJson,
@@ -20,8 +21,13 @@ from cinn_clusters.cli.options import (
     Seed,
     Threads,
     app,
+    existing,
+    input_file,
+    output_path,
     set_threads,
 )
+from cinn_clusters.files import demand_free
+from cinn_clusters.storage.run_paths import RunPaths
 
 
 @app.command(epilog="Example:  cinn-clusters evaluate run")
@@ -35,6 +41,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score the model of a run on its test clusters, beside references without a network."""
+    demand_free(RunPaths(run).posterior, overwrite)
+    demand_bundle(RunPaths(run).model)
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.evaluate import evaluate as stage
 
@@ -65,6 +73,7 @@ def crossval(
     as_json: AsJson = False,
 ) -> None:
     """Judge every cluster by a model that has not seen it; writes the out-of-fold posterior."""
+    demand_free(RunPaths(run).crossval.root, overwrite)
     from cinn_clusters.settings.config import read_config
 
     settings = read_config(config, change or [])
@@ -88,17 +97,20 @@ def crossval(
 @app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
 def diagnose(
     posterior: Annotated[
-        Path, typer.Argument(help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR")
+        Path,
+        typer.Argument(
+            help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR", callback=existing
+        ),
     ],
     targets: Annotated[
-        Path | None, typer.Option(help="CSV of the histories; not needed in a run.")
+        Path | None, input_file("CSV of the histories; not needed in a run.")
     ] = None,
     observables: Annotated[
-        Path | None, typer.Option(help="CSV of the observables; not needed in a run.")
+        Path | None, input_file("CSV of the observables; not needed in a run.")
     ] = None,
     cluster_column: ClusterColumn = "HaloOrigID",
     out: Annotated[
-        Path | None, typer.Option(help="JSON file; default: diagnostics.json beside POSTERIOR.")
+        Path | None, output_path("JSON file; default: diagnostics.json beside POSTERIOR.")
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,

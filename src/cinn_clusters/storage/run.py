@@ -74,9 +74,7 @@ def open_run(path: str | Path) -> Run:
         BundleError: If the folder is not a run, or a file of it is missing, damaged or changed.
     """
     paths = RunPaths(Path(path))
-    if not paths.split.is_file():
-        expected = f"a prepared run (a folder with {paths.split.name})"
-        raise BundleError(str(path), expected, "none", "", "run cinn-clusters prepare")
+    paths.demand_prepared()
     record, transforms = _read_record(paths)
     for table in paths.tables:
         if not table.is_file():

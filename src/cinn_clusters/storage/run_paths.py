@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cinn_clusters.errors import BundleError
+
 
 class _Entry:
     """A file or folder of fixed name below the root of some paths."""
@@ -100,6 +102,16 @@ class RunPaths(ResultPaths):
     def tune(self) -> TunePaths:
         """The search for settings."""
         return TunePaths(self.root / "tune")
+
+    def demand_prepared(self) -> None:
+        """Refuse a folder that is no prepared run.
+
+        Raises:
+            BundleError: If it has no split.
+        """
+        if not self.split.is_file():
+            expected = f"a prepared run (a folder with {self.split.name})"
+            raise BundleError(self.root, expected, "none", "", "run cinn-clusters prepare")
 
     @classmethod
     def around(cls, posterior: Path) -> RunPaths | None:
