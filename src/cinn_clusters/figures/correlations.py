@@ -120,9 +120,9 @@ def _draw_pair(axis: Axes, samples: np.ndarray, limits: np.ndarray) -> None:
     x, y, density = plane_density(samples, limits)
     levels = credible_levels(density, MASSES)
     if len(np.unique(levels)) == len(levels):
-        colours, top = [POSTERIOR_COLOUR] * 2, density.max() * 1.01
-        axis.contourf(x, y, density, [*levels, top], colors=colours, alpha=0.3)
-        axis.contour(x, y, density, levels, colors=colours, linewidths=0.8)
+        fills = [(POSTERIOR_COLOUR, 0.2), (POSTERIOR_COLOUR, 0.5)]
+        axis.contourf(x, y, density, [*levels, density.max() * 1.01], colors=fills)
+        axis.contour(x, y, density, levels, colors=POSTERIOR_COLOUR, linewidths=0.8)
     axis.plot(*samples.T, ",", color=POSTERIOR_COLOUR, alpha=0.3, rasterized=True)
 
 

@@ -162,6 +162,5 @@ def legend_above(figure: Figure, axes: Axes) -> None:
     """Put one legend for all panels above them, from the handles of one."""
     handles, names = axes.get_legend_handles_labels()
     legend = figure.legend(handles, names, loc="outside upper center", ncols=len(names))
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1.0)
+    for point in legend.get_lines():
+        point.set_alpha(1.0)
