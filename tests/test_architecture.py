@@ -40,7 +40,7 @@ LEVELS = {
     "pipeline": 8,
     "cli": 9,
 }
-SAME_FLOOR = {("bundle", "files")}
+SAME_FLOOR = {("bundle", "files"), ("settings", "files")}
 """Neighbours on one level that may be used all the same."""
 ONLY_IN = {
     "typer": {"cli"},

@@ -95,7 +95,7 @@ def test_masks_let_through_what_zuko_lets_through() -> None:
     """Over several inputs: a rectifier that happens to be off hides what the mask lets through."""
     torch.manual_seed(0)
     ours = Autoregressive(
-        D, L, torch.Generator().manual_seed(0), Affine(), NetworkShape(1, (32, 32))
+        D, L, torch.Generator().manual_seed(0), Affine(2.0), NetworkShape(1, (32, 32))
     ).double()
     theirs = zuko.flows.MaskedAutoregressiveTransform(D, L, hidden_features=(32, 32)).double()
     jacobian = torch.func.jacrev(lambda u: theirs(torch.zeros(L, dtype=torch.float64))(u))

@@ -15,14 +15,14 @@ from cinn_clusters.nn.stacked import MaskedLinear, NetworkShape, activation, set
 class Autoregressive(Transform):
     """Map of each target given the targets before it and x: z_d = f(u_d; n(u_1..u_{d-1}, x)).
 
-    One pass of the masked network towards latent space, D passes back.
+    One pass of the masked network leads to latent space, D passes lead back.
 
     Args:
         num_targets: D.
         num_observables: L.
         generator: Source of the initial weights.
         element: Map of one target.
-        network: Shape of the masked network.
+        shape: Shape of the masked network.
     """
 
     def __init__(
@@ -31,61 +31,64 @@ class Autoregressive(Transform):
         num_observables: int,
         generator: torch.Generator,
         element: Element,
-        network: NetworkShape,
+        shape: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.element = element
-        num_parameters = element.num_parameters
-        self.network = _masked_mlp(num_targets, num_observables, num_parameters, generator, network)
+        outputs = torch.arange(1, num_targets + 1).repeat(element.num_parameters)
+        self.network = _masked_mlp(num_targets, num_observables, outputs, generator, shape)
 
     def _conditioned(self, u: Tensor, x: Tensor) -> Tensor:
+        """Parameters of the map of each target, (K, B, P, D)."""
         raw: Tensor = self.network(torch.cat((x, u), -1))
-        return raw.view(*raw.shape[:-1], self.element.num_parameters, -1)
+        return torch.unflatten(raw, -1, (self.element.num_parameters, -1))
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        z, slopes = self.element.forward(u, self._conditioned(u, x))
-        return z, slopes.sum(-1)
+        z, log_slopes = self.element.forward(u, self._conditioned(u, x))
+        return z, log_slopes.sum(-1)
 
     def _conditioned_one(self, u: Tensor, x: Tensor, d: int) -> Tensor:
-        """Parameters of target d alone, (..., P, 1): the last layer is most of the network."""
+        """Parameters of target d alone, (K, B, P, 1): the last layer is most of the network."""
         last = self.network[-1]
         assert isinstance(last, MaskedLinear)
         hidden = self.network[:-1](torch.cat((x, u), -1))
-        return last.some(hidden, slice(d, None, self.num_targets))[..., None]
+        parameters = last.some(hidden, slice(d, None, self.num_targets))
+        return parameters.unsqueeze(-1)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        known: list[Tensor] = []
-        log_det = z.new_zeros(z.shape[:-1])
+        u = z  # the network does not see the targets from d on: what stands there does not matter
+        log_det = torch.zeros_like(z[..., 0])
         for d in range(self.num_targets):
-            guess = torch.cat(
-                (*known, z[..., d:]), -1
-            )  # the network does not see what comes from d on
-            value, slope = self.element.inverse(
-                z[..., d : d + 1], self._conditioned_one(guess, x, d)
-            )
-            known.append(value)
-            log_det = log_det + slope[..., 0]
-        return torch.cat(known, -1), log_det
+            before, target, after = u.split((d, 1, self.num_targets - d - 1), -1)
+            parameters = self._conditioned_one(u, x, d)
+            value, log_slope = self.element.inverse(target, parameters)
+            u = torch.cat((before, value, after), -1)
+            log_det = log_det + log_slope.squeeze(-1)
+        return u, log_det
 
 
 def _masked_mlp(
     num_targets: int,
     num_observables: int,
-    num_parameters: int,
+    outputs: Tensor,
     generator: torch.Generator,
-    network: NetworkShape,
+    shape: NetworkShape,
 ) -> nn.Sequential:
-    """Return a network whose outputs for target d see x and the targets before d only
-    (Germain+15, eqs. 8-9).
+    """Network whose outputs for target d see x and the targets before d only.
+
+    Each unit has a degree, the number of targets it may see (Germain+15, eqs. 8-9); ``outputs``
+    holds the targets of the outputs, counted from one.
     """
-    inputs = torch.cat((torch.zeros(num_observables), torch.arange(1, num_targets + 1))).long()
-    degrees = [inputs, *(torch.arange(units) % num_targets for units in network.hidden)]
+    targets = torch.arange(1, num_targets + 1)
+    inputs = torch.cat((torch.zeros(num_observables, dtype=torch.long), targets))
+    hidden = [torch.arange(units) % num_targets for units in shape.hidden]
+    degrees = [inputs, *hidden]
     layers: list[nn.Module] = []
     for before, after in pairwise(degrees):
-        linear = MaskedLinear(network.num_members, after >= before[:, None], generator)
-        layers += [linear, *activation(network.dropout)]
-    outputs = torch.arange(1, num_targets + 1).repeat(num_parameters)
-    last = MaskedLinear(network.num_members, outputs > degrees[-1][:, None], generator)
-    if network.zero_last:
+        mask = after >= before[:, None]
+        layers += [MaskedLinear(shape.num_members, mask, generator), *activation(shape.dropout)]
+    mask = outputs > degrees[-1][:, None]
+    last = MaskedLinear(shape.num_members, mask, generator)
+    if shape.zero_last:
         set_to_zero(last)
     return nn.Sequential(*layers, last)

@@ -1,6 +1,4 @@
-"""Two-sided conditional coupling (Dinh+17; Kingma & Dhariwal 2018; Ardizzone+19,
-arXiv:1907.02392).
-"""
+"""Two-sided conditional coupling (Dinh+17; Kingma & Dhariwal 2018; Ardizzone+19)."""
 
 from __future__ import annotations
 
@@ -15,7 +13,8 @@ from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 class Coupling(Transform):
     """Coupling of both halves, each mapped element by element given the other half and x.
 
-    With u = (u1, u2): v1 = f(u1; n2(u2, x)), then v2 = f(u2; n1(v1, x)).
+    With u = (u1, u2): v1 = f(u1; n2(u2, x)), then v2 = f(u2; n1(v1, x)) (Ardizzone+19,
+    arXiv:1907.02392, section 3.1).
 
     Args:
         num_targets: D; the first half holds round(D / 2) of them (half to even, as FrEIA), so that
@@ -23,7 +22,7 @@ class Coupling(Transform):
         num_observables: L.
         generator: Source of the initial weights.
         element: Map of one target.
-        network: Shape of both sub-networks.
+        shape: Shape of both sub-networks.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class Coupling(Transform):
         num_observables: int,
         generator: torch.Generator,
         element: Element,
-        network: NetworkShape,
+        shape: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.element = element
@@ -42,29 +41,32 @@ class Coupling(Transform):
 
         def subnet(num_fixed: int, num_moved: int) -> nn.Module:
             num_outputs = element.num_parameters * num_moved
-            return stacked_mlp(network, num_fixed + num_observables, num_outputs, generator)
+            return stacked_mlp(shape, num_fixed + num_observables, num_outputs, generator)
 
         self.subnet1 = subnet(first, second)
-        self.subnet2 = subnet(second, first) if first else None
+        self.subnet2 = None
+        if first:
+            self.subnet2 = subnet(second, first)
 
-    def _conditioned(self, subnet: nn.Module, given: Tensor, x: Tensor) -> Tensor:
-        raw: Tensor = subnet(torch.cat((given, x), -1))
-        return raw.view(*raw.shape[:-1], self.element.num_parameters, -1)
+    def _conditioned(self, subnet: nn.Module, half: Tensor, x: Tensor) -> Tensor:
+        """Parameters of the maps of the other half, (K, B, P, M)."""
+        raw: Tensor = subnet(torch.cat((half, x), -1))
+        return torch.unflatten(raw, -1, (self.element.num_parameters, -1))
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        u1, u2 = u.split(self.sizes, -1)
-        log_det = u.new_zeros(u.shape[:-1])
+        v1, v2 = u.split(self.sizes, -1)
+        log_det = torch.zeros_like(u[..., 0])
         if self.subnet2 is not None:
-            u1, slopes = self.element.forward(u1, self._conditioned(self.subnet2, u2, x))
-            log_det = slopes.sum(-1)
-        u2, slopes = self.element.forward(u2, self._conditioned(self.subnet1, u1, x))
-        return torch.cat((u1, u2), -1), log_det + slopes.sum(-1)
+            v1, log_slopes = self.element.forward(v1, self._conditioned(self.subnet2, v2, x))
+            log_det = log_slopes.sum(-1)
+        v2, log_slopes = self.element.forward(v2, self._conditioned(self.subnet1, v1, x))
+        return torch.cat((v1, v2), -1), log_det + log_slopes.sum(-1)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        z1, z2 = z.split(self.sizes, -1)
-        z2, slopes = self.element.inverse(z2, self._conditioned(self.subnet1, z1, x))
-        log_det = slopes.sum(-1)
+        u1, u2 = z.split(self.sizes, -1)
+        u2, log_slopes = self.element.inverse(u2, self._conditioned(self.subnet1, u1, x))
+        log_det = log_slopes.sum(-1)
         if self.subnet2 is not None:
-            z1, slopes = self.element.inverse(z1, self._conditioned(self.subnet2, z2, x))
-            log_det = log_det + slopes.sum(-1)
-        return torch.cat((z1, z2), -1), log_det
+            u1, log_slopes = self.element.inverse(u1, self._conditioned(self.subnet2, u2, x))
+            log_det = log_det + log_slopes.sum(-1)
+        return torch.cat((u1, u2), -1), log_det

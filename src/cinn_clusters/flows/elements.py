@@ -1,8 +1,8 @@
-"""Monotone maps of one target each, their parameters given by a network: what couplings and autoregressions apply.
+"""Monotone maps of one target each: what couplings and autoregressions apply.
 
-An element maps ``u`` (..., M) with ``parameters`` (..., P, M) to its image and log|slope|, both
-(..., M). Parameters of zero give the identity, so that a network that starts at zero starts a flow
-as the identity.
+An element maps ``u`` (..., M) with ``parameters`` (..., P, M), which a network gives, to its image
+and log|slope|, both (..., M). Parameters of zero give the identity, so that a network that starts
+at zero starts a flow as the identity.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SOFT_CLAMP = 0.636
 MIN_SHARE = 1e-3
 """Smallest width and height of a bin, as a share of the mean one."""
 MIN_SLOPE = 1e-3
-UNIT_SLOPE = math.log(math.expm1(1.0 - MIN_SLOPE))
+_UNIT_SLOPE = math.log(math.expm1(1.0 - MIN_SLOPE))
 """Softplus of it is a slope of one."""
 
 
@@ -43,7 +43,7 @@ class Element(Protocol):
 
 @dataclass(frozen=True)
 class Affine:
-    """Scale and shift, with the soft clamp of GLOW-type cINNs: z = u exp(clamp * 0.636 * atan(s)) + t.
+    """Scale and shift with the soft clamp of GLOW: z = u exp(clamp * 0.636 * atan(s)) + t.
 
     Args:
         clamp: Largest |log-scale|.
@@ -52,21 +52,22 @@ class Affine:
         Ardizzone+19, arXiv:1907.02392, section 3.1.
     """
 
-    clamp: float = 2.0
+    clamp: float
     num_parameters: int = 2
-
-    def _log_scale(self, parameters: Tensor) -> Tensor:
-        return self.clamp * SOFT_CLAMP * torch.atan(parameters[..., 0, :])
 
     def forward(self, u: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Return u exp(s) + t and s."""
-        log_scale = self._log_scale(parameters)
-        return u * log_scale.exp() + parameters[..., 1, :], log_scale
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return u * log_scale.exp() + shift, log_scale
 
     def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Return (z - t) exp(-s) and -s."""
-        log_scale = self._log_scale(parameters)
-        return (z - parameters[..., 1, :]) * (-log_scale).exp(), -log_scale
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return (z - shift) * (-log_scale).exp(), -log_scale
+
+    def _log_scale_and_shift(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        raw, shift = parameters.unbind(-2)
+        return self.clamp * SOFT_CLAMP * torch.atan(raw), shift
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Spline:
         Durkan+19, Neural spline flows, arXiv:1906.04032, section 3.1; Gregory & Delbourgo (1982).
     """
 
-    num_bins: int = 8
-    bound: float = 5.0
+    num_bins: int
+    bound: float
 
     @property
     def num_parameters(self) -> int:
@@ -91,47 +92,45 @@ class Spline:
 
     def forward(self, u: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the spline."""
+        is_inside = u.abs() < self.bound
+        value = torch.where(is_inside, u, 0.0)
         left, bottom, slopes = self._knots(parameters)
-        inside = u.abs() < self.bound
-        value = torch.where(inside, u, 0.0)
-        bin_ = _Bin.holding(value, left, left, bottom, slopes)
-        xi = ((value - bin_.left) / bin_.width).clamp(0.0, 1.0)
-        image = bin_.bottom + bin_.height * bin_.rise(xi)  # Durkan+19, eq. 4
-        return torch.where(inside, image, u), torch.where(inside, bin_.log_slope(xi), 0.0)
+        segment = _Bin.holding(value, left, left, bottom, slopes)
+        xi = ((value - segment.left) / segment.width).clamp(0.0, 1.0)
+        image = segment.bottom + segment.height * segment.rise(xi)  # Durkan+19, eq. 4
+        log_slope = torch.where(is_inside, segment.log_slope(xi), 0.0)
+        return torch.where(is_inside, image, u), log_slope
 
     def inverse(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Solve the quadratic of the bin."""
+        is_inside = z.abs() < self.bound
+        value = torch.where(is_inside, z, 0.0)
         left, bottom, slopes = self._knots(parameters)
-        inside = z.abs() < self.bound
-        value = torch.where(inside, z, 0.0)
-        bin_ = _Bin.holding(value, bottom, left, bottom, slopes)
-        xi = bin_.solve((value - bin_.bottom) / bin_.height)
-        return torch.where(inside, bin_.left + bin_.width * xi, z), torch.where(
-            inside, -bin_.log_slope(xi), 0.0
-        )
+        segment = _Bin.holding(value, bottom, left, bottom, slopes)
+        xi = segment.solve((value - segment.bottom) / segment.height)
+        image = segment.left + segment.width * xi
+        log_slope = torch.where(is_inside, -segment.log_slope(xi), 0.0)
+        return torch.where(is_inside, image, z), log_slope
 
     def _knots(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each: one bin of all
-        values is one block.
-        """
-        first = parameters.movedim(-2, 0).contiguous()
-        widths, heights, slopes = first.split((self.num_bins, self.num_bins, self.num_bins - 1))
-        at_ends = slopes.new_ones(1, *slopes.shape[1:])
-        inner = MIN_SLOPE + softplus(slopes + UNIT_SLOPE)
-        return (
-            self._positions(widths),
-            self._positions(heights),
-            torch.cat((at_ends, inner, at_ends)),
-        )
+        """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each, bins first."""
+        bins_first = parameters.movedim(-2, 0).contiguous()  # a bin of all values is one block
+        sizes = (self.num_bins, self.num_bins, self.num_bins - 1)
+        widths, heights, slopes = bins_first.split(sizes)
+        inner = MIN_SLOPE + softplus(slopes + _UNIT_SLOPE)
+        end = slopes.new_ones(1, *slopes.shape[1:])
+        slopes = torch.cat((end, inner, end))
+        return self._positions(widths), self._positions(heights), slopes
 
     def _positions(self, raw: Tensor) -> Tensor:
-        shares = MIN_SHARE / self.num_bins + (1.0 - MIN_SHARE) * softmax(raw, 0)
+        smallest = MIN_SHARE / self.num_bins
+        shares = smallest + (1.0 - MIN_SHARE) * softmax(raw, 0)
         inner = self.bound * (2.0 * shares.cumsum(0)[:-1] - 1.0)
         end = raw.new_full((1, *raw.shape[1:]), self.bound)
         return torch.cat((-end, inner, end))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Bin:
     """The bin of each value: its lower corner, size, and the slopes at both ends; all (..., M)."""
 
@@ -146,15 +145,12 @@ class _Bin:
     def holding(
         cls, value: Tensor, edges: Tensor, left: Tensor, bottom: Tensor, slopes: Tensor
     ) -> _Bin:
+        """Look up the bin of each value between edges; knots are (B + 1, ..., M)."""
         index = (value >= edges[1:-1]).sum(0, keepdim=True)
-
-        def at(knots: Tensor, offset: int = 0) -> Tensor:
-            return knots.gather(0, index + offset)[0]
-
-        lower, floor = at(left), at(bottom)
-        return cls(
-            lower, at(left, 1) - lower, floor, at(bottom, 1) - floor, at(slopes), at(slopes, 1)
-        )
+        lower, upper = _both_ends(left, index)
+        floor, ceiling = _both_ends(bottom, index)
+        slope, next_slope = _both_ends(slopes, index)
+        return cls(lower, upper - lower, floor, ceiling - floor, slope, next_slope)
 
     @property
     def mean_slope(self) -> Tensor:
@@ -165,25 +161,30 @@ class _Bin:
         return self.next_slope + self.slope - 2.0 * self.mean_slope
 
     def rise(self, xi: Tensor) -> Tensor:
-        s, both = self.mean_slope, xi * (1.0 - xi)
-        return (s * xi.square() + self.slope * both) / (s + self.bend * both)
+        """Share of the height that is reached at xi (Durkan+19, eq. 4)."""
+        s, product = self.mean_slope, xi * (1.0 - xi)
+        numerator = s * xi.square() + self.slope * product
+        return numerator / (s + self.bend * product)
 
     def log_slope(self, xi: Tensor) -> Tensor:
-        s, both = self.mean_slope, xi * (1.0 - xi)
-        numerator = (
-            self.next_slope * xi.square() + 2.0 * s * both + self.slope * (1.0 - xi).square()
-        )
-        return (
-            2.0 * s.log() + numerator.log() - 2.0 * (s + self.bend * both).log()
-        )  # Durkan+19, eq. 5
+        """Logarithm of the derivative at xi (Durkan+19, eq. 5)."""
+        s, product = self.mean_slope, xi * (1.0 - xi)
+        at_ends = self.next_slope * xi.square() + self.slope * (1.0 - xi).square()
+        numerator = at_ends + 2.0 * s * product
+        denominator = s + self.bend * product
+        return 2.0 * s.log() + numerator.log() - 2.0 * denominator.log()
 
     def solve(self, rise: Tensor) -> Tensor:
-        """Position xi at which a share of the height is reached (Durkan+19, eqs. 6-8, divided by
-        the height).
-        """
-        s = self.mean_slope
-        a = s - self.slope + rise * self.bend
-        b = self.slope - rise * self.bend
+        """Position xi at which a share of the height is reached (Durkan+19, eqs. 6-8)."""
+        s, bent = self.mean_slope, rise * self.bend
+        a = s - self.slope + bent  # all divided by the height
+        b = self.slope - bent
         c = -s * rise
-        root = (b.square() - 4.0 * a * c).clamp(min=0.0).sqrt()
-        return (2.0 * c / (-b - root)).clamp(0.0, 1.0)
+        discriminant = (b.square() - 4.0 * a * c).clamp(min=0.0)
+        xi = 2.0 * c / (-b - discriminant.sqrt())
+        return xi.clamp(0.0, 1.0)
+
+
+def _both_ends(knots: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Values of knots (B + 1, ..., M) at the bins of an index (1, ..., M), and at the next ones."""
+    return knots.gather(0, index)[0], knots.gather(0, index + 1)[0]

@@ -32,21 +32,18 @@ class Flow(Transform):
     def _check(self, u: Tensor, x: Tensor) -> None:
         super()._check(u, x)
         if len(u) != self.num_members:
-            raise DataError(
-                type(self).__name__,
-                f"{self.num_members} members",
-                f"{len(u)} (K, B, D = {tuple(u.shape)})",
-            )
+            got = f"{len(u)} (K, B, D = {tuple(u.shape)})"
+            raise DataError(type(self).__name__, f"{self.num_members} members", got)
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_det = u.new_zeros(u.shape[:-1])
+        log_det = torch.zeros_like(u[..., 0])
         for transform in self.transforms:
             u, step = transform(u, x)
             log_det = log_det + step
         return u, log_det
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_det = z.new_zeros(z.shape[:-1])
+        log_det = torch.zeros_like(z[..., 0])
         for transform in reversed(self.transforms):
             assert isinstance(transform, Transform)
             z, step = transform.inverse(z, x)
@@ -64,7 +61,8 @@ class Flow(Transform):
             (K, B).
         """
         z, log_det = self(u, x)
-        log_prob: Tensor = log_det - 0.5 * z.square().sum(-1) - self.num_targets * HALF_LOG_2PI
+        log_normal = -0.5 * z.square() - HALF_LOG_2PI
+        log_prob: Tensor = log_normal.sum(-1) + log_det
         return log_prob
 
     def loss(self, u: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -82,11 +80,9 @@ class Flow(Transform):
             if isinstance(module, Dropout):
                 module.generator = generator
         first = self.transforms[0]
-        return (
-            first.matching_loss(u, x, generator)
-            if isinstance(first, FlowMatching)
-            else -self.log_prob(u, x)
-        )
+        if isinstance(first, FlowMatching):
+            return first.matching_loss(u, x, generator)
+        return -self.log_prob(u, x)
 
     def sample(self, noise: Tensor, x: Tensor) -> Tensor:
         """Turn Gaussian noise (K, B, D) into targets (K, B, D) given x (K, B, L)."""

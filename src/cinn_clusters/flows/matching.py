@@ -1,5 +1,11 @@
-"""Conditional flow matching along straight paths (Lipman+23, arXiv:2210.02747): a velocity
-field, not layers.
+r"""Conditional flow matching along straight paths (Lipman+23, arXiv:2210.02747).
+
+A network learns the velocity that carries Gaussian noise (t = 0) to data (t = 1) by lowering
+
+.. math:: \left\lVert v(t, (1 - t) \epsilon + t u, x) - (u - \epsilon) \right\rVert^2
+
+(eq. 23 with sigma_min = 0: the optimal-transport paths of section 4.1, example II). Noise and data
+are paired at random: pairing them within a batch would mix the conditions x.
 """
 
 from __future__ import annotations
@@ -14,11 +20,11 @@ from torch.nn.functional import silu
 from cinn_clusters.flows.transform import Transform
 from cinn_clusters.nn.stacked import NetworkShape, StackedLinear, set_to_zero
 
-NUM_TIME_FEATURES = 3
+_NUM_TIME_FEATURES = 3
 
 
 class FlowMatching(Transform):
-    """Map given by following a learned velocity field v(t, u, x) from data (t = 1) to Gaussian noise (t = 0).
+    """Map given by following a learned velocity field v(t, u, x) from data to Gaussian noise.
 
     The path is followed with Runge-Kutta steps of fourth order, the log-determinant along with it:
     the integral of the divergence, which is computed exactly. Map, inverse and determinant agree up
@@ -29,12 +35,7 @@ class FlowMatching(Transform):
         num_observables: L.
         generator: Source of the initial weights.
         num_steps: Runge-Kutta steps.
-        network: Shape of the network; it starts at zero and has no dropout, whatever it says.
-
-    References:
-        Lipman+23, Flow matching for generative modeling, section 4.1, example II (optimal-transport
-        paths). Noise and data are paired at random: pairing them by optimal transport within a
-        batch would mix the conditions x.
+        shape: Shape of the network; it starts at zero and has no dropout, whatever it says.
     """
 
     def __init__(
@@ -43,26 +44,24 @@ class FlowMatching(Transform):
         num_observables: int,
         generator: torch.Generator,
         num_steps: int,
-        network: NetworkShape,
+        shape: NetworkShape,
     ) -> None:
         super().__init__(num_targets, num_observables)
         self.num_steps = num_steps
-        num_inputs = num_targets + num_observables + NUM_TIME_FEATURES
-        sizes = (num_inputs, *network.hidden, num_targets)
-        layers = [StackedLinear(network.num_members, *size, generator) for size in pairwise(sizes)]
+        num_inputs = num_targets + num_observables + _NUM_TIME_FEATURES
+        sizes = (num_inputs, *shape.hidden, num_targets)
+        layers = [StackedLinear(shape.num_members, *size, generator) for size in pairwise(sizes)]
         self.hidden = nn.ModuleList(layers[:-1])
         self.last = layers[-1]
         set_to_zero(self.last)
 
     def matching_loss(self, u: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared error of the velocity at a random time on the straight path from noise to u, (K, B).
-
-        Lipman+23, eq. 23 with sigma_min = 0.
-        """
+        """Squared error of the velocity at a random time on a straight path from noise, (K, B)."""
         noise = torch.randn(u.shape, generator=generator).to(u)
         time = torch.rand(*u.shape[:-1], 1, generator=generator).to(u)
-        place = (1.0 - time) * noise + time * u
-        return (self._velocity(time, place, x) - (u - noise)).square().sum(-1)
+        position = (1.0 - time) * noise + time * u
+        error = self._velocity(time, position, x) - (u - noise)  # Lipman+23, eq. 23
+        return error.square().sum(-1)
 
     def _inputs(self, time: Tensor, u: Tensor, x: Tensor) -> Tensor:
         angle = 2.0 * math.pi * time
@@ -76,9 +75,7 @@ class FlowMatching(Transform):
         return velocity
 
     def _velocity_divergence(self, time: Tensor, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocity (K, B, D) and its divergence (K, B): D tangents are carried through the
-        network beside the value.
-        """
+        """Velocity (K, B, D) and divergence (K, B): D tangents go through the network beside it."""
         hidden = self._inputs(time, u, x)
         tangents = hidden.new_zeros(self.num_targets, *hidden.shape)
         for d in range(self.num_targets):
@@ -87,18 +84,22 @@ class FlowMatching(Transform):
             assert isinstance(layer, StackedLinear)
             raw, tangents = layer(hidden), tangents @ layer.weight
             gate = raw.sigmoid()
-            hidden, tangents = raw * gate, tangents * (gate * (1.0 + raw * (1.0 - gate)))
-        return self.last(hidden), (tangents @ self.last.weight).diagonal(dim1=0, dim2=-1).sum(-1)
+            hidden = raw * gate
+            slope = gate * (1.0 + raw * (1.0 - gate))  # of silu
+            tangents = tangents * slope
+        jacobian = tangents @ self.last.weight  # (D, K, B, D)
+        return self.last(hidden), jacobian.diagonal(dim1=0, dim2=-1).sum(-1)
 
     def _follow(self, u: Tensor, x: Tensor, start: float, end: float) -> tuple[Tensor, Tensor]:
         step = (end - start) / self.num_steps
-        log_det = u.new_zeros(u.shape[:-1])
+        log_det = torch.zeros_like(u[..., 0])
 
-        def slope(time: float, place: Tensor) -> tuple[Tensor, Tensor]:
-            return self._velocity_divergence(u.new_full((*u.shape[:-1], 1), time), place, x)
+        def slope(time: float, position: Tensor) -> tuple[Tensor, Tensor]:
+            times = torch.full_like(u[..., :1], time)
+            return self._velocity_divergence(times, position, x)
 
-        for i in range(self.num_steps):
-            time = start + i * step
+        for number in range(self.num_steps):
+            time = start + number * step
             v1, d1 = slope(time, u)
             v2, d2 = slope(time + 0.5 * step, u + 0.5 * step * v1)
             v3, d3 = slope(time + 0.5 * step, u + 0.5 * step * v2)

@@ -25,17 +25,17 @@ class Permutation(Transform):
         self.register_buffer("undo", torch.argsort(order))
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return u.index_select(-1, self.order), u.new_zeros(u.shape[:-1])
+        return u.index_select(-1, self.order), torch.zeros_like(u[..., 0])
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return z.index_select(-1, self.undo), z.new_zeros(z.shape[:-1])
+        return z.index_select(-1, self.undo), torch.zeros_like(z[..., 0])
 
 
 class ActNorm(Transform):
     """Learned scale and shift of each target (Kingma & Dhariwal 2018, section 3.1).
 
-    The targets of this project are standardised before the first layer, so it starts as the
-    identity instead of from the first batch.
+    Targets are standardised before the first layer, so it starts as the identity instead of from
+    the first batch.
 
     Args:
         num_targets: D.
@@ -59,10 +59,12 @@ class ActNorm(Transform):
 
 
 class Rotation(Transform):
-    """Learned rotation of the targets: the Cayley map (I - A)(I + A)^-1 of a skew matrix A, after a fixed permutation.
+    """Learned rotation of the targets, after a fixed permutation.
+
+    The matrix is the Cayley map (I - A)(I + A)^-1 of a skew matrix A, which starts at zero.
 
     Args:
-        order: Permutation of 0..D-1 from which the rotation starts.
+        order: Permutation of 0..D-1.
         num_observables: L.
         num_members: K.
     """
@@ -76,18 +78,18 @@ class Rotation(Transform):
 
     def _matrix(self) -> Tensor:
         lower = self.skew.tril(-1)
-        skew, one = lower - lower.mT, torch.eye(self.num_targets).to(lower)
-        matrix: Tensor = torch.linalg.solve(one + skew, one - skew)
+        skew, identity = lower - lower.mT, torch.eye(self.num_targets).to(lower)
+        matrix: Tensor = torch.linalg.solve(identity + skew, identity - skew)
         return matrix[:, self.order]
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return u @ self._matrix().mT, u.new_zeros(u.shape[:-1])
+        return u @ self._matrix().mT, torch.zeros_like(u[..., 0])
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return z @ self._matrix(), z.new_zeros(z.shape[:-1])
+        return z @ self._matrix(), torch.zeros_like(z[..., 0])
 
 
-class LULinear(Transform):
+class LULinear(Permutation):
     """Learned linear map P L U of the targets (Kingma & Dhariwal 2018, section 3.2).
 
     Args:
@@ -96,32 +98,28 @@ class LULinear(Transform):
         num_members: K.
     """
 
-    order: Tensor
-    undo: Tensor
-
     def __init__(self, order: Tensor, num_observables: int, num_members: int = 1) -> None:
-        super().__init__(len(order), num_observables)
-        self.register_buffer("order", order.clone())
-        self.register_buffer("undo", torch.argsort(order))
+        super().__init__(order, num_observables)
         self.triangles = nn.Parameter(torch.zeros(num_members, len(order), len(order)))
         self.log_diagonal = nn.Parameter(torch.zeros(num_members, 1, len(order)))
 
     def _factors(self) -> tuple[Tensor, Tensor]:
-        one = torch.eye(self.num_targets).to(self.triangles)
-        return self.triangles.tril(-1) + one, self.triangles.triu(1) + torch.diag_embed(
-            self.log_diagonal[:, 0].exp()
-        )
+        identity = torch.eye(self.num_targets).to(self.triangles)
+        diagonal = torch.diag_embed(self.log_diagonal.squeeze(1).exp())
+        return self.triangles.tril(-1) + identity, self.triangles.triu(1) + diagonal
 
     def _log_det(self, u: Tensor) -> Tensor:
         return self.log_diagonal.sum(-1).expand(u.shape[:-1])
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
-        return (u @ upper.mT @ lower.mT).index_select(-1, self.order), self._log_det(u)
+        z, _ = super()._forward(u @ upper.mT @ lower.mT, x)
+        return z, self._log_det(u)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        one = torch.eye(self.num_targets).to(z).expand_as(self.triangles)
         lower, upper = self._factors()
-        undo_lower = torch.linalg.solve_triangular(lower, one, upper=False, unitriangular=True)
-        undo_upper = torch.linalg.solve_triangular(upper, one, upper=True)
-        return z.index_select(-1, self.undo) @ undo_lower.mT @ undo_upper.mT, -self._log_det(z)
+        identity = torch.eye(self.num_targets).to(z).expand_as(lower)
+        undo_lower = torch.linalg.solve_triangular(lower, identity, upper=False, unitriangular=True)
+        undo_upper = torch.linalg.solve_triangular(upper, identity, upper=True)
+        u, _ = super()._inverse(z, x)
+        return u @ undo_lower.mT @ undo_upper.mT, -self._log_det(z)

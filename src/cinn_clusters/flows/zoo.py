@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.coupling import Coupling
-from cinn_clusters.flows.elements import Affine, Element, Spline
+from cinn_clusters.flows.elements import Affine, Spline
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.matching import FlowMatching
 from cinn_clusters.flows.mixing import ActNorm, LULinear, Permutation, Rotation
@@ -16,9 +14,14 @@ from cinn_clusters.flows.mixture import GaussianMixture
 from cinn_clusters.flows.transform import Transform
 from cinn_clusters.nn.stacked import NetworkShape
 from cinn_clusters.rng import torch_stream
-from cinn_clusters.settings.config import AutoregressiveConfig, Config
-
-_LEARNED_MIXINGS = {"rotation": Rotation, "lu": LULinear}
+from cinn_clusters.settings.config import (
+    AutoregressiveConfig,
+    Config,
+    FlowMatchingConfig,
+    GlowConfig,
+    MixtureConfig,
+    SplineConfig,
+)
 
 
 def make_flow(config: Config, num_targets: int, num_observables: int) -> Flow:
@@ -37,83 +40,45 @@ def make_flow(config: Config, num_targets: int, num_observables: int) -> Flow:
         >>> flow.log_prob(torch.zeros(10, 5, 6), torch.zeros(10, 5, 7)).shape
         torch.Size([10, 5])
     """
-    members = config.model.members
-    make = _MAKERS[config.model.flow]
-    if config.model.flow in ("mixture", "flow_matching"):
-        generator = torch_stream(config.seed, "weights", 0)
-        return Flow([make(config, num_targets, num_observables, generator)], members)
-    section = getattr(config, config.model.flow)
+    members, section = config.model.members, config.flow
+    if isinstance(section, MixtureConfig | FlowMatchingConfig):
+        return Flow([_block(config, 0, num_targets, num_observables)], members)
     transforms: list[Transform] = []
-    for block in range(section.blocks):
+    for number in range(section.blocks):
         if config.model.act_norm:
             transforms.append(ActNorm(num_targets, num_observables, members))
-        generator = torch_stream(config.seed, "weights", block)
-        transforms.append(make(config, num_targets, num_observables, generator))
-        transforms.append(_mixing(config, block, num_targets, num_observables))
+        transforms.append(_block(config, number, num_targets, num_observables))
+        transforms.append(_mixing(config, number, num_targets, num_observables))
     return Flow(transforms, members)
 
 
-def _glow(config: Config, num_targets: int, num_observables: int, rng: torch.Generator) -> Coupling:
-    network = _network(config, config.glow.hidden, config.glow.layers)
-    return Coupling(num_targets, num_observables, rng, Affine(config.glow.clamp), network)
+def _block(config: Config, number: int, num_targets: int, num_observables: int) -> Transform:
+    model, section = config.model, config.flow
+    hidden = (section.hidden,) * section.layers
+    shape = NetworkShape(model.members, hidden, model.dropout, model.zero_init)
+    size = (num_targets, num_observables, torch_stream(config.seed, "weights", number))
+    match section:
+        case GlowConfig():
+            return Coupling(*size, Affine(section.clamp), shape)
+        case SplineConfig():
+            return Coupling(*size, Spline(section.bins, section.bound), shape)
+        case AutoregressiveConfig(element="affine"):
+            return Autoregressive(*size, Affine(section.clamp), shape)
+        case AutoregressiveConfig():
+            return Autoregressive(*size, Spline(section.bins, section.bound), shape)
+        case MixtureConfig():
+            return GaussianMixture(*size, section.components, shape)
+        case FlowMatchingConfig():
+            return FlowMatching(*size, section.steps, shape)
 
 
-def _spline(
-    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
-) -> Coupling:
-    network = _network(config, config.spline.hidden, config.spline.layers)
-    element = Spline(config.spline.bins, config.spline.bound)
-    return Coupling(num_targets, num_observables, rng, element, network)
-
-
-def _autoregressive(
-    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
-) -> Autoregressive:
-    section = config.autoregressive
-    network = _network(config, section.hidden, section.layers)
-    return Autoregressive(num_targets, num_observables, rng, _element(section), network)
-
-
-def _element(section: AutoregressiveConfig) -> Element:
-    if section.element == "affine":
-        return Affine(section.clamp)
-    return Spline(section.bins, section.bound)
-
-
-def _mixture(
-    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
-) -> GaussianMixture:
-    section = config.mixture
-    network = _network(config, section.hidden, section.layers)
-    return GaussianMixture(num_targets, num_observables, rng, section.components, network)
-
-
-def _flow_matching(
-    config: Config, num_targets: int, num_observables: int, rng: torch.Generator
-) -> FlowMatching:
-    section = config.flow_matching
-    network = _network(config, section.hidden, section.layers)
-    return FlowMatching(num_targets, num_observables, rng, section.steps, network)
-
-
-_MAKERS: dict[str, Callable[[Config, int, int, torch.Generator], Transform]] = {
-    "glow": _glow,
-    "spline": _spline,
-    "autoregressive": _autoregressive,
-    "mixture": _mixture,
-    "flow_matching": _flow_matching,
-}
-
-
-def _network(config: Config, hidden: int, layers: int) -> NetworkShape:
-    model = config.model
-    return NetworkShape(model.members, (hidden,) * layers, model.dropout, model.zero_init)
-
-
-def _mixing(config: Config, block: int, num_targets: int, num_observables: int) -> Transform:
-    generator = torch_stream(config.seed, "permutation", block)
+def _mixing(config: Config, number: int, num_targets: int, num_observables: int) -> Transform:
+    generator = torch_stream(config.seed, "permutation", number)
     order = torch.randperm(num_targets, generator=generator)
-    if config.model.mixing == "permutation":
-        return Permutation(order, num_observables)
-    layer = _LEARNED_MIXINGS[config.model.mixing]
-    return layer(order, num_observables, config.model.members)
+    match config.model.mixing:
+        case "permutation":
+            return Permutation(order, num_observables)
+        case "rotation":
+            return Rotation(order, num_observables, config.model.members)
+        case "lu":
+            return LULinear(order, num_observables, config.model.members)

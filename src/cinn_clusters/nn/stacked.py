@@ -1,7 +1,7 @@
-"""Small networks for K ensemble members at once: parameters carry a leading member axis, one batched product a layer.
+"""Small networks for K ensemble members at once, one batched product a layer.
 
-All tensors are (K, B, features). Members never mix, so K members trained together are K independent
-networks.
+Parameters carry a leading member axis and all tensors are (K, B, features). Members never mix, so K
+members trained together are K independent networks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-EPSILON = 1e-5
+_EPSILON = 1e-5
 """Added to a variance before it divides."""
 
 
@@ -64,10 +64,13 @@ class StackedLinear(nn.Module):
         bound = 1.0 / math.sqrt(max(num_inputs, 1))
 
         def uniform(*shape: int) -> nn.Parameter:
-            return nn.Parameter((2.0 * torch.rand(*shape, generator=generator) - 1.0) * bound)
+            unit = torch.rand(*shape, generator=generator)
+            return nn.Parameter((2.0 * unit - 1.0) * bound)
 
         self.weight = uniform(num_members, num_inputs, num_outputs)
-        self.register_parameter("bias", uniform(num_members, 1, num_outputs) if has_bias else None)
+        self.register_parameter("bias", None)
+        if has_bias:
+            self.bias = uniform(num_members, 1, num_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (K, B, num_inputs) to (K, B, num_outputs)."""
@@ -75,7 +78,9 @@ class StackedLinear(nn.Module):
 
 
 def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
+    if bias is None:
+        return torch.bmm(inputs, weight)
+    return torch.baddbmm(bias, inputs, weight)
 
 
 class MaskedLinear(StackedLinear):
@@ -99,12 +104,13 @@ class MaskedLinear(StackedLinear):
 
     def some(self, inputs: Tensor, outputs: slice) -> Tensor:
         """Map to some of the outputs only."""
-        bias = None if self.bias is None else self.bias[..., outputs]
-        return _product(inputs, self.weight[..., outputs] * self.mask[..., outputs], bias)
+        assert self.bias is not None
+        weight = self.weight[..., outputs] * self.mask[..., outputs]
+        return _product(inputs, weight, self.bias[..., outputs])
 
 
 class StackedBatchNorm(nn.Module):
-    """Batch normalisation of every member: its own batch in training, running moments afterwards.
+    """Batch normalisation of every member: by its batch in training, by running moments afterwards.
 
     Args:
         num_members: K.
@@ -125,14 +131,13 @@ class StackedBatchNorm(nn.Module):
         super().__init__()
         self.momentum = momentum
         shape = (num_members, 1, num_features)
-        self.weight, self.bias = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.zeros(shape))
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
         self.register_buffer("running_mean", torch.zeros(shape))
         self.register_buffer("running_var", torch.ones(shape))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Normalise each feature of each member: to torch, the features of all members are those
-        of one wide layer.
-        """
+        """Normalise the features of all members as those of one wide layer of torch."""
         num_members, num_rows, num_features = inputs.shape
         if self.training and num_rows == 1:  # one row has no variance; torch refuses it
             return torch.zeros_like(inputs) + self.bias
@@ -140,13 +145,13 @@ class StackedBatchNorm(nn.Module):
         moments = self.running_mean.view(-1), self.running_var.view(-1)
         affine = self.weight.view(-1), self.bias.view(-1)
         normed = nn.functional.batch_norm(
-            wide, *moments, *affine, self.training, self.momentum, EPSILON
+            wide, *moments, *affine, self.training, self.momentum, _EPSILON
         )
         return normed.view(num_rows, num_members, num_features).transpose(0, 1)
 
 
 class Dropout(nn.Module):
-    """Silence hidden units at random in training, from a stream of one's own: a resumed training stays the same.
+    """Silence hidden units at random in training, from a named stream: resuming stays bit-exact.
 
     Args:
         rate: Share of the units that are silenced.
@@ -158,30 +163,33 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Scale what is kept so that the mean stays; outside training nothing happens."""
+        """Scale the units that stay so that the mean stays; outside training nothing happens."""
         if not (self.training and self.rate):
             return hidden
-        kept = torch.rand(hidden.shape, generator=self.generator) >= self.rate
-        return hidden * kept.to(hidden) / (1.0 - self.rate)
+        stays = torch.rand(hidden.shape, generator=self.generator) >= self.rate
+        return hidden * stays.to(hidden) / (1.0 - self.rate)
 
 
 def stacked_mlp(
-    network: NetworkShape, num_inputs: int, num_outputs: int, generator: torch.Generator
+    shape: NetworkShape, num_inputs: int, num_outputs: int, generator: torch.Generator
 ) -> nn.Sequential:
     """Return Linear-ReLU-...-Linear for K members: (K, B, num_inputs) to (K, B, num_outputs)."""
-    sizes = (num_inputs, *network.hidden, num_outputs)
+    sizes = (num_inputs, *shape.hidden, num_outputs)
     layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        linear = StackedLinear(network.num_members, before, after, generator)
-        layers += [*activation(network.dropout), linear]
-    if network.zero_last:
+    for size in pairwise(sizes):
+        layers += activation(shape.dropout)
+        layers.append(StackedLinear(shape.num_members, *size, generator))
+    if shape.zero_last:
         set_to_zero(layers[-1])
-    return nn.Sequential(*layers[len(activation(network.dropout)) :])
+    num_before_first = len(activation(shape.dropout))
+    return nn.Sequential(*layers[num_before_first:])
 
 
 def activation(dropout: float) -> list[nn.Module]:
     """Return what stands between two linear layers."""
-    return [nn.ReLU(), Dropout(dropout)] if dropout else [nn.ReLU()]
+    if not dropout:
+        return [nn.ReLU()]
+    return [nn.ReLU(), Dropout(dropout)]
 
 
 def set_to_zero(layer: nn.Module) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,10 @@ from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.npe import TrainingPairs, make_training_pairs, maximise_likelihood
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.settings.config import Config
 from cinn_clusters.training.fit import FitState, load_best, start
-
-OnEpoch = Callable[[FitState], None]
 
 
 def fit(
@@ -30,7 +29,7 @@ def fit(
     config: Config | None = None,
     *,
     device: str = "auto",
-    on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Posterior:
     """Fit transforms on the training clusters and train a posterior.
 
@@ -39,7 +38,7 @@ def fit(
         split: Which rows train and which decide when to stop; test rows are not touched.
         config: Settings; the default preset when absent.
         device: ``auto`` (CUDA when present), or any torch device.
-        on_epoch: Called after each epoch.
+        on_progress: Called after each epoch.
 
     Returns:
         The posterior.
@@ -52,8 +51,7 @@ def fit(
     transforms = fit_catalogue_transforms(catalogue, split, seed=config.seed)
     job = prepare_job(catalogue, split, transforms, config, device)
     for state in job.epochs():
-        if on_epoch is not None:
-            on_epoch(state)
+        on_progress(state.progress(config.train.epochs, "train"))
     return job.posterior()
 
 
@@ -126,8 +124,7 @@ def resolve_device(device: str) -> str:
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device '{device}'", "auto, cpu, or a device torch can use", first
-        ) from error
+        reason = str(error).splitlines()[0]
+        expected = "auto, cpu, or a device torch can use"
+        raise ConfigError(f"device '{device}'", expected, reason) from error
     return device

@@ -18,46 +18,37 @@ FlowName = Literal["glow", "spline", "autoregressive", "mixture", "flow_matching
 MixingName = Literal["permutation", "rotation", "lu"]
 
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-_Blocks = Annotated[int, Field(ge=1, le=100, description="transforms, each followed by a mixing")]
-_Units = Annotated[int, Field(ge=1, le=4096, description="units of a hidden layer")]
-_Layers = Annotated[int, Field(ge=1, le=16, description="hidden layers of each network")]
-_Clamp = Annotated[float, Field(gt=0, le=20, description="largest |log-scale| of an affine map")]
-_Bins = Annotated[int, Field(ge=2, le=256, description="bins of a spline")]
-_Bound = Annotated[float, Field(gt=0, le=100, description="splines act on [-bound, bound]")]
+Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1e3)]
+_Blocks = Annotated[int, Field(ge=1, le=100)]
+_Units = Annotated[int, Field(ge=1, le=4096)]
+_Layers = Annotated[int, Field(ge=1, le=16)]
+_Clamp = Annotated[float, Field(gt=0, le=20)]
+_Bins = Annotated[int, Field(ge=2, le=256)]
+_Bound = Annotated[float, Field(gt=0, le=100)]
 
 
 class ModelConfig(Section):
     """What all flows share."""
 
-    flow: FlowName = Field(
-        default="autoregressive",
-        description="glow, spline, autoregressive, mixture or flow_matching",
-    )
-    members: int = Field(
-        default=10, ge=1, le=1000, description="networks, mixed with equal weights"
-    )
-    mixing: MixingName = Field(
-        default="lu", description="permutation, rotation or lu, after each block"
-    )
-    act_norm: bool = Field(default=False, description="learned scale and shift before each block")
-    dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="share of hidden units silenced in training"
-    )
-    zero_init: bool = Field(default=True, description="start as the identity")
+    flow: FlowName = "autoregressive"
+    members: int = Field(10, ge=1, le=1000)  # networks, mixed with equal weights
+    mixing: MixingName = "lu"  # of the targets, after each block
+    act_norm: bool = False  # learned scale and shift before each block
+    dropout: float = Field(0.0, ge=0, lt=1)  # share of hidden units silenced in training
+    zero_init: bool = True  # start as the identity
 
 
 class AutoregressiveConfig(Section):
     """Masked autoregressive transforms (Papamakarios+17; Durkan+19)."""
 
-    blocks: _Blocks = 2
-    hidden: _Units = 48
-    layers: _Layers = 1
-    element: Literal["affine", "spline"] = Field(
-        default="spline", description="map of one target: affine or spline"
-    )
-    clamp: _Clamp = 1.0
-    bins: _Bins = 5
-    bound: _Bound = 4.0
+    blocks: _Blocks = 2  # transforms, each followed by a mixing
+    hidden: _Units = 48  # units of a hidden layer
+    layers: _Layers = 1  # hidden layers of each network
+    element: Literal["affine", "spline"] = "spline"  # map of one target
+    clamp: _Clamp = 1.0  # largest |log-scale| of an affine map
+    bins: _Bins = 5  # of a spline
+    bound: _Bound = 4.0  # splines act on [-bound, bound]
 
 
 class GlowConfig(Section):
@@ -82,7 +73,7 @@ class SplineConfig(Section):
 class MixtureConfig(Section):
     """Gaussian-mixture density network (Bishop 1994)."""
 
-    components: int = Field(default=8, ge=1, le=1000, description="Gaussians of a mixture")
+    components: int = Field(8, ge=1, le=1000)
     hidden: _Units = 32
     layers: _Layers = 1
 
@@ -90,64 +81,47 @@ class MixtureConfig(Section):
 class FlowMatchingConfig(Section):
     """A learned velocity field (Lipman+23)."""
 
-    steps: int = Field(default=8, ge=1, le=1000, description="Runge-Kutta steps along the field")
+    steps: int = Field(8, ge=1, le=1000)  # Runge-Kutta steps along the field
     hidden: _Units = 64
     layers: _Layers = 2
+
+
+FlowConfig = AutoregressiveConfig | GlowConfig | SplineConfig | MixtureConfig | FlowMatchingConfig
 
 
 class OptimiserConfig(Section):
     """How a loss is lowered, whatever it means."""
 
-    epochs: int = Field(default=60, ge=1, le=1_000_000, description="passes at most")
-    batch: int = Field(default=32, ge=1, le=1_000_000, description="rows a step")
-    learning_rate: float = Field(default=3e-3, gt=0, le=1e3, description="step of AdamW")
-    schedule: Literal["constant", "cosine"] = Field(
-        default="cosine", description="constant, or cosine: falls to zero over all epochs"
-    )
-    weight_decay: float = Field(default=0.1, ge=0, le=1e3, description="decoupled from the loss")
-    clip: float = Field(default=5.0, gt=0, le=1e9, description="largest gradient norm of a member")
-    patience: int = Field(
-        default=20,
-        ge=0,
-        le=1_000_000,
-        description="epochs without improvement before stopping; 0 never stops",
-    )
+    epochs: Epochs = 60  # at most
+    batch: int = Field(32, ge=1, le=1_000_000)  # rows a step
+    learning_rate: Rate = 3e-3
+    schedule: Literal["constant", "cosine"] = "cosine"  # from the full rate to zero
+    weight_decay: float = Field(0.1, ge=0, le=1e3)  # decoupled from the loss (AdamW)
+    clip: float = Field(5.0, gt=0, le=1e9)  # largest gradient norm of a member
+    patience: int = Field(20, ge=0, le=1_000_000)  # epochs without a better loss; 0 never stops
 
 
 class TrainConfig(OptimiserConfig):
     """How the flow is trained."""
 
-    noise: float = Field(default=0.0, ge=0, le=10, description="noise on standardised x")
-    augment: bool = Field(
-        default=True,
-        description="mask and scatter observables in training: any subset, any errors are accepted",
-    )
-    dequantise: bool = Field(
-        default=True, description="spread collision times over their resolution"
-    )
-    held_out_groups: int = Field(
-        default=10,
-        ge=0,
-        le=100_000,
-        description="0: stop on the validation clusters; "
-        "G: member k on group k mod G of all but test",
-    )
-    bootstrap: bool = Field(
-        default=False, description="every member trains on a bootstrap sample of its clusters"
-    )
-    recalibration_folds: int = Field(
-        default=0,
-        ge=0,
-        le=1000,
-        description="0: no recalibration; F: fitted on F folds held out in turn, kept if it helps",
-    )
-    checkpoint_every: int = Field(
-        default=5, ge=1, le=1_000_000, description="epochs between checkpoints"
-    )
+    noise: float = Field(0.0, ge=0, le=10)  # on standardised x
+    augment: bool = True  # mask and scatter observables: any subset with any errors is accepted
+    dequantise: bool = True  # spread collision times over their resolution
+    # 0: stop on the validation clusters; G: member k on group k mod G of all but the test clusters
+    held_out_groups: int = Field(10, ge=0, le=100_000)
+    bootstrap: bool = False  # every member trains on a bootstrap sample of its clusters
+    # 0: no recalibration; F: fitted on F folds held out in turn, kept if it helps
+    recalibration_folds: int = Field(0, ge=0, le=1000)
+    checkpoint_every: Epochs = 5
 
 
 class Config(Section):
-    """All settings of a run."""
+    """All settings of a run.
+
+    Examples:
+        >>> Config(autoregressive=AutoregressiveConfig(hidden=24)).autoregressive.blocks
+        2
+    """
 
     seed: Seed = 42
     model: ModelConfig = ModelConfig()
@@ -157,6 +131,12 @@ class Config(Section):
     mixture: MixtureConfig = MixtureConfig()
     flow_matching: FlowMatchingConfig = FlowMatchingConfig()
     train: TrainConfig = TrainConfig()
+
+    @property
+    def flow(self) -> FlowConfig:
+        """Arguments of the flow that the model is."""
+        section: FlowConfig = getattr(self, self.model.flow)
+        return section
 
 
 def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> Config:

@@ -9,92 +9,53 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.settings.config import Seed
+from cinn_clusters.settings.config import Epochs, Rate, Seed
 from cinn_clusters.settings.sections import Section, read_settings
 
 MethodName = Literal[
     "simclr", "mocov2", "mocov3", "byol", "simsiam", "dino", "vicreg", "supervised", "joint"
 ]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Units = Annotated[int, Field(ge=1, le=65_536, description="units of a layer of the heads")]
-_Momentum = Annotated[
-    float, Field(gt=0, le=1, description="momentum of the slow encoder, at the start")
-]
-_Temperature = Annotated[float, Field(gt=0, le=100, description="divides the cosines")]
-_Weight = Annotated[float, Field(gt=0, le=1e6, description="weight of a term of the loss")]
+_Units = Annotated[int, Field(ge=1, le=65_536)]
+_Momentum = Annotated[float, Field(gt=0, le=1)]
+_Temperature = Annotated[float, Field(gt=0, le=100)]
+_Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class ViewsConfig(Section):
     """How strongly two views of one map may differ."""
 
-    rotate: bool = Field(default=True, description="by any angle")
-    flip: bool = Field(default=True, description="mirror images, with a chance of one half")
-    zoom: float = Field(
-        default=0.05, ge=0, lt=1, description="standard deviation of ln(scale): uncertainty of R500"
-    )
-    shift: float = Field(
-        default=0.02, ge=0, lt=0.5, description="deviation of the recentring, share of the side"
-    )
-    crop: float = Field(
-        default=1.0, gt=0, le=1, description="smallest share of the side that is kept"
-    )
-    blur: float = Field(
-        default=1.0, ge=0, le=8, description="largest width of the point spread function, px"
-    )
-    blur_share: _Share = Field(default=0.2, description="share of the images that are blurred")
-    photons: tuple[float, float] = Field(
-        default=(3000.0, 300000.0), description="counts in the brightest pixels"
-    )
-    photons_share: _Share = Field(
-        default=0.2, description="share of the images that are counted again"
-    )
-    background: float = Field(
-        default=0.002, ge=0, le=1, description="largest background, share of the brightest pixels"
-    )
-    gap_share: _Share = Field(default=0.1, description="share of the images with a chip gap")
-    sources: float = Field(
-        default=0.5, ge=0, le=1000, description="mean number of point sources put in or masked"
-    )
+    rotate: bool = True  # by any angle
+    flip: bool = True  # mirror images, with a chance of one half
+    zoom: float = Field(0.05, ge=0, lt=1)  # deviation of ln(scale): the uncertainty of R500
+    shift: float = Field(0.02, ge=0, lt=0.5)  # deviation of the recentring, share of the side
+    crop: float = Field(1.0, gt=0, le=1)  # smallest share of the side that remains
+    blur: float = Field(1.0, ge=0, le=8)  # largest width of the point spread function, px
+    blur_share: _Share = 0.2  # of the images
+    photons: tuple[float, float] = (3000.0, 300000.0)  # counts in the brightest pixels
+    photons_share: _Share = 0.2  # of the images, whose photons are counted again
+    background: float = Field(0.002, ge=0, le=1)  # largest, share of the brightest pixels
+    gap_share: _Share = 0.1  # of the images, with a chip gap
+    sources: float = Field(0.5, ge=0, le=1000)  # mean number of point sources, put in or masked
 
 
 class EncoderConfig(Section):
     """What is trained, and how."""
 
-    method: MethodName = Field(
-        default="simclr",
-        description="simclr, mocov2, mocov3, byol, simsiam, dino, vicreg; or, "
-        "with the ground truth of the training clusters, supervised or joint",
-    )
-    backbone: str = Field(
-        default="small", description="small, resnet18, resnet50, convnext_tiny or any model of timm"
-    )
-    size: int = Field(default=64, ge=16, le=4096, description="pixels a side of the input")
-    epochs: int = Field(default=30, ge=1, le=1_000_000)
-    batch: int = Field(
-        default=256, ge=4, le=1_000_000, description="maps a step, all processes together"
-    )
-    learning_rate: float = Field(
-        default=1e-3, gt=0, le=1e3, description="after the warm-up; falls to zero along a cosine"
-    )
-    weight_decay: float = Field(default=1e-4, ge=0, le=1e3)
-    warmup: float = Field(
-        default=0.05, ge=0, lt=1, description="share of the steps over which the rate rises"
-    )
-    positives: Literal["views", "projections"] = Field(
-        default="projections",
-        description="pairs: two views of one map, or of two projections of one snapshot",
-    )
+    method: MethodName = "simclr"
+    backbone: str = "small"  # small, resnet18, resnet50, convnext_tiny or any model of timm
+    size: int = Field(64, ge=16, le=4096)  # pixels a side of the input
+    epochs: Epochs = 30
+    batch: int = Field(256, ge=4, le=1_000_000)  # maps a step, all processes together
+    learning_rate: Rate = 1e-3  # after the warm-up; falls to zero along a cosine
+    weight_decay: float = Field(1e-4, ge=0, le=1e3)
+    warmup: float = Field(0.05, ge=0, lt=1)  # share of the steps over which the rate rises
+    positives: Literal["views", "projections"] = "projections"  # of one map, of one snapshot
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    devices: int = Field(
-        default=1, ge=1, le=4096, description="processes; more than one: DistributedDataParallel"
-    )
+    devices: int = Field(1, ge=1, le=4096)  # processes; more than one: DistributedDataParallel
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
-    components: int = Field(
-        default=32, ge=1, le=4096, description="principal components that a flow is given"
-    )
-    checkpoint_every: int = Field(
-        default=1, ge=1, le=1_000_000, description="epochs between checkpoints"
-    )
+    components: int = Field(32, ge=1, le=4096)  # principal components that a flow is given
+    checkpoint_every: Epochs = 1
 
 
 class MethodConfig(Section):
@@ -106,8 +67,8 @@ class MethodConfig(Section):
 class SimCLRConfig(MethodConfig):
     """Chen+20, arXiv:2002.05709."""
 
-    temperature: _Temperature = 0.2
-    hidden: _Units = 256
+    temperature: _Temperature = 0.2  # divides the cosines
+    hidden: _Units = 256  # of the projection head
     outputs: _Units = 64
 
 
@@ -115,8 +76,8 @@ class MoCoV2Config(MethodConfig):
     """Chen+20, arXiv:2003.04297."""
 
     temperature: _Temperature = 0.2
-    momentum: _Momentum = 0.99
-    queue: int = Field(default=2048, ge=1, le=1_000_000, description="keys that are remembered")
+    momentum: _Momentum = 0.99  # of the slow encoder
+    queue: int = Field(2048, ge=1, le=1_000_000)  # keys that are remembered
     hidden: _Units = 256
     outputs: _Units = 64
 
@@ -125,7 +86,7 @@ class MoCoV3Config(MethodConfig):
     """Chen+21, arXiv:2104.02057."""
 
     temperature: _Temperature = 0.2
-    momentum: _Momentum = 0.99
+    momentum: _Momentum = 0.99  # at the start; rises to one
     hidden: _Units = 256
     outputs: _Units = 64
 
@@ -142,7 +103,7 @@ class SimSiamConfig(MethodConfig):
     """Chen & He 2021, arXiv:2011.10566."""
 
     hidden: _Units = 512
-    bottleneck: _Units = 128
+    bottleneck: _Units = 128  # of the prediction head
     outputs: _Units = 512
 
 

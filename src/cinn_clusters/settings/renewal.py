@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-FLAT = {
+from cinn_clusters.files import JsonObject
+
+_FLAT = {
     "autoregressive": ("blocks", "hidden", "layers", "element", "clamp", "bins", "bound"),
     "glow": ("blocks", "hidden", "layers", "clamp"),
     "spline": ("blocks", "hidden", "layers", "bins", "bound"),
@@ -13,10 +15,10 @@ FLAT = {
     "flow_matching": ("steps", "hidden", "layers"),
 }
 """Names that stood in ``[model]`` by the section in which each flow has them now."""
-_FLAT_NAMES = {name for names in FLAT.values() for name in names}
+_FLAT_NAMES = {name for names in _FLAT.values() for name in names}
 
 
-def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
+def renewed(values: Mapping[str, Any]) -> JsonObject:
     """Return settings of version 0.1.0 as those of today, and settings of today as they are.
 
     Args:
@@ -34,7 +36,7 @@ def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     model["flow"] = _flow_of(model)
     flat = {name: model.pop(name) for name in _FLAT_NAMES & model.keys()}
-    section = {name: flat[name] for name in FLAT[model["flow"]] if name in flat}
+    section = {name: flat[name] for name in _FLAT[model["flow"]] if name in flat}
     train["augment"] = train.pop("uncertain", False)
     return {**values, "model": model, "train": train, model["flow"]: section}
 
@@ -52,9 +54,9 @@ def renamed(key: str, values: Mapping[str, Any]) -> str:
     if section != "model" or name not in _FLAT_NAMES:
         return ""
     flow = _flow_of(values["model"])
-    if name in FLAT.get(flow, ()):
+    if name in _FLAT.get(flow, ()):
         return f"{flow}.{name}"
-    return " or ".join(f"{flow}.{name}" for flow, names in FLAT.items() if name in names)
+    return " or ".join(f"{flow}.{name}" for flow, names in _FLAT.items() if name in names)
 
 
 def _flow_of(model: Mapping[str, Any]) -> str:

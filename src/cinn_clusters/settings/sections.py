@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cinn_clusters.errors import ConfigError
+from cinn_clusters.files import JsonObject
 from cinn_clusters.settings.renewal import renamed
 
 S = TypeVar("S", bound=BaseModel)
@@ -29,20 +30,23 @@ def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]
     Raises:
         ConfigError: If the file cannot be read, or a key or value is wrong.
     """
-    values = _read_toml(Path(path)) if path is not None else {}
+    values: JsonObject = {}
+    source = "--set"
+    if path is not None:
+        values, source = _read_toml(Path(path)), str(path)
     for change in changes:
         _apply(values, change)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        source = "--set" if path is None else str(path)
         raise _refusal(kind, values, error, source) from error
 
 
 def shipped_configs() -> dict[str, Path]:
     """Files of settings of the package by their bare names: inside it, or beside its source."""
-    inside = Path(str(files("cinn_clusters"))) / "configs"
-    folder = inside if inside.is_dir() else Path(__file__).parents[3] / "configs"
+    folder = Path(str(files("cinn_clusters"))) / "configs"
+    if not folder.is_dir():
+        folder = Path(__file__).parents[3] / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
@@ -53,8 +57,8 @@ def to_toml(settings: BaseModel) -> str:
         if not isinstance(value, Section):
             lines.append(f"{name} = {_toml_value(value)}")
         elif value != type(value)():
-            entries = [f"{key} = {_toml_value(entry)}" for key, entry in value]
-            lines += ["", f"[{name}]", *entries]
+            lines += ["", f"[{name}]"]
+            lines += [f"{key} = {_toml_value(entry)}" for key, entry in value]
     return "\n".join(lines) + "\n"
 
 
@@ -62,7 +66,7 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value)  # strings, numbers, truth values and lists look alike in both
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> JsonObject:
     shipped = shipped_configs()
     if not path.is_file() and str(path) in shipped:
         path = shipped[str(path)]
@@ -76,7 +80,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), "valid TOML", str(error)) from error
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
+def _apply(values: JsonObject, change: str) -> None:
     """Apply ``section.key=value``; the value is TOML, or text without quotes."""
     key, separator, text = change.partition("=")
     if not separator or not key:
@@ -94,7 +98,7 @@ def _apply(values: dict[str, Any], change: str) -> None:
 
 
 def _refusal(
-    kind: type[BaseModel], values: dict[str, Any], error: ValidationError, source: str
+    kind: type[BaseModel], values: JsonObject, error: ValidationError, source: str
 ) -> ConfigError:
     """Turn the first complaint of pydantic into one line."""
     complaint = error.errors()[0]
@@ -102,8 +106,9 @@ def _refusal(
     key = ".".join(location)
     if complaint["type"] != "extra_forbidden":
         return ConfigError(f"setting '{key}'", complaint["msg"], repr(complaint["input"]), source)
-    name = renamed(key, values)
-    hint = f"it is now {name}" if name else f"known: {', '.join(_known_keys(kind, location))}"
+    hint = f"known: {', '.join(_known_keys(kind, location))}"
+    if name := renamed(key, values):
+        hint = f"it is now {name}"
     return ConfigError(f"setting '{key}'", "a known setting", "an unknown one", source, hint)
 
 

@@ -1,4 +1,4 @@
-"""Gradient descent for K stacked members at once: knows losses and parameters, not what they mean.
+"""Gradient descent for K stacked members at once: knows losses and parameters, not their meaning.
 
 Every parameter carries the member axis first and members never mix, so that the sum of the members'
 losses trains each of them alone. Epoch e draws from streams named by e: a run resumed after epoch e
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters.errors import TrainingError
+from cinn_clusters.progress import Progress
 from cinn_clusters.rng import torch_stream
 from cinn_clusters.settings.config import OptimiserConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
     """What is lowered.
 
@@ -35,7 +36,7 @@ class Objective:
     train_rows: Sequence[Tensor]
 
 
-@dataclass
+@dataclass(eq=False)
 class FitState:
     """All that a run needs to go on: epochs done, optimiser, best weights so far and the history.
 
@@ -51,9 +52,15 @@ class FitState:
     epoch: int = 0
     history: list[tuple[int, float, float]] = field(default_factory=list)
 
+    def progress(self, num_epochs: int, what: str) -> Progress:
+        """Return how far a training has come, with the losses of its last epoch."""
+        _, train_loss, held_out_loss = self.history[-1]
+        note = f"loss train {train_loss:.3f} held out {held_out_loss:.3f}"
+        return Progress(self.epoch, num_epochs, what, note)
+
 
 def member_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """What a member is made of, by name, detached but not copied: parameters, and buffers such as running moments.
+    """Parameters and buffers of the members by name, detached but not copied.
 
     All carry the member axis first; buffers of whole numbers (permutations) belong to the
     architecture.
@@ -63,17 +70,14 @@ def member_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def start(model: nn.Module, num_members: int, config: OptimiserConfig) -> FitState:
     """Return the state before the first epoch."""
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
-    )
+    parameters = list(model.parameters())
+    rate, decay = config.learning_rate, config.weight_decay
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, foreach=True)
     best = {name: value.clone() for name, value in member_tensors(model).items()}
-    device = next(model.parameters()).device
-    return FitState(
-        optimiser,
-        best,
-        torch.full((num_members,), math.inf, device=device),
-        torch.zeros(num_members, dtype=torch.long, device=device),
-    )
+    device = parameters[0].device
+    best_loss = torch.full((num_members,), math.inf, device=device)
+    best_epoch = torch.zeros(num_members, dtype=torch.long, device=device)
+    return FitState(optimiser, best, best_loss, best_epoch)
 
 
 def epochs(
@@ -141,10 +145,11 @@ def _train_epoch(
 
 def _shuffled(train_rows: Sequence[Tensor], generator: torch.Generator) -> Tensor:
     num_rows = min(map(len, train_rows))
-    orders = [torch.randperm(len(rows), generator=generator)[:num_rows] for rows in train_rows]
-    return torch.stack(
-        [rows[order.to(rows.device)] for rows, order in zip(train_rows, orders, strict=True)]
-    )
+    shuffled = []
+    for rows in train_rows:
+        order = torch.randperm(len(rows), generator=generator)[:num_rows]
+        shuffled.append(rows[order.to(rows.device)])
+    return torch.stack(shuffled)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, epoch: int) -> None:
@@ -156,12 +161,14 @@ def _set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, epoch: 
 
 
 def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
+    """Scale the gradient of each member to a norm of at most the limit."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
     norms = squares.sum(0).sqrt()  # (K,)
     factor = (limit / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
+        ones = [1] * (gradient.ndim - 1)
+        gradient.mul_(factor.view(-1, *ones))
 
 
 def _keep_best(model: nn.Module, state: FitState, held_out: Tensor, epoch: int) -> None:
@@ -178,12 +185,9 @@ def _is_exhausted(state: FitState, config: OptimiserConfig) -> bool:
     return bool(config.patience) and since_best >= config.patience
 
 
-def _demand_finite(losses: Tensor, what: str, epoch: int) -> None:
-    if not torch.isfinite(losses).all():
-        raise TrainingError(
-            what,
-            "a finite value",
-            str(losses.detach().tolist()),
-            f"epoch {epoch}",
-            "lower train.learning_rate or train.clip, and look for outliers in the table",
-        )
+def _demand_finite(losses: Tensor, subject: str, epoch: int) -> None:
+    if torch.isfinite(losses).all():
+        return
+    hint = "lower train.learning_rate or train.clip, and look for outliers in the table"
+    got = str(losses.detach().tolist())
+    raise TrainingError(subject, "a finite value", got, f"epoch {epoch}", hint)

@@ -21,7 +21,6 @@ from cinn_clusters.pipeline.simulation.evaluate import (
 )
 from cinn_clusters.pipeline.simulation.prepare import standard_transforms
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
-from cinn_clusters.pipeline.simulation.train import epoch_progress
 from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
@@ -90,7 +89,7 @@ def crossval(
     for k, split in enumerate(folds):
 
         def report(state: FitState, fold: int = k) -> None:
-            on_progress(epoch_progress(state, config, f"fold {fold + 1}/{num_folds}"))
+            on_progress(state.progress(config.train.epochs, f"fold {fold + 1}/{num_folds}"))
 
         posterior = _fit_fold(catalogue, split, config, device, run.is_original, report)
         inputs = catalogue.inputs(posterior.inputs)[split.test]

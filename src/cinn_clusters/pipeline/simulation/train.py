@@ -17,12 +17,11 @@ from cinn_clusters.files import atomic_file, demand_free
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import Job, prepare_job
 from cinn_clusters.posterior.trained import add_checks
-from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.model import describe_bundle, save_model
 from cinn_clusters.storage.run import Run, csv_text, open_run, split_hash
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
-from cinn_clusters.training.fit import FitState
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def train(
     for state in job.epochs():
         if state.epoch % config.train.checkpoint_every == 0:
             write_checkpoint(checkpoint, job.flow, state, identity)
-        on_progress(epoch_progress(state, config, "train"))
+        on_progress(state.progress(config.train.epochs, "train"))
     _write_results(run, job, config)
     checkpoint.unlink(missing_ok=True)
     for scratch in run.path.glob(
@@ -91,13 +90,6 @@ def train(
     ):  # of a training that was killed while it wrote
         scratch.unlink(missing_ok=True)
     return Trained(run.paths.model, job.state.epoch, float(job.state.best_loss.mean()), resumed_at)
-
-
-def epoch_progress(state: FitState, config: Config, what: str) -> Progress:
-    """Return how far a training has come, with the losses of its last epoch."""
-    _, train_nll, validation_nll = state.history[-1]
-    note = f"NLL train {train_nll:.3f} validation {validation_nll:.3f}"
-    return Progress(state.epoch, config.train.epochs, what, note)
 
 
 def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
