@@ -123,7 +123,7 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         set_value(1, "last_M_Crit500_coll", -99.0),
         ("'last_M_Crit500_coll'", "1 outside", "-99"),
     ),
-    "duplicate keys": (repeat, ("HaloID and Snapshot", "each pair once", "1 repeated", "line 322")),
+    "duplicate keys": (repeat, ("HaloID and Snapshot", "each once", "1 repeated", "line 322")),
     "no history at all": (no_history, ("targets", "at least one row with a known history")),
     "one cluster": (
         lambda o, t: keep_rows(o, t, o["HaloOrigID"] == 1),

@@ -1,65 +1,80 @@
-"""A validated table: two files joined, checked against the schema, every dropped row accounted
-for.
-"""
+"""A validated table: the two files of a simulation joined, checked against their schema, every dropped row logged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
-from cinn_clusters.cosmology import age_at_lookback
+from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
 from cinn_clusters.data.tables import demand_columns, demand_unique, read_csv, to_numbers
 from cinn_clusters.errors import DataError
+from cinn_clusters.schema import (
+    CLUSTER_COLUMN,
+    DEFAULT,
+    ERROR_PREFIX,
+    KEYS,
+    Column,
+    Keys,
+    Role,
+    Schema,
+)
 
-KEYS = list(schema.KEYS)
+HALO, SNAPSHOT = KEYS
+MISSING_TARGET = "a target is missing"
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Rows left out for one reason."""
+    """Rows left out for one reason; the number of clusters is -1 where it is not known."""
 
     reason: str
     rows: int
     clusters: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Rows with known observables and histories.
+    """Rows with observables and known histories.
 
     Args:
-        table: One row a cluster and snapshot: keys, cluster column, context, observables and
-            targets.
+        table: One row a cluster and snapshot (and projection): keys, cluster column, context,
+            observables and targets. An observable may be NaN: it is missing.
         observables: Columns of x.
         targets: Columns of theta.
         cluster_column: Column that tells which rows are one cluster.
         rows_read: Rows of the joined files before any was dropped.
-        dropped: The account of the others.
+        dropped: The log of dropped rows.
         unknown: Columns of the files that the schema does not know and nobody asked for; they are
             left out.
         left_out: Rows with observables but without a usable history: keys, observables, and
-            ``is_recorded``, whether a collision was recorded at all.
+            ``is_recorded``, whether any target is there.
+        schema: What the columns are.
     """
 
-    table: pd.DataFrame
+    table: pd.DataFrame = field(repr=False)
     observables: tuple[str, ...]
     targets: tuple[str, ...]
-    cluster_column: str = schema.CLUSTER_COLUMN
+    cluster_column: str = CLUSTER_COLUMN
     rows_read: int = 0
     dropped: tuple[Dropped, ...] = ()
     unknown: tuple[str, ...] = ()
-    left_out: pd.DataFrame | None = None
+    left_out: pd.DataFrame | None = field(default=None, repr=False)
+    schema: Schema = field(default=DEFAULT, repr=False)
 
     @property
     def theta(self) -> np.ndarray:
         """Physical targets, (N, D)."""
         return self.inputs(self.targets)
+
+    @property
+    def target_columns(self) -> tuple[Column, ...]:
+        """What each target is, D columns."""
+        return tuple(map(self.schema.column, self.targets))
 
     @property
     def clusters(self) -> np.ndarray:
@@ -69,223 +84,281 @@ class Catalogue:
     @property
     def age(self) -> np.ndarray:
         """Cosmic age at each observation [Gyr], (N,); NaN without a lookback time."""
-        if schema.LOOKBACK not in self.table:
+        time = self.having("time")
+        if time is None:
             return np.full(len(self.table), np.nan)
-        return age_at_lookback(self.table[schema.LOOKBACK].to_numpy(float))
+        return age_at_lookback(self.table[time].to_numpy(float))
+
+    def having(self, role: Role) -> str | None:
+        """Return the column with a role, where the table has one."""
+        name = self.schema.having(role)
+        return name if name in self.table else None
 
     def inputs(self, names: Sequence[str]) -> np.ndarray:
-        """Copy of the catalogue values of some columns, (N, len(names)); a simulation's values
-        have no error.
-        """
-        exact = [
-            name
-            for name in names
-            if name.startswith(schema.ERROR_PREFIX) and name not in self.table
-        ]
+        """Copy of the values of some columns, (N, len(names)); a simulation's values have no error."""
+        exact = [n for n in names if n.startswith(ERROR_PREFIX) and n not in self.table]
         table = self.table.assign(**dict.fromkeys(exact, 0.0)) if exact else self.table
         return table[list(names)].to_numpy(float, copy=True)
 
     def rows(self, index: np.ndarray) -> Catalogue:
         """The same catalogue with some of its rows."""
         table = self.table.iloc[index].reset_index(drop=True)
-        return Catalogue(table, self.observables, self.targets, self.cluster_column)
+        return Catalogue(
+            table, self.observables, self.targets, self.cluster_column, schema=self.schema
+        )
+
+    def complete_rows(self) -> np.ndarray:
+        """Row numbers without a missing observable: all that a model of exact inputs can use.
+
+        Examples:
+            >>> table = pd.DataFrame({"x": [1.0, np.nan, 3.0], "y": [0.1, 0.2, 0.3]})
+            >>> Catalogue(table, ("x",), ("y",)).complete_rows()
+            array([0, 2])
+        """
+        return np.flatnonzero(np.isfinite(self.inputs(self.observables)).all(1))
 
 
 def read_catalogue(
     observables_file: str | Path,
     targets_file: str | Path,
+    schema: Schema = DEFAULT,
     *,
-    observables: Sequence[str] = schema.DEFAULT_OBSERVABLES,
-    targets: Sequence[str] = schema.DEFAULT_TARGETS,
-    cluster_column: str = schema.CLUSTER_COLUMN,
-    keep_marks: bool = False,
+    original: bool = False,
     drop_incomplete: bool = False,
     allow_atypical: bool = False,
 ) -> Catalogue:
     """Read, join and validate the two files of a simulation.
 
+    A missing observable stays (NaN); a row without its targets is dropped and logged.
+
     Args:
-        observables_file: CSV with HaloID, Snapshot, the cluster column and the observables.
-        targets_file: CSV with HaloID, Snapshot and the targets.
-        observables: Columns of x.
-        targets: Columns of theta.
-        cluster_column: Column that identifies a cluster across snapshots.
-        keep_marks: Keep rows whose targets hold a missing-value mark as if it were a measurement
-            (the original did).
-        drop_incomplete: Drop rows with a missing observable or only part of the targets instead of
-            refusing them.
+        observables_file: CSV with the key columns and the observables.
+        targets_file: CSV with the key columns and the targets.
+        schema: What the columns are, which are observables, targets and keys.
+        original: Read as the original scripts did: a missing-value mark of a target is a value, and
+            a missing observable is refused.
+        drop_incomplete: Drop rows with a missing observable or only part of the targets.
         allow_atypical: Accept a table whose medians tell of another unit.
 
     Returns:
-        The rows that can be used, and the account of the others.
+        The rows that can be used, and the log of the others.
 
     Raises:
         DataError: If a file, a column or a value is not what the schema says.
     """
-    observables, targets = tuple(observables), tuple(targets)
-    _demand_names(observables, targets, cluster_column)
-    context = [name for name in (schema.LOOKBACK, schema.MASS) if name not in observables]
-    seen, unknown = _read_side(
-        observables_file, [*KEYS, cluster_column, *observables], context, cluster_column
-    )
-    hidden, more = _read_side(targets_file, [*KEYS, *targets], [cluster_column], cluster_column)
-    joined, account = _join(seen, hidden, cluster_column, targets)
-    rows_read = len(joined)
-    has_age = any(schema.column(name).bijection == "age" for name in targets)
-    if has_age:
-        demand_columns(
-            joined,
-            [schema.LOOKBACK],
-            str(observables_file),
-            hint="a collision time needs it as its bound",
-        )
-    everything = joined
-    needed = [schema.LOOKBACK] if has_age and schema.LOOKBACK in context else []
-    joined = _drop_unlabelled(joined, targets, cluster_column, account)
+    _demand_names(schema)
+    observed, unknown = _read_observables(observables_file, schema)
+    histories, more = _read_targets(targets_file, schema)
+    joined, unjoined = _join(observed, histories, schema.keys)
+    needed = _needed_time(joined, schema, str(observables_file))
+    selection = _Selection(joined, schema.keys.cluster or CLUSTER_COLUMN, list(unjoined))
+    _drop_unlabelled(selection, schema)
+    used = list(dict.fromkeys([*schema.observables, *schema.targets, *needed]))
     if drop_incomplete:
-        is_incomplete = joined[[*observables, *targets, *needed]].isna().any(axis=1)
-        joined = _drop(
-            joined, is_incomplete, "a value is missing (--drop-incomplete)", cluster_column, account
-        )
-    if not keep_marks:
-        joined = _drop_marked(joined, targets, cluster_column, account)
-    if joined.empty:
-        raise DataError(
-            f"{observables_file} and {targets_file}",
-            "rows with a known history",
-            "none left to use",
-        )
-    used = [*observables, *targets, *needed]
-    demand_no_problem(joined, used, keep_marks=keep_marks)
+        is_incomplete = selection.table[used].isna().any(axis=1)
+        selection.drop(is_incomplete, "a value is missing (--drop-incomplete)")
+    if not original:
+        _drop_marked(selection, schema)
+    table = selection.table
+    if table.empty:
+        files = f"{observables_file} and {targets_file}"
+        raise DataError(files, "rows with a known history", "none left to use")
+    optional = () if original else tuple(set(schema.observables) - set(needed))
+    demand_no_problem(table, used, schema, optional=optional, keep_marks=original)
     if not allow_atypical:
-        demand_typical(joined, used)
-    table = joined.reset_index(drop=True)
-    left_out = _left_out(
-        everything.drop(index=joined.index), [*KEYS, cluster_column], observables, targets
-    )
-    unused = (*unknown, *more)
+        demand_typical(table, used, schema)
     return Catalogue(
-        table, observables, targets, cluster_column, rows_read, tuple(account), unused, left_out
+        table.reset_index(drop=True),
+        schema.observables,
+        schema.targets,
+        selection.cluster_column,
+        len(joined),
+        tuple(selection.dropped),
+        (*unknown, *more),
+        _left_out(joined.drop(index=table.index), selection.cluster_column, schema, needed),
+        schema,
     )
 
 
-def _demand_names(observables: Sequence[str], targets: Sequence[str], cluster_column: str) -> None:
-    for what, names in (("observables", observables), ("targets", targets)):
+@dataclass
+class _Selection:
+    """Rows that are still in use, and the log of those that are not."""
+
+    table: pd.DataFrame
+    cluster_column: str
+    dropped: list[Dropped]
+
+    def drop(self, is_dropped: pd.Series, reason: str) -> None:
+        """Leave rows out for a reason."""
+        if is_dropped.any():
+            num_clusters = self.table.loc[is_dropped, self.cluster_column].nunique()
+            self.dropped.append(Dropped(reason, int(is_dropped.sum()), int(num_clusters)))
+            self.table = self.table[~is_dropped]
+
+
+def _demand_names(schema: Schema) -> None:
+    observables, targets, cluster = schema.observables, schema.targets, schema.keys.cluster
+    for side, names in (("observables", observables), ("targets", targets)):
         if not names or len(set(names)) < len(names):
-            raise DataError(what, "one or more columns, each once", f"{list(names)}")
-    if both := set(observables) & set(targets):
-        raise DataError(f"column '{min(both)}'", "an observable or a target", "both")
-    if both := set(KEYS) & {*observables, *targets}:
-        raise DataError(
-            f"column '{min(both)}'", "an observable or a target", "a key, which numbers rows"
-        )
-    if cluster_column in {*KEYS, *observables, *targets}:
-        what = (
-            "a key, which changes between snapshots"
-            if cluster_column in KEYS
-            else "an observable or a target"
-        )
-        raise DataError(f"cluster column '{cluster_column}'", "a name of the cluster alone", what)
+            raise DataError(side, "one or more columns, each once", f"{list(names)}")
+    expected = "an observable or a target"
+    row_keys = {*KEYS, schema.keys.halo, schema.keys.snapshot} - {None}
+    if shared := set(observables) & set(targets):
+        raise DataError(f"column '{min(shared)}'", expected, "both")
+    if keys := [name for name in (*observables, *targets) if name in row_keys]:
+        raise DataError(f"column '{keys[0]}'", expected, "a key, which numbers rows")
+    subject = f"cluster column '{cluster}'"
+    if cluster in row_keys:
+        got = "a key, which changes between snapshots"
+        raise DataError(subject, "a name of the cluster alone", got)
+    if cluster in {*observables, *targets}:
+        raise DataError(subject, "a name of the cluster alone", expected)
+    if cluster is None and schema.keys.snapshot is not None:
+        hint = "pass --cluster-column: snapshots of one cluster share their history"
+        raise DataError("the cluster column", "a column beside the snapshot", "none", "", hint)
 
 
-def _read_side(
-    path: str | Path, needed: list[str], optional: list[str], cluster_column: str
-) -> tuple[pd.DataFrame, list[str]]:
-    frame = read_csv(path)
-    if cluster_column in needed and cluster_column not in frame:
+def _read_observables(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[str]]:
+    """The observables, the time (made from the redshift where there is none) and the mass."""
+    frame, time, redshift = read_csv(path), schema.time, schema.having("redshift")
+    cluster = schema.keys.cluster
+    if cluster is not None and cluster not in frame:
         raise DataError(
-            f"column '{cluster_column}'",
+            f"column '{cluster}'",
             "the column that tells which rows are one cluster",
             "none of that name",
             str(path),
             f"pass --cluster-column with one of: {', '.join(list(frame.columns)[:6])}, ... "
             "(HaloID is not a cluster: it changes between snapshots)",
         )
-    demand_columns(frame, needed, str(path))
-    demand_unique(frame, KEYS, str(path))
-    names = [*needed, *(name for name in optional if name in frame)]
+    is_made = time is not None and time not in frame and redshift in frame
+    names = [name for name in schema.observables if not (is_made and name == time)]
+    context = [name for name in (time, schema.mass, redshift) if name in frame and name]
+    table, unknown = _read_columns(frame, [*schema.keys.names, *names], context, schema, str(path))
+    if is_made:
+        values = table[redshift].to_numpy(float)
+        is_covered = (values >= 0) & (values <= 20)
+        table[time] = np.where(is_covered, lookback_at_redshift(values), np.nan)
+    return table, unknown
+
+
+def _read_targets(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[str]]:
+    frame, keys = read_csv(path), schema.keys
+    names = [*(name for name in (keys.halo, keys.snapshot) if name), *schema.targets]
+    context = [name for name in (keys.cluster,) if name in frame and name]
+    return _read_columns(frame, names, context, schema, str(path))
+
+
+def _read_columns(
+    frame: pd.DataFrame, needed: list[str], context: list[str], schema: Schema, path: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The columns that are used, keys under their own names, and those that nobody knows."""
+    keys = schema.keys
+    row_keys = [name for name in (keys.halo, keys.snapshot) if name]
+    absent = [name for name in row_keys if name not in frame]
+    hint = "name it with --halo-column or --snapshot-column (none: there is none)" if absent else ""
+    demand_columns(frame, row_keys, path, hint)
+    demand_columns(frame, needed, path)
+    if keys.halo is not None:
+        demand_unique(frame, row_keys, path)
+    names = list(dict.fromkeys([*needed, *context]))
+    numeric = [name for name in names if name != keys.cluster]
+    table = to_numbers(frame[names], numeric, path, whole=row_keys)
     unknown = [
-        str(name)
-        for name in frame
-        if name not in {*names, *KEYS, cluster_column} and name not in schema.DEFAULT
+        str(name) for name in frame if name not in names + [*keys.names] and name not in schema
     ]
-    return to_numbers(
-        frame[names], [name for name in names if name != cluster_column], str(path)
-    ), unknown
+    return with_keys(table, keys), unknown
+
+
+def with_keys(table: pd.DataFrame, keys: Keys) -> pd.DataFrame:
+    """Return a table of a simulator with the keys under their fixed names, rows numbered where it has none.
+
+    Examples:
+        >>> with_keys(pd.DataFrame({"group": [7, 3]}), Keys("group", None, None))
+           HaloID  Snapshot  HaloOrigID
+        0       7         0           7
+        1       3         0           3
+    """
+    renamed = table.rename(
+        columns={name: key for name, key in zip((keys.halo, keys.snapshot), KEYS, strict=True) if name}
+    )
+    if keys.halo is None:
+        renamed.insert(0, HALO, np.arange(len(table)))
+    if keys.snapshot is None:
+        renamed.insert(1, SNAPSHOT, 0)
+    if keys.cluster is None:
+        renamed[CLUSTER_COLUMN] = renamed[HALO]
+    return renamed
 
 
 def _join(
-    seen: pd.DataFrame, hidden: pd.DataFrame, cluster_column: str, targets: Sequence[str]
+    observed: pd.DataFrame, histories: pd.DataFrame, keys: Keys
 ) -> tuple[pd.DataFrame, list[Dropped]]:
-    joined = seen.merge(
-        hidden, on=KEYS, how="inner", suffixes=("", "_of_targets"), validate="one_to_one"
+    if keys.halo is None and len(observed) != len(histories):
+        got, hint = f"{len(observed)} and {len(histories)}", "or name a --halo-column"
+        raise DataError("the two files", "as many rows in both", got, "", hint)
+    twin, cluster = "_of_targets", keys.cluster or CLUSTER_COLUMN
+    joined = observed.merge(
+        histories, on=list(KEYS), how="inner", suffixes=("", twin), validate="one_to_one"
     )
-    account = [
+    dropped = [
         Dropped(f"only in the {name} file", len(frame) - len(joined), -1)
-        for name, frame in (("observables", seen), ("targets", hidden))
+        for name, frame in (("observables", observed), ("targets", histories))
         if len(frame) > len(joined)
     ]
-    twin = f"{cluster_column}_of_targets"
-    if twin in joined:
-        differs = joined[cluster_column] != joined[twin]
+    if cluster + twin in joined:
+        differs = joined[cluster] != joined[cluster + twin]
         if differs.any():
             row = joined[differs].iloc[0]
-            where = f"HaloID {row.HaloID:.0f}, Snapshot {row.Snapshot:.0f}"
-            raise DataError(f"column '{cluster_column}'", "one cluster in both files", "two", where)
-        joined = joined.drop(columns=twin)
+            first = f"HaloID {row.HaloID:.0f}, Snapshot {row.Snapshot:.0f}"
+            raise DataError(f"column '{cluster}'", "one cluster in both files", "two", first)
+        joined = joined.drop(columns=cluster + twin)
     if joined.empty:
-        raise DataError(
-            "the two files",
-            "common pairs of HaloID and Snapshot",
-            "none",
-            "",
-            "are they one simulation?",
-        )
-    return joined, account
+        expected, hint = "common pairs of HaloID and Snapshot", "are they one simulation?"
+        raise DataError("the two files", expected, "none", "", hint)
+    return joined, dropped
 
 
-def _drop_unlabelled(
-    frame: pd.DataFrame, targets: Sequence[str], cluster_column: str, account: list[Dropped]
-) -> pd.DataFrame:
-    unlabelled = frame[list(targets)].isna().all(axis=1)
-    if unlabelled.all():
-        raise DataError(
-            "targets", "at least one row with a known history", f"{len(frame)} rows without any"
-        )
-    return _drop(
-        frame, unlabelled, "no collision recorded before the snapshot", cluster_column, account
-    )
+def _needed_time(joined: pd.DataFrame, schema: Schema, path: str) -> list[str]:
+    """The time column, where a target is bounded by it or it is an observable: it is never missing."""
+    has_age = any(schema.column(name).bijection == "age" for name in schema.targets)
+    if schema.time is None or not (has_age or schema.time in schema.observables):
+        return []
+    hint = "a collision time needs it as its bound"
+    demand_columns(joined, [schema.time], path, hint)
+    return [schema.time]
+
+
+def _drop_unlabelled(selection: _Selection, schema: Schema) -> None:
+    """Drop rows without targets; where their absence says nothing, rows that lack any of them."""
+    is_missing = selection.table[list(schema.targets)].isna()
+    meanings = {schema.column(name).absent_means for name in schema.targets}
+    if is_missing.all(axis=1).all():
+        got = f"{len(is_missing)} rows without any"
+        raise DataError("targets", "at least one row with a known history", got)
+    if len(meanings) == 1 and None not in meanings:
+        selection.drop(is_missing.all(axis=1), str(meanings.pop()))
+    else:
+        selection.drop(is_missing.any(axis=1), MISSING_TARGET)
+
+
+def _drop_marked(selection: _Selection, schema: Schema) -> None:
+    for name in schema.targets:
+        mark = schema.column(name).missing_mark
+        if mark is not None:
+            is_marked = selection.table[name] == mark
+            selection.drop(is_marked, f"{name} holds the missing-value mark {mark:g}")
 
 
 def _left_out(
-    frame: pd.DataFrame, keys: list[str], observables: Sequence[str], targets: Sequence[str]
+    frame: pd.DataFrame, cluster_column: str, schema: Schema, needed: list[str]
 ) -> pd.DataFrame:
-    """Rows whose observables are fine, and whether a collision was recorded for them."""
-    fine = frame[list(observables)].notna().all(axis=1)
-    for problem in problems(frame, list(observables)):
-        fine &= ~problem.rows
-    kept = frame.loc[fine, list(dict.fromkeys([*keys, *observables]))]
-    return kept.assign(
-        is_recorded=frame.loc[fine, list(targets)].notna().any(axis=1).astype(int)
-    ).reset_index(drop=True)
-
-
-def _drop_marked(
-    frame: pd.DataFrame, targets: Sequence[str], cluster_column: str, account: list[Dropped]
-) -> pd.DataFrame:
-    for name in targets:
-        mark = schema.column(name).missing_mark
-        if mark is not None:
-            reason = f"{name} holds the missing-value mark {mark:g}"
-            frame = _drop(frame, frame[name] == mark, reason, cluster_column, account)
-    return frame
-
-
-def _drop(
-    frame: pd.DataFrame, mask: pd.Series, reason: str, cluster_column: str, account: list[Dropped]
-) -> pd.DataFrame:
-    if mask.any():
-        account.append(
-            Dropped(reason, int(mask.sum()), int(frame.loc[mask, cluster_column].nunique()))
-        )
-    return frame[~mask]
+    """Rows without a usable history whose observables can be used, and whether any target is there."""
+    names = list(schema.observables)
+    is_usable = np.ones(len(frame), dtype=bool)
+    for problem in problems(frame, names, schema, optional=set(names) - set(needed)):
+        is_usable &= ~problem.rows
+    is_recorded = frame.loc[is_usable, list(schema.targets)].notna().any(axis=1).astype(int)
+    columns = list(dict.fromkeys([*KEYS, cluster_column, *names]))
+    table = frame.loc[is_usable, columns]
+    return table.assign(is_recorded=is_recorded).reset_index(drop=True)

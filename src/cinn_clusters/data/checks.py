@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, redshift_at_lookback
 from cinn_clusters.errors import DataError
+from cinn_clusters.schema import DEFAULT, KEYS, Column, Schema
 
 AGE_TOLERANCE = 0.02
 """A collision may seem this much [Gyr] later than its snapshot: 5 Myr between cosmologies, and
@@ -20,9 +20,10 @@ RADIUS_TOLERANCE = 0.03
 it is 0.00003."""
 MIN_ROWS_FOR_MEDIAN = 20
 """A median of fewer rows tells nothing of the unit of a table."""
+_ATYPICAL_HINT = "check the unit; if the sample really is so, pass --allow-atypical"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """Rows of one column that are wrong in one way.
 
@@ -42,55 +43,65 @@ class Problem:
 
 
 def problems(
-    frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = False
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    schema: Schema = DEFAULT,
+    *,
+    optional: Collection[str] = (),
+    keep_marks: bool = False,
 ) -> list[Problem]:
     """Look at every value of the named columns.
 
     Args:
         frame: Numbers.
         names: Columns to check.
+        schema: What they are.
+        optional: Those that may be missing.
         keep_marks: Let missing-value marks pass.
 
     Returns:
         One entry a column and kind of fault; empty when all is well.
     """
-    found = [problem for name in names for problem in _column_problems(frame[name], keep_marks)]
-    if schema.COLLISION_TIME in names and schema.LOOKBACK in frame:
-        late = (
-            frame[schema.COLLISION_TIME]
-            > age_at_lookback(frame[schema.LOOKBACK].to_numpy(float)) + AGE_TOLERANCE
-        )
-        hint = f"check the units of {schema.COLLISION_TIME} (cosmic age) and {schema.LOOKBACK}"
-        found.append(
-            Problem(
-                schema.COLLISION_TIME,
-                "at most the age at observation",
-                "later",
-                late.to_numpy(),
-                hint,
-            )
-        )
-    return [problem for problem in found if problem.rows.any()]
+    faults = [
+        problem
+        for name in names
+        for problem in _column_problems(frame[name], schema.column(name), keep_marks)
+        if problem.fault != "NaN" or name not in optional
+    ]
+    time, collision = schema.time, schema.collision_time
+    if collision in names and time in frame:
+        age = age_at_lookback(frame[time].to_numpy(float))
+        is_late = (frame[collision] > age + AGE_TOLERANCE).to_numpy()
+        hint = f"check the units of {collision} (cosmic age) and {time}"
+        expected = "at most the age at observation"
+        faults.append(Problem(str(collision), expected, "later", is_late, hint))
+    return [problem for problem in faults if problem.rows.any()]
 
 
 def demand_no_problem(
-    frame: pd.DataFrame, names: Sequence[str], *, keep_marks: bool = False
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    schema: Schema = DEFAULT,
+    *,
+    optional: Collection[str] = (),
+    keep_marks: bool = False,
 ) -> None:
-    """Refuse a table with a wrong value.
+    """Refuse a table with a wrong value; arguments as for ``problems``.
 
     Raises:
-        DataError: For the first problem found.
+        DataError: For the first problem.
     """
-    for problem in problems(frame, names, keep_marks=keep_marks):
+    for problem in problems(frame, names, schema, optional=optional, keep_marks=keep_marks):
         row = frame[problem.rows].iloc[0]
-        where = ", ".join(f"{key} {row[key]:.0f}" for key in schema.KEYS if key in frame)
         value = row[problem.column]
+        first = "first at " + ", ".join(f"{key} {row[key]:.0f}" for key in KEYS if key in frame)
+        if np.isfinite(value):
+            first += f" with {value:g}"
         got = f"{int(problem.rows.sum())} {problem.fault}"
-        first = f"first at {where}" + (f" with {value:g}" if np.isfinite(value) else "")
         raise DataError(f"column '{problem.column}'", problem.expected, got, first, problem.hint)
 
 
-def demand_typical(frame: pd.DataFrame, names: Sequence[str]) -> None:
+def demand_typical(frame: pd.DataFrame, names: Sequence[str], schema: Schema = DEFAULT) -> None:
     """Refuse a table whose medians tell of another unit (a factor 10 in a mass, ln for log10).
 
     Raises:
@@ -99,59 +110,52 @@ def demand_typical(frame: pd.DataFrame, names: Sequence[str]) -> None:
     """
     if len(frame) < MIN_ROWS_FOR_MEDIAN:
         return
-    hint = "check the unit; if the sample really is so, pass --allow-atypical"
-    for name in names:
-        known = schema.column(name)
-        lower, upper = known.typical
-        reference = known.relative_to
-        if reference is not None and reference not in frame:
-            continue
-        relative = frame[name] - frame[reference] if reference is not None else frame[name]
-        median = float(relative.median())
-        if not lower <= median <= upper:
-            what = f" minus {reference}" if reference is not None else ""
-            expected = f"a median{what} in [{lower:g}, {upper:g}] [{known.unit}]"
-            raise DataError(f"column '{name}'", expected, f"{median:g}", "", hint)
-    _demand_radius(frame, names, hint)
+    for column in map(schema.column, names):
+        reference = column.relative_to
+        if reference is None or reference in frame:
+            _demand_typical_median(frame, column)
+    _demand_radius(frame, names, schema)
 
 
-def _demand_radius(frame: pd.DataFrame, names: Sequence[str], hint: str) -> None:
-    if not {schema.RADIUS, schema.MASS} <= set(names) or schema.LOOKBACK not in frame:
+def _demand_typical_median(frame: pd.DataFrame, column: Column) -> None:
+    values, relation = frame[column.name], ""
+    if column.relative_to is not None:
+        values, relation = values - frame[column.relative_to], f" minus {column.relative_to}"
+    median, (lower, upper) = float(values.median()), column.typical
+    if median < lower or median > upper:
+        expected = f"a median{relation} in [{lower:g}, {upper:g}] [{column.unit}]"
+        raise DataError(f"column '{column.name}'", expected, f"{median:g}", "", _ATYPICAL_HINT)
+
+
+def _demand_radius(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -> None:
+    columns = (schema.mass, schema.radius, schema.time)
+    if not {schema.mass, schema.radius} <= set(names) or schema.time not in frame:
         return
-    redshift = redshift_at_lookback(frame[schema.LOOKBACK].to_numpy(float))
-    expected = log_radius_crit500(frame[schema.MASS].to_numpy(float), redshift)
-    offset = float(np.median(frame[schema.RADIUS].to_numpy(float) - expected))
+    mass, radius, time = (frame[name].to_numpy(float) for name in columns)
+    offset = float(np.nanmedian(radius - log_radius_crit500(mass, redshift_at_lookback(time))))
     if abs(offset) > RADIUS_TOLERANCE:
         raise DataError(
-            f"columns '{schema.MASS}', '{schema.RADIUS}' and '{schema.LOOKBACK}'",
+            "columns '{}', '{}' and '{}'".format(*columns),
             "M500 = 500 rho_crit(z) 4/3 pi R500^3 (log10 Msun, log10 comoving kpc, Gyr)",
             f"radii off by {offset:+.2f} dex in the median",
             "",
-            hint,
+            _ATYPICAL_HINT,
         )
 
 
-def _column_problems(values: pd.Series, keep_marks: bool) -> list[Problem]:
-    name = str(values.name)
-    known = schema.column(name)
-    number = values.to_numpy(float)
-    lower, upper = known.bounds
-    expected = f"finite values [{known.unit}]" if known.unit else "finite values"
-    in_unit = f"values in [{lower:g}, {upper:g}]" + (f" [{known.unit}]" if known.unit else "")
-    is_marked = np.isin(
-        number, [known.missing_mark] if keep_marks and known.missing_mark is not None else []
-    )
-    outside = ((number < lower) | (number > upper)) & np.isfinite(number) & ~is_marked
-    # a logarithm needs more than zero; a floor stands in for the zero of an observable
-    outside |= (number <= 0) & known.is_log & (known.floor == 0) & np.isfinite(number) & ~is_marked
+def _column_problems(values: pd.Series, column: Column, keep_marks: bool) -> list[Problem]:
+    number, (lower, upper) = values.to_numpy(float), column.bounds
+    unit = f" [{column.unit}]" if column.unit else ""
+    marks = [column.missing_mark] if keep_marks and column.missing_mark is not None else []
+    is_outside = (number < lower) | (number > upper)
+    if column.is_log and column.floor == 0:  # a floor stands in for the zero of an observable
+        is_outside |= number <= 0
+    is_outside &= np.isfinite(number) & ~np.isin(number, marks)
+    is_missing, is_infinite = np.isnan(number), np.isinf(number)
+    finite, inside = f"finite values{unit}", f"values in [{lower:g}, {upper:g}]{unit}"
+    zero_hint = "a logarithm of zero? remove or mend these rows"
     return [
-        Problem(name, expected, "NaN", np.isnan(number), "pass --drop-incomplete or fill them"),
-        Problem(
-            name,
-            expected,
-            "infinite",
-            np.isinf(number),
-            "a logarithm of zero? remove or mend these rows",
-        ),
-        Problem(name, in_unit, "outside", outside, "check the unit (log10 or linear?)"),
+        Problem(column.name, finite, "NaN", is_missing, "pass --drop-incomplete or fill them"),
+        Problem(column.name, finite, "infinite", is_infinite, zero_hint),
+        Problem(column.name, inside, "outside", is_outside, "check the unit (log10 or linear?)"),
     ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from cinn_clusters import schema
-from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION
+from cinn_clusters.schema import Column
 
 TIME_FLOOR = 0.001
 """Smallest time since collision [Gyr]: a collision at the snapshot itself is put this much
@@ -16,7 +17,7 @@ becomes 0.999."""
 
 
 def dequantise(
-    theta: np.ndarray, targets: tuple[str, ...], age: np.ndarray, rng: np.random.Generator
+    theta: np.ndarray, columns: Sequence[Column], age: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Spread the recorded collision times over their resolution, always before the observation.
 
@@ -26,46 +27,47 @@ def dequantise(
 
     Args:
         theta: Physical targets, (N, D).
-        targets: Their columns.
+        columns: What they are, D.
         age: Cosmic age at observation [Gyr], (N,).
         rng: Source of the jitter.
 
     Returns:
-        A copy with jittered collision times; theta itself where there is no collision time.
+        A copy with jittered collision times; theta itself where there is none.
     """
-    if COLLISION_TIME not in targets:
-        return theta
-    d = targets.index(COLLISION_TIME)
-    since = age - theta[:, d]
-    jittered = np.abs(since + rng.uniform(-0.5, 0.5, len(since)) * TIME_RESOLUTION)
-    result = theta.copy()
-    result[:, d] = age - np.clip(jittered, TIME_FLOOR, age - TIME_FLOOR)
+    result = theta
+    for d, column in enumerate(columns):
+        if column.bijection == "age" and column.resolution:
+            since = age - theta[:, d]
+            jitter = rng.uniform(-0.5, 0.5, len(since)) * column.resolution
+            result = result.copy()
+            result[:, d] = age - np.clip(np.abs(since + jitter), TIME_FLOOR, age - TIME_FLOOR)
     return result
 
 
-def off_bounds(theta: np.ndarray, targets: tuple[str, ...], age: np.ndarray) -> np.ndarray:
+def off_bounds(theta: np.ndarray, columns: Sequence[Column], age: np.ndarray) -> np.ndarray:
     """Move values that stand on their bound inside it: a density has no finite log there.
 
     Args:
         theta: Physical targets, (N, D).
-        targets: Their columns.
+        columns: What they are, D.
         age: Cosmic age at observation [Gyr], (N,).
 
     Returns:
         A copy; values further inside are untouched.
 
     Examples:
-        >>> off_bounds(np.array([[13.8, 1.0]]), ("last_T_coll", "last_Mass_ratio"), np.array([13.8]))
+        >>> from cinn_clusters.schema import column
+        >>> columns = column("last_T_coll"), column("last_Mass_ratio")
+        >>> off_bounds(np.array([[13.8, 1.0]]), columns, np.array([13.8]))
         array([[13.799,  0.999]])
     """
     result = theta.copy()
-    for d, name in enumerate(targets):
-        known = schema.column(name)
-        if known.bijection == "age":
+    for d, column in enumerate(columns):
+        if column.bijection == "age":
             result[:, d] = np.clip(theta[:, d], TIME_FLOOR, age - TIME_FLOOR)
-        elif known.bijection == "logit" and not known.is_log:
-            lower, upper = known.bounds
+        elif column.bijection == "logit" and not column.is_log:
+            lower, upper = column.bounds
             margin = EDGE * (upper - lower)
-            near, far = theta[:, d] <= lower, theta[:, d] >= upper
-            result[near, d], result[far, d] = lower + margin, upper - margin
+            result[theta[:, d] <= lower, d] = lower + margin
+            result[theta[:, d] >= upper, d] = upper - margin
     return result

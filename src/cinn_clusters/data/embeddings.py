@@ -1,5 +1,7 @@
-"""Vectors that stand for X-ray maps, joined to a catalogue: every projection of a cluster is a
-row of its own.
+"""Vectors that stand for X-ray maps, joined to a catalogue as further observables.
+
+Every projection of a cluster is a row of its own; a cluster without a map is one row whose
+embedding is missing.
 """
 
 from __future__ import annotations
@@ -7,25 +9,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
-from cinn_clusters.data.catalogue import Catalogue, Dropped
+from cinn_clusters.data.catalogue import HALO, SNAPSHOT, Catalogue
 from cinn_clusters.errors import DataError
+from cinn_clusters.schema import EMBEDDING, KEYS, NO_PROJECTION, PROJECTION, ROW_KEYS
 
 NAME = re.compile(r"(?:.*[/\\])?snap_(\d+)_halo_(\d+)_proj_(\d+)(?:\.\w+)?")
 PATTERN = "snap_<snapshot>_halo_<HaloID>_proj_<number>, such as snap_050_halo_123456_proj_0.jpg"
-ROW_KEYS = list(schema.ROW_KEYS)
 ENCODER = "encoder.json"
 """Beside vectors of ``embed encode``: which encoder made them, and the clusters it was trained
 on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embeddings:
     """Vectors by map.
 
@@ -33,12 +34,12 @@ class Embeddings:
         table: HaloID, Snapshot and Projection of each map, columns ``embedding_000`` ... and its
             file name.
         columns: The columns of the vector.
-        seen: Clusters that the encoder was trained on; None where nobody said.
+        encoder_clusters: Clusters that the encoder was trained on; None where nobody said.
     """
 
-    table: pd.DataFrame
+    table: pd.DataFrame = field(repr=False)
     columns: tuple[str, ...]
-    seen: tuple[str, ...] | None = None
+    encoder_clusters: tuple[str, ...] | None = None
 
 
 def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> Embeddings:
@@ -57,120 +58,96 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
             name cannot be read, or two files show the same projection.
     """
     values, names = _read_array(Path(embeddings_file)), _read_names(Path(filenames_file))
+    source = str(embeddings_file)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or not values.shape[1]:
-        raise DataError(
-            str(embeddings_file),
-            "numbers, (maps, features)",
-            f"{values.dtype} of shape {values.shape}",
-        )
+        got = f"{values.dtype} of shape {values.shape}"
+        raise DataError(source, "numbers, (maps, features)", got)
     if len(values) != len(names):
         got = f"{len(values)} vectors and {len(names)} names"
-        raise DataError(str(embeddings_file), f"a vector for each name of {filenames_file}", got)
-    bad = ~np.isfinite(values).all(1)
-    if bad.any():
-        where = f"first row {int(bad.argmax())}, {names[int(bad.argmax())]}"
-        raise DataError(
-            str(embeddings_file),
-            "finite values",
-            f"{int(bad.sum())} rows with NaN or infinity",
-            where,
-        )
+        raise DataError(source, f"a vector for each name of {filenames_file}", got)
+    is_bad = ~np.isfinite(values).all(1)
+    if is_bad.any():
+        first = f"first row {int(is_bad.argmax())}, {names[int(is_bad.argmax())]}"
+        got = f"{int(is_bad.sum())} rows with NaN or infinity"
+        raise DataError(source, "finite values", got, first)
     width = max(3, len(str(values.shape[1] - 1)))
-    columns = tuple(f"{schema.EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1]))
-    table = pd.DataFrame(values.astype(float), columns=list(columns))
-    table = pd.concat([parsed_names(names, str(filenames_file)), table], axis=1)
-    twice = table.duplicated(ROW_KEYS, keep=False)
-    if twice.any():
-        first = table[twice].sort_values(ROW_KEYS).filename.iloc[:2].tolist()
-        raise DataError(
-            str(filenames_file), "one file a projection", f"two: {first[0]} and {first[1]}"
-        )
-    return Embeddings(table, columns, _read_seen(Path(embeddings_file).with_name(ENCODER)))
+    columns = tuple(f"{EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1]))
+    vectors = pd.DataFrame(values.astype(float), columns=list(columns))
+    table = pd.concat([parsed_names(names, str(filenames_file)), vectors], axis=1)
+    repeated = table[table.duplicated(list(ROW_KEYS), keep=False)]
+    if len(repeated):
+        first, second, *_ = repeated.sort_values(list(ROW_KEYS)).filename
+        raise DataError(str(filenames_file), "one file a projection", f"two: {first} and {second}")
+    encoder = Path(embeddings_file).with_name(ENCODER)
+    return Embeddings(table, columns, _read_encoder_clusters(encoder))
 
 
 def join_embeddings(
     catalogue: Catalogue, embeddings: Embeddings
 ) -> tuple[Catalogue, tuple[str, ...]]:
-    """Put a row for every projection in place of each row of a catalogue.
+    """Put a row for every projection in place of each row of a catalogue that has maps.
 
     Args:
         catalogue: Rows by HaloID and Snapshot.
         embeddings: Vectors by HaloID, Snapshot and Projection.
 
     Returns:
-        The catalogue with the vectors among its observables and a column ``Projection``, rows
-        without a map dropped and accounted for; file names of maps without a row.
+        The catalogue with the vectors among its observables and a column ``Projection``; a row
+        without a map stays, its embedding NaN and its projection ``NO_PROJECTION``. And the file
+        names of maps without a row.
 
     Raises:
         DataError: If no map belongs to a row.
     """
     maps = embeddings.table
-    joined = catalogue.table.merge(
-        maps, on=list(schema.KEYS), how="left", indicator=True, validate="one_to_many"
-    )
-    lost = joined["_merge"] == "left_only"
-    if lost.all():
-        known = (
-            f"Snapshot {catalogue.table.Snapshot.iloc[0]}, HaloID {catalogue.table.HaloID.iloc[0]}"
-        )
+    table = catalogue.table.merge(maps, on=list(KEYS), how="left", validate="one_to_many")
+    matched = set(table.filename.dropna())
+    if not matched:
+        example = ", ".join(f"{key} {catalogue.table[key].iloc[0]}" for key in (SNAPSHOT, HALO))
+        expected = f"maps of rows of the catalogue, such as {example}"
         hint = "are they one simulation, and is the number in the name the HaloID?"
-        raise DataError(
-            "embeddings", f"maps of rows of the catalogue, such as {known}", "none", "", hint
-        )
-    dropped = catalogue.dropped
-    if lost.any():
-        clusters = int(joined.loc[lost, catalogue.cluster_column].nunique())
-        dropped = (*dropped, Dropped("no map among the embeddings", int(lost.sum()), clusters))
-    used = set(joined.loc[~lost, "filename"])
-    table = joined[~lost].drop(columns=["_merge", "filename"]).reset_index(drop=True)
-    table[schema.PROJECTION] = table[schema.PROJECTION].astype("int64")
+        raise DataError("embeddings", expected, "none", "", hint)
+    table[PROJECTION] = table[PROJECTION].fillna(NO_PROJECTION).astype("int64")
     observables = (*catalogue.observables, *embeddings.columns)
-    return replace(catalogue, table=table, observables=observables, dropped=dropped), tuple(
-        name for name in maps.filename if name not in used
-    )
+    joined = replace(catalogue, table=table.drop(columns="filename"), observables=observables)
+    return joined, tuple(name for name in maps.filename if name not in matched)
 
 
-def demand_unseen(seen: Sequence[str], clusters: np.ndarray, where: str, hint: str) -> None:
-    """Demand that an encoder was trained on none of some clusters, which are to be judged; ``hint`` is for the error.
+def demand_unseen(
+    encoder_clusters: Sequence[str], clusters: np.ndarray, source: str, hint: str
+) -> None:
+    """Demand that an encoder was trained on none of some test clusters; ``hint`` is for the error.
 
     Raises:
         DataError: If it was.
     """
     tested = {str(cluster) for cluster in clusters}
-    if known := tested & set(seen):
-        raise DataError(
-            where,
-            "vectors of an encoder that was trained on no test cluster",
-            f"{len(known)} of {len(tested)} test clusters in its training",
-            f"first {min(known)}",
-            hint,
-        )
+    if leaked := tested & set(encoder_clusters):
+        expected = "vectors of an encoder that was trained on no test cluster"
+        got = f"{len(leaked)} of {len(tested)} test clusters in its training"
+        raise DataError(source, expected, got, f"first {min(leaked)}", hint)
 
 
-def parsed_names(names: Sequence[str], where: str) -> pd.DataFrame:
-    """Read HaloID, Snapshot and Projection out of file names; ``where`` is for the error."""
-    found = [NAME.fullmatch(name) for name in names]
-    unread = [name for name, match in zip(names, found, strict=True) if match is None]
+def parsed_names(names: Sequence[str], source: str) -> pd.DataFrame:
+    """Read HaloID, Snapshot and Projection out of file names; ``source`` is for the error."""
+    matches = [NAME.fullmatch(name) for name in names]
+    unread = [name for name, match in zip(names, matches, strict=True) if match is None]
     if unread:
-        raise DataError(where, PATTERN, f"{len(unread)} other names", f"first '{unread[0]}'")
-    numbers = [[int(part) for part in match.groups()] for match in found if match is not None]
+        raise DataError(source, PATTERN, f"{len(unread)} other names", f"first '{unread[0]}'")
+    numbers = [[int(part) for part in match.groups()] for match in matches if match]
     snapshot, halo, projection = np.array(numbers, dtype="int64").reshape(-1, 3).T
-    return pd.DataFrame(
-        dict(zip(ROW_KEYS, (halo, snapshot, projection), strict=True)) | {"filename": list(names)}
-    )
+    keys = dict(zip(ROW_KEYS, (halo, snapshot, projection), strict=True))
+    return pd.DataFrame({**keys, "filename": list(names)})
 
 
-def _read_seen(path: Path) -> tuple[str, ...] | None:
+def _read_encoder_clusters(path: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        return tuple(
-            str(cluster) for cluster in json.loads(path.read_text(encoding="utf-8"))["clusters"]
-        )
+        return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))["clusters"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            str(path), "the clusters that the encoder was trained on", "damaged JSON"
-        ) from error
+        expected = "the clusters that the encoder was trained on"
+        raise DataError(str(path), expected, "damaged JSON") from error
 
 
 def _read_array(path: Path) -> np.ndarray:
@@ -178,26 +155,22 @@ def _read_array(path: Path) -> np.ndarray:
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
         raise DataError(str(path), "a readable .npy file", error.strerror or str(error)) from error
-    except (
-        ValueError
-    ) as error:  # not a .npy file, cut short, or pickled objects, which would be code
+    except ValueError as error:  # no .npy file, cut short, or pickled objects, which would be code
+        expected, got = "an array in numpy's .npy format", str(error).splitlines()[0]
         hint = "write it with numpy.save of an array of numbers or of text (dtype=str)"
-        raise DataError(
-            str(path), "an array in numpy's .npy format", str(error).splitlines()[0], "", hint
-        ) from error
+        raise DataError(str(path), expected, got, "", hint) from error
 
 
 def _read_names(path: Path) -> list[str]:
-    if path.suffix == ".npy":
-        names = _read_array(path)
-        if names.ndim != 1 or names.dtype.kind not in "US":
-            raise DataError(str(path), "a list of text", f"{names.dtype} of shape {names.shape}")
-        return [
-            str(name, "utf-8") if isinstance(name, bytes) else str(name) for name in names.tolist()
-        ]
-    try:
-        return [
-            line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), "a text file of names", str(error)) from error
+    if path.suffix != ".npy":
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(str(path), "a text file of names", str(error)) from error
+        return [line.strip() for line in lines if line.strip()]
+    names = _read_array(path)
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        raise DataError(str(path), "a list of text", f"{names.dtype} of shape {names.shape}")
+    if names.dtype.kind == "S":
+        names = np.char.decode(names, "utf-8")
+    return [str(name) for name in names]

@@ -1,12 +1,11 @@
-"""Does anything of a test cluster stand in training?"""
+"""Data leakage: how much of the test set stands in training or in early stopping, too."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from cinn_clusters import schema
-from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.catalogue import SNAPSHOT, Catalogue
 from cinn_clusters.data.split import Split
 
 FINGERPRINT = 3
@@ -43,52 +42,48 @@ class Overlap:
 
 
 def audit_split(
-    catalogue: Catalogue, split: Split, seen: Sequence[str] | None = None
+    catalogue: Catalogue, split: Split, encoder_clusters: Sequence[str] | None = None
 ) -> tuple[Overlap, ...]:
     """Count what test and training have in common.
 
     Args:
         catalogue: The table.
         split: Its parts.
-        seen: Clusters that the encoder of its embeddings was trained on, if it has any.
+        encoder_clusters: Clusters that the encoder of its embeddings was trained on, if it has any.
 
     Returns:
-        Overlap of clusters, of exact target vectors (rows of the test set whose six numbers stand
-        in training), and of projections (rows whose cluster and snapshot stand in training, seen
-        from another side); with ``seen`` that of clusters with the encoder's training.
+        Overlap of clusters, of exact target vectors (rows of the test set whose targets stand in
+        training), and of projections (rows whose cluster and snapshot stand in training, from
+        another direction); with ``encoder_clusters`` that of clusters with the encoder's training.
     """
     clusters = catalogue.clusters.tolist()
     histories: list[Hashable] = [tuple(row) for row in catalogue.theta]
     if len(catalogue.targets) < FINGERPRINT:
         histories = list(zip(clusters, histories, strict=True))
-    views = list(zip(clusters, catalogue.table[schema.KEYS[1]], strict=True))
-    found = (
-        _overlap("test clusters", clusters, split, sorted({clusters[row] for row in split.test})),
-        _overlap(
-            "exact target vectors of test rows",
-            histories,
-            split,
-            [histories[row] for row in split.test],
-        ),
-        _overlap(
-            "projections (same cluster and snapshot)",
-            views,
-            split,
-            [views[row] for row in split.test],
-        ),
+    views = list(zip(clusters, catalogue.table[SNAPSHOT], strict=True))
+    tested = sorted({clusters[row] for row in split.test})
+    overlaps = (
+        _overlap("test clusters", clusters, split, tested),
+        _overlap("exact target vectors of test rows", histories, split),
+        _overlap("projections (same cluster and snapshot)", views, split),
     )
-    if seen is None:
-        return found
-    tested = {str(clusters[row]) for row in split.test}
-    known = len(tested & set(seen))
-    return (*found, Overlap("test clusters, by the encoder of maps", len(tested), known, known))
+    if encoder_clusters is None:
+        return overlaps
+    shared = len(set(map(str, tested)) & set(encoder_clusters))
+    encoder = Overlap("test clusters, by the encoder of maps", len(tested), shared, shared)
+    return (*overlaps, encoder)
 
 
 def _overlap(
-    what: str, things: Sequence[Hashable], split: Split, tested: Sequence[Hashable]
+    kind: str, things: Sequence[Hashable], split: Split, tested: Sequence[Hashable] = ()
 ) -> Overlap:
+    """Count things of test rows, or those named, among those of the other parts."""
     trained = {things[row] for row in split.train}
-    seen = trained | {things[row] for row in split.validation}
+    decisive = trained | {things[row] for row in split.validation}
+    counted = tested or [things[row] for row in split.test]
     return Overlap(
-        what, len(tested), sum(t in trained for t in tested), sum(t in seen for t in tested)
+        kind,
+        len(counted),
+        sum(thing in trained for thing in counted),
+        sum(thing in decisive for thing in counted),
     )

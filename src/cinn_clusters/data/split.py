@@ -1,6 +1,4 @@
-"""Which rows train, which steer, which judge. Clusters are the unit: snapshots of one share
-their history.
-"""
+"""Grouped split: training, early stopping and test. Clusters are the unit: snapshots of one share their history."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ class Split:
 
     Args:
         train: Rows that the network and every scaler see, (n,).
-        validation: Rows that decide when to stop, (m,).
-        test: Rows that judge, (k,).
+        validation: Rows that decide when to stop (early stopping), (m,).
+        test: Rows that nothing but the scores sees, (k,).
     """
 
     train: np.ndarray
@@ -34,7 +32,7 @@ class Split:
 def split_by_cluster(
     clusters: np.ndarray, seed: int = 42, fractions: tuple[float, float, float] = FRACTIONS
 ) -> Split:
-    """Deal whole clusters to training, validation and test.
+    """Split by group: whole clusters go to training, validation or test.
 
     Args:
         clusters: Cluster of each row, (N,).
@@ -45,7 +43,7 @@ def split_by_cluster(
         The split; every row is in one part, every cluster in one part.
 
     Raises:
-        DataError: If there are too few clusters to deal.
+        DataError: If there are too few clusters.
 
     Examples:
         >>> split = split_by_cluster(np.repeat(np.arange(10), 8))
@@ -60,38 +58,8 @@ def split_by_cluster(
     return Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
 
 
-def same_parts(split: Split, clusters: np.ndarray, others: np.ndarray) -> Split:
-    """Deal the rows of another table as their clusters were dealt.
-
-    Args:
-        split: Parts of rows of ``clusters``.
-        clusters: Cluster of each row of the first table, (N,).
-        others: Cluster of each row of the second, all of them among ``clusters``, (M,).
-
-    Returns:
-        Parts of rows of ``others``.
-
-    Raises:
-        DataError: If a part would be empty.
-
-    Examples:
-        >>> import numpy as np
-        >>> first = np.repeat(np.arange(10), 2)
-        >>> same_parts(split_by_cluster(first), first, np.arange(10)).test.tolist()
-        [8]
-    """
-    parts = [
-        np.flatnonzero(np.isin(others, clusters[rows]))
-        for rows in (split.train, split.validation, split.test)
-    ]
-    if not all(len(rows) for rows in parts):
-        counts = ", ".join(str(len(rows)) for rows in parts)
-        raise DataError("the split", "rows for training, validation and test", f"{counts} rows")
-    return Split(*parts)
-
-
 def split_by_row(num_rows: int, seed: int = 42) -> Split:
-    """Split rows at random, as the original cINN-Clusters scripts did. It leaks: kept to reproduce them.
+    """Split rows at random, as the original scripts did. It leaks: kept to reproduce them.
 
     Args:
         num_rows: N.
@@ -108,8 +76,8 @@ def split_by_row(num_rows: int, seed: int = 42) -> Split:
 
     if num_rows < MIN_CLUSTERS:
         raise DataError("the table", f"at least {MIN_CLUSTERS} rows to split", str(num_rows))
-    rest, test = train_test_split(np.arange(num_rows), test_size=0.1, random_state=seed)
-    train, validation = train_test_split(rest, test_size=0.1 / 0.9, random_state=seed)
+    fitted, test = train_test_split(np.arange(num_rows), test_size=0.1, random_state=seed)
+    train, validation = train_test_split(fitted, test_size=0.1 / 0.9, random_state=seed)
     return Split(train, validation, test)
 
 
@@ -132,21 +100,19 @@ def folds_by_cluster(clusters: np.ndarray, num_folds: int = 5, seed: int = 0) ->
     names = _demand_clusters(clusters)
     if not 2 <= num_folds <= len(names):
         raise DataError("folds", f"2 to {len(names)} (the clusters)", str(num_folds))
-    for k, test in enumerate(
-        np.array_split(np.random.default_rng(seed).permutation(names), num_folds)
-    ):
-        rest = np.random.default_rng([seed, k]).permutation(np.setdiff1d(names, test))
-        num_validation = max(1, round(0.1 * len(rest)))
-        parts = (rest[num_validation:], rest[:num_validation], test)
+    folds = np.array_split(np.random.default_rng(seed).permutation(names), num_folds)
+    for k, test in enumerate(folds):
+        order = np.random.default_rng([seed, k]).permutation(np.setdiff1d(names, test))
+        num_validation = max(1, round(0.1 * len(order)))
+        parts = (order[num_validation:], order[:num_validation], test)
         yield Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
 
 
 def _demand_clusters(clusters: np.ndarray) -> np.ndarray:
     missing = pd.isna(clusters)
     if missing.any():
-        raise DataError(
-            "cluster column", "a cluster for every row", f"{int(missing.sum())} rows without"
-        )
+        got = f"{int(missing.sum())} rows without"
+        raise DataError("cluster column", "a cluster for every row", got)
     names = np.unique(clusters)
     if len(names) < MIN_CLUSTERS:
         raise DataError("the table", f"at least {MIN_CLUSTERS} clusters to split", str(len(names)))

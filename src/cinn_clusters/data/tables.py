@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.schema import KEYS
 
 # pandas parses floats to the last bit by default from 3.1 on, where the argument is deprecated
 EXACT: dict[str, Any] = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
@@ -21,7 +22,7 @@ FIRST_LINE = 2
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a CSV file with a header, UTF-8 with or without byte-order mark, values unconverted where not numeric.
+    """Read a CSV file with a header, UTF-8 with or without byte-order mark, text left as it is.
 
     Args:
         path: The file.
@@ -44,38 +45,31 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     except OSError as error:
         raise DataError(str(path), "a readable CSV file", error.strerror or "an error") from error
     except UnicodeDecodeError as error:
-        hint = "save it as CSV UTF-8"
-        raise DataError(
-            str(path), "UTF-8 text", f"byte 0x{error.object[error.start]:02x}", "", hint
-        ) from error
+        got = f"byte 0x{error.object[error.start]:02x}"
+        raise DataError(str(path), "UTF-8 text", got, "", "save it as CSV UTF-8") from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, csv.Error) as error:
-        raise DataError(
-            str(path), "a header and rows of equal length", str(error).strip() or "nothing"
-        ) from error
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise DataError(
-            f"column '{twice[0]}'", "each name once in the header", "it twice", str(path)
-        )
+        expected, got = "a header and rows of equal length", str(error).strip() or "nothing"
+        raise DataError(str(path), expected, got) from error
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    if repeated:
+        expected = "each name once in the header"
+        raise DataError(f"column '{repeated[0]}'", expected, "it twice", str(path))
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     if frame.empty:
         raise DataError(str(path), "at least one row below the header", "none")
     return frame
 
 
-def _demand_even(lines: Any, width: int, where: str) -> None:
-    """Refuse what pandas takes for missing values (a file cut short) or for an index (rows
-    longer than the header).
-    """
+def _demand_even(lines: Any, width: int, source: str) -> None:
+    """Refuse rows that pandas would fill up (a file cut short) or take for an index (too long)."""
     for row in lines:
         if len(row) != width and any(value.strip() for value in row):
             expected = f"rows of equal length, {width} values a row as in the header"
-            raise DataError(
-                where, expected, str(len(row)), f"line {lines.line_num}", "is the file complete?"
-            )
+            line, hint = f"line {lines.line_num}", "is the file complete?"
+            raise DataError(source, expected, str(len(row)), line, hint)
 
 
-def demand_columns(frame: pd.DataFrame, names: Sequence[str], where: str, hint: str = "") -> None:
+def demand_columns(frame: pd.DataFrame, names: Sequence[str], source: str, hint: str = "") -> None:
     """Refuse a table that lacks a column, naming one that looks alike.
 
     Raises:
@@ -85,64 +79,57 @@ def demand_columns(frame: pd.DataFrame, names: Sequence[str], where: str, hint: 
     if not missing:
         return
     alike = get_close_matches(missing[0], [str(name) for name in frame.columns], 1)
-    hint = hint or (f"did you mean '{alike[0]}'?" if alike else "")
-    got = (
-        "no such column"
-        if len(missing) == 1
-        else f"{len(missing)} columns missing: {', '.join(missing)}"
-    )
-    raise DataError(f"column '{missing[0]}'", "a column of the table", got, where, hint)
+    if alike and not hint:
+        hint = f"did you mean '{alike[0]}'?"
+    got = "no such column"
+    if len(missing) > 1:
+        got = f"{len(missing)} columns missing: {', '.join(missing)}"
+    raise DataError(f"column '{missing[0]}'", "a column of the table", got, source, hint)
 
 
-def demand_unique(frame: pd.DataFrame, keys: list[str], where: str) -> None:
+def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
     """Refuse a table whose keys do not identify its rows.
 
     Raises:
         DataError: If two rows share their keys.
     """
-    repeated = frame.duplicated(keys)
+    repeated = frame.duplicated(list(keys)).to_numpy()
     if repeated.any():
-        row = int(np.argmax(repeated.to_numpy()))
-        what = ", ".join(f"{key} {frame[key].iloc[row]}" for key in keys)
-        raise DataError(
-            "keys " + " and ".join(keys),
-            "each pair once",
-            f"{int(repeated.sum())} repeated",
-            f"{where}, line {row + FIRST_LINE} ({what})",
-            "remove one of them",
-        )
+        row, got = int(np.argmax(repeated)), f"{int(repeated.sum())} repeated"
+        values = ", ".join(f"{key} {frame[key].iloc[row]}" for key in keys)
+        line = f"{source}, line {row + FIRST_LINE} ({values})"
+        expected, subject = "each once", f"keys {' and '.join(keys)}"
+        raise DataError(subject, expected, got, line, "remove one of them")
 
 
-def to_numbers(frame: pd.DataFrame, names: Sequence[str], where: str) -> pd.DataFrame:
-    """Return the table with the named columns as float64 (keys as int64).
+def to_numbers(
+    frame: pd.DataFrame, names: Sequence[str], source: str, whole: Sequence[str] = KEYS
+) -> pd.DataFrame:
+    """Return the table with the named columns as float64, those of ``whole`` among them as int64.
 
     Raises:
-        DataError: If a value is text, or a key is not a whole number.
+        DataError: If a value is text, or one of ``whole`` is not a whole number.
     """
     result = frame.copy()
     for name in names:
         values = pd.to_numeric(frame[name], errors="coerce").astype(float)
-        text = (values.isna() & frame[name].notna()).to_numpy()
-        if text.any():
-            row = int(np.argmax(text))
-            got = f"'{frame[name].iloc[row]}'" + (
-                f" and {text.sum() - 1} more" if text.sum() > 1 else ""
-            )
-            raise DataError(f"column '{name}'", "numbers", got, f"{where}, line {row + FIRST_LINE}")
+        is_text = (values.isna() & frame[name].notna()).to_numpy()
+        if is_text.any():
+            _refuse(frame[name], is_text, "numbers", source)
         result[name] = values
-    for key in {"HaloID", "Snapshot"} & set(names):
-        result[key] = _whole(result[key], where)
+    for name in set(whole) & set(names):
+        values = result[name]
+        is_fraction = ~(np.isfinite(values) & (values == values.round())).to_numpy()
+        if is_fraction.any():
+            _refuse(values, is_fraction, "whole numbers", source)
+        result[name] = values.astype("int64")
     return result
 
 
-def _whole(values: pd.Series, where: str) -> pd.Series:
-    wrong = ~(np.isfinite(values) & (values == values.round())).to_numpy()
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(
-            f"column '{values.name}'",
-            "whole numbers",
-            str(values.iloc[row]),
-            f"{where}, line {row + FIRST_LINE}",
-        )
-    return values.astype("int64")
+def _refuse(values: pd.Series, is_wrong: np.ndarray, expected: str, source: str) -> None:
+    """Name the first of the wrong values and its line."""
+    row = int(np.argmax(is_wrong))
+    got = f"'{values.iloc[row]}'"
+    if is_wrong.sum() > 1:
+        got += f" and {is_wrong.sum() - 1} more"
+    raise DataError(f"column '{values.name}'", expected, got, f"{source}, line {row + FIRST_LINE}")

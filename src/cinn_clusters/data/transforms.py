@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.bijections import Map, ObservableMap, TargetMap
+from cinn_clusters.data.declared import declared_schema
 from cinn_clusters.errors import DataError
+from cinn_clusters.schema import DEFAULT, LOOKBACK, Column, Schema
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Transforms:
     Args:
         observables: One map an observable, in the order of x.
         targets: One map a target, in the order of theta.
+        schema: What the columns are.
     """
 
     observables: tuple[ObservableMap, ...]
     targets: tuple[TargetMap, ...]
+    schema: Schema = field(default=DEFAULT, kw_only=True, repr=False)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -40,9 +43,14 @@ class Transforms:
         time, a mass).
         """
         names = [observable.name for observable in self.observables]
-        names += [schema.LOOKBACK for target in self.targets if target.bijection == "age"]
+        names += [self.time for target in self.targets if target.bijection == "age"]
         names += [target.relative_to for target in self.targets if target.relative_to]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def time(self) -> str:
+        """Column of the lookback time at observation [Gyr]."""
+        return self.schema.time or LOOKBACK
 
     @property
     def is_bounded(self) -> bool:
@@ -84,21 +92,19 @@ class Transforms:
 
     def age(self, inputs: np.ndarray) -> Tensor:
         """Cosmic age at each row [Gyr], (N,); NaN where no target needs it."""
-        if schema.LOOKBACK not in self.inputs:
+        if self.time not in self.inputs:
             return torch.full((len(inputs),), math.nan, dtype=torch.float64)
-        return torch.from_numpy(age_at_lookback(inputs[:, self.inputs.index(schema.LOOKBACK)]))
+        return torch.from_numpy(age_at_lookback(inputs[:, self.inputs.index(self.time)]))
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D); zero where it stands alone."""
         age = self.age(inputs)
-
-        def of(target: TargetMap) -> Tensor:
+        anchors = [age if target.bijection == "age" else torch.zeros_like(age) for target in self.targets]
+        for d, target in enumerate(self.targets):
             if target.relative_to:
                 reference = inputs[:, self.inputs.index(target.relative_to)]
-                return target.anchor(torch.from_numpy(np.asarray(reference, dtype=float)))
-            return age if target.bijection == "age" else torch.zeros_like(age)
-
-        return torch.stack([of(target) for target in self.targets], -1)
+                anchors[d] = target.anchor(torch.from_numpy(np.asarray(reference, dtype=float)))
+        return torch.stack(anchors, -1)
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
         """Turn catalogue values (N, len(inputs)) into x (N, L), float64."""
@@ -141,20 +147,20 @@ class Transforms:
         ]
         return torch.stack(slopes, -1).sum(-1) + self.scale.log().sum()
 
-    def _demand_width(self, values: np.ndarray, names: Sequence[str], what: str) -> None:
+    def _demand_width(self, values: np.ndarray, names: Sequence[str], subject: str) -> None:
         if np.ndim(values) != 2 or np.shape(values)[1] != len(names):
-            raise DataError(
-                what,
-                f"shape (N, {len(names)}) holding {', '.join(names)}",
-                f"shape {np.shape(values)}",
-            )
+            expected = f"shape (N, {len(names)}) holding {', '.join(names)}"
+            raise DataError(subject, expected, f"shape {np.shape(values)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; infinities become None."""
-        return {
+        """Plain values for JSON; infinities become None, a schema of one's own stands beside the maps."""
+        maps = {
             "observables": [_finite(asdict(observable)) for observable in self.observables],
             "targets": [_finite(asdict(target)) for target in self.targets],
         }
+        if self.schema == DEFAULT:
+            return maps
+        return {**maps, "schema": self.schema.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Transforms:
@@ -162,6 +168,7 @@ class Transforms:
         return cls(
             tuple(ObservableMap(**_without_none(entry)) for entry in values["observables"]),
             tuple(TargetMap(**_without_none(entry)) for entry in values["targets"]),
+            schema=declared_schema(values.get("schema", {})),
         )
 
 
@@ -172,8 +179,9 @@ def fit_transforms(
     targets: Sequence[str],
     *,
     clip: float = 4.0,
+    schema: Schema = DEFAULT,
 ) -> Transforms:
-    """Fit the physical bijections and scalers on training rows.
+    """Fit the physical bijections and scalers on training rows; a missing observable counts in no mean.
 
     Args:
         inputs: Columns by name, (N,) each; holds every observable, and the lookback time if an age
@@ -182,6 +190,7 @@ def fit_transforms(
         observables: Columns of x.
         targets: Columns of theta.
         clip: Largest |x| shown to a network.
+        schema: What the columns are.
 
     Returns:
         The transforms.
@@ -189,59 +198,52 @@ def fit_transforms(
     Raises:
         DataError: If a column is constant or lies on its bounds.
     """
-    free = Transforms(
-        tuple(_observable_map(name, observables, clip) for name in observables),
-        tuple(_target_map(name, observables) for name in targets),
-    )
+    observable_maps = [_observable_map(schema.column(name), observables) for name in observables]
+    target_maps = [_target_map(schema.column(name), observables) for name in targets]
+    free = Transforms(tuple(observable_maps), tuple(target_maps), schema=schema)
     table = np.stack([np.asarray(inputs[name], dtype=float) for name in free.inputs], 1)
-    raw_x = Transforms(
-        tuple(replace(m, clip=math.inf) for m in free.observables), free.targets
-    ).standardise_inputs(table)
-    raw_theta = free.standardise_targets(theta, free.anchors(table))
-    return Transforms(
-        tuple(_standardised(m, raw_x[:, i]) for i, m in enumerate(free.observables)),
-        tuple(_standardised(m, raw_theta[:, d]) for d, m in enumerate(free.targets)),
-    )
+    raw_x, anchors = free.standardise_inputs(table), free.anchors(table)
+    raw_theta = free.standardise_targets(theta, anchors)
+    is_anchored = ~torch.isnan(anchors)
+    fitted_observables = [
+        replace(_standardised(entry, raw_x[~torch.isnan(raw_x[:, i]), i]), clip=clip)
+        for i, entry in enumerate(observable_maps)
+    ]
+    fitted_targets = [
+        _standardised(entry, raw_theta[is_anchored[:, d], d])
+        for d, entry in enumerate(target_maps)
+    ]
+    return replace(free, observables=tuple(fitted_observables), targets=tuple(fitted_targets))
 
 
-def _target_map(name: str, observables: Sequence[str]) -> TargetMap:
-    known = schema.column(name)
-    if known.bijection == "identity":
-        return TargetMap(name)
-    reference = known.anchor if known.anchor in observables else None
-    unit = known.anchor_unit if reference else 0.0
-    return TargetMap(
-        name,
-        known.bijection,
-        known.is_log,
-        *known.bounds,
-        relative_to=reference,
-        reference_unit=unit,
-    )
+def _target_map(column: Column, observables: Sequence[str]) -> TargetMap:
+    if column.bijection == "identity":
+        return TargetMap(column.name, is_log=column.is_log and not column.floor)
+    limits = {"lower": column.bounds[0], "upper": column.bounds[1]}
+    entry = TargetMap(column.name, column.bijection, column.is_log, **limits)
+    if column.anchor not in observables:
+        return entry
+    return replace(entry, relative_to=column.anchor, reference_unit=column.anchor_unit)
 
 
-def _observable_map(name: str, observables: Sequence[str], clip: float) -> ObservableMap:
-    known = schema.column(name)
-    reference = known.relative_to if known.relative_to in observables else None
-    return ObservableMap(name, known.is_log, known.floor, reference, clip=clip)
+def _observable_map(column: Column, observables: Sequence[str]) -> ObservableMap:
+    entry = ObservableMap(column.name, column.is_log, column.floor)
+    if column.relative_to not in observables:
+        return entry
+    return replace(entry, relative_to=column.relative_to)
 
 
 def _standardised(entry: Map, raw: Tensor) -> Map:
+    """Shift and scale by the mean and standard deviation of the values that are there."""
+    subject = f"column '{entry.name}'"
+    if not len(raw):
+        raise DataError(subject, "values in training rows", "none", "", "leave it out")
     shift, scale = float(raw.mean()), float(raw.std(correction=0))
     if not (math.isfinite(shift) and math.isfinite(scale)):
-        raise DataError(
-            f"column '{entry.name}'",
-            "training values inside its bounds",
-            "values on or outside them",
-        )
+        raise DataError(subject, "training values inside its bounds", "values on or outside them")
     if scale < 1e-9 * max(1.0, abs(shift)):
-        raise DataError(
-            f"column '{entry.name}'",
-            "training values that differ",
-            f"the one value {shift:g}",
-            "",
-            "leave it out",
-        )
+        got = f"the one value {shift:g}"
+        raise DataError(subject, "training values that differ", got, "", "leave it out")
     return replace(entry, shift=shift, scale=scale)
 
 

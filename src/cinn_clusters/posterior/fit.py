@@ -58,14 +58,14 @@ def fit(
 def fit_catalogue_transforms(catalogue: Catalogue, split: Split, *, seed: int = 42) -> Transforms:
     """Fit bijections and scalers on the training rows only."""
     rows = catalogue.rows(split.train)
-    theta = dequantise(rows.theta, rows.targets, rows.age, numpy_stream(seed, "transforms"))
-    theta = off_bounds(theta, rows.targets, rows.age)
+    theta = dequantise(rows.theta, rows.target_columns, rows.age, numpy_stream(seed, "transforms"))
+    theta = off_bounds(theta, rows.target_columns, rows.age)
     columns = {
         str(name): rows.table[name].to_numpy(float)
         for name in rows.table
         if name != rows.cluster_column
     }
-    return fit_transforms(columns, theta, rows.observables, rows.targets)
+    return fit_transforms(columns, theta, rows.observables, rows.targets, schema=rows.schema)
 
 
 @dataclass

@@ -144,9 +144,9 @@ def _copies(rows: Catalogue, transforms: Transforms, config: Config) -> tuple[Te
     for _ in range(_num_copies(rows, transforms, config.train)):
         theta = rows.theta
         if config.train.dequantise:
-            theta = dequantise(theta, rows.targets, rows.age, jitter)
+            theta = dequantise(theta, rows.target_columns, rows.age, jitter)
         if transforms.is_bounded:
-            theta = off_bounds(theta, rows.targets, rows.age)
+            theta = off_bounds(theta, rows.target_columns, rows.age)
         values = transforms.augment(inputs, augmentation)
         u.append(transforms.standardise_targets(theta, transforms.anchors(values)).float())
         if transforms.accepts_missing or not x:

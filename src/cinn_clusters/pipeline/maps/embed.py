@@ -209,7 +209,7 @@ def _labels(catalogue: Catalogue, train: np.ndarray, method: str) -> np.ndarray:
         return np.empty((len(catalogue.table), 0))
     transforms = fit_catalogue_transforms(catalogue, Split(train, train, train))
     inputs = catalogue.inputs(transforms.inputs)
-    theta = off_bounds(catalogue.theta, catalogue.targets, catalogue.age)
+    theta = off_bounds(catalogue.theta, catalogue.target_columns, catalogue.age)
     u = transforms.standardise_targets(theta, transforms.anchors(inputs)).numpy()
     x = transforms.standardise_inputs(inputs).numpy()
     return np.asarray(u if method == "supervised" else np.concatenate([u, x], 1))

@@ -125,7 +125,7 @@ def within_resolution(rows: Catalogue) -> np.ndarray:
     a density that ends there. Ranks of such truths would tell of the snapshots, not of the
     posterior.
     """
-    return dequantise(rows.theta, rows.targets, rows.age, np.random.default_rng(JITTER_SEED))
+    return dequantise(rows.theta, rows.target_columns, rows.age, np.random.default_rng(JITTER_SEED))
 
 
 def _targets(

@@ -130,7 +130,7 @@ def scored_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
             * schema.TIME_RESOLUTION
         )
         theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
-    return np.asarray(off_bounds(theta, catalogue.targets, catalogue.age)[rows])
+    return np.asarray(off_bounds(theta, catalogue.target_columns, catalogue.age)[rows])
 
 
 def reference_samples(
