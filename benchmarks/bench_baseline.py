@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_clusters import prepare
+from cinn_clusters import Preparation, TableFiles, prepare
 from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions, fit_ensemble
 
 
@@ -107,7 +107,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         tables = (args.folder / "observables1.csv", args.folder / "unobservables1.csv")
-        run = prepare(*tables, Path(scratch) / "run", protocol=args.protocol)
+        run = prepare(
+            TableFiles(*tables), Path(scratch) / "run", options=Preparation(protocol=args.protocol)
+        )
     rows, split = run.catalogue, (run.split.train, run.split.validation, run.split.test)
     x, theta = rows.inputs(rows.observables), rows.theta
     ways = {"ours, side by side": side_by_side, "torch.nn, one by one": one_by_one}

@@ -26,7 +26,9 @@ def learnable(catalogue: Catalogue) -> np.ndarray:
     rows = np.arange(len(catalogue.table))
     transforms = fit_catalogue_transforms(catalogue, Split(rows, rows, rows))
     inputs = catalogue.inputs(transforms.inputs)
-    theta = dequantise(catalogue.theta, catalogue.target_columns, catalogue.age, np.random.default_rng(0))
+    theta = dequantise(
+        catalogue.theta, catalogue.target_columns, catalogue.age, np.random.default_rng(0)
+    )
     u = transforms.standardise_targets(theta, transforms.anchors(inputs)).numpy()
     forest = RandomForestRegressor(
         300, min_samples_leaf=8, max_features=0.5, random_state=0, n_jobs=2

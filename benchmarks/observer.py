@@ -118,7 +118,7 @@ def main() -> None:
         if not args.skip_own and not (args.cache / f"own.{k}.csv").exists():
             for name, kept in SUBSETS.items():
                 names = (*kept, schema.LOOKBACK)
-                own = read_catalogue(*files, observables=names)
+                own = read_catalogue(*files, schema.DEFAULT.choose(names))
                 posterior = fit(own, split, read_config("configs/exact.toml"))
                 judge(
                     f"own|{name}",

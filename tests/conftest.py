@@ -58,7 +58,7 @@ def trained(
     tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A run with a small model; do not write into it."""
-    from cinn_clusters.pipeline.simulation.prepare import prepare
+    from cinn_clusters.pipeline.simulation.prepare import TableFiles, prepare
     from cinn_clusters.pipeline.simulation.train import train
     from cinn_clusters.settings.config import read_config
 
@@ -66,7 +66,7 @@ def trained(
     paths = folder / "observables1.csv", folder / "unobservables1.csv"
     for frame, path in zip(tables, paths, strict=True):
         frame.to_csv(path, index=False)
-    prepare(*paths, folder / "run")
+    prepare(TableFiles(*paths), folder / "run")
     changes = [part for part in TINY.split() if part != "--set"]
     train(folder / "run", read_config(changes=changes))
     return folder / "run"

@@ -99,8 +99,8 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
     "text in a key": (set_value(0, "HaloID", "A907"), ("'HaloID'", "expected numbers", "'A907'")),
     "broken key": (set_value(0, "HaloID", 12.5), ("'HaloID'", "whole numbers", "12.5")),
     "NaN": (
-        set_value(0, "GroupGasMass", np.nan),
-        ("'GroupGasMass'", "1 NaN", "HaloID", "--drop-incomplete"),
+        set_value(0, "lookback_time_Gyr", np.nan),
+        ("'lookback_time_Gyr'", "1 NaN", "HaloID", "--drop-incomplete"),
     ),
     "part of a history": (
         set_value(1, "last_d_peri", np.nan),

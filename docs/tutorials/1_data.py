@@ -9,7 +9,7 @@
 import cinn_clusters as cc
 
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
-run = cc.prepare(observables, targets, "run", overwrite=True)
+run = cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
 run.catalogue.table.head()
 
 # %% [markdown]
@@ -32,7 +32,12 @@ for overlap in cc.audit_split(run.catalogue, run.split):
 assert not any(overlap.shared for overlap in cc.audit_split(run.catalogue, run.split))
 
 # %%
-leaking = cc.prepare(observables, targets, "leaking", protocol="original", overwrite=True)
+leaking = cc.prepare(
+    cc.TableFiles(observables, targets),
+    "leaking",
+    options=cc.Preparation(protocol="original"),
+    overwrite=True,
+)
 for overlap in cc.audit_split(leaking.catalogue, leaking.split):
     print(f"{overlap.what:45s} {overlap.percent:.0f} % in training")
 

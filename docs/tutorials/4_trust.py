@@ -10,7 +10,7 @@ import cinn_clusters as cc
 from cinn_clusters.figures.calibration import Curve, coverage_curves
 
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
-cc.prepare(observables, targets, "run", overwrite=True)
+cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
 config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
 
 # %% [markdown]

@@ -12,7 +12,7 @@ import cinn_clusters as cc
 from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
 
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
-run = cc.prepare(observables, targets, "run", overwrite=True)
+run = cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
 report = cc.baseline("run", overwrite=True)
 for name, of in report["targets"].items():
     print(

@@ -28,7 +28,7 @@ np.save("filenames.npy", np.array(names))
 config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
 scores = {}
 for name, embeddings in {"scalars": None, "combined": ("embeddings.npy", "filenames.npy")}.items():
-    run = cc.prepare(observables, targets, name, embeddings=embeddings, overwrite=True)
+    run = cc.prepare(cc.TableFiles(observables, targets, embeddings), name, overwrite=True)
     cc.train(name, config, overwrite=True)
     scores[name] = cc.evaluate(name, num_draws=200, overwrite=True)
     print(

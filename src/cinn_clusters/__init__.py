@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cinn_clusters.catalogues.mapping import read_mapping, read_preset
     from cinn_clusters.data.catalogue import Catalogue, read_catalogue
+    from cinn_clusters.data.declared import read_schema
     from cinn_clusters.data.leakage import audit_split
     from cinn_clusters.data.split import Split, split_by_cluster
     from cinn_clusters.errors import CinnError
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from cinn_clusters.pipeline.simulation.diagnose import diagnose
     from cinn_clusters.pipeline.simulation.evaluate import evaluate
     from cinn_clusters.pipeline.simulation.mock import write_mock
-    from cinn_clusters.pipeline.simulation.prepare import prepare
+    from cinn_clusters.pipeline.simulation.prepare import Preparation, TableFiles, prepare
     from cinn_clusters.pipeline.simulation.sensitivity import sensitivity
     from cinn_clusters.pipeline.simulation.train import train
     from cinn_clusters.posterior.fit import fit
     from cinn_clusters.posterior.mode import joint_mode
     from cinn_clusters.posterior.posterior import Posterior
     from cinn_clusters.posterior.summary import summarise
+    from cinn_clusters.schema import Schema
     from cinn_clusters.settings.config import Config, read_config
     from cinn_clusters.storage.model import load_model, load_posterior, save_model, save_posterior
     from cinn_clusters.storage.run import open_run
@@ -39,7 +41,10 @@ _HOMES = {
     "CinnError": "errors",
     "Config": "settings.config",
     "Posterior": "posterior.posterior",
+    "Preparation": "pipeline.simulation.prepare",
+    "Schema": "schema",
     "Split": "data.split",
+    "TableFiles": "pipeline.simulation.prepare",
     "audit_split": "data.leakage",
     "baseline": "pipeline.simulation.baseline",
     "crossval": "pipeline.simulation.crossval",
@@ -58,6 +63,7 @@ _HOMES = {
     "read_config": "settings.config",
     "read_mapping": "catalogues.mapping",
     "read_preset": "catalogues.mapping",
+    "read_schema": "data.declared",
     "report": "pipeline.report.page",
     "save_model": "storage.model",
     "save_posterior": "storage.model",
@@ -73,7 +79,10 @@ __all__ = [
     "CinnError",
     "Config",
     "Posterior",
+    "Preparation",
+    "Schema",
     "Split",
+    "TableFiles",
     "audit_split",
     "baseline",
     "crossval",
@@ -92,6 +101,7 @@ __all__ = [
     "read_config",
     "read_mapping",
     "read_preset",
+    "read_schema",
     "report",
     "save_model",
     "save_posterior",

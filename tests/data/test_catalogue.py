@@ -3,6 +3,7 @@ touched."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,30 +57,30 @@ def test_account_is_a_recount(files: Files) -> None:
 
 def test_marks_are_kept_when_asked_and_never_for_another_value(files: Files) -> None:
     marks = (pd.read_csv(files[1])[schema.COLLISION_MASS] == -1).sum()
-    kept = read_catalogue(*files, keep_marks=True)
+    kept = read_catalogue(*files, original=True)
     assert (kept.theta[:, 2] == -1).sum() == marks > 0
     hidden = pd.read_csv(files[1])
     edit(files[1], **{schema.COLLISION_MASS: hidden[schema.COLLISION_MASS].replace(-1, -2)})
     with pytest.raises(DataError, match=f"'last_M_Crit500_coll'.*{marks} outside.*-2"):
-        read_catalogue(*files, keep_marks=True)
+        read_catalogue(*files, original=True)
 
 
 def test_a_mark_of_a_column_that_is_no_target_drops_nothing(files: Files) -> None:
-    catalogue = read_catalogue(*files, targets=("last_d_peri",))
+    catalogue = read_catalogue(*files, schema.DEFAULT.choose(targets=("last_d_peri",)))
     assert len(catalogue.table) == pd.read_csv(files[1])["last_d_peri"].notna().sum()
 
 
 def test_the_halo_number_alone_does_not_join(files: Files) -> None:
     """HaloID repeats between snapshots: only the pair is a key."""
     seen, hidden = (edit(path, HaloID=pd.read_csv(path)["HaloOrigID"]) for path in files)
-    catalogue = read_catalogue(*files, keep_marks=True)
+    catalogue = read_catalogue(*files, original=True)
     assert catalogue.rows_read == len(seen)
     expected = hidden.set_index(KEYS).loc[pd.MultiIndex.from_frame(catalogue.table[KEYS]), TARGETS]
     assert (catalogue.theta == expected.to_numpy()).all()
 
 
 def test_properties_are_those_of_the_table(files: Files) -> None:
-    catalogue = read_catalogue(*files, cluster_column="HaloOrigID")
+    catalogue = read_catalogue(*files, schema.DEFAULT.choose(cluster="HaloOrigID"))
     assert catalogue.clusters.tolist() == catalogue.table["HaloOrigID"].tolist()
     np.testing.assert_array_equal(
         catalogue.age, age_at_lookback(catalogue.table["lookback_time_Gyr"].to_numpy())
@@ -99,15 +100,14 @@ def test_columns_nobody_knows_are_told_and_left_out(files: Files) -> None:
     catalogue = read_catalogue(*files)
     assert catalogue.unknown == ("comment", "mine", "note")
     assert not {"comment", "mine", "note"} & set(catalogue.table)
-    assert read_catalogue(
-        *files, observables=("Group_M_Crit500", "mine", schema.LOOKBACK)
-    ).unknown == ("comment", "note")
+    chosen = schema.DEFAULT.choose(("Group_M_Crit500", "mine", schema.LOOKBACK))
+    assert read_catalogue(*files, chosen).unknown == ("comment", "note")
 
 
 def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
     names = [f"zoom {number}" for number in pd.read_csv(files[0])["HaloOrigID"]]
     edit(files[0], name=names)
-    catalogue = read_catalogue(*files, cluster_column="name")
+    catalogue = read_catalogue(*files, schema.DEFAULT.choose(cluster="name"))
     assert set(catalogue.clusters) <= set(names)
     assert catalogue.cluster_column == "name"
 
@@ -130,16 +130,16 @@ def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
         ),
         ({"targets": ("HaloID",)}, "'HaloID': expected an observable or a target; got a key"),
         (
-            {"cluster_column": "HaloID"},
+            {"cluster": "HaloID"},
             "cluster column 'HaloID': .*; got a key, which changes between snapshots",
         ),
-        ({"cluster_column": "Snapshot"}, "cluster column 'Snapshot'"),
+        ({"cluster": "Snapshot"}, "cluster column 'Snapshot'"),
         (
-            {"cluster_column": "GroupGasMass"},
+            {"cluster": "GroupGasMass"},
             "cluster column 'GroupGasMass': .* got an observable or a target",
         ),
         (
-            {"cluster_column": "Halo"},
+            {"cluster": "Halo"},
             "'Halo': .*pass --cluster-column with one of: HaloOrigID, .*HaloID is not",
         ),
         ({"targets": ("last_dperi",)}, "'last_dperi'.*did you mean 'last_d_peri'"),
@@ -148,8 +148,10 @@ def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
 def test_roles_that_cannot_be_are_refused(
     options: dict[str, object], told: str, files: Files
 ) -> None:
+    keys = replace(schema.DEFAULT.keys, cluster=options.pop("cluster", "HaloOrigID"))
+    chosen = replace(schema.DEFAULT, keys=keys, **options)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=told):
-        read_catalogue(*files, **options)  # type: ignore[arg-type]
+        read_catalogue(*files, chosen)
 
 
 def test_nothing_left_to_use_is_told(files: Files) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cinn_clusters.data.dequantise import TIME_FLOOR, dequantise, off_bounds
-from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION
+from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION, column
 
-TARGETS = ("last_V_coll", COLLISION_TIME, "last_Mass_ratio")
+TARGETS = tuple(map(column, ("last_V_coll", COLLISION_TIME, "last_Mass_ratio")))
 
 
 def _theta(times: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_other_targets_and_the_given_array_are_untouched() -> None:
 def test_without_a_collision_time_nothing_happens_and_nothing_is_drawn() -> None:
     theta, rng = np.ones((4, 2)), np.random.default_rng(0)
     state = rng.bit_generator.state
-    assert dequantise(theta, ("last_V_coll", "last_d_peri"), np.full(4, np.nan), rng) is theta
+    assert dequantise(theta, [TARGETS[0], column("last_d_peri")], np.full(4, np.nan), rng) is theta
     assert rng.bit_generator.state == state
 
 
@@ -87,9 +87,9 @@ def test_generator_decides() -> None:
 
 
 def test_values_on_a_bound_are_moved_inside_and_no_others() -> None:
-    targets = ("last_T_coll", "last_Mass_ratio", "last_Subcluster_mass", "mean_Mass_ratio")
+    names = ("last_T_coll", "last_Mass_ratio", "last_Subcluster_mass", "mean_Mass_ratio")
     theta = np.array([[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [4.0, 0.9999, 1e3, 2.0]])
-    moved = off_bounds(theta, targets, np.full(3, 10.0))
+    moved = off_bounds(theta, [column(name) for name in names], np.full(3, 10.0))
     assert moved[:, 0].tolist() == [10.0 - TIME_FLOOR, TIME_FLOOR, 4.0]
     assert moved[:, 1].tolist() == [0.999, 0.001, 0.9999]
     np.testing.assert_array_equal(moved[:, 2:], theta[:, 2:])

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cinn_clusters import schema
 from cinn_clusters.data.embeddings import join_embeddings, read_embeddings
-from cinn_clusters.data.split import same_parts, split_by_cluster
+from cinn_clusters.data.split import split_by_cluster
 from cinn_clusters.errors import DataError
 from cinn_clusters.storage.run import open_run
 from support import TINY, Command
@@ -105,16 +106,25 @@ def test_every_projection_is_a_row_beside_its_cluster(
     from cinn_clusters import read_catalogue
 
     catalogue = read_catalogue(*files)
-    kept = catalogue.table[catalogue.table.HaloOrigID != catalogue.clusters[0]]
+    is_lone = (catalogue.table.HaloOrigID == catalogue.clusters[0]).to_numpy()
+    kept = catalogue.table[~is_lone]
     names = [*names_of(kept), "snap_099_halo_999999999_proj_0.jpg"]
     joined, unmatched = join_embeddings(catalogue, read_embeddings(*write(tmp_path, names)))
-    assert len(joined.table) == 3 * len(kept)
+    assert len(joined.table) == 3 * len(kept) + is_lone.sum()
     assert unmatched == ("snap_099_halo_999999999_proj_0.jpg",)
-    assert joined.dropped[-1].reason == "no map among the embeddings"
-    assert joined.dropped[-1].clusters == 1
+    assert joined.dropped == catalogue.dropped
+    without = joined.table[joined.table.HaloOrigID == catalogue.clusters[0]]
+    assert (without.Projection == schema.NO_PROJECTION).all()
+    assert without[list(joined.observables[-WIDTH:])].isna().all(axis=None)
+    np.testing.assert_array_equal(
+        without[list(catalogue.observables)], catalogue.table[is_lone][list(catalogue.observables)]
+    )
+    complete = joined.table.iloc[joined.complete_rows()]
+    assert (complete.HaloOrigID != catalogue.clusters[0]).all()
+    assert len(complete) == 3 * len(kept)
     assert joined.observables[-WIDTH:] == tuple(f"embedding_{k:03d}" for k in range(WIDTH))
     vectors = np.load(tmp_path / "embeddings.npy")
-    row = joined.table.iloc[7]
+    row = joined.table[joined.table.HaloOrigID != catalogue.clusters[0]].iloc[7]
     place = names.index(
         f"snap_{row.Snapshot:03.0f}_halo_{row.HaloID:.0f}_proj_{row.Projection:.0f}.jpg"
     )
@@ -141,7 +151,7 @@ def test_clusters_keep_their_part(names: list[int], seed: int) -> None:
     clusters = np.array(names)
     split = split_by_cluster(clusters, seed)
     many = np.repeat(clusters, 3)
-    parts = same_parts(split, clusters, many)
+    parts = split_by_cluster(many, seed)
     for before, after in (
         (split.train, parts.train),
         (split.validation, parts.validation),
@@ -153,11 +163,19 @@ def test_clusters_keep_their_part(names: list[int], seed: int) -> None:
     )
 
 
-def test_a_part_without_maps_is_refused() -> None:
-    clusters = np.arange(10)
-    split = split_by_cluster(clusters)
-    with pytest.raises(DataError, match="rows for training, validation and test"):
-        same_parts(split, clusters, clusters[split.train])
+def test_the_original_protocol_leaves_rows_without_a_map_out(
+    files: Files, tables: Tables, tmp_path: Path
+) -> None:
+    from cinn_clusters import Preparation, TableFiles, prepare
+
+    kept = tables[0][tables[0].HaloOrigID != tables[0].HaloOrigID.iloc[0]]
+    maps = write(tmp_path, names_of(kept, sides=1))
+    run = prepare(
+        TableFiles(*files, maps), tmp_path / "run", options=Preparation(protocol="original")
+    )
+    assert run.catalogue.dropped[-1].reason == "no map among the embeddings"
+    assert run.catalogue.dropped[-1].clusters == 1
+    assert len(run.catalogue.complete_rows()) == len(run.catalogue.table)
 
 
 def test_the_whole_job_with_maps(

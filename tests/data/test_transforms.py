@@ -441,10 +441,35 @@ class TestFit:
         ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_observable_that_is_not_finite_is_refused(self, value: float) -> None:
+    def test_missing_values_count_in_no_mean(self) -> None:
         inputs, theta = _table()
-        inputs["bcg_SubhaloBHMass"][0] = value
+        fitted = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
+        num = len(theta)
+        for name, fill in ((schema.MASS, np.nan), ("bcg_SubhaloBHMass", np.nan)):
+            inputs[name] = np.append(inputs[name], fill)
+        for name in set(inputs) - {schema.MASS, "bcg_SubhaloBHMass"}:
+            inputs[name] = np.append(inputs[name], inputs[name].mean())
+        again = fit_transforms(
+            inputs, np.vstack([theta, theta[:1]]), self.names, schema.DEFAULT_TARGETS
+        )
+        by_name = {entry.name: entry for entry in again.observables}
+        for entry in fitted.observables:
+            if entry.name in {schema.MASS, "bcg_SubhaloBHMass"} or entry.relative_to:
+                assert by_name[entry.name] == entry
+        (mass,) = (d for d, t in enumerate(again.targets) if t.relative_to == schema.MASS)
+        assert again.targets[mass] == fitted.targets[mass], "its anchor is missing there"
+        assert len(inputs[schema.MASS]) == num + 1
+        inputs["bcg_SubhaloBHMass"][:] = np.nan
+        with pytest.raises(
+            DataError, match="'bcg_SubhaloBHMass': expected values in training rows"
+        ):
+            fit_transforms(
+                inputs, np.vstack([theta, theta[:1]]), self.names, schema.DEFAULT_TARGETS
+            )
+
+    def test_observable_that_is_infinite_is_refused(self) -> None:
+        inputs, theta = _table()
+        inputs["bcg_SubhaloBHMass"][0] = np.inf
         with pytest.raises(
             DataError, match=r"^column 'bcg_SubhaloBHMass': expected training values inside"
         ):

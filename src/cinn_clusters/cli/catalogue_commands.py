@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,13 +11,19 @@ from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AllowAtypical,
     AsJson,
-    ClusterColumn,
+    ClusterKey,
+    ColumnsPath,
+    HaloKey,
     Overwrite,
     Protocol,
     RunPath,
     Seed,
+    SnapshotKey,
+    XColumns,
+    YColumns,
     app,
     both,
+    chosen_schema,
     input_file,
     output_path,
 )
@@ -75,13 +81,12 @@ def prepare(
     clusters: Annotated[
         Path | None, input_file("CSV with the cluster column, if meta.csv has none.")
     ] = None,
-    x_columns: Annotated[
-        str | None, typer.Option(help="Observables, comma-separated; default: the seven.")
-    ] = None,
-    y_columns: Annotated[
-        str | None, typer.Option(help="Targets, comma-separated; default: the six.")
-    ] = None,
-    cluster_column: ClusterColumn = "HaloOrigID",
+    columns: ColumnsPath = None,
+    x_columns: XColumns = None,
+    y_columns: YColumns = None,
+    halo_column: HaloKey = None,
+    snapshot_column: SnapshotKey = None,
+    cluster_column: ClusterKey = None,
     protocol: Annotated[
         Protocol, typer.Option(help="original: the published split, which leaks.")
     ] = Protocol.cluster,
@@ -104,21 +109,23 @@ def prepare(
 
     if (observables is None or targets is None) == (processed_dir is None):
         raise typer.BadParameter("pass --observables and --targets, or --processed-dir")
-    options: dict[str, Any] = {
-        "cluster_column": cluster_column,
-        "protocol": protocol.value,
-        "seed": seed,
-        "embeddings": both(embeddings, filenames),
-        "drop_incomplete": drop_incomplete,
-        "allow_atypical": allow_atypical,
-        "overwrite": overwrite,
-    }
-    chosen = {"observables": x_columns, "targets": y_columns}
-    options |= {side: _names(text) for side, text in chosen.items() if text is not None}
+    keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
+    schema = chosen_schema(columns, x_columns, y_columns, **keys)
+    how = stage.Preparation(protocol.value, seed, drop_incomplete, allow_atypical)
+    maps = both(embeddings, filenames)
     if processed_dir is not None:
-        run = stage.prepare_processed(processed_dir, out, clusters=clusters, **options)
+        run = stage.prepare_processed(
+            processed_dir,
+            out,
+            clusters=clusters,
+            embeddings=maps,
+            schema=schema,
+            options=how,
+            overwrite=overwrite,
+        )
     else:
-        run = stage.prepare(str(observables), str(targets), out, **options)
+        files = stage.TableFiles(str(observables), str(targets), maps)
+        run = stage.prepare(files, out, schema=schema, options=how, overwrite=overwrite)
     if run.is_original:
         console.log(
             "warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)"
@@ -147,7 +154,3 @@ def audit(run: RunPath, as_json: AsJson = False) -> None:
         console.log(
             "note: which clusters the encoder of the embeddings was trained on is not recorded (encoder.json)"
         )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,9 @@ from cinn_clusters.bundle import demand_bundle
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import demand_free
 from cinn_clusters.storage.run_paths import RunPaths
+
+if TYPE_CHECKING:
+    from cinn_clusters.schema import Schema
 
 ORDER = (
     "mock",
@@ -144,6 +147,65 @@ AllowAtypical = Annotated[
     bool, typer.Option("--allow-atypical", help="Accept medians that tell of another unit.")
 ]
 ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
+_TABLE = "The simulator's table"
+HaloKey = Annotated[
+    str | None,
+    typer.Option(
+        "--halo-column",
+        help="Column that numbers haloes; none: rows are numbered.",
+        rich_help_panel=_TABLE,
+    ),
+]
+SnapshotKey = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot-column", help="Column of the snapshot; none: one.", rich_help_panel=_TABLE
+    ),
+]
+ClusterKey = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster-column", help="Column that identifies a cluster.", rich_help_panel=_TABLE
+    ),
+]
+ColumnsPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--columns", help="TOML: units, bounds, roles (docs/columns.md).", rich_help_panel=_TABLE
+    ),
+]
+XColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--x-columns",
+        help="Observables, comma-separated; default: the seven.",
+        rich_help_panel=_TABLE,
+    ),
+]
+YColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--y-columns", help="Targets, comma-separated; default: the six.", rich_help_panel=_TABLE
+    ),
+]
+
+
+def chosen_schema(
+    columns: Path | None, x_columns: str | None, y_columns: str | None, **keys: str | None
+) -> Schema:
+    """Return the schema that options declare; ``keys`` are those of ``Schema.choose``."""
+    from cinn_clusters.schema import DEFAULT
+
+    schema = DEFAULT
+    if columns is not None:
+        from cinn_clusters.data.declared import read_schema
+
+        schema = read_schema(columns)
+    return schema.choose(_names(x_columns), _names(y_columns), **keys)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def set_threads(threads: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cinn_clusters.cli.console import log
+from cinn_clusters.schema import COLLISION_TIME, column
 
 
 def print_stages(told: dict[str, dict[str, str]], as_json: bool) -> None:
@@ -40,7 +41,14 @@ def print_account(record: dict[str, Any], as_json: bool) -> None:
     if as_json:
         told = {
             key: record[key]
-            for key in ("protocol", "rows_read", "dropped", "num_clusters", "table_sha256")
+            for key in (
+                "protocol",
+                "rows_read",
+                "num_missing",
+                "dropped",
+                "num_clusters",
+                "table_sha256",
+            )
         }
         print(json.dumps({**told, "num_rows": rows}))
         return
@@ -56,7 +64,12 @@ def print_account(record: dict[str, Any], as_json: bool) -> None:
     for entry in record["dropped"]:
         clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
         print(f"{entry['rows']:>6} dropped: {entry['reason']}{clusters}")
-    print(f"{sum(rows.values()):>6} rows used: posteriors are conditional on a recorded collision")
+    censored = column(COLLISION_TIME).absent_means
+    is_censored = any(entry["reason"] == censored for entry in record["dropped"])
+    condition = ": posteriors are conditional on a recorded collision" if is_censored else ""
+    print(f"{sum(rows.values()):>6} rows used{condition}")
+    for name, count in record["num_missing"].items():
+        print(f"{count:>6} of them without {name}")
     for part, count in rows.items():
         print(f"{count:>6} {part}, {record['num_clusters'][part]} clusters")
 
@@ -71,8 +84,8 @@ def print_bundle(info: dict[str, Any], as_json: bool) -> None:
     for part in ("observables", "targets"):
         print(f"{part}:")
         for entry in info["transforms"][part]:
-            column = info["columns"][entry["name"]]
-            print(f"  {entry['name']:<24}{column['unit'] or '-':<20}{column['meaning']}")
+            described = info["columns"][entry["name"]]
+            print(f"  {entry['name']:<24}{described['unit'] or '-':<20}{described['meaning']}")
 
 
 def _indented(title: str, value: Any, depth: int = 0) -> str:

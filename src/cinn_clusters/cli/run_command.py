@@ -12,16 +12,22 @@ from cinn_clusters.cli.options import (
     AllowAtypical,
     AsJson,
     Changes,
-    ClusterColumn,
+    ClusterKey,
+    ColumnsPath,
     ConfigPath,
     Device,
     Draws,
+    HaloKey,
     Overwrite,
     Protocol,
     Seed,
+    SnapshotKey,
     Threads,
+    XColumns,
+    YColumns,
     app,
     both,
+    chosen_schema,
     input_file,
     set_threads,
 )
@@ -43,7 +49,12 @@ def run(
     ] = None,
     config: ConfigPath = None,
     change: Changes = None,
-    cluster_column: ClusterColumn = "HaloOrigID",
+    columns: ColumnsPath = None,
+    x_columns: XColumns = None,
+    y_columns: YColumns = None,
+    halo_column: HaloKey = None,
+    snapshot_column: SnapshotKey = None,
+    cluster_column: ClusterKey = None,
     protocol: Annotated[
         Protocol, typer.Option(help="original: the published split, which leaks.")
     ] = Protocol.cluster,
@@ -68,16 +79,11 @@ def run(
 
     settings = read_config(config, change or [])
     set_threads(threads)
+    from cinn_clusters.pipeline.simulation.prepare import Preparation
     from cinn_clusters.pipeline.stage import Inputs
     from cinn_clusters.pipeline.workflow import run_workflow
 
-    prepared = {
-        "cluster_column": cluster_column,
-        "protocol": protocol.value,
-        "seed": seed,
-        "drop_incomplete": drop_incomplete,
-        "allow_atypical": allow_atypical,
-    }
+    keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
     inputs = Inputs(
         observables,
         targets,
@@ -86,7 +92,8 @@ def run(
         num_draws=draws,
         refit_members=refit_members,
         device=device,
-        prepared=tuple(prepared.items()),
+        schema=chosen_schema(columns, x_columns, y_columns, **keys),
+        preparation=Preparation(protocol.value, seed, drop_incomplete, allow_atypical),
     )
     with console.progress("run") as on_progress:
         states = run_workflow(inputs, out, overwrite=overwrite, on_progress=on_progress)

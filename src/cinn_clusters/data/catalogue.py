@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,18 @@ class Catalogue:
         return Catalogue(
             table, self.observables, self.targets, self.cluster_column, schema=self.schema
         )
+
+    def num_missing(self) -> dict[str, int]:
+        """How many rows lack an observable, for those that any row lacks."""
+        counts = self.table[list(self.observables)].isna().sum()
+        return {str(name): int(count) for name, count in counts.items() if count}
+
+    def without(self, is_dropped: np.ndarray, reason: str) -> Catalogue:
+        """The same catalogue without some rows, and with them in its log."""
+        selection = _Selection(self.table, self.cluster_column, list(self.dropped))
+        selection.drop(pd.Series(is_dropped, index=self.table.index), reason)
+        table = selection.table.reset_index(drop=True)
+        return replace(self, table=table, dropped=tuple(selection.dropped))
 
     def complete_rows(self) -> np.ndarray:
         """Row numbers without a missing observable: all that a model of exact inputs can use.
@@ -264,9 +276,8 @@ def _read_columns(
     names = list(dict.fromkeys([*needed, *context]))
     numeric = [name for name in names if name != keys.cluster]
     table = to_numbers(frame[names], numeric, path, whole=row_keys)
-    unknown = [
-        str(name) for name in frame if name not in names + [*keys.names] and name not in schema
-    ]
+    used = {*names, *keys.names}
+    unknown = [str(name) for name in frame if name not in used and name not in schema]
     return with_keys(table, keys), unknown
 
 
@@ -280,7 +291,9 @@ def with_keys(table: pd.DataFrame, keys: Keys) -> pd.DataFrame:
         1       3         0           3
     """
     renamed = table.rename(
-        columns={name: key for name, key in zip((keys.halo, keys.snapshot), KEYS, strict=True) if name}
+        columns={
+            name: key for name, key in zip((keys.halo, keys.snapshot), KEYS, strict=True) if name
+        }
     )
     if keys.halo is None:
         renamed.insert(0, HALO, np.arange(len(table)))

@@ -119,7 +119,7 @@ def to_numbers(
         result[name] = values
     for name in set(whole) & set(names):
         values = result[name]
-        is_fraction = ~(np.isfinite(values) & (values == values.round())).to_numpy()
+        is_fraction = ~np.asarray(np.isfinite(values) & (values == values.round()))
         if is_fraction.any():
             _refuse(values, is_fraction, "whole numbers", source)
         result[name] = values.astype("int64")

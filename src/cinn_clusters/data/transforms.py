@@ -99,7 +99,9 @@ class Transforms:
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D); zero where it stands alone."""
         age = self.age(inputs)
-        anchors = [age if target.bijection == "age" else torch.zeros_like(age) for target in self.targets]
+        anchors = [
+            age if target.bijection == "age" else torch.zeros_like(age) for target in self.targets
+        ]
         for d, target in enumerate(self.targets):
             if target.relative_to:
                 reference = inputs[:, self.inputs.index(target.relative_to)]
@@ -210,8 +212,7 @@ def fit_transforms(
         for i, entry in enumerate(observable_maps)
     ]
     fitted_targets = [
-        _standardised(entry, raw_theta[is_anchored[:, d], d])
-        for d, entry in enumerate(target_maps)
+        _standardised(entry, raw_theta[is_anchored[:, d], d]) for d, entry in enumerate(target_maps)
     ]
     return replace(free, observables=tuple(fitted_observables), targets=tuple(fitted_targets))
 
@@ -219,8 +220,7 @@ def fit_transforms(
 def _target_map(column: Column, observables: Sequence[str]) -> TargetMap:
     if column.bijection == "identity":
         return TargetMap(column.name, is_log=column.is_log and not column.floor)
-    limits = {"lower": column.bounds[0], "upper": column.bounds[1]}
-    entry = TargetMap(column.name, column.bijection, column.is_log, **limits)
+    entry = TargetMap(column.name, column.bijection, column.is_log, *column.bounds)
     if column.anchor not in observables:
         return entry
     return replace(entry, relative_to=column.anchor, reference_unit=column.anchor_unit)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cinn_clusters.pipeline.report.draw import draw_figures
 from cinn_clusters.pipeline.report.page import report
@@ -13,11 +12,12 @@ from cinn_clusters.pipeline.simulation.baseline import baseline
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.pipeline.simulation.diagnose import diagnose
 from cinn_clusters.pipeline.simulation.evaluate import evaluate
-from cinn_clusters.pipeline.simulation.prepare import prepare
+from cinn_clusters.pipeline.simulation.prepare import Preparation, TableFiles, prepare
 from cinn_clusters.pipeline.simulation.sensitivity import sensitivity
 from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.pipeline.simulation.tune import tune
 from cinn_clusters.progress import OnProgress
+from cinn_clusters.schema import DEFAULT, Schema
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.run_paths import RunPaths
 
@@ -34,7 +34,8 @@ class Inputs:
         num_draws: Posterior samples a row.
         refit_members: See ``sensitivity``.
         device: See ``fit``.
-        prepared: Further arguments of ``prepare``.
+        schema: What the columns are, and which are used.
+        preparation: See ``prepare``.
     """
 
     observables: Path
@@ -44,7 +45,8 @@ class Inputs:
     num_draws: int = 1000
     refit_members: int = 3
     device: str = "auto"
-    prepared: tuple[tuple[str, Any], ...] = ()
+    schema: Schema = DEFAULT
+    preparation: Preparation = field(default_factory=Preparation)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,12 +81,11 @@ def _prepared(inputs: Inputs, run: RunPaths) -> tuple[Path, ...]:
 
 def _prepare(inputs: Inputs, run: RunPaths, on_progress: OnProgress) -> None:
     prepare(
-        inputs.observables,
-        inputs.targets,
+        TableFiles(inputs.observables, inputs.targets, inputs.embeddings),
         run.root,
-        embeddings=inputs.embeddings,
+        schema=inputs.schema,
+        options=inputs.preparation,
         overwrite=True,
-        **dict(inputs.prepared),
     )
 
 
@@ -104,7 +105,7 @@ STAGES = (
     Stage(
         "prepare",
         reads=lambda inputs, run: inputs.files,
-        settings=lambda inputs: inputs.prepared,
+        settings=lambda inputs: [inputs.schema.to_dict(), asdict(inputs.preparation)],
         writes=lambda run: (*run.tables, run.left_out, run.split, run.transforms),
         make=_prepare,
     ),

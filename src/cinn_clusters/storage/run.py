@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.declared import declared_schema
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import read_json, sha256_of
+from cinn_clusters.schema import ROW_KEYS
 from cinn_clusters.storage.run_paths import RunPaths
 
 PARTS = ("train", "validation", "test")
@@ -148,9 +149,15 @@ def _catalogue(paths: RunPaths, record: dict[str, Any], transforms: Transforms) 
     if record["protocol"] == "original":
         x, y = _unscaled(x, transforms.observables), _unscaled(y, transforms.targets)
     table = pd.concat([meta, x, y], axis=1)
-    for key in (name for name in schema.ROW_KEYS if name in table):
+    for key in (name for name in ROW_KEYS if name in table):
         table[key] = table[key].astype("int64")
-    return Catalogue(table, tuple(x.columns), tuple(y.columns), record["cluster_column"])
+    return Catalogue(
+        table,
+        tuple(x.columns),
+        tuple(y.columns),
+        record["cluster_column"],
+        schema=declared_schema(record.get("schema", {})),
+    )
 
 
 def _unscaled(frame: pd.DataFrame, maps: tuple[Any, ...]) -> pd.DataFrame:

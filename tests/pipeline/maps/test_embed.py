@@ -42,7 +42,7 @@ SMALL = "--set embed.epochs=2 --set embed.batch=32 --set embed.size=32 --set emb
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Catalogue, maps and a prepared run of 14 clusters."""
-    from cinn_clusters import prepare, write_mock
+    from cinn_clusters import Preparation, TableFiles, prepare, write_mock
     from cinn_clusters.files import Destination
     from cinn_clusters.pipeline.maps.mock_maps import MockMaps, write_mock_maps
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = write_mock(path / "mock", num_clusters=14)
     options = MockMaps(14, size=32, num_projections=2, processes=1)
     write_mock_maps(Destination(path / "mock/maps"), options)
-    prepare(*files, path / "run", allow_atypical=True)
+    prepare(TableFiles(*files), path / "run", options=Preparation(allow_atypical=True))
     return path
 
 
@@ -270,12 +270,14 @@ def test_vectors_judgement_pictures_and_a_combined_run(
 @pytest.fixture(scope="module")
 def combined(folder: Path, encoder: Path) -> Path:
     """A trained run of scalars and vectors."""
-    from cinn_clusters import prepare, read_config, train
+    from cinn_clusters import Preparation, TableFiles, prepare, read_config, train
 
     vectors = encode_maps(load_encoder(encoder), read_store(folder / "mock/maps"), folder / "given")
     files = folder / "mock/observables1.csv", folder / "mock/unobservables1.csv"
     given = vectors / COMPONENTS, vectors / NAMES
-    prepare(*files, folder / "combined", embeddings=given, allow_atypical=True)
+    prepare(
+        TableFiles(*files, given), folder / "combined", options=Preparation(allow_atypical=True)
+    )
     changes = [part for part in TINY.split() if part != "--set"] + ["train.batch=32"]
     train(folder / "combined", read_config(CONFIGS / "combined.toml", changes))
     return folder / "combined"

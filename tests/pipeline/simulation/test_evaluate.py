@@ -20,7 +20,7 @@ from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.errors import OutputError
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.pipeline.simulation.evaluate import evaluate, forest_histories
-from cinn_clusters.pipeline.simulation.prepare import prepare
+from cinn_clusters.pipeline.simulation.prepare import Preparation, TableFiles, prepare
 from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.settings.config import Config, read_config
 from cinn_clusters.storage.run import open_run
@@ -95,7 +95,9 @@ def test_marks_are_answered_but_not_scored_under_the_original_protocol(
     files: Files, tmp_path: Path, judge: Judge, settings: Config
 ) -> None:
     seed = next(seed for seed in range(50) if _marks_in_test(files, seed))
-    run = prepare(*files, tmp_path / "run", protocol="original", seed=seed)
+    run = prepare(
+        TableFiles(*files), tmp_path / "run", options=Preparation(protocol="original", seed=seed)
+    )
     marks = int((run.catalogue.theta[run.split.test, 2] < 0).sum())
     train(run.path, settings)
     scores = evaluate(run.path, num_draws=50)
@@ -131,13 +133,13 @@ def test_no_history_of_a_fold_reaches_its_own_posterior(
 
     Not just exchanged, which scalers would not notice.
     """
-    run = prepare(*files, tmp_path / "run")
+    run = prepare(TableFiles(*files), tmp_path / "run")
     fold = next(folds_by_cluster(run.catalogue.clusters, 2, 0))
     frame = pd.read_csv(files[1]).set_index(KEYS)
     keys = pd.MultiIndex.from_frame(run.catalogue.table.loc[fold.test, KEYS])
     frame.loc[keys, TARGETS] *= 0.95
     frame.reset_index().to_csv(files[1], index=False)
-    other = prepare(*files, tmp_path / "other")
+    other = prepare(TableFiles(*files), tmp_path / "other")
     assert (other.catalogue.theta[fold.test] != run.catalogue.theta[fold.test]).any(1).mean() > 0.9
     one, two = (out_of_fold(tmp_path / name, settings) for name in ("run", "other"))
     np.testing.assert_array_equal(one[:, fold.test], two[:, fold.test])

@@ -13,7 +13,7 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.split import split_by_cluster
-from cinn_clusters.pipeline.simulation.prepare import prepare
+from cinn_clusters.pipeline.simulation.prepare import Preparation, TableFiles, prepare
 from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.settings.config import read_config
 from cinn_clusters.storage.run import open_run
@@ -33,7 +33,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_files_hold_catalogue_values_to_the_last_bit(files: Files, tmp_path: Path) -> None:
-    prepare(*files, tmp_path / "run")
+    prepare(TableFiles(*files), tmp_path / "run")
     x, y, meta = (rows_of(tmp_path / "run" / name) for name in ("X.csv", "Y.csv", "meta.csv"))
     assert list(x[0]) == OBSERVABLES
     assert list(y[0]) == TARGETS
@@ -60,7 +60,7 @@ def test_files_hold_catalogue_values_to_the_last_bit(files: Files, tmp_path: Pat
 
 
 def test_split_says_where_it_comes_from(files: Files, tmp_path: Path) -> None:
-    prepare(*files, tmp_path / "run", seed=3)
+    prepare(TableFiles(*files), tmp_path / "run", options=Preparation(seed=3))
     record = json.loads((tmp_path / "run/split.json").read_text())
     hashes = [
         hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest()
@@ -89,7 +89,7 @@ def test_split_says_where_it_comes_from(files: Files, tmp_path: Path) -> None:
 
 def test_same_input_same_bytes_other_seed_other_split(files: Files, tmp_path: Path) -> None:
     for name, seed in (("one", 42), ("again", 42), ("other", 43)):
-        prepare(*files, tmp_path / name, seed=seed)
+        prepare(TableFiles(*files), tmp_path / name, options=Preparation(seed=seed))
     names = ("X.csv", "Y.csv", "meta.csv", "split.json", "transforms.json")
     one, again, other = (
         [(tmp_path / run / name).read_bytes() for name in names]
@@ -107,7 +107,7 @@ def test_nothing_trained_depends_on_rows_it_must_not_see(
 ) -> None:
     """Move every observable and target of the test rows: transforms and weights stay the same
     bits."""
-    run = prepare(*files, tmp_path / "run")
+    run = prepare(TableFiles(*files), tmp_path / "run")
     rows = run.split.test if changed == "unseen" else run.split.validation
     keys = pd.MultiIndex.from_frame(run.catalogue.table.loc[rows, KEYS])
     for file, names in zip(files, (OBSERVABLES, TARGETS), strict=True):
@@ -118,7 +118,7 @@ def test_nothing_trained_depends_on_rows_it_must_not_see(
         if schema.COLLISION_TIME in names:
             frame.loc[keys, schema.COLLISION_TIME] *= 0.9
         frame.reset_index().to_csv(file, index=False)
-    other = prepare(*files, tmp_path / "other")
+    other = prepare(TableFiles(*files), tmp_path / "other")
     assert (run.catalogue.theta[rows] != other.catalogue.theta[rows]).all()
     assert [part.tolist() for part in (other.split.train, other.split.test)] == [
         part.tolist() for part in (run.split.train, run.split.test)
@@ -145,7 +145,7 @@ def test_nothing_trained_depends_on_rows_it_must_not_see(
 
 
 def test_the_original_protocol_comes_back_in_catalogue_units(files: Files, tmp_path: Path) -> None:
-    run = prepare(*files, tmp_path / "run", protocol="original")
+    run = prepare(TableFiles(*files), tmp_path / "run", options=Preparation(protocol="original"))
     again = open_run(tmp_path / "run")
     assert again.is_original
     np.testing.assert_allclose(again.catalogue.theta, run.catalogue.theta, rtol=1e-12, atol=1e-12)

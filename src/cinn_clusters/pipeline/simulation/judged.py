@@ -162,9 +162,7 @@ def _catalogue(
     catalogue = read_catalogue(
         observables,
         targets,
-        observables=x_columns,
-        targets=names,
-        cluster_column=cluster_column,
+        schema.DEFAULT.choose(x_columns, names, cluster=cluster_column),
         drop_incomplete=True,
         allow_atypical=True,
     )

@@ -1,11 +1,8 @@
-"""Two CSV files to a run: joined, validated, split by cluster, transforms fitted on training
-clusters.
-"""
+"""Two CSV files to a run: joined, validated, split by cluster, transforms fitted on training clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -13,54 +10,89 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
 from cinn_clusters.data.embeddings import demand_unseen, join_embeddings, read_embeddings
-from cinn_clusters.data.split import Split, same_parts, split_by_cluster, split_by_row
+from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.files import atomic_directory, demand_free, sha256_of, write_json
+from cinn_clusters.files import JsonObject, atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.legacy.processed import processed_tables
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
+from cinn_clusters.schema import CLUSTER_COLUMN, DEFAULT, KEYS, NO_PROJECTION, PROJECTION, Schema
 from cinn_clusters.storage.run import Run, csv_text, decision_hash, table_hash, versions
 from cinn_clusters.storage.run_paths import RunPaths
 
 Protocol = Literal["cluster", "original"]
+PathLike = str | Path
+_ENCODER_HINT = (
+    "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
+)
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The files that a run is made from.
+
+    Args:
+        observables: CSV with keys and observables.
+        targets: CSV with keys and targets.
+        embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further optional
+            columns of x, a row a projection.
+        sources: Files that the two tables were made from, to be named in their stead.
+    """
+
+    observables: PathLike
+    targets: PathLike
+    embeddings: tuple[PathLike, PathLike] | None = None
+    sources: tuple[PathLike, ...] = ()
+
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """All files, as the record of the run names them."""
+        tables = self.sources or (self.observables, self.targets)
+        return tuple(map(Path, (*tables, *(self.embeddings or ()))))
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How tables become a run.
+
+    Args:
+        protocol: ``cluster`` splits by cluster; ``original`` reproduces the published preparation,
+            data leakage included.
+        seed: Seed of the split.
+        drop_incomplete: See ``read_catalogue``.
+        allow_atypical: See ``read_catalogue``.
+    """
+
+    protocol: Protocol = "cluster"
+    seed: int = 42
+    drop_incomplete: bool = False
+    allow_atypical: bool = False
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the published preparation is reproduced."""
+        return self.protocol == "original"
 
 
 def prepare(
-    observables_file: str | Path,
-    targets_file: str | Path,
-    out: str | Path,
+    files: TableFiles,
+    out: PathLike,
     *,
-    observables: Sequence[str] = schema.DEFAULT_OBSERVABLES,
-    targets: Sequence[str] = schema.DEFAULT_TARGETS,
-    cluster_column: str = schema.CLUSTER_COLUMN,
-    protocol: Protocol = "cluster",
-    seed: int = 42,
-    embeddings: tuple[str | Path, str | Path] | None = None,
-    sources: Sequence[str | Path] = (),
-    drop_incomplete: bool = False,
-    allow_atypical: bool = False,
+    schema: Schema = DEFAULT,
+    options: Preparation | None = None,
     overwrite: bool = False,
 ) -> Run:
-    """Make a run from the two files of a simulation.
+    """Make a run from the two files of a simulation, and embeddings of maps where there are any.
+
+    Clusters fall into the same parts with embeddings as without.
 
     Args:
-        observables_file: See ``read_catalogue``.
-        targets_file: See ``read_catalogue``.
+        files: What is read.
         out: Folder to make.
-        observables: Columns of x.
-        targets: Columns of theta.
-        cluster_column: Column that identifies a cluster.
-        protocol: ``cluster`` splits by cluster; ``original`` reproduces the published preparation,
-            leak included.
-        seed: Seed of the split.
-        embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further columns
-            of x, a row a projection. Clusters fall into the same parts as without.
-        sources: Files that the two tables were made from, to be named in their stead.
-        drop_incomplete: See ``read_catalogue``.
-        allow_atypical: See ``read_catalogue``.
+        schema: What the columns are, and which are used; ``read_schema`` reads a simulation's own.
+        options: How; by default a grouped split, seed 42.
         overwrite: Replace a run that stands there, with all its results.
 
     Returns:
@@ -71,60 +103,74 @@ def prepare(
             clusters.
         OutputError: If the folder is taken or cannot be written.
     """
-    out = Path(out)
+    out, options = Path(out), options or Preparation()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         demand_free(out, overwrite)
     catalogue = read_catalogue(
-        observables_file,
-        targets_file,
-        observables=observables,
-        targets=targets,
-        cluster_column=cluster_column,
-        keep_marks=protocol == "original",
-        drop_incomplete=drop_incomplete,
-        allow_atypical=allow_atypical,
+        files.observables,
+        files.targets,
+        schema,
+        original=options.is_original,
+        drop_incomplete=options.drop_incomplete,
+        allow_atypical=options.allow_atypical,
     )
-    files, everyone = list(sources or (observables_file, targets_file)), catalogue
-    unmatched: tuple[str, ...] = ()
-    seen: tuple[str, ...] | None = None
-    if embeddings is not None:
-        vectors = read_embeddings(*embeddings)
-        (catalogue, unmatched), seen = join_embeddings(catalogue, vectors), vectors.seen
-        files += embeddings
-    if protocol == "original":
-        split = split_by_row(len(catalogue.table), seed)
+    encoder: JsonObject = {"unmatched_maps": []}
+    if files.embeddings is not None:
+        catalogue, encoder = _with_embeddings(catalogue, files.embeddings, options)
+    if options.is_original:
+        split = split_by_row(len(catalogue.table), options.seed)
         transforms = standard_transforms(catalogue)
     else:
-        split = same_parts(
-            split_by_cluster(everyone.clusters, seed), everyone.clusters, catalogue.clusters
-        )
-        hint = (
-            "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
-        )
-        demand_unseen(
-            seen or (), catalogue.clusters[split.test], str((embeddings or ("",))[0]), hint
-        )
-        transforms = fit_catalogue_transforms(catalogue, split, seed=seed)
-    record = _record(catalogue, split, protocol, seed, files) | {"unmatched_maps": list(unmatched)}
-    if embeddings is not None:
-        record["encoder_clusters"] = None if seen is None else list(seen)
-    kept = (RunPaths(out).split.name,)
-    with atomic_directory(out, overwrite=overwrite, markers=kept) as scratch:
-        paths = RunPaths(scratch)
-        for file, frame in zip(paths.tables, _tables(catalogue, transforms, protocol), strict=True):
-            file.write_text(csv_text(frame), encoding="utf-8")
-        if everyone.left_out is not None:
-            paths.left_out.write_text(csv_text(everyone.left_out), encoding="utf-8")
-            record["left_out_sha256"] = sha256_of(paths.left_out)
-        record = {"table_sha256": table_hash(paths), **record}
-        record["sha256"] = decision_hash(record, transforms.to_dict())
-        write_json(paths.split, record)
-        write_json(paths.transforms, transforms.to_dict())
+        split = split_by_cluster(catalogue.clusters, options.seed)
+        trained, tested = encoder.get("encoder_clusters") or (), catalogue.clusters[split.test]
+        demand_unseen(trained, tested, str((files.embeddings or ("",))[0]), _ENCODER_HINT)
+        transforms = fit_catalogue_transforms(catalogue, split, seed=options.seed)
+    record = _record(catalogue, split, options, files) | encoder
+    record = _write(Run(out, catalogue, split, transforms, record), overwrite)
     return Run(out, catalogue, split, transforms, record)
 
 
+def _with_embeddings(
+    catalogue: Catalogue, files: tuple[PathLike, PathLike], options: Preparation
+) -> tuple[Catalogue, JsonObject]:
+    """Join the vectors of maps, and say what the record is to say of them."""
+    vectors = read_embeddings(*files)
+    joined, unmatched = join_embeddings(catalogue, vectors)
+    if options.is_original:  # which knows no missing value
+        has_map = (joined.table[PROJECTION] != NO_PROJECTION).to_numpy()
+        joined = joined.without(~has_map, "no map among the embeddings")
+    trained = vectors.encoder_clusters
+    clusters = None if trained is None else list(trained)
+    return joined, {"unmatched_maps": list(unmatched), "encoder_clusters": clusters}
+
+
+def _write(run: Run, overwrite: bool) -> JsonObject:
+    """Write a run and return its record, hashes included."""
+    record = run.record
+    with atomic_directory(
+        run.path, overwrite=overwrite, markers=(run.paths.split.name,)
+    ) as scratch:
+        paths = RunPaths(scratch)
+        for file, frame in zip(paths.tables, _tables(run), strict=True):
+            file.write_text(csv_text(frame), encoding="utf-8")
+        if run.catalogue.left_out is not None:
+            paths.left_out.write_text(csv_text(run.catalogue.left_out), encoding="utf-8")
+            record = {**record, "left_out_sha256": sha256_of(paths.left_out)}
+        record = {"table_sha256": table_hash(paths), **record}
+        record["sha256"] = decision_hash(record, run.transforms.to_dict())
+        write_json(paths.split, record)
+        write_json(paths.transforms, run.transforms.to_dict())
+    return record
+
+
 def prepare_processed(
-    processed: str | Path, out: str | Path, *, clusters: str | Path | None = None, **options: Any
+    processed: PathLike,
+    out: PathLike,
+    *,
+    clusters: PathLike | None = None,
+    embeddings: tuple[PathLike, PathLike] | None = None,
+    schema: Schema = DEFAULT,
+    **options: Any,
 ) -> Run:
     """Make a run from the processed tables of the original scripts, their scaling undone.
 
@@ -132,6 +178,8 @@ def prepare_processed(
         processed: Folder with X.csv, Y.csv, meta.csv and the scalers.
         out: Folder to make.
         clusters: See ``processed_tables``.
+        embeddings: See ``TableFiles``.
+        schema: What the columns are; all of the tables are used unless others than the default are chosen.
         **options: Further arguments of ``prepare``.
 
     Returns:
@@ -141,66 +189,74 @@ def prepare_processed(
         DataError: If the files are not what they should be.
         OutputError: If the folder is taken or cannot be written.
     """
-    column = options.get("cluster_column", schema.CLUSTER_COLUMN)
-    frames = processed_tables(processed, clusters, column)
-    sides = zip(("observables", "targets"), frames, strict=True)
-    columns = {
-        side: [name for name in frame if name not in (*schema.KEYS, column)]
-        for side, frame in sides
-    }
+    cluster_column = schema.keys.cluster or CLUSTER_COLUMN
+    frames = processed_tables(processed, clusters, cluster_column)
+    observables, targets = (
+        [str(name) for name in frame if name not in (*KEYS, cluster_column)] for frame in frames
+    )
+    if schema.observables != DEFAULT.observables:
+        observables = list(schema.observables)
+    if schema.targets != DEFAULT.targets:
+        targets = list(schema.targets)
     with TemporaryDirectory() as scratch:
-        files = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
-        for file, frame in zip(files, frames, strict=True):
+        tables = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
+        for file, frame in zip(tables, frames, strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")
-        return prepare(
-            *files, out, sources=RunPaths(Path(processed)).tables, **{**columns, **options}
-        )
+        files = TableFiles(*tables, embeddings, RunPaths(Path(processed)).tables)
+        return prepare(files, out, schema=schema.choose(observables, targets), **options)
 
 
 def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> Transforms:
-    """Shift and scale raw columns only, as the original did: no bounds, no logarithms, no
-    ratios.
-    """
+    """Shift and scale raw columns only, as the original did: no bounds, no logarithms, no ratios."""
 
-    def moments(name: str) -> dict[str, Any]:
+    def moments(name: str) -> tuple[float, float]:
         values = catalogue.table[name].to_numpy(float)[rows]
-        return {"name": name, "shift": float(values.mean()), "scale": float(values.std()) or 1.0}
+        return float(values.mean()), float(values.std()) or 1.0
 
-    return Transforms(
-        tuple(ObservableMap(**moments(name)) for name in catalogue.observables),
-        tuple(TargetMap(**moments(name)) for name in catalogue.targets),
-    )
-
-
-def _tables(
-    catalogue: Catalogue, transforms: Transforms, protocol: Protocol
-) -> tuple[pd.DataFrame, ...]:
-    x, y = catalogue.table[list(catalogue.observables)], catalogue.table[list(catalogue.targets)]
-    meta = catalogue.table.drop(columns=[*catalogue.observables, *catalogue.targets])
-    if protocol == "original":
-        x, y = _scaled(x, transforms.observables), _scaled(y, transforms.targets)
-    return x, y, meta
+    observables, targets = [], []
+    for name in catalogue.observables:
+        shift, scale = moments(name)
+        observables.append(ObservableMap(name, shift=shift, scale=scale))
+    for name in catalogue.targets:
+        shift, scale = moments(name)
+        targets.append(TargetMap(name, shift=shift, scale=scale))
+    return Transforms(tuple(observables), tuple(targets), schema=catalogue.schema)
 
 
-def _scaled(frame: pd.DataFrame, maps: tuple[Any, ...]) -> pd.DataFrame:
+def _tables(run: Run) -> tuple[pd.DataFrame, ...]:
+    """Observables, targets and keys; scaled under the original protocol."""
+    table, catalogue = run.catalogue.table, run.catalogue
+    x, y = table[list(catalogue.observables)], table[list(catalogue.targets)]
+    keys = table.drop(columns=[*catalogue.observables, *catalogue.targets])
+    if run.is_original:
+        x, y = _scaled(x, run.transforms.observables), _scaled(y, run.transforms.targets)
+    return x, y, keys
+
+
+def _scaled(
+    frame: pd.DataFrame, maps: tuple[ObservableMap, ...] | tuple[TargetMap, ...]
+) -> pd.DataFrame:
     return (frame - [entry.shift for entry in maps]) / [entry.scale for entry in maps]
 
 
 def _record(
-    catalogue: Catalogue, split: Split, protocol: Protocol, seed: int, files: Sequence[str | Path]
-) -> dict[str, Any]:
+    catalogue: Catalogue, split: Split, options: Preparation, files: TableFiles
+) -> JsonObject:
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
-    return {
-        "protocol": protocol,
-        "seed": seed,
+    clusters = catalogue.clusters
+    record: JsonObject = {
+        "protocol": options.protocol,
+        "seed": options.seed,
         "cluster_column": catalogue.cluster_column,
-        "files": [{"name": Path(file).name, "sha256": sha256_of(Path(file))} for file in files],
+        "files": [{"name": file.name, "sha256": sha256_of(file)} for file in files.named],
         "rows_read": catalogue.rows_read,
         "unknown_columns": list(catalogue.unknown),
+        "num_missing": catalogue.num_missing(),
         "dropped": [asdict(entry) for entry in catalogue.dropped],
         "versions": versions(),
-        "num_clusters": {
-            name: len(np.unique(catalogue.clusters[rows])) for name, rows in parts.items()
-        },
+        "num_clusters": {name: len(np.unique(clusters[rows])) for name, rows in parts.items()},
         "rows": {name: rows.tolist() for name, rows in parts.items()},
     }
+    if catalogue.schema != DEFAULT:
+        record["schema"] = catalogue.schema.to_dict()
+    return record
