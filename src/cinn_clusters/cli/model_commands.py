@@ -62,6 +62,8 @@ def train(
         )
     if done.resumed_at == done.epochs:
         console.log(f"{run}: the training was already complete")
+    if done.num_incomplete:
+        console.log(f"note: {done.num_incomplete} rows with a missing observable left out")
     result = {"model": str(done.model), "epochs": done.epochs, "validation_nll": done.best_loss}
     result |= {"resumed_at": done.resumed_at}
     console.print_values(result, as_json)

@@ -158,6 +158,7 @@ def read_catalogue(
     Raises:
         DataError: If a file, a column or a value is not what the schema says.
     """
+    schema = _timed(schema)
     _demand_names(schema)
     observed, unknown = _read_observables(observables_file, schema)
     histories, more = _read_targets(targets_file, schema)
@@ -206,6 +207,13 @@ class _Selection:
             num_clusters = self.table.loc[is_dropped, self.cluster_column].nunique()
             self.dropped.append(Dropped(reason, int(is_dropped.sum()), int(num_clusters)))
             self.table = self.table[~is_dropped]
+
+
+def _timed(schema: Schema) -> Schema:
+    """Put the lookback time in place of a declared redshift among the observables."""
+    redshift, time = schema.having("redshift"), str(schema.time)
+    names = (time if name == redshift else name for name in schema.observables)
+    return replace(schema, observables=tuple(names))
 
 
 def _demand_names(schema: Schema) -> None:

@@ -66,6 +66,8 @@ def declared_schema(document: Mapping[str, Any]) -> Schema:
     if len(set(roles)) < len(roles):
         twice = next(role for role in roles if roles.count(role) > 1)
         raise ConfigError(f"role '{twice}'", "one column", "several")
+    if {"time", "redshift"} <= set(roles):
+        raise ConfigError("roles", "one of time and redshift", "both")
     columns = {
         column.name: replace(column, role=None) if column.role in roles else column
         for column in DEFAULT.columns

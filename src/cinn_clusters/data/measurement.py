@@ -73,7 +73,7 @@ class MeasurementTransforms(Transforms):
     @property
     def optional(self) -> tuple[str, ...]:
         """Scalars that may be missing or have errors, U."""
-        return tuple(name for name in self.scalars if name != schema.LOOKBACK)
+        return tuple(name for name in self.scalars if name != self.time)
 
     @property
     def has_embedding(self) -> bool:
@@ -177,8 +177,9 @@ class MeasurementTransforms(Transforms):
         values, errors = self.raw_values(inputs)
         is_valid = ~np.isinf(values) & (errors >= 0.0)
         is_valid &= ~np.isinf(self.embeddings(inputs)).any(1)[:, None]
-        has_time = np.isfinite(values[:, self.scalars.index(schema.LOOKBACK)])
-        return torch.from_numpy(is_valid.all(1) & has_time)
+        if self.time in self.scalars:
+            is_valid &= np.isfinite(values[:, [self.scalars.index(self.time)]])
+        return torch.from_numpy(is_valid.all(1))
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
         """Turn values and errors (N, len(inputs)) into the features (N, F) of a network, float64.
@@ -218,9 +219,9 @@ class MeasurementTransforms(Transforms):
         is_kept = rng.random((num_rows, width)) < rng.random((num_rows, 1))
         kind = rng.random(num_rows)
         is_kept[kind < WHOLE_SHARE] = True
-        if schema.MASS in self.optional:
+        if self.schema.mass in self.optional:
             is_mass_only = (kind >= WHOLE_SHARE) & (kind < WHOLE_SHARE + MASS_ONLY_SHARE)
-            is_kept[is_mass_only] = np.arange(width) == self.optional.index(schema.MASS)
+            is_kept[is_mass_only] = np.arange(width) == self.optional.index(self.schema.mass)
         log_error = math.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num_rows, width))
         has_error = rng.random((num_rows, width)) < rng.random((num_rows, 1))
         has_error &= rng.random((num_rows, 1)) >= EXACT_SHARE
@@ -262,7 +263,7 @@ class MeasurementTransforms(Transforms):
         units = np.ones(len(self.optional))
         for number, column in enumerate(self._optional_columns):
             entry = self.observables[column]
-            if not (entry.is_log or schema.column(entry.name).unit.startswith("log10")):
+            if not (entry.is_log or self.schema.column(entry.name).unit.startswith("log10")):
                 units[number] = SPREADS_A_DEX * spreads[column]
         return units
 
@@ -300,7 +301,9 @@ def read_transforms(values: JsonObject) -> Transforms:
         return transforms
     mean, covariance = (np.array(values["prior"][name]) for name in ("mean", "covariance"))
     prior = ObservablePrior(mean, covariance)
-    return MeasurementTransforms(transforms.observables, transforms.targets, prior)
+    return MeasurementTransforms(
+        transforms.observables, transforms.targets, prior, schema=transforms.schema
+    )
 
 
 def accept_missing_values(
@@ -308,24 +311,28 @@ def accept_missing_values(
 ) -> MeasurementTransforms:
     """Let a model take any subset of its observables and any errors.
 
-    R500 is left out: it is a function of mass and time, and an error of one would contradict the
-    other.
+    R500 is left out beside mass and time: it is a function of them, and an error of one would
+    contradict the other.
 
     Args:
         transforms: Fitted on the training rows.
         columns: Observables of the training rows by name, (N,) each; NaN where one is missing.
 
     Raises:
-        DataError: If the lookback time is no observable.
+        DataError: If a target is bounded by the age, and the lookback time is no observable.
     """
-    used = [entry for entry in transforms.observables if entry.name != schema.RADIUS]
+    names = [entry.name for entry in transforms.observables]
+    is_derived = {transforms.schema.mass, transforms.schema.time} <= set(names)
+    redundant = transforms.schema.radius if is_derived else None
+    used = [entry for entry in transforms.observables if entry.name != redundant]
     used.sort(key=lambda entry: schema.is_embedding(entry.name))  # scalars come first
-    if schema.LOOKBACK not in [entry.name for entry in used]:
-        expected = f"'{schema.LOOKBACK}' among them, since any other may be missing"
+    has_age = any(target.bijection == "age" for target in transforms.targets)
+    if has_age and transforms.time not in names:
+        expected = f"'{transforms.time}' among them, since any other may be missing"
         raise DataError("observables", expected, "none")
     values = [_raw(entry, np.asarray(columns[entry.name], dtype=float)) for entry in used]
     prior = fit_prior(np.stack(values, 1))
-    return MeasurementTransforms(tuple(used), transforms.targets, prior)
+    return MeasurementTransforms(tuple(used), transforms.targets, prior, schema=transforms.schema)
 
 
 def _raw(entry: ObservableMap, value: np.ndarray) -> np.ndarray:

@@ -28,6 +28,17 @@ class Split:
     validation: np.ndarray
     test: np.ndarray
 
+    def within(self, rows: np.ndarray) -> Split:
+        """The same parts without the rows that are not among those given.
+
+        Examples:
+            >>> split = Split(np.array([0, 1]), np.array([2]), np.array([3]))
+            >>> split.within(np.array([1, 2, 3])).train
+            array([1])
+        """
+        parts = (self.train, self.validation, self.test)
+        return Split(*(part[np.isin(part, rows)] for part in parts))
+
 
 def split_by_cluster(
     clusters: np.ndarray, seed: int = 42, fractions: tuple[float, float, float] = FRACTIONS

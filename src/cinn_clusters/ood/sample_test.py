@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cinn_clusters import schema
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
 
@@ -166,8 +165,10 @@ def two_sample_test(
 def _split_time(
     transforms: MeasurementTransforms, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lookback times (N,) and the optional scalars (N, U)."""
-    column = transforms.scalars.index(schema.LOOKBACK)
+    """Lookback times (N,), zero for a model without, and the optional scalars (N, U)."""
+    if transforms.time not in transforms.scalars:
+        return np.zeros(len(values)), values
+    column = transforms.scalars.index(transforms.time)
     return values[:, column], np.delete(values, column, axis=1)
 
 

@@ -12,7 +12,7 @@ from cinn_clusters.data.dequantise import dequantise, off_bounds
 from cinn_clusters.data.measurement import accept_missing_values
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
-from cinn_clusters.errors import ConfigError
+from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.npe import TrainingPairs, make_training_pairs, maximise_likelihood
@@ -79,6 +79,7 @@ class Job:
         config: Settings.
         state: Where the training stands.
         device: Where the tensors are.
+        num_incomplete: Rows that were left out because an observable is missing that the model needs.
     """
 
     flow: Flow
@@ -87,6 +88,7 @@ class Job:
     config: Config
     state: FitState
     device: str
+    num_incomplete: int = 0
 
     def epochs(self) -> Iterator[FitState]:
         """Train, yielding after each epoch."""
@@ -101,16 +103,28 @@ class Job:
 def prepare_job(
     catalogue: Catalogue, split: Split, transforms: Transforms, config: Config, device: str
 ) -> Job:
-    """Set everything up before the first epoch."""
-    device = resolve_device(device)
+    """Set everything up before the first epoch; a model of exact inputs sees complete rows only.
+
+    Raises:
+        DataError: If no complete row is left.
+    """
+    device, num_incomplete = resolve_device(device), 0
     if config.train.augment:
         names = [observable.name for observable in transforms.observables]
         columns = catalogue.rows(split.train).inputs(names).T
         transforms = accept_missing_values(transforms, dict(zip(names, columns, strict=True)))
+    else:
+        complete = split.within(catalogue.complete_rows())
+        num_incomplete = len(split.train) + len(split.validation)
+        num_incomplete -= len(complete.train) + len(complete.validation)
+        split = complete
+        if not (len(split.train) and len(split.validation)):
+            hint = "set train.augment, which accepts missing values"
+            raise DataError("training rows", "complete ones", "none", "", hint)
     pairs = make_training_pairs(catalogue, split, transforms, config, device)
     flow = make_flow(config, len(transforms.targets), transforms.num_features).to(device)
     state = start(flow, flow.num_members, config.train)
-    return Job(flow, transforms, pairs, config, state, device)
+    return Job(flow, transforms, pairs, config, state, device, num_incomplete)
 
 
 def resolve_device(device: str) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
-from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import TIME_FLOOR, off_bounds
 from cinn_clusters.diagnostics.scores import (
@@ -123,13 +122,11 @@ def scored_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
     one stream, seed 0.
     """
     theta = catalogue.theta
-    if schema.COLLISION_TIME in catalogue.targets:
-        d = catalogue.targets.index(schema.COLLISION_TIME)
-        jitter = (
-            np.random.default_rng(JITTER_SEED).uniform(-0.5, 0.5, len(theta))
-            * schema.TIME_RESOLUTION
-        )
-        theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
+    rng = np.random.default_rng(JITTER_SEED)
+    for d, column in enumerate(catalogue.target_columns):
+        if column.bijection == "age" and column.resolution:
+            jitter = rng.uniform(-0.5, 0.5, len(theta)) * column.resolution
+            theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
     return np.asarray(off_bounds(theta, catalogue.target_columns, catalogue.age)[rows])
 
 
@@ -141,8 +138,8 @@ def reference_samples(
     """
     theta = catalogue.theta[train]
     samples = {REFERENCES[0]: prior_samples(theta, len(test), num_draws, seed=seed)}
-    if {schema.MASS, schema.LOOKBACK} <= set(catalogue.table):
-        context = [schema.MASS, schema.LOOKBACK]
+    context = [name for role in ("mass", "time") if (name := catalogue.having(role))]
+    if len(context) == 2:
         samples[REFERENCES[1]] = forest_histories(catalogue, context, train, test, num_draws, seed)
     return samples
 
@@ -160,9 +157,7 @@ def forest_histories(
     A history is carried over with its time since collision, not its cosmic age: it is to lie before
     the observation.
     """
-    times = [
-        d for d, name in enumerate(catalogue.targets) if schema.column(name).bijection == "age"
-    ]
+    times = [d for d, column in enumerate(catalogue.target_columns) if column.bijection == "age"]
     x, theta, age = catalogue.inputs(names), catalogue.theta, catalogue.age[:, None]
     theta[:, times] = age - theta[:, times]
     samples = forest_samples(x[train], theta[train], x[test], num_draws, seed=seed)
@@ -232,21 +227,17 @@ def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
     after the snapshot.
     """
     bad = np.zeros(samples.shape[:2], bool)
-    for d, name in enumerate(rows.targets):
-        known = schema.column(name)
-        lower, upper = known.bounds
+    for d, column in enumerate(rows.target_columns):
+        lower, upper = column.bounds
         bad |= (samples[:, :, d] < lower) | (samples[:, :, d] > upper)
-        if known.bijection == "age":
-            bad |= (
-                samples[:, :, d]
-                > age_at_lookback(rows.table[schema.LOOKBACK].to_numpy(float)) + 1e-5
-            )
+        if column.bijection == "age":
+            bad |= (samples[:, :, d] < 0) | (samples[:, :, d] > rows.age + 1e-5)
     return bad
 
 
 def is_marked(rows: Catalogue) -> np.ndarray:
     """Which rows (N,) hold a missing-value mark instead of a history."""
-    marks = np.array([schema.column(name).missing_mark or np.nan for name in rows.targets])
+    marks = np.array([column.missing_mark or np.nan for column in rows.target_columns])
     close = np.isclose(rows.theta, marks)  # scaled and back, a mark is no longer exact
     return np.asarray(close.any(axis=1))
 

@@ -33,12 +33,14 @@ class Trained:
         epochs: Epochs run.
         best_loss: Mean held-out NLL of the members at their best, in standardised units.
         resumed_at: Epoch of the checkpoint it went on from; 0 for a fresh start.
+        num_incomplete: Rows that were left out because an observable is missing.
     """
 
     model: Path
     epochs: int
     best_loss: float
     resumed_at: int
+    num_incomplete: int = 0
 
 
 def train(
@@ -89,7 +91,8 @@ def train(
         f".{checkpoint.name}.*"
     ):  # of a training that was killed while it wrote
         scratch.unlink(missing_ok=True)
-    return Trained(run.paths.model, job.state.epoch, float(job.state.best_loss.mean()), resumed_at)
+    best_loss = float(job.state.best_loss.mean())
+    return Trained(run.paths.model, job.state.epoch, best_loss, resumed_at, job.num_incomplete)
 
 
 def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
