@@ -183,9 +183,10 @@ def _robust_prior(transforms: MeasurementTransforms, values: np.ndarray) -> Obse
 def _log_rarity(
     robust: ObservablePrior, transforms: MeasurementTransforms, inputs: np.ndarray
 ) -> np.ndarray:
-    """-log10 of the probability (N,) that a training cluster lies further away."""
+    """-log10 of the probability (N,) that a training cluster lies further away; 0 of nothing measured."""
     squared, degrees = transforms.mahalanobis(robust, inputs)
-    return np.asarray(-chi2.logsf(squared, degrees) / math.log(10.0))
+    rarity = -chi2.logsf(squared, np.maximum(degrees, 1)) / math.log(10.0)
+    return np.where(degrees > 0, rarity, 0.0)
 
 
 def _num_blocks(transforms: MeasurementTransforms) -> int:
