@@ -74,7 +74,7 @@ def test_copula_and_support_stay() -> None:
 def test_few_clusters_are_believed_less() -> None:
     ranks = np.full((8, 1), 0.2)
     few, many = (
-        fit_recalibration(ranks, ranks[:, 0], np.arange(8) % n).found[0, 20] for n in (1, 8)
+        fit_recalibration(ranks, ranks[:, 0], np.arange(8) % n).coverage[0, 20] for n in (1, 8)
     )
     assert few == pytest.approx((1 * 1.0 + 10 * 0.5) / 11)
     assert many == pytest.approx((8 * 1.0 + 10 * 0.5) / 18)
@@ -120,5 +120,5 @@ def test_undo_brings_draws_back(pit_values: list[float], shift: float, scale: fl
 def test_round_trip_through_json_values() -> None:
     fitted = _fitted(0.5, 0.0)
     again = Recalibration.from_dict(fitted.to_dict())
-    for name in ("levels", "found", "regions"):
+    for name in ("levels", "coverage", "regions"):
         np.testing.assert_array_equal(getattr(again, name), getattr(fitted, name))

@@ -1,37 +1,39 @@
-"""Repair of calibration by what held-out clusters have shown: maps of each marginal, and levels of joint regions.
+r"""Recalibration by held-out clusters: maps of each marginal, and levels of joint regions.
 
 A posterior whose PIT values u = F(theta* | x) have the distribution function R instead of a uniform
-one is repaired by F'(theta | x) = R(F(theta | x)): every draw moves to theta' =
+one is repaired by F'(theta | x) = R(F(theta | x)): every sample moves to theta' =
 F^-1(R^-1(F(theta))), order and copula stay. The repaired posterior is a density again, with the
 Jacobian of that monotone map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
-NUM_KNOTS = 41
-PRIOR_CLUSTERS = 10.0
-"""Calibrated clusters that are believed to have been seen before: they keep a map of few
-clusters near the identity."""
-QUANTILES = np.concatenate([[0.0], ndtr(np.linspace(-2.5, 2.5, 19)), [1.0]])
-"""Levels at which a marginal is kept where a density is asked for: about evenly spaced in value."""
+from cinn_clusters.files import JsonObject
+
+_NUM_KNOTS = 41
+_PRIOR_CLUSTERS = 10.0
+"""Calibrated clusters that are added to those observed: they keep a map of few clusters near the
+identity."""
+_QUANTILES = np.concatenate([[0.0], ndtr(np.linspace(-2.5, 2.5, 19)), [1.0]])
+"""Levels at which a marginal is kept for its density: about evenly spaced in value."""
+_TINY = np.finfo(float).tiny
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recalibration:
-    """What held-out clusters have shown.
+    """Coverage that held-out clusters have shown.
 
     Args:
         levels: Levels p from 0 to 1, (Q,).
-        found: Share of truths below the quantile of that level, R_d(p), increasing, (D, Q).
-        regions: Share of truths inside the joint highest-density region of that mass, increasing,
-            (Q,).
+        coverage: Share of the ground truth below the quantile of that level, R_d(p), increasing,
+            (D, Q).
+        regions: Share of the ground truth inside the joint highest-density region of that mass,
+            increasing, (Q,).
 
     References:
         Kuleshov+18 (arXiv:1807.00263), section 3; Bordoloi+10, section 3.2 (PIT maps); Vovk+05
@@ -39,7 +41,7 @@ class Recalibration:
     """
 
     levels: np.ndarray
-    found: np.ndarray
+    coverage: np.ndarray
     regions: np.ndarray
 
     def region_mass(self, level: float) -> float:
@@ -53,101 +55,91 @@ class Recalibration:
         return float(np.interp(level, self.regions, self.levels))
 
     def repair(self, samples: np.ndarray) -> np.ndarray:
-        """Repair draws.
-
-        Args:
-            samples: (S, N, D).
-
-        Returns:
-            (S, N, D): ranks and support of each marginal as before, quantiles repaired.
-        """
-        num_draws = len(samples)
+        """Move samples (S, N, D) to repaired quantiles; ranks and support stay as they are."""
+        num_samples = len(samples)
         order = samples.argsort(0, kind="stable")
         ordered = np.take_along_axis(samples, order, 0)
         result = np.empty_like(samples)
-        middle = (np.arange(num_draws) + 0.5) / num_draws
-        for d, found in enumerate(self.found):
-            place = np.clip(
-                np.interp(middle, found, self.levels) * num_draws - 0.5, 0.0, num_draws - 1.0
-            )
-            below = np.floor(place).astype(int)
-            share = (place - below).astype(samples.dtype)[:, None]
-            above = np.minimum(below + 1, num_draws - 1)
-            moved = ordered[below, :, d] * (1 - share) + ordered[above, :, d] * share
-            np.put_along_axis(result[:, :, d], order[:, :, d], moved, 0)
+        middle = (np.arange(num_samples) + 0.5) / num_samples
+        for d, coverage in enumerate(self.coverage):
+            position = np.interp(middle, coverage, self.levels) * num_samples - 0.5
+            position = np.clip(position, 0.0, num_samples - 1.0)
+            below = np.floor(position).astype(int)
+            above = np.minimum(below + 1, num_samples - 1)
+            weight = (position - below).astype(samples.dtype)[:, None]
+            repaired = ordered[below, :, d] * (1 - weight) + ordered[above, :, d] * weight
+            np.put_along_axis(result[:, :, d], order[:, :, d], repaired, 0)
         return result
 
     def undo(self, theta: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Move repaired values back to where the original density is known.
+        """Move repaired values back to where the original density is defined.
 
         Args:
             theta: Repaired values, (M, N, D).
-            samples: Original draws of the same N objects, (S, N, D): they tell their marginals.
+            samples: Original samples of the same N objects, (S, N, D): they define the marginals.
 
         Returns:
             Original values (M, N, D), and log|d original / d repaired| summed over targets, (M, N).
         """
-        quantiles = np.quantile(samples.astype(float), QUANTILES, axis=0)  # (P, N, D)
+        quantiles = np.quantile(samples.astype(float), _QUANTILES, axis=0)  # (P, N, D)
         original, log_slope = np.array(theta, dtype=float), np.zeros(theta.shape[:2])
-        for d, found in enumerate(self.found):
+        for d, coverage in enumerate(self.coverage):
+            levels = np.interp(_QUANTILES, self.levels, coverage)  # R(p)
             for n in range(theta.shape[1]):
                 knots = quantiles[:, n, d]
-                repaired = np.interp(QUANTILES, self.levels, found)
-                moved = np.interp(repaired, QUANTILES, knots)  # Q(R(p)) at the knots Q(p)
-                value, slope = _interpolate(original[:, n, d], knots, moved)
+                images = np.interp(levels, _QUANTILES, knots)  # Q(R(p)) at the knots Q(p)
+                value, slope = _interpolate(original[:, n, d], knots, images)
                 original[:, n, d] = value
                 log_slope[:, n] += np.log(slope)
         return original, log_slope
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
         return {
             "levels": self.levels.tolist(),
-            "found": self.found.tolist(),
+            "coverage": self.coverage.tolist(),
             "regions": self.regions.tolist(),
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recalibration:
+    def from_dict(cls, values: JsonObject) -> Recalibration:
         """Inverse of ``to_dict``."""
-        return cls(
-            *(np.array(values[name], dtype=float) for name in ("levels", "found", "regions"))
-        )
+        return cls(**{name: np.array(value, dtype=float) for name, value in values.items()})
 
 
 def fit_recalibration(
     pit: np.ndarray, hpd_ranks: np.ndarray, clusters: np.ndarray
 ) -> Recalibration:
-    """Learn maps from held-out clusters.
+    """Fit the maps to held-out clusters.
 
     Args:
-        pit: PIT of held-out truths, (N, D).
-        hpd_ranks: Smallest mass of the joint highest-density region that holds each truth, (N,).
-        clusters: Cluster of each row, (N,): few clusters are believed less.
+        pit: PIT of the held-out ground truth, (N, D).
+        hpd_ranks: Smallest mass of the joint highest-density region that holds it, (N,).
+        clusters: Cluster of each row, (N,): few clusters move the maps less.
 
     Returns:
         The maps.
     """
-    levels = np.linspace(0.0, 1.0, NUM_KNOTS)
+    levels = np.linspace(0.0, 1.0, _NUM_KNOTS)
     num_clusters = len(np.unique(clusters))
-    trust = num_clusters / (num_clusters + PRIOR_CLUSTERS)
+    weight = num_clusters / (num_clusters + _PRIOR_CLUSTERS)
 
-    def shares(values: np.ndarray) -> np.ndarray:
+    def shrunk_distribution(values: np.ndarray) -> np.ndarray:
         below = (values[:, None] <= levels).mean(0)
         below[0], below[-1] = 0.0, 1.0
-        return np.asarray(trust * below + (1.0 - trust) * levels)
+        return np.asarray(weight * below + (1.0 - weight) * levels)
 
-    return Recalibration(levels, np.stack([shares(column) for column in pit.T]), shares(hpd_ranks))
+    coverage = np.stack([shrunk_distribution(column) for column in pit.T])
+    return Recalibration(levels, coverage, shrunk_distribution(hpd_ranks))
 
 
 def _interpolate(
-    value: np.ndarray, knots: np.ndarray, moved: np.ndarray
+    value: np.ndarray, knots: np.ndarray, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Piecewise-linear image and slope; beyond the knots values stay."""
+    """Piecewise-linear image and slope of values; beyond the knots values stay."""
     last = len(knots) - 2
-    at = np.clip(np.searchsorted(knots, value, "right") - 1, 0, last)
-    width = np.maximum(np.diff(knots), np.finfo(float).tiny)
-    slope = np.maximum(np.diff(moved) / width, np.finfo(float).tiny)
-    inside = (value >= knots[0]) & (value <= knots[-1])
-    image = moved[at] + slope[at] * (value - knots[at])
-    return np.where(inside, image, value), np.where(inside, slope[at], 1.0)
+    segment = np.clip(np.searchsorted(knots, value, "right") - 1, 0, last)
+    slope = np.maximum(np.diff(images) / np.maximum(np.diff(knots), _TINY), _TINY)[segment]
+    is_inside = (value >= knots[0]) & (value <= knots[-1])
+    image = images[segment] + slope * (value - knots[segment])
+    return np.where(is_inside, image, value), np.where(is_inside, slope, 1.0)

@@ -228,6 +228,9 @@ _RENAMED_SECTIONS = {"domain": _SUPPORT, "references": _POPULATIONS}
 def _renew(bundle: Bundle) -> Bundle:
     """A bundle of format 1 in the words of format 2."""
     info = {_RENAMED_SECTIONS.get(name, name): value for name, value in bundle.info.items()}
+    if "found" in info.get(_RECALIBRATION, {}):
+        maps = dict(info[_RECALIBRATION])
+        info[_RECALIBRATION] = {"coverage": maps.pop("found"), **maps}
     tensors = {
         _SELECTION + name.removeprefix("recorded.") if name.startswith("recorded.") else name: value
         for name, value in bundle.tensors.items()
