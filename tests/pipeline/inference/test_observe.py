@@ -243,7 +243,7 @@ def test_the_packaged_model_tells_where_it_comes_from(command: Command) -> None:
     model = load_model()
     assert model.selection is not None
     told = command(f"show {model.path} --json")
-    assert '"uncertain": true' in told.out
+    assert '"augment": true' in told.out
     assert '"table_sha256"' in told.out
 
 
@@ -313,7 +313,7 @@ def test_options_of_exact_models_are_refused(tmp_path: Path, command: Command, o
 
 def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) -> None:
     bundle = read_bundle(packaged_model())
-    older = {name: value for name, value in bundle.info.items() if name != "references"}
+    older = {name: value for name, value in bundle.info.items() if name != "training_populations"}
     write_bundle(tmp_path / "older", older, bundle.tensors)
     with pytest.raises(BundleError, match="train it again"):
         load_model(tmp_path / "older")
