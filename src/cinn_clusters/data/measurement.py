@@ -189,7 +189,7 @@ class MeasurementTransforms(Transforms):
         """
         mean, covariance = self.condition(inputs)
         matrix = self._matrix()[self._optional_columns, : len(self.scalars)]
-        variance = np.einsum("ij,njk,ik->ni", matrix, covariance, matrix)
+        variance = (matrix @ covariance * matrix).sum(-1)
         features = [self._standardised(mean), np.sqrt(np.maximum(variance, 0.0))]
         if self.has_embedding:
             features.append(~self.is_measured(inputs)[:, -1:])
@@ -203,9 +203,10 @@ class MeasurementTransforms(Transforms):
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D): ages, and conditional masses."""
-        mean, _ = self.condition(inputs)
+        prior, num_scalars = self.scalar_prior(self.prior, inputs), len(self.scalars)
+        mean = prior.conditional_mean(*self.raw_values(inputs))
         filled = np.array(inputs, dtype=float)
-        for column, entry in enumerate(self.observables):
+        for column, entry in enumerate(self.observables[:num_scalars]):
             filled[:, column] = _value(entry, mean[:, column])
         return super().anchors(filled)
 
