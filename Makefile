@@ -24,7 +24,7 @@ demo: $(VENV)/.core
 	  demo/run/scores.json 'their scores' \
 	  demo/run/figures/ 'every figure as PNG and PDF' \
 	  demo/posterior.nc 'posterior samples of the whole catalogue' \
-	  demo/posterior_summary.csv 'their summary'
+	  demo/posterior_table.csv 'the catalogue with medians, intervals and flags'
 
 test: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -q

@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
+from cinn_clusters import Sampling, infer
 from cinn_clusters.catalogues.convert import convert
-from cinn_clusters.catalogues.files import read_table
 from cinn_clusters.catalogues.mapping import read_preset
+from cinn_clusters.catalogues.table_files import read_table
+from cinn_clusters.files import Destination
 
 
 def lines(path: Path, *, separator: str | None = None) -> list[list[str]]:
@@ -135,9 +137,9 @@ def main() -> None:
             table = read_table(path, mapping.read)
             found = convert(table, mapping)
             print(
-                f"\n## {preset}: {len(table)} rows, {int(found.unusable.sum())} without a usable redshift"
+                f"\n## {preset}: {len(table)} rows, {int((~found.has_time).sum())} without a usable redshift"
             )
-            for line in found.account:
+            for line in found.log:
                 print(f"- {line}")
             for name, values in found.values.items():
                 known = np.isfinite(values)
@@ -158,16 +160,13 @@ def main() -> None:
 
 
 def print_posterior(path: Path, preset: str, model: Path | None, out: Path) -> None:
-    from cinn_clusters.pipeline.inference.observe import observe
-
     out.mkdir(parents=True, exist_ok=True)
-    done = observe(
+    done = infer(
         path,
-        out / f"{preset}.nc",
+        Destination(out / f"{preset}.nc", overwrite=True),
         mapping=read_preset(preset),
         model=model,
-        num_draws=300,
-        overwrite=True,
+        sampling=Sampling(300),
     )
     print(f"- answered {done.num_answered}, flagged {done.num_flagged}")
     for reason, count in done.reasons.most_common(6):

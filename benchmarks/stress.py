@@ -19,7 +19,7 @@ import torch
 from astropy.table import Table
 from scipy.stats import mannwhitneyu
 
-from cinn_clusters import read_catalogue, read_config, schema
+from cinn_clusters import InferenceOptions, infer, read_catalogue, read_config, schema
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.cosmology import HUBBLE_H
 from cinn_clusters.data.measurement import MeasurementTransforms
@@ -137,14 +137,11 @@ def disturbed(folder: Path) -> None:
 
 
 def compare(title: str, table: Table, mapping: Mapping) -> None:
-    from cinn_clusters.pipeline.inference.observe import observe
-
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "own.vot")
         table.write(path, format="votable")
-        done = observe(
-            path, Path(scratch, "own.nc"), mapping=mapping, table=Path(scratch, "own.ecsv")
-        )
+        options = InferenceOptions(table=Path(scratch, "own.ecsv"))
+        done = infer(path, Path(scratch, "own.nc"), mapping=mapping, options=options)
         answer = Table.read(done.table, format="ascii.ecsv")
     flag = np.array([str(value) == "1" for value in answer["disturbed"]])
     redshift = np.asarray(answer[mapping.quantities["redshift"].column], dtype=float)

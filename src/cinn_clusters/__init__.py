@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cinn_clusters.data.split import Split, split_by_cluster
     from cinn_clusters.errors import CinnError
     from cinn_clusters.mock.population import mock_catalogue
-    from cinn_clusters.pipeline.inference.observe import observe
+    from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
     from cinn_clusters.pipeline.report.draw import draw_figures
     from cinn_clusters.pipeline.report.page import report
     from cinn_clusters.pipeline.simulation.baseline import baseline
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cinn_clusters.posterior.fit import fit
     from cinn_clusters.posterior.mode import joint_mode
     from cinn_clusters.posterior.posterior import Posterior
+    from cinn_clusters.posterior.query import Sampling
     from cinn_clusters.posterior.summary import summarise
     from cinn_clusters.schema import Schema
     from cinn_clusters.settings.config import Config, read_config
@@ -40,8 +41,11 @@ _HOMES = {
     "Catalogue": "data.catalogue",
     "CinnError": "errors",
     "Config": "settings.config",
+    "InferenceOptions": "pipeline.inference.infer",
+    "Inferred": "pipeline.inference.infer",
     "Posterior": "posterior.posterior",
     "Preparation": "pipeline.simulation.prepare",
+    "Sampling": "posterior.query",
     "Schema": "schema",
     "Split": "data.split",
     "TableFiles": "pipeline.simulation.prepare",
@@ -52,11 +56,11 @@ _HOMES = {
     "draw_figures": "pipeline.report.draw",
     "evaluate": "pipeline.simulation.evaluate",
     "fit": "posterior.fit",
+    "infer": "pipeline.inference.infer",
     "joint_mode": "posterior.mode",
     "load_model": "storage.model",
     "load_posterior": "storage.model",
     "mock_catalogue": "mock.population",
-    "observe": "pipeline.inference.observe",
     "open_run": "storage.run",
     "prepare": "pipeline.simulation.prepare",
     "read_catalogue": "data.catalogue",
@@ -78,8 +82,11 @@ __all__ = [
     "Catalogue",
     "CinnError",
     "Config",
+    "InferenceOptions",
+    "Inferred",
     "Posterior",
     "Preparation",
+    "Sampling",
     "Schema",
     "Split",
     "TableFiles",
@@ -90,11 +97,11 @@ __all__ = [
     "draw_figures",
     "evaluate",
     "fit",
+    "infer",
     "joint_mode",
     "load_model",
     "load_posterior",
     "mock_catalogue",
-    "observe",
     "open_run",
     "prepare",
     "read_catalogue",

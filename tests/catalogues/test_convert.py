@@ -11,7 +11,7 @@ from astropy.cosmology import units as cosmology_units
 from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import OFFSETS, Converted, convert
+from cinn_clusters.catalogues.convert import OFFSETS, ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import (
     DEFINITIONS,
     Mapping,
@@ -31,7 +31,7 @@ from cinn_clusters.errors import ConfigError, DataError
 Z, MASS = {"redshift": {"column": "z"}}, schema.MASS
 
 
-def converted(columns: dict[str, object], **quantities: object) -> Converted:
+def converted(columns: dict[str, object], **quantities: object) -> ConvertedCatalogue:
     return convert(Table({"z": [0.3, 0.3], **columns}), Mapping.model_validate({**Z, **quantities}))
 
 
@@ -174,7 +174,7 @@ def test_gaps_text_and_nonsense_are_told_by_row() -> None:
     )
     quantities = {"mass": {"column": "m"}, "gas_mass": {"column": "g"}}
     found = convert(table, Mapping.model_validate({**Z, **quantities}))
-    assert found.unusable.tolist() == [True, True, False, False, True]
+    assert found.has_time.tolist() == [False, False, True, True, False]
     assert found.reasons[0] == ["z: no redshift"]
     assert "redshift in [0, 20]" in found.reasons[1][0]
     assert found.reasons[2] == ["g: not positive, taken as missing"]
@@ -295,7 +295,7 @@ def test_a_logarithmic_unit_means_log10(unit: str, in_file: bool) -> None:
     mass = {"column": "m", "error": "e"} if in_file else {"column": "m", "error": "e", "unit": unit}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     assert (found.values[MASS][0], found.errors[MASS][0]) == (14.5, 0.1)
-    assert "[log10 solMass]" in found.account[1]
+    assert "[log10 solMass]" in found.log[1]
 
 
 def test_a_logarithm_that_the_mapping_calls_linear_is_refused() -> None:
@@ -360,8 +360,7 @@ def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) 
     what = "error missing" if is_missing else "expected an error of at least 0"
     assert dict(found.reasons) == {1: [f"e: {what}: the column's median was taken (0.087 dex)"]}
     assert (
-        "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)"
-        in found.account
+        "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)" in found.log
     )
 
 
@@ -420,7 +419,7 @@ def test_bounds_are_no_errors(unit: str | None) -> None:
     )
     below, above = np.array([-np.log10(0.8), 0.0, -np.log10(0.05)]), np.log10(1.2)
     np.testing.assert_allclose(found.errors[MASS], (below + above) / 2.0)
-    assert "bounds l, h" in found.account[1]
+    assert "bounds l, h" in found.log[1]
     assert not found.reasons
 
 

@@ -1,5 +1,7 @@
-"""From what a catalogue states to what the simulation calls it: units, definitions, errors, with
-an account.
+"""From the quantities of a published catalogue to the columns of the simulation.
+
+Units, definitions, apertures and the Hubble constant are converted one quantity at a time; what was
+done stands in a log of conversions, and what is wrong with a row in its reasons. Nothing is dropped.
 """
 
 from __future__ import annotations
@@ -12,16 +14,17 @@ from astropy import units as u
 from astropy.table import Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.files import names_of, numbers
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.catalogues.masses import (
     CONVERSION_SCATTER,
     TEMPERATURE_SCATTER,
+    TEMPERATURE_SLOPE,
     log_mass_500c,
     log_mass_of_temperature,
 )
-from cinn_clusters.catalogues.uncertainties import Measured, errors_of, told_errors
-from cinn_clusters.catalogues.units import factor_to_ours, scale_of
+from cinn_clusters.catalogues.table_files import names_of, numbers
+from cinn_clusters.catalogues.uncertainties import Measured, describe_errors, errors_of
+from cinn_clusters.catalogues.units import factor_to_default, scale_of
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
     HUBBLE_H,
@@ -43,264 +46,252 @@ OFFSETS = {
         "100kpc": (0.5, 0.2),
     },
 }
-"""Offset and scatter [dex] from an aperture to what the simulation's table holds: the gas of the whole group is 0.25
-dex above that within R500, stars of the central subhalo 0.5 to 1 dex above those of 30 to 100 kpc. Scatter: ours."""
-CONTRADICTS = "contradiction"
+"""Offset and scatter [dex] from an aperture to that of the simulation's table: the gas of the whole
+group is 0.25 dex above that within R500, the stars of the central subhalo 0.5 to 1 dex above those
+within 30 to 100 kpc. The scatters are our estimates."""
 CONTRADICTION = 0.1
-"""M500 and R500, or M500 and a temperature, contradict each other when their masses differ by more [dex] than this and
-twice their errors, the scatter of the relation among them."""
+"""M500 and R500, or M500 and a temperature, contradict each other when their masses differ by more
+[dex] than this and twice their errors, the scatter of the relation among them."""
+_BLACK_HOLE = "bcg_SubhaloBHMass"
+_COLUMNS = {
+    "gas_mass": "GroupGasMass",
+    "stellar_mass": "bcg_StellarMass",
+    "halo_mass": "bcg_SubhaloMass",
+    "black_hole_mass": _BLACK_HOLE,
+}
+_TIMES = ("redshift", "lookback_time")
+_Logs = tuple[np.ndarray, np.ndarray]
+"""log10 of a quantity, (N,), and its errors below and above [dex], (2, N)."""
 
 
-@dataclass
-class Converted:
-    """A catalogue in the simulation's terms.
+@dataclass(frozen=True, eq=False)
+class ConvertedCatalogue:
+    """A catalogue in the columns of the simulation.
 
     Args:
         names: Names of the objects, (N,).
-        values: Catalogue values of the simulation's columns, (N,) each; NaN where missing.
-        sides: Standard errors below and above [dex], (2, N) each; zero where none are stated.
-        account: What was done to each quantity.
-        reasons: Rows and what is wrong with them: a value that was given and not used, or a
-            contradiction.
-        unusable: Rows without a usable redshift, (N,).
+        values: Values by column of the simulation, (N,) each; NaN where missing.
+        two_sided: Standard errors below and above, (2, N) each, in dex for logarithms and positive
+            quantities; zero where none are stated.
+        log: What was converted, a line each.
+        reasons: What is wrong with a row: a value that was not used, or a contradiction.
     """
 
     names: np.ndarray
     values: dict[str, np.ndarray] = field(default_factory=dict)
-    sides: dict[str, np.ndarray] = field(default_factory=dict)
-    account: list[str] = field(default_factory=list)
-    reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
-    unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    two_sided: dict[str, np.ndarray] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    reasons: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
-        """Standard errors [dex], (N,) each: the mean of both sides, all that the network can be
-        told.
-        """
-        return {name: sides.mean(0) for name, sides in self.sides.items()}
+        """Standard errors, (N,) each: the mean of both sides, which a network is conditioned on."""
+        return {name: errors.mean(0) for name, errors in self.two_sided.items()}
 
-    def both_sides(self, columns: tuple[str, ...]) -> np.ndarray:
-        """Errors below and above of some columns [dex], (2, N, len(columns)); zero if absent."""
-        none = np.zeros((2, len(self.names)))
-        return np.stack([self.sides.get(name, none) for name in columns], 2)
+    @property
+    def has_time(self) -> np.ndarray:
+        """Whether the lookback time of each row is known, (N,); no row can be answered without."""
+        return np.asarray(np.isfinite(self._column(schema.LOOKBACK)))
 
     def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
-        """Inputs of a model, (N, len(columns)): values, errors by ``sigma_`` and name; NaN and
-        zero if absent.
-        """
-        num, errors = len(self.names), self.errors
+        """Inputs of a model, (N, len(columns)): values, and errors under ``sigma_<name>``."""
+        return np.stack([self._column(name) for name in columns], 1)
 
-        def column(name: str) -> np.ndarray:
-            if name.startswith(schema.ERROR_PREFIX):
-                return errors.get(name.removeprefix(schema.ERROR_PREFIX), np.zeros(num))
-            return self.values.get(name, np.full(num, np.nan))
+    def errors_below_and_above(self, columns: tuple[str, ...]) -> np.ndarray:
+        """Errors of some columns to both sides, (2, N, len(columns)); zero where none are stated."""
+        exact = np.zeros((2, len(self.names)))
+        return np.stack([self.two_sided.get(name, exact) for name in columns], 2)
 
-        return np.stack([column(name) for name in columns], 1)
-
-    def tell(self, rows: np.ndarray, reason: str) -> None:
+    def note(self, rows: np.ndarray, reason: str) -> None:
         """Note what is wrong with some rows, (N,) bool."""
         for row in np.flatnonzero(rows):
             self.reasons[int(row)].append(reason)
 
+    def _column(self, name: str) -> np.ndarray:
+        if name.startswith(schema.ERROR_PREFIX):
+            observable = name.removeprefix(schema.ERROR_PREFIX)
+            return self.errors.get(observable, np.zeros(len(self.names)))
+        return self.values.get(name, np.full(len(self.names), np.nan))
 
-def convert(table: Table, mapping: Mapping) -> Converted:
-    """Convert a catalogue.
 
-    Args:
-        table: As read.
-        mapping: What its columns mean.
-
-    Returns:
-        Values and errors in the simulation's terms; nothing is dropped, rows that lack something
-        say so.
+def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
+    """Convert a catalogue to the columns of the simulation, errors in dex.
 
     Raises:
         DataError: If a mapped column is missing or its unit cannot be converted.
     """
-    _demand_columns(table, mapping)
-    found = Converted(names_of(table, mapping.object_name), unusable=np.zeros(len(table), bool))
-    redshift = _redshift(table, mapping, found)
-    found.values[schema.LOOKBACK] = _lookback(redshift)
-    log = {
-        name: _logged(table, mapping, name, redshift, found)
-        for name in mapping.quantities
-        if name not in TIMES
-    }
-    _mass(log, mapping, redshift, found)
-    for name, column in COLUMNS.items():
-        if name in log:
-            value, sides = _with_offset(*log[name], name, mapping.quantities[name], found)
-            found.values[column] = (
-                10.0 ** (value - 10.0) * HUBBLE_H if column == BLACK_HOLE else value
-            )
-            found.sides[column] = sides
-    for column in (*COLUMNS.values(), schema.MASS):
-        _demand_bounds(column, found)
-    return found
+    _demand_mapped(table, mapping)
+    converted = ConvertedCatalogue(names_of(table, mapping.object_name))
+    conversion = _Conversion(table, mapping, converted, _redshift(table, mapping, converted))
+    converted.values[schema.LOOKBACK] = _lookback(conversion.redshift)
+    logs = {name: _logged(conversion, name) for name in mapping.quantities if name not in _TIMES}
+    if logs.keys() & {"mass", "radius", "temperature"}:
+        mass, errors = _mass(conversion, logs)
+        converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors
+    for name, column in _COLUMNS.items():
+        if name in logs:
+            value, errors = _to_aperture(conversion, name, logs[name])
+            converted.values[column], converted.two_sided[column] = value, errors
+    if _BLACK_HOLE in converted.values:  # linear, 1e10 Msun/h
+        converted.values[_BLACK_HOLE] = 10.0 ** (converted.values[_BLACK_HOLE] - 10.0) * HUBBLE_H
+    for column in (*_COLUMNS.values(), schema.MASS):
+        _drop_impossible(converted, column)
+    if schema.MASS in converted.values:  # comoving, as in the simulation's table
+        mass = converted.values[schema.MASS]
+        converted.values[schema.RADIUS] = log_radius_crit500(mass, conversion.redshift)
+    return converted
 
 
-TIMES = ("redshift", "lookback_time")
-BLACK_HOLE = "bcg_SubhaloBHMass"
-COLUMNS = {
-    "gas_mass": "GroupGasMass",
-    "stellar_mass": "bcg_StellarMass",
-    "halo_mass": "bcg_SubhaloMass",
-    "black_hole_mass": BLACK_HOLE,
-}
+@dataclass(frozen=True, eq=False)
+class _Conversion:
+    """A catalogue under conversion; redshifts (N,) are NaN where a row has none."""
+
+    table: Table
+    mapping: Mapping
+    converted: ConvertedCatalogue
+    redshift: np.ndarray
 
 
-def _demand_columns(table: Table, mapping: Mapping) -> None:
+def _demand_mapped(table: Table, mapping: Mapping) -> None:
     names = [name for quantity in mapping.quantities.values() for name in quantity.columns]
     names += [mapping.object_name] if mapping.object_name else []
     missing = [name for name in names if name not in table.colnames]
-    if missing:
-        have = ", ".join(table.colnames[:12]) + (", ..." if len(table.colnames) > 12 else "")
-        hint = f"the file has {have}; name yours in a mapping (--mapping)"
-        raise DataError(
-            f"column '{missing[0]}'", f"a column of the table ({mapping.name})", "none", "", hint
-        )
+    if not missing:
+        return
+    listed = [*table.colnames[:12], *["..."][: len(table.colnames) > 12]]
+    expected = f"a column of the table ({mapping.name})"
+    hint = f"the file has {', '.join(listed)}; name yours in a mapping (--mapping)"
+    raise DataError(f"column '{missing[0]}'", expected, "none", "", hint)
 
 
-def _redshift(table: Table, mapping: Mapping, found: Converted) -> np.ndarray:
-    """Redshifts (N,), NaN where a row cannot be used."""
+def _redshift(table: Table, mapping: Mapping, converted: ConvertedCatalogue) -> np.ndarray:
+    """Redshifts (N,), NaN where a row cannot be answered."""
     quantity = mapping.redshift or mapping.lookback_time
     assert quantity is not None
-    value, is_text = numbers(table, quantity.column)
-    found.tell(is_text, f"{quantity.column}: expected a number")
+    redshift, is_text = numbers(table, quantity.column)
     if mapping.redshift is None:
-        scale = scale_of(table, quantity, "lookback_time")
-        value = (10.0**value if scale.is_log else value) * scale.unit.to(u.Gyr)
-        value = np.where((value >= 0) & (value <= max_lookback()), value, np.nan)
-        value = np.where(np.isnan(value), np.nan, redshift_at_lookback(np.nan_to_num(value)))
-    wrong = ~np.isnan(value) & ~((value >= 0.0) & (value < MAX_REDSHIFT))
-    found.tell(wrong, f"{quantity.column}: expected a redshift in [0, {MAX_REDSHIFT:g}]")
-    found.tell(np.isnan(value) & ~is_text, f"{quantity.column}: no redshift")
-    found.unusable = wrong | np.isnan(value)
-    found.account.append(
-        f"time: lookback time from {quantity.column}, clock of the simulation (H0 {HUBBLE_CONSTANT:g})"
-    )
-    return np.where(found.unusable, np.nan, value)
+        redshift = _redshift_of_lookback(table, quantity, redshift)
+    is_missing = np.isnan(redshift)
+    is_outside = ~is_missing & ~((redshift >= 0.0) & (redshift < MAX_REDSHIFT))
+    converted.note(is_text, f"{quantity.column}: expected a number")
+    expected = f"a redshift in [0, {MAX_REDSHIFT:g}]"
+    converted.note(is_outside, f"{quantity.column}: expected {expected}")
+    converted.note(is_missing & ~is_text, f"{quantity.column}: no redshift")
+    clock = f"clock of the simulation (H0 {HUBBLE_CONSTANT:g})"
+    converted.log.append(f"time: lookback time from {quantity.column}, {clock}")
+    return np.where(is_outside, np.nan, redshift)
+
+
+def _redshift_of_lookback(table: Table, quantity: Quantity, value: np.ndarray) -> np.ndarray:
+    scale = scale_of(table, quantity, "lookback_time")
+    lookback = scale.linear(value) * scale.unit.to(u.Gyr)
+    is_possible = (lookback >= 0) & (lookback <= max_lookback())
+    redshift = redshift_at_lookback(np.where(is_possible, lookback, 0.0))
+    return np.where(is_possible, redshift, np.nan)
 
 
 def _lookback(redshift: np.ndarray) -> np.ndarray:
-    return np.asarray(
-        np.where(np.isnan(redshift), np.nan, lookback_at_redshift(np.nan_to_num(redshift)))
-    )
+    lookback = lookback_at_redshift(np.nan_to_num(redshift))
+    return np.asarray(np.where(np.isnan(redshift), np.nan, lookback))
 
 
-def _logged(
-    table: Table, mapping: Mapping, name: str, redshift: np.ndarray, found: Converted
-) -> tuple[np.ndarray, np.ndarray]:
-    """log10 of a quantity in the simulation's unit, (N,), and its errors below and above [dex],
-    (2, N).
-    """
-    quantity = mapping.quantities[name]
-    value, is_text = numbers(table, quantity.column)
-    found.tell(is_text, f"{quantity.column}: expected a number")
-    scale = scale_of(table, quantity, name)
-    bad = np.isinf(value) if scale.is_log else np.isinf(value) | (value <= 0.0)
-    found.tell(
-        bad, f"{quantity.column}: not {'finite' if scale.is_log else 'positive'}, taken as missing"
-    )
-    value = np.where(bad, np.nan, value)
-    value = value if scale.is_log else np.log10(value)
-    sides, filled = errors_of(
-        Measured(table, quantity, value, scale, mapping.cosmology.H0), found.tell
-    )
-    factor, told = factor_to_ours(scale.unit, name, mapping, quantity, redshift)
-    lost = np.isfinite(value) & np.isnan(factor) & ~found.unusable
-    found.tell(lost, f"{quantity.column}: has no size at redshift 0, taken as missing")
-    value = np.where(np.isnan(sides).any(0), np.nan, value + np.log10(factor))
-    found.account += [
-        f"{name}: {quantity.column} [{scale}]{told}, {told_errors(quantity)}",
-        *filled,
-    ]
-    return value, np.where(np.isnan(value), 0.0, sides)
+def _logged(conversion: _Conversion, name: str) -> _Logs:
+    """log10 of a quantity in its default unit, and its errors."""
+    converted, quantity = conversion.converted, conversion.mapping.quantities[name]
+    column = quantity.column
+    value, is_text = numbers(conversion.table, column)
+    converted.note(is_text, f"{column}: expected a number")
+    scale = scale_of(conversion.table, quantity, name)
+    is_bad = np.isinf(value) | (~np.array(scale.is_log) & (value <= 0.0))
+    expected = "finite" if scale.is_log else "positive"
+    converted.note(is_bad, f"{column}: not {expected}, taken as missing")
+    value = scale.logarithm(np.where(is_bad, np.nan, value))
+    measured = Measured(conversion.table, quantity, value, scale, conversion.mapping.cosmology.H0)
+    errors, filled = errors_of(measured, converted.note)
+    factor, remark = factor_to_default(scale.unit, name, conversion.mapping, conversion.redshift)
+    has_no_size = np.isfinite(value) & np.isnan(factor) & np.isfinite(conversion.redshift)
+    converted.note(has_no_size, f"{column}: has no size at redshift 0, taken as missing")
+    value = np.where(np.isnan(errors).any(0), np.nan, value + np.log10(factor))
+    converted.log.append(f"{name}: {column} [{scale}]{remark}, {describe_errors(quantity)}")
+    converted.log.extend(filled)
+    return value, np.where(np.isnan(value), 0.0, errors)
 
 
-def _mass(
-    log: dict[str, tuple[np.ndarray, np.ndarray]],
-    mapping: Mapping,
-    redshift: np.ndarray,
-    found: Converted,
-) -> None:
-    """M500c from a mass, else from R500, else from a temperature; contradictions of a mass with
-    these are told.
-    """
-    num = len(redshift)
-    mass, error = np.full(num, np.nan), np.zeros((2, num))
-    sources = []
-    if "mass" in log:
-        definition = mapping.quantities["mass"].definition or "500c"
-        value, stated = log["mass"]
-        mass = log_mass_500c(value, redshift, definition)
-        if definition != "500c":
-            found.account.append(
-                f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
-            )
-        own = mapping.quantities["mass"]
-        scatter = own.scatter if own.scatter is not None else CONVERSION_SCATTER[definition]
-        mass, error = mass + (own.offset or 0.0), np.hypot(stated, scatter)
-    if "radius" in log:
-        radius, radius_error = log["radius"]
-        of_radius = _log_mass_of_radius(radius, redshift)
-        sources.append(("R500", of_radius, 3.0 * radius_error))
-    if "temperature" in log:
-        value, stated = log["temperature"]
-        of_heat = log_mass_of_temperature(10.0**value, redshift)
-        sources.append(
-            ("temperature (Vikhlinin+09)", of_heat, np.hypot(1.53 * stated, TEMPERATURE_SCATTER))
+def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
+    """log10 M500c from a mass, else from R500, else from a temperature; contradictions are noted."""
+    num_rows = len(conversion.redshift)
+    mass, errors = np.full(num_rows, np.nan), np.zeros((2, num_rows))
+    if "mass" in logs:
+        mass, errors = _stated_mass(conversion, *logs["mass"])
+    sources = _derived_masses(conversion, logs)
+    for source, (value, its_errors) in sources.items():
+        tolerance = CONTRADICTION + 2.0 * np.hypot(errors, its_errors).mean(0)
+        reason = f"{source.split(' ')[0]} and redshift give another M500"
+        conversion.converted.note(
+            np.abs(value - mass) > tolerance,
+            f"contradiction: {reason} (by more than {CONTRADICTION:g} dex)",
         )
-    for told, value, stated in sources:
-        name = told.split(" ")[0]
-        off = np.abs(value - mass) > CONTRADICTION + 2.0 * np.hypot(error, stated).mean(
-            0
-        )  # NaN: no
-        found.tell(
-            off,
-            f"{CONTRADICTS}: {name} and redshift give another M500 (by more than {CONTRADICTION:g} dex)",
+    for source, (value, its_errors) in sources.items():
+        is_filled = np.isnan(mass) & np.isfinite(value)
+        if is_filled.any():
+            num_filled = int(is_filled.sum())
+            conversion.converted.log.append(f"mass: {num_filled} of {num_rows} from {source}")
+        mass = np.where(is_filled, value, mass)
+        errors = np.where(is_filled, its_errors, errors)
+    return mass, errors
+
+
+def _stated_mass(conversion: _Conversion, value: np.ndarray, errors: np.ndarray) -> _Logs:
+    quantity = conversion.mapping.quantities["mass"]
+    definition = quantity.definition or "500c"
+    if definition != "500c":
+        conversion.converted.log.append(
+            f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
         )
-    for told, value, stated in sources:
-        filled = np.isnan(mass) & np.isfinite(value)
-        if filled.any():
-            found.account.append(f"mass: {int(filled.sum())} of {num} from {told}")
-        mass, error = np.where(filled, value, mass), np.where(filled, stated, error)
-    if "mass" in log or sources:
-        found.values[schema.MASS], found.sides[schema.MASS] = mass, error
+    mass = log_mass_500c(value, conversion.redshift, definition) + (quantity.offset or 0.0)
+    scatter = CONVERSION_SCATTER[definition] if quantity.scatter is None else quantity.scatter
+    return mass, np.hypot(errors, scatter)
 
 
-def _log_mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """log10 M500c [Msun] of log10 R500 [physical kpc]."""
-    unit = log_radius_crit500(np.zeros(len(redshift)), redshift) - np.log10(
-        1.0 + redshift
-    )  # of one solar mass
-    return np.asarray(3.0 * (log_radius - unit))
+def _derived_masses(conversion: _Conversion, logs: dict[str, _Logs]) -> dict[str, _Logs]:
+    """Masses of the radius and of the temperature, where these are mapped."""
+    redshift, masses = conversion.redshift, {}
+    if "radius" in logs:
+        log_radius, errors = logs["radius"]
+        one_solar_mass = log_radius_crit500(np.zeros(len(redshift)), redshift)  # comoving
+        physical = one_solar_mass - np.log10(1.0 + redshift)
+        masses["R500"] = 3.0 * (log_radius - physical), 3.0 * errors
+    if "temperature" in logs:
+        log_temperature, errors = logs["temperature"]
+        value = log_mass_of_temperature(10.0**log_temperature, redshift)
+        errors = np.hypot(TEMPERATURE_SLOPE * errors, TEMPERATURE_SCATTER)
+        masses["temperature (Vikhlinin+09)"] = value, errors
+    return masses
 
 
-def _with_offset(
-    value: np.ndarray, error: np.ndarray, name: str, quantity: Quantity, found: Converted
-) -> tuple[np.ndarray, np.ndarray]:
+def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
     """Bring an aperture to that of the simulation's table."""
+    value, errors = logs
+    quantity = conversion.mapping.quantities[name]
     offset, scatter = OFFSETS.get(name, {}).get(quantity.definition or "", (0.0, 0.0))
-    offset = quantity.offset if quantity.offset is not None else offset
-    scatter = quantity.scatter if quantity.scatter is not None else scatter
+    offset = offset if quantity.offset is None else quantity.offset
+    scatter = scatter if quantity.scatter is None else quantity.scatter
     if offset or scatter:
-        why = f", for aperture {quantity.definition}" if quantity.definition else ""
-        found.account.append(f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex{why}")
-    return value + offset, np.where(np.isnan(value), 0.0, np.hypot(error, scatter))
+        aperture = f", for aperture {quantity.definition}" if quantity.definition else ""
+        conversion.converted.log.append(
+            f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex{aperture}"
+        )
+    return value + offset, np.where(np.isnan(value), 0.0, np.hypot(errors, scatter))
 
 
-def _demand_bounds(column: str, found: Converted) -> None:
+def _drop_impossible(converted: ConvertedCatalogue, column: str) -> None:
     """Take values as missing that cannot be right in the unit of their column."""
-    if column not in found.values:
+    if column not in converted.values:
         return
     lower, upper = schema.column(column).bounds
-    value = found.values[column]
-    with np.errstate(invalid="ignore"):
-        bad = (value < lower) | (value > upper)
-    found.tell(
-        bad,
-        f"{column}: outside [{lower:g}, {upper:g}] [{schema.column(column).unit}], taken as missing",
-    )
-    found.values[column] = np.where(bad, np.nan, value)
-    found.sides[column] = np.where(bad, 0.0, found.sides[column])
+    unit, value = schema.column(column).unit, converted.values[column]
+    is_outside = (value < lower) | (value > upper)  # NaN: no
+    reason = f"outside [{lower:g}, {upper:g}] [{unit}], taken as missing"
+    converted.note(is_outside, f"{column}: {reason}")
+    converted.values[column] = np.where(is_outside, np.nan, value)
+    converted.two_sided[column] = np.where(is_outside, 0.0, converted.two_sided[column])

@@ -5,7 +5,6 @@ well-known ones.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -233,19 +232,6 @@ def read_mapping(path: str | Path) -> Mapping:
         return _parsed(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "a readable mapping", str(error)) from error
-
-
-def named_as_simulated(columns: Sequence[str]) -> Mapping:
-    """Return a mapping of a table with the simulation's column names, of which any but the time may be absent.
-
-    Examples:
-        >>> sorted(named_as_simulated(["lookback_time_Gyr", "Group_M_Crit500", "mine"]).quantities)
-        ['lookback_time', 'mass']
-    """
-    whole = read_preset("tng")
-    absent = {name: None for name, one in whole.quantities.items() if one.column not in columns}
-    absent.pop("lookback_time", None)  # its absence is told when the table is converted
-    return whole.model_copy(update=absent)
 
 
 def _parsed(text: str, where: str) -> Mapping:

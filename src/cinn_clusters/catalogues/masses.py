@@ -12,7 +12,7 @@ import numpy as np
 from cinn_clusters.cosmology import HUBBLE_H, OMEGA_MATTER
 from cinn_clusters.errors import DataError
 
-DUFFY = {
+_DUFFY = {
     "200c": (5.71, -0.084, -0.47),
     "200m": (10.14, -0.081, -1.01),
     "vir": (7.85, -0.081, -0.71),
@@ -20,8 +20,8 @@ DUFFY = {
 """A, B, C of c = A (M / 2e12 Msun/h)^B (1 + z)^C."""
 CONVERSION_SCATTER = {"500c": 0.0, "200c": 0.03, "200m": 0.05, "vir": 0.04}
 """Scatter of log10 M500c at a given other mass: 0.15 dex of concentration, carried through."""
-TEMPERATURE_SCATTER = 0.09
-"""Scatter of log10 M500c at a given temperature."""
+TEMPERATURE_SLOPE, TEMPERATURE_SCATTER = 1.53, 0.09
+"""Slope of log10 M500c with log10 T, and scatter of log10 M500c at a given temperature."""
 
 
 def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -> np.ndarray:
@@ -44,23 +44,20 @@ def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -
     """
     if definition == "500c":
         return np.asarray(log_mass, dtype=float)
-    if definition not in DUFFY:
-        raise DataError("definition of a mass", f"500c, {', '.join(DUFFY)}", f"'{definition}'")
-    log_mass, redshift = np.broadcast_arrays(
-        np.asarray(log_mass, dtype=float), np.asarray(redshift, dtype=float)
-    )
-    amplitude, slope, growth = DUFFY[definition]
-    concentration = (
-        amplitude * (10.0**log_mass * HUBBLE_H / 2e12) ** slope * (1.0 + redshift) ** growth
-    )
+    if definition not in _DUFFY:
+        raise DataError("definition of a mass", f"500c, {', '.join(_DUFFY)}", f"'{definition}'")
+    log_mass, redshift = np.broadcast_arrays(np.asarray(log_mass, float), redshift)
+    amplitude, slope, growth = _DUFFY[definition]
+    pivots = 10.0**log_mass * HUBBLE_H / 2e12
+    concentration = amplitude * pivots**slope * (1.0 + redshift) ** growth
     ratio = 500.0 / _overdensity(redshift, definition)
     # mean density within x scale radii falls as m(x) / x^3: find where it is ``ratio`` times that at c
     target = ratio * _enclosed(concentration) / concentration**3
     x = concentration * ratio ** (-1.0 / 2.2)
     for _ in range(60):  # Newton in ln x
         value = np.log(_enclosed(x) / x**3 / target)
-        slope_here = x**2 / (1.0 + x) ** 2 / _enclosed(x) - 3.0
-        x = x * np.exp(-value / slope_here)
+        log_slope = x**2 / (1.0 + x) ** 2 / _enclosed(x) - 3.0
+        x = x * np.exp(-value / log_slope)
     return np.asarray(log_mass + np.log10(_enclosed(x) / _enclosed(concentration)))
 
 
@@ -74,13 +71,13 @@ def log_mass_of_temperature(temperature: np.ndarray, redshift: np.ndarray) -> np
     normalisation = np.log10(3.02e14 / 0.72)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_ratio = np.log10(np.asarray(temperature, dtype=float) / 5.0)
-    return np.asarray(normalisation + 1.53 * log_ratio - np.log10(_expansion(redshift)))
+    evolution = np.log10(_expansion(redshift))
+    return np.asarray(normalisation + TEMPERATURE_SLOPE * log_ratio - evolution)
 
 
 def _expansion(redshift: np.ndarray) -> np.ndarray:
-    return np.asarray(
-        np.sqrt(OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER)
-    )
+    matter = OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3
+    return np.asarray(np.sqrt(matter + 1.0 - OMEGA_MATTER))
 
 
 def _overdensity(redshift: np.ndarray, definition: str) -> np.ndarray:

@@ -8,20 +8,18 @@ from typing import Literal
 
 import numpy as np
 from astropy import units as u
-from astropy.cosmology import units as cosmology_units
 from astropy.table import Table
 
-from cinn_clusters.catalogues.files import numbers
 from cinn_clusters.catalogues.mapping import Quantity
-from cinn_clusters.catalogues.units import Scale, read_unit, unit_in_file
+from cinn_clusters.catalogues.table_files import numbers
+from cinn_clusters.catalogues.units import Scale, conversion_factor, read_unit, unit_in_file
 from cinn_clusters.errors import DataError
 
-Tell = Callable[[np.ndarray, str], None]
-"""(rows, reason): what is wrong with some rows."""
-Kind = Literal["linear", "relative", "dex"]
-LARGE = 0.8
-"""An error above this share of its value in most rows is taken for a bound, and told."""
-SMALLEST_SHARE = 0.05
+Note = Callable[[np.ndarray, str], None]
+"""(rows, reason): what is wrong with some rows, (N,) bool."""
+_LARGE = 0.8
+"""An error above this share of its value in most rows is taken for a bound, and noted."""
+_SMALLEST_SHARE = 0.05
 """An error below never brings a value to less than this share of it."""
 
 
@@ -43,140 +41,145 @@ class Measured:
     scale: Scale
     hubble: float
 
+    @property
+    def has_value(self) -> np.ndarray:
+        """Whether a row has a value, (N,)."""
+        return np.asarray(np.isfinite(self.log_value))
 
-def errors_of(measured: Measured, tell: Tell) -> tuple[np.ndarray, list[str]]:
-    """Standard errors to both sides, and the account of those that had to be filled.
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Errors on one side of the values [dex], (N,): NaN where none can be used; where they are wrong."""
+
+    column: str
+    error: np.ndarray
+    is_wrong: np.ndarray
+
+
+def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
+    """Standard errors below and above [dex], (2, N), and a log of those that had to be filled.
 
     A missing or wrong error never makes a value exact: the other side stands for it, else the
     median of its column; where the whole column has none, the error is NaN and the value cannot be
-    used.
-
-    Args:
-        measured: The values.
-        tell: Called with the rows whose error is missing or wrong.
-
-    Returns:
-        Errors below and above [dex], (2, N), and lines of the account.
+    used. ``note`` is called with the rows whose error is missing or wrong.
 
     Raises:
         DataError: If the unit of an error does not convert to that of the value, or bounds are none
             in most rows.
     """
-    quantity, has_value = measured.quantity, np.isfinite(measured.log_value)
-    sides = np.full((2, len(has_value)), quantity.error_value or 0.0)
-    names = quantity.error_columns
-    if names is None:
-        return sides, []
-    wrong = np.zeros(sides.shape, dtype=bool)
-    for side, name in enumerate(names):
-        if quantity.low:
-            sides[side], wrong[side] = _of_bound(measured, name, is_low=side == 0)
-        else:
-            sides[side], wrong[side] = _of_error(
-                measured, name, tell if name not in names[:side] else _silent
-            )
-    if quantity.low and 2 * (crossed := int((wrong.any(0) & has_value).sum())) > has_value.sum():
-        what, got = f"columns {', '.join(names)}", f"others in {crossed} of {has_value.sum()} rows"
-        hint = "map them as error_low and error_high if they are errors"
-        raise DataError(what, f"bounds on both sides of {quantity.column}", got, "", hint)
-    expected = "a bound on its side of the value" if quantity.low else "an error of at least 0"
-    return _filled(sides, wrong, names, has_value, expected, tell)
+    quantity = measured.quantity
+    columns = quantity.error_columns
+    if columns is None:
+        stated = quantity.error_value or 0.0
+        return np.full((2, len(measured.log_value)), stated), []
+    if quantity.low:
+        sides = [
+            _of_bound(measured, name, sign) for name, sign in zip(columns, (-1, 1), strict=True)
+        ]
+        _demand_bounds(measured, sides)
+        return _filled(measured, sides, "a bound on its side of the value", note)
+    sides = [_of_error(measured, name) for name in columns]
+    for side in sides[: len(set(columns))]:
+        _note_likely_bounds(measured, side, note)
+    return _filled(measured, sides, "an error of at least 0", note)
 
 
-def _silent(rows: np.ndarray, reason: str) -> None:
-    """Say nothing a second time."""
+def _demand_bounds(measured: Measured, sides: list[_Side]) -> None:
+    has_value = measured.has_value
+    num_crossed = int((has_value & (sides[0].is_wrong | sides[1].is_wrong)).sum())
+    if 2 * num_crossed <= has_value.sum():
+        return
+    subject = f"columns {', '.join(side.column for side in sides)}"
+    expected = f"bounds on both sides of {measured.quantity.column}"
+    got = f"others in {num_crossed} of {has_value.sum()} rows"
+    hint = "map them as error_low and error_high if they are errors"
+    raise DataError(subject, expected, got, "", hint)
 
 
-def _of_bound(measured: Measured, name: str, *, is_low: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Distance [dex] of a bound from its value, NaN where none can be used, and where it is
-    wrong, both (N,).
-    """
+def _of_bound(measured: Measured, name: str, sign: int) -> _Side:
+    """Distance of a bound from its value, below it (sign -1) or above (+1)."""
     bound, is_text = numbers(measured.table, name)
-    own = _own_scale(measured, name)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_bound = (bound if own.is_log else np.log10(bound)) + np.log10(
-            _factor(own, name, measured)
-        )
-    side = measured.log_value - log_bound if is_low else log_bound - measured.log_value
-    if is_low and not own.is_log:
-        side = np.where(bound == 0.0, np.inf, side)
-        side = np.minimum(side, -np.log10(SMALLEST_SHARE))
-    wrong = is_text | np.isinf(side) | (side < -1e-9) | (~np.isnan(bound) & np.isnan(log_bound))
-    return np.where(wrong, np.nan, np.maximum(side, 0.0)), wrong
+    scale = _own_scale(measured, name)
+    log_bound = scale.logarithm(bound) + np.log10(_factor(scale, name, measured))
+    error = sign * (log_bound - measured.log_value)
+    if sign < 0 and not scale.is_log:
+        error = np.where(bound == 0.0, np.inf, error)
+        error = np.minimum(error, -np.log10(_SMALLEST_SHARE))
+    is_negative = ~np.isnan(bound) & np.isnan(log_bound)
+    is_wrong = is_text | np.isinf(error) | (error < -1e-9) | is_negative
+    return _Side(name, np.where(is_wrong, np.nan, np.maximum(error, 0.0)), is_wrong)
 
 
-def _of_error(measured: Measured, name: str, tell: Tell) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of one column [dex], NaN where none can be used, and where that is because one is
-    wrong, both (N,).
-    """
-    side, is_text = numbers(measured.table, name)
+def _of_error(measured: Measured, name: str) -> _Side:
+    stated, is_text = numbers(measured.table, name)
     is_low = name == measured.quantity.error_low
-    if is_low and not (side > 0.0).any():
-        side = -side  # lower errors are often given with their sign
-    wrong = is_text | (side < 0.0) | np.isinf(side)
-    kind, factor = _meaning(measured, name)
-    side = np.where(wrong, np.nan, side) * factor
+    if is_low and not (stated > 0.0).any():
+        stated = -stated  # lower errors often carry their sign
+    is_wrong = is_text | (stated < 0.0) | np.isinf(stated)
+    stated = np.where(is_wrong, np.nan, stated)
+    kind, factor = _kind_of_error(measured, name)
     if kind == "dex":
-        return side, wrong
-    with np.errstate(over="ignore"):
-        share = side if kind == "relative" else side / 10.0**measured.log_value
-    large = share > LARGE
-    if kind == "linear" and 2 * large.sum() > np.isfinite(share).sum():
-        tell(
-            large,
-            f"{name}: above {LARGE:g} of the value, as in most rows: if it is a bound, map it as low or high",
-        )
+        return _Side(name, stated * factor, is_wrong)
+    share = _share(measured, stated * factor, kind)
     if measured.quantity.error:
-        return share / np.log(10.0), wrong
-    return -np.log10(np.maximum(1.0 - share, SMALLEST_SHARE)) if is_low else np.log10(
-        1.0 + share
-    ), wrong
+        return _Side(name, share / np.log(10.0), is_wrong)
+    change = np.maximum(1.0 - share, _SMALLEST_SHARE) if is_low else 1.0 + share
+    return _Side(name, np.abs(np.log10(change)), is_wrong)
+
+
+def _share(measured: Measured, error: np.ndarray, kind: str) -> np.ndarray:
+    """Errors in units of their values, (N,)."""
+    if kind == "relative":
+        return error
+    with np.errstate(over="ignore"):
+        return np.asarray(error / 10.0**measured.log_value)
+
+
+def _note_likely_bounds(measured: Measured, side: _Side, note: Note) -> None:
+    """Note errors about as large as their values, as bounds are."""
+    kind, factor = _kind_of_error(measured, side.column)
+    if kind != "linear":
+        return
+    stated = np.abs(numbers(measured.table, side.column)[0])
+    share = _share(measured, np.where(side.is_wrong, np.nan, stated) * factor, kind)
+    is_large = share > _LARGE
+    if 2 * is_large.sum() > np.isfinite(share).sum():
+        reason = f"above {_LARGE:g} of the value, as in most rows"
+        note(is_large, f"{side.column}: {reason}: if it is a bound, map it as low or high")
 
 
 def _filled(
-    sides: np.ndarray,
-    wrong: np.ndarray,
-    names: tuple[str, str],
-    has_value: np.ndarray,
-    expected: str,
-    tell: Tell,
+    measured: Measured, sides: list[_Side], expected: str, note: Note
 ) -> tuple[np.ndarray, list[str]]:
-    """Errors (2, N) with the other side, else the median of the rows that have one, where a
-    value has none.
-    """
-    known, account = np.isfinite(sides), []
+    """Fill errors by the other side, else by the median of the rows that have one."""
+    has_value, log = measured.has_value, []
+    errors = np.stack([side.error for side in sides])
+    is_wrong = np.stack([side.is_wrong for side in sides])
+    is_stated = np.isfinite(errors)
 
-    def told(rows: np.ndarray, name: str, is_wrong: np.ndarray, then: str) -> None:
-        tell(rows & ~is_wrong, f"{name}: error missing: {then}")
-        tell(rows & is_wrong, f"{name}: expected {expected}: {then}")
+    def fill(rows: np.ndarray, column: str, is_wrong: np.ndarray, remedy: str) -> None:
+        note(rows & ~is_wrong, f"{column}: error missing: {remedy}")
+        note(rows & is_wrong, f"{column}: expected {expected}: {remedy}")
         if rows.any():
-            account.append(
-                f"{name}: {int(rows.sum())} of {int(has_value.sum())} errors missing or wrong: {then}"
-            )
+            count = f"{int(rows.sum())} of {int(has_value.sum())}"
+            log.append(f"{column}: {count} errors missing or wrong: {remedy}")
 
-    for side in (0, 1):
-        told(
-            has_value & ~known[side] & known[1 - side],
-            names[side],
-            wrong[side],
-            "the other side's was taken",
-        )
-    sides = np.where(known, sides, sides[::-1])
-    none = has_value & ~(known[0] | known[1])
-    name, some = " and ".join(dict.fromkeys(names)), has_value & (known[0] | known[1])
-    if not some.any():
-        told(
-            none,
-            name,
-            wrong[0] | wrong[1],
-            "no row of the column has one, the value was taken as missing",
-        )
-        return sides, account
-    median = np.median(sides[:, some], axis=1)
-    told(
-        none, name, wrong[0] | wrong[1], f"the column's median was taken ({median.mean():.3f} dex)"
-    )
-    return np.where(none, median[:, None], sides), account
+    for side, other in ((0, 1), (1, 0)):
+        rows = has_value & ~is_stated[side] & is_stated[other]
+        fill(rows, sides[side].column, is_wrong[side], "the other side's was taken")
+    errors = np.where(is_stated, errors, errors[::-1])
+    either_wrong = np.asarray(is_wrong.any(0))
+    has_none = has_value & ~is_stated.any(0)
+    columns = " and ".join(dict.fromkeys(side.column for side in sides))
+    usable = errors[:, has_value & is_stated.any(0)]
+    if usable.size == 0:
+        remedy = "no row of the column has one, the value was taken as missing"
+        fill(has_none, columns, either_wrong, remedy)
+        return errors, log
+    median = np.median(usable, axis=1)
+    remedy = f"the column's median was taken ({median.mean():.3f} dex)"
+    fill(has_none, columns, either_wrong, remedy)
+    return np.where(has_none, median[:, None], errors), log
 
 
 def _own_scale(measured: Measured, name: str) -> Scale:
@@ -191,38 +194,38 @@ def _own_scale(measured: Measured, name: str) -> Scale:
     return read_unit(stated, name, u.dimensionless_unscaled)
 
 
-def _meaning(measured: Measured, name: str) -> tuple[Kind, float]:
+def _kind_of_error(
+    measured: Measured, name: str
+) -> tuple[Literal["linear", "relative", "dex"], float]:
     """How an error column is meant, and what brings it to the unit of its value."""
     stated = measured.quantity.error_scale
     if stated == "dex":
         return "dex", 1.0
-    own = _own_scale(measured, name)
-    if own.unit.is_equivalent(u.dimensionless_unscaled) and not own.is_log:
-        return "relative", float(own.unit.to(u.dimensionless_unscaled))
+    scale = _own_scale(measured, name)
+    if scale.unit.is_equivalent(u.dimensionless_unscaled) and not scale.is_log:
+        return "relative", float(scale.unit.to(u.dimensionless_unscaled))
     if stated == "relative":
         return "relative", 1.0
-    if own.is_log and stated is None:
+    if scale.is_log and stated is None:
         return "dex", 1.0
-    return "linear", _factor(own, name, measured)
+    return "linear", _factor(scale, name, measured)
 
 
-def _factor(own: Scale, name: str, measured: Measured) -> float:
+def _factor(scale: Scale, name: str, measured: Measured) -> float:
     """What brings one unit to another, an ``h`` of the catalogue taken out."""
-    with_h = cosmology_units.with_H0(measured.hubble * u.km / u.s / u.Mpc)
     target = measured.scale.unit
     try:
-        return float((1.0 * own.unit).to(target, with_h).value)
+        return conversion_factor(scale.unit, target, measured.hubble)
     except u.UnitConversionError as error:
-        what = f"unit of the error '{name}'"
-        raise DataError(
-            what, f"one that converts to {target}", f"'{own.unit}'", "", "correct the file"
-        ) from error
+        subject, expected = f"unit of the error '{name}'", f"one that converts to {target}"
+        raise DataError(subject, expected, f"'{scale.unit}'", "", "correct the file") from error
 
 
-def told_errors(quantity: Quantity) -> str:
+def describe_errors(quantity: Quantity) -> str:
     """Say in words where errors come from."""
     if quantity.error_value is not None:
         return f"error {quantity.error_value:g} dex for all"
     if quantity.error_columns is None:
         return "no errors stated"
-    return f"{'bounds' if quantity.low else 'errors'} {', '.join(dict.fromkeys(quantity.error_columns))}"
+    kind = "bounds" if quantity.low else "errors"
+    return f"{kind} {', '.join(dict.fromkeys(quantity.error_columns))}"

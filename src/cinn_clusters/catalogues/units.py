@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from astropy.cosmology import FlatLambdaCDM
 from astropy.cosmology import units as cosmology_units
 from astropy.table import Table
 
@@ -15,7 +16,7 @@ from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.errors import DataError
 
-HUBBLE_POWER = {
+_HUBBLE_POWER = {
     "mass": -1.0,
     "radius": -1.0,
     "gas_mass": -2.5,
@@ -24,20 +25,15 @@ HUBBLE_POWER = {
 }
 """How published values scale with the Hubble constant (White & Fabian 1995; gas from X-ray
 emission)."""
-DEFAULT_UNITS = {
-    "mass": u.Msun,
-    "gas_mass": u.Msun,
-    "stellar_mass": u.Msun,
-    "halo_mass": u.Msun,
-    "black_hole_mass": u.Msun,
+_MASSES = ("mass", "gas_mass", "stellar_mass", "halo_mass", "black_hole_mass")
+_DEFAULT_UNITS = {
+    **dict.fromkeys(_MASSES, u.Msun),
     "radius": u.kpc,
     "temperature": u.keV,
     "lookback_time": u.Gyr,
     "redshift": u.dimensionless_unscaled,
 }
-
-
-LOGARITHM = re.compile(
+_LOGARITHM = re.compile(
     r"(?:dex|log10|log|lg)(?:\s*[(\[](.*)[)\]]|\s+(.+))?|\[(.*)\]", re.IGNORECASE
 )
 """How tables say that a column is a logarithm: ``dex(solMass)``, ``log10 Msun``, ``[Msun]`` (the
@@ -56,6 +52,17 @@ class Scale:
     unit: Any
     is_log: bool = False
 
+    def linear(self, values: np.ndarray) -> np.ndarray:
+        """Values in the unit itself."""
+        return 10.0**values if self.is_log else values
+
+    def logarithm(self, values: np.ndarray) -> np.ndarray:
+        """log10 of the values in the unit."""
+        if self.is_log:
+            return values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log10(values))
+
     def __str__(self) -> str:
         return f"log10 {self.unit}" if self.is_log else str(self.unit)
 
@@ -71,45 +78,41 @@ def read_unit(stated: Any, column: str, default: Any) -> Scale:
         log10 solMass solMass / littleh
     """
     text = str(stated).strip()
-    logarithm = LOGARITHM.fullmatch(text)
+    logarithm = _LOGARITHM.fullmatch(text)
     if logarithm:
         text = next((part for part in logarithm.groups() if part), "").strip()
+    subject = f"unit of '{column}'"
     try:
         with u.add_enabled_units(cosmology_units):
             unit = u.Unit(text.replace("/h", " / littleh")) if text else default
     except ValueError as error:
-        raise DataError(
-            f"unit of '{column}'", "a unit that astropy knows", f"'{stated}'"
-        ) from error
+        raise DataError(subject, "a unit that astropy knows", f"'{stated}'") from error
     if isinstance(unit, u.function.FunctionUnitBase):
-        raise DataError(f"unit of '{column}'", "a linear unit or a log10 of one", f"'{stated}'")
+        raise DataError(subject, "a linear unit or a log10 of one", f"'{stated}'")
     return Scale(unit, logarithm is not None)
 
 
 def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
-    """Unit of a column: the mapping's, else the file's, else the default of the quantity; log10 where either says so.
+    """Return the unit of a column: the mapping's, else the file's, else the quantity's default.
+
+    Values are log10 where the mapping or the unit says so.
 
     Raises:
         DataError: If astropy does not know it, it cannot be converted, or the mapping calls a
             logarithm linear.
     """
-    stated, target = quantity.unit or unit_in_file(table, quantity.column), DEFAULT_UNITS[name]
-    found = Scale(target) if stated is None else read_unit(stated, quantity.column, target)
-    what = f"unit of '{quantity.column}' ({name})"
-    if not (
-        _is_ours(found.unit, target) or (name == "radius" and found.unit.is_equivalent(u.arcmin))
-    ):
-        raise DataError(
-            what,
-            f"one that converts to {target}",
-            f"'{stated}'",
-            "",
-            "state the right one in the mapping",
-        )
-    if quantity.scale == "linear" and found.is_log:
+    stated = quantity.unit or unit_in_file(table, quantity.column)
+    default = _DEFAULT_UNITS[name]
+    scale = Scale(default) if stated is None else read_unit(stated, quantity.column, default)
+    subject = f"unit of '{quantity.column}' ({name})"
+    is_angle = name == "radius" and scale.unit.is_equivalent(u.arcmin)
+    if not (_converts(scale.unit, default) or is_angle):
+        hint = "state the right one in the mapping"
+        raise DataError(subject, f"one that converts to {default}", f"'{stated}'", "", hint)
+    if quantity.scale == "linear" and scale.is_log:
         hint = "leave scale out, or state the unit in the mapping"
-        raise DataError(what, "a linear one for scale = 'linear'", f"'{stated}'", "", hint)
-    return Scale(found.unit, found.is_log or quantity.scale == "log10")
+        raise DataError(subject, "a linear one for scale = 'linear'", f"'{stated}'", "", hint)
+    return Scale(scale.unit, scale.is_log or quantity.scale == "log10")
 
 
 def unit_in_file(table: Table, column: str) -> str | None:
@@ -118,34 +121,46 @@ def unit_in_file(table: Table, column: str) -> str | None:
     return text or None
 
 
-def _is_ours(unit: Any, target: Any) -> bool:
-    littleh = cosmology_units.littleh
-    plain = unit * littleh if littleh in unit.decompose().bases else unit
-    return bool(plain.is_equivalent(target))
+def conversion_factor(unit: Any, target: Any, hubble: float = HUBBLE_CONSTANT) -> float:
+    """Return what brings one unit to another; an ``h`` stands for H0 [km/s/Mpc] over 100.
+
+    Raises:
+        UnitConversionError: If the units are of different kinds.
+    """
+    with_h = cosmology_units.with_H0(hubble * u.km / u.s / u.Mpc)
+    return float((1.0 * unit).to(target, with_h).value)
 
 
-def factor_to_ours(
-    unit: Any, name: str, mapping: Mapping, quantity: Quantity, redshift: np.ndarray
-) -> tuple[np.ndarray | float, str]:
-    """What a value is multiplied by, and the account of it."""
-    published = mapping.cosmology
-    told, factor = "", np.ones(len(redshift))
+def factor_to_default(
+    unit: Any, name: str, mapping: Mapping, redshift: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """Return what a value is multiplied by to stand in its default unit, (N,), and a remark."""
+    published, default = mapping.cosmology, _DEFAULT_UNITS[name]
+    remark, factor = "", np.ones(len(redshift))
     if name == "radius" and unit.is_equivalent(u.arcmin):
-        from astropy.cosmology import FlatLambdaCDM
-
-        distances = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
-        near = np.where(redshift > 0.0, redshift, np.nan)
-        scale = np.full(len(near), np.nan)
-        known = np.isfinite(near)
-        scale[known] = distances.kpc_proper_per_arcmin(near[known]).value
-        factor, told = scale * unit.to(u.arcmin), " by the angular distance"
+        cosmology = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
+        factor, remark = _kpc_per_arcmin(cosmology, redshift), " by the angular distance"
+        factor = factor * unit.to(u.arcmin)
     else:
-        hubble = cosmology_units.with_H0(published.H0 * u.km / u.s / u.Mpc)
-        factor = factor * (1.0 * unit).to(DEFAULT_UNITS[name], hubble).value
-    if name == "radius" and quantity.definition == "comoving":
-        factor, told = factor / (1.0 + redshift), told + ", comoving"
-    power = HUBBLE_POWER.get(name, 0.0)
+        factor = factor * conversion_factor(unit, default, published.H0)
+    if name == "radius" and mapping.quantities[name].definition == "comoving":
+        factor, remark = factor / (1.0 + redshift), f"{remark}, comoving"
+    power = _HUBBLE_POWER.get(name, 0.0)
     if power and published.H0 != HUBBLE_CONSTANT:
         factor = factor * (HUBBLE_CONSTANT / published.H0) ** power
-        told += f", H0 {published.H0:g} to {HUBBLE_CONSTANT:g} (h^{power:g})"
-    return factor, told
+        remark += f", H0 {published.H0:g} to {HUBBLE_CONSTANT:g} (h^{power:g})"
+    return factor, remark
+
+
+def _kpc_per_arcmin(cosmology: FlatLambdaCDM, redshift: np.ndarray) -> np.ndarray:
+    """Physical kpc of an arcminute, (N,); NaN without a redshift and at redshift 0."""
+    kpc = np.full(len(redshift), np.nan)
+    is_far = redshift > 0.0  # NaN: no
+    kpc[is_far] = cosmology.kpc_proper_per_arcmin(redshift[is_far]).value
+    return kpc
+
+
+def _converts(unit: Any, default: Any) -> bool:
+    littleh = cosmology_units.littleh
+    plain = unit * littleh if littleh in unit.decompose().bases else unit
+    return bool(plain.is_equivalent(default))

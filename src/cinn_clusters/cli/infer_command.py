@@ -1,29 +1,21 @@
-"""The command that answers for a catalogue."""
+"""The command that infers merger histories for a catalogue."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import (
-    AllowAtypical,
-    AsJson,
-    Device,
-    Draws,
-    Overwrite,
-    Seed,
-    Threads,
-    app,
-    both,
-    set_threads,
-)
+from cinn_clusters.cli.options import app, set_threads
+
+if TYPE_CHECKING:
+    from cinn_clusters.pipeline.inference.infer import Inferred
 
 
-class Ood(StrEnum):
+class OodRule(StrEnum):
     """What to do with objects to which the model may not apply."""
 
     keep = "keep"
@@ -31,235 +23,176 @@ class Ood(StrEnum):
     refuse = "refuse"
 
 
-class Projections(StrEnum):
+class ProjectionRule(StrEnum):
     """What to make of several maps of one object."""
 
     average = "average"
     each = "each"
 
 
-class ErrorsBy(StrEnum):
-    """How errors of observables enter."""
+class ErrorRule(StrEnum):
+    """How measurement errors enter."""
 
     network = "network"
     monte_carlo = "monte-carlo"
 
 
-WARNING = 0.01
+_SIGNIFICANT = 0.01
 """p of the sample test below which it warns."""
-EXAMPLES = """Examples:  cinn-clusters infer --catalogue my.fits --preset erass1 --out posterior.nc  |
-cinn-clusters infer --catalogue my.ecsv --mapping my.toml --ood refuse --table answer.fits --out posterior.nc  |
-cinn-clusters infer --model run/model --catalogue simulated.csv --out posterior.nc  |
-cinn-clusters infer --model all/combined/model --catalogue simulated.csv --embeddings vectors --out posterior.nc"""
+_EXAMPLES = """Examples:
+
+cinn-clusters infer --catalogue my.fits --preset erass1 --out p.nc
+
+cinn-clusters infer --catalogue my.ecsv --mapping my.toml --out p.nc
+
+cinn-clusters infer --catalogue simulated.csv --out p.nc
+
+cinn-clusters infer --catalogue simulated.csv --embeddings vectors --model run/model --out p.nc"""
 
 
-OF_EXACT, OF_ANY = ("summary", "strict", "allow_atypical"), ("table", "ood", "errors", "analogues")
-"""Options of models of exact, complete tables only, and of models for observers only."""
+def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-@app.command(epilog=EXAMPLES)
+def _hidden(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, hidden=True)
+
+
+@app.command(epilog=_EXAMPLES)
 def infer(
     context: typer.Context,
-    catalogue: Annotated[
-        Path, typer.Option(help="CSV, ECSV, FITS, VOTable or Parquet; CSV for exact models.")
-    ],
-    out: Annotated[Path, typer.Option(help="netCDF file for the samples (ArviZ layout).")],
+    catalogue: Annotated[Path, _option("Catalogue", "CSV, ECSV, FITS, VOTable or Parquet.")],
+    out: Annotated[Path, _option("Answer", "netCDF file for the posterior samples (ArviZ).")],
     model: Annotated[
-        Path | None, typer.Option(help="A bundle, e.g. run/model; default: the packaged one.")
+        Path | None, _option("Catalogue", "A trained model, e.g. run/model; default: the packaged.")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")
+        str | None, _option("Catalogue", "Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="TOML file that says what your columns are.")
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Your table with columns appended; default: beside --out.")
-    ] = None,
-    ood: Annotated[
-        Ood, typer.Option(help="Where the model may not apply: answer, say so, or refuse.")
-    ] = Ood.flag,
-    errors: Annotated[
-        ErrorsBy, typer.Option(help="Errors told to the network, or drawn.")
-    ] = ErrorsBy.network,
-    analogues: Annotated[
-        Path | None, typer.Option(help="observables1.csv: list each object's nearest.")
-    ] = None,
-    summary: Annotated[
-        Path | None, typer.Option(help="CSV or ECSV; default: beside --out. With --model only.")
+        Path | None, _option("Catalogue", "TOML file that says what your columns are.")
     ] = None,
     embeddings: Annotated[
-        Path | None,
-        typer.Option(
-            help=".npy or a folder of embed encode: vectors of the maps of the catalogue's rows."
-        ),
+        Path | None, _option("Catalogue", "Vectors of maps: folder of embed encode, or .npy.")
     ] = None,
-    filenames: Annotated[
-        Path | None, typer.Option(help="Names of the maps, with --embeddings.")
+    table: Annotated[
+        Path | None, _option("Answer", "Your table, columns appended; default: beside --out.")
     ] = None,
-    projections: Annotated[
-        Projections,
-        typer.Option(
-            help="average: one posterior an object, mixed over its maps; each: one a map."
-        ),
-    ] = Projections.average,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse the catalogue if a row cannot be used.")
-    ] = False,
+    ood: Annotated[
+        OodRule, _option("Answer", "Where the model may not apply: answer, say so, or refuse.")
+    ] = OodRule.flag,
+    analogues: Annotated[
+        Path | None, _option("Answer", "Simulated table: list the most similar rows of it.")
+    ] = None,
     map_: Annotated[
-        bool, typer.Option("--map/--no-map", help="Find the joint mode of each posterior.")
-    ] = True,
-    allow_atypical: AllowAtypical = False,
-    device: Device = "auto",
-    threads: Threads = 1,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+        bool, _option("Answer", "Find the maximum a posteriori, too.", "--map/--no-map")
+    ] = False,
+    num_samples: Annotated[
+        int, _option("Sampling", "Posterior samples an object.", "--samples", "--draws", min=2)
+    ] = 1000,
+    seed: Annotated[int, _option("Sampling", "Seed.", min=0, max=2**32 - 1)] = 0,
+    errors: Annotated[
+        ErrorRule, _option("Sampling", "Condition on errors, or average over realisations.")
+    ] = ErrorRule.network,
+    overwrite: Annotated[
+        bool, _option("Running", "Replace results that stand there.", "--overwrite")
+    ] = False,
+    as_json: Annotated[bool, _option("Running", "Print the result as JSON.", "--json")] = False,
+    filenames: Annotated[Path | None, _hidden("Names of the maps, with --embeddings.")] = None,
+    projections: Annotated[
+        ProjectionRule, _hidden("average: mix the maps of an object; each: one answer a map.")
+    ] = ProjectionRule.average,
+    strict: Annotated[
+        bool, _hidden("Refuse the catalogue if a row cannot be used.", "--strict")
+    ] = False,
+    allow_atypical: Annotated[
+        bool, _hidden("Accept medians that suggest another unit.", "--allow-atypical")
+    ] = False,
+    device: Annotated[str, _hidden("auto (CUDA when present), cpu, cuda, ...")] = "auto",
+    threads: Annotated[int, _hidden("CPU threads of torch.")] = 1,
 ) -> None:
-    """Posterior of the merger history of every object of a catalogue: a simulation's, or an
-    observer's.
+    """Posterior of the merger history of every object of a catalogue, simulated or observed.
+
+    Further options: --filenames --projections --strict --allow-atypical --device --threads;
+    see docs/catalogues.md.
     """
+    _demand_acting(context, preset, mapping, embeddings)
     set_threads(threads)
+    from cinn_clusters.catalogues.mapping import read_mapping, read_preset
+    from cinn_clusters.files import Destination
+    from cinn_clusters.pipeline.inference import infer as stage
+    from cinn_clusters.posterior.query import Sampling
+
+    meaning = None
+    if preset is not None:
+        meaning = read_preset(preset)
+    elif mapping is not None:
+        meaning = read_mapping(mapping)
+    options = stage.InferenceOptions(
+        table=table,
+        ood=ood.value,
+        errors=errors.value,
+        projections=projections.value,
+        analogues=analogues,
+        with_map=map_,
+        strict=strict,
+        allow_atypical=allow_atypical,
+    )
+    vectors = embeddings if embeddings is None or filenames is None else (embeddings, filenames)
+    with console.progress("infer") as on_progress:
+        inferred = stage.infer(
+            catalogue,
+            Destination(out, overwrite),
+            model=model,
+            mapping=meaning,
+            embeddings=vectors,
+            sampling=Sampling(num_samples, seed, device),
+            options=options,
+            on_progress=on_progress,
+        )
+    _print_result(inferred, stage.CONDITIONAL, as_json)
+
+
+def _demand_acting(
+    context: typer.Context, preset: str | None, mapping: Path | None, embeddings: Path | None
+) -> None:
+    """Refuse options that would be ignored."""
     if preset and mapping:
         raise typer.BadParameter("--preset and --mapping exclude each other")
-    shared: dict[str, Any] = {
-        "num_draws": draws,
-        "seed": seed,
-        "with_mode": map_,
-        "device": device,
-        "overwrite": overwrite,
-    }
-    if embeddings is not None:
-        if model is None or preset or mapping:
-            raise typer.BadParameter(
-                "--embeddings needs --model, and neither --preset nor --mapping"
-            )
-        _demand_none(context, (*OF_ANY, "strict", "map_"), "catalogues without --embeddings")
-        del shared["with_mode"]  # a mixture over projections has no mode that is quick to find
-        shared |= {
-            "summary": summary,
-            "average": projections is Projections.average,
-            "allow_atypical": allow_atypical,
-        }
-        _with_maps(model, catalogue, both(embeddings, filenames), out, shared, as_json)
-        return
-    _demand_none(context, ("filenames", "projections"), "--embeddings")
-    if model is None or preset or mapping or _takes_any(model):
-        _demand_none(
-            context, OF_EXACT, "models of exact, complete tables (trained with train.augment=false)"
-        )
-        chosen = {"table": table, "ood": ood.value, "errors": errors.value, "analogues": analogues}
-        _observe(catalogue, out, model, preset, mapping, {**shared, **chosen}, as_json)
-        return
-    _demand_none(
-        context, OF_ANY, "models for observers (the packaged one, or trained with train.augment)"
-    )
-    from cinn_clusters.pipeline.inference.infer import infer as stage
-
-    more: dict[str, Any] = {"summary": summary, "strict": strict, "allow_atypical": allow_atypical}
-    with console.progress("infer") as on_progress:
-        advance = console.counter(on_progress, "infer")
-        done = stage(
-            model,
-            catalogue,
-            out,
-            on_objects=lambda count: advance(count, "objects"),
-            **shared,
-            **more,
-        )
-    _tell(done, catalogue, as_json)
+    if preset or mapping:
+        _demand_absent(context, "allow_atypical", "columns by name: no --preset, no --mapping")
+    if embeddings is None:
+        for name in ("filenames", "projections"):
+            _demand_absent(context, name, "--embeddings")
 
 
-def _with_maps(
-    model: Path, catalogue: Path, vectors: Any, out: Path, options: dict[str, Any], as_json: bool
-) -> None:
-    from cinn_clusters.pipeline.inference.projections import infer_projections
-
-    with console.progress("infer") as on_progress:
-        advance = console.counter(on_progress, "infer")
-        done = infer_projections(
-            model,
-            catalogue,
-            vectors,
-            out,
-            on_objects=lambda count: advance(count, "objects"),
-            **options,
-        )
-    _tell(done, catalogue, as_json)
+def _demand_absent(context: typer.Context, name: str, companion: str) -> None:
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "COMMANDLINE":
+        option = name.replace("_", "-")
+        raise typer.BadParameter(f"--{option} goes with {companion}; leave it out here")
 
 
-def _tell(done: Any, catalogue: Path, as_json: bool) -> None:
-    """Print what became of the rows of a catalogue."""
-    for row in done.rejected:
-        console.log(f"{catalogue}, line {row.line}: not answered: {row.reason}")
-    result = {"posterior": str(done.posterior), "summary": str(done.summary)}
-    if done.num_extrapolated:
-        log = "objects lie beyond all that was trained on in some observable (num_extrapolated in the summary)"
-        console.log(f"note: {done.num_extrapolated} of {done.num_objects} {log}")
-    counts = {"objects": done.num_objects, "rejected": len(done.rejected)}
-    console.print_values({**result, **counts}, as_json)
-
-
-def _demand_none(context: typer.Context, names: tuple[str, ...], where: str) -> None:
-    """Refuse options that this kind of model would ignore."""
-    for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(
-                f"--{name.strip('_').replace('_', '-')} goes with {where}; leave it out here"
-            )
-
-
-def _takes_any(model: Path) -> bool:
-    """Whether a model takes any subset of its observables."""
-    from cinn_clusters.storage.model import describe_bundle
-
-    return "domain" in describe_bundle(model)
-
-
-def _observe(
-    catalogue: Path,
-    out: Path,
-    model: Path | None,
-    preset: str | None,
-    mapping: Path | None,
-    options: dict[str, Any],
-    as_json: bool,
-) -> None:
-    from cinn_clusters.catalogues.mapping import read_mapping, read_preset
-    from cinn_clusters.pipeline.inference.observe import CONDITIONAL, observe
-
-    meaning = read_preset(preset) if preset else read_mapping(mapping) if mapping else None
-    with console.progress("infer") as on_progress:
-        advance = console.counter(on_progress, "infer")
-        done = observe(
-            catalogue,
-            out,
-            mapping=meaning,
-            model=model,
-            on_objects=lambda count: advance(count, "objects"),
-            **options,
-        )
-    for line in done.account:
+def _print_result(inferred: Inferred, condition: str, as_json: bool) -> None:
+    for line in inferred.conversions:
         console.log(f"converted: {line}")
-    for reason, count in done.reasons.most_common():
-        console.log(f"{count} of {done.num_objects}: {reason}")
-    distance, chance = done.discrepancy
-    if chance == chance:  # not NaN
-        kind = (
-            "warning: this sample is not drawn like"
-            if chance < WARNING
-            else "note: this sample is not told from"
-        )
-        console.log(f"{kind} the training clusters (MMD^2 {distance:.3f}, p {chance:.3f})")
-    console.log(f"note: {CONDITIONAL} (column p_recorded)")
-    result: dict[str, Any] = {
-        "posterior": str(done.posterior),
-        "table": str(done.table),
-        "objects": done.num_objects,
+    for reason, count in inferred.reasons.most_common():
+        console.log(f"{count} of {inferred.num_objects}: {reason}")
+    distance, p_value = inferred.sample_test
+    has_test = p_value == p_value  # not NaN
+    if has_test:
+        verdict = "note: this sample is compatible with"
+        if p_value < _SIGNIFICANT:
+            verdict = "warning: this sample is not drawn like"
+        console.log(f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})")
+    console.log(f"note: {condition} (column selection_probability)")
+    result = {
+        "posterior": str(inferred.posterior),
+        "table": str(inferred.table),
+        "objects": inferred.num_objects,
+        "answered": inferred.num_answered,
+        "flagged": inferred.num_flagged,
+        "sample_mmd2": round(distance, 6) if has_test else None,
+        "sample_p": round(p_value, 6) if has_test else None,
     }
-    result |= {"answered": done.num_answered, "flagged": done.num_flagged}
-    told = zip(("sample_mmd2", "sample_p"), done.discrepancy, strict=True)
-    result |= {name: None if value != value else round(value, 6) for name, value in told}
     console.print_values(result, as_json)

@@ -1,4 +1,4 @@
-"""Commands around observed clusters: public tables, and well-known systems."""
+"""Commands around observed clusters: public tables, and known clusters."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cinn_clusters.cli import console
 from cinn_clusters.cli.options import AsJson, Draws, Overwrite, Seed, Threads, app, set_threads
 
 
-class Table(StrEnum):
+class PublicTable(StrEnum):
     """A public table."""
 
     tng_cluster = "tng-cluster"
 
 
-class Demo(StrEnum):
+class DemoName(StrEnum):
     """What to show."""
 
     observed = "observed"
@@ -27,7 +27,7 @@ class Demo(StrEnum):
 
 @app.command(epilog="Example:  cinn-clusters fetch tng-cluster --out tng")
 def fetch(
-    table: Annotated[Table, typer.Argument(help="Name of the table.")],
+    table: Annotated[PublicTable, typer.Argument(help="Name of the table.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     address: Annotated[str | None, typer.Option(help="A mirror of the same file.")] = None,
     overwrite: Overwrite = False,
@@ -47,13 +47,13 @@ def fetch(
 @app.command(epilog="Example:  cinn-clusters demo observed --out observed")
 def demo(
     what: Annotated[
-        Demo, typer.Argument(help="observed: well-known clusters, from published values.")
+        DemoName, typer.Argument(help="observed: known clusters, from published values.")
     ],
     out: Annotated[
         Path, typer.Option(help="Folder to make: posterior.nc, clusters.ecsv, figure.")
     ] = Path("observed"),
     model: Annotated[
-        Path | None, typer.Option(help="A model for observers; default: the packaged one.")
+        Path | None, typer.Option(help="A trained model; default: the packaged one.")
     ] = None,
     draws: Draws = 1000,
     seed: Seed = 0,
@@ -61,17 +61,18 @@ def demo(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Merger histories of well-known clusters beside published estimates: a comparison, not a
+    """Merger histories of known clusters beside published estimates: a comparison, not a
     truth.
     """
     set_threads(threads)
-    from cinn_clusters.pipeline.inference.known import demo_observed
+    from cinn_clusters.pipeline.inference.demo_observed import demo_observed
+    from cinn_clusters.posterior.query import Sampling
 
-    lines = demo_observed(out, model=model, num_draws=draws, seed=seed, overwrite=overwrite)
+    lines = demo_observed(out, model=model, sampling=Sampling(draws, seed), overwrite=overwrite)
     if as_json:
         print(json.dumps(lines))
-    for line in lines if not as_json else ():
-        print("\n".join(f"{key:<28}{value}" for key, value in line.items()), end="\n\n")
-    console.log(
-        f"{what.value}: samples, table, references and a figure are in {out}; a comparison, not a truth"
-    )
+    else:
+        for line in lines:
+            print("\n".join(f"{key:<28}{value}" for key, value in line.items()), end="\n\n")
+    contents = "samples, table, references and a figure"
+    console.log(f"{what.value}: {contents} are in {out}; a comparison, not a truth")

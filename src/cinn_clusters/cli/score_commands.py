@@ -47,14 +47,13 @@ def evaluate(
     from cinn_clusters.pipeline.simulation.evaluate import evaluate as stage
 
     with console.progress("evaluate") as on_progress:
-        advance = console.counter(on_progress, "evaluate")
         scores = stage(
             run,
             num_draws=draws,
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_objects=lambda count: advance(count, "rows"),
+            on_progress=on_progress,
         )
     results.print_scores(scores, as_json)
 

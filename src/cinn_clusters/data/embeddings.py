@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,7 +57,46 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
         DataError: If a file is not what it should be, lengths differ, a vector is not finite, a
             name cannot be read, or two files show the same projection.
     """
-    values, names = _read_array(Path(embeddings_file)), _read_names(Path(filenames_file))
+    keys, vectors = _read_vectors(Path(embeddings_file), Path(filenames_file), parsed_names)
+    repeated = keys[keys.duplicated(list(ROW_KEYS), keep=False)]
+    if len(repeated):
+        first, second, *_ = repeated.sort_values(list(ROW_KEYS)).filename
+        raise DataError(str(filenames_file), "one file a projection", f"two: {first} and {second}")
+    return _embeddings(keys, vectors, Path(embeddings_file))
+
+
+def read_named_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> Embeddings:
+    """Read vectors of maps that are named after their object, such as ``A2142.fits``.
+
+    A name may end in ``_proj_<number>``; other maps of one object are numbered in their order. The
+    table has ``object`` in place of HaloID and Snapshot.
+
+    Raises:
+        DataError: As ``read_embeddings``.
+    """
+    keys, vectors = _read_vectors(Path(embeddings_file), Path(filenames_file), _object_names)
+    return _embeddings(keys, vectors, Path(embeddings_file))
+
+
+def _embeddings(keys: pd.DataFrame, vectors: pd.DataFrame, embeddings_file: Path) -> Embeddings:
+    clusters = _read_encoder_clusters(embeddings_file.with_name(ENCODER))
+    return Embeddings(pd.concat([keys, vectors], axis=1), tuple(map(str, vectors)), clusters)
+
+
+def _object_names(names: Sequence[str], where: str) -> pd.DataFrame:
+    """Split the names of maps into object and Projection; any name will do."""
+    stems = pd.Series([re.split(r"[/\\]", name)[-1] for name in names], dtype=object)
+    parts = stems.str.extract(r"^(.*?)(?:_proj_(\d+))?(?:\.(?:fits|npy|png|jpe?g))?$")
+    order = parts.groupby(0).cumcount()
+    projection = pd.to_numeric(parts[1]).fillna(order).astype("int64")
+    return pd.DataFrame({"object": parts[0], PROJECTION: projection, "filename": list(names)})
+
+
+def _read_vectors(
+    embeddings_file: Path, filenames_file: Path, parse: Callable[[Sequence[str], str], pd.DataFrame]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the keys and the vectors of M maps: key columns, and ``embedding_000`` ..."""
+    values, names = _read_array(embeddings_file), _read_names(filenames_file)
     source = str(embeddings_file)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or not values.shape[1]:
         got = f"{values.dtype} of shape {values.shape}"
@@ -71,15 +110,8 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
         got = f"{int(is_bad.sum())} rows with NaN or infinity"
         raise DataError(source, "finite values", got, first)
     width = max(3, len(str(values.shape[1] - 1)))
-    columns = tuple(f"{EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1]))
-    vectors = pd.DataFrame(values.astype(float), columns=list(columns))
-    table = pd.concat([parsed_names(names, str(filenames_file)), vectors], axis=1)
-    repeated = table[table.duplicated(list(ROW_KEYS), keep=False)]
-    if len(repeated):
-        first, second, *_ = repeated.sort_values(list(ROW_KEYS)).filename
-        raise DataError(str(filenames_file), "one file a projection", f"two: {first} and {second}")
-    encoder = Path(embeddings_file).with_name(ENCODER)
-    return Embeddings(table, columns, _read_encoder_clusters(encoder))
+    columns = [f"{EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1])]
+    return parse(names, str(filenames_file)), pd.DataFrame(values.astype(float), columns=columns)
 
 
 def join_embeddings(

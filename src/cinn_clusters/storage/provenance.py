@@ -1,52 +1,37 @@
-"""Where the answer for a catalogue comes from, in the metadata of its table."""
+"""Where the posteriors of a catalogue come from, in the metadata of its table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from cinn_clusters.catalogues.metadata import COMMENTS, lines_of
 
-SAMPLE_KEYS = {"CINNMMD": "sample_mmd2", "CINNMMDP": "sample_p"}
-"""Two-sample test: header of the table, attribute of the samples. Absent with fewer than 10
-objects."""
+_HEADER_KEYS = {
+    "CINNVER": "inference_library_version",
+    "CINNMOD": "model_sha256",
+    "CINNSRC": "catalogue_sha256",
+    "CINNEMB": "embeddings_sha256",
+    "CINNMAP": "mapping",
+    "CINNDRAW": "num_samples",
+    "CINNSEED": "seed",
+    "CINNERR": "errors",
+    "CINNMMD": "sample_mmd2",
+    "CINNMMDP": "sample_p",
+}
+"""Key in the header of a table, and the attribute of the posterior file that it repeats."""
 
 
 def with_provenance(
-    meta: Mapping[str, Any],
-    attributes: Mapping[str, str | float],
-    num_draws: int,
-    seed: int,
-    errors: str,
-    account: Sequence[str],
+    meta: Mapping[str, Any], attributes: Mapping[str, str | float], log: Sequence[str]
 ) -> dict[str, Any]:
-    """Metadata of an answer: those of the observer, then ours.
+    """Return the metadata of a catalogue with those of its posteriors after them.
 
     Args:
         meta: Of the catalogue.
-        attributes: Global attributes of the posterior.
-        num_draws: Draws an object.
-        seed: Seed.
-        errors: How errors entered.
-        account: What was converted.
-
-    Returns:
-        All of them; comments of both.
+        attributes: Of the posterior file.
+        log: What was converted.
     """
-    return {
-        **meta,
-        "CINNVER": version("cinn-clusters"),
-        "CINNMOD": attributes["model_sha256"],
-        "CINNSRC": attributes["catalogue_sha256"],
-        "CINNMAP": attributes["mapping"],
-        "CINNDRAW": num_draws,
-        "CINNSEED": seed,
-        "CINNERR": errors,
-        **{key: attributes[name] for key, name in SAMPLE_KEYS.items() if name in attributes},
-        COMMENTS: [
-            *lines_of(dict(meta), COMMENTS),
-            f"cinn-clusters: {attributes['conditional']}",
-            *account,
-        ],
-    }
+    keys = {key: attributes[name] for key, name in _HEADER_KEYS.items() if name in attributes}
+    comments = [*lines_of(dict(meta), COMMENTS), f"cinn-clusters: {attributes['conditional']}"]
+    return {**meta, **keys, COMMENTS: [*comments, *log]}

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from astropy.table import Table
 
 from cinn_clusters import schema
 from cinn_clusters.errors import DataError, OutputError
-from cinn_clusters.pipeline.inference.infer import infer, usable_rows
+from cinn_clusters.files import Destination
+from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
+from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.storage.posterior_file import read_samples
 from support import Command
 
-TARGETS = list(schema.DEFAULT_TARGETS)
+
+def inferred(trained: Path, path: Path, **options: Any) -> Inferred:
+    """Infer with the model of a run; all but seed, overwrite and num_samples are options."""
+    sampling = Sampling(options.pop("num_samples", 20), options.pop("seed", 0))
+    out = Destination(path.with_suffix(".nc"), options.pop("overwrite", False))
+    options = InferenceOptions(**options)
+    return infer(path, out, model=trained / "model", sampling=sampling, options=options)
 
 
 def draws_of(
-    trained: Path, frame: pd.DataFrame, folder: Path, name: str, **options: object
+    trained: Path, frame: pd.DataFrame, folder: Path, name: str, **options: Any
 ) -> np.ndarray:
     path = folder / f"{name}.csv"
     frame.to_csv(path, index=False)
-    infer(trained / "model", path, folder / f"{name}.nc", num_draws=30, with_mode=False, **options)  # type: ignore[arg-type]
-    with xr.open_dataset(folder / f"{name}.nc", group="posterior") as data:
-        return np.stack([data[target].to_numpy()[0] for target in TARGETS], -1)
+    done = inferred(trained, path, num_samples=30, **options)
+    return read_samples(done.posterior, schema.DEFAULT_TARGETS)
 
 
 @pytest.fixture
@@ -73,25 +83,27 @@ def test_two_results_are_written_or_none(
     """The summary comes last: when it fails, old samples are not replaced by new ones that it
     does not describe."""
     frame.head(3).to_csv(tmp_path / "a.csv", index=False)
-    place = tmp_path / f"s.{suffix}"
-    options = {"summary": place, "num_draws": 5, "with_mode": False, "overwrite": True}
-    infer(trained / "model", tmp_path / "a.csv", tmp_path / "a.nc", **options)  # type: ignore[arg-type]
+    options = {"table": tmp_path / f"s.{suffix}", "num_samples": 5, "overwrite": True}
+    inferred(trained, tmp_path / "a.csv", **options)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail_not(*_: object) -> None:
+        """The trial of a few rows went well."""
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cinn_clusters.storage.summary._write_ecsv", fail)
-    monkeypatch.setattr("cinn_clusters.storage.summary.csv_text", fail)
+    monkeypatch.setattr("cinn_clusters.catalogues.table_files._write", fail)
+    monkeypatch.setattr("cinn_clusters.pipeline.inference.result_table.demand_writable", fail_not)
     with pytest.raises(
         OutputError, match=f"s.{suffix}: expected to be written whole; got No space left"
     ):
-        infer(trained / "model", tmp_path / "a.csv", tmp_path / "a.nc", seed=1, **options)  # type: ignore[arg-type]
+        inferred(trained, tmp_path / "a.csv", seed=1, **options)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(
-    "names", ["--out {0}/p.nc --summary {0}/p.nc", "--out {0}/p.nc --summary {0}/a.csv"]
+    "names", ["--out {0}/p.nc --table {0}/p.nc", "--out {0}/p.nc --table {0}/a.csv"]
 )
 def test_one_name_for_two_files_is_refused(
     names: str, trained: Path, frame: pd.DataFrame, tmp_path: Path, command: Command
@@ -108,26 +120,31 @@ def test_a_missing_column_is_told_and_nothing_written(
 ) -> None:
     frame.rename(columns={"GroupGasMass": "GasMass"}).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(DataError, match=r"'GroupGasMass'.*a.csv; did you mean 'GasMass'"):
-        infer(trained / "model", tmp_path / "a.csv", tmp_path / "a.nc")
+        inferred(trained, tmp_path / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_every_reason_of_a_row_is_told_once() -> None:
-    table = pd.DataFrame(
-        {
-            "Group_M_Crit500": ["14.5", "x", "3e14", "14.2", None],
-            "lookback_time_Gyr": [1.0, np.inf, -1.0, 2.0, np.nan],
-        }
-    )
-    values, rejected = usable_rows(table, ["Group_M_Crit500", "lookback_time_Gyr"])
-    assert [row.line for row in rejected] == [3, 4, 6]
-    assert [row.reason.count("expected") for row in rejected] == [2, 2, 2]
-    assert "got 'x'" in rejected[0].reason
-    assert "got infinite" in rejected[0].reason
-    assert "got 3e+14" in rejected[1].reason
-    assert "got -1" in rejected[1].reason
-    assert rejected[2].reason.count("got NaN") == 2
-    np.testing.assert_array_equal(values[[0, 3]], [[14.5, 1.0], [14.2, 2.0]])
+def test_rows_that_cannot_be_used_stand_in_the_table_with_their_reasons(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    rows = frame.head(5).astype({"Group_M_Crit500": object}).reset_index(drop=True)
+    rows.loc[1, "Group_M_Crit500"] = "x"
+    rows.loc[2, "Group_M_Crit500"] = 3e14
+    rows.loc[2, "lookback_time_Gyr"] = -1.0
+    rows.loc[4, "GroupGasMass"] = np.nan
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    done = inferred(trained, tmp_path / "a.csv")
+    table = pd.read_csv(done.table, keep_default_na=False)
+    status = ["unusable" if row in (1, 2, 4) else "" for row in range(5)]
+    assert [
+        value.replace("ok", "").replace("flagged", "") for value in table["cinn_status"]
+    ] == status
+    assert "Group_M_Crit500: expected a number" in table["cinn_reasons"][1]
+    assert table["cinn_reasons"][2].count("outside") == 2
+    assert table["cinn_reasons"][4] == "GroupGasMass: missing, the model takes complete rows only"
+    assert (table["last_T_coll_median"] == "").tolist() == [bool(value) for value in status]
+    with xr.open_dataset(done.posterior, group="posterior") as data:
+        assert data["cluster"].to_numpy().tolist() == [0, 3]
 
 
 def test_a_table_in_another_unit_is_refused_unless_told(
@@ -148,11 +165,10 @@ def test_objects_beyond_training_are_counted(
     far = frame.head(30).copy()
     far.loc[far.index[3], "GroupGasMass"] += 1.5
     far.to_csv(tmp_path / "far.csv", index=False)
-    done = infer(
-        trained / "model", tmp_path / "far.csv", tmp_path / "far.nc", num_draws=20, with_mode=False
-    )
-    summary = pd.read_csv(done.summary)
-    assert done.num_extrapolated == (summary["num_extrapolated"] > 0).sum()
+    done = inferred(trained, tmp_path / "far.csv")
+    summary = pd.read_csv(done.table)
+    assert done.num_flagged >= (summary["num_extrapolated"] > 0).sum()
+    assert "flagged" in summary["cinn_status"][3]
     assert summary["num_extrapolated"][3] >= 1
     assert summary["num_extrapolated"].sum() < 10
 
@@ -163,42 +179,46 @@ def test_summary_tells_how_far_members_disagree(
     draws_of(trained, frame.head(9), tmp_path, "nine")
     draws_of(trained, frame.head(4), tmp_path, "four")
     nine, four = (
-        pd.read_csv(tmp_path / f"{name}_summary.csv")["disagreement_nats"]
+        pd.read_csv(tmp_path / f"{name}_table.csv")["disagreement_nats"]
         for name in ("nine", "four")
     )
     assert nine.mean() > 0  # an estimate of a positive number from a few draws
     np.testing.assert_allclose(four, nine[:4], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        "--ood refuse",
-        "--ood flag",
-        "--errors monte-carlo",
-        "--table {0}/t.fits",
-        "--analogues {0}/a.csv",
-    ],
-)
-def test_options_of_models_for_observers_are_refused(
+@pytest.mark.parametrize("option", ["--errors monte-carlo", "--analogues {0}/a.csv"])
+def test_what_an_exact_model_cannot_do_is_refused(
     trained: Path, frame: pd.DataFrame, tmp_path: Path, command: Command, option: str
 ) -> None:
     frame.head(3).to_csv(tmp_path / "a.csv", index=False)
     line = f"infer --model {trained}/model --catalogue {tmp_path}/a.csv --out {tmp_path}/p.nc"
     done = command(f"{line} {option.format(tmp_path)}")
-    assert done.code == 2
-    assert f"{option.split()[0]} goes with models for observers" in " ".join(
-        done.err.replace("│", " ").split()
-    )
+    done.demand_error("a model that accepts", f"leave out {option.split()[0]}")
     assert not (tmp_path / "p.nc").exists()
 
 
 @pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "parquet"])
-def test_an_exact_model_takes_csv_and_says_so(
-    trained: Path, tmp_path: Path, command: Command, ending: str
+def test_every_format_gives_the_same_samples(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path, ending: str
 ) -> None:
-    (tmp_path / f"a.{ending}").write_bytes(b"\xa4")
-    done = command(
-        f"infer --model {trained}/model --catalogue {tmp_path}/a.{ending} --out {tmp_path}/p.nc"
+    kinds = {"vot": "votable", "ecsv": "ascii.ecsv"}
+    path = tmp_path / f"a.{ending}"
+    Table.from_pandas(frame.head(4)).write(path, format=kinds.get(ending, ending))
+    samples = read_samples(
+        inferred(trained, path, num_samples=30).posterior, schema.DEFAULT_TARGETS
     )
-    done.demand_error(f"a.{ending}", "expected CSV", "convert it")
+    np.testing.assert_array_equal(samples, draws_of(trained, frame.head(4), tmp_path, "same"))
+
+
+def test_keys_and_conditions_stand_in_the_file(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    draws_of(trained, frame.head(4).assign(sigma_GroupGasMass=0.1), tmp_path, "keys")
+    with xr.open_datatree(tmp_path / "keys.nc", engine="h5netcdf") as tree:
+        for group in ("posterior", "constant_data"):
+            keys = {name: tree[group].coords[name].to_numpy() for name in schema.KEYS}
+            for name, values in keys.items():
+                assert values.tolist() == frame[name].head(4).tolist()
+            assert tree[group].coords["HaloOrigID"].to_numpy().dtype == np.int64
+        conditions = tree["constant_data"]
+        np.testing.assert_array_equal(conditions["GroupGasMass"], frame["GroupGasMass"].head(4))

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from PIL import Image
 
 from cinn_clusters.diagnostics.probes import (
@@ -287,28 +288,26 @@ def test_a_combined_model_answers_for_maps(folder: Path, combined: Path, command
     assert len(open_run(combined).catalogue.observables) == 7 + 4
     line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 60 --allow-atypical"
     mixed, each = folder / "mixed.nc", folder / "each.nc"
-    assert command(f"{line} --embeddings {folder / 'given'} --out {mixed}").code == 0
-    assert (
-        command(f"{line} --embeddings {folder / 'given'} --projections each --out {each}").code == 0
-    )
-    summaries = [pd.read_csv(folder / f"{name}_summary.csv") for name in ("mixed", "each")]
-    assert len(summaries[1]) == 2 * len(summaries[0])
-    assert (summaries[0].num_projections == 2).all()
+    given = f"{line} --embeddings {folder / 'given'}"
+    assert command(f"{given} --out {mixed}").code == 0
+    assert command(f"{given} --projections each --out {each}").code == 0
+    tables = [pd.read_csv(folder / f"{name}_table.csv") for name in ("mixed", "each")]
+    assert len(tables[1]) == 2 * len(tables[0])
+    assert (tables[0].num_views == 2).all()
+    assert tables[1].Projection.tolist() == [0, 1] * len(tables[0])
     draws = [read_samples(path, DEFAULT_TARGETS) for path in (mixed, each)]
-    for row in (0, 7):  # draw i comes from projection i modulo 2
-        np.testing.assert_array_equal(draws[0][::2, row], draws[1][::2, 2 * row])
-        np.testing.assert_array_equal(draws[0][1::2, row], draws[1][1::2, 2 * row + 1])
-    command(f"{line} --embeddings {folder / 'given'} --out {mixed}").demand_error("--overwrite")
-    command(f"{line} --out {folder / 'no.nc'}").demand_error("embedding_000")
-    for option in ("--strict", "--ood refuse", "--no-map"):
-        refused = command(
-            f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} {option}"
-        )
-        assert refused.code == 2
-        assert option.split()[0].replace("no-", "") in refused.err
-    own = command(
-        f"{line} --embeddings {folder / 'given'} --out {folder / 'no.nc'} --summary {folder / 'no.nc'}"
-    )
+    for row in (0, 7):  # half of the samples come from each projection
+        is_own = [
+            (draws[0][:, row] == draws[1][:, 2 * row + projection]).all(1) for projection in (0, 1)
+        ]
+        assert [int(own.sum()) for own in is_own] == [30, 30]
+        assert (is_own[0] ^ is_own[1]).all()
+    with xr.open_dataset(each, group="posterior") as data:
+        assert data["Projection"].to_numpy().tolist() == [0, 1] * len(tables[0])
+    command(f"{given} --out {mixed}").demand_error("--overwrite")
+    command(f"{line} --out {folder / 'no.nc'}").demand_error("no map among the embeddings")
+    command(f"{given} --out {folder / 'no.nc'} --map").demand_error("one map of each object")
+    own = command(f"{given} --out {folder / 'no.nc'} --table {folder / 'no.nc'}")
     own.demand_error("three files")
     assert command(f"{line} --projections each --out {folder / 'no.nc'}").code == 2
     alone = f"infer --model {folder / 'run/model'} --catalogue {folder / 'mock/observables1.csv'}"
@@ -330,8 +329,9 @@ def test_rows_without_a_map_are_told_and_the_others_answered(
         f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json --allow-atypical"
     )
     assert result.code == 0, result.err
-    assert json.loads(result.out)["rejected"] == 1
-    assert "no map among the embeddings" in result.err
+    done = json.loads(result.out)
+    assert done["objects"] - done["answered"] == 1
+    assert "1 of 112: no map among the embeddings" in result.err
 
 
 def test_another_bundle_is_no_encoder(trained: Path) -> None:

@@ -1,303 +1,330 @@
-"""Any catalogue to posteriors: rows that cannot be used are reported, the others answered."""
+"""A catalogue to posteriors: read, assessed, sampled, and given back with columns appended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.files import FORMATS
-from cinn_clusters.data.checks import demand_typical, problems
-from cinn_clusters.data.tables import FIRST_LINE, demand_columns, read_csv
+from cinn_clusters.catalogues.by_name import read_by_name
+from cinn_clusters.catalogues.mapping import Mapping
+from cinn_clusters.catalogues.table_files import read_table, write_table
+from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError, OutputError
-from cinn_clusters.files import atomic_file, demand_free, sha256_of
-from cinn_clusters.posterior.disagreement import disagreement
+from cinn_clusters.files import Destination, atomic_file, sha256_of
+from cinn_clusters.ood.support import nearest_analogues
+from cinn_clusters.pipeline.inference.assessment import Assessment, Ood, assess
+from cinn_clusters.pipeline.inference.catalogue_query import (
+    CatalogueQuery,
+    CatalogueSource,
+    read_query,
+)
+from cinn_clusters.pipeline.inference.map_views import EmbeddingFiles, embedding_files
+from cinn_clusters.pipeline.inference.result_table import (
+    ANALOGUES,
+    NUM_VIEWS,
+    append_columns,
+    demand_room,
+    table_path,
+)
+from cinn_clusters.pipeline.inference.write_posterior import (
+    PosteriorContent,
+    group_views,
+    write_posterior,
+)
+from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
-from cinn_clusters.posterior.summary import summarise
-from cinn_clusters.storage.model import load_posterior
-from cinn_clusters.storage.posterior_file import (
-    NUM_DENSITIES,
-    SampleLayout,
-    library_attributes,
-    sample_writer,
-)
-from cinn_clusters.storage.summary import write_summary
+from cinn_clusters.posterior.trained import TrainedModel
+from cinn_clusters.progress import OnProgress, ignore_progress
+from cinn_clusters.storage.model import load_model, packaged_model
+from cinn_clusters.storage.posterior_file import library_attributes
+from cinn_clusters.storage.provenance import with_provenance
 
-ROW = "catalogue_row"
-"""Row of an object in its catalogue, counted from 0 below the header; the ``cluster`` coordinate
-of the samples."""
-EXTRAPOLATED = "num_extrapolated"
-"""Observables of an object that lie beyond all that was trained on, where they are clipped;
-beside its summary."""
-DISAGREEMENT = "disagreement_nats"
-"""How far the members of the ensemble disagree on an object: large where the training table says
-little."""
-OBJECT = "object"
-"""Name of an observed cluster, along the ``cluster`` dimension of the samples."""
-KEYS = (schema.CLUSTER_COLUMN, *schema.ROW_KEYS)
-OnObjects = Callable[[int], None]
+NUM_ANALOGUES = 5
+CONDITIONAL = (
+    "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
+)
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A row that cannot be answered."""
+class InferenceOptions:
+    """How the rows of a catalogue are treated.
 
-    line: int
-    reason: str
+    Args:
+        table: Where the catalogue with columns appended goes, in the format of its ending; None:
+            beside the posterior, in the catalogue's own.
+        ood: ``keep`` answers without looking, ``flag`` answers and says why the model may not
+            apply, ``refuse`` does not answer where it may not.
+        errors: ``network``: the network is conditioned on the errors; ``monte-carlo``: posteriors
+            of realisations of the true observables are mixed.
+        projections: ``average`` mixes the posteriors of all maps of a row, ``each`` makes every map
+            an object of its own.
+        analogues: Table of the simulation, whose most similar rows are listed for each object.
+        with_map: Find the maximum a posteriori (MAP) of each posterior, too.
+        strict: Refuse the catalogue if a row cannot be used.
+        allow_atypical: Accept medians that suggest another unit (columns by name, 20 rows or more).
+    """
+
+    table: str | Path | None = None
+    ood: Ood = "flag"
+    errors: Literal["network", "monte-carlo"] = "network"
+    projections: Literal["average", "each"] = "average"
+    analogues: str | Path | None = None
+    with_map: bool = False
+    strict: bool = False
+    allow_atypical: bool = False
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """What an inference came to."""
+    """Result of an inference.
+
+    Args:
+        posterior: netCDF file of the samples.
+        table: The catalogue with columns appended.
+        num_objects: Rows of the table.
+        num_answered: Those with a posterior.
+        num_flagged: Those with a reason.
+        conversions: Log of conversions.
+        reasons: How often each reason was given, the values of single rows left out.
+        sample_test: MMD^2 of the sample and the training clusters, and its p-value.
+    """
 
     posterior: Path
-    summary: Path
+    table: Path
     num_objects: int
-    num_extrapolated: int
-    rejected: tuple[Rejected, ...]
+    num_answered: int
+    num_flagged: int
+    conversions: tuple[str, ...]
+    reasons: Counter[str] = field(default_factory=Counter)
+    sample_test: tuple[float, float] = (float("nan"), float("nan"))
 
 
 def infer(
-    model: str | Path,
     catalogue: str | Path,
-    out: str | Path,
+    out: str | Path | Destination,
     *,
-    summary: str | Path | None = None,
-    num_draws: int = 1000,
-    seed: int = 0,
-    strict: bool = False,
-    with_mode: bool = True,
-    allow_atypical: bool = False,
-    device: str = "auto",
-    overwrite: bool = False,
-    on_objects: OnObjects | None = None,
+    model: str | Path | None = None,
+    mapping: Mapping | None = None,
+    embeddings: EmbeddingFiles | None = None,
+    sampling: Sampling | None = None,
+    options: InferenceOptions | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Inferred:
-    """Answer for every usable row of a catalogue.
+    """Infer the merger history of every object of a catalogue, simulated or observed.
 
     Args:
-        model: A bundle.
-        catalogue: CSV holding the model's inputs; other columns pass through to the summary.
-        out: netCDF file for the samples.
-        summary: CSV or ECSV file; default: beside ``out``, ``<name>_summary.csv``.
-        num_draws: Draws an object.
-        seed: Draws of an object depend on the seed and its row in the catalogue.
-        strict: Refuse the catalogue if a row cannot be used.
-        with_mode: Find the joint mode, too.
-        allow_atypical: Accept medians that tell of another unit (asked of 20 rows or more).
-        device: See ``fit``.
-        overwrite: Replace files that stand there.
-        on_objects: Called with the number of objects done.
+        catalogue: CSV, ECSV, FITS, VOTable or Parquet.
+        out: netCDF file for the posterior samples of the objects that are answered.
+        model: A trained model; None: the one that comes with the package.
+        mapping: What the columns mean; None: they have the names and units of the simulation, with
+            errors in ``sigma_<name>``.
+        embeddings: Vectors of the maps of the rows: a folder of ``embed encode``, or the files of
+            vectors and names.
+        sampling: How samples are drawn; those of an object depend on the seed and its row only.
+        options: How the rows are treated.
+        on_progress: Called with the number of objects done.
 
     Returns:
-        What it came to, rejected rows with line and reason.
+        The two files that were written, and what became of the rows.
 
     Raises:
-        DataError: If a column is missing or in another unit, no row is usable, or ``strict`` and
-            one is not.
-        BundleError: If the model is damaged.
+        DataError: If the catalogue cannot be read, a column or unit is wrong, or no row can be
+            answered.
+        BundleError: If the model is missing or damaged.
         OutputError: If a file is taken or cannot be written.
+
+    Examples:
+        >>> from cinn_clusters import Sampling, infer, read_preset
+        >>> done = infer("rexcess.csv", "posterior.nc", mapping=read_preset("rexcess"),
+        ...              sampling=Sampling(200))  # doctest: +SKIP
     """
-    out = Path(out)
-    summary_path = (
-        Path(summary) if summary is not None else out.with_name(f"{out.stem}_summary.csv")
+    sampling, options = sampling or Sampling(), options or InferenceOptions()
+    destination = out if isinstance(out, Destination) else Destination(Path(out))
+    catalogue = Path(catalogue)
+    table = Destination(
+        Path(options.table or table_path(destination.path, catalogue)), destination.overwrite
     )
-    demand_places(out, summary_path, Path(catalogue), overwrite)
-    posterior = load_posterior(model, device=device)
-    _demand_csv(Path(catalogue))
-    table = read_csv(catalogue)
-    demand_columns(table, posterior.inputs, str(catalogue))
-    inputs, rejected = usable_rows(table, posterior.inputs)
-    _demand_usable(rejected, len(table), strict, str(catalogue))
-    places = np.flatnonzero(
-        ~np.isin(np.arange(len(table)) + FIRST_LINE, [row.line for row in rejected])
+    _demand_places(destination, table, catalogue)
+    trained = load_model(model, device=sampling.device)
+    analogues = _Analogues.read(trained.posterior, options.analogues)
+    each_projection = options.projections == "each"
+    source = CatalogueSource(
+        catalogue, mapping, embeddings, each_projection, options.allow_atypical
     )
-    attributes: dict[str, str | int] = {
-        "catalogue_sha256": sha256_of(Path(catalogue)),
-        "model_sha256": sha256_of(Path(model) / "manifest.json"),
-        "num_rejected": len(rejected),
-    }
-    if not allow_atypical:
-        demand_typical(pd.DataFrame(inputs[places], columns=posterior.inputs), posterior.inputs)
-    rows = table.iloc[places].reset_index(drop=True)
-    with (
-        atomic_file(out, overwrite=overwrite) as samples,
-        atomic_file(summary_path, overwrite=overwrite) as lines,
-    ):
-        frame = write_posterior(
-            posterior,
-            inputs[places],
-            rows,
-            samples,
-            num_draws,
-            seed,
-            places=places,
-            with_mode=with_mode,
-            attributes=attributes,
-            on_objects=on_objects,
+    objects = read_query(source, trained.posterior)
+    demand_room(objects.table, trained.posterior.targets, catalogue, table.path)
+    posterior = _with_errors(trained.posterior, objects, options)
+    assessment = assess(trained, objects, options.ood, sampling.seed)
+    _demand_answers(assessment, objects, catalogue, options.strict)
+    query = _answered(objects, assessment)
+    attributes = _attributes(trained, source, objects, sampling, options)
+    attributes |= _finite(sample_mmd2=assessment.sample_test[0], sample_p=assessment.sample_test[1])
+    content = PosteriorContent(attributes, with_map=options.with_map)
+    _demand_modes(query, options)
+    with atomic_file(destination.path, overwrite=destination.overwrite) as scratch:
+        summary = write_posterior(
+            posterior, query, scratch, sampling, content=content, on_progress=on_progress
         )
-        if twice := [str(name) for name in rows if name in frame or name == ROW]:
-            raise DataError(
-                f"column '{twice[0]}'",
-                "a name that no result has",
-                "one of the summary",
-                str(catalogue),
-            )
-        write_summary(pd.concat([pd.Series(places, name=ROW), rows, frame], axis=1), lines)
+        summary.index = query.keys.index.unique()
+        summary = summary.join(assessment.columns)
+        if embeddings is not None and not each_projection:
+            summary[NUM_VIEWS] = _num_maps(query, posterior.inputs)
+        if analogues is not None:
+            summary[ANALOGUES] = analogues.nearest(query)
+        result = append_columns(objects.table, assessment, summary)
+        header = {**library_attributes(sampling.seed), **attributes}
+        result.meta = with_provenance(objects.table.meta, header, objects.converted.log)
+        write_table(result, table.path, overwrite=table.overwrite)
     return Inferred(
-        out, summary_path, len(places), int((frame[EXTRAPOLATED] > 0).sum()), tuple(rejected)
+        destination.path,
+        table.path,
+        len(objects.table),
+        int(assessment.is_answered.sum()),
+        sum(map(bool, assessment.reasons)),
+        tuple(objects.converted.log),
+        _count(assessment.reasons),
+        assessment.sample_test,
     )
 
 
-def write_posterior(
-    posterior: Posterior,
-    inputs: np.ndarray,
-    rows: pd.DataFrame,
-    out: Path,
-    num_draws: int,
-    seed: int,
-    *,
-    places: np.ndarray | None = None,
-    with_mode: bool = True,
-    attributes: Mapping[str, str | float] | None = None,
-    truth: np.ndarray | None = None,
-    ground_truth: np.ndarray | None = None,
-    disagreements: np.ndarray | None = None,
-    on_objects: OnObjects | None = None,
-) -> pd.DataFrame:
-    """Draw, write and summarise in pieces of bounded memory.
-
-    Args:
-        posterior: The density.
-        inputs: Catalogue values, (N, L).
-        rows: Their table; its key columns become coordinates.
-        out: netCDF file.
-        num_draws: Draws an object.
-        seed: Seed.
-        places: Row of each object in its catalogue, (N,).
-        with_mode: Find the joint mode.
-        attributes: Further global attributes of the file.
-        truth: Known histories, (N, D): their densities and those of the first draws are written,
-            too.
-        ground_truth: Known histories as they stand in the table, (N, D), for a group of their own.
-        disagreements: Of the members on each object, (N,), where they are known already.
-        on_objects: Called with the number of objects done.
-
-    Returns:
-        The summary, N rows.
-    """
-    coordinates = rows[[name for name in (*KEYS, OBJECT) if name in rows]]
-    if places is not None:
-        coordinates = coordinates.set_axis(places)
-    query = Query(inputs, np.arange(len(inputs)) if places is None else places)
-    pieces = []
-    layout = SampleLayout(
-        posterior.targets,
-        num_draws,
-        coordinates,
-        {**library_attributes(seed), **(attributes or {})},
-        dict(zip(posterior.inputs, inputs.T, strict=True)),
-        ground_truth,
-        has_densities=truth is not None,
-    )
-    with sample_writer(out, layout) as writer:
-        for objects, draws in posterior.sample_batches(query, Sampling(num_draws, seed)):
-            writer.put(objects, draws)
-            if truth is not None:
-                writer.put_log_prob(
-                    objects, *densities(posterior, draws, truth[objects], inputs[objects])
-                )
-            piece = summarise(posterior, query.rows(objects), draws, with_map=with_mode)
-            pieces.append(piece)
-            if on_objects is not None:
-                on_objects(objects.stop - objects.start)
-    summary = pd.concat(pieces, ignore_index=True)
-    if disagreements is None:
-        disagreements = disagreement(posterior, query, seed=seed)
-    summary[DISAGREEMENT] = disagreements
-    summary[EXTRAPOLATED] = posterior.transforms.num_clipped(inputs)
-    return summary
-
-
-def densities(
-    posterior: Posterior, draws: np.ndarray, truth: np.ndarray, inputs: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log-densities of the first draws, at most (200, N), and of the truths, (N,)."""
-    return posterior.log_prob(draws[:NUM_DENSITIES], inputs), posterior.log_prob(truth, inputs)
-
-
-def usable_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, list[Rejected]]:
-    """Turn columns into numbers and say which rows cannot be used, and why.
-
-    Args:
-        table: As read.
-        names: The columns needed.
-
-    Returns:
-        Values (N, L), NaN where there is no number; one entry a bad row, in order.
-    """
-    numbers = pd.DataFrame(
-        {name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in names}
-    )
-    reasons: dict[int, list[str]] = {}
-    for name in names:
-        for row in np.flatnonzero((numbers[name].isna() & table[name].notna()).to_numpy()):
-            reasons.setdefault(int(row), []).append(
-                f"{name}: expected a number; got '{table[name].iloc[row]}'"
-            )
-    for problem in problems(numbers, names):
-        for row in np.flatnonzero(
-            problem.rows & ~numbers.index.isin(list(_text_rows(reasons, problem.column)))
-        ):
-            value = numbers[problem.column].iloc[row]
-            got = f"{value:g}" if np.isfinite(value) else problem.fault
-            reasons.setdefault(int(row), []).append(
-                f"{problem.column}: expected {problem.expected}; got {got}"
-            )
-    return numbers.to_numpy(), [
-        Rejected(row + FIRST_LINE, "; ".join(reasons[row])) for row in sorted(reasons)
-    ]
-
-
-def demand_places(out: Path, summary: Path, catalogue: Path, overwrite: bool) -> None:
+def _demand_places(out: Destination, table: Destination, catalogue: Path) -> None:
     """Refuse places of results that are taken, or one that is the catalogue."""
-    for path in (out, summary):
-        demand_free(path, overwrite)
-    if len({path.resolve() for path in (out, summary, catalogue)}) < 3:
-        raise OutputError(
-            str(out), "three files: catalogue, posterior and summary", "one name twice"
-        )
+    for destination in (out, table):
+        destination.demand_free()
+    paths = {path.resolve() for path in (out.path, table.path, catalogue)}
+    if len(paths) < 3:
+        expected = "three files: catalogue, posterior and table"
+        raise OutputError(out.path, expected, "one name twice")
 
 
-def _demand_csv(catalogue: Path) -> None:
-    kind = FORMATS.get(catalogue.suffix.lower(), "ascii.csv")
-    if kind != "ascii.csv":
-        expected, hint = (
-            "CSV, all that a model of exact, complete tables reads",
-            "convert it, or leave --model out",
-        )
-        raise DataError(
-            str(catalogue), expected, f"{kind.removeprefix('ascii.')} by its name", "", hint
-        )
+def _with_errors(
+    posterior: Posterior, objects: CatalogueQuery, options: InferenceOptions
+) -> Posterior:
+    """The posterior that answers: conditioned on the errors, or averaged over realisations."""
+    transforms = posterior.transforms
+    if options.errors == "network":
+        return posterior
+    if not isinstance(transforms, MeasurementTransforms):
+        expected, got = "a model that accepts errors", "one of exact observables"
+        raise DataError("errors by Monte Carlo", expected, got, "", "leave out --errors")
+    two_sided = objects.converted.errors_below_and_above(transforms.optional)
+    parts = (posterior.flow, transforms, posterior.device, posterior.recalibration)
+    return MonteCarlo(*parts, two_sided=two_sided)
 
 
-def _text_rows(reasons: dict[int, list[str]], column: str) -> set[int]:
-    return {
-        row
-        for row, told in reasons.items()
-        if any(reason.startswith(f"{column}:") for reason in told)
+def _demand_answers(
+    assessment: Assessment, objects: CatalogueQuery, catalogue: Path, strict: bool
+) -> None:
+    """Refuse a catalogue of which no row can be answered, or not every row if ``strict``."""
+    num_objects, unusable = len(objects.table), assessment.status == "unusable"
+    if strict and unusable.any():
+        first = _first_reason(assessment, objects, unusable)
+        got = f"{int(unusable.sum())} of {num_objects} rows that are not"
+        raise DataError(catalogue, "every row to be usable (--strict)", got, first)
+    if not assessment.is_answered.any():
+        first = _first_reason(assessment, objects, ~assessment.is_answered)
+        raise DataError(catalogue, "a row that can be answered", f"none of {num_objects}", first)
+
+
+def _first_reason(assessment: Assessment, objects: CatalogueQuery, index: np.ndarray) -> str:
+    number = int(np.flatnonzero(index)[0])
+    reasons = "; ".join(assessment.reasons[number]) or "nothing is known of it"
+    return f"first: row {objects.rows[number]}, {reasons}"
+
+
+def _answered(objects: CatalogueQuery, assessment: Assessment) -> Query:
+    """Views of the objects that get a posterior."""
+    answered = np.flatnonzero(assessment.is_answered)
+    return objects.query.rows(np.flatnonzero(np.isin(objects.objects, answered)))
+
+
+def _demand_modes(query: Query, options: InferenceOptions) -> None:
+    if options.with_map and len(query) > len(group_views(query)[0]):
+        expected, hint = "one map of each object", "leave out --map, or ask for --projections each"
+        raise DataError("modes", expected, "mixtures over several maps", "", hint)
+
+
+def _attributes(
+    model: TrainedModel,
+    source: CatalogueSource,
+    objects: CatalogueQuery,
+    sampling: Sampling,
+    options: InferenceOptions,
+) -> dict[str, str | float]:
+    attributes: dict[str, str | float] = {
+        "catalogue_sha256": sha256_of(source.path),
+        "model_sha256": sha256_of((model.path or packaged_model()) / "manifest.json"),
+        "mapping": objects.mapping_name,
+        "num_samples": sampling.num_samples,
+        "errors": options.errors,
+        "conditional": CONDITIONAL,
     }
+    if source.embeddings is not None:
+        vectors_file, _ = embedding_files(source.embeddings)
+        attributes["embeddings_sha256"] = sha256_of(vectors_file)
+    return attributes
 
 
-def _demand_usable(rejected: list[Rejected], num_rows: int, strict: bool, where: str) -> None:
-    if not rejected or (len(rejected) < num_rows and not strict):
-        return
-    first = f"{where}, line {rejected[0].line} ({rejected[0].reason})"
-    expected = "every row to be usable (--strict)" if strict else "a row that can be used"
-    raise DataError(
-        "catalogue", expected, f"{len(rejected)} of {num_rows} rows that are not", first
-    )
+def _finite(**values: float) -> dict[str, float]:
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
+    """Maps of each object; 0 where it was asked without one."""
+    first, counts = group_views(query)
+    is_embedding = [schema.is_embedding(name) for name in inputs]
+    has_map = np.isfinite(query.inputs[first][:, is_embedding]).all(1)
+    return np.asarray(counts * has_map)
+
+
+def _count(reasons: Iterable[Iterable[str]]) -> Counter[str]:
+    """How often each reason was given; values of single rows stand in brackets and do not count."""
+    return Counter(reason.split(" (")[0] for object_reasons in reasons for reason in object_reasons)
+
+
+@dataclass(frozen=True, eq=False)
+class _Analogues:
+    """Complete rows of a table of the simulation: their names ``snapshot:halo`` and their inputs."""
+
+    transforms: MeasurementTransforms
+    names: np.ndarray
+    inputs: np.ndarray
+
+    @classmethod
+    def read(cls, posterior: Posterior, path: str | Path | None) -> _Analogues | None:
+        """Read the table, if there is one."""
+        if path is None:
+            return None
+        transforms = posterior.transforms
+        if not isinstance(transforms, MeasurementTransforms):
+            expected = "a model that accepts missing observables"
+            raise DataError("analogues", expected, "another", "", "leave out --analogues")
+        table = read_table(path)
+        scalars = [name for name in transforms.names if not schema.is_embedding(name)]
+        demand_columns(pd.DataFrame(columns=table.colnames), [*schema.KEYS, *scalars], str(path))
+        values = read_by_name(table, scalars).inputs(transforms.inputs)
+        is_scalar = [name in scalars for name in transforms.inputs]
+        rows = np.flatnonzero(np.isfinite(values[:, is_scalar]).all(1))
+        if len(rows) < NUM_ANALOGUES:
+            expected = f"at least {NUM_ANALOGUES} complete rows"
+            raise DataError(path, expected, str(len(rows)))
+        halo, snapshot = (np.asarray(table[name])[rows] for name in schema.KEYS)
+        names = [f"{int(s)}:{int(h)}" for s, h in zip(snapshot, halo, strict=True)]
+        return cls(transforms, np.array(names), values[rows])
+
+    def nearest(self, query: Query) -> list[str]:
+        """Names of the most similar rows of each object, nearest first."""
+        inputs = query.inputs[group_views(query)[0]].copy()
+        is_embedding = [schema.is_embedding(name) for name in self.transforms.inputs]
+        inputs[:, is_embedding] = np.nan
+        rows = nearest_analogues(self.transforms, inputs, self.inputs, NUM_ANALOGUES)
+        return [" ".join(names) for names in self.names[rows]]

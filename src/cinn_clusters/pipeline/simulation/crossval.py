@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.embeddings import demand_unseen
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.files import atomic_directory, demand_free, write_json
-from cinn_clusters.pipeline.inference.infer import KEYS, densities
+from cinn_clusters.pipeline.inference.write_posterior import densities
 from cinn_clusters.pipeline.simulation.evaluate import (
     Evaluation,
     reference_samples,
@@ -106,7 +107,7 @@ def crossval(
     scores |= {"folds": num_folds, "config": config.model_dump()}
     keys = [
         name
-        for name in dict.fromkeys([catalogue.cluster_column, *KEYS[1:]])
+        for name in dict.fromkeys([catalogue.cluster_column, *schema.ROW_KEYS])
         if name in catalogue.table
     ]
     coordinates = catalogue.table[keys]

@@ -26,7 +26,13 @@ from cinn_clusters.diagnostics.scores import (
 )
 from cinn_clusters.evaluation.reference_posteriors import forest_samples, prior_samples
 from cinn_clusters.files import atomic_file, demand_free, write_json
-from cinn_clusters.pipeline.inference.infer import OnObjects, write_posterior
+from cinn_clusters.pipeline.inference.write_posterior import (
+    PosteriorContent,
+    describe_ensemble,
+    write_posterior,
+)
+from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.storage.model import demand_own_model, load_posterior
 from cinn_clusters.storage.posterior_file import read_samples
 from cinn_clusters.storage.run import open_run
@@ -60,7 +66,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
-    on_objects: OnObjects | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> dict[str, Any]:
     """Judge the model of a run on its test clusters; writes posterior.nc, summary.csv and scores.json.
 
@@ -70,7 +76,7 @@ def evaluate(
         seed: Seed of the draws.
         device: See ``fit``.
         overwrite: Replace results that stand there.
-        on_objects: Called with the number of rows done.
+        on_progress: Called with the number of rows done.
 
     Returns:
         The scores, as in ``scores.json``.
@@ -86,7 +92,7 @@ def evaluate(
     demand_own_model(run)
     posterior = load_posterior(run.paths.model, device=device)
     test = run.catalogue.rows(run.split.test)
-    inputs = test.inputs(posterior.inputs)
+    query = posterior.query(test.table, (run.catalogue.cluster_column, *schema.ROW_KEYS))
     keys = [name for name in (run.catalogue.cluster_column, *schema.ROW_KEYS) if name in test.table]
     with ExitStack() as stack:  # all three or none
         samples, lines, numbers = (
@@ -95,21 +101,19 @@ def evaluate(
         truth = scored_truth(run.catalogue, run.split.test)
         summary = write_posterior(
             posterior,
-            inputs,
-            test.table,
+            query,
             samples,
-            num_draws,
-            seed,
-            truth=truth,
-            ground_truth=test.theta,
-            on_objects=on_objects,
+            Sampling(num_draws, seed),
+            content=PosteriorContent(ground_truth=test.theta, dequantised=truth),
+            on_progress=on_progress,
         )
+        summary = summary.join(describe_ensemble(posterior, query, seed))
         write_summary(pd.concat([test.table[keys], summary], axis=1), lines)
         scores = score_report(
             Evaluation(
                 test,
                 read_samples(samples, posterior.targets),
-                posterior.log_prob(truth, inputs),
+                posterior.log_prob(truth, query),
                 reference_samples(run.catalogue, run.split.train, run.split.test, num_draws, seed),
             )
         )

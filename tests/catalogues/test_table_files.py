@@ -14,8 +14,8 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from astropy.time import Time
 
-from cinn_clusters.catalogues.files import demand_writable, numbers, read_table, write_table
 from cinn_clusters.catalogues.mapping import Quantity
+from cinn_clusters.catalogues.table_files import demand_writable, numbers, read_table, write_table
 from cinn_clusters.catalogues.units import read_unit, scale_of
 from cinn_clusters.errors import DataError, OutputError
 

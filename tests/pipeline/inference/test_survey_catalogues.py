@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,15 @@ from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
 from cinn_clusters.bundle import read_bundle, write_bundle
-from cinn_clusters.catalogues.files import read_table, write_table
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
+from cinn_clusters.catalogues.table_files import read_table, write_table
 from cinn_clusters.errors import BundleError, DataError, OutputError
+from cinn_clusters.files import Destination
 from cinn_clusters.ood.sample_test import two_sample_test
-from cinn_clusters.pipeline.inference.known import demo_observed
-from cinn_clusters.pipeline.inference.observe import observe
+from cinn_clusters.pipeline.inference.demo_observed import demo_observed
+from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
+from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.progress import Progress
 from cinn_clusters.storage.model import load_model, packaged_model
 from support import Command
 
@@ -45,10 +49,23 @@ def erass(num: int = 6) -> Table:
     )
 
 
+def inferred(path: Path, **options: Any) -> Inferred:
+    """Infer with the mapping of eRASS1; all but mapping, model, sampling are options."""
+    known = {name: options.pop(name) for name in ("model", "mapping") if name in options}
+    sampling = Sampling(options.pop("num_samples", 20), options.pop("seed", 0))
+    return infer(
+        path,
+        Destination(path.with_name("own.nc"), options.pop("overwrite", True)),
+        sampling=sampling,
+        options=InferenceOptions(**options),
+        **{"mapping": read_preset("erass1"), **known},
+    )
+
+
 def answered(tmp_path: Path, table: Table, **options: object) -> Table:
     table.write(tmp_path / "own.vot", format="votable", overwrite=True)
-    options = {"mapping": read_preset("erass1"), "num_draws": 200, "overwrite": True, **options}
-    observe(tmp_path / "own.vot", tmp_path / "own.nc", table=tmp_path / "answer.ecsv", **options)  # type: ignore[arg-type]
+    more = {"num_samples": 200, "table": tmp_path / "answer.ecsv", **options}
+    inferred(tmp_path / "own.vot", **more)
     return read_table(tmp_path / "answer.ecsv")
 
 
@@ -93,8 +110,8 @@ def test_less_is_known_of_a_cluster_with_less(tmp_path: Path) -> None:
 
 
 def test_the_network_and_monte_carlo_agree(tmp_path: Path) -> None:
-    told = answered(tmp_path, erass(60), num_draws=500)
-    drawn = answered(tmp_path, erass(60), num_draws=500, errors="monte-carlo")
+    told = answered(tmp_path, erass(60), num_samples=500)
+    drawn = answered(tmp_path, erass(60), num_samples=500, errors="monte-carlo")
     for name in ("last_V_coll", "last_M_Crit500_coll"):
         gap = np.abs(told[f"{name}_median"] - drawn[f"{name}_median"])
         assert np.mean(gap) < 0.15 * np.mean(told[f"{name}_p84"] - told[f"{name}_p16"])
@@ -127,7 +144,7 @@ def test_flags_say_why(tmp_path: Path) -> None:
     assert "no redshift" in reasons[3]
     assert f"{schema.LOOKBACK} above all" in reasons[4]
     assert np.ma.getmaskarray(table[SINCE]).tolist() == [False, False, False, True, False]
-    assert np.asarray(table["strangeness"][1]) > 0.99
+    assert np.asarray(table["ood_score"][1]) > 0.99
 
 
 def test_refused_and_kept(tmp_path: Path) -> None:
@@ -165,9 +182,7 @@ def test_a_contradiction_is_counted_once(tmp_path: Path) -> None:
     table = erass()
     table["R500"][:2] = 100.0
     table.write(tmp_path / "own.vot", format="votable")
-    done = observe(
-        tmp_path / "own.vot", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20
-    )
+    done = inferred(tmp_path / "own.vot")
     (told,) = [count for reason, count in done.reasons.items() if "contradiction" in reason]
     assert told == 2
 
@@ -202,8 +217,8 @@ def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) ->
         (lambda table: table.rename_column("M500", "M5"), "column 'M500'"),
         (lambda table: table.__setitem__("BEST_Z", np.full(6, -1.0)), "row that can be answered"),
         (
-            lambda table: table.__setitem__("p_recorded", np.ones(6)),
-            r"column 'p_recorded'.*own\.vot; rename it",
+            lambda table: table.__setitem__("selection_probability", np.ones(6)),
+            r"column 'selection_probability'.*own\.vot; rename it",
         ),
         (
             lambda table: table.__setitem__("last_V_coll_map", np.ones(6)),
@@ -223,19 +238,15 @@ def test_places_and_models_are_looked_at_first(tmp_path: Path) -> None:
     erass().write(tmp_path / "own.fits")
     (tmp_path / "taken.nc").touch()
     with pytest.raises(OutputError, match=r"taken\.nc"):
-        observe(tmp_path / "own.fits", tmp_path / "taken.nc", mapping=read_preset("erass1"))
+        infer(tmp_path / "own.fits", tmp_path / "taken.nc", mapping=read_preset("erass1"))
     with pytest.raises(BundleError):
-        observe(
-            tmp_path / "own.fits", tmp_path / "a.nc", mapping=read_preset("erass1"), model=tmp_path
-        )
+        inferred(tmp_path / "own.fits", model=tmp_path)
     russian = Table({"name": ["Пуля"], "z": [0.3]})
     russian.write(tmp_path / "own.ecsv")
     mapping = Mapping.model_validate({"object_name": "name", "redshift": {"column": "z"}})
     with pytest.raises(OutputError, match="ASCII"):
-        observe(
-            tmp_path / "own.ecsv", tmp_path / "a.nc", mapping=mapping, table=tmp_path / "a.fits"
-        )
-    done = observe(tmp_path / "own.ecsv", tmp_path / "a.nc", mapping=mapping, num_draws=20)
+        inferred(tmp_path / "own.ecsv", mapping=mapping, table=tmp_path / "a.fits")
+    done = inferred(tmp_path / "own.ecsv", mapping=mapping)
     assert str(read_table(done.table)["name"][0]) == "Пуля"
 
 
@@ -299,16 +310,31 @@ def test_the_sample_test_stands_in_every_answer(
         assert header[key] == pytest.approx(told[name], abs=1e-6)
 
 
-@pytest.mark.parametrize("option", ["--strict", "--allow-atypical", "--summary {0}/s.csv"])
-def test_options_of_exact_models_are_refused(tmp_path: Path, command: Command, option: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "companion"),
+    [
+        ("--allow-atypical", "columns by name"),
+        ("--filenames {0}/f.npy", "--embeddings"),
+        ("--projections each", "--embeddings"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    tmp_path: Path, command: Command, option: str, companion: str
+) -> None:
     erass().write(tmp_path / "own.fits")
-    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc {option.format(tmp_path)}"
-    done = command(line)
+    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc"
+    done = command(f"{line} {option.format(tmp_path)}")
     assert done.code == 2
-    assert f"{option.split()[0]} goes with models of exact" in " ".join(
-        done.err.replace("│", " ").split()
-    )
+    message = " ".join(done.err.replace("│", " ").split())
+    assert f"{option.split()[0]} goes with {companion}" in message
     assert not (tmp_path / "own.nc").exists()
+
+
+def test_strict_refuses_a_catalogue_with_an_unusable_row(tmp_path: Path) -> None:
+    strange().write(tmp_path / "own.ecsv")
+    with pytest.raises(DataError, match=r"\(--strict\).*1 of 5 rows.*row 3, BEST_Z: no redshift"):
+        inferred(tmp_path / "own.ecsv", strict=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.ecsv"]
 
 
 def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) -> None:
@@ -319,8 +345,8 @@ def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) ->
         load_model(tmp_path / "older")
 
 
-def test_named_clusters(tmp_path: Path) -> None:
-    lines = demo_observed(tmp_path / "named", num_draws=100)
+def test_known_clusters(tmp_path: Path) -> None:
+    lines = demo_observed(tmp_path / "named", sampling=Sampling(100))
     assert {"Bullet (1E 0657-558)", "Musket Ball (DLSCL J0916.2+2951)"} <= {
         line["cluster"] for line in lines
     }
@@ -350,7 +376,7 @@ def test_named_clusters(tmp_path: Path) -> None:
         ]
     assert {path.name for path in (tmp_path / "named").iterdir()} == {
         "clusters.ecsv",
-        "named_clusters.png",
+        "known_clusters.png",
         "posterior.nc",
         "published.ecsv",
     }
@@ -358,15 +384,15 @@ def test_named_clusters(tmp_path: Path) -> None:
 
 def test_an_answer_is_refused_before_the_work(tmp_path: Path) -> None:
     answered(tmp_path, erass())
-    done: list[int] = []
+    done: list[Progress] = []
     with pytest.raises(
         DataError, match=r"column 'cinn_status'.*got an answer given before.*without it"
     ):
-        observe(
+        infer(
             tmp_path / "answer.ecsv",
             tmp_path / "b.nc",
             mapping=read_preset("erass1"),
-            on_objects=done.append,
+            on_progress=done.append,
         )
     assert not done
     assert not list(tmp_path.glob("b*"))
@@ -377,9 +403,7 @@ def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) 
     own = erass()
     own.meta |= {"comments": ["measured by me"], "HISTORY": ["cut at z 0.8"], "ORIGIN": "MPE"}
     write_table(own, tmp_path / f"own.{ending}")
-    done = observe(
-        tmp_path / f"own.{ending}", tmp_path / "own.nc", mapping=read_preset("erass1"), num_draws=20
-    )
+    done = inferred(tmp_path / f"own.{ending}")
     meta = read_table(done.table).meta
     comments = " ".join(meta["comments"])
     assert comments.startswith("measured by me")
@@ -393,7 +417,7 @@ def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) 
 
 
 def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
-    table = answered(tmp_path, erass(), with_mode=True)
+    table = answered(tmp_path, erass(), with_map=True)
     told = {name: table[name].info.meta or {} for name in table.colnames}
     ucds = {name: meta["ucd"] for name, meta in told.items() if "ucd" in meta}
     for ucd in ucds.values():
@@ -402,7 +426,7 @@ def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
         assert "stat.max" not in ucd
     assert ucds["last_V_coll_p16"] == ucds["last_V_coll_p84"] == "phys.veloc;stat.percentile"
     assert ucds["last_V_coll_lower68"] == "phys.veloc;stat.interval"
-    assert ucds["strangeness"] == "stat.percentile"
+    assert ucds["ood_score"] == "stat.percentile"
 
 
 def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
@@ -416,7 +440,7 @@ def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
         for name in ("MGAS500", "MGAS500_L", "MGAS500_H"):
             table[name] = np.nan
         for errors in ("network", "monte-carlo"):
-            answer = answered(tmp_path, table, errors=errors, num_draws=500)
+            answer = answered(tmp_path, table, errors=errors, num_samples=500)
             tail[side, errors] = float(np.mean(answer["last_M_Crit500_coll_median"]))
     assert tail["below", "network"] == pytest.approx(tail["above", "network"], rel=1e-4)
     assert tail["above", "monte-carlo"] > 1.1 * tail["below", "monte-carlo"]

@@ -1,0 +1,119 @@
+"""Whether a model applies to each object of a catalogue, and to the catalogue as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.ood.sample_test import two_sample_test
+from cinn_clusters.pipeline.inference.catalogue_query import CatalogueQuery
+from cinn_clusters.pipeline.inference.write_posterior import (
+    DISAGREEMENT,
+    EXTRAPOLATED,
+    describe_ensemble,
+)
+from cinn_clusters.posterior.query import Query
+from cinn_clusters.posterior.trained import TrainedModel
+
+Ood = Literal["keep", "flag", "refuse"]
+OOD_SCORE, SELECTION = "ood_score", "selection_probability"
+_REASONS = "reasons"
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What a model makes of the objects of a catalogue before it answers.
+
+    Args:
+        status: ``ok``, ``flagged``, ``refused`` or ``unusable``, (M,).
+        reasons: Why, a list for each object.
+        columns: Disagreement, extrapolated observables, OOD score and selection probability, M
+            rows; NaN for unusable objects.
+        sample_test: MMD^2 of the sample and the training clusters and its p-value; NaN for small
+            samples and for models without a training population.
+    """
+
+    status: np.ndarray
+    reasons: tuple[tuple[str, ...], ...]
+    columns: pd.DataFrame
+    sample_test: tuple[float, float] = (np.nan, np.nan)
+
+    @property
+    def is_answered(self) -> np.ndarray:
+        """Whether an object gets a posterior, (M,)."""
+        return np.isin(self.status, ("ok", "flagged"))
+
+
+def assess(model: TrainedModel, catalogue: CatalogueQuery, ood: Ood, seed: int) -> Assessment:
+    """Assess every object.
+
+    Args:
+        model: Its support, populations and selection probability are used where it has them.
+        catalogue: The objects.
+        ood: ``keep`` looks for no reason, ``flag`` says it, ``refuse`` leaves the object unanswered.
+        seed: Seed of the samples by which disagreement and the sample test are estimated.
+    """
+    query, objects = catalogue.query, catalogue.objects
+    is_usable = model.posterior.transforms.is_usable(query.inputs).numpy()
+    views = query.rows(np.flatnonzero(is_usable))
+    columns = _by_object(_assess_views(model, views, seed))
+    columns = columns.reindex(np.unique(objects))
+    model_reasons = columns.pop(_REASONS)
+    reasons, status = [], []
+    usable_objects = np.isin(np.unique(objects), objects[is_usable])
+    for row, object_reasons, usable in zip(
+        catalogue.rows, model_reasons, usable_objects, strict=True
+    ):
+        found_reasons = list(catalogue.converted.reasons.get(int(row), ()))
+        if usable and ood != "keep":
+            found_reasons += object_reasons
+        reasons.append(tuple(dict.fromkeys(found_reasons)))
+        status.append(_status(usable, bool(reasons[-1]), ood))
+    test = _sample_test(model, views, seed)
+    return Assessment(np.array(status), tuple(reasons), columns, test)
+
+
+def _status(is_usable: bool, has_reasons: bool, ood: Ood) -> str:
+    if not is_usable:
+        return "unusable"
+    if not has_reasons or ood == "keep":
+        return "ok"
+    return "refused" if ood == "refuse" else "flagged"
+
+
+def _assess_views(model: TrainedModel, views: Query, seed: int) -> pd.DataFrame:
+    columns = describe_ensemble(model.posterior, views, seed)
+    columns.index = views.keys.index
+    if model.support is not None:
+        columns[OOD_SCORE] = model.support.ood_score(views.inputs)
+        disagreement = columns[DISAGREEMENT].to_numpy()
+        reasons = model.support.reasons(views.inputs, disagreement)
+    else:
+        counts = columns[EXTRAPOLATED]
+        reasons = [[f"observables beyond the training support ({n})"] * (n > 0) for n in counts]
+    if model.selection is not None:
+        columns[SELECTION] = model.selection.probability(views.inputs)
+    columns[_REASONS] = pd.Series(reasons, columns.index, dtype=object)
+    return columns
+
+
+def _by_object(columns: pd.DataFrame) -> pd.DataFrame:
+    """Join the views of each object: means, the largest scores, and all reasons."""
+    if columns.index.is_unique:
+        return columns
+    joins = {DISAGREEMENT: "mean", EXTRAPOLATED: "max", OOD_SCORE: "max", SELECTION: "mean"}
+    present = {name: join for name, join in joins.items() if name in columns}
+    groups = columns.groupby(level=0)
+    return groups.agg({**present, _REASONS: "sum"})
+
+
+def _sample_test(model: TrainedModel, views: Query, seed: int) -> tuple[float, float]:
+    transforms = model.posterior.transforms
+    if not model.populations or not isinstance(transforms, MeasurementTransforms):
+        return np.nan, np.nan
+    first = ~views.keys.index.duplicated()
+    return two_sample_test(model.populations, transforms, views.inputs[first], seed=seed)

@@ -1,0 +1,212 @@
+"""A catalogue, and what a model is asked about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.table import Column, Table
+
+from cinn_clusters import schema
+from cinn_clusters.catalogues.by_name import add_by_name, read_by_name
+from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
+from cinn_clusters.catalogues.mapping import Mapping
+from cinn_clusters.catalogues.table_files import names_of, numbers, read_table
+from cinn_clusters.data.checks import demand_typical
+from cinn_clusters.data.tables import demand_columns
+from cinn_clusters.errors import DataError
+from cinn_clusters.pipeline.inference.map_views import NO_MAP, EmbeddingFiles, Views, join_views
+from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import OBJECT, QUERY_KEYS, Query
+
+BY_NAME = "columns of the simulation, by name"
+
+
+@dataclass(frozen=True, eq=False)
+class CatalogueQuery:
+    """Objects of a catalogue.
+
+    Args:
+        table: What is given back with columns appended, M rows, one an object.
+        converted: The catalogue in the columns of the simulation, N rows.
+        query: V views of the objects; their places are rows of the catalogue, and the index of
+            their keys is the object.
+        mapping_name: Where the meaning of the columns comes from.
+    """
+
+    table: Table
+    converted: ConvertedCatalogue
+    query: Query
+    mapping_name: str = BY_NAME
+
+    @property
+    def objects(self) -> np.ndarray:
+        """Object of each view, ascending, (V,)."""
+        return self.query.keys.index.to_numpy()
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row of the catalogue of each object, (M,)."""
+        return self.query.places[np.unique(self.objects, return_index=True)[1]]
+
+
+@dataclass(frozen=True)
+class CatalogueSource:
+    """Where a catalogue comes from and how its columns are read.
+
+    Args:
+        path: CSV, ECSV, FITS, VOTable or Parquet.
+        mapping: What the columns mean; None: they have the names of the model's inputs.
+        embeddings: Vectors of maps, or None.
+        each_projection: Every map is an object of its own.
+        allow_atypical: Accept medians that suggest another unit (columns by name, 20 rows or more).
+    """
+
+    path: Path
+    mapping: Mapping | None = None
+    embeddings: EmbeddingFiles | None = None
+    each_projection: bool = False
+    allow_atypical: bool = False
+
+
+def read_query(source: CatalogueSource, posterior: Posterior) -> CatalogueQuery:
+    """Read a catalogue and make a query of it.
+
+    Raises:
+        DataError: If the catalogue or the vectors of its maps cannot be read, a column that the
+            model needs is missing, or a unit is wrong.
+    """
+    mapping, path = source.mapping, source.path
+    table = read_table(path, mapping.read if mapping else None)
+    scalars = [name for name in posterior.inputs if _is_scalar(name)]
+    if mapping is None:
+        _demand_inputs(table.colnames, scalars, posterior, path)
+        converted = read_by_name(table, scalars)
+        if not source.allow_atypical:
+            _demand_typical(converted)
+    else:
+        converted = convert(table, mapping)
+        add_by_name(converted, table, [name for name in scalars if name not in converted.values])
+        _demand_inputs(list(converted.values), scalars, posterior, path)
+    _note_unused_errors(converted, posterior)
+    keys = _keys(table, mapping, posterior)
+    views = Views.without_maps(len(table))
+    if source.embeddings is not None:
+        views = join_views(keys, source.embeddings, posterior)
+        _note_maps(converted, views)
+    query = _query(converted, keys, views, posterior)
+    mapping_name = mapping.name if mapping else BY_NAME
+    if source.each_projection:
+        table, query = _split_views(table, query, views, path)
+    return CatalogueQuery(table, converted, query, mapping_name)
+
+
+def _is_scalar(name: str) -> bool:
+    return not name.startswith(schema.ERROR_PREFIX) and not schema.is_embedding(name)
+
+
+def _demand_inputs(
+    columns: list[str], scalars: list[str], posterior: Posterior, path: Path
+) -> None:
+    """Refuse a table that lacks a column which the model cannot do without."""
+    needed = [name for name in scalars if name == schema.LOOKBACK]
+    hint = ""
+    if not posterior.transforms.accepts_missing:
+        needed = scalars
+        hint = "this model takes exact, complete observables; the packaged one takes any of them"
+        hint = "" if set(needed) & set(columns) else hint
+    demand_columns(pd.DataFrame(columns=columns), needed, str(path), hint)
+
+
+def _demand_typical(converted: ConvertedCatalogue) -> None:
+    frame = pd.DataFrame(converted.values).dropna(axis=1, how="all").dropna()
+    demand_typical(frame, list(map(str, frame)))
+
+
+def _note_unused_errors(converted: ConvertedCatalogue, posterior: Posterior) -> None:
+    if posterior.transforms.accepts_missing:
+        return
+    stated = [name for name, errors in converted.two_sided.items() if np.nanmax(errors) > 0.0]
+    if stated:
+        converted.log.append(
+            f"errors of {', '.join(stated)}: not used, the model takes exact values"
+        )
+
+
+def _keys(table: Table, mapping: Mapping | None, posterior: Posterior) -> pd.DataFrame:
+    """Key columns of the rows, numbers where they are whole and text otherwise."""
+    columns = [name for name in QUERY_KEYS if name in table.colnames]
+    keys = pd.DataFrame({name: _key_values(table, name) for name in columns})
+    object_name = mapping.object_name if mapping else None
+    if object_name or not columns:
+        keys[OBJECT] = names_of(table, object_name)
+    return keys
+
+
+def _key_values(table: Table, name: str) -> np.ndarray:
+    values, _ = numbers(table, name)
+    if np.isfinite(values).all() and (values == np.round(values)).all():
+        return values.astype("int64")
+    return names_of(table, name)
+
+
+def _note_maps(converted: ConvertedCatalogue, views: Views) -> None:
+    rows = views.rows[~views.has_map]
+    num_rows = len(converted.names)
+    converted.log.append(f"maps: {views.has_map.sum()} of {num_rows - len(rows)} rows")
+    if len(rows):
+        converted.log.append(f"maps: {len(rows)} of {num_rows} rows have {NO_MAP}")
+    if views.unmatched:
+        first = f"first {views.unmatched[0]}"
+        converted.log.append(f"maps: {len(views.unmatched)} belong to no row ({first})")
+
+
+def _query(
+    converted: ConvertedCatalogue, keys: pd.DataFrame, views: Views, posterior: Posterior
+) -> Query:
+    inputs = converted.inputs(posterior.inputs)[views.rows]
+    for number, name in enumerate(posterior.inputs):
+        if name in views.embeddings:
+            inputs[:, number] = views.embeddings[name]
+    view_keys = keys.iloc[views.rows].set_axis(views.rows)
+    if posterior.transforms.accepts_missing:
+        return Query(inputs, views.rows, view_keys)
+    _note_missing(converted, posterior, inputs, views)
+    return Query(inputs, views.rows, view_keys)
+
+
+def _note_missing(
+    converted: ConvertedCatalogue, posterior: Posterior, inputs: np.ndarray, views: Views
+) -> None:
+    """Say of each row what a model of complete rows lacks."""
+    num_rows = len(converted.names)
+    is_map_missing = np.zeros(num_rows, dtype=bool)
+    for name, value in zip(posterior.inputs, inputs.T, strict=True):
+        is_missing = np.zeros(num_rows, dtype=bool)
+        is_missing[views.rows[np.isnan(value)]] = True
+        if schema.is_embedding(name):
+            is_map_missing |= is_missing
+            continue
+        is_explained = [
+            any(reason.startswith(f"{name}:") for reason in converted.reasons.get(row, ()))
+            for row in range(num_rows)
+        ]
+        converted.note(
+            is_missing & ~np.array(is_explained),
+            f"{name}: missing, the model takes complete rows only",
+        )
+    converted.note(is_map_missing, NO_MAP)
+
+
+def _split_views(table: Table, query: Query, views: Views, path: Path) -> tuple[Table, Query]:
+    """Make every view an object of its own, with its projection among the keys."""
+    if schema.PROJECTION in table.colnames:
+        got = f"'{schema.PROJECTION}'"
+        raise DataError(path, "no column that maps bring", got, "", "rename it")
+    split: Any = table[views.rows]
+    split[schema.PROJECTION] = Column(views.projections)
+    keys = query.keys.assign(**{schema.PROJECTION: views.projections})
+    return split, Query(query.inputs, query.places, keys.reset_index(drop=True))

@@ -1,0 +1,200 @@
+"""Known clusters: what the model infers of them, beside published estimates."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import MaskedColumn, Table
+
+from cinn_clusters import schema
+from cinn_clusters.catalogues.mapping import read_preset
+from cinn_clusters.catalogues.table_files import read_table
+from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
+from cinn_clusters.figures.known_clusters import PublishedEstimate, known_clusters
+from cinn_clusters.figures.style import rendered
+from cinn_clusters.files import atomic_directory, demand_free
+from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
+from cinn_clusters.pipeline.inference.result_table import REASONS
+from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.storage.posterior_file import read_samples
+
+_POSTERIOR, _TABLE, _VALUES = "posterior.nc", "clusters.ecsv", "published.ecsv"
+_FIGURE = "known_clusters.png"
+_OBSERVABLES = ("z", "m500", "m500_error", "mgas500", "mgas500_error")
+_UNVERIFIED = "from memory, not verified"
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """A quantity with published estimates: its key in the file, unit, label and limits."""
+
+    key: str
+    unit: str
+    label: str
+    limits: tuple[float, float]
+
+
+_QUANTITIES = (
+    _Quantity("since", "Gyr", "time since collision [Gyr]", (0.0, 13.0)),
+    _Quantity("speed", "km/s", "collision speed [km/s]", (0.0, 6000.0)),
+    _Quantity("ratio", "", "mass ratio", (0.0, 1.0)),
+)
+
+
+@dataclass(frozen=True)
+class KnownCluster:
+    """A known cluster as ``known_clusters.toml`` has it: observables, estimates, references."""
+
+    entries: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.entries["name"])
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether its published estimates were checked against the publication."""
+        return bool(self.entries.get("is_verified", True))
+
+    @property
+    def estimates(self) -> list[PublishedEstimate]:
+        """Published value, lower and upper end of each quantity."""
+        published = (self.entries.get(quantity.key) for quantity in _QUANTITIES)
+        return [None if value is None else _as_range(value) for value in published]
+
+    @property
+    def source(self) -> str:
+        """Where its published estimates come from, and what they assume."""
+        if "estimate_from" not in self.entries:
+            return "no estimate"
+        source = f"{self.entries['estimate_from']}, {self.entries['phase']}"
+        return source if self.is_verified else f"{source}; {_UNVERIFIED}"
+
+
+def _as_range(value: Any) -> tuple[float, float, float]:
+    if isinstance(value, list):
+        return value[0], value[1], value[2]
+    return value, value, value
+
+
+def read_known_clusters() -> list[KnownCluster]:
+    """Read the known clusters that come with the package."""
+    file = files("cinn_clusters.catalogues") / "known_clusters.toml"
+    entries = tomllib.loads(file.read_text(encoding="utf-8"))["cluster"]
+    return [KnownCluster(entry) for entry in entries]
+
+
+def published_table(clusters: list[KnownCluster]) -> Table:
+    """Published observables and estimates as a table."""
+    table = Table({"name": [cluster.name for cluster in clusters]})
+    for column in _OBSERVABLES:
+        table[column] = _masked([cluster.entries.get(column, np.nan) for cluster in clusters])
+    table["values_from"] = [cluster.entries["values_from"] for cluster in clusters]
+    for number, quantity in enumerate(_QUANTITIES):
+        estimates = [cluster.estimates[number] or (np.nan,) * 3 for cluster in clusters]
+        for ending, values in zip(("", "_low", "_high"), np.array(estimates).T, strict=True):
+            column = _masked(values)
+            column.unit = quantity.unit or None
+            table[f"published_{quantity.key}{ending}"] = column
+    for key in ("estimate_from", "phase"):
+        values = [cluster.entries.get(key, "") for cluster in clusters]
+        table[f"published_{key.removeprefix('estimate_')}"] = values
+    table["published_is_verified"] = [cluster.is_verified for cluster in clusters]
+    return table
+
+
+def _masked(values: Any) -> MaskedColumn:
+    numbers = np.array(values, dtype=float)
+    return MaskedColumn(numbers, mask=np.isnan(numbers))
+
+
+def demo_observed(
+    out: str | Path,
+    *,
+    model: str | Path | None = None,
+    sampling: Sampling | None = None,
+    overwrite: bool = False,
+) -> list[dict[str, str]]:
+    """Infer the merger histories of known clusters.
+
+    Args:
+        out: Folder to make: samples, table, published values, figure.
+        model: A trained model; None: the one that comes with the package.
+        sampling: How samples are drawn.
+        overwrite: Replace a folder that stands there.
+
+    Returns:
+        A line a cluster: median and 68 % of each quantity, the published estimate and its source,
+        and flags.
+
+    Raises:
+        BundleError: If the model is missing or damaged.
+        OutputError: If the folder is taken or cannot be written.
+    """
+    out = Path(out)
+    demand_free(out, overwrite)
+    clusters = read_known_clusters()
+    table = published_table(clusters)
+    with atomic_directory(out, overwrite=overwrite, markers=(_TABLE,)) as scratch:
+        table.write(scratch / _VALUES, format="ascii.ecsv")
+        infer(
+            scratch / _VALUES,
+            scratch / _POSTERIOR,
+            mapping=read_preset("known"),
+            model=model,
+            sampling=sampling,
+            options=InferenceOptions(table=scratch / _TABLE),
+        )
+        reasons = read_table(scratch / _TABLE)[REASONS]
+        age = age_at_lookback(lookback_at_redshift(np.array(table["z"])))
+        samples = _quantities(read_samples(scratch / _POSTERIOR, schema.DEFAULT_TARGETS), age)
+        figure = known_clusters(
+            samples,
+            [cluster.estimates for cluster in clusters],
+            [quantity.label for quantity in _QUANTITIES],
+            [cluster.name for cluster in clusters],
+            [quantity.limits for quantity in _QUANTITIES],
+            [cluster.is_verified for cluster in clusters],
+        )
+        (scratch / _FIGURE).write_bytes(rendered(figure, "png"))
+    flags = np.ma.filled(np.ma.asarray(reasons).astype(object), "")
+    return [
+        _line(cluster, [quantity[:, row] for quantity in samples], str(flags[row]) or "none")
+        for row, cluster in enumerate(clusters)
+    ]
+
+
+def _quantities(samples: np.ndarray, age: np.ndarray) -> list[np.ndarray]:
+    """Samples (S, N) of the quantities that have published estimates."""
+    columns = dict(
+        zip(schema.DEFAULT_TARGETS, np.moveaxis(samples.astype(float), -1, 0), strict=True)
+    )
+    since = age - columns[schema.COLLISION_TIME]
+    return [since, 10.0 ** columns["last_V_coll"], columns["last_Mass_ratio"]]
+
+
+def _line(cluster: KnownCluster, samples: list[np.ndarray], flags: str) -> dict[str, str]:
+    word = "published" if cluster.is_verified else "published (not verified)"
+    values = {
+        quantity.label: f"{_interval(values)}{_published(estimate, word)}"
+        for quantity, values, estimate in zip(_QUANTITIES, samples, cluster.estimates, strict=True)
+    }
+    return {"cluster": cluster.name, **values, "published by": cluster.source, "flags": flags}
+
+
+def _interval(samples: np.ndarray) -> str:
+    median, low, high = np.quantile(samples, [0.5, 0.16, 0.84])
+    return f"{median:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _published(estimate: PublishedEstimate, word: str) -> str:
+    if estimate is None:
+        return ""
+    value, low, high = estimate
+    return f"; {word} {value:g}" + f" ({low:g} to {high:g})" * (low != high)

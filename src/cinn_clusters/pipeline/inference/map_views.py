@@ -1,0 +1,102 @@
+"""Vectors of X-ray maps joined to the rows of a catalogue: a view for every map of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters import schema
+from cinn_clusters.data.embeddings import Embeddings, read_embeddings, read_named_embeddings
+from cinn_clusters.errors import DataError
+from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import OBJECT
+
+EmbeddingFiles = str | Path | tuple[str | Path, str | Path]
+"""A folder of ``embed encode``, a ``.npy`` file with ``filenames.npy`` beside it, or both files."""
+NO_MAP = "no map among the embeddings"
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Views of the rows of a catalogue; a row without a map has one, without an embedding.
+
+    Args:
+        rows: Row of the catalogue of each view, ascending, (V,).
+        projections: Number of the projection, (V,); ``NO_PROJECTION`` without a map.
+        embeddings: Columns ``embedding_000`` ..., V rows; NaN without a map.
+        unmatched: Names of maps that belong to no row.
+    """
+
+    rows: np.ndarray
+    projections: np.ndarray
+    embeddings: pd.DataFrame
+    unmatched: tuple[str, ...] = ()
+
+    @classmethod
+    def without_maps(cls, num_rows: int) -> Views:
+        """One view of each row, without a map."""
+        projections = np.full(num_rows, schema.NO_PROJECTION)
+        return cls(np.arange(num_rows), projections, pd.DataFrame(index=range(num_rows)))
+
+    @property
+    def has_map(self) -> np.ndarray:
+        """Whether a view is a map, (V,)."""
+        return np.asarray(self.projections != schema.NO_PROJECTION)
+
+
+def join_views(keys: pd.DataFrame, files: EmbeddingFiles, posterior: Posterior) -> Views:
+    """Join maps to the rows of a catalogue, by HaloID and Snapshot or by the name of the object.
+
+    Args:
+        keys: Key columns of the catalogue, N rows.
+        files: Vectors and names of the maps.
+        posterior: Its inputs say which features a vector has.
+
+    Raises:
+        DataError: If the model takes no embeddings, or those of another number of features, or no
+            map belongs to a row.
+    """
+    vectors_file, names_file = embedding_files(files)
+    by_row = set(schema.KEYS) <= set(keys)
+    read = read_embeddings if by_row else read_named_embeddings
+    embeddings = read(vectors_file, names_file)
+    _demand_features(posterior, embeddings, vectors_file)
+    names = list(schema.KEYS) if by_row else [OBJECT]
+    rows = keys[names].assign(_row=np.arange(len(keys)))
+    views = rows.merge(embeddings.table, on=names, how="left")
+    views = views.sort_values(["_row", schema.PROJECTION], ignore_index=True)
+    if views.filename.isna().all():
+        example = ", ".join(f"{name} {keys[name].iloc[0]}" for name in names)
+        hint = "are they of one simulation or survey, and do the names of the maps hold the key?"
+        raise DataError(vectors_file, f"maps of the catalogue, such as {example}", "none", "", hint)
+    matched = set(views.filename.dropna())
+    return Views(
+        views["_row"].to_numpy(),
+        views[schema.PROJECTION].fillna(schema.NO_PROJECTION).to_numpy().astype("int64"),
+        views[list(embeddings.columns)],
+        tuple(name for name in embeddings.table.filename if name not in matched),
+    )
+
+
+def embedding_files(files: EmbeddingFiles) -> tuple[Path, Path]:
+    """Return the files of the vectors and of their names."""
+    if isinstance(files, tuple):
+        return Path(files[0]), Path(files[1])
+    path = Path(files)
+    if path.is_dir():
+        return path / "components.npy", path / "filenames.npy"
+    return path, path.with_name("filenames.npy")
+
+
+def _demand_features(posterior: Posterior, embeddings: Embeddings, vectors_file: Path) -> None:
+    features = [name for name in posterior.inputs if schema.is_embedding(name)]
+    if not features:
+        expected = "one that was trained with embeddings of maps"
+        raise DataError("model", expected, "one of scalars alone", "", "leave out --embeddings")
+    if set(features) != set(embeddings.columns):
+        expected, got = f"vectors of {len(features)} features", f"{len(embeddings.columns)}"
+        hint = "encode the maps with the encoder that the model was trained with"
+        raise DataError(vectors_file, expected, got, "", hint)

@@ -1,0 +1,118 @@
+"""A catalogue with columns appended: status, reasons and the summary of each posterior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.table import Column, MaskedColumn, Table
+
+from cinn_clusters import schema
+from cinn_clusters.catalogues.table_files import TABLE_FORMATS, demand_writable
+from cinn_clusters.errors import DataError
+from cinn_clusters.pipeline.inference.assessment import OOD_SCORE, SELECTION, Assessment
+from cinn_clusters.pipeline.inference.write_posterior import DISAGREEMENT, EXTRAPOLATED
+from cinn_clusters.posterior.summary import TIME_SINCE_COLLISION, summary_columns
+
+STATUS, REASONS, ANALOGUES, NUM_VIEWS = "cinn_status", "cinn_reasons", "analogues", "num_views"
+_DESCRIPTIONS = {
+    STATUS: "ok, flagged (a value not used, or the model may not apply), refused, or unusable",
+    REASONS: "what was wrong with the row, and why the model may not apply",
+    SELECTION: "probability that a collision is recorded, on which the posterior is conditional",
+    OOD_SCORE: "percentile of the robust distance among training clusters",
+    ANALOGUES: "snapshot:halo of the most similar simulated clusters",
+    NUM_VIEWS: "maps of the object whose posteriors were mixed",
+    DISAGREEMENT: "mean divergence between members of the ensemble [nat]",
+    EXTRAPOLATED: "observables beyond the training support, where they are clipped",
+}
+_UCDS = {
+    schema.COLLISION_TIME: "time.age",
+    TIME_SINCE_COLLISION: "time.interval",
+    "last_V_coll": "phys.veloc",
+    schema.COLLISION_MASS: "phys.mass",
+    "last_Subcluster_mass": "phys.mass",
+    "last_Mass_ratio": "phys.mass;arith.ratio",
+    "last_d_peri": "pos.distance",
+    SELECTION: "stat.probability",
+    OOD_SCORE: "stat.percentile",
+    STATUS: "meta.code.status",
+    REASONS: "meta.note",
+}
+"""What the appended columns are, in the vocabulary of the Virtual Observatory (IVOA UCD1+ 1.5)."""
+_STATISTICS = {
+    "median": ";stat.median",
+    **dict.fromkeys(("p16", "p84"), ";stat.percentile"),
+    **dict.fromkeys(("lower68", "upper68", "lower95", "upper95"), ";stat.interval"),
+}
+
+
+def table_path(out: Path, catalogue: Path) -> Path:
+    """Default place of the table: beside the posterior, in the format of the catalogue.
+
+    A compressed catalogue, or one whose ending is unknown, is answered in ECSV.
+    """
+    suffix = catalogue.suffix
+    ending = suffix if suffix.lower() in TABLE_FORMATS else ".ecsv"
+    return out.with_name(f"{out.stem}_table{ending}")
+
+
+def demand_room(table: Table, targets: tuple[str, ...], catalogue: Path, path: Path) -> None:
+    """Refuse a catalogue that holds a column of the result, or cannot be written.
+
+    Raises:
+        DataError: If a column has the name of one of the result.
+        OutputError: If the format of the result cannot hold the catalogue.
+    """
+    taken = [name for name in (*_DESCRIPTIONS, *summary_columns(targets)) if name in table.colnames]
+    if taken:
+        got, hint = "one of the catalogue", "rename it"
+        if STATUS in taken:
+            got, hint = "an answer given before", "give the catalogue without it"
+        expected = "a name that no result has"
+        raise DataError(f"column '{taken[0]}'", expected, got, str(catalogue), hint)
+    demand_writable(table, path)
+
+
+def append_columns(table: Table, assessment: Assessment, summary: pd.DataFrame) -> Table:
+    """Append status, reasons and summary; objects without a posterior keep these empty.
+
+    Args:
+        table: The catalogue, M rows.
+        assessment: Of its M objects.
+        summary: Of the answered objects; its index is their row in the table.
+    """
+    result = table.copy()
+    result[STATUS] = Column(assessment.status)
+    result[REASONS] = Column(["; ".join(reasons) for reasons in assessment.reasons])
+    answered = summary.reindex(range(len(table)))
+    for name in map(str, answered):
+        result[name] = _column(answered[name])
+    for name in (STATUS, REASONS, *map(str, answered)):
+        _describe(result[name], name)
+    return result
+
+
+def _column(values: pd.Series) -> Column:
+    if not pd.api.types.is_numeric_dtype(values):
+        return Column([str(value) for value in values.fillna("")])
+    numbers = values.to_numpy(dtype=float)
+    if pd.api.types.is_float_dtype(values):
+        numbers = numbers.astype(np.float32)
+    return MaskedColumn(numbers, mask=np.isnan(numbers))
+
+
+def _describe(column: Any, name: str) -> None:
+    """Give an appended column its unit, meaning and UCD."""
+    quantity, _, statistic = name.rpartition("_")
+    known = schema.column(quantity)
+    unit = "Gyr" if quantity == TIME_SINCE_COLLISION else known.unit
+    column.unit = schema.fits_unit(unit)
+    meaning = known.meaning or quantity
+    if unit and known.meaning:
+        meaning = f"{meaning} [{unit}]"  # FITS knows no dex
+    column.description = _DESCRIPTIONS.get(name) or f"{meaning}: {statistic}"
+    ucd = _UCDS.get(name) or _UCDS.get(quantity)
+    if ucd:
+        column.meta["ucd"] = ucd + _STATISTICS.get(statistic, "")

@@ -1,0 +1,175 @@
+"""Samples of a posterior to its file and their summary, in pieces of bounded memory.
+
+A cluster that was seen from several directions gets the mixture p(theta) = 1/V sum_v q(theta | x_v)
+of the posteriors of its V views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters import schema
+from cinn_clusters.posterior.disagreement import disagreement
+from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.posterior.summary import summarise
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.rng import numpy_stream
+from cinn_clusters.storage.posterior_file import (
+    NUM_DENSITIES,
+    SampleLayout,
+    library_attributes,
+    sample_writer,
+)
+
+DISAGREEMENT = "disagreement_nats"
+"""Disagreement of the members of the ensemble on an object, beside its summary."""
+EXTRAPOLATED = "num_extrapolated"
+"""Observables of an object beyond the training support, where they are clipped."""
+_SAMPLES_IN_MEMORY = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorContent:
+    """What a posterior file and its summary hold beside the samples.
+
+    Args:
+        attributes: Further global attributes.
+        ground_truth: Parameters of the simulation, (N, D), where they are known.
+        dequantised: The same for a likelihood, (N, D): log-densities of these and of the first
+            samples are written; None: of none.
+        with_map: Whether the summary has the maximum a posteriori.
+    """
+
+    attributes: Mapping[str, str | float] = field(default_factory=dict)
+    ground_truth: np.ndarray | None = None
+    dequantised: np.ndarray | None = None
+    with_map: bool = False
+
+
+def write_posterior(
+    posterior: Posterior,
+    query: Query,
+    path: Path,
+    sampling: Sampling,
+    *,
+    content: PosteriorContent | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> pd.DataFrame:
+    """Sample, write and summarise.
+
+    Args:
+        posterior: The density.
+        query: Views of N objects; those of one object stand together and share the index of their
+            keys, which becomes the ``cluster`` coordinate.
+        path: netCDF file.
+        sampling: How samples are drawn.
+        content: What the file holds beside them.
+        on_progress: Called with the number of objects done.
+
+    Returns:
+        The summary, N rows.
+    """
+    content = content or PosteriorContent()
+    first, counts = group_views(query)
+    layout = _layout(posterior, query, sampling, content)
+    pieces = []
+    with sample_writer(path, layout) as writer:
+        for objects, samples in _sample_objects(posterior, query, sampling):
+            writer.put(objects, samples)
+            inputs = query.inputs[first[objects]]
+            if content.dequantised is not None:
+                truth = content.dequantised[objects]
+                writer.put_log_prob(objects, *densities(posterior, samples, truth, inputs))
+            pieces.append(summarise(posterior, inputs, samples, with_map=content.with_map))
+            on_progress(Progress(objects.stop, len(counts), "infer"))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def describe_ensemble(posterior: Posterior, query: Query, seed: int) -> pd.DataFrame:
+    """Disagreement of the ensemble and number of extrapolated observables of each view, V rows."""
+    columns = {
+        DISAGREEMENT: disagreement(posterior, query, seed=seed),
+        EXTRAPOLATED: posterior.transforms.num_clipped(query.inputs),
+    }
+    return pd.DataFrame(columns)
+
+
+def densities(
+    posterior: Posterior, samples: np.ndarray, truth: np.ndarray, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-densities of the first samples, at most (200, N), and of the truth, (N,)."""
+    log_prob = posterior.log_prob(samples[:NUM_DENSITIES], inputs)
+    return log_prob, posterior.log_prob(truth, inputs)
+
+
+def group_views(query: Query) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first view of each object and the number of its views, (N,) each."""
+    if not len(query.keys):
+        return np.arange(len(query)), np.ones(len(query), dtype=int)
+    _, first, counts = np.unique(query.keys.index, return_index=True, return_counts=True)
+    return first, counts
+
+
+def mix_views(samples: np.ndarray, counts: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Mix the posteriors of the views of each object with equal weights.
+
+    Args:
+        samples: Samples of V views that stand object after object, (S, V, D).
+        counts: Number of views of each object, (N,), V in all.
+        seed: It decides which sample comes from which view.
+
+    Returns:
+        Samples (S, N, D), as many of each view as S allows; sample s of a view stays sample s.
+
+    Examples:
+        >>> samples = np.broadcast_to(np.array([1.0, 2.0, 9.0])[:, None], (4, 3, 1))
+        >>> np.sort(mix_views(samples, np.array([2, 1]))[:, :, 0], axis=0).T.tolist()
+        [[1.0, 1.0, 2.0, 2.0], [9.0, 9.0, 9.0, 9.0]]
+    """
+    order = numpy_stream(seed, "views", len(samples)).permutation(len(samples))
+    starts = np.cumsum(counts) - counts
+    views = starts + order[:, None] % counts
+    return np.asarray(samples[np.arange(len(samples))[:, None], views])
+
+
+def _layout(
+    posterior: Posterior, query: Query, sampling: Sampling, content: PosteriorContent
+) -> SampleLayout:
+    first, counts = group_views(query)
+    keys = query.keys.iloc[first] if len(query.keys) else pd.DataFrame(index=query.places)
+    inputs = dict(zip(posterior.inputs, query.inputs[first].T, strict=True))
+    if counts.max(initial=1) > 1:  # an object of several views has several embeddings
+        inputs = {name: value for name, value in inputs.items() if not schema.is_embedding(name)}
+    return SampleLayout(
+        posterior.targets,
+        sampling.num_samples,
+        keys,
+        {**library_attributes(sampling.seed), **content.attributes},
+        inputs,
+        content.ground_truth,
+        has_densities=content.dequantised is not None,
+    )
+
+
+def _sample_objects(
+    posterior: Posterior, query: Query, sampling: Sampling
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (slice of objects, samples (S, n, D)), the views of each object mixed."""
+    first, counts = group_views(query)
+    if counts.max(initial=1) == 1:
+        yield from posterior.sample_batches(query, sampling)
+        return
+    step = max(1, _SAMPLES_IN_MEMORY // (sampling.num_samples * int(counts.max())))
+    for begin in range(0, len(counts), step):
+        objects = slice(begin, min(begin + step, len(counts)))
+        num_views = counts[objects]
+        views = slice(first[begin], first[begin] + int(num_views.sum()))
+        batches = posterior.sample_batches(query.rows(views), sampling)
+        samples = np.concatenate([batch for _, batch in batches], axis=1)
+        yield objects, mix_views(samples, num_views, sampling.seed)
