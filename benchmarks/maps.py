@@ -31,7 +31,7 @@ from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
-from cinn_clusters.pipeline.maps.embed import fit_encoder, matched
+from cinn_clusters.pipeline.maps.embed import fit_encoder, match_maps
 from cinn_clusters.pipeline.simulation.evaluate import score_scales
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.settings.embedding import read_embed_config
@@ -62,7 +62,7 @@ def embed(args: argparse.Namespace) -> None:
                 None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set]
             )
             begin = time.perf_counter()
-            encoder = fit_encoder(catalogue, split.train, store, config, inputs=inputs)
+            encoder, _ = fit_encoder(catalogue, split.train, store, config, inputs=inputs)
             seconds = time.perf_counter() - begin
             vectors = encode(encoder.backbone, inputs)
             np.savez(path, vectors=vectors, components=encoder.components(vectors), seconds=seconds)
@@ -91,7 +91,7 @@ def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -
 
 def flow(args: argparse.Namespace) -> None:
     catalogue, store = catalogue_and_maps(args)
-    rows, maps = matched(catalogue, store)
+    rows, maps = match_maps(catalogue, store)
     for variant in args.variants:
         is_one = variant.endswith("_one_model")
         config = read_config(ONE_MODEL if is_one else EXACT, args.set)

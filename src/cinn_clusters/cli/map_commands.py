@@ -1,4 +1,4 @@
-"""Commands of X-ray maps: reading real ones, training encoders, embedding, judging."""
+"""Commands of X-ray maps: reading real ones; training, applying and probing encoders."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cinn_clusters.cli.options import (
     app,
     set_threads,
 )
+from cinn_clusters.progress import Progress
 
 embed = typer.Typer(
     no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps)."
@@ -131,11 +132,10 @@ def train(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an encoder on the maps of the training clusters of a run, without looking at their
-    histories.
-    """
+    """Train an encoder on the maps of a run's training clusters, without their histories."""
     set_threads(threads)
     _demand_extra()
+    from cinn_clusters.files import Destination
     from cinn_clusters.pipeline.maps.embed import train_encoder
     from cinn_clusters.settings.embedding import read_embed_config
     from cinn_clusters.storage.map_store import read_store
@@ -143,22 +143,17 @@ def train(
 
     chosen = [f"embed.method={method}"] if method else []
     settings = read_embed_config(config, [*chosen, *(change or [])])
-    with console.progress(settings.embed.method, settings.embed.epochs) as on_progress:
-        advance = console.counter(on_progress, settings.embed.method, settings.embed.epochs)
+    with console.progress(settings.embed.method) as on_progress:
         encoder = train_encoder(
             open_run(run),
             read_store(maps, variant),
-            out,
             settings,
-            overwrite=overwrite,
+            Destination(out, overwrite),
             resume=resume,
-            on_epoch=(lambda epoch: advance(1, "")) if settings.embed.devices == 1 else _tell_epoch,
+            on_progress=on_progress if settings.embed.devices == 1 else _log_epoch,
         )
-    result = {
-        "encoder": str(out),
-        "maps": encoder.info["maps"],
-        "features": encoder.info["num_features"],
-    }
+    info = encoder.info
+    result = {"encoder": str(out), "maps": info["maps"], "features": info["num_features"]}
     console.print_values(result, as_json)
 
 
@@ -177,24 +172,24 @@ def encode(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the vector of every map: all features, and the principal components that a flow is
-    given.
-    """
+    """Write the vector of every map: all features, and their principal components for a model."""
     set_threads(threads)
     _demand_extra()
+    from cinn_clusters.files import Destination
     from cinn_clusters.storage.encoder import encode_maps, load_encoder
     from cinn_clusters.storage.map_store import read_store
 
     store = read_store(maps, variant)
-    folder = encode_maps(load_encoder(model), store, out, overwrite=overwrite)
-    console.print_values({"embeddings": str(folder), "maps": len(store.values)}, as_json)
+    encode_maps(load_encoder(model), store, Destination(out, overwrite))
+    console.print_values({"embeddings": str(out), "maps": len(store.values)}, as_json)
 
 
+@embed.command("judge", hidden=True)
 @embed.command(
-    "judge",
-    epilog="Example:  cinn-clusters embed judge run encoder --maps mock/maps/maps.h5 --out judged",
+    "probe",
+    epilog="Example:  cinn-clusters embed probe run encoder --maps mock/maps/maps.h5 --out probed",
 )
-def judge(
+def probe(
     run: RunPath,
     encoders: Annotated[
         list[Path],
@@ -202,35 +197,35 @@ def judge(
     ],
     maps: Maps,
     out: Annotated[
-        Path, typer.Option(help="Folder to make: nearest.csv, linear.csv, embeddings.json.")
+        Path, typer.Option(help="Folder to make: knn.csv, linear.csv, embeddings.json.")
     ],
     variant: Variant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what embeddings know of every observable and target, beside morphology and pixels;
-    alarm at collapse.
-    """
+    """Probe embeddings (k-NN, linear) beside morphology and pixels, and warn of collapse."""
     set_threads(threads)
     _demand_extra()
-    from cinn_clusters.pipeline.maps.probe import judge_embeddings
+    from cinn_clusters.files import Destination
+    from cinn_clusters.pipeline.maps.probe import probe_encoders
     from cinn_clusters.storage.map_store import read_store
     from cinn_clusters.storage.run import open_run
 
-    named = {path.name: path for path in encoders}
-    if len(named) < len(encoders):
+    paths = {path.name: path for path in encoders}
+    if len(paths) < len(encoders):
         raise typer.BadParameter(
             "encoders need different names: they are shown by the last part of the path"
         )
-    found = judge_embeddings(
-        open_run(run), read_store(maps, variant), named, out, overwrite=overwrite
+    tables = probe_encoders(
+        open_run(run), read_store(maps, variant), paths, Destination(out, overwrite)
     )
-    for name in found["health"].index[found["health"]["has_collapsed"].astype(bool)]:
+    health = tables["health"]
+    for name in health.index[health["has_collapsed"].astype(bool)]:
         console.log(
             f"warning: '{name}' has collapsed: its vectors vary along fewer than 3 directions"
         )
-    results.print_judgement(found, as_json)
+    results.print_probe(tables, as_json)
 
 
 @embed.command(
@@ -253,11 +248,10 @@ def gallery(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the plane of an embedding: scatter, maps on it, means of quantities over it, nearest
-    neighbours of a map.
-    """
+    """Draw the plane of an embedding: quantities and maps on it, and neighbours of a map."""
     set_threads(threads)
     _demand_extra()
+    from cinn_clusters.files import Destination
     from cinn_clusters.pipeline.maps.gallery import draw_gallery
     from cinn_clusters.storage.map_store import read_store
     from cinn_clusters.storage.run import open_run
@@ -266,16 +260,20 @@ def gallery(
         open_run(run),
         read_store(maps, variant),
         model,
-        out,
+        Destination(out, overwrite),
         query=query,
-        quantities_shown=colour or [],
-        overwrite=overwrite,
+        quantity_names=colour or (),
     )
     console.print_values({"pictures": str(out), "drawn": len(names)}, as_json)
 
 
-def _demand_scale(redshift: Any, radius: Any, pixel_kpc: Any, pixel_arcsec: Any) -> None:
-    """Refuse a scale that is half given, or given twice."""
+def _demand_scale(
+    redshift: float | None,
+    radius: float | None,
+    pixel_kpc: float | None,
+    pixel_arcsec: float | None,
+) -> None:
+    """Refuse a scale that is incomplete, or given twice."""
     for name, value in (("--pixel-kpc", pixel_kpc), ("--pixel-arcsec", pixel_arcsec)):
         if value is not None and not value > 0.0:
             raise typer.BadParameter(f"{name}: expected a positive number; got {value:g}")
@@ -287,9 +285,9 @@ def _demand_scale(redshift: Any, radius: Any, pixel_kpc: Any, pixel_arcsec: Any)
         raise typer.BadParameter("--redshift and --radius go together")
 
 
-def _tell_epoch(epoch: int) -> None:
-    """Told from another process, which has no bar to move."""
-    console.log(f"epoch {epoch} done")
+def _log_epoch(progress: Progress) -> None:
+    """Log from another process, which has no bar to move."""
+    console.log(f"epoch {progress.done:.0f} done, {progress.note}")
 
 
 def _centring(text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cinn_clusters.cli.console import log
@@ -278,31 +278,23 @@ def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
         print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in matrix.loc[name]))
 
 
-def print_judgement(found: dict[str, Any], as_json: bool) -> None:
-    """Print what embeddings explain, quantity by embedding, and whether they are sound."""
+def print_probe(tables: Mapping[str, Any], as_json: bool) -> None:
+    """Print what embeddings explain, quantity by embedding, and whether they are healthy."""
     if as_json:
-        print(
-            json.dumps(
-                {name: frame.to_dict("index") for name, frame in found.items()}, default=float
-            )
-        )
+        values = {name: frame.to_dict("index") for name, frame in tables.items()}
+        print(json.dumps(values, default=float))
         return
     from rich.console import Console
     from rich.table import Table
 
-    for kind, title in (
-        ("nearest", "explained by nearest neighbours"),
-        ("linear", "explained by a straight line"),
-    ):
-        table = Table("quantity", *found[kind].index, title=title)
-        for name in found[kind]:
-            table.add_row(name, *(f"{value:+.3f}" for value in found[kind][name]))
+    titles = {"knn": "explained by a k-NN probe", "linear": "explained by a linear probe"}
+    for kind, title in titles.items():
+        table = Table("quantity", *tables[kind].index, title=title)
+        for name, column in tables[kind].items():
+            table.add_row(name, *(f"{value:+.3f}" for value in column))
         Console().print(table)
-    health = found["health"]
-    table = Table("soundness", *health.index)
-    for name in health:
-        table.add_row(
-            name,
-            *("" if value != value else f"{value:.3f}" for value in health[name].astype(float)),
-        )
+    health = tables["health"]
+    table = Table("health", *health.index)
+    for name, column in health.astype(float).items():
+        table.add_row(name, *(f"{value:.3f}".replace("nan", "") for value in column))
     Console().print(table)

@@ -1,10 +1,9 @@
-"""A trained encoder of X-ray maps: kept as a bundle, applied to any map."""
+"""A trained encoder of X-ray maps: stored as a bundle, applied to any map."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,25 +14,27 @@ from cinn_clusters.embed.backbones import Sharpened, make_backbone
 from cinn_clusters.embed.encode import encode
 from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.errors import BundleError, DataError
-from cinn_clusters.files import atomic_directory, demand_free, write_json
+from cinn_clusters.files import Destination, JsonObject, atomic_directory, write_json
 from cinn_clusters.settings.embedding import EmbedConfig
 from cinn_clusters.storage.map_store import MapStore
 
 VECTORS, COMPONENTS, NAMES = "embeddings.npy", "components.npy", "filenames.npy"
-KIND = "encoder of X-ray maps"
-WIDTH_TOLERANCE = 0.05
+ENCODER_KIND = "encoder of X-ray maps"
+_WIDTH_TOLERANCE = 0.05
 """Relative: encoders are trained with a zoom of so much."""
+_PUBLISHED = ("config", "clusters", "cluster_column", "table_sha256", "source")
+"""Facts of an encoder that go with its vectors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
     """A trained encoder.
 
     Args:
-        backbone: Inputs (N, 1, H, H) to vectors (N, F).
-        size: H.
-        offset: (F,).
-        projection: (F, C); ``(vectors - offset) @ projection`` are the components.
+        backbone: Network from inputs (N, 1, H, H) to vectors (N, F).
+        size: Pixels a side of the inputs, H.
+        offset: Mean of the vectors, (F,).
+        projection: Principal axes, (F, C); ``(vectors - offset) @ projection`` are the components.
         info: Where it comes from.
     """
 
@@ -41,14 +42,14 @@ class Encoder:
     size: int
     offset: np.ndarray
     projection: np.ndarray
-    info: dict[str, Any]
+    info: JsonObject
 
     def vectors(self, log_brightness: np.ndarray) -> np.ndarray:
-        """Vectors (N, F) of maps (N, H, W) of log10 surface brightness."""
+        """Return vectors (N, F) of maps (N, H, W) of log10 surface brightness."""
         return encode(self.backbone, as_inputs(log_brightness, self.size))
 
     def components(self, vectors: np.ndarray) -> np.ndarray:
-        """Principal components (N, C) of vectors (N, F)."""
+        """Return principal components (N, C) of vectors (N, F)."""
         return np.asarray((vectors - self.offset) @ self.projection)
 
 
@@ -59,46 +60,38 @@ def load_encoder(path: str | Path) -> Encoder:
         BundleError: If it is missing, damaged or no encoder.
     """
     bundle = read_bundle(path)
-    if bundle.info.get("kind") != KIND:
-        raise BundleError(
-            str(path), f"an {KIND}", "another model", "", "make one with cinn-clusters embed train"
-        )
+    if bundle.info.get("kind") != ENCODER_KIND:
+        hint = "make one with cinn-clusters embed train"
+        raise BundleError(path, f"an {ENCODER_KIND}", "another model", "", hint)
+    tensors = bundle.tensors
+    offset, projection = tensors.pop("offset").numpy(), tensors.pop("projection").numpy()
     config = EmbedConfig.model_validate(bundle.info["config"])
     backbone = make_backbone(config.embed.backbone, config.seed)
-    weights = {
-        name[len("backbone.") :]: value
-        for name, value in bundle.tensors.items()
-        if name.startswith("backbone.")
-    }
+    weights = {name.removeprefix("backbone."): value for name, value in tensors.items()}
     backbone.load_state_dict(weights)
-    offset, projection = (bundle.tensors[name].numpy() for name in ("offset", "projection"))
     return Encoder(backbone.eval(), config.embed.size, offset, projection, bundle.info)
 
 
-def write_encoder(out: Path, encoder: Encoder, overwrite: bool) -> None:
+def write_encoder(encoder: Encoder, destination: Destination) -> None:
     """Write an encoder as a bundle.
 
     Raises:
         OutputError: If the file is taken or cannot be written.
     """
     tensors = {f"backbone.{name}": value for name, value in encoder.backbone.state_dict().items()}
-    tensors |= {
-        "offset": torch.tensor(encoder.offset),
-        "projection": torch.tensor(encoder.projection),
-    }
-    write_bundle(out, encoder.info, tensors, overwrite=overwrite)
+    tensors["offset"] = torch.tensor(encoder.offset)
+    tensors["projection"] = torch.tensor(encoder.projection)
+    write_bundle(destination.path, encoder.info, tensors, overwrite=destination.overwrite)
 
 
-def encode_maps(
-    encoder: Encoder, store: MapStore, out: str | Path, *, overwrite: bool = False
-) -> Path:
-    """Write the vectors of maps: ``embeddings.npy``, ``components.npy``, ``filenames.npy``, ``encoder.json``.
+def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> Path:
+    """Write the vectors of maps.
 
     Args:
         encoder: A trained encoder.
         store: Maps.
-        out: Folder to make.
-        overwrite: Replace embeddings that stand there.
+        destination: Folder to make: ``embeddings.npy``, ``components.npy``, ``filenames.npy`` and
+            ``encoder.json``.
 
     Returns:
         The folder.
@@ -107,44 +100,31 @@ def encode_maps(
         DataError: If the encoder was trained on maps of another variant or another half side.
         OutputError: If the folder is taken or cannot be written.
     """
-    out = Path(out)
-    demand_free(out, overwrite)
+    destination.demand_free()
     _demand_alike(encoder.info, store)
     vectors = encoder.vectors(store.values)
-    names = np.array(store.table.filename, dtype=str)
     arrays = {
         VECTORS: vectors,
         COMPONENTS: encoder.components(vectors).astype(np.float32),
-        NAMES: names,
+        NAMES: np.array(store.table.filename, dtype=str),
     }
-    with atomic_directory(out, overwrite=overwrite, markers=(VECTORS,)) as scratch:
+    facts = {name: encoder.info[name] for name in _PUBLISHED if name in encoder.info}
+    overwrite = destination.overwrite
+    with atomic_directory(destination.path, overwrite=overwrite, markers=(VECTORS,)) as scratch:
         for name, values in arrays.items():
-            with (scratch / name).open("wb") as stream:
-                np.save(stream, values, allow_pickle=False)
-        told = ("config", "clusters", "cluster_column", "table_sha256", "source")
-        write_json(
-            scratch / ENCODER, {key: encoder.info[key] for key in told if key in encoder.info}
-        )
-    return out
+            np.save(scratch / name, values, allow_pickle=False)
+        write_json(scratch / ENCODER, facts)
+    return destination.path
 
 
-def _demand_alike(info: dict[str, Any], store: MapStore) -> None:
-    """Maps of an unknown scale (0) pass: pictures do not tell it."""
-    if info.get("variant", store.variant) != store.variant:
-        hint = f"pass --variant {info['variant']}"
-        raise DataError(
-            store.source,
-            f"{info['variant']} maps, as in the encoder's training",
-            store.variant,
-            "",
-            hint,
-        )
-    trained = info.get("half_width_r500", 0.0)
-    if trained and store.half_width and abs(store.half_width / trained - 1.0) > WIDTH_TOLERANCE:
-        raise DataError(
-            store.source,
-            f"maps of {trained:g} R500 to each side, as in the encoder's training",
-            f"{store.half_width:g} R500",
-            "",
-            f"cut them anew with --half-width {trained:g}",
-        )
+def _demand_alike(info: JsonObject, store: MapStore) -> None:
+    """Demand maps as in training; those of an unknown scale (0) pass: pictures do not tell it."""
+    variant = info.get("variant", store.variant)
+    if variant != store.variant:
+        expected = f"{variant} maps, as in the encoder's training"
+        raise DataError(store.source, expected, store.variant, "", f"pass --variant {variant}")
+    trained, half_width = info.get("half_width_r500", 0.0), store.half_width
+    if trained and half_width and abs(half_width / trained - 1.0) > _WIDTH_TOLERANCE:
+        expected = f"maps of {trained:g} R500 to each side, as in the encoder's training"
+        hint = f"cut them anew with --half-width {trained:g}"
+        raise DataError(store.source, expected, f"{half_width:g} R500", "", hint)

@@ -1,6 +1,4 @@
-"""Where the training of an encoder stands, kept as a bundle: whole or not at all, hashed,
-without a pickle.
-"""
+"""State of the training of an encoder, stored as a bundle: complete or absent, hashed, no pickle."""
 
 from __future__ import annotations
 
@@ -14,8 +12,7 @@ from cinn_clusters.embed.learner import LearningState
 from cinn_clusters.errors import BundleError
 from cinn_clusters.settings.embedding import EmbedConfig
 
-KIND = "checkpoint of an encoder"
-AGAIN = "train without --resume"
+_CHECKPOINT_KIND = "checkpoint of an encoder"
 
 
 def write_checkpoint(path: Path, state: LearningState, config: EmbedConfig) -> None:
@@ -27,9 +24,7 @@ def write_checkpoint(path: Path, state: LearningState, config: EmbedConfig) -> N
     tensors = {f"weights.{name}": value for name, value in state.weights.items()}
     tensors |= {f"moments.{name}": value for name, value in state.moments.items()}
     tensors["history"] = torch.tensor(state.history, dtype=torch.float64)
-    write_bundle(
-        path, {"kind": KIND, "config": config.model_dump(mode="json")}, tensors, overwrite=True
-    )
+    write_bundle(path, _info(config), tensors, overwrite=True)
 
 
 def read_checkpoint(path: Path, config: EmbedConfig) -> LearningState:
@@ -39,21 +34,20 @@ def read_checkpoint(path: Path, config: EmbedConfig) -> LearningState:
         BundleError: If there is none, it is damaged, or it is of other settings.
     """
     if not path.is_dir():
-        raise BundleError(str(path), "a checkpoint to go on from", "none", "", AGAIN)
+        hint = "train without --resume"
+        raise BundleError(path, "a checkpoint to go on from", "none", "", hint)
     bundle = read_bundle(path)
-    if bundle.info.get("kind") != KIND or bundle.info.get("config") != config.model_dump(
-        mode="json"
-    ):
-        raise BundleError(
-            str(path),
-            "the settings of this training",
-            "others",
-            "",
-            "pass the same --config and --set",
-        )
+    facts = {name: bundle.info.get(name) for name in ("kind", "config")}
+    if facts != _info(config):
+        hint = "pass the same --config and --set"
+        raise BundleError(path, "the settings of this training", "others", "", hint)
     history = bundle.tensors.pop("history").tolist()
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}}
     for name, value in bundle.tensors.items():
         part, key = name.split(".", 1)
         parts[part][key] = value
     return LearningState(len(history), parts["weights"], parts["moments"], history)
+
+
+def _info(config: EmbedConfig) -> dict[str, object]:
+    return {"kind": _CHECKPOINT_KIND, "config": config.model_dump(mode="json")}

@@ -1,5 +1,4 @@
-"""The branch of maps from end to end at small size: encoder, vectors, judgement, pictures,
-combined run."""
+"""Maps from end to end at small size: encoder, vectors, probes, pictures, one run with maps."""
 
 from __future__ import annotations
 
@@ -25,7 +24,9 @@ from cinn_clusters.diagnostics.probes import (
     sphere_uniformity,
 )
 from cinn_clusters.errors import BundleError, ConfigError, DataError
-from cinn_clusters.pipeline.maps.embed import matched, train_encoder
+from cinn_clusters.files import Destination
+from cinn_clusters.pipeline.maps.embed import match_maps, train_encoder
+from cinn_clusters.progress import Progress
 from cinn_clusters.schema import DEFAULT_TARGETS
 from cinn_clusters.settings.embedding import EmbedConfig, read_embed_config
 from cinn_clusters.settings.sections import Section
@@ -44,7 +45,6 @@ SMALL = "--set embed.epochs=2 --set embed.batch=32 --set embed.size=32 --set emb
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Catalogue, maps and a prepared run of 14 clusters."""
     from cinn_clusters import Preparation, TableFiles, prepare, write_mock
-    from cinn_clusters.files import Destination
     from cinn_clusters.pipeline.maps.mock_maps import MockMaps, write_mock_maps
 
     path = tmp_path_factory.mktemp("embed")
@@ -59,7 +59,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(folder: Path) -> Path:
     config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
     train_encoder(
-        open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "encoder", config
+        open_run(folder / "run"),
+        read_store(folder / "mock/maps"),
+        config,
+        Destination(folder / "encoder"),
     )
     return folder / "encoder"
 
@@ -88,13 +91,14 @@ def test_training_sees_training_clusters_only(
 
     monkeypatch.setattr(module, "learn", spy)
     run = open_run(folder / "run")
-    train_encoder(run, read_store(folder / "mock/maps"), folder / "unused", read_embed_config())
+    store = read_store(folder / "mock/maps")
+    train_encoder(run, store, read_embed_config(), Destination(folder / "unused"))
     assert seen == [2 * len(run.split.train)]
 
 
 def test_maps_find_their_rows(folder: Path) -> None:
     run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
-    rows, maps = matched(run.catalogue, store)
+    rows, maps = match_maps(run.catalogue, store)
     table = run.catalogue.table.reset_index(drop=True)
     for key in ("HaloID", "Snapshot"):
         np.testing.assert_array_equal(
@@ -120,25 +124,25 @@ def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
     class Killed(Exception):
         pass
 
-    def kill(epoch: int) -> None:
-        if epoch == 1:
+    def kill(progress: Progress) -> None:
+        if progress.done == 1:
             raise Killed
 
     config = read_embed_config(changes=[part for part in SMALL.split() if part != "--set"])
     run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
     with pytest.raises(Killed):
-        train_encoder(run, store, folder / "killed", config, on_epoch=kill)
+        train_encoder(run, store, config, Destination(folder / "killed"), on_progress=kill)
     assert not (folder / "killed").exists()
     other = read_embed_config(
         changes=["embed.epochs=3", "embed.batch=32", "embed.size=32", "embed.components=4"]
     )
     with pytest.raises(BundleError, match="settings of this training"):
-        train_encoder(run, store, folder / "killed", other, resume=True)
-    train_encoder(run, store, folder / "killed", config, resume=True)
+        train_encoder(run, store, other, Destination(folder / "killed"), resume=True)
+    train_encoder(run, store, config, Destination(folder / "killed"), resume=True)
     weights = [(path / "weights.safetensors").read_bytes() for path in (encoder, folder / "killed")]
     assert weights[0] == weights[1]
     with pytest.raises(BundleError, match="checkpoint"):
-        train_encoder(run, store, folder / "none", config, resume=True)
+        train_encoder(run, store, config, Destination(folder / "none"), resume=True)
 
 
 def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told(
@@ -150,21 +154,21 @@ def test_a_killed_training_with_dropout_goes_on_and_a_damaged_checkpoint_is_told
         open_run(folder / "run"),
         read_store(folder / "mock/maps"),
     )
-    train_encoder(run, store, folder / "whole", config)
+    train_encoder(run, store, config, Destination(folder / "whole"))
     torch.manual_seed(7)  # the dropout of the second run must not depend on what came before
 
-    def kill(epoch: int) -> None:
+    def kill(progress: Progress) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        train_encoder(run, store, folder / "halved", config, on_epoch=kill)
+        train_encoder(run, store, config, Destination(folder / "halved"), on_progress=kill)
     weights = folder / ".halved.checkpoint" / "weights.safetensors"
     kept = weights.read_bytes()
     weights.write_bytes(kept[:-1])
     with pytest.raises(BundleError, match="sha256"):
-        train_encoder(run, store, folder / "halved", config, resume=True)
+        train_encoder(run, store, config, Destination(folder / "halved"), resume=True)
     weights.write_bytes(kept)
-    train_encoder(run, store, folder / "halved", config, resume=True)
+    train_encoder(run, store, config, Destination(folder / "halved"), resume=True)
     assert (
         len({(folder / name / "weights.safetensors").read_bytes() for name in ("whole", "halved")})
         == 1
@@ -212,9 +216,11 @@ def test_maps_of_another_kind_than_trained_on_are_refused(
     command(f"{line} --variant observed").demand_error("ideal maps", "--variant ideal")
     store = read_store(folder / "mock/maps")
     with pytest.raises(DataError, match=r"1\.5 R500 to each side"):
-        encode_maps(load_encoder(encoder), replace(store, half_width=0.4), folder / "unlike")
+        encode_maps(
+            load_encoder(encoder), replace(store, half_width=0.4), Destination(folder / "unlike")
+        )
     unknown = replace(store, values=store.values[:3], table=store.table[:3], half_width=0.0)
-    encode_maps(load_encoder(encoder), unknown, folder / "unknown_scale")
+    encode_maps(load_encoder(encoder), unknown, Destination(folder / "unknown_scale"))
 
 
 @pytest.mark.parametrize("method", ["byol", "supervised", "joint"])
@@ -237,14 +243,14 @@ def test_vectors_judgement_pictures_and_a_combined_run(
     shapes = [np.load(folder / "vectors" / name).shape for name in (VECTORS, COMPONENTS, NAMES)]
     assert shapes == [(224, 512), (224, 4), (224,)]
 
-    line = f"embed judge {folder / 'run'} {encoder} {folder / 'vectors'} --maps {maps} --out {folder / 'judged'}"
+    line = f"embed probe {folder / 'run'} {encoder} {folder / 'vectors'} --maps {maps} --out {folder / 'probed'}"
     result = command(line)
     assert result.code == 0, result.err
-    nearest = pd.read_csv(folder / "judged/nearest.csv", index_col="embedding")
-    assert list(nearest.index) == ["encoder", "vectors", "pixels (PCA)", "morphology"]
-    assert "time_since_collision" in nearest
-    np.testing.assert_allclose(nearest.loc["encoder"], nearest.loc["vectors"], atol=1e-6)
-    health = json.loads((folder / "judged/embeddings.json").read_text())
+    knn = pd.read_csv(folder / "probed/knn.csv", index_col="embedding")
+    assert list(knn.index) == ["encoder", "vectors", "pixels (PCA)", "morphology"]
+    assert "time_since_collision" in knn
+    np.testing.assert_allclose(knn.loc["encoder"], knn.loc["vectors"], atol=1e-6)
+    health = json.loads((folder / "probed/embeddings.json").read_text())
     assert health["encoder"]["change_by_rotation"] >= 0.0
     assert "change_by_projection" in health["encoder"]
 
@@ -273,7 +279,9 @@ def combined(folder: Path, encoder: Path) -> Path:
     """A trained run of scalars and vectors."""
     from cinn_clusters import Preparation, TableFiles, prepare, read_config, train
 
-    vectors = encode_maps(load_encoder(encoder), read_store(folder / "mock/maps"), folder / "given")
+    vectors = encode_maps(
+        load_encoder(encoder), read_store(folder / "mock/maps"), Destination(folder / "given")
+    )
     files = folder / "mock/observables1.csv", folder / "mock/unobservables1.csv"
     given = vectors / COMPONENTS, vectors / NAMES
     prepare(
@@ -323,7 +331,7 @@ def test_rows_without_a_map_are_told_and_the_others_answered(
     store = read_store(folder / "mock/maps")
     keep = store.table.HaloID != store.table.HaloID.iloc[0]
     part = replace(store, values=store.values[keep], table=store.table[keep].reset_index(drop=True))
-    encode_maps(load_encoder(encoder), part, folder / "part")
+    encode_maps(load_encoder(encoder), part, Destination(folder / "part"))
     line = f"infer --model {combined / 'model'} --catalogue {folder / 'mock/observables1.csv'} --draws 20"
     result = command(
         f"{line} --embeddings {folder / 'part'} --out {folder / 'part.nc'} --json --allow-atypical"
@@ -343,7 +351,7 @@ def test_maps_without_owners_cannot_be_matched(folder: Path) -> None:
     run = open_run(folder / "run")
     store = MapStore(np.zeros((1, 16, 16)), pd.DataFrame({"filename": ["A907"]}), 1.0, "here")
     with pytest.raises(ValueError, match="names of maps like"):
-        matched(run.catalogue, store)
+        match_maps(run.catalogue, store)
 
 
 def test_without_the_extra_a_line_says_what_to_install(
@@ -388,6 +396,9 @@ def test_timm_names_are_checked_before_anything_is_trained(folder: Path) -> None
     config = read_embed_config(changes=["embed.backbone=resnet19"])
     with pytest.raises(ConfigError, match="another model of timm"):
         train_encoder(
-            open_run(folder / "run"), read_store(folder / "mock/maps"), folder / "x", config
+            open_run(folder / "run"),
+            read_store(folder / "mock/maps"),
+            config,
+            Destination(folder / "x"),
         )
     assert torch.is_grad_enabled()

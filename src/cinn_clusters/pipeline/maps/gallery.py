@@ -1,7 +1,9 @@
-"""Pictures of an embedding on disk."""
+"""Pictures of an embedding: its plane, quantities over it, maps on it, neighbours of maps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,9 @@ from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.errors import DataError
 from cinn_clusters.figures.plane import hexagons, map_gallery, neighbours, scatter_plane
 from cinn_clusters.figures.style import Figure, rendered
-from cinn_clusters.files import atomic_directory, demand_free
-from cinn_clusters.pipeline.maps.embed import matched
-from cinn_clusters.pipeline.maps.probe import SINCE, quantities
+from cinn_clusters.files import Destination, atomic_directory
+from cinn_clusters.pipeline.maps.embed import match_maps
+from cinn_clusters.pipeline.maps.probe import SINCE_COLLISION, quantities_of
 from cinn_clusters.schema import column
 from cinn_clusters.storage.encoder import Encoder, load_encoder
 from cinn_clusters.storage.map_store import MapStore
@@ -21,30 +23,52 @@ from cinn_clusters.storage.run import Run
 from cinn_clusters.xray.collect import collect
 from cinn_clusters.xray.framing import Framing
 
-SHOWN = (SINCE, "last_Mass_ratio", "Group_M_Crit500", "last_V_coll", "last_d_peri", "GroupGasMass")
-NUM_QUERIES, NUM_NEIGHBOURS, PICTURE_SIZE = 6, 8, 64
+_DEFAULT_QUANTITIES = (
+    SINCE_COLLISION,
+    "last_Mass_ratio",
+    "Group_M_Crit500",
+    "last_V_coll",
+    "last_d_peri",
+    "GroupGasMass",
+)
+_NUM_QUERIES, _NUM_NEIGHBOURS, _PICTURE_SIZE = 6, 8, 64
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedMaps:
+    """Maps with their vectors.
+
+    Args:
+        names: Names, (M,).
+        vectors: Vectors, (M, F).
+        pictures: Maps in [0, 1], (M, 64, 64).
+        clusters: Cluster of each map, (M,); None for maps of no cluster of the run.
+    """
+
+    names: np.ndarray
+    vectors: np.ndarray
+    pictures: np.ndarray
+    clusters: np.ndarray | None = None
 
 
 def draw_gallery(
     run: Run,
     store: MapStore,
-    model: str | Path,
-    out: str | Path,
+    encoder_path: str | Path,
+    destination: Destination,
     *,
     query: str | Path | None = None,
-    quantities_shown: list[str] | None = None,
-    overwrite: bool = False,
+    quantity_names: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Draw the plane of an embedding.
 
     Args:
         run: Observables and targets.
         store: Maps of its clusters.
-        model: Encoder.
-        out: Folder to make.
-        query: A picture or FITS file whose neighbours to show; some test maps when absent.
-        quantities_shown: Names to show over the plane.
-        overwrite: Replace pictures that stand there.
+        encoder_path: Bundle of ``embed train``.
+        destination: Folder to make.
+        query: A picture or FITS file whose neighbours are shown; some test maps when absent.
+        quantity_names: Quantities to show over the plane; a choice of them when empty.
 
     Returns:
         Names of the pictures.
@@ -54,31 +78,36 @@ def draw_gallery(
         BundleError: If the encoder cannot be read.
         OutputError: If the folder is taken.
     """
-    out = Path(out)
-    demand_free(out, overwrite)
-    encoder = load_encoder(model)
-    rows, maps = matched(run.catalogue, store)
-    names, known = quantities(run)
-    shown = _demand_known(quantities_shown or [name for name in SHOWN if name in names], names)
-    vectors = encoder.vectors(store.values[maps])
-    plane, axes = flatten(vectors)
-    values = known[rows][:, [names.index(name) for name in shown]]
-    pictures = as_inputs(store.values[maps], PICTURE_SIZE)[:, 0].numpy()
+    destination.demand_free()
+    encoder = load_encoder(encoder_path)
+    rows, maps = match_maps(run.catalogue, store)
+    titles, values = _quantities(run, quantity_names)
+    values = values[rows]
+    names = store.table.filename.to_numpy()[maps]
+    embedded = _embed(encoder, names, store.values[maps], run.catalogue.clusters[rows])
+    if query is None:
+        queries = _test_maps(embedded, np.isin(rows, run.split.test))
+    else:
+        collection = collect([query], Framing(size=store.values.shape[1], centre="middle"))
+        queries = _embed(encoder, np.array(collection.names), collection.values)
+    plane, axes = flatten(embedded.vectors)
     figures = {
-        "plane": scatter_plane(plane, values[:, 0], _told(shown[0]), axes),
-        "quantities": hexagons(plane, values, [_told(name) for name in shown], axes),
-        "gallery": map_gallery(plane, pictures, axes),
-        "neighbours": _neighbours(encoder, vectors, pictures, store, maps, rows, run, query),
+        "plane": scatter_plane(plane, values[:, 0], titles[0], axes),
+        "quantities": hexagons(plane, values, titles, axes),
+        "gallery": map_gallery(plane, embedded.pictures, axes),
+        "neighbours": _draw_neighbours(queries, embedded),
     }
-    with atomic_directory(out, overwrite=overwrite, markers=("gallery.png",)) as scratch:
+    markers, overwrite = ("gallery.png",), destination.overwrite
+    with atomic_directory(destination.path, overwrite=overwrite, markers=markers) as scratch:
         for name, figure in figures.items():
             (scratch / f"{name}.png").write_bytes(rendered(figure, "png"))
     return tuple(figures)
 
 
 def flatten(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Two coordinates (N, 2) and their labels: UMAP where it is installed, else the first
-    principal components.
+    """Return two coordinates (N, 2) and their labels.
+
+    They are those of UMAP where it is installed, else the first principal components.
     """
     offset, projection = fit_components(vectors, 16)
     components = (vectors - offset) @ projection
@@ -90,57 +119,59 @@ def flatten(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     return np.asarray(reducer.fit_transform(components)), ("UMAP 1", "UMAP 2")
 
 
-def _neighbours(
+def _quantities(run: Run, chosen: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return titles and values (N, C) of the quantities to show."""
+    names, values = quantities_of(run)
+    for name in chosen:
+        if name not in names:
+            raise DataError(f"'{name}'", f"one of {', '.join(names)}", "another quantity")
+    chosen = chosen or [name for name in _DEFAULT_QUANTITIES if name in names]
+    titles = {SINCE_COLLISION: "time since collision [Gyr]"}
+    columns = [names.index(name) for name in chosen]
+    return [titles.get(name) or column(name).label for name in chosen], values[:, columns]
+
+
+def _embed(
     encoder: Encoder,
-    vectors: np.ndarray,
-    pictures: np.ndarray,
-    store: MapStore,
-    maps: np.ndarray,
-    rows: np.ndarray,
-    run: Run,
-    query: str | Path | None,
-) -> Figure:
-    """Test maps, or the query, and the maps of other clusters most like them."""
-    clusters = run.catalogue.clusters[rows]
-    names = store.table.filename.to_numpy()[maps]
-    if query is not None:
-        asked_maps = collect([query], Framing(size=store.values.shape[1], centre="middle"))
-        asked, shown = (
-            encoder.vectors(asked_maps.values),
-            as_inputs(asked_maps.values, PICTURE_SIZE)[:, 0].numpy(),
-        )
-        titles, own = list(asked_maps.names), np.full(len(asked), -1)
-    else:
-        test = np.flatnonzero(np.isin(rows, run.split.test))
-        chosen = test[np.linspace(0, len(test) - 1, min(NUM_QUERIES, len(test))).astype(int)]
-        asked, shown, titles, own = (
-            vectors[chosen],
-            pictures[chosen],
-            list(names[chosen]),
-            clusters[chosen],
-        )
-    unit, asked_unit = (
-        one / np.linalg.norm(one, axis=1, keepdims=True) for one in (vectors, asked)
+    names: np.ndarray,
+    log_brightness: np.ndarray,
+    clusters: np.ndarray | None = None,
+) -> EmbeddedMaps:
+    pictures = as_inputs(log_brightness, _PICTURE_SIZE)[:, 0].numpy()
+    return EmbeddedMaps(names, encoder.vectors(log_brightness), pictures, clusters)
+
+
+def _test_maps(maps: EmbeddedMaps, is_test: np.ndarray) -> EmbeddedMaps:
+    """Return a few maps of test clusters."""
+    assert maps.clusters is not None
+    test = np.flatnonzero(is_test)
+    positions = np.linspace(0, len(test) - 1, min(_NUM_QUERIES, len(test)))
+    rows = test[positions.astype(int)]
+    return EmbeddedMaps(
+        maps.names[rows], maps.vectors[rows], maps.pictures[rows], maps.clusters[rows]
     )
-    likeness = asked_unit @ unit.T
-    likeness[own[:, None] == clusters[None]] = -np.inf
-    order = np.argsort(-likeness, axis=1)[:, :NUM_NEIGHBOURS]
-    labels = [[_short(titles[i]), *(_short(names[j]) for j in order[i])] for i in range(len(asked))]
-    return neighbours(shown, pictures[order], labels)
+
+
+def _draw_neighbours(queries: EmbeddedMaps, maps: EmbeddedMaps) -> Figure:
+    """Draw queries and the maps of other clusters of the largest cosine similarity."""
+    similarity = _unit(queries.vectors) @ _unit(maps.vectors).T
+    if queries.clusters is not None and maps.clusters is not None:
+        similarity[queries.clusters[:, None] == maps.clusters] = -np.inf
+    nearest = np.argsort(-similarity, axis=1)[:, :_NUM_NEIGHBOURS]
+    labels = [
+        [_short(query), *map(_short, names)]
+        for query, names in zip(queries.names, maps.names[nearest], strict=True)
+    ]
+    return neighbours(queries.pictures, maps.pictures[nearest], labels)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _short(name: str) -> str:
-    """Snapshot and halo of a file name of ours, the name otherwise."""
+    """Return snapshot, halo and projection of a name of ours, the beginning of another."""
     parts = name.split("_")
-    return f"{parts[1]}:{parts[3]}/{parts[5]}" if len(parts) == 6 else name[:18]
-
-
-def _told(name: str) -> str:
-    return "time since collision [Gyr]" if name == SINCE else column(name).label
-
-
-def _demand_known(asked: list[str], names: list[str]) -> list[str]:
-    for name in asked:
-        if name not in names:
-            raise DataError(f"'{name}'", f"one of {', '.join(names)}", "another quantity")
-    return asked
+    if len(parts) != 6:
+        return name[:18]
+    return f"{parts[1]}:{parts[3]}/{parts[5]}"
