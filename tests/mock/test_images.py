@@ -19,7 +19,7 @@ from cinn_clusters.mock.gas import (
 )
 from cinn_clusters.mock.histories import REDSHIFTS
 from cinn_clusters.mock.images import Substructure, View, draw_maps, sloshing
-from cinn_clusters.mock.instrument import Telescope, observe
+from cinn_clusters.mock.instrument import Telescope, observe_map
 from cinn_clusters.mock.population import draw_cluster
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
@@ -93,11 +93,11 @@ def test_counts_follow_the_exposure() -> None:
     rng = np.random.default_rng(0)
     flat = np.full((64, 64), 1.0)
     telescope = Telescope(exposure=100.0, sources=0.0)
-    counts, exposure = observe(flat, rng, telescope)
+    counts, exposure = observe_map(flat, rng, telescope)
     used = exposure > 0
     expected = exposure * (10.0 * telescope.rate + telescope.background) * 4.0
     assert counts[used].sum() / expected[used].sum() == pytest.approx(1.0, abs=0.01)
     assert (counts[~used] == 0).all()
     assert (~used).any()
-    with_sources, _ = observe(flat - 9.0, np.random.default_rng(1), Telescope(sources=30.0))
+    with_sources, _ = observe_map(flat - 9.0, np.random.default_rng(1), Telescope(sources=30.0))
     assert with_sources.max() > 20

@@ -29,7 +29,7 @@ app.add_typer(embed, name="embed")
 Maps = Annotated[
     Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")
 ]
-Variant = Annotated[
+MapVariant = Annotated[
     Literal["ideal", "observed"],
     typer.Option(help="ideal: brightness; observed: counts over exposure."),
 ]
@@ -117,7 +117,7 @@ def maps(
 @embed.command(
     "train", epilog="Example:  cinn-clusters embed train run --maps mock/maps/maps.h5 --out encoder"
 )
-def train(
+def embed_train(
     run: RunPath,
     maps: Maps,
     out: Annotated[Path, typer.Option(help="Encoder to make.")],
@@ -126,7 +126,7 @@ def train(
     ] = None,
     config: ConfigPath = None,
     change: Changes = None,
-    variant: Variant = "ideal",
+    variant: MapVariant = "ideal",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     threads: Threads = 2,
     overwrite: Overwrite = False,
@@ -161,13 +161,13 @@ def train(
     "encode",
     epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors",
 )
-def encode(
+def embed_encode(
     model: Annotated[Path, typer.Option(help="Encoder of embed train.")],
     maps: Maps,
     out: Annotated[
         Path, typer.Option(help="Folder to make: embeddings.npy, components.npy, filenames.npy.")
     ],
-    variant: Variant = "ideal",
+    variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -189,7 +189,7 @@ def encode(
     "probe",
     epilog="Example:  cinn-clusters embed probe run encoder --maps mock/maps/maps.h5 --out probed",
 )
-def probe(
+def embed_probe(
     run: RunPath,
     encoders: Annotated[
         list[Path],
@@ -199,7 +199,7 @@ def probe(
     out: Annotated[
         Path, typer.Option(help="Folder to make: knn.csv, linear.csv, embeddings.json.")
     ],
-    variant: Variant = "ideal",
+    variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -232,7 +232,7 @@ def probe(
     "gallery",
     epilog="Example:  cinn-clusters embed gallery run encoder --maps maps.h5 --out pictures",
 )
-def gallery(
+def embed_gallery(
     run: RunPath,
     model: Annotated[Path, typer.Argument(help="Encoder of embed train.", metavar="ENCODER")],
     maps: Maps,
@@ -243,7 +243,7 @@ def gallery(
     colour: Annotated[
         list[str] | None, typer.Option(help="Quantities to show over the plane; default: some.")
     ] = None,
-    variant: Variant = "ideal",
+    variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -281,8 +281,8 @@ def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
 def print_probe(tables: Mapping[str, Any], as_json: bool) -> None:
     """Print what embeddings explain, quantity by embedding, and whether they are healthy."""
     if as_json:
-        values = {name: frame.to_dict("index") for name, frame in tables.items()}
-        print(json.dumps(values, default=float))
+        plain = {name: frame.to_dict("index") for name, frame in tables.items()}
+        print(json.dumps(plain, default=float))
         return
     from rich.console import Console
     from rich.table import Table
@@ -290,11 +290,11 @@ def print_probe(tables: Mapping[str, Any], as_json: bool) -> None:
     titles = {"knn": "explained by a k-NN probe", "linear": "explained by a linear probe"}
     for kind, title in titles.items():
         table = Table("quantity", *tables[kind].index, title=title)
-        for name, column in tables[kind].items():
-            table.add_row(name, *(f"{value:+.3f}" for value in column))
+        for name, values in tables[kind].items():
+            table.add_row(name, *(f"{value:+.3f}" for value in values))
         Console().print(table)
     health = tables["health"]
     table = Table("health", *health.index)
-    for name, column in health.astype(float).items():
-        table.add_row(name, *(f"{value:.3f}".replace("nan", "") for value in column))
+    for name, values in health.astype(float).items():
+        table.add_row(name, *(f"{value:.3f}".replace("nan", "") for value in values))
     Console().print(table)

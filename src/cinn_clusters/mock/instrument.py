@@ -31,7 +31,7 @@ class Telescope:
     sources: float = 12.0
 
 
-def observe(
+def observe_map(
     log_brightness: np.ndarray, rng: np.random.Generator, telescope: Telescope | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Observe one map.

@@ -15,7 +15,7 @@ from cinn_clusters.settings.embedding import EmbedConfig
 _CHECKPOINT_KIND = "checkpoint of an encoder"
 
 
-def write_checkpoint(path: Path, state: LearningState, config: EmbedConfig) -> None:
+def write_learning_state(path: Path, state: LearningState, config: EmbedConfig) -> None:
     """Write a checkpoint in place of the last one.
 
     Raises:
@@ -27,7 +27,7 @@ def write_checkpoint(path: Path, state: LearningState, config: EmbedConfig) -> N
     write_bundle(path, _info(config), tensors, overwrite=True)
 
 
-def read_checkpoint(path: Path, config: EmbedConfig) -> LearningState:
+def read_learning_state(path: Path, config: EmbedConfig) -> LearningState:
     """Read a checkpoint.
 
     Raises:

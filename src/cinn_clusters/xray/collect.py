@@ -113,7 +113,7 @@ def collect(
         for image_or_error in _read_file(path, reading.planes):
             try:
                 image = usable(image_or_error)
-                demand_unique(image.name, path, sources, _RENAME)
+                demand_new_name(image.name, path, sources, _RENAME)
                 maps[image.name] = frame_map(image, framing, companions)
                 sources[image.name] = path
                 notes += image.notes
@@ -127,7 +127,7 @@ def collect(
     return Collection(tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes))
 
 
-def demand_unique(name: str, path: Path, sources: Mapping[str, Path], hint: str = "") -> None:
+def demand_new_name(name: str, path: Path, sources: Mapping[str, Path], hint: str = "") -> None:
     """Refuse a map with the name of one of another source.
 
     Raises:

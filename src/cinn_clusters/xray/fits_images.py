@@ -12,7 +12,7 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.headers import celestial, demand_header
-from cinn_clusters.xray.image import XrayMap, scale_of
+from cinn_clusters.xray.image import XrayMap, value_scale
 
 _GZIP = b"\x1f\x8b"
 
@@ -35,7 +35,7 @@ def read_fits(path: Path, name: str) -> XrayMap:
             for plane in planes:
                 if plane.is_image and plane.header.get("NAXIS", 0) > 0:
                     values = _pixels(plane, path, len(content))
-                    scale = scale_of(plane.header.get("BUNIT", ""), path)
+                    scale = value_scale(plane.header.get("BUNIT", ""), path)
                     pixel_arcsec, wcs = celestial(plane.header, path)
                     return XrayMap(name, values, scale, path, pixel_arcsec, wcs, notes)
     raise DataError(path, "an image", "none in any extension")

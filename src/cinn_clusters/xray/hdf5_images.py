@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.image import XrayMap, scale_of
+from cinn_clusters.xray.image import XrayMap, value_scale
 from cinn_clusters.xray.pictures import MAX_DISTANCE, grey_levels, nearest_map
 
 Planes = Literal["auto", "colour", "projections"]
@@ -63,7 +63,7 @@ def _read_data_set(stored: Any, name: str, path: Path, planes: Planes) -> list[X
     if num_planes not in (3, 4):  # refused before it is read: it may be huge
         expected = "a data set of shape (H, W) or (H, W, 3)"
         raise DataError(path, expected, stored.shape, data_set)
-    scale = scale_of(_unit(stored), path, data_set)
+    scale = value_scale(_unit(stored), path, data_set)
     values = np.asarray(stored[()], dtype=float)
     if values.ndim == 2:
         return [XrayMap(name, values, scale, path)]

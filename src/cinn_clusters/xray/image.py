@@ -11,7 +11,7 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 
-Scale = Literal["brightness", "log10", "grey"]
+ValueScale = Literal["brightness", "log10", "grey"]
 """Of the values: linear, its logarithm, or grey levels in [0, 1] of an unknown stretch."""
 _SMALLEST = 16
 _LOG10 = re.compile(r"\W*(log|lg|dex)(10|_10)?(\W|$)", re.IGNORECASE)
@@ -35,7 +35,7 @@ class XrayMap:
 
     name: str
     values: np.ndarray
-    scale: Scale
+    scale: ValueScale
     source: Path
     pixel_arcsec: float | None = None
     wcs: Any = None
@@ -47,7 +47,7 @@ class XrayMap:
         return self.scale == "grey"
 
 
-def scale_of(unit: str, path: Path, place: str = "") -> Scale:
+def value_scale(unit: str, path: Path, place: str = "") -> ValueScale:
     """Return whether values of a unit (BUNIT) are logarithms.
 
     Raises:

@@ -31,7 +31,7 @@ from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.settings.config import Config, ModelConfig
 from cinn_clusters.settings.embedding import EmbedConfig
 from cinn_clusters.storage.encoder import ENCODER_KIND, Encoder, write_encoder
-from cinn_clusters.storage.encoder_checkpoint import read_checkpoint, write_checkpoint
+from cinn_clusters.storage.encoder_checkpoint import read_learning_state, write_learning_state
 from cinn_clusters.storage.map_store import MapStore
 from cinn_clusters.storage.run import Run, versions
 
@@ -49,7 +49,7 @@ class _AfterEpoch:
     def __call__(self, state: LearningState) -> None:
         options = self.config.embed
         if state.epoch % options.checkpoint_every == 0:
-            write_checkpoint(self.checkpoint, state, self.config)
+            write_learning_state(self.checkpoint, state, self.config)
         loss = f"loss {state.history[-1]:.3f}"
         self.on_progress(Progress(state.epoch, options.epochs, options.method, loss))
 
@@ -89,7 +89,7 @@ def train_encoder(
         expected = "maps of training clusters of the run"
         raise DataError(store.source, expected, "none", str(run.path))
     checkpoint = path.with_name(f".{path.name}.checkpoint")
-    start = read_checkpoint(checkpoint, config) if resume else None
+    start = read_learning_state(checkpoint, config) if resume else None
     on_epoch = _AfterEpoch(checkpoint, config, on_progress)
     encoder, losses = fit_encoder(catalogue, train, store, config, start=start, on_epoch=on_epoch)
     provenance = {"table_sha256": run.record.get("table_sha256", "")}

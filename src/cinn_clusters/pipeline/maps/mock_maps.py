@@ -15,7 +15,7 @@ import numpy as np
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination, atomic_directory
 from cinn_clusters.mock.images import HALF_WIDTH, draw_maps
-from cinn_clusters.mock.instrument import observe
+from cinn_clusters.mock.instrument import observe_map
 from cinn_clusters.mock.population import draw_cluster, mock_catalogue
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import numpy_stream
@@ -134,7 +134,7 @@ def _draw_cluster_maps(cluster: int, options: MockMaps) -> _ClusterMaps:
     maps = draw_maps(history, gas, rng, size=size, num_projections=num_projections)
     maps = maps.reshape(-1, size, size)
     rng = numpy_stream(seed, "telescope", cluster)
-    counts, exposures = zip(*(observe(image, rng) for image in maps), strict=True)
+    counts, exposures = zip(*(observe_map(image, rng) for image in maps), strict=True)
     return _ClusterMaps(names, maps, np.stack(counts), np.stack(exposures))
 
 

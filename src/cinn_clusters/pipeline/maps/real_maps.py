@@ -11,7 +11,7 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.storage.map_store import StoreFacts, is_store, read_stored, store_writer
-from cinn_clusters.xray.collect import Collection, Reading, collect, demand_unique
+from cinn_clusters.xray.collect import Collection, Reading, collect, demand_new_name
 from cinn_clusters.xray.framing import Framing
 
 _SOURCE = "cinn-clusters maps"
@@ -78,7 +78,7 @@ def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Colle
         _demand_same(path, "half_width_r500", new_facts.half_width, facts.half_width, first)
         _demand_same(path, "stretch", new_facts.stretch, facts.stretch, first)
         for name in names:
-            demand_unique(name, path, sources)
+            demand_new_name(name, path, sources)
             sources[name] = path
     collection = Collection(tuple(sources), np.concatenate([values for _, _, values, _ in stores]))
     _write(destination.path, collection, facts)
