@@ -17,15 +17,7 @@ from cinn_clusters.figures.learning import learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
 from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_estimate
 from cinn_clusters.figures.sensitivity_matrix import SensitivityMatrix, sensitivity_analysis
-from cinn_clusters.figures.style import (
-    ESTIMATE_COLOUR,
-    POSTERIOR_COLOUR,
-    PRIOR_COLOUR,
-    TRUTH_COLOUR,
-    axis_limits,
-    binned,
-    rendered,
-)
+from cinn_clusters.figures.style import Colour, axis_limits, binned, rendered
 
 TARGETS = tuple(map(schema.column, schema.DEFAULT_TARGETS))
 S, N, D = 200, 60, len(TARGETS)
@@ -63,10 +55,10 @@ def test_marginals_show_prior_posterior_estimate_and_truth(
     some = inference.rows(np.arange(3))
     figure = posterior_distribution(some, prior, ["a", "b", "c"], age=np.full(3, 13.8))
     assert len(figure.axes) == 3 * D
-    assert len(lines_of(figure, PRIOR_COLOUR)) == 3 * D
-    assert len(lines_of(figure, POSTERIOR_COLOUR)) == 3 * D
-    truths = np.array([line[0, 0] for line in lines_of(figure, TRUTH_COLOUR)]).reshape(3, D)
-    estimates = np.array([line[0, 0] for line in lines_of(figure, ESTIMATE_COLOUR)]).reshape(3, D)
+    assert len(lines_of(figure, Colour.PRIOR)) == 3 * D
+    assert len(lines_of(figure, Colour.POSTERIOR)) == 3 * D
+    truths = np.array([line[0, 0] for line in lines_of(figure, Colour.TRUTH)]).reshape(3, D)
+    estimates = np.array([line[0, 0] for line in lines_of(figure, Colour.ESTIMATE)]).reshape(3, D)
     np.testing.assert_allclose(truths, some.truth)
     np.testing.assert_allclose(estimates, some.estimate)
     assert [axis.get_xlabel() for axis in figure.axes[-D:]] == inference.labels
@@ -82,7 +74,7 @@ def test_no_density_lies_outside_the_support(inference: Inference, prior: np.nda
     samples[:, 0, 4] = ratios  # down to a ratio of zero
     first = Inference(samples, inference.truth[:1], inference.estimate[:1], "median", TARGETS)
     figure = posterior_distribution(first, prior, ["a"], age=np.array([10.0]))
-    time, ratio = (lines_of(figure, POSTERIOR_COLOUR)[d] for d in (0, 4))
+    time, ratio = (lines_of(figure, Colour.POSTERIOR)[d] for d in (0, 4))
     assert time[:, 0].max() < 10.0001
     assert ratio[:, 0].min() > 0
     for grid, density in (time.T, ratio.T):
@@ -114,7 +106,7 @@ def test_estimates_stand_against_truths(inference: Inference, num_targets: int) 
     samples = inference.samples[..., :num_targets]
     fewer = Inference(samples, truth, estimate, "posterior median", TARGETS[:num_targets])
     figure = truth_against_estimate(fewer)
-    points = [line for line in lines_of(figure, POSTERIOR_COLOUR) if len(line) == N]
+    points = [line for line in lines_of(figure, Colour.POSTERIOR) if len(line) == N]
     assert len(points) == len(figure.axes) == 2 * num_targets
     expected = [np.stack([truth[:, d], estimate[:, d]], 1) for d in range(num_targets)]
     errors = [np.stack([truth[:, d], (estimate - truth)[:, d]], 1) for d in range(num_targets)]
@@ -154,8 +146,8 @@ def test_staircase_shows_every_pair_once(inference: Inference, num_targets: int)
         axis for axis in figure.axes if axis.get_visible() and axis.collections and axis.lines
     ]
     assert len(visible) == num_targets * (num_targets - 1) // 2
-    np.testing.assert_allclose(lines_of(figure, TRUTH_COLOUR)[0], truth[:, :2])
-    np.testing.assert_allclose(lines_of(figure, ESTIMATE_COLOUR)[0], estimate[:, :2])
+    np.testing.assert_allclose(lines_of(figure, Colour.TRUTH)[0], truth[:, :2])
+    np.testing.assert_allclose(lines_of(figure, Colour.ESTIMATE)[0], estimate[:, :2])
 
 
 def test_corner_of_one_cluster(inference: Inference) -> None:
@@ -163,17 +155,17 @@ def test_corner_of_one_cluster(inference: Inference) -> None:
     figure = corner(inference.samples[:, 0], TARGETS, points=points, title="a cluster")
     assert len([axis for axis in figure.axes if axis.get_visible()]) == D * (D + 1) // 2
     assert figure.get_suptitle() == "a cluster"
-    assert len(lines_of(figure, TRUTH_COLOUR)) == D * (D + 1) // 2
+    assert len(lines_of(figure, Colour.TRUTH)) == D * (D + 1) // 2
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["posterior", "ground truth", "MAP"]
     bare = corner(inference.samples[:, 0], TARGETS)
-    assert not lines_of(bare, TRUTH_COLOUR)
+    assert not lines_of(bare, Colour.TRUTH)
 
 
 def test_sensitivity_shows_negative_values_as_such() -> None:
     values = np.array([[1.0, -0.2], [0.0, 0.01]])
     errors = np.full((2, 2), 0.05)
-    matrix = SensitivityMatrix(values, ["mass", "time"], ["a", "b"], errors, num_singles=1)
+    matrix = SensitivityMatrix(values, errors, np.ones(2), ["mass", "time"], ["a", "b"], 1)
     figure = sensitivity_analysis(matrix, "increase")
     image = figure.axes[0].images[0]
     coloured = np.ma.asarray(image.get_array())
@@ -186,12 +178,14 @@ def test_sensitivity_shows_negative_values_as_such() -> None:
 
 
 def test_sensitivity_compares_targets_in_their_own_spread() -> None:
-    matrix = SensitivityMatrix(
-        np.array([[2.0, 0.2]]), ["time"], ["a", "b"], scale=np.array([2.0, 0.1])
-    )
+    values, scale = np.array([[2.0, 0.2]]), np.array([2.0, 0.1])
+    matrix = SensitivityMatrix(values, 0.01 * values, scale, ["time"], ["a", "b"])
     figure = sensitivity_analysis(matrix, "increase")
     np.testing.assert_allclose(np.asarray(figure.axes[0].images[0].get_array()), [[1.0, 2.0]])
-    assert [text.get_text() for text in figure.axes[0].texts] == ["+2.000", "+0.200"]
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        "+2.000\n± 0.020",
+        "+0.200\n± 0.002",
+    ]
 
 
 def test_calibration_curves_stand_in_their_bands() -> None:
@@ -199,17 +193,17 @@ def test_calibration_curves_stand_in_their_bands() -> None:
     curve = Curve(level, level + 0.05, level - 0.1, level + 0.1)
     for draw in (rank_curves, tarp_curves):
         figure = draw({"last_T_coll": curve, "last_V_coll": curve})
-        lines = lines_of(figure, POSTERIOR_COLOUR)
+        lines = lines_of(figure, Colour.POSTERIOR)
         assert len(lines) == 2
         np.testing.assert_allclose(lines[0][:, 1], 0.05)
     covered = coverage_curves({"last_T_coll": curve})
     expected = np.stack([level, level + 0.05], 1)
-    np.testing.assert_allclose(lines_of(covered, POSTERIOR_COLOUR)[0], expected)
+    np.testing.assert_allclose(lines_of(covered, Colour.POSTERIOR)[0], expected)
 
 
 def test_learning_curves_mark_the_best_epoch() -> None:
     figure = learning_curves([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.5, 3.5])
-    np.testing.assert_allclose(lines_of(figure, ESTIMATE_COLOUR)[0], [[3, 2.5]])
+    np.testing.assert_allclose(lines_of(figure, Colour.ESTIMATE)[0], [[3, 2.5]])
 
 
 def test_skill_bars_show_values_and_bands() -> None:

@@ -19,13 +19,7 @@ ECDF_GRID = np.linspace(0.01, 0.99, 99)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its confidence band.
-
-    Args:
-        value: Estimate over all rows.
-        lower: Lower end of the band, in the units of ``value``.
-        upper: Upper end of the band.
-    """
+    """A number with its confidence band."""
 
     value: float
     lower: float
@@ -62,23 +56,14 @@ def mean_estimate(values: np.ndarray, weights: np.ndarray, alpha: float = ALPHA)
 
 @dataclass(frozen=True, eq=False)
 class Uniformity:
-    """Test whether values in [0, 1] are uniform.
-
-    Args:
-        grid: Levels at which the ECDF is evaluated, (G,).
-        ecdf: Share of values at or below each level, (G,).
-        lower: Lower end of the simultaneous band around the uniform ECDF, (G,).
-        upper: Upper end of that band, (G,).
-        ks: One-sample Kolmogorov-Smirnov distance on the grid.
-        p_value: Chance of a larger distance if the values were uniform.
-    """
+    """Test whether values in [0, 1] are uniform, on a grid of G levels."""
 
     grid: np.ndarray
-    ecdf: np.ndarray
-    lower: np.ndarray
+    ecdf: np.ndarray  # share of values at or below each level
+    lower: np.ndarray  # simultaneous band around the uniform ECDF
     upper: np.ndarray
-    ks: float
-    p_value: float
+    ks: float  # one-sample Kolmogorov-Smirnov distance on the grid
+    p_value: float  # chance of a larger distance if the values were uniform
 
     @property
     def is_inside(self) -> bool:

@@ -27,16 +27,10 @@ def coverage_band(
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """Empirical minus nominal coverage of one target, averaged over levels.
-
-    Args:
-        absolute: Mean of the absolute differences.
-        signed: Mean of the differences with its band: above zero the intervals are too wide, below
-            zero too narrow.
-    """
+    """Empirical minus nominal coverage of one target, averaged over levels."""
 
     absolute: float
-    signed: Estimate
+    signed: Estimate  # above zero the intervals are too wide, below zero too narrow
 
 
 def calibration_error(
@@ -79,16 +73,9 @@ def tail_coverage(
 
 @dataclass(frozen=True)
 class Tertile:
-    """Coverage over a third of the rows, sorted by a property such as mass.
+    """Coverage of each target over a third of the rows, sorted by a property such as mass."""
 
-    Args:
-        lower: Smallest value of the property.
-        upper: Largest value of the property.
-        rows: Number of rows.
-        coverage: Coverage of each target with its band.
-    """
-
-    lower: float
+    lower: float  # smallest value of the property
     upper: float
     rows: int
     coverage: list[Estimate]

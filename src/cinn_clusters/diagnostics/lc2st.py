@@ -28,22 +28,13 @@ of labels at once."""
 
 @dataclass(frozen=True, eq=False)
 class Lc2st:
-    """Outcome of the test.
+    """Outcome of the test over N objects and H null classifiers."""
 
-    Args:
-        statistic: Mean over objects of the local statistic.
-        null: The same for exchanged labels, (H,).
-        p_value: Chance of a larger statistic if truth and samples had one distribution.
-        local: Local statistic t(x) of each object, (N,).
-        local_p_values: Chance of a larger local statistic at each object, (N,): a map of where the
-            posterior fails.
-    """
-
-    statistic: float
-    null: np.ndarray
+    statistic: float  # mean of the local statistic over objects
+    null: np.ndarray  # the same for exchanged labels, (H,)
     p_value: float
-    local: np.ndarray
-    local_p_values: np.ndarray
+    local: np.ndarray  # statistic t(x) of each object, (N,)
+    local_p_values: np.ndarray  # (N,): a map of where the posterior fails
 
 
 def logistic(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:

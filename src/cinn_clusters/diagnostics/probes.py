@@ -15,19 +15,12 @@ COLLAPSED = 3.0
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingProbe:
-    """How good an embedding is.
+    """How good an embedding is at predicting C quantities, and how evenly it spreads."""
 
-    Args:
-        knn: Explained variance of each quantity by the mean of the nearest neighbours, (C,).
-        linear: Explained variance of each quantity by ridge regression, (C,).
-        rank: Effective rank of the vectors.
-        uniformity: Log mean Gaussian potential of pairs on the sphere; lower is more even.
-    """
-
-    knn: np.ndarray
-    linear: np.ndarray
-    rank: float
-    uniformity: float
+    knn: np.ndarray  # explained variance by the mean of the nearest neighbours, (C,)
+    linear: np.ndarray  # explained variance by ridge regression, (C,)
+    rank: float  # effective rank of the vectors
+    uniformity: float  # log mean Gaussian potential on the sphere; lower is more even
 
     @property
     def has_collapsed(self) -> bool:

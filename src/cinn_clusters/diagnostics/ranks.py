@@ -48,19 +48,12 @@ def randomised_shares(
 
 @dataclass(frozen=True, eq=False)
 class ChiSquare:
-    """Histogram of ranks against a flat one.
+    """Histogram of ranks in B bins against a flat one."""
 
-    Args:
-        counts: Number of ranks in each bin, (B,).
-        statistic: Sum of (counts - expected)^2 / expected.
-        p_value: Chance of a larger statistic with whole clusters resampled.
-        p_value_of_rows: The same if rows were independent: too small where rows share a cluster.
-    """
-
-    counts: np.ndarray
-    statistic: float
-    p_value: float
-    p_value_of_rows: float
+    counts: np.ndarray  # (B,)
+    statistic: float  # sum of (counts - expected)^2 / expected
+    p_value: float  # with whole clusters resampled
+    p_value_of_rows: float  # if rows were independent: too small where they share a cluster
 
 
 def sbc_chi_square(

@@ -18,13 +18,7 @@ INACCURATE = "not calibrated"
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict with its evidence.
-
-    Args:
-        subject: Name of a target, or ``joint``.
-        name: Verdict, e.g. ``too narrow``.
-        evidence: Number and band that support it.
-    """
+    """A verdict on a target, or on all of them jointly, with its evidence."""
 
     subject: str
     name: str
@@ -33,15 +27,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Placement:
-    """Bias and width of the posteriors of one target.
+    """Bias and width of the posteriors of one target."""
 
-    Args:
-        bias: Posterior minus truth in posterior standard deviations; 0 if calibrated.
-        width: Width of the intervals over the calibrated width; 1 if calibrated.
-    """
-
-    bias: Estimate
-    width: Estimate
+    bias: Estimate  # posterior minus truth in posterior standard deviations; 0 if calibrated
+    width: Estimate  # width of the intervals over the calibrated width; 1 if calibrated
 
 
 def placement(pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Placement:
@@ -95,7 +84,7 @@ def target_findings(
     """
     findings = list(_placement_findings(target, placed))
     if not findings and core.excludes(0.0):
-        name = NARROW if core.value < 0 else WIDE
+        name = _width_name(core.value < 0)
         evidence = f"central intervals hold {core} more of the truths than they claim"
         findings.append(Finding(target, name, evidence))
     if not findings and shape.p_value < alpha and not shape.is_inside:
@@ -109,23 +98,17 @@ def target_findings(
 
 def _placement_findings(target: str, placed: Placement) -> Iterator[Finding]:
     if placed.width.excludes(1.0):
-        name = NARROW if placed.width.value < 1 else WIDE
+        name = _width_name(placed.width.value < 1)
         evidence = f"intervals are {placed.width} times as wide as they should be"
         yield Finding(target, name, evidence)
     if placed.bias.excludes(0.0):
-        name = HIGH if placed.bias.value > 0 else LOW
+        name = {True: HIGH, False: LOW}[placed.bias.value > 0]
         yield Finding(target, name, f"by {placed.bias} posterior standard deviations")
 
 
 @dataclass(frozen=True)
 class JointTest:
-    """Test of all targets together that says whether, but not how, a posterior is wrong.
-
-    Args:
-        name: Name of the test, e.g. ``TARP``.
-        p_value: Chance of a larger statistic if the posterior were calibrated.
-        statistic: Statistic in words, e.g. ``KS 0.12``.
-    """
+    """Test of all targets together that says whether, but not how, a posterior is wrong."""
 
     name: str
     p_value: float
@@ -152,7 +135,7 @@ def joint_findings(
     """
     findings = []
     if hpd is not None and hpd.excludes(0.0):
-        name = NARROW if hpd.value < 0 else WIDE
+        name = _width_name(hpd.value < 0)
         evidence = f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level"
         findings.append(Finding(JOINT, name, evidence))
     for test in tests:
@@ -163,6 +146,10 @@ def joint_findings(
         evidence = ", ".join(f"{test.name} p = {test.p_value:.3f}" for test in tests)
         findings.append(Finding(JOINT, CALIBRATED, evidence))
     return findings + _uninformative(JOINT, skill)
+
+
+def _width_name(is_narrow: bool) -> str:
+    return {True: NARROW, False: WIDE}[is_narrow]
 
 
 def _uninformative(subject: str, skill: Estimate | None) -> list[Finding]:

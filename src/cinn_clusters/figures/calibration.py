@@ -9,27 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import (
-    POSTERIOR_COLOUR,
-    PRIOR_COLOUR,
-    TRUTH_COLOUR,
-    legend_above,
-    panels,
-    styled,
-    target_panels,
-)
+from cinn_clusters.figures.style import Colour, legend_above, panels, styled, target_panels
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve with a band, over levels in [0, 1].
-
-    Args:
-        level: Levels, (G,).
-        value: Share at each level, (G,).
-        lower: Lower end of the band, (G,).
-        upper: Upper end of the band, (G,).
-    """
+    """A curve with a band over levels in [0, 1], (G,) each."""
 
     level: Sequence[float]
     value: Sequence[float]
@@ -60,17 +45,17 @@ def coverage_curves(curves: Mapping[str, Curve]) -> Figure:
     """
     figure, axes = target_panels(len(curves), (2.3, 2.3))
     for axis, (label, curve) in zip(axes, curves.items(), strict=True):
-        axis.plot([0, 1], [0, 1], color=PRIOR_COLOUR, ls="--", lw=0.8, label="calibrated")
+        axis.plot([0, 1], [0, 1], color=Colour.PRIOR, ls="--", lw=0.8, label="calibrated")
         axis.fill_between(
             curve.level,
             curve.lower,
             curve.upper,
-            color=POSTERIOR_COLOUR,
+            color=Colour.POSTERIOR,
             alpha=0.25,
             lw=0,
             label="99 % band",
         )
-        axis.plot(curve.level, curve.value, color=POSTERIOR_COLOUR, label="posterior")
+        axis.plot(curve.level, curve.value, color=Colour.POSTERIOR, label="posterior")
         axis.set(title=label, xlabel="nominal coverage", ylabel="empirical coverage")
         axis.set(xlim=(0, 1), ylim=(0, 1))
         axis.set_aspect("equal")
@@ -96,11 +81,11 @@ def _draw_difference(axis: Axes, curve: Curve) -> None:
         level,
         curve.lower - level,
         curve.upper - level,
-        color=PRIOR_COLOUR,
+        color=Colour.PRIOR,
         alpha=0.3,
         lw=0,
         label="99 % band of uniform",
     )
-    axis.axhline(0, color=TRUTH_COLOUR, ls="--", lw=0.8, label="calibrated")
-    axis.plot(level, curve.value - level, color=POSTERIOR_COLOUR, label="posterior")
+    axis.axhline(0, color=Colour.TRUTH, ls="--", lw=0.8, label="calibrated")
+    axis.plot(level, curve.value - level, color=Colour.POSTERIOR, label="posterior")
     axis.set_xlim(0, 1)

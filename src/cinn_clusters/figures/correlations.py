@@ -17,21 +17,13 @@ from cinn_clusters.figures.density import (
     support_of,
 )
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
-from cinn_clusters.figures.style import (
-    COUNTS,
-    ESTIMATE_COLOUR,
-    POSTERIOR_COLOUR,
-    TRUTH_COLOUR,
-    axis_limits,
-    panels,
-    styled,
-)
+from cinn_clusters.figures.style import COUNTS, Colour, axis_limits, panels, styled
 from cinn_clusters.schema import Column
 
 MASSES = (0.68, 0.95)
 _NUM_BINS = 50
-_TRUTH: Any = {"color": TRUTH_COLOUR, "marker": "x"}
-_ESTIMATE: Any = {"color": ESTIMATE_COLOUR, "marker": "D"}
+_TRUTH: Any = {"color": Colour.TRUTH, "marker": "x", "ls": ""}
+_ESTIMATE: Any = {"color": Colour.ESTIMATE, "marker": "D", "ls": ""}
 
 
 @styled
@@ -54,7 +46,7 @@ def cross_correlations(inference: Inference) -> Figure:
     for (j, i), (counts, x, y) in histograms.items():
         axis, occupied = axes[i - 1, j], np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
-        look: Any = {"ls": "", "alpha": 0.8, "rasterized": True}
+        look: Any = {"alpha": 0.8, "rasterized": True}
         axis.plot(*truth[:, [j, i]].T, **_TRUTH, **look, ms=3.5, mew=0.9, label=TRUTH_LABEL)
         name = inference.estimate_name
         axis.plot(*estimate[:, [j, i]].T, **_ESTIMATE, **look, ms=2, mew=0.3, mec="k", label=name)
@@ -93,21 +85,23 @@ def corner(
     for i, target in enumerate(targets):
         grid, density = physical_density(samples[:, i], support_of(target, age))
         axis = axes[i, i]
-        axis.plot(grid, density, color=POSTERIOR_COLOUR, label="posterior")
+        axis.plot(grid, density, color=Colour.POSTERIOR, label="posterior")
         for name, point in points.items():
-            is_truth = name == TRUTH_LABEL
-            colour, style = (TRUTH_COLOUR, "-") if is_truth else (ESTIMATE_COLOUR, "-.")
-            axis.axvline(point[i], color=colour, ls=style, lw=1, label=name)
+            style = _look(name) | {"marker": "", "ls": "-."}
+            axis.axvline(point[i], **style, lw=1, label=name)
         axis.set(yticks=[], ylim=(0, 1.08 * max(density, default=1.0)), ylabel="")
     for axis, pair in _lower_triangle(axes):
         _draw_pair(axis, samples[:, pair], limits[pair])
         for name, point in points.items():
-            look = _TRUTH if name == TRUTH_LABEL else _ESTIMATE
-            axis.plot(*point[pair], **look, ls="", ms=5, mew=1.5)
+            axis.plot(*point[pair], **_look(name), ms=5, mew=1.5)
     figure.suptitle(title)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="upper right", bbox_to_anchor=(0.97, 0.94))
     return figure
+
+
+def _look(name: str) -> Any:
+    return {TRUTH_LABEL: _TRUTH}.get(name, _ESTIMATE)
 
 
 def _lower_triangle(axes: Any) -> Iterator[tuple[Axes, list[int]]]:
@@ -120,17 +114,19 @@ def _draw_pair(axis: Axes, samples: np.ndarray, limits: np.ndarray) -> None:
     x, y, density = plane_density(samples, limits)
     levels = credible_levels(density, MASSES)
     if len(np.unique(levels)) == len(levels):
-        fills = [(POSTERIOR_COLOUR, 0.2), (POSTERIOR_COLOUR, 0.5)]
+        fills = [(Colour.POSTERIOR, 0.2), (Colour.POSTERIOR, 0.5)]
         axis.contourf(x, y, density, [*levels, density.max() * 1.01], colors=fills)
-        axis.contour(x, y, density, levels, colors=POSTERIOR_COLOUR, linewidths=0.8)
-    axis.plot(*samples.T, ",", color=POSTERIOR_COLOUR, alpha=0.3, rasterized=True)
+        axis.contour(x, y, density, levels, colors=Colour.POSTERIOR, linewidths=0.8)
+    axis.plot(*samples.T, ",", color=Colour.POSTERIOR, alpha=0.3, rasterized=True)
 
 
 def _staircase(
     across: Sequence[str], down: Sequence[str], x_limits: np.ndarray, y_limits: np.ndarray
 ) -> tuple[Figure, Any]:
     """Panels on and below the diagonal, labelled along the outer edges."""
-    figure, axes = panels(len(down), len(across), (1.5, 1.4), is_tight=True)
+    figure, axes = panels(len(down), len(across), (1.5, 1.4))
+    figure.set_layout_engine(None)  # panels touch, to share their labels
+    figure.subplots_adjust(0.1, 0.08, 0.98, 0.95, wspace=0.08, hspace=0.08)
     for (i, j), axis in np.ndenumerate(axes):
         axis.set_visible(j <= i)
         axis.set(xlim=x_limits[j], ylim=y_limits[i])

@@ -8,10 +8,8 @@ from matplotlib.figure import Figure
 
 from cinn_clusters.figures.inference import Inference
 from cinn_clusters.figures.style import (
-    ESTIMATE_COLOUR,
     POINTS,
-    POSTERIOR_COLOUR,
-    TRUTH_COLOUR,
+    Colour,
     binned,
     legend_above,
     plain_log_axis,
@@ -21,7 +19,7 @@ from cinn_clusters.figures.style import (
 )
 
 SHARES = (0.68, 0.95)
-_LINES = (("-", ESTIMATE_COLOUR), ("--", TRUTH_COLOUR))
+_LINES = (("-", Colour.ESTIMATE), ("--", Colour.TRUTH))
 
 
 @styled
@@ -49,7 +47,7 @@ def uncertainties(inference: Inference) -> Figure:
 def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
     floor = max(float(np.quantile(error, 0.02)), 1e-3 * float(deviation.max()), 1e-12)
     visible = np.maximum(error, floor)
-    axis.loglog(deviation, visible, **POINTS, color=POSTERIOR_COLOUR, label="cluster at a snapshot")
+    axis.loglog(deviation, visible, **POINTS, color=Colour.POSTERIOR, label="cluster at a snapshot")
     middle, percentiles = binned(deviation, error, SHARES)
     ends = np.quantile(deviation, [0, 1])
     for k, (style, colour) in enumerate(_LINES):

@@ -9,14 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cinn_clusters.figures.density import physical_density
-from cinn_clusters.figures.style import (
-    POSTERIOR_COLOUR,
-    TRUTH_COLOUR,
-    Limits,
-    legend_above,
-    panels,
-    styled,
-)
+from cinn_clusters.figures.style import Colour, Limits, legend_above, panels, styled
 
 PublishedEstimate = tuple[float, float, float] | None
 """Value, lower and upper end; None where nothing is published."""
@@ -53,8 +46,9 @@ def known_clusters(
         axes[0, column].set_xlim(right=right)
         axes[-1, column].set_xlabel(label)
     for axis, name, is_verified in zip(axes[:, 0], names, verified, strict=True):
-        note = "" if is_verified else "\n(estimates not verified)"
-        text = name.replace(" (", "\n(") + note
+        text = name.replace(" (", "\n(")
+        if not is_verified:
+            text += "\n(estimates not verified)"
         axis.set_ylabel(text, rotation=0, ha="right", va="center")
     legend_above(figure, axes[0, 0])
     return figure
@@ -68,14 +62,14 @@ def _right_limit(samples: np.ndarray, published: Sequence[PublishedEstimate]) ->
 
 def _draw_posterior(axis: Axes, samples: np.ndarray, support: Limits) -> None:
     grid, density = physical_density(samples, support)
-    axis.fill_between(grid, density, color=POSTERIOR_COLOUR, alpha=0.3, lw=0, label="this model")
-    axis.plot(grid, density, color=POSTERIOR_COLOUR)
+    axis.fill_between(grid, density, color=Colour.POSTERIOR, alpha=0.3, lw=0, label="this model")
+    axis.plot(grid, density, color=Colour.POSTERIOR)
 
 
 def _draw_estimate(axis: Axes, estimate: PublishedEstimate, is_verified: bool) -> None:
     if estimate is None:
         return
     value, lower, upper = estimate
-    style = "-" if is_verified else "--"
-    axis.axvspan(lower, upper, color=TRUTH_COLOUR, alpha=0.2, lw=0)
-    axis.axvline(value, color=TRUTH_COLOUR, ls=style, label="published estimate")
+    style = {True: "-", False: "--"}[is_verified]
+    axis.axvspan(lower, upper, color=Colour.TRUTH, alpha=0.2, lw=0)
+    axis.axvline(value, color=Colour.TRUTH, ls=style, label="published estimate")

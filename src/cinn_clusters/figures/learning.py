@@ -7,19 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import (
-    ACCENT_COLOUR,
-    ESTIMATE_COLOUR,
-    POSTERIOR_COLOUR,
-    SECOND_COLOUR,
-    TRUTH_COLOUR,
-    panels,
-    styled,
-)
+from cinn_clusters.figures.style import Colour, panels, styled
 
 Band = tuple[float, float, float]
 """Value, lower and upper end."""
-_COLOURS = (POSTERIOR_COLOUR, ESTIMATE_COLOUR, ACCENT_COLOUR, SECOND_COLOUR)
+_COLOURS = (Colour.POSTERIOR, Colour.ESTIMATE, Colour.ACCENT, Colour.SECOND)
 
 
 @styled
@@ -32,14 +24,14 @@ def learning_curves(
     """
     figure, axes = panels(1, 1, (4.6, 3.0))
     axis = axes[0, 0]
-    axis.plot(epoch, train, color=POSTERIOR_COLOUR, label="training")
-    axis.plot(epoch, held_out, color=TRUTH_COLOUR, ls="--", label="held out")
+    axis.plot(epoch, train, color=Colour.POSTERIOR, label="training")
+    axis.plot(epoch, held_out, color=Colour.TRUTH, ls="--", label="held out")
     best = int(np.argmin(held_out))
     axis.plot(
         epoch[best],
         held_out[best],
         "D",
-        color=ESTIMATE_COLOUR,
+        color=Colour.ESTIMATE,
         mec="k",
         mew=0.5,
         label=f"lowest, epoch {epoch[best]}",

@@ -9,21 +9,12 @@ from matplotlib.figure import Figure
 
 from cinn_clusters.figures.density import physical_density, support_of
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
-from cinn_clusters.figures.style import (
-    ESTIMATE_COLOUR,
-    POSTERIOR_COLOUR,
-    PRIOR_COLOUR,
-    TRUTH_COLOUR,
-    axis_limits,
-    legend_above,
-    panels,
-    styled,
-)
+from cinn_clusters.figures.style import Colour, axis_limits, legend_above, panels, styled
 
 
 @styled
 def posterior_distribution(
-    inference: Inference, prior: np.ndarray, names: Sequence[str], *, age: np.ndarray | None = None
+    inference: Inference, prior: np.ndarray, names: Sequence[str], *, age: np.ndarray
 ) -> Figure:
     """Draw marginal posteriors, a row for each cluster, a column for each target.
 
@@ -36,18 +27,17 @@ def posterior_distribution(
     truth, estimate, targets = inference.truth, inference.estimate, inference.targets
     values = [prior, truth, estimate, *inference.samples.swapaxes(0, 1)]
     limits = axis_limits(np.concatenate(values))
-    ages = np.full(len(truth), np.nan) if age is None else age
     figure, axes = panels(len(truth), len(targets), (1.6, 1.35), sharex="col")
     for (i, d), axis in np.ndenumerate(axes):
         samples, target = inference.samples[:, i, d], targets[d]
         before = physical_density(prior[:, d], support_of(target))
-        axis.plot(*before, color=PRIOR_COLOUR, ls="--", lw=1.0, label="prior")
-        grid, density = physical_density(samples, support_of(target, float(ages[i])))
-        axis.fill_between(grid, density, color=POSTERIOR_COLOUR, alpha=0.25, lw=0)
-        axis.plot(grid, density, color=POSTERIOR_COLOUR, label="posterior")
+        axis.plot(*before, color=Colour.PRIOR, ls="--", lw=1.0, label="prior")
+        grid, density = physical_density(samples, support_of(target, float(age[i])))
+        axis.fill_between(grid, density, color=Colour.POSTERIOR, alpha=0.25, lw=0)
+        axis.plot(grid, density, color=Colour.POSTERIOR, label="posterior")
         name = inference.estimate_name
-        axis.axvline(estimate[i, d], color=ESTIMATE_COLOUR, ls="-.", label=name)
-        axis.axvline(truth[i, d], color=TRUTH_COLOUR, label=TRUTH_LABEL)
+        axis.axvline(estimate[i, d], color=Colour.ESTIMATE, ls="-.", label=name)
+        axis.axvline(truth[i, d], color=Colour.TRUTH, label=TRUTH_LABEL)
         axis.set(xlim=limits[d], ylim=(0, None), yticks=[])
     for axis, label in zip(axes[-1], inference.labels, strict=True):
         axis.set_xlabel(label)

@@ -11,10 +11,8 @@ from matplotlib.ticker import NullLocator
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
 from cinn_clusters.figures.style import (
     COUNTS,
-    ESTIMATE_COLOUR,
     POINTS,
-    POSTERIOR_COLOUR,
-    TRUTH_COLOUR,
+    Colour,
     axis_limits,
     binned,
     legend_above,
@@ -48,9 +46,9 @@ def prediction_heat_maps(inference: Inference) -> Figure:
         occupied = np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
         middle, quantiles = _quantiles_by_truth(samples[:, :, d], truth[:, d])
-        axis.plot(middle, quantiles[1], color=TRUTH_COLOUR, label="median")
+        axis.plot(middle, quantiles[1], color=Colour.TRUTH, label="median")
         tails = ["10 %, 90 %", None]
-        axis.plot(middle, quantiles[[0, 2]].T, color=TRUTH_COLOUR, ls="--", label=tails)
+        axis.plot(middle, quantiles[[0, 2]].T, color=Colour.TRUTH, ls="--", label=tails)
         origin = (limits[d, 0], limits[d, 0])
         axis.axline(origin, **_DIAGONAL, label=f"sample = {TRUTH_LABEL}")
         label = inference.labels[d]
@@ -89,7 +87,7 @@ def truth_against_estimate(inference: Inference) -> Figure:
         error = estimate[:, d] - truth[:, d]
         for axis, values in ((upper, estimate[:, d]), (lower, error)):
             label = "cluster at a snapshot"
-            axis.plot(truth[:, d], values, **POINTS, color=POSTERIOR_COLOUR, label=label)
+            axis.plot(truth[:, d], values, **POINTS, color=Colour.POSTERIOR, label=label)
             _draw_bands(axis, truth[:, d], values)
         origin = (limits[d, 0], limits[d, 0])
         upper.axline(origin, **_DIAGONAL, label="no error")
@@ -108,9 +106,9 @@ def truth_against_estimate(inference: Inference) -> Figure:
 def _draw_bands(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
     middle, (low, median, high) = binned(x, y, [0.16, 0.5, 0.84])
     axis.fill_between(
-        middle, low, high, color=ESTIMATE_COLOUR, alpha=0.35, lw=0, label="16 to 84 %"
+        middle, low, high, color=Colour.ESTIMATE, alpha=0.35, lw=0, label="16 to 84 %"
     )
-    axis.plot(middle, median, color=TRUTH_COLOUR, label="median of a bin")
+    axis.plot(middle, median, color=Colour.TRUTH, label="median of a bin")
 
 
 def _scale_errors(axis: Axes, error: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import POSTERIOR_COLOUR, panels, styled
+from cinn_clusters.figures.style import Colour, panels, styled
 
 MAP_COLOURS, VALUE_COLOURS = "inferno", "viridis"
 
@@ -109,5 +109,5 @@ def neighbours(queries: np.ndarray, nearest: np.ndarray, titles: Sequence[Sequen
         axis.set_title(titles[i][j], fontsize=6)
     for axis in grid[:, 0]:
         for spine in axis.spines.values():
-            spine.set(visible=True, color=POSTERIOR_COLOUR, linewidth=2.0)
+            spine.set(visible=True, color=Colour.POSTERIOR, linewidth=2.0)
     return figure

@@ -28,19 +28,19 @@ class SensitivityMatrix:
 
     Args:
         values: Increase in catalogue units, (L, D); negative where taking it away helps.
+        errors: Standard errors of the values, (L, D).
+        scale: Unit of each target for the colours, (D,); numbers in the cells keep their units.
         observables: Labels of the rows: observables first, then groups of them.
         targets: Labels of the columns.
-        errors: Standard errors of the values, (L, D); None where they are not known.
-        scale: Unit of each target for the colours, (D,); numbers in the cells keep their units.
         num_singles: Number of rows that are single observables; a line divides them from groups.
     """
 
     values: np.ndarray
+    errors: np.ndarray
+    scale: np.ndarray
     observables: Sequence[str]
     targets: Sequence[str]
-    errors: np.ndarray | None = None
-    scale: np.ndarray | None = None
-    num_singles: int | None = None
+    num_singles: int = 0
 
 
 @styled
@@ -50,10 +50,8 @@ def sensitivity_analysis(matrix: SensitivityMatrix, label: str) -> Figure:
     The colour scale with its label is symmetric and logarithmic; values within two standard errors
     of zero are grey.
     """
-    scaled = matrix.values if matrix.scale is None else matrix.values / matrix.scale
-    is_noise = np.zeros(scaled.shape, bool)
-    if matrix.errors is not None:
-        is_noise = np.abs(matrix.values) <= 2 * matrix.errors
+    scaled = matrix.values / matrix.scale
+    is_noise = np.abs(matrix.values) <= 2 * matrix.errors
     coloured = np.ma.masked_array(scaled, is_noise)
     top = max(float(np.abs(scaled).max()), LEAST_TOP)
     norm = SymLogNorm(linthresh=top / 10**DECADES, vmin=-top, vmax=top)
@@ -62,22 +60,16 @@ def sensitivity_analysis(matrix: SensitivityMatrix, label: str) -> Figure:
     figure, axes = panels(1, 1, (1.25 * num_columns + 2.2, 0.42 * num_rows + 1.4))
     axis = axes[0, 0]
     image = axis.imshow(coloured, norm=norm, cmap=colours, aspect="auto")
-    for (i, j), text in np.ndenumerate(_cell_texts(matrix)):
-        is_dark = abs(norm(scaled[i, j]) - 0.5) > 0.35 and not is_noise[i, j]
-        colour = "white" if is_dark else "black"
+    is_dark = ~is_noise & (np.abs(norm(scaled) - 0.5) > 0.35)
+    text_colours = np.where(is_dark, "white", "black")
+    for (i, j), value in np.ndenumerate(matrix.values):
+        text = f"{value:+.3f}\n± {matrix.errors[i, j]:.3f}"
+        colour = str(text_colours[i, j])
         axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
     axis.set_xticks(range(num_columns), matrix.targets)
     axis.set_yticks(range(num_rows), matrix.observables)
     axis.tick_params(length=0)
-    if matrix.num_singles is not None:
+    if 0 < matrix.num_singles < num_rows:
         axis.axhline(matrix.num_singles - 0.5, color="black", lw=1.2)
-    text = label.replace(", ", ",\n") if num_rows < 6 else label
-    figure.colorbar(image, ax=axis, label=text)
+    figure.colorbar(image, ax=axis, label=label.replace(", ", ",\n"))
     return figure
-
-
-def _cell_texts(matrix: SensitivityMatrix) -> np.ndarray:
-    texts = np.char.mod("%+.3f", matrix.values)
-    if matrix.errors is not None:
-        texts = np.char.add(texts, np.char.mod("\n± %.3f", matrix.errors))
-    return np.asarray(texts)

@@ -16,9 +16,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from cinn_clusters.schema import Column, tex_unit
 
-# Okabe & Ito (2008), Color universal design: eight colours for every common colour blindness
-POSTERIOR_COLOUR, TRUTH_COLOUR, ESTIMATE_COLOUR = "#0072B2", "#D55E00", "#E69F00"
-PRIOR_COLOUR, ACCENT_COLOUR, SECOND_COLOUR = "#777777", "#009E73", "#CC79A7"
 COUNTS = "cividis"
 """Colour map of counts: perceptually uniform, the same for colour-blind readers."""
 DPI = 300
@@ -39,8 +36,20 @@ STYLE: Any = {
 }
 POINTS: Any = {"ls": "", "marker": ".", "ms": 4, "mew": 0, "alpha": 0.5, "rasterized": True}
 """Look of one point an object in a scatter plot."""
+_METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": "cINN-Clusters"}}
 Limits = tuple[float, float]
 _P = ParamSpec("_P")
+
+
+class Colour:
+    """Colours of what is drawn, safe for every common colour blindness.
+
+    References:
+        Okabe & Ito (2008), Color universal design.
+    """
+
+    POSTERIOR, TRUTH, ESTIMATE = "#0072B2", "#D55E00", "#E69F00"
+    PRIOR, ACCENT, SECOND = "#777777", "#009E73", "#CC79A7"
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
@@ -62,29 +71,19 @@ def rendered(figure: Figure, kind: Literal["png", "pdf"], dpi: int = DPI) -> byt
         >>> rendered(Figure(), "png", 20)[1:4]
         b'PNG'
     """
-    metadata = {"CreationDate": None} if kind == "pdf" else {"Software": "cINN-Clusters"}
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return buffer.getvalue()
 
 
-def panels(
-    rows: int, columns: int, size: tuple[float, float], *, is_tight: bool = False, **shared: Any
-) -> tuple[Figure, Any]:
-    """Return a figure of equal panels and their axes, an array (rows, columns).
+def panels(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, Any]:
+    """Return a figure of equal panels of a size [inch] and their axes, an array (rows, columns).
 
-    Args:
-        rows: Lines of panels.
-        columns: Panels in a line.
-        size: Width and height of one panel [inch].
-        is_tight: Whether panels touch, to share their labels.
-        **shared: ``sharex``, ``sharey`` of ``Figure.subplots``.
+    ``shared`` are ``sharex`` and ``sharey`` of ``Figure.subplots``.
     """
     width, height = columns * size[0] + 0.4, rows * size[1] + 0.4
-    figure = Figure((width, height), layout=None if is_tight else "constrained")
-    if is_tight:
-        figure.subplots_adjust(0.1, 0.08, 0.98, 0.95, wspace=0.08, hspace=0.08)
+    figure = Figure((width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
@@ -104,7 +103,9 @@ def with_unit(text: str, column: Column) -> str:
         >>> with_unit("error", Column("age", "t", "Gyr"))
         'error [Gyr]'
     """
-    return f"{text} [{tex_unit(column.unit)}]" if column.unit else text
+    if not column.unit:
+        return text
+    return f"{text} [{tex_unit(column.unit)}]"
 
 
 def axis_limits(values: np.ndarray, tail: float = 0.005) -> np.ndarray:
@@ -150,10 +151,9 @@ def binned(
 def plain_log_axis(axis: Axis) -> None:
     """Label a logarithmic axis over a short range with a few plain numbers."""
     lower, upper = axis.get_view_interval()
-    is_long = upper > 4 * lower
-    axis.set_major_locator(
-        LogLocator(subs=(1.0, 2.0, 5.0), numticks=5) if is_long else MaxNLocator(3)
-    )
+    axis.set_major_locator(MaxNLocator(3))
+    if upper > 4 * lower:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
-from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curves, tarp_curves
@@ -31,6 +30,7 @@ from cinn_clusters.files import (
     sha256_of,
     write_json,
 )
+from cinn_clusters.pipeline.report.rows import choose_rows, row_name
 from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import Run, open_run
@@ -134,8 +134,8 @@ def draw_figures(
         OutputError: If figures stand there already or cannot be written.
     """
     run, options = open_run(path), options or FigureOptions()
-    posterior = run.paths.posterior if posterior is None else Path(posterior)
-    out = ResultPaths(posterior.parent).figures if out is None else Path(out)
+    posterior = Path(posterior or run.paths.posterior)
+    out = Path(out or ResultPaths(posterior.parent).figures)
     demand_free(out, overwrite)
     sources = _Sources(run, posterior, read_judged(posterior, run=run), options)
     names, skipped = [], []
@@ -169,52 +169,6 @@ def _source_hashes(sources: _Sources) -> dict[str, str]:
         if file.is_file() and file.resolve().is_relative_to(root):
             hashes[str(file.resolve().relative_to(root))] = sha256_of(file)
     return hashes
-
-
-def chosen_rows(rows: Catalogue, options: FigureOptions) -> np.ndarray:
-    """Find rows by HaloID or Snapshot:HaloID, or draw some, one a cluster.
-
-    Raises:
-        DataError: If an id is not one, stands in no row, or in several.
-    """
-    if options.halos:
-        return np.array([_row_of(rows.table, halo) for halo in options.halos])
-    rng = np.random.default_rng(options.seed)
-    clusters = rng.permutation(np.unique(rows.clusters))[: options.num_rows]
-    return np.array([rng.choice(np.flatnonzero(rows.clusters == name)) for name in clusters])
-
-
-def _row_of(table: pd.DataFrame, halo: str) -> int:
-    snapshot, _, number = halo.rpartition(":")
-    if not (number.isdecimal() and (snapshot.isdecimal() or not snapshot)):
-        raise DataError("--halo", "HaloID or Snapshot:HaloID", halo)
-    halo_key, snapshot_key = schema.KEYS
-    is_match = table[halo_key] == int(number)
-    if snapshot:
-        is_match &= table[snapshot_key] == int(snapshot)
-    matches = table[is_match]
-    if not len(matches):
-        example = f"a halo of the test rows, such as {_row_id(table.iloc[0])}"
-        raise DataError("--halo", example, halo, "", "see summary.csv for all")
-    ids = list(dict.fromkeys(_row_id(row) for _, row in matches.iterrows()))
-    if len(ids) > 1:
-        got = f"{halo}, which stands for {', '.join(ids)}"
-        raise DataError("--halo", "one row", got, "", "pass one of them")
-    return int(np.flatnonzero(is_match)[0])
-
-
-def _row_id(row: pd.Series) -> str:
-    halo, snapshot = (f"{row[key]:.0f}" for key in schema.KEYS)
-    return f"{snapshot}:{halo}"
-
-
-def row_name(row: pd.Series) -> str:
-    """Return snapshot and halo of a row, and its projection where there are several."""
-    halo, snapshot = (f"{row[key]:.0f}" for key in schema.KEYS)
-    lines = [f"snapshot {snapshot}", f"halo {halo}"]
-    if schema.PROJECTION in row:
-        lines.append(f"projection {row[schema.PROJECTION]:.0f}")
-    return "\n".join(lines)
 
 
 def _inference(sources: _Sources) -> Inference:
@@ -251,8 +205,8 @@ def _summary_modes(sources: _Sources) -> np.ndarray:
 
 
 def _draw_posteriors(sources: _Sources) -> Iterator[tuple[str, Figure]]:
-    inference, rows = _inference(sources), sources.judged.rows
-    chosen = chosen_rows(rows, sources.options)
+    inference, rows, options = _inference(sources), sources.judged.rows, sources.options
+    chosen = choose_rows(rows, options.halos, options.num_rows, options.seed)
     some_rows, some_posteriors = rows.rows(chosen), inference.rows(chosen)
     prior = sources.run.catalogue.theta[sources.run.split.train]
     names = [row_name(row) for _, row in some_rows.table.iterrows()]
@@ -289,11 +243,11 @@ def _draw_sensitivity(sources: _Sources) -> Iterator[tuple[str, Figure]]:
         num_singles = len([row for row in rows if row in singles])
         matrix = SensitivityMatrix(
             values.to_numpy(),
-            [sources.columns(row).label for row in rows],
-            [sources.columns(target).label for target in targets],
             errors,
             scale=catalogue.inputs(targets).std(axis=0),
-            num_singles=num_singles if 0 < num_singles < len(rows) else None,
+            observables=[sources.columns(row).label for row in rows],
+            targets=[sources.columns(target).label for target in targets],
+            num_singles=num_singles,
         )
         label = f"{meaning}, in standard deviations of the target"
         yield name, sensitivity_analysis(matrix, label)

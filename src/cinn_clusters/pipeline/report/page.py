@@ -80,7 +80,7 @@ def report(path: str | Path, *, out: str | Path | None = None, overwrite: bool =
         OutputError: If the report stands there already or cannot be written.
     """
     run = open_run(path)
-    out = run.paths.report if out is None else Path(out)
+    out = Path(out or run.paths.report)
     demand_free(out, overwrite)
     page = _render(read_facts(run))
     with atomic_file(out, overwrite=overwrite) as scratch:
@@ -114,8 +114,9 @@ def _subtitle(facts: RunFacts) -> str:
     scores, observables = facts.scores, facts.run.catalogue.observables
     rows = f"{scores['rows']} test rows of {scores['clusters']} clusters unseen in training"
     samples = f"{scores['draws']} posterior samples each"
-    has_maps = any(map(schema.is_embedding, observables))
-    inputs = "scalars and embeddings of maps" if has_maps else "scalars"
+    inputs = "scalars"
+    if any(map(schema.is_embedding, observables)):
+        inputs += " and embeddings of maps"
     return f"{rows}, {samples}; from {inputs}"
 
 
