@@ -22,15 +22,15 @@ from cinn_clusters.cli.options import (
     XColumns,
     YColumns,
     app,
-    both,
     chosen_schema,
+    embedding_files,
     input_file,
     output_path,
 )
 
 
-@app.command(epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
-def mock(
+@app.command("mock", epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
+def mock_command(
     out: Annotated[Path, output_path("Folder to make.")],
     clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
     seed: Seed = 1,
@@ -45,9 +45,7 @@ def mock(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a mock catalogue with known histories: the two CSV files of the simulation, and
-    maps if asked for.
-    """
+    """Write a mock catalogue with known histories: two CSV files, and maps if asked for."""
     from cinn_clusters.pipeline.simulation.mock import write_mock
 
     for path in write_mock(out, num_clusters=clusters, seed=seed, overwrite=overwrite):
@@ -56,20 +54,19 @@ def mock(
         from cinn_clusters.files import Destination
         from cinn_clusters.pipeline.maps.mock_maps import MockMaps, write_mock_maps
 
-        chosen = tuple(name for name in formats.split(",") if name)
-        options = MockMaps(clusters, seed, size, projections, chosen, processes)
+        kinds = tuple(filter(None, formats.split(",")))
+        options = MockMaps(clusters, seed, size, projections, kinds, processes)
+        destination = Destination(out / "maps", overwrite)
         with console.progress("maps") as on_progress:
-            print(
-                write_mock_maps(
-                    Destination(out / "maps", overwrite), options, on_progress=on_progress
-                )
-            )
+            store = write_mock_maps(destination, options, on_progress=on_progress)
+        print(store)
 
 
 @app.command(
-    epilog="Example:  cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run"
+    "prepare",
+    epilog="Example:  cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run",
 )
-def prepare(
+def prepare_command(
     out: Annotated[Path, output_path("Folder to make.")],
     observables: Annotated[
         Path | None, input_file("CSV: HaloID, Snapshot, cluster, observables.")
@@ -89,7 +86,7 @@ def prepare(
     cluster_column: ClusterKey = None,
     protocol: Annotated[
         Protocol, typer.Option(help="original: the published split, which leaks.")
-    ] = Protocol.cluster,
+    ] = "cluster",
     seed: Seed = 42,
     embeddings: Annotated[
         Path | None, input_file(".npy, a vector a map; or a folder of embed encode.")
@@ -104,53 +101,56 @@ def prepare(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Join, validate and split a catalogue; every dropped row is accounted for."""
-    from cinn_clusters.pipeline.simulation import prepare as stage
+    """Join, validate and split a catalogue; every dropped row is logged with its reason."""
+    from cinn_clusters.pipeline.simulation.prepare import (
+        Preparation,
+        TableFiles,
+        prepare,
+        prepare_processed,
+    )
 
     if (observables is None or targets is None) == (processed_dir is None):
         raise typer.BadParameter("pass --observables and --targets, or --processed-dir")
     keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
     schema = chosen_schema(columns, x_columns, y_columns, **keys)
-    how = stage.Preparation(protocol.value, seed, drop_incomplete, allow_atypical)
-    maps = both(embeddings, filenames)
+    options = Preparation(protocol, seed, drop_incomplete, allow_atypical)
+    maps = embedding_files(embeddings, filenames)
     if processed_dir is not None:
-        run = stage.prepare_processed(
+        run = prepare_processed(
             processed_dir,
             out,
             clusters=clusters,
             embeddings=maps,
             schema=schema,
-            options=how,
+            options=options,
             overwrite=overwrite,
         )
     else:
-        files = stage.TableFiles(str(observables), str(targets), maps)
-        run = stage.prepare(files, out, schema=schema, options=how, overwrite=overwrite)
+        files = TableFiles(str(observables), str(targets), maps)
+        run = prepare(files, out, schema=schema, options=options, overwrite=overwrite)
     if run.is_original:
         console.log(
-            "warning: --protocol original leaks: rows of test clusters stand in training (see cinn-clusters audit)"
+            "warning: --protocol original leaks: rows of test clusters are in training"
+            " (see cinn-clusters audit)"
         )
     results.print_account(run.record, as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters audit run")
-def audit(run: RunPath, as_json: AsJson = False) -> None:
-    """Count test clusters, target vectors and projections that stand in training; exit 1 when
-    any does.
-    """
+@app.command("audit", epilog="Example:  cinn-clusters audit run")
+def audit_command(run: RunPath, as_json: AsJson = False) -> None:
+    """Count test clusters, targets and projections that are in training, too; exit 1 if any is."""
     from cinn_clusters.data.leakage import audit_split
     from cinn_clusters.storage.run import open_run
 
     opened = open_run(run)
-    seen = opened.record.get("encoder_clusters")
-    overlaps = audit_split(opened.catalogue, opened.split, seen)
+    encoder_clusters = opened.record.get("encoder_clusters")
+    overlaps = audit_split(opened.catalogue, opened.split, encoder_clusters)
     results.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
-        console.log(
-            f"{run}: leaks: what the test set judges was seen in training; prepare with --protocol cluster"
-        )
+        leak = "leaks: the test set was seen in training; prepare with --protocol cluster"
+        console.log(f"{run}: {leak}")
         raise typer.Exit(1)
-    if seen is None and "encoder_clusters" in opened.record:
+    if encoder_clusters is None and "encoder_clusters" in opened.record:
         console.log(
-            "note: which clusters the encoder of the embeddings was trained on is not recorded (encoder.json)"
+            "note: no record of the clusters that the encoder was trained on (encoder.json)"
         )

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import app, set_threads
+from cinn_clusters.cli.options import app, existing, existing_bundle, free, set_threads
+from cinn_clusters.files import Destination
 
 if TYPE_CHECKING:
     from cinn_clusters.pipeline.inference.infer import Inferred
 
 
-class OodRule(StrEnum):
-    """What to do with objects to which the model may not apply."""
-
-    keep = "keep"
-    flag = "flag"
-    refuse = "refuse"
-
-
-class ProjectionRule(StrEnum):
-    """What to make of several maps of one object."""
-
-    average = "average"
-    each = "each"
-
-
-class ErrorRule(StrEnum):
-    """How measurement errors enter."""
-
-    network = "network"
-    monte_carlo = "monte-carlo"
-
-
+OodRule = Literal["keep", "flag", "refuse"]
+ProjectionRule = Literal["average", "each"]
+ErrorRule = Literal["network", "monte-carlo"]
 _SIGNIFICANT = 0.01
 """p of the sample test below which it warns."""
 _EXAMPLES = """Examples:
@@ -54,35 +35,50 @@ def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-def _hidden(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, hidden=True)
+def _hidden(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, hidden=True, **more)
 
 
-@app.command(epilog=_EXAMPLES)
-def infer(
+@app.command("infer", epilog=_EXAMPLES)
+def infer_command(
     context: typer.Context,
-    catalogue: Annotated[Path, _option("Catalogue", "CSV, ECSV, FITS, VOTable or Parquet.")],
-    out: Annotated[Path, _option("Answer", "netCDF file for the posterior samples (ArviZ).")],
+    catalogue: Annotated[
+        Path, _option("Catalogue", "CSV, ECSV, FITS, VOTable or Parquet.", callback=existing)
+    ],
+    out: Annotated[
+        Path, _option("Answer", "netCDF file for the posterior samples (ArviZ).", callback=free)
+    ],
     model: Annotated[
-        Path | None, _option("Catalogue", "A trained model, e.g. run/model; default: the packaged.")
+        Path | None,
+        _option(
+            "Catalogue",
+            "A trained model, e.g. run/model; default: the packaged.",
+            callback=existing_bundle,
+        ),
     ] = None,
     preset: Annotated[
         str | None, _option("Catalogue", "Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")
     ] = None,
     mapping: Annotated[
-        Path | None, _option("Catalogue", "TOML file that says what your columns are.")
+        Path | None,
+        _option("Catalogue", "TOML file that says what your columns are.", callback=existing),
     ] = None,
     embeddings: Annotated[
-        Path | None, _option("Catalogue", "Vectors of maps: folder of embed encode, or .npy.")
+        Path | None,
+        _option(
+            "Catalogue", "Vectors of maps: folder of embed encode, or .npy.", callback=existing
+        ),
     ] = None,
     table: Annotated[
-        Path | None, _option("Answer", "Your table, columns appended; default: beside --out.")
+        Path | None,
+        _option("Answer", "Your table, columns appended; default: beside --out.", callback=free),
     ] = None,
     ood: Annotated[
         OodRule, _option("Answer", "Where the model may not apply: answer, say so, or refuse.")
-    ] = OodRule.flag,
+    ] = "flag",
     analogues: Annotated[
-        Path | None, _option("Answer", "Simulated table: list the most similar rows of it.")
+        Path | None,
+        _option("Answer", "Simulated table: list the most similar rows of it.", callback=existing),
     ] = None,
     map_: Annotated[
         bool, _option("Answer", "Find the maximum a posteriori, too.", "--map/--no-map")
@@ -93,15 +89,17 @@ def infer(
     seed: Annotated[int, _option("Sampling", "Seed.", min=0, max=2**32 - 1)] = 0,
     errors: Annotated[
         ErrorRule, _option("Sampling", "Condition on errors, or average over realisations.")
-    ] = ErrorRule.network,
+    ] = "network",
     overwrite: Annotated[
-        bool, _option("Running", "Replace results that stand there.", "--overwrite")
+        bool, _option("Running", "Replace results that stand there.", "--overwrite", is_eager=True)
     ] = False,
     as_json: Annotated[bool, _option("Running", "Print the result as JSON.", "--json")] = False,
-    filenames: Annotated[Path | None, _hidden("Names of the maps, with --embeddings.")] = None,
+    filenames: Annotated[
+        Path | None, _hidden("Names of the maps, with --embeddings.", callback=existing)
+    ] = None,
     projections: Annotated[
         ProjectionRule, _hidden("average: mix the maps of an object; each: one answer a map.")
-    ] = ProjectionRule.average,
+    ] = "average",
     strict: Annotated[
         bool, _hidden("Refuse the catalogue if a row cannot be used.", "--strict")
     ] = False,
@@ -117,22 +115,22 @@ def infer(
     see docs/catalogues.md.
     """
     _demand_acting(context, preset, mapping, embeddings)
-    set_threads(threads)
     from cinn_clusters.catalogues.mapping import read_mapping, read_preset
-    from cinn_clusters.files import Destination
-    from cinn_clusters.pipeline.inference import infer as stage
-    from cinn_clusters.posterior.query import Sampling
 
     meaning = None
     if preset is not None:
         meaning = read_preset(preset)
     elif mapping is not None:
         meaning = read_mapping(mapping)
-    options = stage.InferenceOptions(
+    set_threads(threads)
+    from cinn_clusters.pipeline.inference.infer import CONDITIONAL, InferenceOptions, infer
+    from cinn_clusters.posterior.query import Sampling
+
+    options = InferenceOptions(
         table=table,
-        ood=ood.value,
-        errors=errors.value,
-        projections=projections.value,
+        ood=ood,
+        errors=errors,
+        projections=projections,
         analogues=analogues,
         with_map=map_,
         strict=strict,
@@ -140,7 +138,7 @@ def infer(
     )
     vectors = embeddings if embeddings is None or filenames is None else (embeddings, filenames)
     with console.progress("infer") as on_progress:
-        inferred = stage.infer(
+        inferred = infer(
             catalogue,
             Destination(out, overwrite),
             model=model,
@@ -150,7 +148,7 @@ def infer(
             options=options,
             on_progress=on_progress,
         )
-    _print_result(inferred, stage.CONDITIONAL, as_json)
+    _print_result(inferred, CONDITIONAL, as_json)
 
 
 def _demand_acting(

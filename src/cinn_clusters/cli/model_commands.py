@@ -29,8 +29,10 @@ from cinn_clusters.files import demand_free
 from cinn_clusters.storage.run_paths import RunPaths
 
 
-@app.command(epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100")
-def train(
+@app.command(
+    "train", epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100"
+)
+def train_command(
     run: RunPath,
     config: ConfigPath = None,
     change: Changes = None,
@@ -49,10 +51,10 @@ def train(
     if not resume and not RunPaths(run).checkpoint.exists():
         demand_free(RunPaths(run).model, overwrite)
     set_threads(threads)
-    from cinn_clusters.pipeline.simulation.train import train as stage
+    from cinn_clusters.pipeline.simulation.train import train
 
     with console.progress("train") as on_progress:
-        done = stage(
+        done = train(
             run,
             settings,
             device=device,
@@ -70,12 +72,13 @@ def train(
 
 
 @app.command(
-    epilog="Example:  cinn-clusters tune run && cinn-clusters train run --config run/tune/best.toml"
+    "tune",
+    epilog="Example:  cinn-clusters tune run && cinn-clusters train run --config run/tune/best.toml",
 )
-def tune(
+def tune_command(
     run: RunPath,
     trials: Annotated[int, typer.Option(help="Settings to try.")] = 40,
-    objective: Annotated[Objective, typer.Option(help="Mean score to lower.")] = Objective.crps,
+    objective: Annotated[Objective, typer.Option(help="Mean score to lower.")] = "crps",
     fold: Annotated[
         int | None, typer.Option(help="Leave out this fold of crossval, not the test clusters.")
     ] = None,
@@ -97,27 +100,27 @@ def tune(
     demand_free(RunPaths(run).tune.root, overwrite)
     read_config(config, change or [])  # refuses wrong settings at once
     set_threads(threads)
-    from cinn_clusters.pipeline.simulation.tune import tune as stage
+    from cinn_clusters.pipeline.simulation.tune import tune
 
     with console.progress("tune") as on_progress:
         advance = console.counter(on_progress, "tune", trials)
-        found = stage(
+        found = tune(
             run,
             change or [],
             config_path=config,
             num_trials=trials,
-            objective=objective.value,
+            objective=objective,
             fold=fold,
             num_folds=folds,
             inner_folds=inner_folds,
             seed=seed,
             device=device,
             overwrite=overwrite,
-            on_trial=lambda best: advance(1, f"best {objective.value} {best:.4f}"),
+            on_trial=lambda best: advance(1, f"best {objective} {best:.4f}"),
         )
     console.print_values(
         {
-            objective.value: found.value,
+            objective: found.value,
             "best": str(found.path / "best.toml"),
             "trials": len(found.trials),
         },
@@ -125,8 +128,8 @@ def tune(
     )
 
 
-@app.command(epilog="Example:  cinn-clusters show run/model")
-def show(
+@app.command("show", epilog="Example:  cinn-clusters show run/model")
+def show_command(
     bundle: Annotated[
         Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE", callback=existing_bundle)
     ],
@@ -142,7 +145,7 @@ def show(
     "import-original",
     epilog="Example:  cinn-clusters import-original best_cluster_cinn.pt --processed-dir processed_data --out model",
 )
-def import_original(
+def import_original_command(
     checkpoint: Annotated[
         Path,
         typer.Argument(
@@ -157,12 +160,12 @@ def import_original(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a checkpoint of the original scripts into a model that gives the same draws; no code
+    """Turn a checkpoint of the original scripts into a model that gives the same samples; no code
     of it is run.
     """
-    from cinn_clusters.legacy.original import import_original as stage
+    from cinn_clusters.legacy.original import import_original
 
-    posterior = stage(checkpoint, processed_dir, out, clamp=clamp, overwrite=overwrite)
+    posterior = import_original(checkpoint, processed_dir, out, clamp=clamp, overwrite=overwrite)
     console.log("note: the original trained on its test clusters, and its draws may be unphysical")
     result = {
         "model": str(out),

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import AsJson, Draws, Overwrite, Seed, Threads, app, set_threads
+from cinn_clusters.cli.options import (
+    AsJson,
+    Draws,
+    Overwrite,
+    Seed,
+    Threads,
+    app,
+    existing_bundle,
+    output_path,
+    set_threads,
+)
+
+PublicTable = Literal["tng-cluster"]
+DemoName = Literal["observed"]
 
 
-class PublicTable(StrEnum):
-    """A public table."""
-
-    tng_cluster = "tng-cluster"
-
-
-class DemoName(StrEnum):
-    """What to show."""
-
-    observed = "observed"
-
-
-@app.command(epilog="Example:  cinn-clusters fetch tng-cluster --out tng")
-def fetch(
+@app.command("fetch", epilog="Example:  cinn-clusters fetch tng-cluster --out tng")
+def fetch_command(
     table: Annotated[PublicTable, typer.Argument(help="Name of the table.")],
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    out: Annotated[Path, output_path("Folder to make.")],
     address: Annotated[str | None, typer.Option(help="A mirror of the same file.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -36,24 +36,25 @@ def fetch(
     """Download a public table of a simulation, check its hash, and write the two files of
     prepare (extra [fetch]).
     """
-    from cinn_clusters.pipeline.simulation.fetch import SOURCES
-    from cinn_clusters.pipeline.simulation.fetch import fetch as stage
+    from cinn_clusters.pipeline.simulation.fetch import SOURCES, fetch
 
-    observables, targets = stage(table.value, out, address=address, overwrite=overwrite)
-    console.log(f"please cite {SOURCES[table.value].cite}")
+    observables, targets = fetch(table, out, address=address, overwrite=overwrite)
+    console.log(f"please cite {SOURCES[table].cite}")
     console.print_values({"observables": str(observables), "targets": str(targets)}, as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters demo observed --out observed")
-def demo(
-    what: Annotated[
-        DemoName, typer.Argument(help="observed: known clusters, from published values.")
+@app.command("demo", epilog="Example:  cinn-clusters demo observed --out observed")
+def demo_command(
+    name: Annotated[
+        DemoName,
+        typer.Argument(metavar="NAME", help="observed: known clusters, from published values."),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder to make: posterior.nc, clusters.ecsv, figure.")
+        Path, output_path("Folder to make: posterior.nc, clusters.ecsv, figure.")
     ] = Path("observed"),
     model: Annotated[
-        Path | None, typer.Option(help="A trained model; default: the packaged one.")
+        Path | None,
+        typer.Option(help="A trained model; default: the packaged one.", callback=existing_bundle),
     ] = None,
     draws: Draws = 1000,
     seed: Seed = 0,
@@ -61,9 +62,7 @@ def demo(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Merger histories of known clusters beside published estimates: a comparison, not a
-    truth.
-    """
+    """Merger histories of known clusters beside published estimates: a comparison, no truth."""
     set_threads(threads)
     from cinn_clusters.pipeline.inference.demo_observed import demo_observed
     from cinn_clusters.posterior.query import Sampling
@@ -75,4 +74,4 @@ def demo(
         for line in lines:
             print("\n".join(f"{key:<28}{value}" for key, value in line.items()), end="\n\n")
     contents = "samples, table, references and a figure"
-    console.log(f"{what.value}: {contents} are in {out}; a comparison, not a truth")
+    console.log(f"{name}: {contents} are in {out}; a comparison, not a truth")

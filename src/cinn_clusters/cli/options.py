@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -57,28 +56,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="From what a survey sees of a galaxy cluster to the posterior of its merger history.\n\n"
-    "All at once: [bold]run[/], which ends with a report. Stage by stage: [bold]prepare[/], [bold]audit[/], "
-    "[bold]train[/], [bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], [bold]figures[/], [bold]report[/]; then "
-    "[bold]infer[/].\n\n"
-    "Example:  cinn-clusters mock --out mock && cinn-clusters run --observables mock/observables1.csv "
-    "--targets mock/unobservables1.csv --out run",
+    help="From observables of a galaxy cluster to the posterior of its merger history.\n\n"
+    "All at once: [bold]run[/], which ends with a report. Stage by stage: [bold]prepare[/], "
+    "[bold]audit[/], [bold]train[/], [bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], "
+    "[bold]figures[/], [bold]report[/]; then [bold]infer[/].\n\n"
+    "Example:  cinn-clusters mock --out mock && cinn-clusters run "
+    "--observables mock/observables1.csv --targets mock/unobservables1.csv --out run",
 )
 
 
-class Protocol(StrEnum):
-    """How to split."""
-
-    cluster = "cluster"
-    original = "original"
-
-
-class Objective(StrEnum):
-    """What a search lowers."""
-
-    crps = "crps"
-    energy = "energy"
-    nll = "nll"
+Protocol = Literal["cluster", "original"]
+Objective = Literal["crps", "energy", "nll"]
 
 
 def existing(path: Path | None) -> Path | None:
@@ -101,9 +89,9 @@ def existing_bundle(path: Path | None) -> Path | None:
 
 def free(context: typer.Context, path: Path | None) -> Path | None:
     """Refuse an output that stands there without --overwrite; empty folders may be filled."""
-    is_empty = path is not None and path.is_dir() and not any(path.iterdir())
-    if path is not None and not is_empty:
-        demand_free(path, bool(context.params.get("overwrite")))
+    if path is None or (path.is_dir() and not any(path.iterdir())):
+        return path
+    demand_free(path, bool(context.params.get("overwrite")))
     return path
 
 
@@ -144,7 +132,7 @@ Draws = Annotated[
     int, typer.Option("--samples", "--draws", min=2, help="Posterior samples an object.")
 ]
 AllowAtypical = Annotated[
-    bool, typer.Option("--allow-atypical", help="Accept medians that tell of another unit.")
+    bool, typer.Option("--allow-atypical", help="Accept medians that hint at another unit.")
 ]
 ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
 _TABLE = "The simulator's table"
@@ -205,7 +193,11 @@ def chosen_schema(
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    """Comma-separated names; none where the option was left out."""
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not names:
+        raise DataError("columns", "one or more columns", f"'{text}'")
+    return names
 
 
 def set_threads(threads: int) -> None:
@@ -216,14 +208,16 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def both(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
-    """Return the two files of an embedding, or None if neither is given; a folder of ``embed encode`` holds both.
+def embedding_files(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
+    """Return the files of vectors and names; a folder of ``embed encode`` holds both.
 
     Raises:
         typer.BadParameter: If one is given without the other.
     """
+    if embeddings is None and filenames is None:
+        return None
     if embeddings is not None and embeddings.is_dir() and filenames is None:
         return embeddings / "components.npy", embeddings / "filenames.npy"
-    if (embeddings is None) != (filenames is None):
+    if embeddings is None or filenames is None:
         raise typer.BadParameter("--embeddings and --filenames go together")
-    return None if embeddings is None or filenames is None else (embeddings, filenames)
+    return embeddings, filenames

@@ -11,8 +11,8 @@ from cinn_clusters.cli import console
 from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, app, input_file, output_path
 
 
-@app.command(epilog="Example:  cinn-clusters figures run --halo 99:252455")
-def figures(
+@app.command("figures", epilog="Example:  cinn-clusters figures run --halo 99:252455")
+def figures_command(
     run: RunPath,
     posterior: Annotated[
         Path | None, input_file("Default: RUN/posterior.nc, of the test clusters.")
@@ -44,7 +44,7 @@ def figures(
 
 
 @app.command("report", epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
-def write_report(
+def report_command(
     run: RunPath,
     out: Annotated[Path | None, output_path("HTML file; default: RUN/report.html.")] = None,
     overwrite: Overwrite = False,
@@ -53,6 +53,6 @@ def write_report(
     """Put a run on one self-contained page: data, audit, scores, calibration, every figure and
     how to read it.
     """
-    from cinn_clusters.pipeline.report.page import report as stage
+    from cinn_clusters.pipeline.report.page import report
 
-    console.print_values({"report": str(stage(run, out=out, overwrite=overwrite))}, as_json)
+    console.print_values({"report": str(report(run, out=out, overwrite=overwrite))}, as_json)

@@ -1,4 +1,4 @@
-"""The command that does everything."""
+"""The command that takes all stages."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from cinn_clusters.cli.options import (
     XColumns,
     YColumns,
     app,
-    both,
     chosen_schema,
+    embedding_files,
     input_file,
     set_threads,
 )
 
 
 @app.command(
-    epilog="Example:  cinn-clusters run --observables observables1.csv --targets unobservables1.csv --out run"
+    "run",
+    epilog="Example:  cinn-clusters run --observables observables1.csv --targets unobservables1.csv --out run",
 )
-def run(
+def run_command(
     observables: Annotated[Path, input_file("CSV: HaloID, Snapshot, cluster column, observables.")],
     targets: Annotated[Path, input_file("CSV: HaloID, Snapshot, targets.")],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
@@ -57,7 +58,7 @@ def run(
     cluster_column: ClusterKey = None,
     protocol: Annotated[
         Protocol, typer.Option(help="original: the published split, which leaks.")
-    ] = Protocol.cluster,
+    ] = "cluster",
     seed: Seed = 42,
     draws: Draws = 1000,
     refit_members: Annotated[
@@ -72,9 +73,7 @@ def run(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prepare, train, evaluate, diagnose, baseline, sensitivity, figures, report: what is there
-    already is kept.
-    """
+    """Take all stages from prepare to report; what is unchanged is not made again."""
     from cinn_clusters.settings.config import read_config
 
     settings = read_config(config, change or [])
@@ -87,13 +86,13 @@ def run(
     inputs = Inputs(
         observables,
         targets,
-        both(embeddings, filenames),
+        embedding_files(embeddings, filenames),
         settings,
         num_draws=draws,
         refit_members=refit_members,
         device=device,
         schema=chosen_schema(columns, x_columns, y_columns, **keys),
-        preparation=Preparation(protocol.value, seed, drop_incomplete, allow_atypical),
+        preparation=Preparation(protocol, seed, drop_incomplete, allow_atypical),
     )
     with console.progress("run") as on_progress:
         states = run_workflow(inputs, out, overwrite=overwrite, on_progress=on_progress)
