@@ -121,6 +121,12 @@ AT_ONCE = [
     "report none",
     "run --observables none.csv --targets none.csv --out new",
     "show none",
+    "infer --catalogue none.csv --out new.nc",
+    "infer --catalogue table.csv --model none --out new.nc",
+    "infer --catalogue table.csv --mapping none.toml --out new.nc",
+    "infer --catalogue table.csv --out taken",
+    "demo observed --out taken",
+    "fetch tng-cluster --out taken",
     "import-original none.pt --processed-dir taken --out new",
 ]
 
@@ -130,6 +136,7 @@ def test_what_is_missing_or_taken_is_told_before_anything_slow_is_imported(tmp_p
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").touch()
     (tmp_path / "run/split.json").touch()
+    (tmp_path / "table.csv").touch()
     code = (
         "import sys\nfrom cinn_clusters import cli\n"
         f"for line in {AT_ONCE}:\n"
