@@ -20,6 +20,7 @@ from cinn_clusters.files import JsonObject
 
 ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
+_MOST = f"{ALARM:.0%} of the training clusters"
 LEVELS = np.linspace(0.0, 1.0, 101)
 """Levels of the quantiles that are kept."""
 MAX_SUBSETS = 256
@@ -79,15 +80,12 @@ class TrainingSupport:
             N lists, empty where all is well.
         """
         reasons = self._out_of_range(inputs)
-        for row in np.flatnonzero(self.ood_score(inputs) > ALARM):
-            reasons[row].append(
-                f"observables unlike {ALARM:.0%} of the training clusters taken together"
-            )
-        for row in np.flatnonzero(self.disagreement_score(inputs, disagreement) > ALARM):
-            reasons[row].append(
-                "members of the ensemble disagree more than on "
-                f"{ALARM:.0%} of the training clusters"
-            )
+        score = self.ood_score(inputs)
+        for row in np.flatnonzero(score > ALARM):
+            reasons[row].append(f"observables unlike {_MOST} taken together")
+        score = self.disagreement_score(inputs, disagreement)
+        for row in np.flatnonzero(score > ALARM):
+            reasons[row].append(f"members of the ensemble disagree more than on {_MOST}")
         return reasons
 
     def _out_of_range(self, inputs: np.ndarray) -> list[list[str]]:
@@ -95,18 +93,14 @@ class TrainingSupport:
         values, errors = self.transforms.raw_values(inputs)
         margin = 2.0 * np.where(np.isfinite(errors), errors, 0.0)
         reasons: list[list[str]] = [[] for _ in inputs]
-        sides = (
-            ("above", self.upper, values - margin > self.upper),
-            ("below", self.lower, values + margin < self.lower),
-        )
-        for side, limits, is_beyond in sides:
-            for row, column in np.argwhere(is_beyond):
-                name = self.transforms.scalars[column]
-                limit = limits[column]
-                if self.transforms.observables[column].is_log:
+        beyond = {"above": values - margin > self.upper, "below": values + margin < self.lower}
+        for side, limits in (("above", self.upper), ("below", self.lower)):
+            for row, column in np.argwhere(beyond[side]):
+                entry, limit = self.transforms.observables[column], limits[column]
+                if entry.is_log:
                     limit = math.exp(limit)
                 numbers = f"({inputs[row, column]:.4g}; limit {limit:.4g})"
-                reasons[row].append(f"{name} {side} all training clusters {numbers}")
+                reasons[row].append(f"{entry.name} {side} all training clusters {numbers}")
         return reasons
 
     def to_dict(self) -> JsonObject:
@@ -147,22 +141,16 @@ def fit_support(
     """
     values, _ = transforms.raw_values(inputs)
     robust = _robust_prior(transforms, np.hstack([values, transforms.embeddings(inputs)]))
-    rng = np.random.default_rng(0)
-    few = inputs[rng.permutation(len(inputs))[:_NUM_ENSEMBLE_ROWS]]
+    rows = np.random.default_rng(0).permutation(len(inputs))[:_NUM_ENSEMBLE_ROWS]
     distances, disagreements = [], []
-    for masks in _masks_of_groups(transforms, rng):
-        subset = transforms.without(inputs, masks(len(inputs)))
-        distances.append(np.quantile(_log_rarity(robust, transforms, subset), LEVELS))
-        few_subset = transforms.without(few, masks(len(few)))
-        disagreements.append(np.quantile(disagreement(few_subset), LEVELS))
-    return TrainingSupport(
-        transforms,
-        np.nanmin(values, 0),
-        np.nanmax(values, 0),
-        robust,
-        np.stack(distances),
-        np.stack(disagreements),
-    )
+    for mask in _masks(transforms):
+        subset = transforms.without(inputs, mask)
+        log_rarity = _log_rarity(robust, transforms, subset)
+        distances.append(np.quantile(log_rarity, LEVELS))
+        disagreements.append(np.quantile(disagreement(subset[rows]), LEVELS))
+    lower, upper = np.nanmin(values, 0), np.nanmax(values, 0)
+    quantiles = np.stack(distances), np.stack(disagreements)
+    return TrainingSupport(transforms, lower, upper, robust, *quantiles)
 
 
 def _robust_prior(transforms: MeasurementTransforms, values: np.ndarray) -> ObservablePrior:
@@ -183,19 +171,14 @@ def _robust_prior(transforms: MeasurementTransforms, values: np.ndarray) -> Obse
 def _log_rarity(
     robust: ObservablePrior, transforms: MeasurementTransforms, inputs: np.ndarray
 ) -> np.ndarray:
-    """-log10 of the probability (N,) that a training cluster lies further away; 0 of nothing measured."""
+    """-log10 of the probability (N,) that a training cluster lies further away."""
     squared, degrees = transforms.mahalanobis(robust, inputs)
     rarity = -chi2.logsf(squared, np.maximum(degrees, 1)) / math.log(10.0)
-    return np.where(degrees > 0, rarity, 0.0)
-
-
-def _num_blocks(transforms: MeasurementTransforms) -> int:
-    """Optional scalars, and the embedding as one."""
-    return len(transforms.optional) + transforms.has_embedding
+    return np.where(degrees > 0, rarity, 0.0)  # of nothing measured
 
 
 def _groups(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
-    """Group (N,) of what was measured; bit j of a subset stands for block j."""
+    """Group (N,) of what was measured: the row of ``_masks`` that is like it."""
     is_measured = transforms.is_measured(inputs)
     num_blocks = is_measured.shape[1]
     if 2**num_blocks <= MAX_SUBSETS:
@@ -205,28 +188,19 @@ def _groups(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray
     return np.asarray(is_measured[:, :num_scalars].sum(1) + (num_scalars + 1) * has_embedding)
 
 
-def _masks_of_groups(
-    transforms: MeasurementTransforms, rng: np.random.Generator
-) -> list[Callable[[int], np.ndarray]]:
-    """For each group in order, a function from a number of rows N to masks (N, B)."""
-    num_blocks, num_scalars = _num_blocks(transforms), len(transforms.optional)
-
-    def subset(number: int) -> Callable[[int], np.ndarray]:
-        bits = (number >> np.arange(num_blocks)) & 1 == 1
-        return lambda num_rows: np.tile(bits, (num_rows, 1))
-
-    def size(count: int, has_embedding: bool) -> Callable[[int], np.ndarray]:
-        def masks(num_rows: int) -> np.ndarray:
-            order = rng.random((num_rows, num_scalars)).argsort(1)
-            embedding = np.full((num_rows, num_blocks - num_scalars), has_embedding)
-            return np.hstack([order < count, embedding])
-
-        return masks
-
+def _masks(transforms: MeasurementTransforms) -> np.ndarray:
+    """What is measured in each group, (G, B); a random subset of its size stands for a group."""
+    num_scalars, has_embedding = len(transforms.optional), transforms.has_embedding
+    num_blocks = num_scalars + has_embedding
     if 2**num_blocks <= MAX_SUBSETS:
-        return [subset(number) for number in range(2**num_blocks)]
-    presences = (False, True)[: 1 + transforms.has_embedding]
-    return [size(count, has) for has in presences for count in range(num_scalars + 1)]
+        bits = np.arange(2**num_blocks)[:, None] >> np.arange(num_blocks)
+        return np.asarray(bits & 1 == 1)
+    order = np.random.default_rng(0).permutation(num_scalars)
+    scalars = order < np.arange(num_scalars + 1)[:, None]
+    if not has_embedding:
+        return scalars
+    presence = np.repeat([False, True], len(scalars))
+    return np.column_stack([np.tile(scalars, (2, 1)), presence])
 
 
 def _percentiles(values: np.ndarray, quantiles: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.parallel import parallel_map
-from cinn_clusters.posterior.query import QUERY_KEYS, Query, Sampling, as_query
+from cinn_clusters.posterior.query import OBJECT, Query, Sampling, as_query
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
@@ -65,7 +65,7 @@ class Posterior:
         """Columns of theta, in order."""
         return self.transforms.target_names
 
-    def query(self, table: pd.DataFrame, keys: Sequence[str] = QUERY_KEYS) -> Query:
+    def query(self, table: pd.DataFrame, keys: Sequence[str] = ()) -> Query:
         """Make a query of a table that holds the inputs by name.
 
         A model that accepts missing values takes an absent column or value as a missing
@@ -73,7 +73,8 @@ class Posterior:
 
         Args:
             table: Columns named as ``Posterior.inputs``, in any order among others; N rows.
-            keys: Columns that identify an object; those that the table has are kept.
+            keys: Columns that identify an object, of which those in the table are kept; none: the
+                keys of the schema, ``Projection`` and ``object``.
 
         Returns:
             The query, object n being row n of the table.
@@ -85,6 +86,7 @@ class Posterior:
         inputs = np.stack(list(values.values()), 1)
         if not self.transforms.accepts_missing:
             self._demand_complete(values)
+        keys = keys or (*self.transforms.schema.keys.names, schema.PROJECTION, OBJECT)
         names = [name for name in keys if name in table]
         return Query(inputs, np.arange(len(table)), table[names].reset_index(drop=True))
 

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
 from cinn_clusters.errors import DataError
 
 OBJECT = "object"
 """Column that names an observed cluster."""
-QUERY_KEYS = (schema.CLUSTER_COLUMN, *schema.ROW_KEYS, OBJECT)
-"""Columns that identify an object where a table has them."""
 
 
 @dataclass(frozen=True)

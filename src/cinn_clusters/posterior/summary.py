@@ -67,12 +67,13 @@ def summarise(
     """
     query = as_query(query)
     age = posterior.transforms.age(query.inputs).numpy()
+    collision_time = posterior.transforms.schema.collision_time
 
     def quantities(theta: np.ndarray) -> np.ndarray:
         """The time since collision, where there is one, before the targets."""
-        if schema.COLLISION_TIME not in posterior.targets:
+        if collision_time not in posterior.targets:
             return theta
-        since = age - theta[..., posterior.targets.index(schema.COLLISION_TIME)]
+        since = age - theta[..., posterior.targets.index(collision_time)]
         return np.concatenate([since[..., None], theta], -1)
 
     values = quantities(samples)
@@ -83,19 +84,28 @@ def summarise(
     if with_map:
         statistics.append(quantities(joint_mode(posterior, query, samples)[0]))
     table = np.stack(statistics, -1).reshape(len(query), -1)  # (N, Q x statistics)
-    return pd.DataFrame(table, columns=summary_columns(posterior.targets, with_map=with_map))
+    return pd.DataFrame(
+        table,
+        columns=summary_columns(
+            posterior.targets, with_map=with_map, collision_time=collision_time
+        ),
+    )
 
 
-def summary_columns(targets: tuple[str, ...], *, with_map: bool = True) -> list[str]:
+def summary_columns(
+    targets: tuple[str, ...],
+    *,
+    with_map: bool = True,
+    collision_time: str | None = schema.COLLISION_TIME,
+) -> list[str]:
     """Return the columns of a summary, in order.
 
     Examples:
         >>> summary_columns(("last_d_peri",))[:2]
         ['last_d_peri_median', 'last_d_peri_p16']
     """
-    has_time = schema.COLLISION_TIME in targets
-    quantities = (TIME_SINCE_COLLISION, *targets) if has_time else targets
-    statistics = SUMMARY_STATISTICS if with_map else SUMMARY_STATISTICS[:-1]
+    quantities = [TIME_SINCE_COLLISION] * (collision_time in targets) + list(targets)
+    statistics = SUMMARY_STATISTICS[: None if with_map else -1]
     return [f"{quantity}_{statistic}" for quantity in quantities for statistic in statistics]
 
 

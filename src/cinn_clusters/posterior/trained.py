@@ -100,5 +100,5 @@ def _one_row_a_snapshot(rows: Catalogue, left_out: pd.DataFrame) -> pd.DataFrame
     """All rows, one of all projections of a map, with ``is_recorded``."""
     table = rows.table.assign(is_recorded=1)
     if schema.PROJECTION in table:
-        table = table.drop_duplicates(list(schema.KEYS))
+        table = table.drop_duplicates(list(rows.schema.keys.names))
     return pd.concat([table, left_out], ignore_index=True)
