@@ -65,6 +65,11 @@ class Posterior:
         """Columns of theta, in order."""
         return self.transforms.target_names
 
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Columns that identify an object, where a table has them."""
+        return (*self.transforms.schema.keys.names, schema.PROJECTION, OBJECT)
+
     def query(self, table: pd.DataFrame, keys: Sequence[str] = ()) -> Query:
         """Make a query of a table that holds the inputs by name.
 
@@ -73,8 +78,8 @@ class Posterior:
 
         Args:
             table: Columns named as ``Posterior.inputs``, in any order among others; N rows.
-            keys: Columns that identify an object, of which those in the table are kept; none: the
-                keys of the schema, ``Projection`` and ``object``.
+            keys: Columns that identify an object, of which those in the table are kept; none:
+                ``key_columns``.
 
         Returns:
             The query, object n being row n of the table.
@@ -86,8 +91,7 @@ class Posterior:
         inputs = np.stack(list(values.values()), 1)
         if not self.transforms.accepts_missing:
             self._demand_complete(values)
-        keys = keys or (*self.transforms.schema.keys.names, schema.PROJECTION, OBJECT)
-        names = [name for name in keys if name in table]
+        names = [name for name in keys or self.key_columns if name in table]
         return Query(inputs, np.arange(len(table)), table[names].reset_index(drop=True))
 
     def log_prob(self, theta: np.ndarray, query: Query | np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.inference.map_views import NO_MAP, EmbeddingFiles, Views, join_views
 from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.posterior.query import OBJECT, QUERY_KEYS, Query
+from cinn_clusters.posterior.query import OBJECT, Query
 
 BY_NAME = "columns of the simulation, by name"
 
@@ -138,7 +138,7 @@ def _note_unused_errors(converted: ConvertedCatalogue, posterior: Posterior) -> 
 
 def _keys(table: Table, mapping: Mapping | None, posterior: Posterior) -> pd.DataFrame:
     """Key columns of the rows, numbers where they are whole and text otherwise."""
-    columns = [name for name in QUERY_KEYS if name in table.colnames]
+    columns = [name for name in posterior.key_columns if name in table.colnames]
     keys = pd.DataFrame({name: _key_values(table, name) for name in columns})
     object_name = mapping.object_name if mapping else None
     if object_name or not columns:
