@@ -121,7 +121,7 @@ def test_two_processes_see_the_negatives_of_both(tmp_path: Path) -> None:
         "import sys, torch\n"
         "from torch import distributed\n"
         "from torch.multiprocessing import spawn\n"
-        "from cinn_clusters.embed.contrast import info_nce\n"
+        "from cinn_clusters.embed.simclr import info_nce\n"
         "first, second = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))\n"
         "clusters = torch.tensor([0, 0, 1, 2, 2, 3, 1, 4])\n"
         "def loss(weight, rows):\n"

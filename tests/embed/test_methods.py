@@ -9,10 +9,10 @@ from lightly.loss import NTXentLoss
 from torch import Tensor, nn
 
 from cinn_clusters.embed.backbones import SMALL, make_backbone, seeded
-from cinn_clusters.embed.contrast import info_nce
 from cinn_clusters.embed.method import cosine_momentum
 from cinn_clusters.embed.methods import SELF_SUPERVISED, make_method
 from cinn_clusters.embed.moco import MoCoV2
+from cinn_clusters.embed.simclr import info_nce
 from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.settings.embedding import MoCoV2Config, SupervisedConfig, read_embed_config

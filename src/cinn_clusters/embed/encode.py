@@ -16,7 +16,7 @@ def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
     mean gains is in docs/decisions/0005-maps.md.
 
     Args:
-        encoder: A trained one.
+        encoder: Trained.
         maps: Inputs, (N, 1, H, H).
         batch: Maps at once.
 
@@ -26,24 +26,19 @@ def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
     network = encoder.backbone.eval()
     if isinstance(network, SmallNetwork):
         network = network.fused()
+    parts = []
     with torch.inference_mode():
-        parts = [
-            torch.stack(
-                [
-                    network(turned).float()
-                    for turned in orientations(encoder.sharpen(maps[start : start + batch]))
-                ]
-            )
-            for start in range(0, len(maps), batch)
-        ]
-        return np.asarray(torch.cat([part.mean(0) for part in parts]).numpy())
+        for chunk in maps.split(batch):
+            turned = orientations(encoder.sharpen(chunk))
+            vectors = torch.stack([network(image).float() for image in turned])
+            parts.append(vectors.mean(0))
+    return np.asarray(torch.cat(parts).numpy())
 
 
 def orientations(maps: Tensor) -> list[Tensor]:
     """Maps (B, 1, H, H) in each of eight ways: turned by quarters, and these mirrored."""
-    return [
-        torch.rot90(side, quarter, (2, 3)) for side in (maps, maps.flip(3)) for quarter in range(4)
-    ]
+    mirrored = maps.flip(3)
+    return [torch.rot90(image, turn, (2, 3)) for image in (maps, mirrored) for turn in range(4)]
 
 
 def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,4 +55,5 @@ def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarra
     offset = vectors.mean(0)
     _, singular, rows = np.linalg.svd(vectors - offset, full_matrices=False)
     num = min(num, int((singular > 1e-6 * singular[0]).sum()))
-    return offset, np.asarray(rows[:num].T / (singular[:num] / np.sqrt(len(vectors))))
+    spread = singular[:num] / np.sqrt(len(vectors))
+    return offset, np.asarray(rows[:num].T / spread)

@@ -1,4 +1,4 @@
-"""The methods by name, and how settings become one of them."""
+"""The self-supervised methods by name."""
 
 from __future__ import annotations
 

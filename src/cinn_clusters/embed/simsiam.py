@@ -1,4 +1,4 @@
-"""SimSiam: Chen & He 2021, arXiv:2011.10566."""
+"""SimSiam: Chen & He 2021, arXiv:2011.10566; eqs. 1-4."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cinn_clusters.settings.embedding import SimSiamConfig
 
 
 class SimSiam(Method):
-    """An encoder predicts itself in the other view; stopping the gradient keeps it from collapse.
+    """An encoder predicts itself in the other view; stopping the gradient prevents collapse.
 
     Args:
         backbone: Encoder.
@@ -29,6 +29,5 @@ class SimSiam(Method):
         """Mean of both directions."""
         first, second = (self.head(self.backbone(view)) for view in views)
         there = self.similarity(self.predictor(first), second.detach())
-        return torch.as_tensor(
-            0.5 * (there + self.similarity(self.predictor(second), first.detach()))
-        )
+        back = self.similarity(self.predictor(second), first.detach())
+        return torch.as_tensor(0.5 * (there + back))

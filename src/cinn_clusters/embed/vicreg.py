@@ -1,4 +1,4 @@
-"""VICReg: Bardes+22, arXiv:2105.04906."""
+"""VICReg: Bardes+22, arXiv:2105.04906; eq. 6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two looks at one cluster: what changes is the observation, not the cluster.
+"""Two views of one cluster: what changes is the observation, not the cluster.
 
 Rotations and flips are exact symmetries of the sky; zoom is the uncertainty of R500, shift that of
 the centre; blur, exposure, background, chip gaps and point sources are the telescope's. All images
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cinn_clusters.embed.scaling import DEPTH
+from cinn_clusters.embed.scaling import DEPTH, blurred
 from cinn_clusters.settings.embedding import ViewsConfig
 
 
 def make_view(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
-    """Look again at every map of a batch.
+    """Observe every map of a batch again.
 
     Args:
         maps: Inputs in [0, 1], (B, 1, H, H).
@@ -28,24 +28,20 @@ def make_view(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> 
     Returns:
         Views in [0, 1], (B, 1, H, H).
     """
-    seen = _turned(maps, config, generator)
-    seen = _with_sources(seen, config, generator)
-    seen = _blurred(seen, config, generator)
-    seen = _recounted(seen, config, generator)
-    return _with_gaps(seen, config, generator)
+    views = _turned(maps, config, generator)
+    for change in (_with_sources, _with_psf, _recounted, _with_gaps):
+        views = change(views, config, generator)
+    return views
 
 
 def rotate(maps: Tensor, angle: Tensor) -> Tensor:
-    """Rotate maps (B, 1, H, H) by angles (B,) in radians; corners that were not seen are dark."""
-    return _resample(
-        maps, angle, torch.ones_like(angle), torch.zeros(len(angle), 2), torch.ones_like(angle)
-    )
+    """Rotate maps (B, 1, H, H) by angles (B,) in radians; corners from outside are dark."""
+    unit, still = torch.ones_like(angle), torch.zeros(len(angle), 2)
+    return _resample(maps, angle, unit, still, unit)
 
 
 def _resample(maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
-    """Read maps on a grid that is turned, scaled, mirrored and moved; all (B,), shift (B, 2) in
-    half sides.
-    """
+    """Read maps on a grid turned, scaled, mirrored and moved; all (B,), shift (B, 2) half sides."""
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], 1)
     grid = functional.affine_grid(rows.view(-1, 2, 3), list(maps.shape), align_corners=False)
@@ -54,22 +50,19 @@ def _resample(maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror:
 
 def _turned(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     num = len(maps)
-    angle = torch.rand(num, generator=generator) * (2.0 * math.pi if config.rotate else 0.0)
+    angle = torch.rand(num, generator=generator) * 2.0 * math.pi * config.rotate
     scale = torch.exp(torch.randn(num, generator=generator) * config.zoom)
-    scale = scale * (config.crop + (1.0 - config.crop) * torch.rand(num, generator=generator))
+    crop = config.crop + (1.0 - config.crop) * torch.rand(num, generator=generator)
     shift = torch.randn(num, 2, generator=generator) * 2.0 * config.shift
     is_mirrored = torch.rand(num, generator=generator) < 0.5 * config.flip
-    return _resample(maps, angle, scale, shift, 1.0 - 2.0 * is_mirrored.float())
+    return _resample(maps, angle, scale * crop, shift, 1.0 - 2.0 * is_mirrored.float())
 
 
 def _with_sources(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Put point sources in, or holes where sources were masked; each a few pixels of one value."""
-    if not config.sources:
-        return maps
-    size, num = maps.shape[-1], len(maps)
-    total = int(torch.poisson(torch.tensor(float(config.sources * num)), generator=generator))
-    if not total:
-        return maps
+    num, size = len(maps), maps.shape[-1]
+    mean = torch.tensor(config.sources * num)
+    total = int(torch.poisson(mean, generator=generator))
     image = torch.randint(num, (total,), generator=generator)
     y, x = torch.randint(1, size - 1, (2, total), generator=generator)
     value = torch.rand(total, generator=generator) * 0.9
@@ -79,19 +72,14 @@ def _with_sources(maps: Tensor, config: ViewsConfig, generator: torch.Generator)
     return changed
 
 
-def _blurred(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
+def _with_psf(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Blur some images, all of them by one width."""
     if not (config.blur and config.blur_share):
         return maps
     width = float(torch.rand(1, generator=generator)) * config.blur + 0.3
     chosen = torch.rand(len(maps), generator=generator) < config.blur_share
-    reach = math.ceil(3.0 * width)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / width) ** 2)
-    kernel = (kernel / kernel.sum()).to(maps)
-    padded = functional.pad(maps[chosen], (reach,) * 4, mode="replicate")
-    across = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
     changed = maps.clone()
-    changed[chosen] = functional.conv2d(across, kernel.view(1, 1, -1, 1))
+    changed[chosen] = blurred(maps[chosen], width, reach=math.ceil(3.0 * width))
     return changed
 
 
@@ -99,25 +87,24 @@ def _recounted(maps: Tensor, config: ViewsConfig, generator: torch.Generator) ->
     """Count photons again for some images, with a shorter exposure and a background."""
     chosen = torch.rand(len(maps), generator=generator) < config.photons_share
     num = int(chosen.sum())
-    if not num:
-        return maps
-    low, high = (math.log(value) for value in config.photons)
-    brightest = torch.exp(low + (high - low) * torch.rand(num, 1, 1, 1, generator=generator))
+    low, high = (math.log(counts) for counts in config.photons)
+    exposure = torch.rand(num, 1, 1, 1, generator=generator)
+    brightest = torch.exp(low + (high - low) * exposure)
     sky = config.background * torch.rand(num, 1, 1, 1, generator=generator)
-    expected = brightest * (10.0 ** (DEPTH * (maps[chosen] - 1.0)) + sky)
-    counts = torch.poisson(expected, generator=generator)
+    brightness = 10.0 ** (DEPTH * (maps[chosen] - 1.0))
+    counts = torch.poisson(brightest * (brightness + sky), generator=generator)
     changed = maps.clone()
-    changed[chosen] = (torch.log10((counts + 0.5) / brightest) / DEPTH + 1.0).clamp(0.0, 1.0)
+    scaled = torch.log10((counts + 0.5) / brightest) / DEPTH + 1.0
+    changed[chosen] = scaled.clamp(0.0, 1.0)
     return changed
 
 
 def _with_gaps(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Darken a strip two pixels wide in some images."""
-    chosen = torch.nonzero(torch.rand(len(maps), generator=generator) < config.gap_share)[:, 0]
-    if not len(chosen):
-        return maps
-    at = torch.randint(maps.shape[-1] - 1, (len(chosen),), generator=generator)
+    is_chosen = torch.rand(len(maps), generator=generator) < config.gap_share
+    chosen = torch.nonzero(is_chosen)[:, 0]
+    column = torch.randint(maps.shape[-1] - 1, (len(chosen),), generator=generator)
     changed = maps.clone()
-    changed[chosen, :, :, at] = 0.0
-    changed[chosen, :, :, at + 1] = 0.0
+    changed[chosen, :, :, column] = 0.0
+    changed[chosen, :, :, column + 1] = 0.0
     return changed
