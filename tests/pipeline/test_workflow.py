@@ -246,6 +246,10 @@ def test_stages_name_what_they_lack(
     command(f"figures {run}").demand_error("--overwrite")
     assert command(f"report {run}").code == 0
     command(f"report {run}").demand_error("--overwrite")
+    history = run / "history.csv"
+    history.write_text(history.read_text().replace("\n", "0\n", 2))
+    stale = command(f"report {run} --overwrite")
+    stale.demand_error("one of another history.csv", "cinn-clusters figures --overwrite")
 
 
 def test_a_baseline_of_another_split_is_refused(

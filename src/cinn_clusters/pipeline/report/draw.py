@@ -99,7 +99,7 @@ class _Sources:
     @property
     def columns(self) -> Callable[[str], schema.Column]:
         """Description of a column by name."""
-        return schema.DEFAULT.column
+        return self.run.catalogue.schema.column
 
 
 class _NotDrawnError(Exception):

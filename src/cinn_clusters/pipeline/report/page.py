@@ -121,7 +121,9 @@ def _subtitle(facts: RunFacts) -> str:
 
 
 def _figures(facts: RunFacts, names: tuple[str, ...]) -> list[dict[str, str]]:
-    values = caption_values(_schema(facts.run), facts.estimate, facts.scores, facts.diagnosis)
+    values = caption_values(
+        facts.run.catalogue.schema, facts.estimate, facts.scores, facts.diagnosis
+    )
     figures = []
     for name in names:
         path = facts.run.paths.figures / f"{name}.png"
@@ -142,7 +144,7 @@ def _notices(facts: RunFacts) -> list[Notice]:
     summary = []
     if facts.findings and not facts.problems:
         summary.append(_NOTICES["calibrated"])
-    bounded = _schema(run).bounded(run.catalogue.targets)
+    bounded = run.catalogue.schema.bounded(run.catalogue.targets)
     if bounded and not scores["unphysical"]:
         summary.append(_NOTICES["physical"].format(targets=", ".join(bounded)))
     for name, skill in scores["skill"].items():
@@ -187,7 +189,7 @@ def _scores(facts: RunFacts) -> ReportSection:
     text = [_TEXTS["scores"]]
     nll = scores["nll"]["mean"]
     text.append(_TEXTS["likelihood"].format(nll="infinite" if nll is None else f"{nll:.3f}"))
-    if bounded := _schema(facts.run).bounded(facts.run.catalogue.targets):
+    if bounded := facts.run.catalogue.schema.bounded(facts.run.catalogue.targets):
         targets = ", ".join(bounded)
         text.append(_TEXTS["unphysical"].format(targets=targets, share=scores["unphysical"]))
     tables = [_score_table(scores), _target_table(facts)]
@@ -225,7 +227,7 @@ def _target_table(facts: RunFacts) -> ReportTable:
     rows = []
     for name, crps in scores["crps_per_target"].items():
         coverage, contraction = scores["coverage_68"][name], scores["contraction"][name]
-        unit = _schema(facts.run).column(name).unit
+        unit = facts.run.catalogue.schema.column(name).unit
         row = [name, unit, f"{crps:.3f}", f"{coverage:.2f}", f"{contraction:+.2f}"]
         if baseline:
             entry = baseline[name]
@@ -268,12 +270,8 @@ def _provenance(run: Run) -> ReportSection:
     columns = []
     for name in (*run.catalogue.observables, *run.catalogue.targets):
         if not schema.is_embedding(name):
-            column = _schema(run).column(name)
+            column = run.catalogue.schema.column(name)
             columns.append([name, column.unit, column.meaning])
     heads = ["column", "unit", "meaning"]
     tables = [ReportTable(["", ""], rows), ReportTable(heads, columns, "Columns")]
     return ReportSection("provenance", "Provenance", [], tables, details=details)
-
-
-def _schema(run: Run) -> schema.Schema:
-    return schema.DEFAULT

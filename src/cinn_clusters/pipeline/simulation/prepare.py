@@ -17,6 +17,7 @@ from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import JsonObject, atomic_directory, demand_free, sha256_of, write_json
 from cinn_clusters.legacy.processed import processed_tables
+from cinn_clusters.pipeline.simulation.mock import MOCK_MARK
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 from cinn_clusters.schema import CLUSTER_COLUMN, DEFAULT, KEYS, NO_PROJECTION, PROJECTION, Schema
 from cinn_clusters.storage.run import Run, csv_text, decision_hash, table_hash, versions
@@ -249,6 +250,7 @@ def _record(
         "seed": options.seed,
         "cluster_column": catalogue.cluster_column,
         "files": [{"name": file.name, "sha256": sha256_of(file)} for file in files.named],
+        "is_mock": Path(files.observables).with_name(MOCK_MARK).is_file(),
         "rows_read": catalogue.rows_read,
         "unknown_columns": list(catalogue.unknown),
         "num_missing": catalogue.num_missing(),
