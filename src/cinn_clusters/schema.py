@@ -172,6 +172,12 @@ class Schema:
         """Column of the cosmic age at the collision [Gyr]."""
         return self.having("collision_time")
 
+    @property
+    def bounded_time(self) -> str | None:
+        """The same where the age at observation bounds it, so that the time since has a meaning."""
+        name = self.collision_time
+        return name if name and self.column(name).bijection == "age" else None
+
     def bounded(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the columns with declared bounds: a value of another cannot be unphysical.
 

@@ -67,7 +67,7 @@ def summarise(
     """
     query = as_query(query)
     age = posterior.transforms.age(query.inputs).numpy()
-    collision_time = posterior.transforms.schema.collision_time
+    collision_time = posterior.transforms.schema.bounded_time
 
     def quantities(theta: np.ndarray) -> np.ndarray:
         """The time since collision, where there is one, before the targets."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cinn_clusters import schema
 from cinn_clusters.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
 from cinn_clusters.data.measurement import MeasurementTransforms, read_transforms
 from cinn_clusters.errors import BundleError
@@ -22,6 +20,7 @@ from cinn_clusters.posterior.fit import resolve_device
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.posterior.trained import TrainedModel
+from cinn_clusters.schema import Column
 from cinn_clusters.settings.config import Config
 from cinn_clusters.settings.renewal import renewed
 from cinn_clusters.storage.run import Run, split_hash, versions
@@ -69,7 +68,7 @@ def save_model(model: TrainedModel, path: str | Path, *, overwrite: bool = False
         "package": "cinn-clusters",
         "versions": versions(),
         "config": model.config.model_dump(),
-        "columns": {name: _column_info(name) for name in names},
+        "columns": {name: _column_info(transforms.schema.column(name)) for name in names},
         "transforms": transforms.to_dict(),
         "provenance": model.provenance,
     }
@@ -238,6 +237,5 @@ def _renew(bundle: Bundle) -> Bundle:
     return Bundle(info, tensors)
 
 
-def _column_info(name: str) -> JsonObject:
-    column = asdict(schema.column(name))
-    return {key: column[key] for key in ("unit", "meaning", "symbol")}
+def _column_info(column: Column) -> JsonObject:
+    return {"unit": column.unit, "meaning": column.meaning, "symbol": column.symbol}

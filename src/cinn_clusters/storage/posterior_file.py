@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cinn_clusters import schema
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
+from cinn_clusters.schema import DEFAULT, ERROR_PREFIX, KEYS, PROJECTION, Schema
 from cinn_clusters.storage.run import versions
 
 DIMENSIONS = ("chain", "draw", "cluster")
@@ -55,6 +55,7 @@ class SampleLayout:
         constant_data: Observables and errors that the posterior is conditioned on, (N,) each.
         ground_truth: Parameters of the simulation, (N, D); None where nobody knows them.
         has_densities: Whether log-densities of samples and ground truth are written, too.
+        schema: What the columns are.
     """
 
     targets: tuple[str, ...]
@@ -64,6 +65,7 @@ class SampleLayout:
     constant_data: Mapping[str, np.ndarray] = field(default_factory=dict)
     ground_truth: np.ndarray | None = None
     has_densities: bool = False
+    schema: Schema = DEFAULT
 
     def __len__(self) -> int:
         """Number of objects, N."""
@@ -155,13 +157,14 @@ def _lay_out(file: Any, layout: SampleLayout) -> SampleWriter:
     chunks = (1, layout.num_samples, min(_OBJECTS_PER_CHUNK, len(layout)))
     for name in layout.targets:
         variable = posterior.create_variable(name, DIMENSIONS, "f4", chunks=chunks)
-        variable.attrs.update(_description(name))
+        variable.attrs.update(_description(name, layout.schema))
     if layout.constant_data:
         group = _add_group(file, "constant_data", layout)
-        _add_columns(group, layout.constant_data)
+        _add_columns(group, layout.constant_data, layout.schema)
     if layout.ground_truth is not None:
         group = _add_group(file, "ground_truth", layout)
-        _add_columns(group, dict(zip(layout.targets, layout.ground_truth.T, strict=True)))
+        parameters = dict(zip(layout.targets, layout.ground_truth.T, strict=True))
+        _add_columns(group, parameters, layout.schema)
     if not layout.has_densities:
         return SampleWriter(layout.targets, posterior)
     sample_stats = _add_group(file, "sample_stats", layout, num_samples=layout.num_samples)
@@ -188,15 +191,15 @@ def _add_group(file: Any, name: str, layout: SampleLayout, num_samples: int = 0)
     return group
 
 
-def _add_columns(group: Any, columns: Mapping[str, np.ndarray]) -> None:
+def _add_columns(group: Any, columns: Mapping[str, np.ndarray], schema: Schema) -> None:
     for name, values in columns.items():
         variable = group.create_variable(name, ("cluster",), data=np.asarray(values, dtype=float))
-        variable.attrs.update(_description(name))
+        variable.attrs.update(_description(name, schema))
 
 
-def _description(name: str) -> dict[str, str]:
+def _description(name: str, schema: Schema) -> dict[str, str]:
     """Unit and meaning of a variable; that of an error follows from its observable."""
-    observable = name.removeprefix(schema.ERROR_PREFIX)
+    observable = name.removeprefix(ERROR_PREFIX)
     known = schema.column(observable)
     if observable == name:
         return {"units": known.unit or "1", "long_name": known.meaning or name}
@@ -232,12 +235,12 @@ def read_index(path: str | Path) -> SampleIndex:
         BundleError: If the file is missing, damaged, not in ArviZ' layout, or does not name its
             objects, each once.
     """
-    keys = list(schema.KEYS)
+    keys = list(KEYS)
     dimensions = ", ".join(DIMENSIONS)
     expected = f"a netCDF file with a group posterior, dims {dimensions}, keys {' and '.join(keys)}"
     with _group(path, "posterior", expected) as dataset:
         names = [str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS)]
-        keys += [schema.PROJECTION] if schema.PROJECTION in dataset.variables else []
+        keys += [PROJECTION] if PROJECTION in dataset.variables else []
         numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in keys})
     if not names:
         raise BundleError(str(path), f"variables with dims {dimensions}", "none")

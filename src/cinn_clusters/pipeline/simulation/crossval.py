@@ -125,6 +125,7 @@ def crossval(
         dict(zip(inputs, catalogue.inputs(inputs).T, strict=True)),
         catalogue.theta,
         has_densities=True,
+        schema=catalogue.schema,
     )
     with atomic_directory(
         run.paths.crossval.root, overwrite=overwrite, markers=(run.paths.scores.name,)

@@ -196,12 +196,12 @@ def _by_tertile(
 ) -> dict[str, list[coverage.Tertile]]:
     inside = scores.central_coverage(samples, rows.theta, np.array([LEVEL]))[0]
     properties = {}
-    if schema.MASS in rows.table:
-        properties["mass"] = rows.table[schema.MASS].to_numpy(float)
-    if schema.LOOKBACK in rows.table:
-        properties["redshift"] = redshift_at_lookback(
-            rows.table[schema.LOOKBACK].to_numpy(float)
-        ).round(6)
+    mass, time = rows.having("mass"), rows.having("time")
+    if mass is not None:
+        properties["mass"] = rows.table[mass].to_numpy(float)
+    if time is not None:
+        redshift = redshift_at_lookback(rows.table[time].to_numpy(float))
+        properties["redshift"] = redshift.round(6)
     return {
         name: coverage.by_tertile(values, inside, weights) for name, values in properties.items()
     }
@@ -303,7 +303,7 @@ def _gaussian(rows: Catalogue, draws: np.ndarray) -> np.ndarray:
     """
     truth, draws = rows.theta, draws.astype(float)
     # masses and the like are nearer to Gaussian in log
-    is_log = [d for d, name in enumerate(rows.targets) if schema.column(name).is_log]
+    is_log = [d for d, column in enumerate(rows.target_columns) if column.is_log]
     jacobian = np.log(truth[:, is_log]).sum(1)
     truth[:, is_log], draws[:, :, is_log] = np.log(truth[:, is_log]), np.log(draws[:, :, is_log])
     return np.asarray(scores.gaussian_log_prob(draws, truth) - jacobian)

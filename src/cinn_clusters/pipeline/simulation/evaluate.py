@@ -108,7 +108,7 @@ def evaluate(
             on_progress=on_progress,
         )
         summary = summary.join(describe_ensemble(posterior, query, seed))
-        write_summary(pd.concat([test.table[keys], summary], axis=1), lines)
+        write_summary(pd.concat([test.table[keys], summary], axis=1), lines, test.schema)
         scores = score_report(
             Evaluation(
                 test,
