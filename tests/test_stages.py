@@ -113,15 +113,15 @@ def test_account_adds_up(files: Files, tmp_path: Path, command: Command) -> None
 def test_incomplete_rows_stay_or_are_dropped_when_asked(
     files: Files, tmp_path: Path, command: Command
 ) -> None:
-    whole = command(prepare_line(files, tmp_path / "whole", "--json")).json()
+    whole = json.loads(command(prepare_line(files, tmp_path / "whole", "--json")).out)
     frame = pd.read_csv(files[0])
     labelled = np.flatnonzero(pd.read_csv(files[1])[TARGETS].notna().all(axis=1))
     frame.loc[labelled[[0, 9, 40]], "GroupGasMass"] = np.nan
     frame.to_csv(files[0], index=False)
     result = command(prepare_line(files, tmp_path / "run", "--json"))
     assert result.code == 0
-    assert result.json()["num_rows"] == whole["num_rows"]
-    assert result.json()["num_missing"] == {"GroupGasMass": 3}
+    assert json.loads(result.out)["num_rows"] == whole["num_rows"]
+    assert json.loads(result.out)["num_missing"] == {"GroupGasMass": 3}
     original = prepare_line(files, tmp_path / "original", "--protocol original")
     command(original).demand_error("'GroupGasMass'", "3 NaN", "--drop-incomplete")
     result = command(prepare_line(files, tmp_path / "dropped", "--drop-incomplete"))

@@ -188,23 +188,23 @@ class Schema:
         return tuple(name for name in names if self.column(name).is_bounded)
 
     def choose(
-        self, observables: Sequence[str] = (), targets: Sequence[str] = (), **keys: str | None
+        self,
+        observables: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        **keys: str | None,
     ) -> Schema:
         """Return the schema with other columns of x and theta, or other key columns.
 
         Args:
-            observables: Columns of x; none: as they are.
-            targets: Columns of theta; none: as they are.
+            observables: Columns of x; None: as they are.
+            targets: Columns of theta; None: as they are.
             **keys: ``halo``, ``snapshot`` or ``cluster``: a column, ``"none"`` where the files have
                 none, or None to leave it as it is.
         """
         named = {key: None if name == NO_KEY else name for key, name in keys.items() if name}
-        return replace(
-            self,
-            observables=tuple(observables) or self.observables,
-            targets=tuple(targets) or self.targets,
-            keys=replace(self.keys, **named),
-        )
+        x = self.observables if observables is None else tuple(observables)
+        theta = self.targets if targets is None else tuple(targets)
+        return replace(self, observables=x, targets=theta, keys=replace(self.keys, **named))
 
     def grouped(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Put observables into groups of the same information: an embedding is one, a column without group, too.

@@ -192,12 +192,10 @@ def chosen_schema(
     return schema.choose(_names(x_columns), _names(y_columns), **keys)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    """Comma-separated names; none where the option was left out."""
-    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
-    if text is not None and not names:
-        raise DataError("columns", "one or more columns", f"'{text}'")
-    return names
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def set_threads(threads: int) -> None:

@@ -124,7 +124,9 @@ def marginal_modes(
     u = posterior.transforms.standardise_targets(samples.astype(float), every).numpy()
     lower, median, upper = np.quantile(u, [0.25, 0.5, 0.75], axis=0)
     width = np.maximum((upper - lower) / _QUARTILES_A_SIGMA, np.finfo(float).tiny)
-    density = _smoothed_counts((u - median) / width)
+    with np.errstate(over="ignore"):  # where most samples stand on a bound
+        offset = (u - median) / width
+    density = _smoothed_counts(offset)
     modes = median + width * _CENTRES[density.argmax(-1)]
     return posterior.transforms.physical_targets(torch.from_numpy(modes), anchors).numpy()
 

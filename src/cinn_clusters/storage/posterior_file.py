@@ -24,7 +24,7 @@ import xarray as xr
 
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
-from cinn_clusters.schema import DEFAULT, ERROR_PREFIX, KEYS, PROJECTION, Schema
+from cinn_clusters.schema import CLUSTER_COLUMN, DEFAULT, ERROR_PREFIX, KEYS, PROJECTION, Schema
 from cinn_clusters.storage.run import versions
 
 DIMENSIONS = ("chain", "draw", "cluster")
@@ -181,13 +181,14 @@ def _add_group(file: Any, name: str, layout: SampleLayout, num_samples: int = 0)
     group.dimensions = {dimension: len(index) for dimension, index in indices.items()}
     for dimension, index in indices.items():
         group.create_variable(dimension, (dimension,), data=index)
-    for key, column in layout.keys.items():
+    keys = layout.keys.rename(columns={"cluster": CLUSTER_COLUMN})  # the name of a dimension
+    for key, column in keys.items():
         if pd.api.types.is_numeric_dtype(column):
             group.create_variable(str(key), ("cluster",), data=column.to_numpy())
         else:
             text = column.fillna("").astype(str).to_numpy(object)
             group.create_variable(str(key), ("cluster",), h5py.string_dtype())[:] = text
-    group.attrs["coordinates"] = " ".join(map(str, layout.keys))
+    group.attrs["coordinates"] = " ".join(map(str, keys))
     return group
 
 
