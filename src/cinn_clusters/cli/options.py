@@ -135,46 +135,30 @@ AllowAtypical = Annotated[
     bool, typer.Option("--allow-atypical", help="Accept medians that hint at another unit.")
 ]
 ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
-_TABLE = "The simulator's table"
-HaloKey = Annotated[
-    str | None,
-    typer.Option(
-        "--halo-column",
-        help="Column that numbers haloes; none: rows are numbered.",
-        rich_help_panel=_TABLE,
-    ),
-]
-SnapshotKey = Annotated[
-    str | None,
-    typer.Option(
-        "--snapshot-column", help="Column of the snapshot; none: one.", rich_help_panel=_TABLE
-    ),
-]
-ClusterKey = Annotated[
-    str | None,
-    typer.Option(
-        "--cluster-column", help="Column that identifies a cluster.", rich_help_panel=_TABLE
-    ),
-]
+
+
+def _of_table(name: str, help_text: str) -> Any:
+    """An option that says what the simulator's table holds."""
+    return typer.Option(name, help=help_text, rich_help_panel="The simulator's table")
+
+
 ColumnsPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--columns", help="TOML: units, bounds, roles (docs/columns.md).", rich_help_panel=_TABLE
-    ),
+    Path | None, _of_table("--columns", "TOML: units, bounds, roles (docs/columns.md).")
 ]
 XColumns = Annotated[
-    str | None,
-    typer.Option(
-        "--x-columns",
-        help="Observables, comma-separated; default: the seven.",
-        rich_help_panel=_TABLE,
-    ),
+    str | None, _of_table("--x-columns", "Observables, comma-separated; default: the seven.")
 ]
 YColumns = Annotated[
-    str | None,
-    typer.Option(
-        "--y-columns", help="Targets, comma-separated; default: the six.", rich_help_panel=_TABLE
-    ),
+    str | None, _of_table("--y-columns", "Targets, comma-separated; default: the six.")
+]
+HaloKey = Annotated[
+    str | None, _of_table("--halo-column", "Column that numbers haloes; none: rows are numbered.")
+]
+SnapshotKey = Annotated[
+    str | None, _of_table("--snapshot-column", "Column of the snapshot, or none.")
+]
+ClusterKey = Annotated[
+    str | None, _of_table("--cluster-column", "Column that identifies a cluster.")
 ]
 
 
