@@ -1,64 +1,86 @@
-"""What the columns of a published catalogue mean: a TOML file for each, presets shipped for the
-well-known ones.
-"""
+"""What the columns of a published catalogue mean: a TOML file for each, with presets shipped."""
 
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
 from cinn_clusters.errors import ConfigError
+from cinn_clusters.files import JsonObject
 
-PRESETS = files("cinn_clusters.catalogues") / "presets"
+_PRESETS = files("cinn_clusters.catalogues") / "presets"
+_ERROR_WAYS = (("error",), ("error_low", "error_high"), ("error_value",), ("low", "high"))
+"""Ways to state errors, of which a quantity takes one."""
+_MEASURED = ("column", "unit", "scale", "error_scale", *(key for way in _ERROR_WAYS for key in way))
+_SHIFTED = (*_MEASURED, "offset", "scatter")
 
 
-class Part(BaseModel):
+class _Rule(NamedTuple):
+    """Keys that act on a quantity, and its definitions: known apertures and overdensities."""
+
+    acting: tuple[str, ...]
+    definitions: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys that act, with the definition where there are any."""
+        return (*self.acting, "definition") if self.definitions else self.acting
+
+
+_RULES = {
+    "redshift": _Rule(("column",)),  # the model takes the time as exact
+    "lookback_time": _Rule(("column", "unit")),
+    "mass": _Rule(_SHIFTED, ("500c", "200c", "200m", "vir")),
+    "radius": _Rule(_MEASURED, ("physical", "comoving")),
+    "temperature": _Rule(_MEASURED, ("core-excised",)),
+    "gas_mass": _Rule(_SHIFTED, ("group", "500c")),
+    "stellar_mass": _Rule(_SHIFTED, ("whole", "bcg", "30kpc", "50kpc", "100kpc")),
+    "halo_mass": _Rule(_SHIFTED),
+    "black_hole_mass": _Rule(_SHIFTED),
+}
+DEFINITIONS = {name: rule.definitions for name, rule in _RULES.items() if rule.definitions}
+"""Known apertures and overdensities of each quantity; a radius is that of 500c."""
+
+
+class _Part(BaseModel):
     """A part of a mapping; an unknown key is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PublishedCosmology(Part):
+class PublishedCosmology(_Part):
     """Cosmology in which the published values were derived."""
 
     H0: float = Field(default=HUBBLE_CONSTANT, gt=20, lt=200, description="km/s/Mpc")
     Om0: float = Field(default=OMEGA_MATTER, gt=0, lt=1)
 
 
-class Quantity(Part):
-    """One quantity: its column, unit, error columns and definition."""
+class Quantity(_Part):
+    """One quantity: its column, unit, error columns and definition (see docs/catalogues.md).
+
+    ``low`` and ``high`` are columns of bounds (16 and 84 %); ``error_value``, ``offset`` and
+    ``scatter`` are in dex.
+    """
 
     column: str
-    unit: str | None = Field(
-        default=None, description="where the file states none, or states a wrong one"
-    )
-    scale: Literal["linear", "log10"] | None = Field(
-        default=None, description="default: as the unit says, else linear"
-    )
-    error: str | None = Field(default=None, description="column of symmetric errors")
+    unit: str | None = None
+    scale: Literal["linear", "log10"] | None = None
+    error: str | None = None
     error_low: str | None = None
     error_high: str | None = None
-    error_scale: Literal["linear", "dex", "relative"] | None = Field(
-        default=None,
-        description="default: as their unit says, else dex for logarithms and linear for others",
-    )
-    error_value: float | None = Field(default=None, ge=0, description="one error for all, in dex")
-    low: str | None = Field(
-        default=None, description="column of lower bounds (16 %), values like those of the column"
-    )
-    high: str | None = Field(default=None, description="column of upper bounds (84 %)")
-    definition: str | None = Field(
-        default=None, description="aperture or overdensity; see docs/catalogues.md"
-    )
-    offset: float | None = Field(
-        default=None, description="added, in dex, instead of that of the definition"
-    )
-    scatter: float | None = Field(default=None, ge=0, description="of that offset, in dex")
+    error_scale: Literal["linear", "dex", "relative"] | None = None
+    error_value: float | None = Field(default=None, ge=0)
+    low: str | None = None
+    high: str | None = None
+    definition: str | None = None
+    offset: float | None = None
+    scatter: float | None = Field(default=None, ge=0)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -69,26 +91,19 @@ class Quantity(Part):
     @property
     def error_columns(self) -> tuple[str, str] | None:
         """Columns of errors or bounds below and above; one that holds for both stands twice."""
-        below, above = (
-            self.error or self.error_low or self.low,
-            self.error or self.error_high or self.high,
-        )
-        one = below or above
-        return None if one is None else (below or one, above or one)
+        below = self.error or self.error_low or self.low or self.error_high
+        above = self.error or self.error_high or self.high or self.error_low
+        return (below, above) if below and above else None
 
 
-class Mapping(Part):
-    """What the columns of a catalogue mean."""
+class Mapping(_Part):
+    """What the columns of a catalogue mean; ``read`` holds arguments of ``Table.read``."""
 
     name: str = "catalogue"
     reference: str = ""
-    tried_on: str = Field(
-        default="", description="the real file it was tried on, or 'made-up file'"
-    )
+    tried_on: str = ""
     object_name: str | None = None
-    read: dict[str, Any] | None = Field(
-        default=None, description="arguments of astropy.table.Table.read"
-    )
+    read: JsonObject | None = None
     cosmology: PublishedCosmology = PublishedCosmology()
     redshift: Quantity | None = None
     lookback_time: Quantity | None = None
@@ -104,85 +119,38 @@ class Mapping(Part):
     def _every_key_acts(self) -> Mapping:
         for name, quantity in self.quantities.items():
             _demand_keys(name, quantity)
+            _demand_one_error(name, quantity)
         return self
 
     @property
     def quantities(self) -> dict[str, Quantity]:
         """Those that are mapped, by name."""
-        return {name: getattr(self, name) for name in QUANTITIES if getattr(self, name) is not None}
-
-
-QUANTITIES = (
-    "redshift",
-    "lookback_time",
-    "mass",
-    "radius",
-    "temperature",
-    "gas_mass",
-    "stellar_mass",
-    "halo_mass",
-    "black_hole_mass",
-)
-MEASURED = (
-    "column",
-    "unit",
-    "scale",
-    "error",
-    "error_low",
-    "error_high",
-    "error_scale",
-    "error_value",
-    "low",
-    "high",
-)
-SHIFTED = (*MEASURED, "offset", "scatter")
-KEYS = {
-    "redshift": ("column",),
-    "lookback_time": ("column", "unit"),
-    "mass": (*SHIFTED, "definition"),
-    "radius": (*MEASURED, "definition"),
-    "temperature": (*MEASURED, "definition"),
-    "gas_mass": (*SHIFTED, "definition"),
-    "stellar_mass": (*SHIFTED, "definition"),
-    "halo_mass": SHIFTED,
-    "black_hole_mass": SHIFTED,
-}
-"""Keys that act on each quantity; the model takes the time as exact."""
-DEFINITIONS = {
-    "mass": ("500c", "200c", "200m", "vir"),
-    "radius": ("physical", "comoving"),
-    "temperature": ("core-excised",),
-    "gas_mass": ("group", "500c"),
-    "stellar_mass": ("whole", "bcg", "30kpc", "50kpc", "100kpc"),
-}
-"""Known apertures and overdensities; a radius is that of 500c."""
+        return {name: getattr(self, name) for name in _RULES if getattr(self, name) is not None}
 
 
 def _demand_keys(name: str, quantity: Quantity) -> None:
-    """Refuse what would be ignored.
+    """Refuse a key that does not act on the quantity, and an unknown definition."""
+    keys, definitions = _RULES[name].keys, _RULES[name].definitions
+    idle = sorted(quantity.model_fields_set - set(keys))
+    if idle:
+        expected = f"one of the keys {', '.join(keys)}"
+        raise ConfigError(f"[{name}] {idle[0]}", expected, "one that does not act on it")
+    definition = quantity.definition
+    if definition is not None and definition not in definitions:
+        expected = f"one of {', '.join(definitions)}"
+        raise ConfigError(f"[{name}] definition", expected, f"'{definition}'")
 
-    Raises:
-        ConfigError: If a key does not act on the quantity, a definition is unknown, or errors are
-            stated twice.
-    """
-    takes = KEYS[name]
-    if idle := sorted(quantity.model_fields_set - set(takes)):
-        raise ConfigError(
-            f"[{name}] {idle[0]}",
-            f"one of the keys {', '.join(takes)}",
-            "one that does not act on it",
-        )
-    known = DEFINITIONS.get(name, ())
-    if quantity.definition is not None and quantity.definition not in known:
-        raise ConfigError(
-            f"[{name}] definition", f"one of {', '.join(known)}", f"'{quantity.definition}'"
-        )
-    ways = [("error",), ("error_low", "error_high"), ("error_value",), ("low", "high")]
-    stated = [keys for keys in ways if any(getattr(quantity, key) is not None for key in keys)]
+
+def _demand_one_error(name: str, quantity: Quantity) -> None:
+    """Refuse errors that are stated twice, or in part."""
+    stated = [
+        keys for keys in _ERROR_WAYS if any(getattr(quantity, key) is not None for key in keys)
+    ]
     if len(stated) > 1:
-        both = " and ".join(keys[0] for keys in stated)
-        raise ConfigError(f"[{name}]", "one way to state its errors", both)
-    if quantity.error_scale is not None and stated != ways[:1] and stated != ways[1:2]:
+        got = " and ".join(keys[0] for keys in stated)
+        raise ConfigError(f"[{name}]", "one way to state its errors", got)
+    has_columns = stated and stated[0] in _ERROR_WAYS[:2]
+    if quantity.error_scale is not None and not has_columns:
         raise ConfigError(f"[{name}] error_scale", "columns of errors beside it", "none")
     if (quantity.low is None) != (quantity.high is None):
         raise ConfigError(f"[{name}]", "both bounds, low and high", "one of them")
@@ -190,17 +158,18 @@ def _demand_keys(name: str, quantity: Quantity) -> None:
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets that are shipped."""
-    return tuple(
-        sorted(
-            one.name.removesuffix(".toml")
-            for one in PRESETS.iterdir()
-            if one.name.endswith(".toml")
-        )
-    )
+    names = [file.name for file in _PRESETS.iterdir()]
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def read_preset(name: str) -> Mapping:
     """Read a mapping that is shipped.
+
+    Args:
+        name: Name of a published catalogue, such as ``psz2``.
+
+    Returns:
+        What its columns mean.
 
     Raises:
         ConfigError: If there is none of that name.
@@ -210,48 +179,60 @@ def read_preset(name: str) -> Mapping:
         'MSZ'
     """
     if name not in preset_names():
-        raise ConfigError(
-            f"preset '{name}'",
-            f"one of {', '.join(preset_names())}",
-            "another name",
-            "",
-            "or --mapping",
-        )
-    return _parsed((PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}")
+        expected = f"one of {', '.join(preset_names())}"
+        raise ConfigError(f"preset '{name}'", expected, "another name", "", "or --mapping")
+    return _parse((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}")
 
 
 def read_mapping(path: str | Path) -> Mapping:
     """Read a mapping of one's own.
 
+    Args:
+        path: TOML file, see docs/catalogues.md.
+
+    Returns:
+        What the columns of a catalogue mean.
+
     Raises:
         ConfigError: If it cannot be read, holds a key that is unknown or does not act, maps a
             column twice, or maps no redshift.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> file = getfixture("tmp_path") / "own.toml"
+        >>> _ = file.write_text('[redshift]\\ncolumn = "z"')
+        >>> read_mapping(file).redshift.column
+        'z'
     """
     path = Path(path)
     try:
-        return _parsed(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "a readable mapping", str(error)) from error
+    return _parse(text, str(path))
 
 
-def _parsed(text: str, where: str) -> Mapping:
+def _parse(text: str, where: str) -> Mapping:
     try:
         mapping = Mapping.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(where, "valid TOML", str(error)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        if isinstance(told := first.get("ctx", {}).get("error"), ConfigError):
-            raise told.at(where) from error
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"mapping of '{key}'", first["msg"], repr(first["input"]), where
-        ) from error
-    used = [name for quantity in mapping.quantities.values() for name in quantity.columns]
-    if twice := [name for name in used if used.count(name) > 1]:
-        raise ConfigError(f"column '{twice[0]}'", "to be mapped once", "mapped twice", where)
+        raise _as_config_error(error, where) from error
+    uses = Counter(name for quantity in mapping.quantities.values() for name in quantity.columns)
+    column, count = uses.most_common(1)[0] if uses else ("", 0)
+    if count > 1:
+        raise ConfigError(f"column '{column}'", "to be mapped once", "mapped twice", where)
     if mapping.redshift is None and mapping.lookback_time is None:
-        raise ConfigError(
-            "[redshift]", "the column of the redshift", "none", where, "every posterior needs it"
-        )
+        hint = "every posterior needs it"
+        raise ConfigError("[redshift]", "the column of the redshift", "none", where, hint)
     return mapping
+
+
+def _as_config_error(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return cause.at(where)
+    key = ".".join(map(str, first["loc"]))
+    return ConfigError(f"mapping of '{key}'", first["msg"], repr(first["input"]), where)

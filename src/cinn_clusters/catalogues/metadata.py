@@ -1,8 +1,9 @@
-"""Metadata of observers' tables in and out: what each format can hold, where it can hold it."""
+"""Metadata of tables in and out: what each format can hold, where it can hold it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from astropy.table import Table
 from astropy.table.serialize import represent_mixins_as_columns
 
 COMMENTS, HISTORY = "comments", "HISTORY"
-OF_TABLE = ("ID", "name", "ref", "ucd", "utype", "description")
+_INFO_KEYS = {"comment": COMMENTS, "history": HISTORY}
+"""Lines of text under the names that VOTable has for them."""
+_TABLE_ATTRIBUTES = ("ID", "name", "ref", "ucd", "utype", "description")
 """Metadata that VOTable has as attributes of a table; all else is an INFO."""
-
-COLUMN_KEY = re.compile(r"T(UCD|COMM)[1-9]\d*")
+_COLUMN_KEY = re.compile(r"T(UCD|COMM)([1-9]\d*)")
 
 
 def write_fits(table: Table, path: Path) -> None:
-    """Write FITS: comments and history as such, UCDs as TUCDn, meanings as TCOMMn, logarithmic
-    units as ``log()``.
+    """Write FITS: comments and history as such, UCDs as TUCDn, meanings as TCOMMn.
+
+    Logarithmic units become ``log()``.
     """
     plain = table.copy(copy_data=False)
     plain.meta = _cards(table.meta)
@@ -29,23 +32,24 @@ def write_fits(table: Table, path: Path) -> None:
         header = units[1].header
         for number in range(1, header["TFIELDS"] + 1):
             name = header[f"TTYPE{number}"]
-            if name not in table.colnames:
-                continue
-            info = table[name].info
-            if ucd := (info.meta or {}).get("ucd"):
-                header[f"TUCD{number}"] = _ascii(ucd)
-            if info.description:
-                header[f"TCOMM{number}"] = _ascii(info.description)
-            if str(info.unit).startswith(
-                "dex("
-            ):  # FITS 4.0, section 4.3: log() is the common logarithm
-                header[f"TUNIT{number}"] = f"log{str(info.unit)[3:]}"
+            if name in table.colnames:
+                _describe_field(header, number, table[name].info)
 
 
-def _cards(meta: dict[str, Any]) -> dict[str, Any]:
+def _describe_field(header: fits.Header, number: int, info: Any) -> None:
+    ucd = (info.meta or {}).get("ucd")
+    if ucd:
+        header[f"TUCD{number}"] = _ascii(ucd)
+    if info.description:
+        header[f"TCOMM{number}"] = _ascii(info.description)
+    unit = str(info.unit)
+    if unit.startswith("dex("):  # FITS 4.0, section 4.3: log() is the common logarithm
+        header[f"TUNIT{number}"] = unit.replace("dex", "log", 1)
+
+
+def _cards(meta: Mapping[str, Any]) -> dict[str, object]:
     """Metadata that a FITS header holds; what no card can hold is a comment."""
-    cards: dict[str, Any] = {COMMENTS: [_ascii(line) for line in lines_of(meta, COMMENTS)]}
-    cards[HISTORY] = [_ascii(line) for line in lines_of(meta, HISTORY)]
+    comments, cards = lines_of(meta, COMMENTS), {}
     for key, value in meta.items():
         if key in (COMMENTS, HISTORY):
             continue
@@ -53,11 +57,12 @@ def _cards(meta: dict[str, Any]) -> dict[str, Any]:
             fits.Header([(str(key), value)]).tostring()
             cards[str(key)] = value
         except (ValueError, fits.VerifyError):
-            cards[COMMENTS].append(_ascii(f"{key} = {value}"))
-    return cards
+            comments.append(f"{key} = {value}")
+    lines = {COMMENTS: comments, HISTORY: lines_of(meta, HISTORY)}
+    return {**cards, **{key: list(map(_ascii, text)) for key, text in lines.items()}}
 
 
-def lines_of(meta: dict[str, Any], key: str) -> list[str]:
+def lines_of(meta: Mapping[str, Any], key: str) -> list[str]:
     """Return lines of text that metadata hold under a key: none, one, or a list.
 
     Examples:
@@ -65,7 +70,7 @@ def lines_of(meta: dict[str, Any], key: str) -> list[str]:
         (['one'], [])
     """
     value = meta.get(key, [])
-    return [str(line) for line in ([value] if isinstance(value, str) else value)]
+    return [value] if isinstance(value, str) else list(map(str, value))
 
 
 def _ascii(text: Any) -> str:
@@ -79,46 +84,46 @@ def with_fits_columns(table: Table) -> Table:
     known of them.
     """
     is_flat = all(hasattr(table[name], "dtype") for name in table.colnames)
-    for key in [key for key in table.meta if COLUMN_KEY.fullmatch(key)]:
-        told, number = table.meta.pop(key), int(key.lstrip("TUCDOM"))
+    for match in filter(None, map(_COLUMN_KEY.fullmatch, map(str, list(table.meta)))):
+        value, number = table.meta.pop(match[0]), int(match[2])
         if not is_flat or number > len(table.colnames):
             continue
         info = table[table.colnames[number - 1]].info
-        if key.startswith("TUCD"):
-            info.meta = {**(info.meta or {}), "ucd": told}
+        if match[1] == "UCD":
+            info.meta = {**(info.meta or {}), "ucd": value}
         else:
-            info.description = info.description or told
+            info.description = info.description or value
     return table
 
 
 def write_votable(table: Table, path: Path) -> None:
-    """Write VOTable, metadata as INFO; positions and times as plain columns: ``sky.ra``,
-    ``sky.dec``, ``time.jd1``.
+    """Write VOTable, metadata as INFO.
+
+    Positions and times become plain columns: ``sky.ra``, ``sky.dec``, ``time.jd1``.
     """
     plain = represent_mixins_as_columns(table)
     plain.meta.pop("__serialized_columns__", None)
-    whole = votable.from_table(plain)
-    pairs = [("comment", line) for line in lines_of(table.meta, COMMENTS)]
-    pairs += [("history", line) for line in lines_of(table.meta, HISTORY)]
-    known = (COMMENTS, HISTORY, *OF_TABLE)
-    pairs += [(str(key), str(value)) for key, value in plain.meta.items() if key not in known]
-    for name, value in pairs:
+    document = votable.from_table(plain)
+    entries = [
+        (name, line) for name, key in _INFO_KEYS.items() for line in lines_of(table.meta, key)
+    ]
+    written = (*_INFO_KEYS.values(), *_TABLE_ATTRIBUTES)
+    entries += [(str(key), str(plain.meta[key])) for key in plain.meta if key not in written]
+    for name, value in entries:
         info = Info(name=name, value=value)
         info.ID = None  # astropy makes one of the name, but an ID stands once in a file
-        whole.resources[0].infos.append(info)
-    whole.to_xml(str(path))
+        document.resources[0].infos.append(info)
+    document.to_xml(str(path))
 
 
-def with_infos(table: Table, whole: VOTableFile) -> Table:
+def with_infos(table: Table, document: VOTableFile) -> Table:
     """Put INFO and PARAM of a VOTable into the metadata of its table."""
-    parts = [whole, *whole.resources, *whole.iter_tables()]
-    for info in (one for part in parts for one in part.infos):
-        if info.name in ("comment", "history"):
-            table.meta.setdefault(COMMENTS if info.name == "comment" else HISTORY, []).append(
-                str(info.value)
-            )
+    parts = [*document.resources, *document.iter_tables()]
+    for info in (info for part in (document, *parts) for info in part.infos):
+        if info.name in _INFO_KEYS:
+            table.meta.setdefault(_INFO_KEYS[info.name], []).append(str(info.value))
         else:
             table.meta.setdefault(str(info.name), info.value)
-    for param in (one for part in parts[1:] for one in part.params):
+    for param in (param for part in parts for param in part.params):
         table.meta.setdefault(str(param.name), param.value)
     return table

@@ -92,7 +92,7 @@ class Inferred:
         table: The catalogue with columns appended.
         num_objects: Rows of the table.
         num_answered: Those with a posterior.
-        num_flagged: Those with a reason.
+        num_flagged: Those to which the model may not apply, or with a value that was not used.
         conversions: Log of conversions.
         reasons: How often each reason was given, the values of single rows left out.
         sample_test: MMD^2 of the sample and the training clusters, and its p-value.
@@ -189,7 +189,7 @@ def infer(
         table.path,
         len(objects.table),
         int(assessment.is_answered.sum()),
-        sum(map(bool, assessment.reasons)),
+        int(np.isin(assessment.status, ("flagged", "refused")).sum()),
         tuple(objects.converted.log),
         _count(assessment.reasons),
         assessment.sample_test,
