@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Option
 
 from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
@@ -16,8 +17,12 @@ from cinn_clusters.cli.options import (
     RunPath,
     Threads,
     app,
+    existing,
+    output_path,
     set_threads,
 )
+from cinn_clusters.errors import ConfigError
+from cinn_clusters.files import Destination
 from cinn_clusters.progress import Progress
 
 embed = typer.Typer(
@@ -25,66 +30,50 @@ embed = typer.Typer(
 )
 app.add_typer(embed, name="embed")
 
-
-Maps = Annotated[
-    Path, typer.Option("--maps", help="maps.h5, of mock --maps or of the command maps.")
-]
+_STORE_HELP = "maps.h5, of mock --maps or of the command maps."
+Maps = Annotated[Path, Option("--maps", help=_STORE_HELP, callback=existing)]
+EncoderPath = Annotated[Path, typer.Argument(help="Encoder of embed train.", metavar="ENCODER")]
 MapVariant = Annotated[
-    Literal["ideal", "observed"],
-    typer.Option(help="ideal: brightness; observed: counts over exposure."),
+    Literal["ideal", "observed"], Option(help="ideal: brightness; observed: counts over exposure.")
 ]
+_MAPS_EXAMPLE = "cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
 
 
-@app.command(
-    epilog="Example:  cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
-)
+@app.command(epilog=f"Example:  {_MAPS_EXAMPLE}")
 def maps(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="PNG, JPEG, FITS, HDF5, folders of them; or stores to join.", metavar="FILE..."
+            help="PNG, JPEG, FITS, HDF5, folders; or stores to join.", metavar="FILE..."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="HDF5 store to make.")],
-    exposure: Annotated[
-        Path | None, typer.Option(help="Exposure map: files are counts then.")
-    ] = None,
-    background: Annotated[
-        Path | None, typer.Option(help="Background counts, with --exposure.")
-    ] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="Map of the pixels to fill: those that are not 0.")
-    ] = None,
+    out: Annotated[Path, output_path("HDF5 store to make.")],
+    exposure: Annotated[Path | None, Option(help="Exposure map: files are counts then.")] = None,
+    background: Annotated[Path | None, Option(help="Background counts, with --exposure.")] = None,
+    mask: Annotated[Path | None, Option(help="Map of the pixels to fill: not 0.")] = None,
     keep_sources: Annotated[
-        bool, typer.Option("--keep-sources", help="Leave point sources in counts.")
+        bool, Option("--keep-sources", help="Leave point sources in counts.")
     ] = False,
-    redshift: Annotated[float | None, typer.Option(help="z, to cut at a multiple of R500.")] = None,
-    radius: Annotated[float | None, typer.Option(help="R500 in physical kpc.")] = None,
-    pixel_kpc: Annotated[
-        float | None, typer.Option(help="Side of a pixel in physical kpc, without WCS.")
-    ] = None,
-    pixel_arcsec: Annotated[
-        float | None, typer.Option(help="Side of a pixel in arcsec, instead.")
-    ] = None,
+    redshift: Annotated[float | None, Option(help="z, to cut at a multiple of R500.")] = None,
+    radius: Annotated[float | None, Option(help="R500 in physical kpc.")] = None,
+    pixel_kpc: Annotated[float | None, Option(help="Side of a pixel in kpc, without WCS.")] = None,
+    pixel_arcsec: Annotated[float | None, Option(help="Side of a pixel in arcsec.")] = None,
     half_width: Annotated[
-        float, typer.Option(min=0.1, help="Half the side of the square in R500.")
+        float, Option(min=0.1, help="Half the side of the square in R500.")
     ] = 1.5,
-    centre: Annotated[
-        str, typer.Option(help="peak, centroid, middle, or RA,DEC in degrees.")
-    ] = "peak",
-    size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 128,
+    centre: Annotated[str, Option(help="peak, centroid, middle, or RA,DEC in degrees.")] = "peak",
+    size: Annotated[int, Option(min=16, help="Pixels a side.")] = 128,
     stretch: Annotated[
-        Literal["log", "asinh"], typer.Option(help="log10 of the brightness, or asinh in [0, 1].")
+        Literal["log", "asinh"], Option(help="log10 of the brightness, or asinh in [0, 1].")
     ] = "log",
     planes: Annotated[
         Literal["auto", "colour", "projections"],
-        typer.Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps."),
+        Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps."),
     ] = "auto",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Read real X-ray maps, centre and cut them; files that cannot be used are listed."""
-    from cinn_clusters.files import Destination
     from cinn_clusters.pipeline.maps.real_maps import store_files
     from cinn_clusters.xray.collect import Reading
     from cinn_clusters.xray.framing import Framing
@@ -120,22 +109,18 @@ def maps(
 def embed_train(
     run: RunPath,
     maps: Maps,
-    out: Annotated[Path, typer.Option(help="Encoder to make.")],
-    method: Annotated[
-        str | None, typer.Option(help="simclr, mocov2, mocov3, byol, simsiam, dino, vicreg, ...")
-    ] = None,
+    out: Annotated[Path, output_path("Encoder to make.")],
+    method: Annotated[str | None, Option(help="simclr, mocov3, byol, dino, vicreg, ...")] = None,
     config: ConfigPath = None,
     change: Changes = None,
     variant: MapVariant = "ideal",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint.")] = False,
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Train an encoder on the maps of a run's training clusters, without their histories."""
-    set_threads(threads)
-    _demand_extra()
-    from cinn_clusters.files import Destination
+    _set_up(threads)
     from cinn_clusters.pipeline.maps.embed import train_encoder
     from cinn_clusters.settings.embedding import read_embed_config
     from cinn_clusters.storage.map_store import read_store
@@ -162,20 +147,16 @@ def embed_train(
     epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors",
 )
 def embed_encode(
-    model: Annotated[Path, typer.Option(help="Encoder of embed train.")],
+    model: Annotated[Path, Option(help="Encoder of embed train.")],
     maps: Maps,
-    out: Annotated[
-        Path, typer.Option(help="Folder to make: embeddings.npy, components.npy, filenames.npy.")
-    ],
+    out: Annotated[Path, output_path("Folder of vectors to make.")],
     variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the vector of every map: all features, and their principal components for a model."""
-    set_threads(threads)
-    _demand_extra()
-    from cinn_clusters.files import Destination
+    _set_up(threads)
     from cinn_clusters.storage.encoder import encode_maps, load_encoder
     from cinn_clusters.storage.map_store import read_store
 
@@ -196,35 +177,28 @@ def embed_probe(
         typer.Argument(help="Encoders, or folders of embed encode.", metavar="ENCODER..."),
     ],
     maps: Maps,
-    out: Annotated[
-        Path, typer.Option(help="Folder to make: knn.csv, linear.csv, embeddings.json.")
-    ],
+    out: Annotated[Path, output_path("Folder to make: knn.csv, linear.csv, ...")],
     variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Probe embeddings (k-NN, linear) beside morphology and pixels, and warn of collapse."""
-    set_threads(threads)
-    _demand_extra()
-    from cinn_clusters.files import Destination
+    _set_up(threads)
     from cinn_clusters.pipeline.maps.probe import probe_encoders
     from cinn_clusters.storage.map_store import read_store
     from cinn_clusters.storage.run import open_run
 
     paths = {path.name: path for path in encoders}
     if len(paths) < len(encoders):
-        raise typer.BadParameter(
-            "encoders need different names: they are shown by the last part of the path"
-        )
+        raise typer.BadParameter("encoders need different names: the last parts of their paths")
     tables = probe_encoders(
         open_run(run), read_store(maps, variant), paths, Destination(out, overwrite)
     )
     health = tables["health"]
     for name in health.index[health["has_collapsed"].astype(bool)]:
-        console.log(
-            f"warning: '{name}' has collapsed: its vectors vary along fewer than 3 directions"
-        )
+        fact = "its vectors vary along fewer than 3 directions"
+        console.log(f"warning: '{name}' has collapsed: {fact}")
     results.print_probe(tables, as_json)
 
 
@@ -234,14 +208,12 @@ def embed_probe(
 )
 def embed_gallery(
     run: RunPath,
-    model: Annotated[Path, typer.Argument(help="Encoder of embed train.", metavar="ENCODER")],
+    model: EncoderPath,
     maps: Maps,
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
-    query: Annotated[
-        Path | None, typer.Option(help="Any picture or FITS file: show the maps most like it.")
-    ] = None,
+    out: Annotated[Path, output_path("Folder to make.")],
+    query: Annotated[Path | None, Option(help="Picture or FITS file: show its neighbours.")] = None,
     colour: Annotated[
-        list[str] | None, typer.Option(help="Quantities to show over the plane; default: some.")
+        list[str] | None, Option(help="Quantities to show over the plane; default: some.")
     ] = None,
     variant: MapVariant = "ideal",
     threads: Threads = 2,
@@ -249,9 +221,7 @@ def embed_gallery(
     as_json: AsJson = False,
 ) -> None:
     """Draw the plane of an embedding: quantities and maps on it, and neighbours of a map."""
-    set_threads(threads)
-    _demand_extra()
-    from cinn_clusters.files import Destination
+    _set_up(threads)
     from cinn_clusters.pipeline.maps.gallery import draw_gallery
     from cinn_clusters.storage.map_store import read_store
     from cinn_clusters.storage.run import open_run
@@ -275,9 +245,11 @@ def _demand_scale(
 ) -> None:
     """Refuse a scale that is incomplete, or given twice."""
     for name, value in (("--pixel-kpc", pixel_kpc), ("--pixel-arcsec", pixel_arcsec)):
-        if value is not None and not value > 0.0:
+        if value is None:
+            continue
+        if not value > 0.0:
             raise typer.BadParameter(f"{name}: expected a positive number; got {value:g}")
-        if value is not None and radius is None:
+        if radius is None:
             raise typer.BadParameter(f"{name} needs --radius")
     if pixel_kpc is not None and pixel_arcsec is not None:
         raise typer.BadParameter("--pixel-kpc or --pixel-arcsec, not both")
@@ -296,19 +268,16 @@ def _centring(text: str) -> Any:
     try:
         right_ascension, declination = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise typer.BadParameter(
-            f"--centre: expected peak, centroid, middle or RA,DEC; got '{text}'"
-        ) from error
+        expected = "peak, centroid, middle or RA,DEC"
+        raise typer.BadParameter(f"--centre: expected {expected}; got '{text}'") from error
     return right_ascension, declination
 
 
-def _demand_extra() -> None:
-    """Say what to install before anything is read."""
+def _set_up(threads: int) -> None:
+    """Set the threads, and say what to install before anything is read."""
     from importlib.util import find_spec
 
-    from cinn_clusters.errors import ConfigError
-
+    set_threads(threads)
     if find_spec("lightly") is None or find_spec("lightning") is None:
-        raise ConfigError(
-            "embed", "lightly and lightning", "none", "", "pip install 'cinn-clusters[maps]'"
-        )
+        hint = "pip install 'cinn-clusters[maps]'"
+        raise ConfigError("embed", "lightly and lightning", "none", "", hint)
