@@ -23,25 +23,18 @@ Poole+06, astro-ph/0608560)."""
 class Encounter:
     """One collision at a snapshot, in three dimensions.
 
-    Args:
-        since: Time since pericentre [Gyr]; negative before.
-        ratio: Mass ratio.
-        position: Position of the subcluster relative to the main cluster [R500], (3,).
-        motion: Unit vector of its motion, (3,).
-        axis: Unit vector of the infall, (3,).
-        normal: Unit vector of the orbit's angular momentum, (3,).
-        pericentre: Closest approach [R500].
-        mach: Mach number at pericentre.
+    Vectors are (3,): ``position`` of the subcluster relative to the main cluster [R500], and unit
+    vectors of its ``motion``, of the infall (``axis``) and of the angular momentum (``normal``).
     """
 
-    since: float
-    ratio: float
+    since: float  # time since pericentre [Gyr], negative before
+    ratio: float  # of the masses
     position: np.ndarray
     motion: np.ndarray
     axis: np.ndarray
     normal: np.ndarray
-    pericentre: float
-    mach: float
+    pericentre: float  # [R500]
+    mach: float  # at pericentre
 
     def decay(self, time: float) -> float:
         """Return the share exp(-t / time) that is left of what began to decay at pericentre."""

@@ -18,12 +18,7 @@ COOL_CORE = 0.035
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """A square grid.
-
-    Args:
-        x: Abscissa of each pixel [R500], (H, W).
-        y: Ordinate [R500], (H, W).
-    """
+    """Coordinates of the pixels of a square grid [R500], (H, W) each."""
 
     x: np.ndarray
     y: np.ndarray

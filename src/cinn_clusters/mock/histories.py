@@ -40,27 +40,16 @@ age."""
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """Growth and collisions of one cluster.
+    """Growth of one cluster at the eight snapshots, (8,), and its collisions, (M,)."""
 
-    Args:
-        log_mass: log10 M500c [Msun] at the snapshots, (8,).
-        log_excess: Part of it that a subcluster inside R500 adds for a while [dex], (8,).
-        age: Cosmic age at each collision [Gyr], increasing, (M,).
-        log_speed: log10 relative speed [km/s], (M,).
-        host_mass: M500c at the collision [1e14 Msun], -1 where it was not measured, (M,).
-        sub_mass: Mass of the subcluster [1e14 Msun], (M,).
-        ratio: Mass ratio at infall in (0, 1], (M,).
-        log_pericentre: log10 pericentre [kpc], (M,).
-    """
-
-    log_mass: np.ndarray
-    log_excess: np.ndarray
-    age: np.ndarray
-    log_speed: np.ndarray
-    host_mass: np.ndarray
-    sub_mass: np.ndarray
-    ratio: np.ndarray
-    log_pericentre: np.ndarray
+    log_mass: np.ndarray  # log10 M500c [Msun] at the snapshots
+    log_excess: np.ndarray  # part of it that a subcluster inside R500 adds for a while [dex]
+    age: np.ndarray  # cosmic age at each collision [Gyr], increasing
+    log_speed: np.ndarray  # log10 relative speed [km/s]
+    host_mass: np.ndarray  # M500c at the collision [1e14 Msun], -1 where it was not measured
+    sub_mass: np.ndarray  # mass of the subcluster [1e14 Msun]
+    ratio: np.ndarray  # mass ratio at infall in (0, 1]
+    log_pericentre: np.ndarray  # log10 pericentre [kpc]
 
     def targets(self) -> np.ndarray:
         """Return the six targets of each collision, (M, 6), in the order of the catalogue."""

@@ -40,19 +40,12 @@ _SKY = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Substructure:
-    """What a cluster keeps over its snapshots.
+    """What a cluster keeps over its snapshots: the shape of its halo, filaments and clumps."""
 
-    Args:
-        long_axis: Unit vector of the long axis of the main halo, (3,).
-        axis_ratio: Its axis ratio.
-        filaments: Unit vectors, (3, 3).
-        clumps: Position (3), size and brightness of small clumps, (C, 5).
-    """
-
-    long_axis: np.ndarray
+    long_axis: np.ndarray  # unit vector, (3,)
     axis_ratio: float
-    filaments: np.ndarray
-    clumps: np.ndarray
+    filaments: np.ndarray  # unit vectors, (3, 3)
+    clumps: np.ndarray  # position (3), size and brightness, (C, 5)
 
 
 @dataclass(frozen=True, eq=False)

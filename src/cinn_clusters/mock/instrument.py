@@ -12,37 +12,22 @@ from cinn_clusters.mock.gas import make_plane
 
 @dataclass(frozen=True)
 class Telescope:
-    """An X-ray imager, of the order of XMM-Newton's.
+    """An X-ray imager, of the order of XMM-Newton's; rates are those of maps of 128 px."""
 
-    Args:
-        exposure: Median exposure [ks]; pointings scatter about it by 0.3 dex.
-        rate: Counts a pixel and ks of a surface brightness of one in maps of 128 px.
-        background: Counts a pixel and ks, vignetted or not, in maps of 128 px.
-        blur: Standard deviation of the point spread function, share of the side of the map.
-        vignetting: Loss of effective area at the edge of the map.
-        sources: Mean number of point sources.
-    """
-
-    exposure: float = 30.0
-    rate: float = 2.0
-    background: float = 0.004
-    blur: float = 0.006
-    vignetting: float = 0.35
-    sources: float = 12.0
+    exposure: float = 30.0  # median [ks]; pointings scatter about it by 0.3 dex
+    rate: float = 2.0  # counts a pixel and ks of a surface brightness of one
+    background: float = 0.004  # counts a pixel and ks, vignetted or not
+    blur: float = 0.006  # standard deviation of the PSF, share of the side of the map
+    vignetting: float = 0.35  # loss of effective area at the edge of the map
+    sources: float = 12.0  # mean number of point sources
 
 
 def observe_map(
     log_brightness: np.ndarray, rng: np.random.Generator, telescope: Telescope | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Observe one map.
+    """Observe a map of log10 surface brightness (H, H).
 
-    Args:
-        log_brightness: log10 surface brightness, (H, H).
-        rng: Source of randomness.
-        telescope: The default one when absent.
-
-    Returns:
-        Counts and exposure [ks], vignetting and chip gaps included; both (H, H).
+    Returns counts and exposure [ks], vignetting and chip gaps included; both (H, H).
     """
     telescope = telescope or Telescope()
     size = len(log_brightness)

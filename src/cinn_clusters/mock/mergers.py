@@ -23,27 +23,14 @@ _MASS_SLOPE, _XI_SLOPE, _XI_POWER, _REDSHIFT_SLOPE = 0.133, -1.995, 0.263, 0.099
 
 @dataclass(frozen=True, eq=False)
 class Orbits:
-    """Collisions at pericentre.
-
-    Args:
-        speed: Relative speed [km/s].
-        pericentre: Distance [kpc, physical].
-    """
+    """Collisions at pericentre: relative speed [km/s] and distance [kpc, physical], (M,) both."""
 
     speed: np.ndarray
     pericentre: np.ndarray
 
 
 def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Return the mergers of a descendant halo per unit mass ratio and unit redshift.
-
-    Args:
-        halo_mass: Mass of the descendant halo [Msun].
-        ratio: Mass ratio of the progenitors in (0, 1].
-        redshift: z.
-
-    Returns:
-        dN / dxi / dz (Fakhouri+10, eq. 1).
+    """Return dN / dxi / dz of a descendant halo [Msun] at a mass ratio xi (Fakhouri+10, eq. 1).
 
     Examples:
         >>> merger_rate(np.array(1e12), np.array(1.0), np.array(0.0)).round(2)
@@ -59,13 +46,8 @@ def draw_mergers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the mergers of one halo as a Poisson process over redshift and mass ratio.
 
-    Args:
-        log_mass: log10 M500c [Msun] of the halo at each redshift of the grid, (G,).
-        redshift: Increasing grid, (G,).
-        rng: Source of randomness.
-
-    Returns:
-        Redshift and mass ratio of each merger above the threshold, both (M,).
+    ``log_mass`` (G,) is log10 M500c [Msun] on an increasing grid of redshifts (G,). Returns redshift
+    and mass ratio of each merger above the threshold, both (M,).
     """
     halo = (10.0**log_mass / CIRCULAR_TO_HALO)[:, None]
     step = np.gradient(redshift)

@@ -16,14 +16,7 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
     """Draw the observables of one cluster at its eight snapshots.
 
     Every relation has a scatter that the cluster keeps for life and one that is new at each
-    snapshot.
-
-    Args:
-        history: Growth and collisions.
-        rng: Source of randomness.
-
-    Returns:
-        Catalogue columns, (8,) each.
+    snapshot. Returns columns of the catalogue, (8,) each.
     """
     mass = history.log_mass
     relative = mass - _PIVOT

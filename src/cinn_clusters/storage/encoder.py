@@ -28,21 +28,13 @@ _PUBLISHED = ("config", "clusters", "cluster_column", "table_sha256", "source")
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A trained encoder.
+    """A trained encoder: a network, and the principal axes of its vectors."""
 
-    Args:
-        backbone: Network from inputs (N, 1, H, H) to vectors (N, F).
-        size: Pixels a side of the inputs, H.
-        offset: Mean of the vectors, (F,).
-        projection: Principal axes, (F, C); ``(vectors - offset) @ projection`` are the components.
-        info: Where it comes from.
-    """
-
-    backbone: Sharpened
-    size: int
-    offset: np.ndarray
-    projection: np.ndarray
-    info: JsonObject
+    backbone: Sharpened  # from inputs (N, 1, H, H) to vectors (N, F)
+    size: int  # pixels a side of the inputs, H
+    offset: np.ndarray  # mean of the vectors, (F,)
+    projection: np.ndarray  # principal axes, (F, C)
+    info: JsonObject  # where it comes from
 
     def vectors(self, log_brightness: np.ndarray) -> np.ndarray:
         """Return vectors (N, F) of maps (N, H, W) of log10 surface brightness."""
@@ -85,16 +77,9 @@ def write_encoder(encoder: Encoder, destination: Destination) -> None:
 
 
 def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> Path:
-    """Write the vectors of maps.
+    """Write the vectors of maps into a folder, and return it.
 
-    Args:
-        encoder: A trained encoder.
-        store: Maps.
-        destination: Folder to make: ``embeddings.npy``, ``components.npy``, ``filenames.npy`` and
-            ``encoder.json``.
-
-    Returns:
-        The folder.
+    It holds ``embeddings.npy``, ``components.npy``, ``filenames.npy`` and ``encoder.json``.
 
     Raises:
         DataError: If the encoder was trained on maps of another variant or another half side.

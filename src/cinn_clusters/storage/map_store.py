@@ -26,37 +26,24 @@ Variant = Literal["ideal", "observed"]
 
 @dataclass(frozen=True)
 class StoreFacts:
-    """What is true of all maps of a store.
+    """What is true of all maps of a store."""
 
-    Args:
-        source: Command that wrote it.
-        half_width: Half the side of a map [R500]; 0 where it is unknown.
-        stretch: ``log`` or ``asinh``.
-        unit: Unit of the values, in words.
-    """
-
-    source: str
-    half_width: float = 0.0
-    stretch: str = "log"
+    source: str  # command that wrote it
+    half_width: float = 0.0  # half the side of a map [R500]; 0 where it is unknown
+    stretch: str = "log"  # or asinh
     unit: str = "log10, relative"
 
 
 @dataclass(frozen=True, eq=False)
 class MapStore:
-    """Maps and whose they are.
+    """Maps (N, H, W) of log10 surface brightness; NaN where nothing was exposed.
 
-    Args:
-        values: log10 surface brightness, (N, H, W); of ``observed`` maps with NaN where nothing was
-            exposed.
-        table: ``filename`` of each map; HaloID, Snapshot and Projection too where names tell them.
-        half_width: Half the side of a map [R500].
-        source: Where they come from.
-        variant: ``ideal`` or ``observed``.
+    The table holds the ``filename`` of each, and HaloID, Snapshot and Projection where names do.
     """
 
     values: np.ndarray
     table: pd.DataFrame
-    half_width: float
+    half_width: float  # half the side of a map [R500]; 0 where it is unknown
     source: str
     variant: Variant = "ideal"
 

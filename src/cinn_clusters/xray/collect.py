@@ -50,15 +50,11 @@ class Reading:
 class Collection:
     """Maps that could be used and files that could not.
 
-    Args:
-        names: One a map, (N,).
-        values: log10 brightness, (N, size, size).
-        problems: A line for each file or map that was left out.
-        notes: A line for each file that is malformed and was read all the same.
+    Notes are on files that are malformed and were read all the same.
     """
 
     names: tuple[str, ...]
-    values: np.ndarray
+    values: np.ndarray  # log10 brightness, or as stretched, (N, size, size)
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -49,14 +49,7 @@ class Framing:
 
 @dataclass(frozen=True, eq=False)
 class Companions:
-    """What belongs to maps and is stored in files of its own.
-
-    Args:
-        exposure: Exposure; maps are counts then, and point sources are cut out.
-        background: Expected counts that are not of the cluster, with ``exposure``.
-        mask: Pixels to fill from their surroundings: those that are not 0.
-        keep_sources: Whether point sources stay.
-    """
+    """What belongs to maps and is stored in files of its own, see ``collect.Reading``."""
 
     exposure: XrayMap | None = None
     background: XrayMap | None = None

@@ -19,10 +19,7 @@ _LARGEST_PIXEL = 600.0
 
 
 def demand_header(content: bytes, path: Path) -> tuple[str, ...]:
-    """Check the first header in the content of a FITS file.
-
-    Returns:
-        Notes: what is malformed and does no harm.
+    """Check the first header in the content of a FITS file; return notes on harmless faults.
 
     Raises:
         DataError: If a line is no text, or a size no number.

@@ -21,25 +21,15 @@ _OTHER_LOG = re.compile(r"\W*(ln|log_?e|log2|mag)(\W|$)", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class XrayMap:
-    """One map.
+    """One map: rows from south to north, (H, W) float64, NaN where nothing was observed."""
 
-    Args:
-        name: Name of its object: that of the file, or of the data set in it.
-        values: Rows from south to north, (H, W) float64; NaN where nothing was observed.
-        scale: What values are.
-        source: File.
-        pixel_arcsec: Side of a pixel, or None when the file does not say.
-        wcs: Celestial coordinates (``astropy.wcs.WCS``), or None.
-        notes: What is malformed in the file and was read all the same.
-    """
-
-    name: str
+    name: str  # of its object: that of the file, or of the data set in it
     values: np.ndarray
     scale: ValueScale
     source: Path
-    pixel_arcsec: float | None = None
-    wcs: Any = None
-    notes: tuple[str, ...] = ()
+    pixel_arcsec: float | None = None  # None when the file does not say
+    wcs: Any = None  # ``astropy.wcs.WCS``, or None
+    notes: tuple[str, ...] = ()  # what is malformed in the file and was read all the same
 
     @property
     def is_picture(self) -> bool:

@@ -61,11 +61,10 @@ def count_rate(
 def point_sources(
     counts: np.ndarray, *, width: float = 1.5, significance: float = 6.0
 ) -> np.ndarray:
-    """Return a mask (H, W) of point sources: peaks far above the median of their surroundings.
+    """Return a mask of point sources in photons (H, W): peaks far above their surroundings.
 
-    The brightest extended peak, within a tenth of the side of the smoothed maximum, is the cluster
-    and never masked. ``counts`` are photons (H, W), ``width`` that of the point spread function
-    [px], and ``significance`` the peak over the Poisson error of the surroundings.
+    ``width`` is that of the point spread function [px], ``significance`` the peak over the Poisson
+    error. Within a tenth of the side of the smoothed maximum is the cluster, never masked.
     """
     photons = counts.astype(float)
     smooth = gaussian_filter(photons, width)

@@ -23,14 +23,9 @@ _SUFFIX = re.compile(
 def read_maps(path: str | Path, planes: Planes = "auto") -> list[XrayMap]:
     """Read all maps of a file.
 
-    Args:
-        path: ``.png``, ``.jpg``, ``.fits`` (compressed or not), or ``.h5`` with a data set a map
-            (``Halo_{id}`` of shape (H, W) or (H, W, 3), in groups or not).
-        planes: What the last axis of (H, W, 3) in HDF5 is: ``colour``, ``projections``, or ``auto``
-            to tell from the values.
-
-    Returns:
-        The maps: one, but for HDF5.
+    It is a ``.png``, ``.jpg`` or ``.fits`` (compressed or not) with one map, or ``.h5`` with a data
+    set (H, W) or (H, W, 3) a map, in groups or not. ``planes`` says what the last axis of (H, W, 3)
+    is: ``colour``, ``projections``, or ``auto`` to conclude it from the values.
 
     Raises:
         DataError: If the file is missing, damaged, of another kind, or one of its maps cannot be

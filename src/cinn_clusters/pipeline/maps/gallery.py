@@ -35,14 +35,10 @@ _NUM_QUERIES, _NUM_NEIGHBOURS, _PICTURE_SIZE = 6, 8, 64
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedMaps:
-    """Maps with their vectors.
+class _EmbeddedMaps:
+    """Names (M,), vectors (M, F) and pictures (M, 64, 64) in [0, 1] of maps.
 
-    Args:
-        names: Names, (M,).
-        vectors: Vectors, (M, F).
-        pictures: Maps in [0, 1], (M, 64, 64).
-        clusters: Cluster of each map, (M,); None for maps of no cluster of the run.
+    Clusters (M,) are None for maps of no cluster of the run.
     """
 
     names: np.ndarray
@@ -136,23 +132,23 @@ def _embed(
     names: np.ndarray,
     log_brightness: np.ndarray,
     clusters: np.ndarray | None = None,
-) -> EmbeddedMaps:
+) -> _EmbeddedMaps:
     pictures = as_inputs(log_brightness, _PICTURE_SIZE)[:, 0].numpy()
-    return EmbeddedMaps(names, encoder.vectors(log_brightness), pictures, clusters)
+    return _EmbeddedMaps(names, encoder.vectors(log_brightness), pictures, clusters)
 
 
-def _test_maps(maps: EmbeddedMaps, is_test: np.ndarray) -> EmbeddedMaps:
+def _test_maps(maps: _EmbeddedMaps, is_test: np.ndarray) -> _EmbeddedMaps:
     """Return a few maps of test clusters."""
     assert maps.clusters is not None
     test = np.flatnonzero(is_test)
     positions = np.linspace(0, len(test) - 1, min(_NUM_QUERIES, len(test)))
     rows = test[positions.astype(int)]
-    return EmbeddedMaps(
+    return _EmbeddedMaps(
         maps.names[rows], maps.vectors[rows], maps.pictures[rows], maps.clusters[rows]
     )
 
 
-def _draw_neighbours(queries: EmbeddedMaps, maps: EmbeddedMaps) -> Figure:
+def _draw_neighbours(queries: _EmbeddedMaps, maps: _EmbeddedMaps) -> Figure:
     """Draw queries and the maps of other clusters of the largest cosine similarity."""
     similarity = _unit(queries.vectors) @ _unit(maps.vectors).T
     if queries.clusters is not None and maps.clusters is not None:

@@ -53,11 +53,7 @@ class MockMaps:
     processes: int | None = None
 
     def demand_drawable(self) -> None:
-        """Refuse numbers and formats that cannot be made.
-
-        Raises:
-            DataError: If there are too few pixels, too many projections, or unknown formats.
-        """
+        """Raise DataError for too few pixels, too many projections and unknown formats."""
         if self.size < 16:
             raise DataError("size", "at least 16 px", self.size)
         if not 1 <= self.num_projections <= 3:
@@ -70,14 +66,7 @@ class MockMaps:
 
 @dataclass(frozen=True, eq=False)
 class _ClusterMaps:
-    """Maps of one cluster, 8 P of them.
-
-    Args:
-        names: Names of the maps.
-        log_brightness: Ideal maps, (8 P, H, H).
-        counts: Photons, (8 P, H, H).
-        exposure: Exposure [ks], (8 P, H, H).
-    """
+    """Names, ideal maps, photons and exposures [ks] of one cluster, (8 P, H, H)."""
 
     names: list[str]
     log_brightness: np.ndarray
@@ -88,15 +77,9 @@ class _ClusterMaps:
 def write_mock_maps(
     destination: Destination, options: MockMaps, *, on_progress: OnProgress = ignore_progress
 ) -> Path:
-    """Draw the maps of a mock catalogue and write them.
+    """Draw the maps of a mock catalogue into a folder, and return the path of their store.
 
-    Args:
-        destination: Folder to make: ``maps.h5``, and ``png/``, ``jpg/``, ``fits/`` as asked for.
-        options: Which maps.
-        on_progress: Called after each cluster.
-
-    Returns:
-        Path of the store.
+    The folder holds ``maps.h5``, and ``png/``, ``jpg/``, ``fits/`` as ``options.formats`` says.
 
     Raises:
         DataError: If a format or a number is none that can be made.

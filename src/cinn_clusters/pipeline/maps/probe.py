@@ -37,24 +37,15 @@ _TABLES = {"knn": "knn.csv", "linear": "linear.csv"}
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeData:
-    """Maps of a run and the quantities that embeddings are to predict.
+class _ProbeData:
+    """Maps of a run and the quantities that embeddings are to predict."""
 
-    Args:
-        maps: Number of each map in the store, (M,).
-        rows: Row of the catalogue of each map, (M,).
-        names: Names of the quantities.
-        quantities: Values for each map, (M, C).
-        train: Maps of training clusters, as positions in ``maps``.
-        test: Maps of test clusters.
-    """
-
-    maps: np.ndarray
-    rows: np.ndarray
-    names: tuple[str, ...]
-    quantities: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
+    maps: np.ndarray  # number of each map in the store, (M,)
+    rows: np.ndarray  # row of the catalogue of each map, (M,)
+    names: tuple[str, ...]  # of the quantities
+    quantities: np.ndarray  # values for each map, (M, C)
+    train: np.ndarray  # maps of training clusters, as positions in ``maps``
+    test: np.ndarray  # maps of test clusters
 
 
 def probe_encoders(
@@ -127,7 +118,7 @@ def quantities_of(run: Run) -> tuple[tuple[str, ...], np.ndarray]:
     return names, np.concatenate(values, 1)
 
 
-def _probe_data(run: Run, store: MapStore) -> ProbeData:
+def _probe_data(run: Run, store: MapStore) -> _ProbeData:
     rows, maps = match_maps(run.catalogue, store)
     train = np.flatnonzero(np.isin(rows, run.split.train))
     test = np.flatnonzero(np.isin(rows, run.split.test))
@@ -135,7 +126,7 @@ def _probe_data(run: Run, store: MapStore) -> ProbeData:
         expected = "maps of training and of test clusters"
         raise DataError(store.source, expected, f"{len(train)} and {len(test)}")
     names, quantities = quantities_of(run)
-    return ProbeData(maps, rows, names, quantities[rows], train, test)
+    return _ProbeData(maps, rows, names, quantities[rows], train, test)
 
 
 def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
@@ -150,7 +141,7 @@ def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
     return np.asarray(vectors[order])
 
 
-def _baselines(store: MapStore, data: ProbeData) -> dict[str, np.ndarray]:
+def _baselines(store: MapStore, data: _ProbeData) -> dict[str, np.ndarray]:
     """Return vectors of all maps that need no network."""
     pixels = as_inputs(store.values, 32).flatten(1).numpy()
     offset, projection = fit_components(pixels[data.maps[data.train]], _PIXEL_COMPONENTS)
@@ -161,7 +152,7 @@ def _baselines(store: MapStore, data: ProbeData) -> dict[str, np.ndarray]:
     return baselines
 
 
-def _invariance(encoder: Encoder, store: MapStore, data: ProbeData) -> dict[str, float]:
+def _invariance(encoder: Encoder, store: MapStore, data: _ProbeData) -> dict[str, float]:
     """Return how alike an encoder's vectors are under views, rotations and projections."""
     generator = torch_stream(0, "judge")
     inputs = as_inputs(store.values[data.maps], encoder.size)
@@ -169,22 +160,16 @@ def _invariance(encoder: Encoder, store: MapStore, data: ProbeData) -> dict[str,
         encode(encoder.backbone, make_view(inputs[data.test], ViewsConfig(), generator))
         for _ in range(2)
     )
-    changes = rotation_against_projection(encoder, inputs, data)
+    changes = _rotation_against_projection(encoder, inputs, data)
     return {"alignment": alignment(first, second), **changes}
 
 
-def rotation_against_projection(
-    encoder: Encoder, inputs: torch.Tensor, data: ProbeData
+def _rotation_against_projection(
+    encoder: Encoder, inputs: torch.Tensor, data: _ProbeData
 ) -> dict[str, float]:
     """Return how much the k-NN prediction changes by a rotation and by another projection.
 
-    Args:
-        encoder: Encoder to probe.
-        inputs: Inputs of the maps of ``data``, (M, 1, H, H).
-        data: Quantities, training maps whose neighbours predict, and test maps.
-
-    Returns:
-        Root mean square changes in standard deviations of the quantities.
+    Changes are root mean squares over test maps, in standard deviations of the quantities.
     """
     train, test = data.train, data.test
     learned = data.quantities[train]
