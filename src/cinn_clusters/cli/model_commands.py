@@ -100,23 +100,18 @@ def tune_command(
     demand_free(RunPaths(run).tune.root, overwrite)
     read_config(config, change or [])  # refuses wrong settings at once
     set_threads(threads)
-    from cinn_clusters.pipeline.simulation.tune import tune
+    from cinn_clusters.pipeline.simulation.tune import Search, tune
 
+    search = Search(trials, objective, fold, folds, inner_folds, seed)
     with console.progress("tune") as on_progress:
-        advance = console.counter(on_progress, "tune", trials)
         found = tune(
             run,
             change or [],
             config_path=config,
-            num_trials=trials,
-            objective=objective,
-            fold=fold,
-            num_folds=folds,
-            inner_folds=inner_folds,
-            seed=seed,
+            search=search,
             device=device,
             overwrite=overwrite,
-            on_trial=lambda best: advance(1, f"best {objective} {best:.4f}"),
+            on_progress=on_progress,
         )
     console.print_values(
         {

@@ -12,8 +12,9 @@ import pytest
 from cinn_clusters.errors import ConfigError, OutputError
 from cinn_clusters.files import read_json
 from cinn_clusters.pipeline.simulation import tune as room
-from cinn_clusters.pipeline.simulation.tune import tune
-from cinn_clusters.settings.config import Config, read_config
+from cinn_clusters.pipeline.simulation.tune import Search, tune
+from cinn_clusters.progress import Progress
+from cinn_clusters.settings.config import Config, GlowConfig, read_config
 from cinn_clusters.settings.sections import to_toml
 from cinn_clusters.storage.run import open_run
 from support import TINY, Command
@@ -39,10 +40,12 @@ def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -
         "model.flow": ("autoregressive", "glow", "mixture"),
     }
     monkeypatch.setattr(room, "SPACE", space)
-    seen: list[float] = []
-    found = tune(run, FIXED, num_trials=3, inner_folds=2, on_trial=seen.append)
-    assert len(seen) == 3
-    assert seen[-1] == found.value == found.trials["value"].min()
+    seen: list[Progress] = []
+    search = Search(num_trials=3, inner_folds=2)
+    found = tune(run, FIXED, search=search, on_progress=seen.append)
+    assert [progress.done for progress in seen] == [1, 2, 3]
+    assert found.value == found.trials["value"].min()
+    assert seen[-1].note == f"best crps {found.value:.4f}"
     assert set(found.trials) >= {"trial", "state", "value", "seconds", "train.batch", "model.flow"}
     assert "autoregressive.hidden" not in found.trials, "what is set is not searched"
     preset = found.trials[found.trials["trial"] == 0].iloc[0]
@@ -54,7 +57,7 @@ def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -
     assert kept.autoregressive.hidden == 8
     assert pd.read_csv(run / "tune/trials.csv").shape == found.trials.shape
     assert read_json(run / "tune/search.json")["objective"] == "crps"
-    again = tune(run, FIXED, num_trials=3, inner_folds=2, overwrite=True)
+    again = tune(run, FIXED, search=search, overwrite=True)
     columns = ["trial", "value", "train.batch", "model.flow"]
     pd.testing.assert_frame_equal(again.trials[columns], found.trials[columns])
 
@@ -77,14 +80,14 @@ def test_what_is_judged_later_is_never_seen(
         return real(catalogue, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(room, "fit", spy)
-    tune(run, FIXED, num_trials=1, inner_folds=2, fold=fold)
+    tune(run, FIXED, search=Search(1, inner_folds=2, fold=fold))
     assert met == set(clusters.tolist()) - set(aside.tolist())
 
 
 @pytest.mark.parametrize("objective", ["energy", "nll"])
 def test_other_objectives(run: Path, objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "SPACE", {"train.batch": (32, 64)})
-    found = tune(run, FIXED, num_trials=1, inner_folds=2, objective=objective)  # type: ignore[arg-type]
+    found = tune(run, FIXED, search=Search(1, objective, inner_folds=2))  # type: ignore[arg-type]
     assert np.isfinite(found.value)
 
 
@@ -94,26 +97,33 @@ def test_other_objectives(run: Path, objective: str, monkeypatch: pytest.MonkeyP
         ({"num_trials": 0}, r"--trials: expected at least 1; got 0"),
         ({"objective": "mse"}, r"--objective: expected one of crps, energy, nll; got 'mse'"),
         ({"fold": 5}, r"--fold: expected 0 to 4; got 5"),
-        (
-            {
-                "changes": [
-                    f"{key}={values[0]}".replace("True", "true")
-                    for key, values in room.SPACE.items()
-                ]
-            },
-            r"a setting to search; got all of them set",
-        ),
     ],
 )
-def test_wrong_options_are_refused(run: Path, options: dict[str, object], message: str) -> None:
+def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        tune(run, **options)  # type: ignore[arg-type]
+        Search(**options)  # type: ignore[arg-type]
+
+
+def test_a_search_of_nothing_is_refused(run: Path) -> None:
+    changes = [f"{key}={str(values[0]).lower()}" for key, values in room.SPACE.items()]
+    with pytest.raises(ConfigError, match="a setting to search; got all of them set"):
+        tune(run, changes)
+
+
+def test_only_the_section_of_the_flow_is_searched() -> None:
+    class Trial:
+        def suggest_categorical(self, key: str, values: list[object]) -> object:
+            return {"model.flow": "glow"}.get(key, values[0])
+
+    suggested = room._suggested(Trial(), Config(), room.SPACE)
+    assert {key.partition(".")[0] for key in suggested} == {"model", "train", "glow"}
+    assert room._changed(Config(), suggested).flow == GlowConfig(blocks=2, hidden=16)
 
 
 def test_a_search_that_stands_there_is_kept(run: Path) -> None:
     (run / "tune").mkdir()
     with pytest.raises(OutputError, match="tune"):
-        tune(run, FIXED, num_trials=1)
+        tune(run, FIXED, search=Search(1))
 
 
 def test_command(run: Path, command: Command) -> None:

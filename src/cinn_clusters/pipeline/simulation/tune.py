@@ -1,9 +1,9 @@
-"""Search for settings inside training clusters: what will be judged is never looked at."""
+"""Search for settings inside training clusters: the clusters of later tests take no part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,51 +14,85 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import crps, energy_score
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.files import atomic_directory, demand_free, write_json
+from cinn_clusters.files import JsonObject, atomic_directory, demand_free, write_json
 from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.settings.config import Config, FlowName, read_config
 from cinn_clusters.settings.sections import to_toml
 from cinn_clusters.storage.run import csv_text, open_run
 from cinn_clusters.storage.run_paths import TunePaths
 
-NUM_DRAWS = 200
-NUM_STARTUP_TRIALS = 8
-Objective = Literal["crps", "energy", "nll"]
-OBJECTIVES = ("crps", "energy", "nll")
-FLOW_NAMES = get_args(FlowName)
+_NUM_SAMPLES = 200
+_NUM_STARTUP_TRIALS = 8
+_OBJECTIVES = ("crps", "energy", "nll")
+_UNITS = (16, 24, 32, 48, 64)
+Space = dict[str, Sequence[Any]]
 
-SPACE: dict[str, Sequence[Any]] = {
+SPACE: Space = {
     "model.flow": ("glow", "spline", "autoregressive", "mixture"),
+    "model.mixing": ("permutation", "rotation", "lu"),
+    "model.dropout": (0.0, 0.05, 0.1),
     "autoregressive.blocks": (1, 2, 3, 4),
-    "autoregressive.hidden": (16, 24, 32, 48, 64),
+    "autoregressive.hidden": _UNITS,
     "autoregressive.layers": (1, 2),
     "autoregressive.bins": (4, 5, 8),
     "glow.blocks": (2, 3, 4, 6, 8),
-    "glow.hidden": (16, 24, 32, 48, 64),
+    "glow.hidden": _UNITS,
     "glow.layers": (1, 2),
     "spline.blocks": (1, 2, 3, 4, 6),
-    "spline.hidden": (16, 24, 32, 48, 64),
+    "spline.hidden": _UNITS,
     "spline.layers": (1, 2),
     "spline.bins": (4, 5, 8),
     "mixture.components": (4, 8, 12),
-    "mixture.hidden": (16, 24, 32, 48, 64),
+    "mixture.hidden": _UNITS,
     "mixture.layers": (1, 2),
-    "model.mixing": ("permutation", "rotation", "lu"),
-    "model.dropout": (0.0, 0.05, 0.1),
     "train.batch": (16, 32, 64, 128),
     "train.learning_rate": (1e-3, 2e-3, 3e-3, 5e-3),
     "train.weight_decay": (0.01, 0.1, 0.3, 1.0),
     "train.noise": (0.0, 0.05, 0.1, 0.2),
     "train.dequantise": (True, False),
 }
-"""What is searched, unless it is set; sections of flows with the flow they belong to."""
+"""What is searched, unless it is set; the section of a flow only with the flow it belongs to."""
 
 
 @dataclass(frozen=True)
+class Search:
+    """How to search.
+
+    Args:
+        num_trials: Settings to try.
+        objective: Mean score to lower: ``crps``, ``energy`` or ``nll``.
+        fold: Leave out this fold of the cross-validation instead of the test clusters of the run.
+        num_folds: Folds of that cross-validation.
+        inner_folds: Folds inside the remaining clusters.
+        seed: Seed of the search, of the inner folds and of the samples.
+
+    Raises:
+        ConfigError: If one is out of range.
+    """
+
+    num_trials: int = 40
+    objective: Literal["crps", "energy", "nll"] = "crps"
+    fold: int | None = None
+    num_folds: int = 5
+    inner_folds: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.objective not in _OBJECTIVES:
+            expected = f"one of {', '.join(_OBJECTIVES)}"
+            raise ConfigError("--objective", expected, repr(self.objective))
+        if self.num_trials < 1:
+            raise ConfigError("--trials", "at least 1", str(self.num_trials))
+        if self.fold is not None and not 0 <= self.fold < self.num_folds:
+            raise ConfigError("--fold", f"0 to {self.num_folds - 1}", str(self.fold))
+
+
+@dataclass(frozen=True, eq=False)
 class Tuned:
-    """What a search came to.
+    """Result of a search.
 
     Args:
         best: The settings that did best.
@@ -78,109 +112,75 @@ def tune(
     changes: Sequence[str] = (),
     *,
     config_path: str | Path | None = None,
-    num_trials: int = 40,
-    objective: Objective = "crps",
-    fold: int | None = None,
-    num_folds: int = 5,
-    inner_folds: int = 4,
-    seed: int = 0,
+    search: Search | None = None,
     device: str = "auto",
     overwrite: bool = False,
-    on_trial: Callable[[float], None] | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Tuned:
     """Search with a tree-structured Parzen estimator; writes tune/best.toml and tune/trials.csv.
 
-    Test clusters take no part. The others are dealt into inner folds; each trial trains on all but
-    one of them and is judged on that one, in turn, and is given up early when it does worse than
-    half of those before it.
+    Test clusters take no part. The others are split into inner folds; each trial trains on all but
+    one of them and is scored on that one, in turn, and is given up early when it does worse than
+    half of the trials before it.
 
     Args:
         path: A prepared run.
         changes: ``section.key=value``: settings that are fixed, not searched.
         config_path: TOML file whose settings are fixed.
-        num_trials: Settings to try.
-        objective: Mean score to lower: ``crps``, ``energy`` or ``nll``.
-        fold: Leave out this fold of the cross-validation instead of the test clusters of the run.
-        num_folds: Folds of that cross-validation.
-        inner_folds: Folds inside what is left.
-        seed: Seed of the search, of the inner folds and of the draws.
+        search: How to search.
         device: See ``fit``.
-        overwrite: Replace a search that stands there.
-        on_trial: Called after each trial with the best value so far.
+        overwrite: Replace an earlier search.
+        on_progress: Called after each trial with the best value so far.
 
     Returns:
-        What it came to.
+        The best settings and all trials.
 
     Raises:
-        ConfigError: If optuna is not installed, a setting or an option is wrong, or nothing is left
-            to search.
+        ConfigError: If optuna is not installed, a setting is wrong, or nothing is left to search.
         DataError: If there are fewer clusters than folds.
-        OutputError: If a search stands there already.
+        OutputError: If there is a search already.
     """
     optuna = _optuna()
+    search = search or Search()
     base = read_config(config_path, changes)
-    fixed = _named(read_config(config_path, changes).model_dump(exclude_unset=True))
+    fixed = _flattened(base.model_dump(exclude_unset=True))
     space = {key: values for key, values in SPACE.items() if key not in fixed}
-    _demand_sensible(space, objective, num_trials)
+    if not space:
+        hint = f"leave one free: {', '.join(SPACE)}"
+        raise ConfigError("tune", "a setting to search", "all of them set", "", hint)
     run = open_run(path)
     demand_free(run.paths.tune.root, overwrite)
-    catalogue = _training_clusters(run.catalogue, run.split.test, fold, num_folds)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_STARTUP_TRIALS)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=NUM_STARTUP_TRIALS)
+    catalogue = _training_clusters(run.catalogue, run.split.test, search)
+    sampler = optuna.samplers.TPESampler(seed=search.seed, n_startup_trials=_NUM_STARTUP_TRIALS)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=_NUM_STARTUP_TRIALS)
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
+    preset = _flattened(base.model_dump())  # the first trial is the one to beat
+    study.enqueue_trial({key: preset[key] for key in space if preset[key] in space[key]})
 
-    preset = _named(base.model_dump())  # what is to be beaten is tried first
-    study.enqueue_trial(
-        {key: preset[key] for key, values in space.items() if preset[key] in values}
-    )
-
-    def judged(trial: Any) -> float:
-        config = _with(base, _suggested(trial, base, space))
-        scores: list[np.ndarray] = []
-        for step, split in enumerate(folds_by_cluster(catalogue.clusters, inner_folds, seed)):
-            posterior = fit(catalogue, split, config, device=device)
-            scores.append(_scores(posterior, catalogue, split.test, objective, seed))
-            trial.report(float(np.concatenate(scores).mean()), step)
+    def objective(trial: Any) -> float:
+        config = _changed(base, _suggested(trial, base, space))
+        scores = np.empty(0)
+        for step, fold_scores in enumerate(_inner_scores(catalogue, config, search, device)):
+            scores = np.concatenate([scores, fold_scores])
+            trial.report(float(scores.mean()), step)
             if trial.should_prune():
                 raise optuna.TrialPruned
-        return float(np.concatenate(scores).mean())
+        return float(scores.mean())
 
-    def told(study: Any, trial: Any) -> None:
-        if on_trial is not None:
-            done = [t.value for t in study.trials if t.state.name == "COMPLETE"]
-            on_trial(min(done) if done else float("nan"))
+    def report(study: Any, trial: Any) -> None:
+        values = [trial.value for trial in study.trials if trial.state.name == "COMPLETE"]
+        note = f"best {search.objective} {min(values, default=np.nan):.4f}"
+        on_progress(Progress(len(study.trials), search.num_trials, "tune", note))
 
-    study.optimize(judged, n_trials=num_trials, callbacks=[told])
-    trials = _table(study)
-    best = _with(base, study.best_params)
-    record = {
-        "objective": objective,
-        "value": study.best_value,
-        "num_trials": num_trials,
-        "seed": seed,
-        "fold": fold,
-        "num_folds": num_folds,
-        "inner_folds": inner_folds,
-        "fixed": fixed,
-    }
+    study.optimize(objective, n_trials=search.num_trials, callbacks=[report])
+    best, trials = _changed(base, study.best_params), _table(study)
+    record = {**asdict(search), "value": study.best_value, "fixed": fixed}
     with atomic_directory(run.paths.tune.root, overwrite=overwrite) as scratch:
-        (TunePaths(scratch).trials).write_text(csv_text(trials), encoding="utf-8")
-        (TunePaths(scratch).best).write_text(to_toml(best), encoding="utf-8")
-        write_json(TunePaths(scratch).search, record)
+        files = TunePaths(scratch)
+        files.trials.write_text(csv_text(trials), encoding="utf-8")
+        files.best.write_text(to_toml(best), encoding="utf-8")
+        write_json(files.search, record)
     return Tuned(best, study.best_value, trials, run.paths.tune.root)
-
-
-def _suggested(trial: Any, base: Config, space: dict[str, Sequence[Any]]) -> dict[str, Any]:
-    """Ask for settings of what all flows share, and then of the flow that was suggested."""
-    flows = [key for key in space if key.split(".")[0] in FLOW_NAMES]
-    suggested = {
-        key: trial.suggest_categorical(key, list(space[key])) for key in space if key not in flows
-    }
-    flow = suggested.get("model.flow", base.model.flow)
-    for key in flows:
-        if key.startswith(f"{flow}."):
-            suggested[key] = trial.suggest_categorical(key, list(space[key]))
-    return suggested
 
 
 def _optuna() -> Any:
@@ -193,71 +193,75 @@ def _optuna() -> Any:
     return optuna
 
 
-def _named(nested: dict[str, Any]) -> dict[str, Any]:
-    """Flatten sections: {"model": {"hidden": 8}} is {"model.hidden": 8}."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= (
-            {f"{key}.{inner}": v for inner, v in value.items()}
-            if isinstance(value, dict)
-            else {key: value}
-        )
+def _suggested(trial: Any, base: Config, space: Space) -> JsonObject:
+    """Suggest settings that all flows share, and then those of the flow that was suggested."""
+    flow_keys = [key for key in space if key.partition(".")[0] in get_args(FlowName)]
+    suggested = {
+        key: trial.suggest_categorical(key, list(values))
+        for key, values in space.items()
+        if key not in flow_keys
+    }
+    flow = suggested.get("model.flow", base.model.flow)
+    for key in flow_keys:
+        if key.startswith(f"{flow}."):
+            suggested[key] = trial.suggest_categorical(key, list(space[key]))
+    return suggested
+
+
+def _flattened(nested: JsonObject) -> JsonObject:
+    """Flatten sections: {"glow": {"hidden": 8}} is {"glow.hidden": 8}."""
+    flat = {}
+    for section, values in nested.items():
+        if not isinstance(values, dict):
+            flat[section] = values
+            continue
+        flat |= {f"{section}.{key}": value for key, value in values.items()}
     return flat
 
 
-def _with(base: Config, chosen: dict[str, Any]) -> Config:
+def _changed(base: Config, settings: JsonObject) -> Config:
     values = base.model_dump()
-    for key, value in chosen.items():
-        section, name = key.split(".")
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
         values[section][name] = value
     return Config.model_validate(values)
 
 
-def _demand_sensible(space: dict[str, Sequence[Any]], objective: str, num_trials: int) -> None:
-    if objective not in OBJECTIVES:
-        raise ConfigError("--objective", f"one of {', '.join(OBJECTIVES)}", repr(objective))
-    if num_trials < 1:
-        raise ConfigError("--trials", "at least 1", str(num_trials))
-    if not space:
-        raise ConfigError(
-            "tune",
-            "a setting to search",
-            "all of them set",
-            "",
-            f"leave one free: {', '.join(SPACE)}",
-        )
+def _training_clusters(catalogue: Catalogue, test: np.ndarray, search: Search) -> Catalogue:
+    """Rows that a search may see."""
+    if search.fold is not None:
+        folds = list(folds_by_cluster(catalogue.clusters, search.num_folds))
+        test = folds[search.fold].test
+    rows = np.arange(len(catalogue.table))
+    return catalogue.rows(np.setdiff1d(rows, test))
 
 
-def _training_clusters(
-    catalogue: Catalogue, test: np.ndarray, fold: int | None, num_folds: int
-) -> Catalogue:
-    """Return the rows that a search may see."""
-    if fold is not None:
-        if not 0 <= fold < num_folds:
-            raise ConfigError("--fold", f"0 to {num_folds - 1}", str(fold))
-        test = list(folds_by_cluster(catalogue.clusters, num_folds))[fold].test
-    return catalogue.rows(np.setdiff1d(np.arange(len(catalogue.table)), test))
+def _inner_scores(
+    catalogue: Catalogue, config: Config, search: Search, device: str
+) -> Iterator[np.ndarray]:
+    """Scores of the rows of each inner fold by the model of the others."""
+    for split in folds_by_cluster(catalogue.clusters, search.inner_folds, search.seed):
+        posterior = fit(catalogue, split, config, device=device)
+        yield _scores(posterior, catalogue, split.test, search)
 
 
 def _scores(
-    posterior: Posterior, catalogue: Catalogue, rows: np.ndarray, objective: str, seed: int
+    posterior: Posterior, catalogue: Catalogue, rows: np.ndarray, search: Search
 ) -> np.ndarray:
     inputs = catalogue.inputs(posterior.inputs)[rows]
-    if objective == "nll":
+    if search.objective == "nll":
         return -posterior.log_prob(scored_truth(catalogue, rows), inputs)
     scale = score_scales(catalogue.targets, catalogue.theta)
-    samples, truth = (
-        posterior.sample(inputs, NUM_DRAWS, seed=seed) / scale,
-        catalogue.theta[rows] / scale,
-    )
-    return crps(samples, truth).mean(1) if objective == "crps" else energy_score(samples, truth)
+    samples = posterior.sample(inputs, _NUM_SAMPLES, seed=search.seed) / scale
+    theta = catalogue.theta[rows] / scale
+    if search.objective == "crps":
+        return np.asarray(crps(samples, theta).mean(1))
+    return energy_score(samples, theta)
 
 
 def _table(study: Any) -> pd.DataFrame:
-    """Return one line a trial, best first; a trial that was given up has the value it had
-    reached.
-    """
-    lines = [
+    """One row a trial, best first; a trial that was given up has the value it had reached."""
+    rows = [
         {
             "trial": trial.number,
             "state": trial.state.name.lower(),
@@ -268,6 +272,5 @@ def _table(study: Any) -> pd.DataFrame:
         }
         for trial in study.trials
     ]
-    return pd.DataFrame(lines).sort_values(
-        ["inner_folds", "value"], ascending=[False, True], ignore_index=True
-    )
+    order = ["inner_folds", "value"]
+    return pd.DataFrame(rows).sort_values(order, ascending=[False, True], ignore_index=True)
