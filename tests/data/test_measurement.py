@@ -3,6 +3,8 @@ shown."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -160,8 +162,12 @@ def test_r500_is_left_out_and_time_is_needed(
     without = Transforms(
         tuple(one for one in transforms.observables if one.name != schema.LOOKBACK), ()
     )
+    assert accept_missing_values(without, columns).optional == tuple(
+        entry.name for entry in without.observables
+    )
+    bounded = replace(without, targets=(TargetMap("last_T_coll", "age", False, 0.0, 13.9),))
     with pytest.raises(DataError, match=schema.LOOKBACK):
-        accept_missing_values(without, columns)
+        accept_missing_values(bounded, columns)
 
 
 def test_rows_without_time_or_with_negative_errors_cannot_be_answered(

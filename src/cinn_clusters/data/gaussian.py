@@ -26,41 +26,31 @@ class ObservablePrior:
     covariance: np.ndarray
 
     def condition(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Condition the true observables on the measured ones.
+        """Mean (N, L) and covariance (N, L, L) of the true observables given the measured ones.
 
-        Args:
-            values: (N, L); NaN where nothing was measured.
-            errors: Standard errors, (N, L); infinite where nothing was measured.
-
-        Returns:
-            Mean (N, L) and covariance (N, L, L) of the true observables.
-
-        References:
-            Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45 (the linear Gaussian
-            case).
+        Values (N, L) are NaN and standard errors (N, L) infinite where nothing was measured
+        (Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45).
         """
         is_measured, total, offset = self._measured(values, errors)
         cross = self.covariance * is_measured[:, None, :]  # C_o
-        gain = np.linalg.solve(total, cross.transpose(0, 2, 1)).transpose(0, 2, 1)
-        mean = self.mean + np.einsum("nlk,nk->nl", gain, offset)
-        covariance = self.covariance - gain @ cross.transpose(0, 2, 1)
+        transposed = cross.transpose(0, 2, 1)
+        solved = np.linalg.solve(total, transposed)
+        shift = np.einsum("nkl,nk->nl", solved, offset)
+        covariance = self.covariance - cross @ solved
         is_exact = is_measured & (errors == 0.0)  # to the last bit
         covariance[is_exact[:, :, None] | is_exact[:, None, :]] = 0.0
-        return np.where(is_exact, values, mean), covariance
+        return np.where(is_exact, values, self.mean + shift), covariance
 
     def conditional_mean(self, values: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """Mean (N, L) of the true observables alone, in a third of the time of ``condition``."""
         is_measured, total, offset = self._measured(values, errors)
         weights = np.linalg.solve(total, offset[:, :, None])  # zero where nothing was measured
-        mean = self.mean + (self.covariance @ weights)[:, :, 0]
-        return np.where(is_measured & (errors == 0.0), values, mean)
+        shift = (self.covariance @ weights)[:, :, 0]
+        is_exact = is_measured & (errors == 0.0)
+        return np.where(is_exact, values, self.mean + shift)
 
     def mahalanobis(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Squared distances (N,) from the training clusters, and numbers of measured values (N,).
-
-        Values and errors are those of ``condition``; errors widen the Gaussian, and the numbers are
-        the degrees of freedom.
-        """
+        """Squared distances (N,) from the training clusters, and their degrees of freedom (N,)."""
         is_measured, total, offset = self._measured(values, errors)
         solved = np.linalg.solve(total, offset[:, :, None])[:, :, 0]
         return np.einsum("nl,nl->n", offset, solved), is_measured.sum(1)
@@ -79,10 +69,7 @@ class ObservablePrior:
     def expectation(
         self, values: np.ndarray, is_missing: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fill exact rows (N, L) of one pattern of missing values (L,); their lost scatter (L, L).
-
-        The scatter is the summed conditional covariance of what was filled in.
-        """
+        """Fill exact rows (N, L) that lack the same values (L,), and sum what scatter that loses."""
         cross = self.covariance[:, ~is_missing]
         inner = self.covariance[np.ix_(~is_missing, ~is_missing)]
         gain = np.linalg.solve(inner, cross.T).T
@@ -101,26 +88,25 @@ class ObservablePrior:
     def leading_given(self, trailing: np.ndarray) -> ObservablePrior:
         """Conditional of the first observables given exact values (N, E) of the last ones."""
         count = len(self.mean) - trailing.shape[1]
-        cross = self.covariance[:count, count:]
-        gain = np.linalg.solve(self.covariance[count:, count:], cross.T).T
-        mean = self.mean[:count] + (trailing - self.mean[count:]) @ gain.T
-        return ObservablePrior(mean, self.covariance[:count, :count] - gain @ cross.T)
+        marginal, other = self.leading(count), self.trailing(count)
+        cross = self.covariance[count:, :count]
+        gain = np.linalg.solve(other.covariance, cross)
+        mean = marginal.mean + (trailing - other.mean) @ gain
+        return ObservablePrior(mean, marginal.covariance - cross.T @ gain)
 
     def trailing_given(self, leading: np.ndarray) -> np.ndarray:
         """Conditional mean of the last observables given the means (N, S) of the first ones."""
         count = leading.shape[1]
-        gain = np.linalg.solve(self.covariance[:count, :count], self.covariance[:count, count:])
-        return np.asarray(self.mean[count:] + (leading - self.mean[:count]) @ gain)
+        marginal = self.leading(count)
+        gain = np.linalg.solve(marginal.covariance, self.covariance[:count, count:])
+        return np.asarray(self.mean[count:] + (leading - marginal.mean) @ gain)
 
 
 def fit_prior(values: np.ndarray) -> ObservablePrior:
-    """Fit the Gaussian of observables (N, L), some of which may be missing (NaN).
+    """Maximise the likelihood of observables (N, L), some of which may be missing (NaN).
 
-    The maximum of the likelihood is known in closed form where nothing is missing, and is found by
-    expectation maximisation elsewhere.
-
-    References:
-        Little & Rubin 2002, Statistical analysis with missing data, section 11.2.
+    This is expectation maximisation (Little & Rubin 2002, Statistical analysis with missing data,
+    section 11.2), or the closed form where nothing is missing.
     """
     num_rows, width = values.shape
     is_missing = np.isnan(values)

@@ -198,8 +198,8 @@ class MeasurementTransforms(Transforms):
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
         """Count the observables of each row that lie beyond what was trained on, (N,)."""
         mean, _ = self.condition(inputs)
-        limits = np.array([observable.clip for observable in self.observables])
-        return np.asarray((np.abs(self._standardised(mean)) >= limits).sum(1))
+        x = self._standardised(mean)
+        return np.asarray((np.abs(x) >= self._clip).sum(1))
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D): ages, and conditional masses."""
@@ -237,7 +237,8 @@ class MeasurementTransforms(Transforms):
         mean, covariance = self.condition(inputs)
         eigenvalues, vectors = np.linalg.eigh(covariance)
         scaled = np.sqrt(np.maximum(eigenvalues, 0.0)) * noise
-        values = mean[:, : len(self.scalars)] + np.einsum("nij,nj->ni", vectors, scaled)
+        scatter = np.einsum("nij,nj->ni", vectors, scaled)
+        values = mean[:, : len(self.scalars)] + scatter
         return self.exact_inputs(values, self.embeddings(inputs))
 
     def exact_inputs(self, values: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
@@ -252,6 +253,10 @@ class MeasurementTransforms(Transforms):
         """Plain values for JSON."""
         prior = {"mean": self.prior.mean.tolist(), "covariance": self.prior.covariance.tolist()}
         return {**super().to_dict(), "prior": prior}
+
+    @property
+    def _clip(self) -> np.ndarray:
+        return np.array([observable.clip for observable in self.observables])
 
     @property
     def _optional_columns(self) -> list[int]:
@@ -282,8 +287,8 @@ class MeasurementTransforms(Transforms):
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         """Features x (N, L) of observables (N, L) as the maps take them."""
         shift = np.array([observable.shift / observable.scale for observable in self.observables])
-        clip = np.array([observable.clip for observable in self.observables])
-        return np.asarray(np.clip(values @ self._matrix().T - shift, -clip, clip))
+        x = values @ self._matrix().T - shift
+        return np.asarray(np.clip(x, -self._clip, self._clip))
 
     def _matrix(self) -> np.ndarray:
         """Linear part (L, L) of the map to x: scaling, and differences to reference columns."""
@@ -310,14 +315,10 @@ def read_transforms(values: JsonObject) -> Transforms:
 def accept_missing_values(
     transforms: Transforms, columns: Mapping[str, np.ndarray]
 ) -> MeasurementTransforms:
-    """Let a model take any subset of its observables and any errors.
+    """Let a model take any subset of its observables (columns of the training rows) and any errors.
 
     R500 is left out beside mass and time: it is a function of them, and an error of one would
     contradict the other.
-
-    Args:
-        transforms: Fitted on the training rows.
-        columns: Observables of the training rows by name, (N,) each; NaN where one is missing.
 
     Raises:
         DataError: If a target is bounded by the age, and the lookback time is no observable.

@@ -82,16 +82,9 @@ class TrainingPopulation:
 def fit_population(
     transforms: MeasurementTransforms, inputs: np.ndarray, clusters: np.ndarray
 ) -> TrainingPopulation:
-    """Summarise the training clusters.
+    """Summarise training rows (N, L) without missing scalars; rows of one cluster are alike.
 
-    Args:
-        transforms: Transforms of the model.
-        inputs: Inputs of the training rows, (N, len(transforms.inputs)); rows with a missing
-            scalar are not used.
-        clusters: Cluster of each row, (N,); rows of one cluster are not independent.
-
-    Returns:
-        The summary; with fewer than 20 clusters its tolerance is 1, and no test rejects.
+    With fewer than 20 clusters the tolerance is 1, and no test rejects.
     """
     values, _ = transforms.raw_values(inputs)
     is_complete = np.isfinite(values).all(1)
@@ -196,8 +189,10 @@ def _statistics(
 ) -> np.ndarray:
     """MMD^2 (1 + P,) of two samples (N, U) of one size, then of P permutations of their points."""
     points = np.concatenate([sample, simulated]) / spread
-    squared = ((points[:, None] - points[None]) ** 2).sum(-1)
-    kernel = np.exp(-squared / np.median(squared[squared > 0]))
+    offsets = points[:, None] - points[None]
+    squared = (offsets**2).sum(-1)
+    width = np.median(squared[squared > 0])
+    kernel = np.exp(-squared / width)
     np.fill_diagonal(kernel, 0.0)
     signs = np.repeat([1.0, -1.0], len(sample))
     permuted = [rng.permutation(signs) for _ in range(num_permutations)]
@@ -209,8 +204,8 @@ def _discrepancies(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
 
     The kernel is zero on its diagonal.
     """
-    num = signs.shape[1] // 2
+    num, total = signs.shape[1] // 2, kernel.sum()
     difference = np.einsum("pi,pi->p", signs @ kernel, signs)  # pairs within less pairs between
-    within = (kernel.sum() + difference) / 2.0
-    between = (kernel.sum() - difference) / 2.0
+    within = (total + difference) / 2.0
+    between = (total - difference) / 2.0
     return np.asarray(within / (num * (num - 1)) - between / num**2)

@@ -56,11 +56,7 @@ class TrainingSupport:
     disagreements: np.ndarray
 
     def ood_score(self, inputs: np.ndarray) -> np.ndarray:
-        """Percentile (N,) of the robust distance among training clusters, in [0, 1].
-
-        Args:
-            inputs: Values and errors, (N, len(transforms.inputs)).
-        """
+        """Percentile (N,) in [0, 1] of the robust distance of inputs (N, L) among training clusters."""
         log_rarity = _log_rarity(self.robust, self.transforms, inputs)
         return _percentiles(log_rarity, self.distances, _groups(self.transforms, inputs))
 
@@ -70,14 +66,9 @@ class TrainingSupport:
         return _percentiles(disagreement, self.disagreements, groups)
 
     def reasons(self, inputs: np.ndarray, disagreement: np.ndarray) -> list[list[str]]:
-        """Say of each object why the model may not apply to it.
+        """Say of each object why the model may not apply to it: N lists, empty where all is well.
 
-        Args:
-            inputs: Values and errors, (N, len(transforms.inputs)).
-            disagreement: Disagreement of the ensemble [nats], (N,).
-
-        Returns:
-            N lists, empty where all is well.
+        Inputs are (N, len(transforms.inputs)), the disagreement of the ensemble (N,) is in nats.
         """
         reasons = self._out_of_range(inputs)
         score = self.ood_score(inputs)
@@ -129,15 +120,9 @@ def fit_support(
     inputs: np.ndarray,
     disagreement: Callable[[np.ndarray], np.ndarray],
 ) -> TrainingSupport:
-    """Fit the training support of a model.
+    """Fit the training support to training rows (N, L).
 
-    Args:
-        transforms: Transforms of the model.
-        inputs: Inputs of the training rows, (N, len(transforms.inputs)).
-        disagreement: Gives the disagreement of the ensemble [nats] on inputs, (M,).
-
-    Returns:
-        The support.
+    ``disagreement`` gives that of the ensemble [nats] on inputs (M, L), (M,).
     """
     values, _ = transforms.raw_values(inputs)
     robust = _robust_prior(transforms, np.hstack([values, transforms.embeddings(inputs)]))

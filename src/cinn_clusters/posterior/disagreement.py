@@ -53,18 +53,18 @@ def disagreement(
 
 
 def _pairwise(
-    posterior: Posterior, x: torch.Tensor, places: np.ndarray, sampling: Sampling
+    posterior: Posterior, x: torch.Tensor, rows: np.ndarray, sampling: Sampling
 ) -> np.ndarray:
     """Mean divergence of the members, (n,)."""
     flow, num_members = posterior.flow, posterior.flow.num_members
     shifts = range(1, min(NUM_NEIGHBOURS, num_members - 1) + 1)
     if not shifts:
-        return np.zeros(len(places))
-    noise = member_noise(sampling, places, num_members, flow.num_targets).to(x.device)
+        return np.zeros(len(rows))
+    noise = member_noise(sampling, rows, num_members, flow.num_targets).to(x.device)
     context = x.repeat_interleave(sampling.num_samples, 0).expand(num_members, -1, -1)
     with torch.no_grad():
         u = flow.sample(noise, context)  # (K, n S, D)
         log_prob = flow.log_prob(u, context)
         neighbours = [flow.log_prob(u.roll(shift, 0), context).roll(-shift, 0) for shift in shifts]
     log_ratio = (log_prob - torch.stack(neighbours)).double().cpu().mean((0, 1))  # (n S,)
-    return log_ratio.view(len(places), -1).mean(1).numpy()
+    return log_ratio.view(len(rows), -1).mean(1).numpy()

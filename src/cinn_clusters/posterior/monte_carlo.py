@@ -75,10 +75,10 @@ class MonteCarlo(Posterior):
             yield inputs
 
 
-def _noise(sampling: Sampling, places: np.ndarray, width: int) -> np.ndarray:
+def _noise(sampling: Sampling, rows: np.ndarray, width: int) -> np.ndarray:
     """Gaussian noise (n, T, L) of n objects; it depends on seed and place in the file only."""
     shape = (sampling.num_samples, width)
-    streams = [numpy_stream(sampling.seed, "truths", int(place)) for place in places]
+    streams = [numpy_stream(sampling.seed, "truths", int(row)) for row in rows]
     return np.stack([stream.standard_normal(shape) for stream in streams])
 
 

@@ -204,14 +204,14 @@ class Posterior:
         log_prob = self.unbounded_log_prob(u, context) - log_jacobian
         return torch.where(is_inside, log_prob, -math.inf)
 
-    def _draw(self, context: Context, places: np.ndarray, sampling: Sampling) -> np.ndarray:
+    def _draw(self, context: Context, rows: np.ndarray, sampling: Sampling) -> np.ndarray:
         """Samples (S, n, D) of some objects; sample l comes from member l mod K."""
         num_members, num_targets = self.flow.num_members, len(self.targets)
         num_each = -(-sampling.num_samples // num_members)
         stream = Sampling(num_each, sampling.seed)
-        z = member_noise(stream, places, num_members, num_targets).to(self.device)
+        z = member_noise(stream, rows, num_members, num_targets).to(self.device)
         x = context.x.repeat_interleave(num_each, 0).expand(num_members, -1, -1)
-        u = self.flow.sample(z, x).cpu().view(num_members, len(places), num_each, num_targets)
+        u = self.flow.sample(z, x).cpu().view(num_members, len(rows), num_each, num_targets)
         anchors = context.anchors[None, :, None].expand(u.shape)
         theta = self.transforms.physical_targets(u, anchors).permute(2, 0, 1, 3).flatten(0, 1)
         samples = theta[: sampling.num_samples].float().numpy()
@@ -246,11 +246,11 @@ class Context:
 
 
 def member_noise(
-    sampling: Sampling, places: np.ndarray, num_members: int, num_targets: int
+    sampling: Sampling, rows: np.ndarray, num_members: int, num_targets: int
 ) -> Tensor:
     """Gaussian noise (K, n S, D) of n objects; it depends on seed and place in the file only."""
     shape = (sampling.num_samples, num_members, num_targets)
-    streams = [numpy_stream(sampling.seed, "draws", int(place)) for place in places]
+    streams = [numpy_stream(sampling.seed, "draws", int(row)) for row in rows]
     noise = [stream.standard_normal(shape, dtype=np.float32) for stream in streams]
     stacked = torch.from_numpy(np.stack(noise))  # (n, S, K, D)
     return stacked.permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)

@@ -72,14 +72,10 @@ class Recalibration:
         return result
 
     def undo(self, theta: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Move repaired values back to where the original density is defined.
+        """Move repaired values (M, N, D) back to where the original density is defined.
 
-        Args:
-            theta: Repaired values, (M, N, D).
-            samples: Original samples of the same N objects, (S, N, D): they define the marginals.
-
-        Returns:
-            Original values (M, N, D), and log|d original / d repaired| summed over targets, (M, N).
+        Original samples (S, N, D) of the same objects define the marginals. Returns the original
+        values and log|d original / d repaired| summed over targets, (M, N).
         """
         quantiles = np.quantile(samples.astype(float), _QUANTILES, axis=0)  # (P, N, D)
         original, log_slope = np.array(theta, dtype=float), np.zeros(theta.shape[:2])
@@ -110,15 +106,10 @@ class Recalibration:
 def fit_recalibration(
     pit: np.ndarray, hpd_ranks: np.ndarray, clusters: np.ndarray
 ) -> Recalibration:
-    """Fit the maps to held-out clusters.
+    """Fit the maps to the ground truth of held-out rows; few clusters (N,) move them less.
 
-    Args:
-        pit: PIT of the held-out ground truth, (N, D).
-        hpd_ranks: Smallest mass of the joint highest-density region that holds it, (N,).
-        clusters: Cluster of each row, (N,): few clusters move the maps less.
-
-    Returns:
-        The maps.
+    ``pit`` holds its PIT values (N, D), ``hpd_ranks`` the smallest masses of a joint
+    highest-density region that holds it (N,).
     """
     levels = np.linspace(0.0, 1.0, _NUM_KNOTS)
     num_clusters = len(np.unique(clusters))
@@ -137,9 +128,11 @@ def _interpolate(
     value: np.ndarray, knots: np.ndarray, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Piecewise-linear image and slope of values; beyond the knots values stay."""
-    last = len(knots) - 2
-    segment = np.clip(np.searchsorted(knots, value, "right") - 1, 0, last)
-    slope = np.maximum(np.diff(images) / np.maximum(np.diff(knots), _TINY), _TINY)[segment]
+    segment = np.searchsorted(knots, value, "right") - 1
+    segment = np.clip(segment, 0, len(knots) - 2)
+    widths = np.maximum(np.diff(knots), _TINY)
+    slopes = np.maximum(np.diff(images) / widths, _TINY)
+    slope = slopes[segment]
     is_inside = (value >= knots[0]) & (value <= knots[-1])
     image = images[segment] + slope * (value - knots[segment])
     return np.where(is_inside, image, value), np.where(is_inside, slope, 1.0)

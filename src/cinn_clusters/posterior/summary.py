@@ -34,7 +34,8 @@ SUMMARY_STATISTICS = (
 _QUARTILES_A_SIGMA = 1.349
 _NUM_BINS, _HALF_WIDTH = 256, 5.0
 """Bins of the kernel density estimate, between five widths below and above the median."""
-_CENTRES = (np.arange(_NUM_BINS) + 0.5) / _NUM_BINS * 2.0 * _HALF_WIDTH - _HALF_WIDTH
+_BIN_WIDTH = 2.0 * _HALF_WIDTH / _NUM_BINS
+_CENTRES = (np.arange(_NUM_BINS) + 0.5) * _BIN_WIDTH - _HALF_WIDTH
 
 
 def summarise(
@@ -133,11 +134,13 @@ def marginal_modes(
 
 def _smoothed_counts(scaled: np.ndarray) -> np.ndarray:
     """Kernel density (N, D, bins), unnormalised, of samples (S, N, D) of width one about zero."""
-    position = (scaled / _HALF_WIDTH + 1.0) / 2.0 * _NUM_BINS
+    num_samples, *shape = scaled.shape
+    num_marginals = int(np.prod(shape))
+    position = (scaled + _HALF_WIDTH) / _BIN_WIDTH
     bins = np.clip(position, 0, _NUM_BINS - 1).astype(int)
-    num_marginals = scaled[0].size
-    offset = _NUM_BINS * np.arange(num_marginals).reshape(scaled.shape[1:])
-    counts = np.bincount((bins + offset).ravel(), minlength=_NUM_BINS * num_marginals)
-    bandwidth = 0.9 * len(scaled) ** -0.2
-    kernel = np.exp(-0.5 * ((_CENTRES[:, None] - _CENTRES) / bandwidth) ** 2)
-    return np.asarray(counts.reshape(*scaled.shape[1:], _NUM_BINS) @ kernel)
+    bins = bins.reshape(num_samples, -1) + _NUM_BINS * np.arange(num_marginals)
+    counts = np.bincount(bins.ravel(), minlength=_NUM_BINS * num_marginals)
+    bandwidth = 0.9 * num_samples**-0.2
+    distance = (_CENTRES[:, None] - _CENTRES) / bandwidth
+    kernel = np.exp(-0.5 * distance**2)
+    return np.asarray(counts.reshape(*shape, _NUM_BINS) @ kernel)
