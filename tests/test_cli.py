@@ -127,6 +127,10 @@ AT_ONCE = [
     "infer --catalogue table.csv --out taken",
     "demo observed --out taken",
     "fetch tng-cluster --out taken",
+    "embed train run --maps none.h5 --out new",
+    "embed train run --maps table.csv --set embed.epochs=many --out new",
+    "embed encode --model none --maps table.csv --out new",
+    "maps table.csv --out taken",
     "import-original none.pt --processed-dir taken --out new",
 ]
 

@@ -18,6 +18,8 @@ from cinn_clusters.cli.options import (
     Threads,
     app,
     existing,
+    existing_bundle,
+    input_file,
     output_path,
     set_threads,
 )
@@ -32,7 +34,10 @@ app.add_typer(embed, name="embed")
 
 _STORE_HELP = "maps.h5, of mock --maps or of the command maps."
 Maps = Annotated[Path, Option("--maps", help=_STORE_HELP, callback=existing)]
-EncoderPath = Annotated[Path, typer.Argument(help="Encoder of embed train.", metavar="ENCODER")]
+EncoderPath = Annotated[
+    Path,
+    typer.Argument(help="Encoder of embed train.", metavar="ENCODER", callback=existing_bundle),
+]
 MapVariant = Annotated[
     Literal["ideal", "observed"], Option(help="ideal: brightness; observed: counts over exposure.")
 ]
@@ -48,9 +53,9 @@ def maps(
         ),
     ],
     out: Annotated[Path, output_path("HDF5 store to make.")],
-    exposure: Annotated[Path | None, Option(help="Exposure map: files are counts then.")] = None,
-    background: Annotated[Path | None, Option(help="Background counts, with --exposure.")] = None,
-    mask: Annotated[Path | None, Option(help="Map of the pixels to fill: not 0.")] = None,
+    exposure: Annotated[Path | None, input_file("Exposure map: files are counts then.")] = None,
+    background: Annotated[Path | None, input_file("Background counts, with --exposure.")] = None,
+    mask: Annotated[Path | None, input_file("Map of the pixels to fill: not 0.")] = None,
     keep_sources: Annotated[
         bool, Option("--keep-sources", help="Leave point sources in counts.")
     ] = False,
@@ -120,14 +125,15 @@ def embed_train(
     as_json: AsJson = False,
 ) -> None:
     """Train an encoder on the maps of a run's training clusters, without their histories."""
+    from cinn_clusters.settings.embedding import read_embed_config
+
+    method_change = [f"embed.method={method}"] if method else []
+    settings = read_embed_config(config, [*method_change, *(change or [])])
     _set_up(threads)
     from cinn_clusters.pipeline.maps.embed import train_encoder
-    from cinn_clusters.settings.embedding import read_embed_config
     from cinn_clusters.storage.map_store import read_store
     from cinn_clusters.storage.run import open_run
 
-    chosen = [f"embed.method={method}"] if method else []
-    settings = read_embed_config(config, [*chosen, *(change or [])])
     with console.progress(settings.embed.method) as on_progress:
         encoder = train_encoder(
             open_run(run),
@@ -147,7 +153,7 @@ def embed_train(
     epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors",
 )
 def embed_encode(
-    model: Annotated[Path, Option(help="Encoder of embed train.")],
+    model: Annotated[Path, Option(help="Encoder of embed train.", callback=existing_bundle)],
     maps: Maps,
     out: Annotated[Path, output_path("Folder of vectors to make.")],
     variant: MapVariant = "ideal",
@@ -211,7 +217,7 @@ def embed_gallery(
     model: EncoderPath,
     maps: Maps,
     out: Annotated[Path, output_path("Folder to make.")],
-    query: Annotated[Path | None, Option(help="Picture or FITS file: show its neighbours.")] = None,
+    query: Annotated[Path | None, input_file("Picture or FITS file: show its neighbours.")] = None,
     colour: Annotated[
         list[str] | None, Option(help="Quantities to show over the plane; default: some.")
     ] = None,

@@ -360,7 +360,7 @@ def test_without_the_extra_a_line_says_what_to_install(
     import importlib.util
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    line = f"embed encode --model {folder} --maps {folder} --out {folder / 'x'}"
+    line = f"embed train {folder / 'run'} --maps {folder} --out {folder / 'x'}"
     command(line).demand_error("pip install 'cinn-clusters[maps]'")
 
 
