@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from cinn_clusters import Preparation, TableFiles, prepare
+from cinn_clusters.data.split import Split
 from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions, fit_ensemble
 
 
@@ -91,8 +92,7 @@ def one_by_one(
 def side_by_side(
     x: np.ndarray, theta: np.ndarray, split: tuple[np.ndarray, ...], options: EnsembleOptions
 ) -> np.ndarray:
-    train, validation, test = split
-    return fit_ensemble(x, theta, train, validation, options).predict(x[test])
+    return fit_ensemble(x, theta, Split(*split), options).predict(x[split[2]])
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
 from cinn_clusters.diagnostics.tarp import cluster_folds
-from cinn_clusters.pipeline.simulation.evaluate import score_scales
+from cinn_clusters.evaluation.ground_truth import score_scales
 from cinn_clusters.posterior.fit import fit, fit_catalogue_transforms
 from search_preset import INNER_FOLDS, INNER_SEED, training_clusters
 
@@ -103,7 +103,7 @@ def times_since(catalogue: Catalogue) -> np.ndarray:
     theta = catalogue.theta
     d = catalogue.targets.index(schema.COLLISION_TIME)
     theta[:, d] = catalogue.age - theta[:, d]
-    return np.asarray(theta / score_scales(catalogue.targets, theta))
+    return np.asarray(theta / score_scales(catalogue))
 
 
 def floor(catalogue: Catalogue) -> None:
@@ -128,7 +128,7 @@ def check() -> None:
 
 def learning_curve(catalogue: Catalogue) -> None:
     catalogue = training_clusters(catalogue)
-    scale, found = score_scales(catalogue.targets, catalogue.theta), []
+    scale, found = score_scales(catalogue), []
     print("| clusters | energy score | CRPS |\n|---|---|---|")
     for share in SHARES:
         samples = np.empty((NUM_DRAWS, *catalogue.theta.shape), np.float32)

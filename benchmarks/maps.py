@@ -31,8 +31,8 @@ from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
+from cinn_clusters.evaluation.ground_truth import score_scales
 from cinn_clusters.pipeline.maps.embed import fit_encoder, match_maps
-from cinn_clusters.pipeline.simulation.evaluate import score_scales
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.settings.embedding import read_embed_config
 from cinn_clusters.storage.map_store import read_store
@@ -122,7 +122,7 @@ def save_scores(path: Path, catalogue, test, samples: np.ndarray) -> None:
     """CRPS of each object and target: mean over projections, and of the mixture over
     projections.
     """
-    scale = score_scales(catalogue.targets, catalogue.theta)
+    scale = score_scales(catalogue)
     single = pd.DataFrame(
         crps(samples / scale, test.theta / scale), columns=list(catalogue.targets)
     )

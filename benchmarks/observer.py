@@ -25,7 +25,7 @@ from cinn_clusters.diagnostics.scores import (
     central_coverage,
     crps,
 )
-from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 
@@ -77,11 +77,11 @@ def main() -> None:
     args.cache.mkdir(exist_ok=True)
     files = args.table / "observables1.csv", args.table / "unobservables1.csv"
     catalogue = read_catalogue(*files)
-    scale = score_scales(catalogue.targets, catalogue.theta)
+    scale = score_scales(catalogue)
     for k, split in enumerate(folds_by_cluster(catalogue.clusters, 5, 0)):
         if k not in args.folds:
             continue
-        truth = scored_truth(catalogue, split.test)
+        truth = dequantised_ground_truth(catalogue, split.test)
         found: dict[str, np.ndarray] = {"cluster": catalogue.clusters[split.test]}
 
         def judge(

@@ -20,7 +20,8 @@ import torch
 from cinn_clusters import read_catalogue, read_config
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.pipeline.simulation.evaluate import Evaluation, score_report, scored_truth
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
+from cinn_clusters.evaluation.score_report import SampledObjects, score_report
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.settings.config import Config
 
@@ -44,13 +45,15 @@ def judge(catalogue: Catalogue, config: Config) -> dict[str, float]:
         posterior = fit(catalogue, split, config)
         inputs = catalogue.inputs(posterior.inputs)[split.test]
         samples[:, split.test] = posterior.sample(inputs, NUM_DRAWS)
-        log_prob[split.test] = posterior.log_prob(scored_truth(catalogue, split.test), inputs)
-    report = score_report(Evaluation(catalogue, samples, log_prob, {}))
+        log_prob[split.test] = posterior.log_prob(
+            dequantised_ground_truth(catalogue, split.test), inputs
+        )
+    report = score_report(SampledObjects(catalogue, samples, log_prob))
     return {
-        "crps": report["crps"]["mean"],
-        "energy": report["energy_score"]["mean"],
-        "calibration": report["calibration_error"],
-        "nll": report["nll"]["mean"],
+        "crps": report.crps.mean,
+        "energy": report.energy_score.mean,
+        "calibration": report.calibration_error,
+        "nll": report.nll.mean,
         "seconds": time.perf_counter() - begin,
     }
 

@@ -46,7 +46,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
     "optuna": {"pipeline"},
-    "pydantic": {"settings", "catalogues", "data"},
+    "pydantic": {"settings", "catalogues", "data", "evaluation"},
     "h5netcdf": {"storage"},
     "torch": {
         "rng",

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from cinn_clusters import read_config
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split
-from cinn_clusters.evaluation.reference_posteriors import prior_samples
-from cinn_clusters.pipeline.simulation.evaluate import forest_histories
+from cinn_clusters.evaluation.reference_posteriors import forest_histories, prior_samples
 from cinn_clusters.posterior.fit import fit
 
 NUM_DRAWS = 1000

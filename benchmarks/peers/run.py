@@ -27,7 +27,7 @@ from cinn_clusters import read_catalogue
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
-from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
 from cinn_clusters.storage.posterior_file import SampleLayout, read_samples, sample_writer
 
 DOCS = Path(__file__).parents[2] / "docs/peers.md"
@@ -38,7 +38,7 @@ MARKS = ("<!-- tables -->", "<!-- /tables -->")
 def folds(catalogue: Catalogue) -> list[Fold]:
     """The five folds of the protocol."""
     return [
-        Fold(catalogue, split, scored_truth(catalogue, split.test))
+        Fold(catalogue, split, dequantised_ground_truth(catalogue, split.test))
         for split in folds_by_cluster(catalogue.clusters)
     ]
 
@@ -110,10 +110,7 @@ def judged(path: Path, folder: Path, score: Path) -> dict[str, float]:
 
 def by_row(path: Path, catalogue: Catalogue) -> dict[str, np.ndarray]:
     """CRPS, energy score and NLL of every row."""
-    samples, scale = (
-        read_samples(path, catalogue.targets).astype(float),
-        score_scales(catalogue.targets, catalogue.theta),
-    )
+    samples, scale = (read_samples(path, catalogue.targets).astype(float), score_scales(catalogue))
     with xr.open_dataset(path, group="sample_stats") as stats:
         nll = -stats["lp_truth"].to_numpy()
     truth = catalogue.theta / scale

@@ -14,25 +14,25 @@ cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
 config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
 
 # %% [markdown]
-# Cross-validation: every cluster is judged by a model that has not seen it.
+# Cross-validation: every cluster is scored by a model that has not seen it.
 
 # %%
-scores = cc.crossval("run", config, num_folds=3, num_draws=200, overwrite=True)
-print(f"energy score {scores['energy_score']['mean']:.3f} +- {scores['energy_score']['se']:.3f}")
-for reference, skill in scores["skill"].items():
-    print(f"  saved against the {reference}: {skill['energy_skill']:+.1%}")
-assert scores["unphysical"] == 0
+scores = cc.crossval("run", config, cc.Sampling(200), num_folds=3, overwrite=True)
+print(f"energy score {scores.energy_score.mean:.3f} +- {scores.energy_score.se:.3f}")
+for reference, skill in scores.skill.items():
+    print(f"  saved against the {reference}: {skill.energy_skill:+.1%}")
+assert scores.unphysical == 0
 
 # %% [markdown]
 # The diagnostics end in words: too narrow, too wide, biased, misshapen, uninformative, or calibrated.
 
 # %%
-report = cc.diagnose("run/crossval/posterior.nc", overwrite=True)
-for finding in report["findings"]:
-    print(f"{finding['subject']:22s} {finding['name']:14s} {finding['evidence']}")
+diagnosis = cc.diagnose("run/crossval/posterior.nc", overwrite=True)
+for finding in diagnosis.findings:
+    print(f"{finding.subject:22s} {finding.name:14s} {finding.evidence}")
 
 # %%
-found = {name: of["coverage"] for name, of in report["targets"].items()}
+coverage = {name: target.coverage for name, target in diagnosis.targets.items()}
 coverage_curves(
-    {name: Curve(of["level"], of["found"], of["lower"], of["upper"]) for name, of in found.items()}
+    {name: Curve(of.level, of.found, of.lower, of.upper) for name, of in coverage.items()}
 )

@@ -14,9 +14,9 @@ from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
 run = cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
 report = cc.baseline("run", overwrite=True)
-for name, of in report["targets"].items():
+for name, error in report.targets.items():
     print(
-        f"{name:22s} MAE {of['mae']:.3f} {of['unit']} (the median: {of['mae_of_the_median']:.3f})"
+        f"{name:22s} MAE {error.mae:.3f} {error.unit} (the median: {error.mae_of_the_median:.3f})"
     )
 
 # %%

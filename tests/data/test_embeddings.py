@@ -183,7 +183,7 @@ def test_the_whole_job_with_maps(
 ) -> None:
     """Scalars and embeddings go through every stage; draws are of every projection, judged as
     such."""
-    from cinn_clusters.pipeline.simulation.judged import read_judged
+    from cinn_clusters.evaluation.matched import match_ground_truth
 
     embeddings, names = write(tmp_path, names_of(tables[0], sides=2))
     run = tmp_path / "run"
@@ -206,9 +206,9 @@ def test_the_whole_job_with_maps(
         f"diagnose {run}/posterior.nc",
     ):
         assert command(stage).code == 0, stage
-    judged = read_judged(run / "posterior.nc")
-    assert judged.rows.table.Projection.nunique() == 2
-    assert len(judged.places) == len(opened.split.test)
+    matched = match_ground_truth(run / "posterior.nc")
+    assert matched.objects.table.Projection.nunique() == 2
+    assert len(matched.rows) == len(opened.split.test)
     assert command(f"crossval {run} {TINY} --folds 2 --draws 20").code == 0
     plain = tmp_path / "plain"
     assert command(line.replace(str(run), str(plain))).code == 0

@@ -7,8 +7,8 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from cinn_clusters.evaluation.reference_posteriors import (
-    MIN_LEAF,
-    NUM_TREES,
+    _MIN_LEAF,
+    _NUM_TREES,
     forest_samples,
     prior_samples,
 )
@@ -58,7 +58,7 @@ def test_forest_draws_follow_the_leaf_weights(
     rows in the leaf."""
     x, theta, x_new = table
     forest = RandomForestRegressor(
-        NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=3
+        _NUM_TREES, min_samples_leaf=_MIN_LEAF, max_features=0.5, random_state=3
     )
     forest.fit(x, (theta - theta.mean(0)) / theta.std(0))
     known, new = forest.apply(x), forest.apply(x_new)
@@ -66,10 +66,10 @@ def test_forest_draws_follow_the_leaf_weights(
     assert draws.shape == (6000, 4, 2)
     for n in range(4):
         weights = np.zeros(len(x))
-        for tree in range(NUM_TREES):
+        for tree in range(_NUM_TREES):
             in_leaf = [i for i in range(len(x)) if known[i, tree] == new[n, tree]]
             for i in in_leaf:
-                weights[i] += 1 / len(in_leaf) / NUM_TREES
+                weights[i] += 1 / len(in_leaf) / _NUM_TREES
         share = np.bincount(rows[:, n], minlength=len(x)) / 6000
         assert weights.sum() == pytest.approx(1)
         assert weights.max() > 3 / len(x), "flat weights could not tell"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from cinn_clusters import schema
 from cinn_clusters.pipeline import stage as stage_table
@@ -21,14 +22,17 @@ from cinn_clusters.pipeline.report.draw import SENSITIVITY_FIGURES
 from cinn_clusters.pipeline.simulation.baseline import load_baseline
 from cinn_clusters.pipeline.stage import Inputs
 from cinn_clusters.pipeline.workflow import run_workflow
+from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.progress import Progress
 from cinn_clusters.settings.config import read_config
-from cinn_clusters.storage.run import open_run
+from cinn_clusters.storage.run import model_hash, open_run
 from support import TINY, Command
 
 Files = tuple[Path, Path]
 Tables = tuple[pd.DataFrame, pd.DataFrame]
-CONFIG = read_config(changes=[part for part in TINY.split() if part != "--set"])
+ANY = TINY.replace("train.augment=false", "train.augment=true")
+"""Settings of a model that accepts missing values."""
+CONFIG = read_config(changes=[part for part in ANY.split() if part != "--set"])
 SIX = (
     "1.posterior_distribution",
     "2.prediction_performance1",
@@ -50,12 +54,12 @@ STAGES = [
 
 
 def made_from(files: Files, **changes: object) -> Inputs:
-    return Inputs(*files, config=CONFIG, num_draws=60, refit_members=1, **changes)  # type: ignore[arg-type]
+    return Inputs(*files, config=CONFIG, sampling=Sampling(60), refit_members=1, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def done(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run, scalars and with embeddings; do not write into it."""
+    """A whole run with embeddings of maps; do not write into it."""
     folder = tmp_path_factory.mktemp("everything")
     files = folder / "observables1.csv", folder / "unobservables1.csv"
     for frame, path in zip(tables, files, strict=True):
@@ -66,11 +70,7 @@ def done(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "filenames.npy", np.array(names))
     inputs = made_from(files, embeddings=(folder / "embeddings.npy", folder / "filenames.npy"))
     told = run_workflow(inputs, folder / "run")
-    assert {name: list(stages) for name, stages in told.items()} == {
-        str(folder / "run"): STAGES,
-        str(folder / "run/combined"): STAGES,
-    }
-    assert {state for stages in told.values() for state in stages.values()} == {"made"}
+    assert told == {str(folder / "run"): dict.fromkeys(STAGES, "made")}
     return folder
 
 
@@ -90,9 +90,8 @@ def inputs_of(done: Path, **changes: object) -> Inputs:
 # --- all stages ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [".", "combined"])
-def test_every_result_of_the_original_is_there(done: Path, name: str) -> None:
-    run = done / "run" / name
+def test_every_result_of_the_original_is_there(done: Path) -> None:
+    run = done / "run"
     for figure in (
         *SIX,
         *SENSITIVITY_FIGURES,
@@ -129,9 +128,7 @@ def test_what_changes_is_made_again_and_what_follows_from_it(
 ) -> None:
     shutil.copytree(done, tmp_path / "copy")
     run = tmp_path / "copy/run"
-    shutil.rmtree(run / "combined")
-    plain = Inputs(**{**vars(inputs_of(done)), "embeddings": None})
-    fewer = Inputs(**{**vars(plain), "num_draws": 61})
+    fewer = Inputs(**{**vars(inputs_of(done)), "sampling": Sampling(61)})
     told = run_workflow(fewer, run)[str(run)]
     made = [name for name, state in told.items() if state == "made"]
     assert made == ["evaluate", "diagnose", "figures", "report"]
@@ -144,26 +141,79 @@ def test_what_changes_is_made_again_and_what_follows_from_it(
 def test_a_killed_training_goes_on(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
-    plain = Inputs(**{**vars(inputs_of(done)), "embeddings": None})
+    inputs = inputs_of(done)
 
     def kill(progress: Progress) -> None:
         if progress.what == "train" and progress.share > 0.5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_workflow(plain, tmp_path / "run", on_progress=kill)
+        run_workflow(inputs, tmp_path / "run", on_progress=kill)
     assert (tmp_path / "run/checkpoint.safetensors").is_file()
     told: list[dict[str, object]] = []
     train = stage_table.train
     monkeypatch.setattr(
         stage_table, "train", lambda *args, **how: (told.append(how), train(*args, **how))[1]
     )
-    run_workflow(plain, tmp_path / "run")
+    run_workflow(inputs, tmp_path / "run")
     assert told[0]["resume"] is True
     weights = [
         (folder / "run/model/weights.safetensors").read_bytes() for folder in (done, tmp_path)
     ]
     assert weights[0] == weights[1]
+
+
+def test_a_prepared_folder_is_gone_on_in(
+    done: Path, tmp_path: Path, command: Command, undrawn: None
+) -> None:
+    run, tables = (
+        tmp_path / "run",
+        f"--observables {done}/observables1.csv --targets {done}/unobservables1.csv",
+    )
+    assert command(f"prepare {tables} --out {run}").code == 0
+    before = (run / "split.json").read_bytes()
+    line = f"run {tables} --out {run} {TINY} --draws 60 --refit-members 0"
+    command(f"{line} --seed 7").demand_error("seed 42", "seed 7", "--overwrite")
+    result = command(f"{line} --json")
+    assert result.code == 0, result.err
+    states = json.loads(result.out)[str(run)]
+    assert states == dict.fromkeys(STAGES, "made") | {"prepare": "unchanged"}
+    assert (run / "split.json").read_bytes() == before
+
+
+def test_products_of_two_models_are_never_joined(
+    done: Path, tmp_path: Path, command: Command, undrawn: None
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(done / "run", run)
+    scores = json.loads((run / "scores.json").read_text())
+    assert scores["model_sha256"] == model_hash(run / "model")
+    assert command(f"train {run} {ANY} --set seed=8 --overwrite").code == 0
+    command(f"figures {run} --overwrite").demand_error(
+        "another model", f"sensitivity {run} --overwrite"
+    )
+    command(f"report {run} --overwrite").demand_error(
+        "another model", f"evaluate {run} --overwrite"
+    )
+    assert command(f"sensitivity {run} --repeats 1 --overwrite").code == 0
+    command(f"figures {run} --overwrite").demand_error(f"evaluate {run} --overwrite")
+    assert command(f"evaluate {run} --draws 40 --overwrite").code == 0
+    command(f"report {run} --overwrite").demand_error(f"diagnose {run}/posterior.nc --overwrite")
+    assert command(f"diagnose {run}/posterior.nc --overwrite").code == 0
+    assert command(f"figures {run} --overwrite").code == 0
+    assert command(f"report {run} --overwrite").code == 0
+
+
+def test_maps_are_optional_inputs_of_one_model(done: Path) -> None:
+    scores = json.loads((done / "run/scores.json").read_text())
+    without = scores["without_maps"]
+    assert set(without) == {"energy_score", "crps", "crps_per_target", "calibration_error"}
+    assert without["crps"] != scores["crps"]
+    with xr.open_dataset(done / "run/posterior_without_maps.nc", group="posterior") as data:
+        keys = data[["HaloID", "Snapshot"]].to_dataframe()
+    assert not keys.duplicated(["HaloID", "Snapshot"]).any()
+    assert set(scores["mae"]) == set(schema.DEFAULT_TARGETS)
+    assert set(scores["mae"]["last_d_peri"]) == {"median", "mean"}
 
 
 def test_a_folder_of_somebody_else_is_not_touched(
@@ -172,7 +222,7 @@ def test_a_folder_of_somebody_else_is_not_touched(
     (tmp_path / "run").mkdir()
     (tmp_path / "run/thesis.tex").write_text("years of work")
     line = f"run --observables {files[0]} --targets {files[1]} --out {tmp_path}/run {TINY}"
-    command(line).demand_error("one that this command made")
+    command(line).demand_error("one that this command or prepare made")
     command(f"{line} --overwrite").demand_error("not ours to replace")
     assert (tmp_path / "run/thesis.tex").read_text() == "years of work"
 
@@ -198,30 +248,43 @@ def test_the_command_tells_what_it_did(
 def test_a_stored_baseline_predicts_what_it_wrote(done: Path) -> None:
     run = open_run(done / "run")
     test = run.catalogue.rows(run.split.test)
-    predicted = load_baseline(run).predict(test.inputs(run.catalogue.observables))
+    predicted = load_baseline(run)[0].predict(test.inputs(run.catalogue.observables))
     np.testing.assert_allclose(
         predicted, np.load(done / "run/baseline/mlp_test_pred.npy"), rtol=1e-5, atol=1e-5
     )
 
 
 def test_matrices_stand_by_observables_and_targets(done: Path) -> None:
-    for name, rows in (
-        ("sensitivity_matrix", 7),
-        ("grouped_matrix", 4),
-        ("shapley_matrix", 4),
-        ("ablation_matrix", 11),
-        ("crps_sensitivity_matrix", 11),
-    ):
-        matrix = pd.read_csv(done / f"run/sensitivity/{name}.csv", index_col=0)
-        errors = pd.read_csv(
-            done / f"run/sensitivity/{name.replace('matrix', 'errors')}.csv", index_col=0
+    singles = [*schema.DEFAULT_OBSERVABLES, "embedding"]
+    groups = list(schema.DEFAULT.grouped([*schema.DEFAULT_OBSERVABLES, "embedding_000"]))
+    both = list(dict.fromkeys([*singles, *groups]))
+    asked = [name for name in both if name != schema.RADIUS]  # a function of mass and time
+    maskable = [name for name in asked if name not in (schema.LOOKBACK, "time")]
+    for kind, rows in {
+        "sensitivity": singles,
+        "grouped": groups,
+        "shapley": groups,
+        "ablation": maskable,
+        "crps_sensitivity": asked,
+    }.items():
+        matrix, errors = (
+            pd.read_csv(done / f"run/sensitivity/{kind}_{what}.csv", index_col=0)
+            for what in ("matrix", "errors")
         )
-        assert matrix.shape == errors.shape == (rows, 6), name
+        assert list(matrix.index) == list(errors.index) == rows, kind
         assert list(matrix) == list(schema.DEFAULT_TARGETS)
         assert np.isfinite(matrix).all(axis=None)
         assert (errors >= 0).all(axis=None)
-    combined = pd.read_csv(done / "run/combined/sensitivity/sensitivity_matrix.csv", index_col=0)
-    assert list(combined.index) == [*schema.DEFAULT_OBSERVABLES, "embedding"]
+
+
+def test_a_model_that_needs_every_observable_is_refitted_without_one(
+    trained: Path, tmp_path: Path, command: Command
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    assert command(f"baseline {run} --members 2").code == 0
+    assert command(f"sensitivity {run} --repeats 1 --refit-members 1").code == 0
+    ablation = pd.read_csv(run / "sensitivity/ablation_matrix.csv", index_col=0)
+    assert {schema.LOOKBACK, schema.RADIUS} <= set(ablation.index)
 
 
 def test_time_matters_for_the_time_of_a_collision(done: Path) -> None:
@@ -310,9 +373,8 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-@pytest.mark.parametrize("name", [".", "combined"])
-def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) -> None:
-    text = (done / "run" / name / "report.html").read_text(encoding="utf-8")
+def test_the_report_loads_nothing_and_shows_everything(done: Path) -> None:
+    text = (done / "run" / "report.html").read_text(encoding="utf-8")
     assert text.count("prior given M500, z, drawn from the training clusters") >= 2, (
         "in short, and in the table"
     )
@@ -321,13 +383,13 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path, name: str) ->
     page.feed(text)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
     assert not re.search(r"https?://|@import|url\(", text)
-    drawn = {path.stem for path in (done / "run" / name / "figures").glob("*.png")}
+    drawn = {path.stem for path in (done / "run" / "figures").glob("*.png")}
     assert page.tags.count("img") == len(drawn)
     assert page.tags.count("script") == 0
     told = " ".join(" ".join(page.text).split())
-    scores = json.loads((done / "run" / name / "scores.json").read_text())
+    scores = json.loads((done / "run" / "scores.json").read_text())
     assert f"{scores['energy_score']['mean']:.3f}" in told
-    run = open_run(done / "run" / name)
+    run = open_run(done / "run")
     for fact in (
         run.record["files"][0]["sha256"],
         "test clusters",

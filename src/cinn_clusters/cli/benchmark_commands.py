@@ -33,7 +33,7 @@ def baseline(
     options = EnsembleOptions(members=members, batch=batch, seed=seed)
     with console.progress("baseline") as on_progress:
         report = stage(run, options, overwrite=overwrite, on_progress=on_progress)
-    results.print_mae(report, as_json)
+    results.print_mae(report.to_json(), as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters sensitivity run --repeats 50")

@@ -43,7 +43,7 @@ def run_command(
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
     embeddings: Annotated[
         Path | None,
-        typer.Option(help=".npy or a folder of embed encode: a second run in OUT/combined."),
+        typer.Option(help=".npy or a folder of embed encode: optional inputs of the model."),
     ] = None,
     filenames: Annotated[
         Path | None, input_file(".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
@@ -81,6 +81,7 @@ def run_command(
     from cinn_clusters.pipeline.simulation.prepare import Preparation
     from cinn_clusters.pipeline.stage import Inputs
     from cinn_clusters.pipeline.workflow import run_workflow
+    from cinn_clusters.posterior.query import Sampling
 
     keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
     inputs = Inputs(
@@ -88,9 +89,8 @@ def run_command(
         targets,
         embedding_files(embeddings, filenames),
         settings,
-        num_draws=draws,
+        Sampling(draws, device=device),
         refit_members=refit_members,
-        device=device,
         schema=chosen_schema(columns, x_columns, y_columns, **keys),
         preparation=Preparation(protocol, seed, drop_incomplete, allow_atypical),
     )

@@ -35,6 +35,9 @@ def evaluate(
     run: RunPath,
     draws: Draws = 1000,
     seed: Seed = 0,
+    with_map: Annotated[
+        bool, typer.Option("--map", help="Find and score the joint mode (MAP), too.")
+    ] = False,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -45,17 +48,17 @@ def evaluate(
     demand_bundle(RunPaths(run).model)
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.evaluate import evaluate as stage
+    from cinn_clusters.posterior.query import Sampling
 
     with console.progress("evaluate") as on_progress:
         scores = stage(
             run,
-            num_draws=draws,
-            seed=seed,
-            device=device,
+            Sampling(draws, seed, device),
+            with_map=with_map,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    results.print_scores(scores, as_json)
+    results.print_scores(scores.to_json(), as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
@@ -71,26 +74,25 @@ def crossval(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge every cluster by a model that has not seen it; writes the out-of-fold posterior."""
+    """Score every cluster by a model that has not seen it; writes the out-of-fold posterior."""
     demand_free(RunPaths(run).crossval.root, overwrite)
     from cinn_clusters.settings.config import read_config
 
     settings = read_config(config, change or [])
     set_threads(threads)
     from cinn_clusters.pipeline.simulation.crossval import crossval as stage
+    from cinn_clusters.posterior.query import Sampling
 
     with console.progress("crossval") as on_progress:
         scores = stage(
             run,
             settings,
+            Sampling(draws, seed, device),
             num_folds=folds,
-            num_draws=draws,
-            seed=seed,
-            device=device,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    results.print_scores(scores, as_json)
+    results.print_scores(scores.to_json(), as_json)
 
 
 @app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
@@ -118,15 +120,9 @@ def diagnose(
     """Say whether a posterior is calibrated, and whether it says anything; bands resample
     clusters.
     """
+    from cinn_clusters.evaluation.matched import TruthFiles
     from cinn_clusters.pipeline.simulation.diagnose import diagnose as stage
 
-    report = stage(
-        posterior,
-        targets=targets,
-        observables=observables,
-        cluster_column=cluster_column,
-        out=out,
-        seed=seed,
-        overwrite=overwrite,
-    )
-    results.print_diagnosis(report, as_json)
+    files = TruthFiles(targets, observables, cluster_column)
+    diagnosis = stage(posterior, files, out=out, seed=seed, overwrite=overwrite)
+    results.print_diagnosis(diagnosis.to_json(), as_json)

@@ -1,5 +1,7 @@
-"""The benchmark of the original: point predictions by an ensemble of MLPs, all members trained
-at once.
+"""The benchmark of the original: point predictions by an ensemble of MLPs, trained at once.
+
+Each member minimises squared errors, then absolute ones; the median over members predicts. Moments
+over the training rows standardise all columns; a missing value stands at its mean.
 """
 
 from __future__ import annotations
@@ -10,21 +12,21 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from cinn_clusters.data.split import Split
+from cinn_clusters.files import JsonObject
 from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import torch_stream
 from cinn_clusters.settings.config import OptimiserConfig
 from cinn_clusters.training.fit import Objective, epochs, load_best, start
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(prediction, truth) -> loss of each element."""
-
 
 @dataclass(frozen=True)
 class EnsembleOptions:
-    """The published configuration, but for the batch, which is not told.
+    """The published configuration, but for the batch, which was not published.
 
     Args:
         members: Networks; the median of their predictions counts.
@@ -44,15 +46,20 @@ class EnsembleOptions:
     patience: int = 20
     seed: int = 42
 
+    @classmethod
+    def from_json(cls, values: JsonObject) -> EnsembleOptions:
+        """Inverse of ``asdict`` after a way through JSON."""
+        return TypeAdapter(cls).validate_python(values)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Ensemble:
     """A trained ensemble.
 
     Args:
         network: Maps standardised x (K, N, L) to standardised targets (K, N, D).
         x_moments: Mean and standard deviation of the observables, (2, L).
-        theta_moments: Those of the targets, (2, D).
+        theta_moments: Mean and standard deviation of the targets, (2, D).
         history: Phase, epoch, training and validation loss (means over members).
     """
 
@@ -62,15 +69,16 @@ class Ensemble:
     history: tuple[tuple[int, int, float, float], ...] = ()
 
     def predict_members(self, x: np.ndarray) -> np.ndarray:
-        """Prediction of each member, (K, N, D), catalogue units, for observables (N, L)."""
+        """Prediction of each member, (K, N, D), in catalogue units, for observables (N, L)."""
         num_members = next(self.network.parameters()).shape[0]
-        inputs = torch.tensor((x - self.x_moments[0]) / self.x_moments[1]).float()
+        inputs = _standardised(x, self.x_moments)
         with torch.no_grad():
-            outputs = self.network(inputs.expand(num_members, -1, -1))
-        return np.asarray(outputs.double().numpy() * self.theta_moments[1] + self.theta_moments[0])
+            outputs = self.network(inputs.expand(num_members, -1, -1)).double().numpy()
+        mean, deviation = self.theta_moments
+        return np.asarray(outputs * deviation + mean)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Median of the members, (N, D), catalogue units, for observables (N, L)."""
+        """Median of the members, (N, D), in catalogue units, for observables (N, L)."""
         return np.asarray(np.median(self.predict_members(x), axis=0))
 
 
@@ -79,35 +87,26 @@ def make_network(num_inputs: int, num_outputs: int, options: EnsembleOptions) ->
     generator = torch_stream(options.seed, "mlp weights")
     layers: list[nn.Module] = []
     for before, after in pairwise((num_inputs, *options.hidden)):
-        layers += [
-            StackedLinear(options.members, before, after, generator, has_bias=False),
-            StackedBatchNorm(options.members, after),
-            nn.ReLU(),
-        ]
-    return nn.Sequential(
-        *layers, StackedLinear(options.members, options.hidden[-1], num_outputs, generator)
-    )
+        linear = StackedLinear(options.members, before, after, generator, has_bias=False)
+        layers += [linear, StackedBatchNorm(options.members, after), nn.ReLU()]
+    last = StackedLinear(options.members, options.hidden[-1], num_outputs, generator)
+    return nn.Sequential(*layers, last)
 
 
 def fit_ensemble(
     x: np.ndarray,
     theta: np.ndarray,
-    train: np.ndarray,
-    validation: np.ndarray,
+    split: Split,
     options: EnsembleOptions | None = None,
     *,
     on_progress: OnProgress = ignore_progress,
 ) -> Ensemble:
     """Train on squared errors, then on absolute ones from the best state of the first phase.
 
-    Columns are standardised by their moments over the training rows, as they stand in the
-    catalogue.
-
     Args:
-        x: Observables, (N, L).
+        x: Observables, (N, L); NaN where a value is missing.
         theta: Targets, (N, D).
-        train: Rows to learn from.
-        validation: Rows that decide which state is kept.
+        split: Rows to learn from, and rows that decide which state is kept.
         options: The published configuration when absent.
         on_progress: Called after each epoch.
 
@@ -118,29 +117,42 @@ def fit_ensemble(
         TrainingError: If a loss is not finite.
     """
     options = options or EnsembleOptions()
-    x_moments, theta_moments = _moments(x[train]), _moments(theta[train])
-    inputs = torch.tensor((x - x_moments[0]) / x_moments[1]).float()
-    truth = torch.tensor((theta - theta_moments[0]) / theta_moments[1]).float()
+    x_moments, theta_moments = _moments(x[split.train]), _moments(theta[split.train])
+    inputs, truth = _standardised(x, x_moments), _standardised(theta, theta_moments)
     network = make_network(x.shape[1], theta.shape[1], options)
     history: list[tuple[int, int, float, float]] = []
-    for phase, loss in enumerate((_squared, _absolute)):
-        for epoch, train_loss, held_out in _descend(
-            network, inputs, truth, train, validation, loss, phase, options
-        ):
-            history.append((phase + 1, epoch, train_loss, held_out))
+    for phase, element_loss in enumerate((torch.square, torch.abs)):
+        objective = _objective(network, inputs, truth, split, element_loss)
+        for losses in _descend(network, objective, phase, options):
+            history.append((phase + 1, *losses))
             on_progress(Progress(len(history), sum(options.epochs), "baseline"))
     return Ensemble(network.eval(), x_moments, theta_moments, tuple(history))
 
 
-def _descend(
+def _objective(
     network: nn.Sequential,
     inputs: Tensor,
     truth: Tensor,
-    train: np.ndarray,
-    validation: np.ndarray,
-    loss: Loss,
-    phase: int,
-    options: EnsembleOptions,
+    split: Split,
+    element_loss: Callable[[Tensor], Tensor],
+) -> Objective:
+    """Mean loss of each member's errors on rows of training and validation."""
+    num_members = next(network.parameters()).shape[0]
+    train, validation = (torch.as_tensor(rows) for rows in (split.train, split.validation))
+    held_out = validation.expand(num_members, -1)
+
+    def loss(rows: Tensor) -> Tensor:
+        error = network(inputs[rows]) - truth[rows]
+        return element_loss(error).mean((1, 2))
+
+    def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        return loss(rows)
+
+    return Objective(batch_loss, lambda: loss(held_out), [train] * num_members)
+
+
+def _descend(
+    network: nn.Sequential, objective: Objective, phase: int, options: EnsembleOptions
 ) -> Iterator[tuple[int, float, float]]:
     """One phase, epoch by epoch; leaves the best weights of each member in the network."""
     config = OptimiserConfig(
@@ -152,31 +164,20 @@ def _descend(
         clip=1e9,
         patience=options.patience,
     )
-    held_out = torch.as_tensor(validation).expand(options.members, -1)
-
-    def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        return loss(network(inputs[rows]), truth[rows]).mean((1, 2))
-
-    def held_out_loss() -> Tensor:
-        return loss(network(inputs[held_out]), truth[held_out]).mean((1, 2))
-
-    train_rows = [torch.as_tensor(train)] * options.members
-    objective = Objective(batch_loss, held_out_loss, train_rows)
     state = start(network, options.members, config)
     for _ in epochs(network, objective, config, state, options.seed + phase):
         yield state.history[-1]
     load_best(network, state)
 
 
-def _squared(prediction: Tensor, truth: Tensor) -> Tensor:
-    return (prediction - truth).square()
-
-
-def _absolute(prediction: Tensor, truth: Tensor) -> Tensor:
-    return (prediction - truth).abs()
-
-
 def _moments(values: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of columns (N, C), (2, C); a constant column keeps its scale."""
-    spread = values.std(0)
-    return np.stack([values.mean(0), np.where(spread > 0, spread, 1.0)])
+    """Mean and standard deviation (2, C) of columns (N, C); a constant column keeps its scale."""
+    deviation = np.nanstd(values, axis=0)
+    return np.stack([np.nanmean(values, axis=0), np.where(deviation > 0, deviation, 1.0)])
+
+
+def _standardised(values: np.ndarray, moments: np.ndarray) -> Tensor:
+    """Values (N, C) in units of the moments; zero, the mean, where one is missing."""
+    mean, deviation = moments
+    scaled = (values - mean) / deviation
+    return torch.tensor(np.where(np.isnan(values), 0.0, scaled)).float()

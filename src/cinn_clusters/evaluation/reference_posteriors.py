@@ -1,45 +1,90 @@
-"""Reference posteriors without a network: the prior, and the prior given mass and redshift."""
+"""Reference posteriors without a network: the prior, and the prior given mass and redshift.
+
+Both draw histories of training rows. The prior draws any of them; the prior given observables
+draws with the weights of a quantile regression forest, w_i(x) = mean_t 1[i in leaf_t(x)] / n_t.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-NUM_TREES = 300
-MIN_LEAF = 8
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.schema import Role
+
+PRIOR, PRIOR_GIVEN_MASS = "prior", "prior given M500, z"
+_CONTEXT: tuple[Role, ...] = ("mass", "time")
+_NUM_TREES = 300
+_MIN_LEAF = 8
+
+
+def reference_samples(
+    catalogue: Catalogue, train: np.ndarray, test: np.ndarray, num_samples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Samples (S, N, D) of each reference for test rows, drawn from training rows."""
+    theta = catalogue.theta[train]
+    samples = {PRIOR: prior_samples(theta, len(test), num_samples, seed=seed)}
+    context = [name for name in map(catalogue.having, _CONTEXT) if name]
+    if len(context) == len(_CONTEXT):
+        given_mass = forest_histories(catalogue, context, train, test, num_samples, seed)
+        samples[PRIOR_GIVEN_MASS] = given_mass
+    return samples
+
+
+def forest_histories(
+    catalogue: Catalogue,
+    names: Sequence[str],
+    train: np.ndarray,
+    test: np.ndarray,
+    num_samples: int,
+    seed: int,
+) -> np.ndarray:
+    """Histories (S, N, D) of test rows, drawn from training rows with alike observables.
+
+    A history is carried over with its time since collision, not its cosmic age: it is to lie
+    before the observation.
+
+    Args:
+        catalogue: Rows with known histories.
+        names: Observables that the forest splits on.
+        train: Rows to draw from.
+        test: Rows to answer for, N of them.
+        num_samples: S.
+        seed: Seed of forest and samples.
+    """
+    is_age = [column.bijection == "age" for column in catalogue.target_columns]
+    times = np.flatnonzero(is_age)
+    x, theta, age = catalogue.inputs(names), catalogue.theta, catalogue.age[:, None]
+    theta[:, times] = age - theta[:, times]
+    samples = forest_samples(x[train], theta[train], x[test], num_samples, seed=seed)
+    samples[..., times] = np.maximum(age[test] - samples[..., times], 0.0)
+    return samples
 
 
 def prior_samples(
-    theta: np.ndarray, num_objects: int, num_draws: int = 1000, *, seed: int = 0
+    theta: np.ndarray, num_objects: int, num_samples: int = 1000, *, seed: int = 0
 ) -> np.ndarray:
-    """Draw histories of training rows, the same pool for every object.
-
-    Args:
-        theta: Targets of the training rows, (M, D).
-        num_objects: N.
-        num_draws: S.
-        seed: Seed.
-
-    Returns:
-        (S, N, D).
-    """
-    rows = np.random.default_rng(seed).integers(len(theta), size=(num_draws, num_objects))
+    """Draw histories (S, N, D) of training rows (M, D), the same pool for every object."""
+    shape = (num_samples, num_objects)
+    rows = np.random.default_rng(seed).integers(len(theta), size=shape)
     return np.asarray(theta[rows])
 
 
 def forest_samples(
-    x: np.ndarray, theta: np.ndarray, x_new: np.ndarray, num_draws: int = 1000, *, seed: int = 0
+    x: np.ndarray, theta: np.ndarray, x_new: np.ndarray, num_samples: int = 1000, *, seed: int = 0
 ) -> np.ndarray:
-    """Draw histories of training rows that share leaves of a random forest with the new object.
+    """Draw histories of training rows that share leaves of a random forest with a new object.
 
     Args:
         x: Observables of the training rows, (M, L).
         theta: Their targets, (M, D).
         x_new: Observables of the new objects, (N, L).
-        num_draws: S.
-        seed: Seed.
+        num_samples: S.
+        seed: Seed of forest and samples.
 
     Returns:
-        (S, N, D): a tree at random, then a training row of the leaf at random.
+        Samples (S, N, D): a tree at random, then a training row of the leaf at random.
 
     References:
         Meinshausen (2006), Quantile regression forests, eq. (4): leaf weights.
@@ -47,18 +92,21 @@ def forest_samples(
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(
-        NUM_TREES, min_samples_leaf=MIN_LEAF, max_features=0.5, random_state=seed % 2**32
+        _NUM_TREES, min_samples_leaf=_MIN_LEAF, max_features=0.5, random_state=seed % 2**32
     )
-    scaled = (theta - theta.mean(0)) / theta.std(0)
-    forest.fit(x, scaled[:, 0] if theta.shape[1] == 1 else scaled)
-    known, new = forest.apply(x), forest.apply(x_new)  # (M, T), (N, T) leaf numbers
+    scaled = (theta - theta.mean(axis=0)) / theta.std(axis=0)
+    forest.fit(x, scaled.squeeze(1) if theta.shape[1] == 1 else scaled)
+    train_leaves, new_leaves = forest.apply(x), forest.apply(x_new)  # (M, T), (N, T)
     rng = np.random.default_rng(seed)
-    trees = rng.integers(NUM_TREES, size=(num_draws, len(x_new)))
+    trees = rng.integers(_NUM_TREES, size=(num_samples, len(x_new)))
     rows = np.empty(trees.shape, dtype=int)
-    for tree in range(NUM_TREES):
-        order = np.argsort(known[:, tree], kind="stable")
-        draw, item = np.nonzero(trees == tree)
-        begin = np.searchsorted(known[order, tree], new[item, tree], "left")
-        end = np.searchsorted(known[order, tree], new[item, tree], "right")
-        rows[draw, item] = order[begin + (rng.random(len(item)) * (end - begin)).astype(int)]
+    for tree in range(_NUM_TREES):
+        order = np.argsort(train_leaves[:, tree], kind="stable")
+        sorted_leaves = train_leaves[order, tree]
+        sample, item = np.nonzero(trees == tree)
+        leaf = new_leaves[item, tree]
+        begin = np.searchsorted(sorted_leaves, leaf, "left")
+        end = np.searchsorted(sorted_leaves, leaf, "right")
+        offset = (rng.random(len(item)) * (end - begin)).astype(int)
+        rows[sample, item] = order[begin + offset]
     return np.asarray(theta[rows])

@@ -16,6 +16,7 @@ from cinn_clusters.pipeline.simulation.prepare import Preparation, TableFiles, p
 from cinn_clusters.pipeline.simulation.sensitivity import sensitivity
 from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.pipeline.simulation.tune import tune
+from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.progress import OnProgress
 from cinn_clusters.schema import DEFAULT, Schema
 from cinn_clusters.settings.config import Config
@@ -31,9 +32,8 @@ class Inputs:
         targets: CSV file.
         embeddings: Vectors of maps and their names, or None.
         config: Settings of the posterior.
-        num_draws: Posterior samples a row.
+        sampling: How posterior samples are drawn.
         refit_members: See ``sensitivity``.
-        device: See ``fit``.
         schema: What the columns are, and which are used.
         preparation: See ``prepare``.
     """
@@ -42,9 +42,8 @@ class Inputs:
     targets: Path
     embeddings: tuple[Path, Path] | None = None
     config: Config = field(default_factory=Config)
-    num_draws: int = 1000
+    sampling: Sampling = field(default_factory=Sampling)
     refit_members: int = 3
-    device: str = "auto"
     schema: Schema = DEFAULT
     preparation: Preparation = field(default_factory=Preparation)
 
@@ -94,7 +93,7 @@ def _train(inputs: Inputs, run: RunPaths, on_progress: OnProgress) -> None:
     train(
         run.root,
         inputs.config,
-        device=inputs.device,
+        device=inputs.sampling.device,
         resume=is_killed,
         overwrite=not is_killed,
         on_progress=on_progress,
@@ -126,10 +125,10 @@ STAGES = (
     Stage(
         "evaluate",
         reads=lambda inputs, run: (run.split, run.model),
-        settings=lambda inputs: inputs.num_draws,
-        writes=lambda run: (run.posterior, run.summary, run.scores),
+        settings=lambda inputs: inputs.sampling.num_samples,
+        writes=lambda run: (run.posterior, run.without_maps, run.summary, run.scores),
         make=lambda inputs, run, on_progress: evaluate(
-            run.root, num_draws=inputs.num_draws, device=inputs.device, overwrite=True
+            run.root, inputs.sampling, overwrite=True, on_progress=on_progress
         ),
     ),
     Stage(
@@ -156,7 +155,7 @@ STAGES = (
     ),
     Stage(
         "sensitivity",
-        reads=lambda inputs, run: (run.baseline.root, run.model),
+        reads=lambda inputs, run: (run.split, run.baseline.root, run.model),
         settings=lambda inputs: inputs.refit_members,
         writes=lambda run: (run.sensitivity.root,),
         make=lambda inputs, run, on_progress: sensitivity(

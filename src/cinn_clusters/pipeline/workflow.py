@@ -6,18 +6,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cinn_clusters.errors import OutputError
-from cinn_clusters.files import read_json, sha256_of, write_json
+from cinn_clusters.files import JsonObject, read_json, sha256_of, write_json
 from cinn_clusters.pipeline.stage import STAGES, Inputs, Stage
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
-from cinn_clusters.storage.run import json_hash, versions
+from cinn_clusters.storage.run import json_hash, open_run, versions
 from cinn_clusters.storage.run_paths import RunPaths
-
-COMBINED = "combined"
 
 
 def run_workflow(
@@ -29,7 +26,7 @@ def run_workflow(
 ) -> dict[str, dict[str, str]]:
     """Take all routine stages: prepare, train, evaluate, diagnose, compare, draw and report.
 
-    With embeddings of maps they are taken a second time, in ``out/combined``.
+    A folder that ``prepare`` made of the same tables is gone on in.
 
     Args:
         inputs: Files and settings.
@@ -38,29 +35,24 @@ def run_workflow(
         on_progress: Called with the name of the stage and what is done of it.
 
     Returns:
-        ``made`` or ``unchanged`` for each stage of each run, by folder.
+        ``made`` or ``unchanged`` for each stage, under the folder of the run.
 
     Raises:
         CinnError: Whatever a stage raises; what was made before stays, and the same command goes on
             from there.
     """
-    out = Path(out)
-    plans = [(out, replace(inputs, embeddings=None), "")]
-    if inputs.embeddings is not None:
-        plans.append((out / COMBINED, inputs, f"{COMBINED}: "))
-    states: dict[str, dict[str, str]] = {}
-    for folder, plan, prefix in plans:
-        log = _Log(RunPaths(folder), plan)
-        log.demand_ours(overwrite)
-        state = states[str(folder)] = {}
-        for stage in STAGES:
-            if stage.is_routine:
-                is_due = overwrite or not log.is_current(stage)
-                if is_due:
-                    log.make(stage, _of_stage(on_progress, prefix + stage.name))
-                state[stage.name] = "made" if is_due else "unchanged"
-                on_progress(Progress(1, 1, prefix + stage.name))
-    return states
+    log = _StageLog(RunPaths(Path(out)), inputs)
+    if not overwrite:
+        log.adopt()
+    states: dict[str, str] = {}
+    for stage in STAGES:
+        if stage.is_routine:
+            is_due = overwrite or not log.is_current(stage)
+            if is_due:
+                log.make(stage, _of_stage(on_progress, stage.name))
+            states[stage.name] = "made" if is_due else "unchanged"
+            on_progress(Progress(1, 1, stage.name))
+    return {str(out): states}
 
 
 def _of_stage(on_progress: OnProgress, name: str) -> OnProgress:
@@ -73,13 +65,13 @@ def _of_stage(on_progress: OnProgress, name: str) -> OnProgress:
 
 
 @dataclass(frozen=True)
-class _Log:
+class _StageLog:
     """What each stage of a run was made from and came to, kept in ``stages.json``."""
 
     run: RunPaths
     inputs: Inputs
 
-    def entries(self) -> dict[str, Any]:
+    def entries(self) -> JsonObject:
         if not self.run.stages.is_file():
             return {}
         return dict(read_json(self.run.stages))
@@ -91,7 +83,7 @@ class _Log:
 
     def make(self, stage: Stage, on_progress: OnProgress) -> None:
         begun = {"from": self._source(stage), "made": ""}
-        if stage.name == "train" and self.entries().get(stage.name) != begun:
+        if stage.name == "train" and self.entries().get(stage.name) not in (None, begun):
             self.run.checkpoint.unlink(missing_ok=True)  # of other settings
         if stage.name != "prepare":  # which replaces the folder
             self._note(stage, begun)
@@ -99,14 +91,29 @@ class _Log:
         stage.make(self.inputs, self.run, on_progress)
         self._note(stage, {**begun, "made": _fingerprint(stage.writes(self.run))})
 
-    def demand_ours(self, overwrite: bool) -> None:
+    def adopt(self) -> None:
+        """Go on in a folder that is empty, ours, or prepared from the same tables."""
         root = self.run.root
         is_empty = not root.exists() or not any(root.iterdir())
-        if is_empty or overwrite or self.run.stages.is_file():
+        if is_empty or self.run.stages.is_file():
             return
-        expected = "an empty folder or one that this command made"
-        hint = "name another folder, or pass --overwrite to replace all of it"
-        raise OutputError(str(root), expected, "another", "", hint)
+        if not self.run.split.is_file():
+            expected = "an empty folder or one that this command or prepare made"
+            hint = "name another folder, or pass --overwrite to replace all of it"
+            raise OutputError(root, expected, "another", "", hint)
+        record = open_run(root).record
+        prepared = {entry["name"]: entry["sha256"] for entry in record["files"]}
+        named = {path.name: sha256_of(path) for path in self.inputs.files}
+        options = {key: record.get(key) for key in ("protocol", "seed")}
+        expected_options = {key: getattr(self.inputs.preparation, key) for key in options}
+        if prepared != named or options != expected_options:
+            got = f"one of {', '.join(prepared)} with {_listed(options)}"
+            expected = f"a run prepared from these tables with {_listed(expected_options)}"
+            hint = "name another folder, or pass --overwrite to replace all of it"
+            raise OutputError(root, expected, got, "", hint)
+        prepare = next(stage for stage in STAGES if stage.name == "prepare")
+        made = _fingerprint(prepare.writes(self.run))
+        self._note(prepare, {"from": self._source(prepare), "made": made})
 
     def _note(self, stage: Stage, entry: dict[str, str]) -> None:
         write_json(self.run.stages, {**self.entries(), stage.name: entry})
@@ -114,6 +121,10 @@ class _Log:
     def _source(self, stage: Stage) -> str:
         files = _fingerprint(stage.reads(self.inputs, self.run))
         return json_hash([files, stage.settings(self.inputs), versions()["cinn-clusters"]])
+
+
+def _listed(options: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in options.items())
 
 
 def _fingerprint(paths: Iterable[Path]) -> str:

@@ -253,6 +253,16 @@ def read_index(path: str | Path) -> SampleIndex:
     return SampleIndex(tuple(names), numbers)
 
 
+def read_attributes(path: str | Path) -> dict[str, Any]:
+    """Read the global attributes of a posterior file.
+
+    Raises:
+        BundleError: If the file is missing or damaged.
+    """
+    with _readable(path, "a netCDF file"), h5netcdf.File(path, "r") as file:
+        return dict(file.attrs)
+
+
 def read_samples(path: str | Path, targets: Sequence[str]) -> np.ndarray:
     """Read posterior samples (S, N, D).
 

@@ -131,6 +131,11 @@ def json_hash(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def model_hash(model: Path) -> str:
+    """Return the sha256 that identifies a model: that of the list of its files and their hashes."""
+    return sha256_of(model / "manifest.json")
+
+
 def csv_text(frame: pd.DataFrame) -> str:
     """Return a table as CSV that reads back to the same bits."""
     buffer = io.StringIO()

@@ -27,6 +27,7 @@ class ResultPaths(_Paths):
     """What is known of some posteriors: those of the test clusters, or those out of fold."""
 
     posterior = _Entry("posterior.nc")
+    without_maps = _Entry("posterior_without_maps.nc")
     summary = _Entry("summary.csv")
     scores = _Entry("scores.json")
     diagnostics = _Entry("diagnostics.json")

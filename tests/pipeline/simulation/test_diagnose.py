@@ -17,9 +17,12 @@ import xarray as xr
 
 from cinn_clusters import schema
 from cinn_clusters.errors import BundleError
+from cinn_clusters.evaluation.diagnosis import NO_DENSITIES
+from cinn_clusters.evaluation.matched import TruthFiles
 from cinn_clusters.pipeline.simulation.crossval import crossval
-from cinn_clusters.pipeline.simulation.diagnose import NO_DENSITIES, diagnose
+from cinn_clusters.pipeline.simulation.diagnose import diagnose
 from cinn_clusters.pipeline.simulation.evaluate import evaluate
+from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.settings.config import read_config
 from cinn_clusters.storage.posterior_file import NUM_DENSITIES, read_log_prob
 from cinn_clusters.storage.run import open_run
@@ -35,7 +38,7 @@ def judged(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with an out-of-fold posterior; do not write into it."""
     run = Path(shutil.copytree(trained, tmp_path_factory.mktemp("judged") / "run"))
     settings = read_config(changes=[part for part in TINY.split() if part != "--set"])
-    crossval(run, settings, num_folds=2, num_draws=250)
+    crossval(run, settings, Sampling(250), num_folds=2)
     return run
 
 
@@ -46,11 +49,8 @@ def posterior(judged: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tables_of(trained: Path) -> dict[str, Path]:
-    return {
-        "targets": trained.parent / "unobservables1.csv",
-        "observables": trained.parent / "observables1.csv",
-    }
+def tables_of(trained: Path) -> TruthFiles:
+    return TruthFiles(trained.parent / "unobservables1.csv", trained.parent / "observables1.csv")
 
 
 def rewrite(path: Path, change: Any) -> None:
@@ -62,7 +62,7 @@ def rewrite(path: Path, change: Any) -> None:
 
 @pytest.fixture(scope="module")
 def report(judged: Path) -> dict[str, Any]:
-    return diagnose(judged / "crossval/posterior.nc")
+    return diagnose(judged / "crossval/posterior.nc").to_json()
 
 
 def test_a_file_in_a_run_needs_no_tables(judged: Path, report: dict[str, Any]) -> None:
@@ -124,24 +124,24 @@ def test_the_posterior_of_evaluate_is_judged_beside_its_scores(
     trained: Path, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    scores = evaluate(run, num_draws=60)
-    told = diagnose(run / "posterior.nc")
+    scores = evaluate(run, Sampling(60)).to_json()
+    told = diagnose(run / "posterior.nc").to_json()
     assert (run / "diagnostics.json").is_file()
     assert [told[name] for name in ("rows", "clusters")] == [scores["rows"], scores["clusters"]]
     assert told["joint"]["nll"]["mean"]["value"] == pytest.approx(scores["nll"]["mean"], rel=1e-5)
 
 
 def test_outside_a_run_the_tables_say_the_same(
-    posterior: Path, tables_of: dict[str, Path], report: dict[str, Any]
+    posterior: Path, tables_of: TruthFiles, report: dict[str, Any]
 ) -> None:
-    told = diagnose(posterior, **tables_of, out=posterior.with_name("mine.json"))
+    told = diagnose(posterior, tables_of, out=posterior.with_name("mine.json")).to_json()
     assert json.loads(posterior.with_name("mine.json").read_text()) == told
     assert told["targets"] == report["targets"]
     assert told["joint"] == report["joint"]
 
 
 def test_a_rival_with_several_chains_in_another_order(
-    posterior: Path, tables_of: dict[str, Path], report: dict[str, Any]
+    posterior: Path, tables_of: TruthFiles, report: dict[str, Any]
 ) -> None:
     """Dims in another order, two chains, objects shuffled, a variable nobody knows, no
     densities."""
@@ -156,7 +156,7 @@ def test_a_rival_with_several_chains_in_another_order(
         return joined.assign(spin=2 * joined["last_d_peri"]).transpose("cluster", "draw", "chain")
 
     rewrite(posterior, rival)
-    told = diagnose(posterior, **tables_of)
+    told = diagnose(posterior, tables_of).to_json()
     assert told["skipped"] == [NO_DENSITIES]
     assert "hpd" not in told["joint"]
     assert told["ignored_variables"] == ["spin"]
@@ -167,7 +167,7 @@ def test_a_rival_with_several_chains_in_another_order(
         assert theirs["calibration_error"] == pytest.approx(ours["calibration_error"], abs=1e-9)
 
 
-def test_wrong_posteriors_are_named(posterior: Path, tables_of: dict[str, Path]) -> None:
+def test_wrong_posteriors_are_named(posterior: Path, tables_of: TruthFiles) -> None:
     """Draws pulled to their middle and pushed away from it, with the truths where they are."""
 
     def spoil(data: xr.Dataset) -> xr.Dataset:
@@ -180,7 +180,7 @@ def test_wrong_posteriors_are_named(posterior: Path, tables_of: dict[str, Path])
     rewrite(posterior, spoil)
     found = {
         (finding["subject"], finding["name"])
-        for finding in diagnose(posterior, **tables_of)["findings"]
+        for finding in diagnose(posterior, tables_of).to_json()["findings"]
     }
     assert {
         ("last_V_coll", "too narrow"),
@@ -191,7 +191,7 @@ def test_wrong_posteriors_are_named(posterior: Path, tables_of: dict[str, Path])
 
 
 def test_points_and_explosions_are_judged_too(
-    posterior: Path, tables_of: dict[str, Path], command: Command
+    posterior: Path, tables_of: TruthFiles, command: Command
 ) -> None:
     """A regressor's single value as every draw, and a network whose draws explode."""
 
@@ -203,7 +203,7 @@ def test_points_and_explosions_are_judged_too(
         return data
 
     rewrite(posterior, spoil)
-    line = f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)}"
+    line = f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}"
     result = command(line)
     assert result.code == 0, result.err
     assert "Warning" not in result.err
@@ -215,17 +215,19 @@ def test_points_and_explosions_are_judged_too(
 
 
 def test_the_table_tells_the_verdict(
-    posterior: Path, tables_of: dict[str, Path], command: Command
+    posterior: Path, tables_of: TruthFiles, command: Command
 ) -> None:
-    result = command(f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)}")
+    result = command(f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}")
     assert result.code == 0, result.err
     for told in ("bias 0", "width 1", "TARP", "L-C2ST", "joint HPD", "NLL", "skill, prior", "68 %"):
         assert told in result.out, told
     for name in TARGETS:
         assert any(line.startswith(name) for line in result.out.splitlines()), name
-    again = command(f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)}")
+    again = command(f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}")
     again.demand_error("diagnostics.json", "--overwrite")
-    line = f"diagnose {posterior} {FILES.format(folder=tables_of['targets'].parent)} --overwrite --json"
+    line = (
+        f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)} --overwrite --json"
+    )
     assert json.loads(command(line).out) == json.loads(
         posterior.with_name("diagnostics.json").read_text()
     )
@@ -268,7 +270,7 @@ def test_samples_that_are_not_finite(posterior: Path, trained: Path, command: Co
 
 def test_a_single_draw(posterior: Path, trained: Path, command: Command) -> None:
     rewrite(posterior, lambda data: data.isel(draw=[0]))
-    refused(command, posterior, trained.parent, "two draws")
+    refused(command, posterior, trained.parent, "two samples")
 
 
 def test_variables_without_draws(posterior: Path, trained: Path, command: Command) -> None:
@@ -296,14 +298,9 @@ def test_objects_without_keys(posterior: Path, trained: Path, command: Command) 
     ],
 )
 def test_a_missing_column(
-    file: str,
-    name: str,
-    posterior: Path,
-    tmp_path: Path,
-    tables_of: dict[str, Path],
-    command: Command,
+    file: str, name: str, posterior: Path, tmp_path: Path, tables_of: TruthFiles, command: Command
 ) -> None:
-    for path in tables_of.values():
+    for path in (tables_of.targets, tables_of.observables):
         frame = pd.read_csv(path)
         (frame.drop(columns=name) if path.name == file else frame).to_csv(
             tmp_path / path.name, index=False
@@ -334,9 +331,9 @@ def test_the_posterior_is_not_overwritten(judged: Path, command: Command) -> Non
     assert path.read_bytes() == before
 
 
-def test_densities_that_are_no_densities(posterior: Path, tables_of: dict[str, Path]) -> None:
+def test_densities_that_are_no_densities(posterior: Path, tables_of: TruthFiles) -> None:
     sizes = {"lp": (("lines", "draw"), np.zeros((2, 3))), "lp_truth": (("lines",), np.zeros(2))}
     rewrite(posterior, lambda data: data)
     xr.Dataset(sizes).to_netcdf(posterior, group="sample_stats", engine="h5netcdf", mode="a")
     with pytest.raises(BundleError, match="expected log-densities of samples and ground truth"):
-        diagnose(posterior, **tables_of)
+        diagnose(posterior, tables_of)

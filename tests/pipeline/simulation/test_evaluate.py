@@ -18,10 +18,12 @@ import xarray as xr
 from cinn_clusters import schema
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.errors import OutputError
+from cinn_clusters.evaluation.reference_posteriors import forest_histories
 from cinn_clusters.pipeline.simulation.crossval import crossval
-from cinn_clusters.pipeline.simulation.evaluate import evaluate, forest_histories
+from cinn_clusters.pipeline.simulation.evaluate import evaluate
 from cinn_clusters.pipeline.simulation.prepare import Preparation, TableFiles, prepare
 from cinn_clusters.pipeline.simulation.train import train
+from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.settings.config import Config, read_config
 from cinn_clusters.storage.run import open_run
 from support import SHARED, TINY
@@ -77,7 +79,7 @@ def test_evaluate_agrees_with_the_independent_script(
     trained: Path, tmp_path: Path, judge: Judge
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    scores = evaluate(run, num_draws=200)
+    scores = evaluate(run, Sampling(200)).to_json()
     assert json.loads((run / "scores.json").read_text()) == scores
     demand_agreement(scores, judge(run / "posterior.nc", trained.parent))
 
@@ -86,7 +88,7 @@ def test_crossval_agrees_with_the_independent_script(
     trained: Path, tmp_path: Path, judge: Judge, settings: Config
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    scores = crossval(run, settings, num_folds=2, num_draws=100)
+    scores = crossval(run, settings, Sampling(100), num_folds=2).to_json()
     assert json.loads((run / "crossval/scores.json").read_text()) == scores
     demand_agreement(scores, judge(run / "crossval/posterior.nc", trained.parent))
 
@@ -100,7 +102,7 @@ def test_marks_are_answered_but_not_scored_under_the_original_protocol(
     )
     marks = int((run.catalogue.theta[run.split.test, 2] < 0).sum())
     train(run.path, settings)
-    scores = evaluate(run.path, num_draws=50)
+    scores = evaluate(run.path, Sampling(50)).to_json()
     assert scores["rows"] == len(run.split.test) - marks
     with xr.open_dataset(run.path / "posterior.nc", group="posterior") as data:
         assert data.sizes["cluster"] == len(run.split.test)
@@ -118,7 +120,7 @@ def _marks_in_test(files: Files, seed: int) -> bool:
 
 
 def out_of_fold(run: Path, settings: Config) -> np.ndarray:
-    crossval(run, settings, num_folds=2, num_draws=20)
+    crossval(run, settings, Sampling(20), num_folds=2)
     with xr.open_dataset(run / "crossval/posterior.nc", group="posterior") as data:
         table = open_run(run).catalogue.table
         assert data["HaloID"].to_numpy().tolist() == table["HaloID"].tolist()
@@ -147,12 +149,12 @@ def test_no_history_of_a_fold_reaches_its_own_posterior(
     assert (one[:, rest] != two[:, rest]).any(axis=(0, 2)).all()
 
 
-@pytest.mark.parametrize("failing", ["write_summary", "score_report", "write_json"])
+@pytest.mark.parametrize("failing", ["write_summary", "score_report", "Scores.write"])
 def test_three_results_are_written_or_none(
     failing: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    evaluate(run, num_draws=5)
+    evaluate(run, Sampling(5))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
     def fail(*_: object, **__: object) -> None:
@@ -160,7 +162,7 @@ def test_three_results_are_written_or_none(
 
     monkeypatch.setattr(f"cinn_clusters.pipeline.simulation.evaluate.{failing}", fail)
     with pytest.raises(OutputError, match="No space left"):
-        evaluate(run, num_draws=5, seed=1, overwrite=True)
+        evaluate(run, Sampling(5, seed=1), overwrite=True)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
@@ -170,10 +172,10 @@ def test_histories_of_a_forest_lie_before_the_observation(trained: Path) -> None
     run = open_run(trained)
     catalogue, split = run.catalogue, run.split
     names = ("Group_M_Crit500", "lookback_time_Gyr")
-    draws = forest_histories(catalogue, names, split.train, split.test, 50, 0)
+    samples = forest_histories(catalogue, names, split.train, split.test, 50, 0)
     d = catalogue.targets.index("last_T_coll")
-    assert (draws[..., d] <= catalogue.age[split.test]).all()
-    assert (draws[..., d] >= 0).all()
+    assert (samples[..., d] <= catalogue.age[split.test]).all()
+    assert (samples[..., d] >= 0).all()
     others = [i for i in range(len(catalogue.targets)) if i != d]
     known = {tuple(row) for row in catalogue.theta[split.train][:, others]}
-    assert {tuple(row) for row in draws[..., others].reshape(-1, len(others))} <= known
+    assert {tuple(row) for row in samples[..., others].reshape(-1, len(others))} <= known

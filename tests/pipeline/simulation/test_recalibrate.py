@@ -16,6 +16,7 @@ from cinn_clusters.errors import ConfigError
 from cinn_clusters.pipeline.simulation import recalibrate as room
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.settings.config import Config, read_config
 from cinn_clusters.storage.model import describe_bundle, load_posterior, save_posterior
 from cinn_clusters.storage.run import open_run
@@ -32,12 +33,12 @@ def wrong(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Posterior:
     """Held-out clusters say: twice too wide."""
     run = open_run(trained)
 
-    def predict(rows: object, config: Config, device: str) -> room.HeldOut:
+    def predict(rows: object, config: Config, device: str) -> room.HeldOutPosteriors:
         kept = run.catalogue.rows(np.concatenate([run.split.train, run.split.validation]))
         theta, rng = kept.theta, np.random.default_rng(0)
         centre = theta + 0.1 * theta.std(0) * rng.normal(size=theta.shape)
         draws = centre + 0.25 * theta.std(0) * rng.normal(size=(1000, *theta.shape))
-        return room.HeldOut(
+        return room.HeldOutPosteriors(
             kept, np.arange(len(theta)) % 3, draws, theta, rng.uniform(size=len(theta))
         )
 
@@ -83,7 +84,7 @@ def test_what_does_not_help_is_left_out(
 ) -> None:
     narrow = room.predict_held_out
 
-    def calibrated(*arguments: object) -> room.HeldOut:
+    def calibrated(*arguments: object) -> room.HeldOutPosteriors:
         held_out = narrow(*arguments)  # type: ignore[arg-type]
         rng, width = np.random.default_rng(1), 0.25 * held_out.truth.std(0)
         centre = held_out.truth + width * rng.normal(size=held_out.truth.shape)
@@ -136,13 +137,13 @@ def test_crossval_recalibrates_on_other_clusters(
     met: list[set[object]] = []
     real = room.predict_held_out
 
-    def spy(rows: Catalogue, config: Config, device: str) -> room.HeldOut:
+    def spy(rows: Catalogue, config: Config, device: str) -> room.HeldOutPosteriors:
         met.append(set(rows.clusters.tolist()))
         return real(rows, config, device)
 
     monkeypatch.setattr(room, "predict_held_out", spy)
-    scores = crossval(run.path, _settings(2), num_folds=2, num_draws=50)
-    assert np.isfinite(scores["crps"]["mean"])
+    scores = crossval(run.path, _settings(2), sampling=Sampling(50), num_folds=2)
+    assert np.isfinite(scores.crps.mean or np.nan)
     tested = [
         set(run.catalogue.clusters[split.test].tolist())
         for split in folds_by_cluster(run.catalogue.clusters, 2)

@@ -13,6 +13,7 @@ import pandas as pd
 from cinn_clusters import schema
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
+from cinn_clusters.evaluation.matched import MatchedPosterior, match_ground_truth
 from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curves, tarp_curves
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.error_bars import uncertainties
@@ -30,8 +31,8 @@ from cinn_clusters.files import (
     sha256_of,
     write_json,
 )
+from cinn_clusters.pipeline.origin import demand_one_model
 from cinn_clusters.pipeline.report.rows import choose_rows, row_name
-from cinn_clusters.pipeline.simulation.judged import Judged, read_judged
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import Run, open_run
 from cinn_clusters.storage.run_paths import ResultPaths
@@ -93,7 +94,7 @@ class _Sources:
 
     run: Run
     posterior: Path
-    judged: Judged
+    matched: MatchedPosterior
     options: FigureOptions
 
     @property
@@ -137,7 +138,10 @@ def draw_figures(
     posterior = Path(posterior or run.paths.posterior)
     out = Path(out or ResultPaths(posterior.parent).figures)
     demand_free(out, overwrite)
-    sources = _Sources(run, posterior, read_judged(posterior, run=run), options)
+    is_of_run = posterior.resolve() == run.paths.posterior.resolve()
+    products = [run.paths.sensitivity.root] + [posterior] * is_of_run
+    demand_one_model(run.paths, products)
+    sources = _Sources(run, posterior, match_ground_truth(posterior, run=run), options)
     names, skipped = [], []
     with atomic_directory(out, overwrite=overwrite, markers=(f"{FIRST_FIGURE}.png",)) as scratch:
         for draw in (_draw_posteriors, _draw_sensitivity, _draw_calibration, _draw_learning):
@@ -173,15 +177,15 @@ def _source_hashes(sources: _Sources) -> dict[str, str]:
 
 def _inference(sources: _Sources) -> Inference:
     """Posterior samples with ground truth and point estimate."""
-    judged, kind = sources.judged, sources.options.estimate
+    matched, kind = sources.matched, sources.options.estimate
     if kind not in get_args(PointEstimate):
         raise DataError("--estimate", " or ".join(get_args(PointEstimate)), kind)
-    estimate = np.median(judged.samples, axis=0)
+    estimate = np.median(matched.samples, axis=0)
     if kind == "map":
         estimate = _summary_modes(sources)
-    targets = tuple(map(sources.columns, judged.catalogue.targets))
-    truth = judged.rows.theta
-    return Inference(judged.samples, truth, estimate, ESTIMATE_NAMES[kind], targets)
+    targets = tuple(map(sources.columns, matched.catalogue.targets))
+    truth = matched.objects.theta
+    return Inference(matched.samples, truth, estimate, ESTIMATE_NAMES[kind], targets)
 
 
 def _summary_modes(sources: _Sources) -> np.ndarray:
@@ -191,7 +195,7 @@ def _summary_modes(sources: _Sources) -> np.ndarray:
         BundleError: If the summary has none.
     """
     path = ResultPaths(sources.posterior.parent).summary
-    rows = sources.judged.rows
+    rows = sources.matched.objects
     columns = [f"{name}_map" for name in rows.targets]
     if path.is_file():
         summary = read_csv(path)
@@ -205,7 +209,7 @@ def _summary_modes(sources: _Sources) -> np.ndarray:
 
 
 def _draw_posteriors(sources: _Sources) -> Iterator[tuple[str, Figure]]:
-    inference, rows, options = _inference(sources), sources.judged.rows, sources.options
+    inference, rows, options = _inference(sources), sources.matched.objects, sources.options
     chosen = choose_rows(rows, options.halos, options.num_rows, options.seed)
     some_rows, some_posteriors = rows.rows(chosen), inference.rows(chosen)
     prior = sources.run.catalogue.theta[sources.run.split.train]

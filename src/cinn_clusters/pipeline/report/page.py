@@ -15,6 +15,7 @@ import jinja2
 from cinn_clusters import schema
 from cinn_clusters.data.leakage import audit_split
 from cinn_clusters.files import JsonObject, atomic_file, demand_free
+from cinn_clusters.pipeline.origin import demand_one_model
 from cinn_clusters.pipeline.report.captions import CAPTIONS, caption_values, compared
 from cinn_clusters.pipeline.report.facts import RunFacts, read_facts
 from cinn_clusters.storage.model import describe_bundle
@@ -82,6 +83,8 @@ def report(path: str | Path, *, out: str | Path | None = None, overwrite: bool =
     run = open_run(path)
     out = Path(out or run.paths.report)
     demand_free(out, overwrite)
+    paths = run.paths
+    demand_one_model(paths, (paths.scores, paths.posterior, paths.diagnostics))
     page = _render(read_facts(run))
     with atomic_file(out, overwrite=overwrite) as scratch:
         scratch.write_text(page, encoding="utf-8")

@@ -1,32 +1,48 @@
-"""The original's benchmark: an ensemble of MLPs that predicts a point, judged on the test rows
-of a run.
-"""
+"""The original's benchmark on the test rows of a run: an ensemble of MLPs that predicts a point."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
 from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from cinn_clusters.errors import BundleError
+from cinn_clusters.evaluation.ground_truth import unphysical
+from cinn_clusters.evaluation.json_model import JsonModel, Number
 from cinn_clusters.evaluation.mlp_ensemble import (
     Ensemble,
     EnsembleOptions,
     fit_ensemble,
     make_network,
 )
-from cinn_clusters.files import atomic_directory, demand_free, write_json
-from cinn_clusters.pipeline.simulation.evaluate import unphysical
+from cinn_clusters.files import JsonObject, atomic_directory, demand_free
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.storage.run import Run, csv_text, open_run, split_hash, versions
 from cinn_clusters.storage.run_paths import BaselinePaths
+
+
+class TargetError(JsonModel):
+    """Mean absolute error of one target, beside that of the median of the training rows."""
+
+    mae: float
+    se: float
+    mae_of_the_median: float
+    unit: str
+
+
+class BaselineReport(JsonModel):
+    """Content of ``mae.json``; ``unphysical`` is the share of predictions outside the bounds."""
+
+    rows: int
+    clusters: int
+    targets: dict[str, TargetError]
+    unphysical: Number
+    options: JsonObject
 
 
 def baseline(
@@ -35,7 +51,7 @@ def baseline(
     *,
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
-) -> dict[str, Any]:
+) -> BaselineReport:
     """Train the ensemble on the training rows of a run; writes ``baseline/``.
 
     Args:
@@ -45,9 +61,7 @@ def baseline(
         on_progress: Called after each epoch.
 
     Returns:
-        Content of ``mae.json``: mean absolute error by target with its standard error over
-        clusters, beside that of the median of the training rows; share of predictions outside the
-        bounds of a target.
+        Mean absolute error by target with its standard error over clusters.
 
     Raises:
         BundleError: If the run is damaged.
@@ -56,99 +70,81 @@ def baseline(
     """
     options = options or EnsembleOptions()
     run = open_run(path)
-    demand_free(run.paths.baseline.root, overwrite)
-    rows, split = run.catalogue, run.split
-    x, theta = rows.inputs(rows.observables), rows.theta
-    ensemble = fit_ensemble(
-        x, theta, split.train, split.validation, options, on_progress=on_progress
-    )
-    predicted, truth = ensemble.predict(x[split.test]), theta[split.test]
-    report = _report(run, predicted, truth) | {"options": asdict(options)}
-    paths = run.paths.baseline
-    with atomic_directory(paths.root, overwrite=overwrite, markers=(paths.mae.name,)) as folder:
+    home = run.paths.baseline
+    demand_free(home.root, overwrite)
+    catalogue, test = run.catalogue, run.split.test
+    x, theta = catalogue.inputs(catalogue.observables), catalogue.theta
+    ensemble = fit_ensemble(x, theta, run.split, options, on_progress=on_progress)
+    predictions = ensemble.predict(x[test])
+    report = _report(run, predictions, options)
+    columns = ["phase", "epoch", "train_loss", "validation_loss"]
+    history = pd.DataFrame(ensemble.history, columns=columns)
+    with atomic_directory(home.root, overwrite=overwrite, markers=(home.mae.name,)) as folder:
         paths = BaselinePaths(folder)
-        for file, values in ((paths.predictions, predicted), (paths.ground_truth, truth)):
-            with file.open("wb") as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(values))
-        columns = ["phase", "epoch", "train_loss", "validation_loss"]
-        paths.history.write_text(
-            csv_text(pd.DataFrame(ensemble.history, columns=columns)), encoding="utf-8"
-        )
-        write_bundle(paths.model, _info(run, ensemble, options), ensemble.network.state_dict())
-        write_json(paths.mae, report)
+        _write_array(paths.predictions, predictions)
+        _write_array(paths.ground_truth, theta[test])
+        paths.history.write_text(csv_text(history), encoding="utf-8")
+        info = _bundle_info(run, ensemble, options)
+        write_bundle(paths.model, info, ensemble.network.state_dict())
+        report.write(paths.mae)
     return report
 
 
-def load_baseline(run: Run) -> Ensemble:
-    """Load the ensemble of a run.
+def load_baseline(run: Run) -> tuple[Ensemble, EnsembleOptions]:
+    """Load the ensemble of a run and what it was trained with.
 
     Raises:
         BundleError: If there is none, it is damaged, or it was trained on another split.
     """
     path = run.paths.baseline.model
     if not path.is_dir():
-        raise BundleError(
-            str(run.path), "a baseline", "none", "", "run cinn-clusters baseline first"
-        )
+        hint = "run cinn-clusters baseline first"
+        raise BundleError(run.path, "a folder baseline", "none", "", hint)
     bundle = read_bundle(path)
     if bundle.info.get("split_sha256") != split_hash(run.record):
-        raise BundleError(
-            str(path),
-            "the ensemble of this run's split",
-            "another's",
-            "",
-            "run cinn-clusters baseline",
-        )
+        hint = "run cinn-clusters baseline"
+        raise BundleError(path, "the ensemble of this run's split", "another's", "", hint)
+    options = EnsembleOptions.from_json(bundle.info["options"])
     x_moments, theta_moments = (
-        np.array(bundle.info["x_moments"]),
-        np.array(bundle.info["theta_moments"]),
+        np.array(bundle.info[name]) for name in ("x_moments", "theta_moments")
     )
-    network = make_network(
-        x_moments.shape[1], theta_moments.shape[1], options_of(bundle.info["options"])
-    )
+    network = make_network(x_moments.shape[1], theta_moments.shape[1], options)
     network.load_state_dict(bundle.tensors)
-    return Ensemble(network.eval().requires_grad_(False), x_moments, theta_moments)
+    network.eval().requires_grad_(False)
+    return Ensemble(network, x_moments, theta_moments), options
 
 
-def options_of(values: dict[str, Any]) -> EnsembleOptions:
-    """Options as JSON keeps them, back again."""
-    kept: Any = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return EnsembleOptions(**kept)
+def _report(run: Run, predictions: np.ndarray, options: EnsembleOptions) -> BaselineReport:
+    test, train_theta = run.catalogue.rows(run.split.test), run.catalogue.theta[run.split.train]
+    truth, weights = test.theta, bootstrap_weights(test.clusters)
+    error = np.abs(predictions - truth)
+    se = (weights @ error).std(axis=0)
+    of_median = np.abs(np.median(train_theta, axis=0) - truth)
+    is_outside = unphysical(predictions[None], test)
+    return BaselineReport(
+        rows=len(truth),
+        clusters=len(np.unique(test.clusters)),
+        targets={
+            name: TargetError(
+                mae=error[:, d].mean(),
+                se=se[d],
+                mae_of_the_median=of_median[:, d].mean(),
+                unit=_unit_of_error(test.schema.column(name).unit),
+            )
+            for d, name in enumerate(test.targets)
+        },
+        unphysical=None if is_outside is None else is_outside.mean(),
+        options=asdict(options),
+    )
 
 
-def _report(run: Run, predicted: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    test, targets = run.catalogue.rows(run.split.test), run.catalogue.targets
-    weights = bootstrap_weights(test.clusters)
-    error = np.abs(predicted - truth)
-    median = np.abs(np.median(run.catalogue.theta[run.split.train], axis=0) - truth)
-    by_target = {
-        name: {
-            "mae": float(error[:, d].mean()),
-            "se": float((weights @ error[:, d]).std()),
-            "mae_of_the_median": float(median[:, d].mean()),
-            "unit": unit_of(name),
-        }
-        for d, name in enumerate(targets)
-    }
-    outside = float(unphysical(predicted[None], test).mean())
-    return {
-        "rows": len(truth),
-        "clusters": len(np.unique(test.clusters)),
-        "targets": by_target,
-        "unphysical": outside,
-    }
-
-
-def unit_of(name: str) -> str:
-    """Unit of an error of a target: that of its values, a logarithm's being dex."""
-    unit = schema.column(name).unit
+def _unit_of_error(unit: str) -> str:
+    """Unit of an error of a value in some unit; that of a logarithm is dex."""
     return "dex" if unit.startswith("log10") else unit
 
 
-def _info(run: Run, ensemble: Ensemble, options: EnsembleOptions) -> dict[str, Any]:
-    best = [entry for entry in ensemble.history if entry[0] == 2]
+def _bundle_info(run: Run, ensemble: Ensemble, options: EnsembleOptions) -> JsonObject:
+    losses = [validation for phase, _, _, validation in ensemble.history if phase == 2]
     return {
         "package": "cinn-clusters",
         "kind": "mlp ensemble",
@@ -160,5 +156,10 @@ def _info(run: Run, ensemble: Ensemble, options: EnsembleOptions) -> dict[str, A
         "theta_moments": ensemble.theta_moments.tolist(),
         "table_sha256": run.record["table_sha256"],
         "split_sha256": split_hash(run.record),
-        "validation_mae": min((entry[3] for entry in best), default=math.nan),
+        "validation_mae": min(losses, default=math.nan),
     }
+
+
+def _write_array(path: Path, values: np.ndarray) -> None:
+    with path.open("wb") as stream:
+        np.lib.format.write_array(stream, np.ascontiguousarray(values))

@@ -1,31 +1,29 @@
-"""Out-of-fold posteriors: every cluster is judged by a model that has not seen it."""
+"""Out-of-fold posteriors: a model that has not seen a cluster answers for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.embeddings import demand_unseen
 from cinn_clusters.data.split import Split, folds_by_cluster
-from cinn_clusters.files import atomic_directory, demand_free, write_json
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
+from cinn_clusters.evaluation.reference_posteriors import reference_samples
+from cinn_clusters.evaluation.score_report import SampledObjects, Scores, score_report
+from cinn_clusters.files import atomic_directory, demand_free
 from cinn_clusters.pipeline.inference.write_posterior import densities
-from cinn_clusters.pipeline.simulation.evaluate import (
-    Evaluation,
-    reference_samples,
-    score_report,
-    scored_truth,
-)
+from cinn_clusters.pipeline.simulation.evaluate import answerable_rows
 from cinn_clusters.pipeline.simulation.prepare import standard_transforms
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.progress import OnProgress, ignore_progress
+from cinn_clusters.schema import ROW_KEYS
 from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.posterior_file import (
     NUM_DENSITIES,
@@ -33,34 +31,35 @@ from cinn_clusters.storage.posterior_file import (
     library_attributes,
     sample_writer,
 )
-from cinn_clusters.storage.run import open_run
+from cinn_clusters.storage.run import Run, open_run
 from cinn_clusters.storage.run_paths import ResultPaths
 from cinn_clusters.training.fit import FitState
+
+_LEAKAGE_HINT = (
+    "every fold wants an encoder of its own, as in benchmarks/maps.py; "
+    "evaluate scores the test clusters"
+)
 
 
 def crossval(
     path: str | Path,
     config: Config | None = None,
+    sampling: Sampling | None = None,
     *,
     num_folds: int = 5,
-    num_draws: int = 1000,
-    seed: int = 0,
-    device: str = "auto",
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
-) -> dict[str, Any]:
-    """Train on all folds but one, answer for that one, in turn; writes crossval/posterior.nc and scores.json.
+) -> Scores:
+    """Train on all folds but one and answer for that one, in turn; writes ``crossval/``.
 
-    The folds permute the sorted clusters with ``default_rng(seed)``; scalers, early stopping and
-    all else see the other folds only.
+    The folds permute the sorted clusters with ``default_rng(seed)`` of the sampling; scalers, early
+    stopping and all else see the other folds only.
 
     Args:
         path: A prepared run; its own split plays no part.
         config: Settings; the default preset when absent.
+        sampling: How posterior samples are drawn.
         num_folds: Folds.
-        num_draws: Draws a row.
-        seed: Seed of folds and draws.
-        device: See ``fit``.
         overwrite: Replace results that stand there.
         on_progress: Called after each epoch of each fold.
 
@@ -75,82 +74,112 @@ def crossval(
         OutputError: If results stand there already.
         TrainingError: If the loss is not finite.
     """
-    config = config or Config()
+    config, sampling = config or Config(), sampling or Sampling()
     run = open_run(path)
     demand_free(run.paths.crossval.root, overwrite)
     catalogue = run.catalogue
-    hint = "every fold wants an encoder of its own, as in benchmarks/maps.py; evaluate judges the test clusters"
-    demand_unseen(run.record.get("encoder_clusters") or (), catalogue.clusters, str(run.path), hint)
-    folds = list(folds_by_cluster(catalogue.clusters, num_folds, seed))
-    shape = (num_draws, len(catalogue.table), len(catalogue.targets))
-    samples = np.empty(shape, np.float32)
-    references: dict[str, np.ndarray] = {}
-    log_prob = np.empty(len(catalogue.table))
-    log_prob_draws = np.empty((min(NUM_DENSITIES, num_draws), len(catalogue.table)), np.float32)
-    for k, split in enumerate(folds):
+    encoder_clusters = run.record.get("encoder_clusters") or ()
+    demand_unseen(encoder_clusters, catalogue.clusters, str(run.path), _LEAKAGE_HINT)
+    answers = _Answers.empty(catalogue, sampling)
+    for k, split in enumerate(folds_by_cluster(catalogue.clusters, num_folds, sampling.seed)):
 
         def report(state: FitState, fold: int = k) -> None:
             on_progress(state.progress(config.train.epochs, f"fold {fold + 1}/{num_folds}"))
 
-        posterior = _fit_fold(catalogue, split, config, device, run.is_original, report)
-        inputs = catalogue.inputs(posterior.inputs)[split.test]
-        query = Query(inputs, split.test)
-        for objects, draws in posterior.sample_batches(query, Sampling(num_draws, seed)):
-            samples[:, split.test[objects]] = draws
-        log_prob_draws[:, split.test], log_prob[split.test] = densities(
-            posterior, samples[:, split.test], scored_truth(catalogue, split.test), inputs
-        )
-        seen = np.concatenate([split.train, split.validation])
-        for name, draws in reference_samples(catalogue, seen, split.test, num_draws, seed).items():
-            references.setdefault(name, np.empty(shape, np.float32))[:, split.test] = draws
-    scores = score_report(Evaluation(catalogue, samples, log_prob, references))
-    scores |= {"folds": num_folds, "config": config.model_dump()}
-    keys = [
-        name
-        for name in dict.fromkeys([catalogue.cluster_column, *schema.ROW_KEYS])
-        if name in catalogue.table
-    ]
-    coordinates = catalogue.table[keys]
+        posterior = _fit_fold(run, split, config, sampling.device, report)
+        answers.put(posterior, split, sampling)
+    rows = np.flatnonzero(answers.is_answered)
+    sampled = SampledObjects(catalogue, answers.samples, answers.log_prob, answers.references)
+    scores = score_report(sampled.rows(rows)).model_copy(
+        update={"folds": num_folds, "config": config.model_dump()}
+    )
     attributes = {
-        **library_attributes(seed),
+        **library_attributes(sampling.seed),
         "folds": num_folds,
         "table_sha256": run.record["table_sha256"],
     }
-    inputs = posterior.inputs
-    layout = SampleLayout(
-        catalogue.targets,
-        num_draws,
-        coordinates,
-        attributes,
-        dict(zip(inputs, catalogue.inputs(inputs).T, strict=True)),
-        catalogue.theta,
-        has_densities=True,
-        schema=catalogue.schema,
-    )
-    with atomic_directory(
-        run.paths.crossval.root, overwrite=overwrite, markers=(run.paths.scores.name,)
-    ) as folder:
-        paths = ResultPaths(folder)
-        with sample_writer(paths.posterior, layout) as writer:
-            writer.put(slice(0, len(coordinates)), samples)
-            writer.put_log_prob(slice(0, len(coordinates)), log_prob_draws, log_prob)
-        write_json(paths.scores, scores)
+    home = run.paths.crossval
+    with atomic_directory(home.root, overwrite=overwrite, markers=(home.scores.name,)) as folder:
+        _write(ResultPaths(folder).posterior, answers, rows, posterior.inputs, attributes)
+        scores.write(ResultPaths(folder).scores)
     return scores
 
 
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """Out-of-fold posteriors of all rows of a table: S samples, N rows, D targets."""
+
+    catalogue: Catalogue
+    samples: np.ndarray  # (S, N, D)
+    log_prob_samples: np.ndarray  # (S', N)
+    log_prob: np.ndarray  # (N,), of the dequantised ground truth
+    is_answered: np.ndarray  # (N,)
+    references: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, catalogue: Catalogue, sampling: Sampling) -> _Answers:
+        num_samples, num_rows = sampling.num_samples, len(catalogue.table)
+        num_densities = min(NUM_DENSITIES, num_samples)
+        return cls(
+            catalogue,
+            np.empty((num_samples, num_rows, len(catalogue.targets)), np.float32),
+            np.empty((num_densities, num_rows), np.float32),
+            np.empty(num_rows),
+            np.zeros(num_rows, bool),
+        )
+
+    def put(self, posterior: Posterior, split: Split, sampling: Sampling) -> None:
+        """Answer for the test rows of a fold."""
+        rows = answerable_rows(posterior, self.catalogue, split.test)
+        query = Query(self.catalogue.inputs(posterior.inputs)[rows], rows)
+        for objects, samples in posterior.sample_batches(query, sampling):
+            self.samples[:, rows[objects]] = samples
+        truth = dequantised_ground_truth(self.catalogue, rows)
+        log_prob = densities(posterior, self.samples[:, rows], truth, query.inputs)
+        self.log_prob_samples[:, rows], self.log_prob[rows] = log_prob
+        self.is_answered[rows] = True
+        train = np.concatenate([split.train, split.validation])
+        references = reference_samples(
+            self.catalogue, train, rows, sampling.num_samples, sampling.seed
+        )
+        for name, samples in references.items():
+            empty = np.empty(self.samples.shape, np.float32)
+            self.references.setdefault(name, empty)[:, rows] = samples
+
+
 def _fit_fold(
-    catalogue: Catalogue,
-    split: Split,
-    config: Config,
-    device: str,
-    is_original: bool,
-    on_epoch: Callable[[FitState], None],
+    run: Run, split: Split, config: Config, device: str, on_epoch: Callable[[FitState], None]
 ) -> Posterior:
-    if is_original:
-        transforms = standard_transforms(catalogue, split.train)
+    if run.is_original:
+        transforms = standard_transforms(run.catalogue, split.train)
     else:
-        transforms = fit_catalogue_transforms(catalogue, split, seed=config.seed)
-    job = prepare_job(catalogue, split, transforms, config, device)
+        transforms = fit_catalogue_transforms(run.catalogue, split, seed=config.seed)
+    job = prepare_job(run.catalogue, split, transforms, config, device)
     for state in job.epochs():
         on_epoch(state)
-    return recalibrated(job.posterior(), catalogue, split, config, device)[0]
+    return recalibrated(job.posterior(), run.catalogue, split, config, device)[0]
+
+
+def _write(
+    path: Path,
+    answers: _Answers,
+    rows: np.ndarray,
+    inputs: tuple[str, ...],
+    attributes: dict[str, str | float],
+) -> None:
+    objects = answers.catalogue.rows(rows)
+    names = dict.fromkeys((objects.cluster_column, *ROW_KEYS))
+    layout = SampleLayout(
+        objects.targets,
+        len(answers.samples),
+        objects.table[[name for name in names if name in objects.table]],
+        attributes,
+        dict(zip(inputs, objects.inputs(inputs).T, strict=True)),
+        objects.theta,
+        has_densities=True,
+        schema=objects.schema,
+    )
+    with sample_writer(path, layout) as writer:
+        everything = slice(0, len(rows))
+        writer.put(everything, answers.samples[:, rows])
+        writer.put_log_prob(everything, answers.log_prob_samples[:, rows], answers.log_prob[rows])

@@ -1,82 +1,56 @@
-"""How good is the model: scores on clusters it has never seen, next to references without a
-network.
-"""
+"""How good the model of a run is on clusters it has never seen, next to references."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.dequantise import TIME_FLOOR, off_bounds
-from cinn_clusters.diagnostics.scores import (
-    COVERAGE_LEVELS,
-    bootstrap_weights,
-    central_coverage,
-    contraction,
-    crps,
-    energy_score,
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
+from cinn_clusters.evaluation.reference_posteriors import reference_samples
+from cinn_clusters.evaluation.score_report import (
+    SampledObjects,
+    Scores,
+    ScoresWithoutMaps,
+    score_report,
 )
-from cinn_clusters.evaluation.reference_posteriors import forest_samples, prior_samples
-from cinn_clusters.files import atomic_file, demand_free, write_json
+from cinn_clusters.files import atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.inference.write_posterior import (
     PosteriorContent,
     describe_ensemble,
     write_posterior,
 )
-from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.storage.model import demand_own_model, load_posterior
-from cinn_clusters.storage.posterior_file import read_samples
-from cinn_clusters.storage.run import open_run
+from cinn_clusters.storage.posterior_file import read_log_prob, read_samples
+from cinn_clusters.storage.run import Run, model_hash, open_run
 from cinn_clusters.storage.summary import write_summary
-
-JITTER_SEED = 0
-REFERENCES = ("prior", "prior given M500, z")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Posterior samples of some rows, and what they are judged against.
-
-    Args:
-        rows: The rows, catalogue units.
-        samples: (S, N, D).
-        log_prob: Log-density of the dequantised truths, physical units, (N,).
-        references: Samples of the reference posteriors, each (S, N, D).
-    """
-
-    rows: Catalogue
-    samples: np.ndarray
-    log_prob: np.ndarray
-    references: dict[str, np.ndarray]
 
 
 def evaluate(
     path: str | Path,
+    sampling: Sampling | None = None,
     *,
-    num_draws: int = 1000,
-    seed: int = 0,
-    device: str = "auto",
+    with_map: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
-) -> dict[str, Any]:
-    """Judge the model of a run on its test clusters; writes posterior.nc, summary.csv and scores.json.
+) -> Scores:
+    """Score the model of a run on its test clusters; writes posterior, summary and scores.
+
+    Where the run has embeddings of maps, the model is asked without them, too.
 
     Args:
         path: A run with a model.
-        num_draws: Draws a row.
-        seed: Seed of the draws.
-        device: See ``fit``.
+        sampling: How posterior samples are drawn.
+        with_map: Find and score the mode, too.
         overwrite: Replace results that stand there.
-        on_progress: Called with the number of rows done.
+        on_progress: Called with the number of objects done.
 
     Returns:
         The scores, as in ``scores.json``.
@@ -85,207 +59,98 @@ def evaluate(
         BundleError: If the run or its model is missing or damaged.
         OutputError: If results stand there already.
     """
-    run = open_run(path)
-    results = (run.paths.posterior, run.paths.summary, run.paths.scores)
-    for file in results:
-        demand_free(file, overwrite)
+    run, sampling = open_run(path), sampling or Sampling()
+    paths = run.paths
+    for result in (paths.posterior, paths.summary, paths.scores, paths.without_maps):
+        demand_free(result, overwrite)
     demand_own_model(run)
-    posterior = load_posterior(run.paths.model, device=device)
-    test = run.catalogue.rows(run.split.test)
-    query = posterior.query(test.table, (run.catalogue.cluster_column, *schema.ROW_KEYS))
-    keys = [name for name in (run.catalogue.cluster_column, *schema.ROW_KEYS) if name in test.table]
-    with ExitStack() as stack:  # all three or none
-        samples, lines, numbers = (
-            stack.enter_context(atomic_file(file, overwrite=overwrite)) for file in results
+    posterior = load_posterior(paths.model, device=sampling.device)
+    rows = answerable_rows(posterior, run.catalogue, run.split.test)
+    test = run.catalogue.rows(rows)
+    keys = (run.catalogue.cluster_column, *schema.ROW_KEYS)
+    query = posterior.query(test.table, keys)
+    model_sha256 = model_hash(paths.model)
+    content = PosteriorContent(
+        {"model_sha256": model_sha256, "table_sha256": run.record["table_sha256"]},
+        ground_truth=test.theta,
+        dequantised=dequantised_ground_truth(run.catalogue, rows),
+        with_map=with_map,
+    )
+    with ExitStack() as stack:  # all results or none
+        samples_path, summary_path, scores_path = (
+            stack.enter_context(atomic_file(result, overwrite=overwrite))
+            for result in (paths.posterior, paths.summary, paths.scores)
         )
-        truth = scored_truth(run.catalogue, run.split.test)
         summary = write_posterior(
-            posterior,
-            query,
-            samples,
-            Sampling(num_draws, seed),
-            content=PosteriorContent(ground_truth=test.theta, dequantised=truth),
-            on_progress=on_progress,
+            posterior, query, samples_path, sampling, content=content, on_progress=on_progress
         )
-        summary = summary.join(describe_ensemble(posterior, query, seed))
-        write_summary(pd.concat([test.table[keys], summary], axis=1), lines, test.schema)
+        ensemble = describe_ensemble(posterior, query, sampling.seed)
+        write_summary(pd.concat([query.keys, summary, ensemble], axis=1), summary_path, test.schema)
+        references = reference_samples(
+            run.catalogue, run.split.train, rows, sampling.num_samples, sampling.seed
+        )
+        modes = [f"{name}_map" for name in test.targets]
         scores = score_report(
-            Evaluation(
+            SampledObjects(
                 test,
-                read_samples(samples, posterior.targets),
-                posterior.log_prob(truth, query),
-                reference_samples(run.catalogue, run.split.train, run.split.test, num_draws, seed),
+                read_samples(samples_path, posterior.targets),
+                _log_prob(samples_path),
+                references,
+                {"map": summary[modes].to_numpy()} if with_map else {},
             )
         )
-        write_json(numbers, scores)
+        origin = {"model_sha256": model_sha256, "summary_sha256": sha256_of(summary_path)}
+        scores = scores.model_copy(update=origin)
+        if embedding_columns(posterior):
+            without_path = stack.enter_context(atomic_file(paths.without_maps))
+            without_maps = _without_maps(run, posterior, rows, sampling, without_path)
+            scores = scores.model_copy(update={"without_maps": without_maps})
+        scores.write(scores_path)
     return scores
 
 
-def scored_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
-    """Truths for a dequantised likelihood, the same jitter for every model: science protocol,
-    one stream, seed 0.
-    """
-    theta = catalogue.theta
-    rng = np.random.default_rng(JITTER_SEED)
-    for d, column in enumerate(catalogue.target_columns):
-        if column.bijection == "age" and column.resolution:
-            jitter = rng.uniform(-0.5, 0.5, len(theta)) * column.resolution
-            theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
-    return np.asarray(off_bounds(theta, catalogue.target_columns, catalogue.age)[rows])
+def answerable_rows(posterior: Posterior, catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
+    """Those of some rows that a model can answer: an exact one needs every observable."""
+    inputs = catalogue.inputs(posterior.inputs)[rows]
+    return np.asarray(rows[posterior.transforms.is_usable(inputs).numpy()])
 
 
-def reference_samples(
-    catalogue: Catalogue, train: np.ndarray, test: np.ndarray, num_draws: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Draw the references for test rows from training rows: prior, and prior given mass and
-    redshift.
-    """
-    theta = catalogue.theta[train]
-    samples = {REFERENCES[0]: prior_samples(theta, len(test), num_draws, seed=seed)}
-    context = [name for role in ("mass", "time") if (name := catalogue.having(role))]
-    if len(context) == 2:
-        samples[REFERENCES[1]] = forest_histories(catalogue, context, train, test, num_draws, seed)
-    return samples
+def embedding_columns(posterior: Posterior) -> list[str]:
+    """Inputs that stand for a map and may be missing."""
+    if not posterior.transforms.accepts_missing:
+        return []
+    return [name for name in posterior.inputs if schema.is_embedding(name)]
 
 
-def forest_histories(
-    catalogue: Catalogue,
-    names: Sequence[str],
-    train: np.ndarray,
-    test: np.ndarray,
-    num_draws: int,
-    seed: int,
-) -> np.ndarray:
-    """Draw histories of test rows from training rows by the leaves of a forest on some observables, (S, N, D).
-
-    A history is carried over with its time since collision, not its cosmic age: it is to lie before
-    the observation.
-    """
-    times = [d for d, column in enumerate(catalogue.target_columns) if column.bijection == "age"]
-    x, theta, age = catalogue.inputs(names), catalogue.theta, catalogue.age[:, None]
-    theta[:, times] = age - theta[:, times]
-    samples = forest_samples(x[train], theta[train], x[test], num_draws, seed=seed)
-    samples[..., times] = np.maximum(age[test] - samples[..., times], 0.0)
-    return samples
+def mask_columns(posterior: Posterior, query: Query, names: list[str]) -> Query:
+    """Return the query with some inputs missing."""
+    inputs = query.inputs.copy()
+    inputs[:, [posterior.inputs.index(name) for name in names]] = np.nan
+    return Query(inputs, query.places, query.keys)
 
 
-def score_report(evaluation: Evaluation) -> dict[str, Any]:
-    """Reduce an evaluation to numbers; every standard error and band resamples clusters.
-
-    Args:
-        evaluation: Samples and truths.
-
-    Returns:
-        Plain values for JSON. Scores are in units of the fixed scales of the schema.
-    """
-    rows = evaluation.rows
-    keep = ~is_marked(rows)
-    truth, names = rows.theta[keep], rows.targets
-    scale = score_scales(names, truth)
-    samples = evaluation.samples[:, keep].astype(float)
-    weights = bootstrap_weights(rows.clusters[keep])
-    per_target = crps(samples / scale, truth / scale)
-    energy = energy_score(samples / scale, truth / scale)
-    inside = central_coverage(samples, truth)
-    coverage = inside.mean(1)  # (C, D)
-    report: dict[str, Any] = {
-        "rows": int(keep.sum()),
-        "clusters": len(np.unique(rows.clusters[keep])),
-        "draws": len(samples),
-        "energy_score": _with_error(energy, weights),
-        "crps": _with_error(per_target.mean(1), weights),
-        "crps_per_target": _named(names, per_target.mean(0)),
-        "nll": _nll(evaluation.log_prob[keep], weights),
-        "calibration_error": float(np.abs(coverage - COVERAGE_LEVELS[:, None]).mean()),
-        "calibration_error_per_target": _named(
-            names, np.abs(coverage - COVERAGE_LEVELS[:, None]).mean(0)
-        ),
-        "coverage_68": _named(names, central_coverage(samples, truth, np.array([0.68]))[0].mean(0)),
-        "coverage_outside_99_band": _outside_band(inside, weights),
-        "contraction": _named(names, contraction(samples, truth)),
-        "unphysical": float(unphysical(samples, rows.rows(np.flatnonzero(keep))).mean()),
-        "skill": {
-            name: _skill(
-                reference[:, keep] / scale, truth / scale, per_target.mean(), energy.mean()
-            )
-            for name, reference in evaluation.references.items()
-        },
-    }
-    return report
-
-
-def score_scales(names: tuple[str, ...], truth: np.ndarray) -> np.ndarray:
-    """Units of CRPS and energy score, (D,): fixed by the schema, or the spread of the truths (N,
-    D).
-    """
-    return np.array(
-        [
-            schema.column(name).score_scale or float(np.std(truth[:, d]))
-            for d, name in enumerate(names)
-        ]
+def _without_maps(
+    run: Run, posterior: Posterior, rows: np.ndarray, sampling: Sampling, path: Path
+) -> ScoresWithoutMaps:
+    """Ask the same model without embeddings, once for all projections of a cluster."""
+    is_repeated = run.catalogue.table.iloc[rows].duplicated(list(schema.KEYS)).to_numpy()
+    rows = rows[~is_repeated]
+    objects = run.catalogue.rows(rows)
+    query = posterior.query(objects.table, (run.catalogue.cluster_column, *schema.KEYS))
+    query = mask_columns(posterior, query, embedding_columns(posterior))
+    content = PosteriorContent(
+        {"model_sha256": model_hash(run.paths.model), "without_maps": 1},
+        ground_truth=objects.theta,
+        dequantised=dequantised_ground_truth(run.catalogue, rows),
     )
+    write_posterior(posterior, query, path, sampling, content=content)
+    samples = read_samples(path, posterior.targets)
+    scores = score_report(SampledObjects(objects, samples, _log_prob(path)))
+    return ScoresWithoutMaps.of(scores)
 
 
-def unphysical(samples: np.ndarray, rows: Catalogue) -> np.ndarray:
-    """Which draws (S, N) hold a value outside its bounds, a collision before the Big Bang or
-    after the snapshot.
-    """
-    bad = np.zeros(samples.shape[:2], bool)
-    for d, column in enumerate(rows.target_columns):
-        lower, upper = column.bounds
-        bad |= (samples[:, :, d] < lower) | (samples[:, :, d] > upper)
-        if column.bijection == "age":
-            bad |= (samples[:, :, d] < 0) | (samples[:, :, d] > rows.age + 1e-5)
-    return bad
-
-
-def is_marked(rows: Catalogue) -> np.ndarray:
-    """Which rows (N,) hold a missing-value mark instead of a history."""
-    marks = np.array([column.missing_mark or np.nan for column in rows.target_columns])
-    close = np.isclose(rows.theta, marks)  # scaled and back, a mark is no longer exact
-    return np.asarray(close.any(axis=1))
-
-
-def _nll(log_prob: np.ndarray, weights: np.ndarray) -> dict[str, float | int | None]:
-    finite = np.isfinite(log_prob)
-    if not finite.all():
-        return {
-            "mean": None,
-            "se": None,
-            "median": float(np.median(-log_prob)),
-            "rows_outside": int((~finite).sum()),
-        }
-    return {
-        **_with_error(-log_prob, weights),
-        "median": float(np.median(-log_prob)),
-        "rows_outside": 0,
-    }
-
-
-def _with_error(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    return {"mean": float(values.mean()), "se": float((weights @ values).std())}
-
-
-def _named(names: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
-
-
-def _outside_band(inside: np.ndarray, weights: np.ndarray) -> float:
-    resampled = np.einsum("bn,lnd->bld", weights, inside.astype(float))
-    lower, upper = np.percentile(resampled, [0.5, 99.5], axis=0)
-    return float(((COVERAGE_LEVELS[:, None] < lower) | (COVERAGE_LEVELS[:, None] > upper)).mean())
-
-
-def _skill(
-    reference: np.ndarray, truth: np.ndarray, our_crps: float, our_energy: float
-) -> dict[str, float]:
-    their_crps, their_energy = (
-        float(crps(reference, truth).mean()),
-        float(energy_score(reference, truth).mean()),
-    )
-    return {
-        "crps": their_crps,
-        "energy_score": their_energy,
-        "crps_skill": 1.0 - float(our_crps) / their_crps,
-        "energy_skill": 1.0 - float(our_energy) / their_energy,
-    }
+def _log_prob(path: Path) -> np.ndarray:
+    """Log-density (N,) of the dequantised ground truth, as written."""
+    densities = read_log_prob(path)
+    assert densities is not None
+    return densities[1]

@@ -1,11 +1,12 @@
-"""Recalibration that has to earn its place: fitted on clusters held out from training, kept only
-where it helps.
+"""Recalibration that has to earn its place.
+
+It is fitted on clusters held out from training and kept only where it helps clusters that it was
+not fitted on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -15,29 +16,30 @@ from cinn_clusters.diagnostics.coverage import hpd_ranks
 from cinn_clusters.diagnostics.ranks import pit
 from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS, central_coverage, crps, energy_score
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
+from cinn_clusters.files import JsonObject
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibration import Recalibration, fit_recalibration
 from cinn_clusters.settings.config import Config
 
-NUM_DRAWS = 1000
-NUM_DENSITIES = 100
+_NUM_SAMPLES = 1000
+_NUM_DENSITIES = 100
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """What models trained without them say of all training clusters.
+@dataclass(frozen=True, eq=False)
+class HeldOutPosteriors:
+    """Answers for all training clusters by models that have not seen them.
 
     Args:
-        rows: The rows.
+        objects: The rows, N.
         fold: Fold of each row, (N,).
-        samples: Draws of the model that has not seen the row, (S, N, D).
-        truth: Histories, times within their resolution, (N, D).
+        samples: Samples of the model that has not seen the row, (S, N, D).
+        truth: Dequantised ground truth, (N, D).
         hpd: Joint HPD ranks, (N,).
     """
 
-    rows: Catalogue
+    objects: Catalogue
     fold: np.ndarray
     samples: np.ndarray
     truth: np.ndarray
@@ -46,12 +48,11 @@ class HeldOut:
 
 def recalibrated(
     posterior: Posterior, catalogue: Catalogue, split: Split, config: Config, device: str
-) -> tuple[Posterior, dict[str, Any]]:
+) -> tuple[Posterior, JsonObject]:
     """Recalibrate a posterior if clusters that it was not fitted on say that this helps.
 
-    The training clusters are dealt into folds; a model like this one is trained without each. What
-    these models say of the clusters they have not seen gives the maps; whether maps help is asked
-    of folds they were not fitted on.
+    A model like this one is trained without each fold of the training clusters. Its answers for
+    the fold it has not seen give the maps; folds that they were not fitted on decide.
 
     Args:
         posterior: Trained on ``split``.
@@ -62,7 +63,7 @@ def recalibrated(
 
     Returns:
         The posterior, recalibrated where the calibration error falls and neither CRPS nor energy
-        score rises; and a table of these before and after, empty if nothing was tried.
+        score rises; and these before and after, empty if nothing was tried.
 
     Raises:
         ConfigError: If a single fold is asked for, or the targets are not kept inside their bounds.
@@ -73,56 +74,60 @@ def recalibrated(
     if num_folds == 1 or not posterior.transforms.is_bounded:
         expected = "0 or at least 2 folds, and a run prepared with --protocol cluster"
         raise ConfigError("train.recalibration_folds", expected, str(num_folds))
-    seen = catalogue.rows(np.concatenate([split.train, split.validation]))
-    held_out = predict_held_out(seen, config, device)
-    before, after = _judge(held_out, held_out.samples), _judge(held_out, _cross_fitted(held_out))
-    helps = after["calibration_error"] < before["calibration_error"] and all(
-        after[score] <= before[score] for score in ("crps", "energy_score")
-    )
+    objects = catalogue.rows(np.concatenate([split.train, split.validation]))
+    held_out = predict_held_out(objects, config, device)
+    before = _scores(held_out, held_out.samples)
+    after = _scores(held_out, _cross_fitted(held_out))
+    is_better = after["calibration_error"] < before["calibration_error"]
+    helps = is_better and all(after[name] <= before[name] for name in ("crps", "energy_score"))
     table = {"before": before, "after": after, "is_used": helps}
-    fitted = _fit(held_out, np.ones(len(held_out.fold), bool))
-    return (replace(posterior, recalibration=fitted) if helps else posterior), table
+    if not helps:
+        return posterior, table
+    all_rows = np.ones(len(held_out.fold), bool)
+    return replace(posterior, recalibration=_fit(held_out, all_rows)), table
 
 
-def predict_held_out(rows: Catalogue, config: Config, device: str) -> HeldOut:
+def predict_held_out(objects: Catalogue, config: Config, device: str) -> HeldOutPosteriors:
     """Train without each fold of clusters in turn and answer for it."""
-    shape = (NUM_DRAWS, len(rows.table), len(rows.targets))
-    samples, hpd, fold = np.empty(shape, np.float32), np.empty(shape[1]), np.empty(shape[1], int)
-    plain = config.model_copy(
-        update={"train": config.train.model_copy(update={"recalibration_folds": 0})}
-    )
-    for k, split in enumerate(
-        folds_by_cluster(rows.clusters, config.train.recalibration_folds, config.seed)
-    ):
-        posterior = fit(rows, split, plain, device=device)
-        inputs = rows.inputs(posterior.inputs)[split.test]
-        draws = posterior.sample(inputs, NUM_DRAWS, seed=config.seed)
-        log_prob = posterior.log_prob(draws[:NUM_DENSITIES], inputs)
-        hpd[split.test] = hpd_ranks(
-            log_prob, posterior.log_prob(scored_truth(rows, split.test), inputs)
-        )
-        samples[:, split.test], fold[split.test] = draws, k
-    return HeldOut(rows, fold, samples, scored_truth(rows, np.arange(shape[1])), hpd)
+    num_rows, num_targets = len(objects.table), len(objects.targets)
+    samples = np.empty((_NUM_SAMPLES, num_rows, num_targets), np.float32)
+    hpd, fold = np.empty(num_rows), np.empty(num_rows, int)
+    truth = dequantised_ground_truth(objects, np.arange(num_rows))
+    num_folds = config.train.recalibration_folds
+    without = config.train.model_copy(update={"recalibration_folds": 0})
+    plain = config.model_copy(update={"train": without})
+    for k, split in enumerate(folds_by_cluster(objects.clusters, num_folds, config.seed)):
+        posterior = fit(objects, split, plain, device=device)
+        inputs = objects.inputs(posterior.inputs)[split.test]
+        answers = posterior.sample(inputs, _NUM_SAMPLES, seed=config.seed)
+        log_prob = posterior.log_prob(answers[:_NUM_DENSITIES], inputs)
+        log_prob_truth = posterior.log_prob(truth[split.test], inputs)
+        hpd[split.test] = hpd_ranks(log_prob, log_prob_truth)
+        samples[:, split.test], fold[split.test] = answers, k
+    return HeldOutPosteriors(objects, fold, samples, truth, hpd)
 
 
-def _fit(held_out: HeldOut, index: np.ndarray) -> Recalibration:
-    ranks = pit(held_out.samples[:, index], held_out.truth[index])
-    return fit_recalibration(ranks, held_out.hpd[index], held_out.rows.clusters[index])
+def _fit(held_out: HeldOutPosteriors, is_used: np.ndarray) -> Recalibration:
+    ranks = pit(held_out.samples[:, is_used], held_out.truth[is_used])
+    clusters = held_out.objects.clusters[is_used]
+    return fit_recalibration(ranks, held_out.hpd[is_used], clusters)
 
 
-def _cross_fitted(held_out: HeldOut) -> np.ndarray:
-    """Repair each fold by what the other folds have shown."""
-    result = np.empty_like(held_out.samples)
+def _cross_fitted(held_out: HeldOutPosteriors) -> np.ndarray:
+    """Samples (S, N, D) of each fold, repaired by what the other folds have shown."""
+    repaired = np.empty_like(held_out.samples)
     for k in np.unique(held_out.fold):
-        own = held_out.fold == k
-        result[:, own] = _fit(held_out, ~own).repair(held_out.samples[:, own])
-    return result
+        is_fold = held_out.fold == k
+        recalibration = _fit(held_out, ~is_fold)
+        repaired[:, is_fold] = recalibration.repair(held_out.samples[:, is_fold])
+    return repaired
 
 
-def _judge(held_out: HeldOut, samples: np.ndarray) -> dict[str, float]:
-    scale = score_scales(held_out.rows.targets, held_out.rows.theta)
-    scaled, truth = samples / scale, held_out.rows.theta / scale
-    coverage = central_coverage(samples, held_out.truth).mean(1)
+def _scores(held_out: HeldOutPosteriors, samples: np.ndarray) -> dict[str, float]:
+    theta = held_out.objects.theta
+    scale = score_scales(held_out.objects)
+    coverage = central_coverage(samples, held_out.truth).mean(axis=1)
+    scaled, truth = samples / scale, theta / scale
     return {
         "calibration_error": float(np.abs(coverage - COVERAGE_LEVELS[:, None]).mean()),
         "crps": float(crps(scaled, truth).mean()),

@@ -14,8 +14,8 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import crps, energy_score
 from cinn_clusters.errors import ConfigError
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
 from cinn_clusters.files import JsonObject, atomic_directory, demand_free, write_json
-from cinn_clusters.pipeline.simulation.evaluate import score_scales, scored_truth
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
@@ -250,8 +250,8 @@ def _scores(
 ) -> np.ndarray:
     inputs = catalogue.inputs(posterior.inputs)[rows]
     if search.objective == "nll":
-        return -posterior.log_prob(scored_truth(catalogue, rows), inputs)
-    scale = score_scales(catalogue.targets, catalogue.theta)
+        return -posterior.log_prob(dequantised_ground_truth(catalogue, rows), inputs)
+    scale = score_scales(catalogue)
     samples = posterior.sample(inputs, _NUM_SAMPLES, seed=search.seed) / scale
     theta = catalogue.theta[rows] / scale
     if search.objective == "crps":

@@ -1,0 +1,188 @@
+"""A posterior file of anyone, matched row by row with the ground truth of its objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters import schema
+from cinn_clusters.data.catalogue import Catalogue, read_catalogue
+from cinn_clusters.data.split import folds_by_cluster
+from cinn_clusters.data.tables import demand_columns, read_csv
+from cinn_clusters.errors import BundleError, DataError
+from cinn_clusters.evaluation.ground_truth import is_marked
+from cinn_clusters.evaluation.reference_posteriors import reference_samples
+from cinn_clusters.storage.posterior_file import (
+    SampleIndex,
+    read_index,
+    read_log_prob,
+    read_samples,
+)
+from cinn_clusters.storage.run import Run, open_run
+from cinn_clusters.storage.run_paths import RunPaths
+
+_NUM_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class TruthFiles:
+    """Tables of the simulation that a posterior is compared with.
+
+    Args:
+        targets: CSV of the histories.
+        observables: CSV of the observables.
+        cluster_column: Column that identifies a cluster in these files.
+    """
+
+    targets: Path | None = None
+    observables: Path | None = None
+    cluster_column: str = schema.CLUSTER_COLUMN
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedPosterior:
+    """Posterior samples of N objects with known histories.
+
+    Args:
+        catalogue: All rows with a known history; references are drawn from them.
+        rows: Row of each object in the catalogue, (N,).
+        samples: Posterior samples, (S, N, D).
+        log_prob: Log-densities of samples (S, N), NaN where not evaluated, and of ground truth
+            (N,); None if the file holds none.
+        ignored: Variables of the file that no table knows.
+    """
+
+    catalogue: Catalogue
+    rows: np.ndarray
+    samples: np.ndarray
+    log_prob: tuple[np.ndarray, np.ndarray] | None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def objects(self) -> Catalogue:
+        """The objects with their ground truth."""
+        return self.catalogue.rows(self.rows)
+
+    @property
+    def has_densities(self) -> bool:
+        """Whether every ground truth and some samples of every object have a log-density."""
+        if self.log_prob is None:
+            return False
+        of_samples, of_truth = self.log_prob
+        return not (np.isnan(of_truth).any() or np.isnan(of_samples).all(axis=0).any())
+
+    def references(self, *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Samples (S, N, D) of each reference posterior, drawn from rows of other clusters.
+
+        Raises:
+            DataError: If there are too few clusters.
+        """
+        clusters = self.catalogue.clusters
+        num_folds = min(_NUM_FOLDS, len(np.unique(clusters)))
+        references: dict[str, np.ndarray] = {}
+        for split in folds_by_cluster(clusters, num_folds, seed):
+            is_test = np.isin(self.rows, split.test)
+            if not is_test.any():
+                continue
+            train = np.concatenate([split.train, split.validation])
+            test, num_samples = self.rows[is_test], len(self.samples)
+            fold = reference_samples(self.catalogue, train, test, num_samples, seed)
+            for name, samples in fold.items():
+                empty = np.empty(self.samples.shape, np.float32)
+                references.setdefault(name, empty)[:, is_test] = samples
+        return references
+
+
+def match_ground_truth(
+    posterior: str | Path, files: TruthFiles | None = None, *, run: Run | None = None
+) -> MatchedPosterior:
+    """Read a posterior and the histories of its objects, matched on HaloID and Snapshot.
+
+    Args:
+        posterior: netCDF file in the ArviZ layout.
+        files: Tables of the histories; not needed for a file that lies in a run.
+        run: Where the histories stand, instead of files or the run that the posterior lies in.
+
+    Returns:
+        Rows with all targets and without a missing-value mark, in the order of the catalogue.
+
+    Raises:
+        BundleError: If the posterior is no such file, or the run is damaged.
+        DataError: If a table or column is missing, no object has a known history, or a sample is
+            not finite.
+    """
+    posterior = Path(posterior)
+    if not posterior.is_file():
+        hint = "run cinn-clusters crossval or infer first"
+        raise BundleError(posterior, "a posterior file", "none", "", hint)
+    index = read_index(posterior)
+    ignored: tuple[str, ...] = ()
+    if run is None:
+        catalogue, ignored = _ground_truth(posterior, index, files or TruthFiles())
+    else:
+        catalogue = run.catalogue
+    catalogue = catalogue.rows(np.flatnonzero(~is_marked(catalogue)))
+    keys = [str(key) for key in index.keys]
+    demand_columns(
+        catalogue.table, keys, f"{posterior} is of rows seen from several sides, the table"
+    )
+    of_table = pd.MultiIndex.from_frame(catalogue.table[keys].astype("int64"))
+    positions = pd.MultiIndex.from_frame(index.keys).get_indexer(of_table)
+    rows = np.flatnonzero(positions >= 0)
+    positions = positions[rows]
+    if not len(rows):
+        expected, hint = "objects with a known history", "are they one simulation?"
+        raise DataError(posterior, expected, "none in common", "", hint)
+    samples = read_samples(posterior, catalogue.targets)[:, positions].astype(float)
+    _demand_finite(samples, catalogue.rows(rows), posterior)
+    log_prob = read_log_prob(posterior)
+    if log_prob is not None:
+        log_prob = log_prob[0][:, positions], log_prob[1][positions]
+    return MatchedPosterior(catalogue, rows, samples, log_prob, ignored)
+
+
+def _ground_truth(
+    posterior: Path, index: SampleIndex, files: TruthFiles
+) -> tuple[Catalogue, tuple[str, ...]]:
+    """The rows of the run or of the tables, and the variables that no table knows."""
+    if files.targets is None and files.observables is None:
+        paths = RunPaths.around(posterior)
+        if paths is None:
+            expected = "a file in a run, whose tables hold the ground truth"
+            hint = "pass --targets and --observables"
+            raise DataError(posterior, expected, "none", "", hint)
+        return open_run(paths.root).catalogue, ()
+    if files.targets is None or files.observables is None:
+        missing = "--targets" if files.targets is None else "--observables"
+        raise DataError("the ground truth", "both --targets and --observables", f"no {missing}")
+    targets, observables = read_csv(files.targets), read_csv(files.observables)
+    names = [name for name in index.variables if name in targets or name in schema.DEFAULT]
+    ignored = tuple(name for name in index.variables if name not in names)
+    if not names:
+        expected = f"variables that are columns of {files.targets}"
+        raise DataError(posterior, expected, ", ".join(index.variables))
+    demand_columns(targets, names, str(files.targets))
+    demand_columns(observables, [schema.LOOKBACK], str(files.observables))
+    x_columns = [name for name in schema.DEFAULT_OBSERVABLES if name in observables]
+    catalogue = read_catalogue(
+        files.observables,
+        files.targets,
+        schema.DEFAULT.choose(x_columns, names, cluster=files.cluster_column),
+        drop_incomplete=True,
+        allow_atypical=True,
+    )
+    return catalogue, ignored
+
+
+def _demand_finite(samples: np.ndarray, objects: Catalogue, posterior: Path) -> None:
+    if len(samples) < 2:
+        raise DataError(posterior, "two samples an object or more", str(len(samples)))
+    is_bad = ~np.isfinite(samples).all(axis=(0, 2))
+    if is_bad.any():
+        first = objects.table[is_bad].iloc[0]
+        where = "first at " + ", ".join(f"{key} {first[key]}" for key in schema.KEYS)
+        got = f"{int(is_bad.sum())} objects with others"
+        raise DataError(posterior, "finite samples", got, where)

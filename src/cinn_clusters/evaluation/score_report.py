@@ -1,0 +1,200 @@
+"""Scores of posterior samples against ground truth, next to those of reference posteriors.
+
+CRPS and energy score are in units of the fixed scales of the schema, so that they compare between
+models and runs; every standard error and band resamples clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Field
+
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.diagnostics.scores import (
+    COVERAGE_LEVELS,
+    bootstrap_weights,
+    central_coverage,
+    contraction,
+    crps,
+    energy_score,
+)
+from cinn_clusters.evaluation.ground_truth import is_marked, score_scales, unphysical
+from cinn_clusters.evaluation.json_model import ByName, JsonModel, Number, by_name
+from cinn_clusters.files import JsonObject
+
+
+class MeanScore(JsonModel):
+    """Mean of a score over rows, and its standard error over clusters."""
+
+    mean: Number
+    se: Number
+
+
+class LogScore(MeanScore):
+    """Negative log-likelihood; without a mean where a ground truth has no density."""
+
+    median: Number
+    rows_outside: int
+
+
+class ReferenceSkill(JsonModel):
+    """Scores of a reference posterior, and the share of each that the model saves."""
+
+    crps: float
+    energy_score: float
+    crps_skill: float
+    energy_skill: float
+
+
+class ScoresWithoutMaps(JsonModel):
+    """Scores of the same model asked without the image embeddings."""
+
+    energy_score: MeanScore
+    crps: MeanScore
+    crps_per_target: ByName
+    calibration_error: float
+
+
+class Scores(JsonModel):
+    """Content of ``scores.json``.
+
+    ``mae`` is the mean absolute error of each point estimate by target, in catalogue units;
+    ``unphysical`` is the share of samples that break a declared bound, None without any.
+    """
+
+    model_sha256: str = ""
+    summary_sha256: str = ""
+    rows: int
+    clusters: int
+    draws: int
+    energy_score: MeanScore
+    crps: MeanScore
+    crps_per_target: ByName
+    nll: LogScore
+    mae: dict[str, ByName] = Field(default_factory=dict)
+    calibration_error: float
+    calibration_error_per_target: ByName
+    coverage_68: ByName
+    coverage_outside_99_band: float
+    contraction: ByName
+    unphysical: Number
+    skill: dict[str, ReferenceSkill] = Field(default_factory=dict)
+    without_maps: ScoresWithoutMaps | None = None
+    folds: int | None = None
+    config: JsonObject = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledObjects:
+    """Posterior samples of objects whose histories are known.
+
+    Args:
+        objects: The objects with their ground truth, N rows.
+        samples: Posterior samples, (S, N, D).
+        log_prob: Log-density of the dequantised ground truth in physical units, (N,).
+        references: Samples of each reference posterior, (S, N, D).
+        estimates: Further point estimates by name, such as the mode, (N, D).
+    """
+
+    objects: Catalogue
+    samples: np.ndarray
+    log_prob: np.ndarray
+    references: Mapping[str, np.ndarray] = field(default_factory=dict)
+    estimates: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def rows(self, index: np.ndarray) -> SampledObjects:
+        """Return some of the objects."""
+        return SampledObjects(
+            self.objects.rows(index),
+            self.samples[:, index],
+            self.log_prob[index],
+            {name: samples[:, index] for name, samples in self.references.items()},
+            {name: theta[index] for name, theta in self.estimates.items()},
+        )
+
+
+def score_report(sampled: SampledObjects) -> Scores:
+    """Score posteriors; objects with a missing-value mark take no part."""
+    sampled = sampled.rows(np.flatnonzero(~is_marked(sampled.objects)))
+    objects, samples = sampled.objects, sampled.samples.astype(float)
+    truth, targets = objects.theta, objects.targets
+    weights = bootstrap_weights(objects.clusters)
+    scale = score_scales(objects)
+    crps_by_target = crps(samples / scale, truth / scale)
+    energy = energy_score(samples / scale, truth / scale)
+    inside = central_coverage(samples, truth)
+    errors = np.abs(inside.mean(axis=1) - COVERAGE_LEVELS[:, None])  # (C, D)
+    inside_68 = central_coverage(samples, truth, np.array([0.68]))[0]
+    is_outside = unphysical(samples, objects)
+    return Scores(
+        rows=len(truth),
+        clusters=len(np.unique(objects.clusters)),
+        draws=len(samples),
+        energy_score=_mean_score(energy, weights),
+        crps=_mean_score(crps_by_target.mean(axis=1), weights),
+        crps_per_target=by_name(targets, crps_by_target.mean(axis=0)),
+        nll=_log_score(sampled.log_prob, weights),
+        mae=_absolute_errors(sampled),
+        calibration_error=float(errors.mean()),
+        calibration_error_per_target=by_name(targets, errors.mean(axis=0)),
+        coverage_68=by_name(targets, inside_68.mean(axis=0)),
+        coverage_outside_99_band=_share_outside_band(inside, weights),
+        contraction=by_name(targets, contraction(samples, truth)),
+        unphysical=None if is_outside is None else float(is_outside.mean()),
+        skill={
+            name: _skill(reference / scale, truth / scale, crps_by_target.mean(), energy.mean())
+            for name, reference in sampled.references.items()
+        },
+    )
+
+
+def _mean_score(score: np.ndarray, weights: np.ndarray) -> MeanScore:
+    return MeanScore(mean=float(score.mean()), se=float((weights @ score).std()))
+
+
+def _log_score(log_prob: np.ndarray, weights: np.ndarray) -> LogScore:
+    num_outside = int((~np.isfinite(log_prob)).sum())
+    median = float(np.median(-log_prob))
+    if num_outside:
+        return LogScore(mean=None, se=None, median=median, rows_outside=num_outside)
+    score = _mean_score(-log_prob, weights)
+    return LogScore(mean=score.mean, se=score.se, median=median, rows_outside=0)
+
+
+def _absolute_errors(sampled: SampledObjects) -> dict[str, ByName]:
+    """Mean absolute error of each point estimate, by target."""
+    estimates = {
+        "median": np.median(sampled.samples, axis=0),
+        "mean": sampled.samples.mean(axis=0, dtype=float),
+        **sampled.estimates,
+    }
+    truth = sampled.objects.theta
+    errors = {name: np.abs(theta - truth).mean(axis=0) for name, theta in estimates.items()}
+    return {
+        target: {name: float(error[d]) for name, error in errors.items()}
+        for d, target in enumerate(sampled.objects.targets)
+    }
+
+
+def _share_outside_band(inside: np.ndarray, weights: np.ndarray) -> float:
+    """Share of levels and targets whose bootstrap band of coverage misses the level."""
+    resampled = np.einsum("bn,lnd->bld", weights, inside.astype(float))
+    lower, upper = np.percentile(resampled, [0.5, 99.5], axis=0)
+    levels = COVERAGE_LEVELS[:, None]
+    return float(((levels < lower) | (levels > upper)).mean())
+
+
+def _skill(
+    reference: np.ndarray, truth: np.ndarray, model_crps: float, model_energy: float
+) -> ReferenceSkill:
+    reference_crps = float(crps(reference, truth).mean())
+    reference_energy = float(energy_score(reference, truth).mean())
+    return ReferenceSkill(
+        crps=reference_crps,
+        energy_score=reference_energy,
+        crps_skill=1.0 - float(model_crps) / reference_crps,
+        energy_skill=1.0 - float(model_energy) / reference_energy,
+    )
