@@ -7,13 +7,13 @@ the standard error of a column, in dex for logarithms and positive quantities.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from astropy import units as u
 from astropy.table import Table
 
-from cinn_clusters import schema
 from cinn_clusters.catalogues.convert import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.table_files import names_of, numbers
@@ -22,14 +22,18 @@ from cinn_clusters.catalogues.units import Scale, conversion_factor, read_unit, 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.data.checks import problems
 from cinn_clusters.errors import DataError
+from cinn_clusters.schema import DEFAULT, ERROR_PREFIX, Schema, fits_unit
 
 
-def read_by_name(table: Table, columns: Sequence[str]) -> ConvertedCatalogue:
+def read_by_name(
+    table: Table, columns: Sequence[str], schema: Schema = DEFAULT
+) -> ConvertedCatalogue:
     """Read the observables of a table by name.
 
     Args:
         table: The catalogue.
         columns: Observables that are wanted; those that the table lacks are missing in every row.
+        schema: Units and bounds of the columns.
 
     Returns:
         Their values and errors; what cannot be right is missing, and a reason of its row.
@@ -38,72 +42,77 @@ def read_by_name(table: Table, columns: Sequence[str]) -> ConvertedCatalogue:
         DataError: If the unit of a column does not convert to that of the simulation.
     """
     converted = ConvertedCatalogue(names_of(table, None))
-    add_by_name(converted, table, columns)
+    add_by_name(converted, table, columns, schema)
     return converted
 
 
-def add_by_name(converted: ConvertedCatalogue, table: Table, columns: Sequence[str]) -> None:
+def add_by_name(
+    converted: ConvertedCatalogue, table: Table, columns: Sequence[str], schema: Schema = DEFAULT
+) -> None:
     """Add further observables of a table by name; see ``read_by_name``."""
     for name in columns:
         if name in table.colnames:
-            _add_column(converted, table, name)
+            reader = _ColumnReader(converted, table, name, schema)
+            value = reader.errors(reader.values())
+            converted.values[name] = value
 
 
-def _add_column(converted: ConvertedCatalogue, table: Table, name: str) -> None:
-    value, is_text = numbers(table, name)
-    converted.note(is_text, f"{name}: expected a number")
-    value = _in_own_unit(converted, table, name, value)
-    for problem in problems(pd.DataFrame({name: value}), [name]):
-        if problem.fault == "NaN":  # absent or masked: missing, and nothing wrong with it
-            continue
-        reason = f"{name}: {problem.fault}, expected {problem.expected}, taken as missing"
-        converted.note(problem.rows, reason)
-        value = np.where(problem.rows, np.nan, value)
-    error_column = schema.ERROR_PREFIX + name
-    if error_column in table.colnames:
-        value = _add_errors(converted, table, name, value)
-    converted.values[name] = value
+@dataclass(frozen=True, eq=False)
+class _ColumnReader:
+    converted: ConvertedCatalogue
+    table: Table
+    name: str
+    schema: Schema
 
+    @property
+    def scale(self) -> Scale:
+        """Unit of the column in the simulation."""
+        unit = fits_unit(self.schema.column(self.name).unit) or ""
+        return read_unit(unit, self.name, u.dimensionless_unscaled)
 
-def _in_own_unit(
-    converted: ConvertedCatalogue, table: Table, name: str, value: np.ndarray
-) -> np.ndarray:
-    """Values (N,) in the unit of the simulation's column."""
-    stated, own = unit_in_file(table, name), _own_scale(name)
-    if stated is None or own is None:
+    def values(self) -> np.ndarray:
+        """Values (N,) in the unit of the simulation, NaN where they cannot be right."""
+        name, note = self.name, self.converted.note
+        value, is_text = numbers(self.table, name)
+        note(is_text, f"{name}: expected a number")
+        value = self._in_own_unit(value)
+        for problem in problems(pd.DataFrame({name: value}), [name], self.schema, optional=[name]):
+            reason = f"{problem.fault}, expected {problem.expected}, taken as missing"
+            note(problem.rows, f"{name}: {reason}")
+            value = np.where(problem.rows, np.nan, value)
         return value
-    scale = read_unit(stated, name, own.unit)
-    if scale == own:
+
+    def errors(self, value: np.ndarray) -> np.ndarray:
+        """Add errors, and return the values: missing where a stated error cannot be used."""
+        column = ERROR_PREFIX + self.name
+        if column not in self.table.colnames:
+            return value
+        scale = self.scale
+        is_logarithmic = self.schema.column(self.name).is_log or scale.is_log
+        is_unit_stated = is_logarithmic and unit_in_file(self.table, column) is not None
+        error_scale = None if is_unit_stated else "dex"
+        quantity = Quantity(column=self.name, error=column, error_scale=error_scale)
+        log_value = scale.logarithm(value) if is_logarithmic else value
+        measured = Measured(self.table, quantity, log_value, scale, HUBBLE_CONSTANT)
+        errors, filled = errors_of(measured, self.converted.note)
+        self.converted.log.extend(filled)
+        value = np.where(np.isnan(errors).any(0), np.nan, value)
+        self.converted.two_sided[self.name] = np.where(np.isnan(value), 0.0, errors)
         return value
-    try:
-        factor = conversion_factor(scale.unit, own.unit)
-    except u.UnitConversionError as error:
-        expected, hint = f"one that converts to {own}", "correct the file, or map it (--mapping)"
-        raise DataError(f"unit of '{name}'", expected, f"'{stated}'", "", hint) from error
-    converted.log.append(f"{name}: {scale} to {own}")
-    linear = scale.linear(value) * factor
-    return own.logarithm(linear) if own.is_log else linear
 
-
-def _own_scale(name: str) -> Scale | None:
-    unit = schema.fits_unit(schema.column(name).unit)
-    return None if unit is None else read_unit(unit, name, u.dimensionless_unscaled)
-
-
-def _add_errors(
-    converted: ConvertedCatalogue, table: Table, name: str, value: np.ndarray
-) -> np.ndarray:
-    """Add the errors of a column, and return its values: missing where no error can be used."""
-    column, known = schema.ERROR_PREFIX + name, schema.column(name)
-    scale = _own_scale(name) or Scale(u.dimensionless_unscaled)
-    is_logarithmic = known.is_log or scale.is_log
-    is_unit_stated = is_logarithmic and unit_in_file(table, column) is not None
-    quantity = Quantity(column=name, error=column, error_scale=None if is_unit_stated else "dex")
-    log_value = scale.logarithm(value) if is_logarithmic else value
-    errors, filled = errors_of(
-        Measured(table, quantity, log_value, scale, HUBBLE_CONSTANT), converted.note
-    )
-    converted.log.extend(filled)
-    value = np.where(np.isnan(errors).any(0), np.nan, value)
-    converted.two_sided[name] = np.where(np.isnan(value), 0.0, errors)
-    return value
+    def _in_own_unit(self, value: np.ndarray) -> np.ndarray:
+        stated, own = unit_in_file(self.table, self.name), self.scale
+        if stated is None or own.unit == u.dimensionless_unscaled:
+            return value
+        scale = read_unit(stated, self.name, own.unit)
+        if scale == own:
+            return value
+        try:
+            factor = conversion_factor(scale.unit, own.unit)
+        except u.UnitConversionError as error:
+            hint = "correct the file, or map it (--mapping)"
+            subject, expected = f"unit of '{self.name}'", f"one that converts to {own}"
+            raise DataError(subject, expected, f"'{stated}'", "", hint) from error
+        self.converted.log.append(f"{self.name}: {scale} to {own}")
+        linear = scale.linear(value) * factor
+        return own.logarithm(linear) if own.is_log else linear

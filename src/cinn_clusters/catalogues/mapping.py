@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
-from cinn_clusters.errors import ConfigError
+from cinn_clusters.errors import CinnError, ConfigError
 from cinn_clusters.files import JsonObject
 
 _PRESETS = files("cinn_clusters.catalogues") / "presets"
@@ -229,7 +229,7 @@ def _parse(text: str, where: str) -> Mapping:
     return mapping
 
 
-def _as_config_error(error: ValidationError, where: str) -> ConfigError:
+def _as_config_error(error: ValidationError, where: str) -> CinnError:
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):

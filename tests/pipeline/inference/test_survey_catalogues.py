@@ -314,7 +314,7 @@ def test_the_sample_test_stands_in_every_answer(
     ("option", "companion"),
     [
         ("--allow-atypical", "columns by name"),
-        ("--filenames {0}/f.npy", "--embeddings"),
+        ("--filenames {0}/own.fits", "--embeddings"),
         ("--projections each", "--embeddings"),
     ],
 )

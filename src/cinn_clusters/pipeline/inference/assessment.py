@@ -57,22 +57,19 @@ def assess(model: TrainedModel, catalogue: CatalogueQuery, ood: Ood, seed: int) 
         ood: ``keep`` looks for no reason, ``flag`` says it, ``refuse`` leaves the object unanswered.
         seed: Seed of the samples by which disagreement and the sample test are estimated.
     """
-    query, objects = catalogue.query, catalogue.objects
+    query, objects = catalogue.query, np.unique(catalogue.objects)
     is_usable = model.posterior.transforms.is_usable(query.inputs).numpy()
     views = query.rows(np.flatnonzero(is_usable))
-    columns = _by_object(_assess_views(model, views, seed))
-    columns = columns.reindex(np.unique(objects))
+    columns = _by_object(_assess_views(model, views, seed)).reindex(objects)
     model_reasons = columns.pop(_REASONS)
     reasons, status = [], []
-    usable_objects = np.isin(np.unique(objects), objects[is_usable])
-    for row, object_reasons, usable in zip(
-        catalogue.rows, model_reasons, usable_objects, strict=True
-    ):
-        found_reasons = list(catalogue.converted.reasons.get(int(row), ()))
-        if usable and ood != "keep":
-            found_reasons += object_reasons
-        reasons.append(tuple(dict.fromkeys(found_reasons)))
-        status.append(_status(usable, bool(reasons[-1]), ood))
+    for row, reasons_of_model in zip(catalogue.rows, model_reasons, strict=True):
+        is_answerable = isinstance(reasons_of_model, list)  # NaN where no view is usable
+        object_reasons = list(catalogue.converted.reasons.get(int(row), ()))
+        if is_answerable and ood != "keep":
+            object_reasons += reasons_of_model
+        reasons.append(tuple(dict.fromkeys(object_reasons)))
+        status.append(_status(is_answerable, bool(object_reasons), ood))
     test = _sample_test(model, views, seed)
     return Assessment(np.array(status), tuple(reasons), columns, test)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from astropy.table import Column, Table
 
-from cinn_clusters import schema
 from cinn_clusters.catalogues.by_name import add_by_name, read_by_name
 from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping
@@ -21,6 +20,7 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.inference.map_views import NO_MAP, EmbeddingFiles, Views, join_views
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import OBJECT, Query
+from cinn_clusters.schema import ERROR_PREFIX, PROJECTION, Schema, is_embedding
 
 BY_NAME = "columns of the simulation, by name"
 
@@ -80,60 +80,59 @@ def read_query(source: CatalogueSource, posterior: Posterior) -> CatalogueQuery:
             model needs is missing, or a unit is wrong.
     """
     mapping, path = source.mapping, source.path
+    schema = posterior.transforms.schema
     table = read_table(path, mapping.read if mapping else None)
-    scalars = [name for name in posterior.inputs if _is_scalar(name)]
+    scalars = [
+        name
+        for name in posterior.inputs
+        if not name.startswith(ERROR_PREFIX) and not is_embedding(name)
+    ]
     if mapping is None:
         _demand_inputs(table.colnames, scalars, posterior, path)
-        converted = read_by_name(table, scalars)
+        converted = read_by_name(table, scalars, schema)
         if not source.allow_atypical:
-            _demand_typical(converted)
+            _demand_typical(converted, schema)
     else:
         converted = convert(table, mapping)
-        add_by_name(converted, table, [name for name in scalars if name not in converted.values])
+        further = [name for name in scalars if name not in converted.values]
+        add_by_name(converted, table, further, schema)
         _demand_inputs(list(converted.values), scalars, posterior, path)
     _note_unused_errors(converted, posterior)
     keys = _keys(table, mapping, posterior)
     views = Views.without_maps(len(table))
     if source.embeddings is not None:
         views = join_views(keys, source.embeddings, posterior)
-        _note_maps(converted, views)
+        converted.log.extend(views.summary(len(table)))
     query = _query(converted, keys, views, posterior)
-    mapping_name = mapping.name if mapping else BY_NAME
     if source.each_projection:
         table, query = _split_views(table, query, views, path)
-    return CatalogueQuery(table, converted, query, mapping_name)
-
-
-def _is_scalar(name: str) -> bool:
-    return not name.startswith(schema.ERROR_PREFIX) and not schema.is_embedding(name)
+    return CatalogueQuery(table, converted, query, mapping.name if mapping else BY_NAME)
 
 
 def _demand_inputs(
     columns: list[str], scalars: list[str], posterior: Posterior, path: Path
 ) -> None:
     """Refuse a table that lacks a column which the model cannot do without."""
-    needed = [name for name in scalars if name == schema.LOOKBACK]
+    transforms = posterior.transforms
+    needed = [name for name in scalars if name == transforms.time]
     hint = ""
-    if not posterior.transforms.accepts_missing:
+    if not transforms.accepts_missing:
         needed = scalars
-        hint = "this model takes exact, complete observables; the packaged one takes any of them"
-        hint = "" if set(needed) & set(columns) else hint
+        if not set(needed) & set(columns):
+            hint = "this model takes exact, complete observables; the packaged one any of them"
     demand_columns(pd.DataFrame(columns=columns), needed, str(path), hint)
 
 
-def _demand_typical(converted: ConvertedCatalogue) -> None:
+def _demand_typical(converted: ConvertedCatalogue, schema: Schema) -> None:
     frame = pd.DataFrame(converted.values).dropna(axis=1, how="all").dropna()
-    demand_typical(frame, list(map(str, frame)))
+    demand_typical(frame, list(map(str, frame)), schema)
 
 
 def _note_unused_errors(converted: ConvertedCatalogue, posterior: Posterior) -> None:
-    if posterior.transforms.accepts_missing:
-        return
-    stated = [name for name, errors in converted.two_sided.items() if np.nanmax(errors) > 0.0]
-    if stated:
-        converted.log.append(
-            f"errors of {', '.join(stated)}: not used, the model takes exact values"
-        )
+    stated = [name for name, errors in converted.two_sided.items() if np.any(errors > 0.0)]
+    if stated and not posterior.transforms.accepts_missing:
+        note = "not used, the model takes exact values"
+        converted.log.append(f"errors of {', '.join(stated)}: {note}")
 
 
 def _keys(table: Table, mapping: Mapping | None, posterior: Posterior) -> pd.DataFrame:
@@ -153,60 +152,43 @@ def _key_values(table: Table, name: str) -> np.ndarray:
     return names_of(table, name)
 
 
-def _note_maps(converted: ConvertedCatalogue, views: Views) -> None:
-    rows = views.rows[~views.has_map]
-    num_rows = len(converted.names)
-    converted.log.append(f"maps: {views.has_map.sum()} of {num_rows - len(rows)} rows")
-    if len(rows):
-        converted.log.append(f"maps: {len(rows)} of {num_rows} rows have {NO_MAP}")
-    if views.unmatched:
-        first = f"first {views.unmatched[0]}"
-        converted.log.append(f"maps: {len(views.unmatched)} belong to no row ({first})")
-
-
 def _query(
     converted: ConvertedCatalogue, keys: pd.DataFrame, views: Views, posterior: Posterior
 ) -> Query:
+    """Make a query of the views; the index of their keys is their object."""
     inputs = converted.inputs(posterior.inputs)[views.rows]
     for number, name in enumerate(posterior.inputs):
         if name in views.embeddings:
             inputs[:, number] = views.embeddings[name]
-    view_keys = keys.iloc[views.rows].set_axis(views.rows)
-    if posterior.transforms.accepts_missing:
-        return Query(inputs, views.rows, view_keys)
-    _note_missing(converted, posterior, inputs, views)
-    return Query(inputs, views.rows, view_keys)
+    query = Query(inputs, views.rows, keys.iloc[views.rows].set_axis(views.rows))
+    if not posterior.transforms.accepts_missing:
+        _note_missing(converted, posterior, query)
+    return query
 
 
-def _note_missing(
-    converted: ConvertedCatalogue, posterior: Posterior, inputs: np.ndarray, views: Views
-) -> None:
+def _note_missing(converted: ConvertedCatalogue, posterior: Posterior, query: Query) -> None:
     """Say of each row what a model of complete rows lacks."""
-    num_rows = len(converted.names)
-    is_map_missing = np.zeros(num_rows, dtype=bool)
-    for name, value in zip(posterior.inputs, inputs.T, strict=True):
-        is_missing = np.zeros(num_rows, dtype=bool)
-        is_missing[views.rows[np.isnan(value)]] = True
-        if schema.is_embedding(name):
-            is_map_missing |= is_missing
-            continue
-        is_explained = [
-            any(reason.startswith(f"{name}:") for reason in converted.reasons.get(row, ()))
-            for row in range(num_rows)
+    missing = pd.DataFrame(np.isnan(query.inputs), columns=list(posterior.inputs))
+    missing = missing.groupby(query.places).any()
+    vectors = [name for name in posterior.inputs if is_embedding(name)]
+    converted.note(missing[vectors].any(axis=1).to_numpy(), NO_MAP)
+    for name in (name for name in posterior.inputs if name not in vectors):
+        explained = [
+            row
+            for row, reasons in converted.reasons.items()
+            if any(reason.startswith(f"{name}:") for reason in reasons)
         ]
-        converted.note(
-            is_missing & ~np.array(is_explained),
-            f"{name}: missing, the model takes complete rows only",
-        )
-    converted.note(is_map_missing, NO_MAP)
+        unexplained = missing[name] & ~missing.index.isin(explained)
+        reason = f"{name}: missing, the model takes complete rows only"
+        converted.note(unexplained.to_numpy(), reason)
 
 
 def _split_views(table: Table, query: Query, views: Views, path: Path) -> tuple[Table, Query]:
     """Make every view an object of its own, with its projection among the keys."""
-    if schema.PROJECTION in table.colnames:
-        got = f"'{schema.PROJECTION}'"
+    if PROJECTION in table.colnames:
+        got = f"'{PROJECTION}'"
         raise DataError(path, "no column that maps bring", got, "", "rename it")
     split: Any = table[views.rows]
-    split[schema.PROJECTION] = Column(views.projections)
-    keys = query.keys.assign(**{schema.PROJECTION: views.projections})
+    split[PROJECTION] = Column(views.projections)
+    keys = query.keys.assign(**{PROJECTION: views.projections})
     return split, Query(query.inputs, query.places, keys.reset_index(drop=True))

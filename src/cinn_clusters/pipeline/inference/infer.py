@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from cinn_clusters import schema
-from cinn_clusters.catalogues.by_name import read_by_name
 from cinn_clusters.catalogues.mapping import Mapping
-from cinn_clusters.catalogues.table_files import read_table, write_table
+from cinn_clusters.catalogues.table_files import write_table
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, sha256_of
-from cinn_clusters.ood.support import nearest_analogues
+from cinn_clusters.pipeline.inference.analogues import read_analogues
 from cinn_clusters.pipeline.inference.assessment import Assessment, Ood, assess
 from cinn_clusters.pipeline.inference.catalogue_query import (
     CatalogueQuery,
@@ -44,11 +40,11 @@ from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.progress import OnProgress, ignore_progress
+from cinn_clusters.schema import is_embedding
 from cinn_clusters.storage.model import load_model, packaged_model
 from cinn_clusters.storage.posterior_file import library_attributes
 from cinn_clusters.storage.provenance import with_provenance
 
-NUM_ANALOGUES = 5
 CONDITIONAL = (
     "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
 )
@@ -155,10 +151,9 @@ def infer(
     )
     _demand_places(destination, table, catalogue)
     trained = load_model(model, device=sampling.device)
-    analogues = _Analogues.read(trained.posterior, options.analogues)
-    each_projection = options.projections == "each"
+    analogues = options.analogues and read_analogues(options.analogues, trained.posterior)
     source = CatalogueSource(
-        catalogue, mapping, embeddings, each_projection, options.allow_atypical
+        catalogue, mapping, embeddings, options.projections == "each", options.allow_atypical
     )
     objects = read_query(source, trained.posterior)
     demand_room(objects.table, trained.posterior.targets, catalogue, table.path)
@@ -176,11 +171,12 @@ def infer(
         )
         summary.index = query.keys.index.unique()
         summary = summary.join(assessment.columns)
-        if embeddings is not None and not each_projection:
+        if embeddings is not None and not source.each_projection:
             summary[NUM_VIEWS] = _num_maps(query, posterior.inputs)
-        if analogues is not None:
-            summary[ANALOGUES] = analogues.nearest(query)
-        result = append_columns(objects.table, assessment, summary)
+        if analogues:
+            summary[ANALOGUES] = analogues.nearest(query.inputs[group_views(query)[0]])
+        schema = posterior.transforms.schema
+        result = append_columns(objects.table, assessment, summary, schema)
         header = {**library_attributes(sampling.seed), **attributes}
         result.meta = with_provenance(objects.table.meta, header, objects.converted.log)
         write_table(result, table.path, overwrite=table.overwrite)
@@ -281,7 +277,7 @@ def _finite(**values: float) -> dict[str, float]:
 def _num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
     """Maps of each object; 0 where it was asked without one."""
     first, counts = group_views(query)
-    is_embedding = [schema.is_embedding(name) for name in inputs]
+    is_embedding = [is_embedding(name) for name in inputs]
     has_map = np.isfinite(query.inputs[first][:, is_embedding]).all(1)
     return np.asarray(counts * has_map)
 
@@ -289,42 +285,3 @@ def _num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
 def _count(reasons: Iterable[Iterable[str]]) -> Counter[str]:
     """How often each reason was given; values of single rows stand in brackets and do not count."""
     return Counter(reason.split(" (")[0] for object_reasons in reasons for reason in object_reasons)
-
-
-@dataclass(frozen=True, eq=False)
-class _Analogues:
-    """Complete rows of a table of the simulation: their names ``snapshot:halo`` and their inputs."""
-
-    transforms: MeasurementTransforms
-    names: np.ndarray
-    inputs: np.ndarray
-
-    @classmethod
-    def read(cls, posterior: Posterior, path: str | Path | None) -> _Analogues | None:
-        """Read the table, if there is one."""
-        if path is None:
-            return None
-        transforms = posterior.transforms
-        if not isinstance(transforms, MeasurementTransforms):
-            expected = "a model that accepts missing observables"
-            raise DataError("analogues", expected, "another", "", "leave out --analogues")
-        table = read_table(path)
-        scalars = [name for name in transforms.names if not schema.is_embedding(name)]
-        demand_columns(pd.DataFrame(columns=table.colnames), [*schema.KEYS, *scalars], str(path))
-        values = read_by_name(table, scalars).inputs(transforms.inputs)
-        is_scalar = [name in scalars for name in transforms.inputs]
-        rows = np.flatnonzero(np.isfinite(values[:, is_scalar]).all(1))
-        if len(rows) < NUM_ANALOGUES:
-            expected = f"at least {NUM_ANALOGUES} complete rows"
-            raise DataError(path, expected, str(len(rows)))
-        halo, snapshot = (np.asarray(table[name])[rows] for name in schema.KEYS)
-        names = [f"{int(s)}:{int(h)}" for s, h in zip(snapshot, halo, strict=True)]
-        return cls(transforms, np.array(names), values[rows])
-
-    def nearest(self, query: Query) -> list[str]:
-        """Names of the most similar rows of each object, nearest first."""
-        inputs = query.inputs[group_views(query)[0]].copy()
-        is_embedding = [schema.is_embedding(name) for name in self.transforms.inputs]
-        inputs[:, is_embedding] = np.nan
-        rows = nearest_analogues(self.transforms, inputs, self.inputs, NUM_ANALOGUES)
-        return [" ".join(names) for names in self.names[rows]]

@@ -41,10 +41,14 @@ class Views:
         projections = np.full(num_rows, schema.NO_PROJECTION)
         return cls(np.arange(num_rows), projections, pd.DataFrame(index=range(num_rows)))
 
-    @property
-    def has_map(self) -> np.ndarray:
-        """Whether a view is a map, (V,)."""
-        return np.asarray(self.projections != schema.NO_PROJECTION)
+    def summary(self, num_rows: int) -> list[str]:
+        """Say how many of the rows of the catalogue have a map."""
+        num_missing = int((self.projections == schema.NO_PROJECTION).sum())
+        num_maps, num_seen = len(self.rows) - num_missing, num_rows - num_missing
+        lines = [f"maps: {num_maps} of {num_seen} rows, {num_missing} rows have none"]
+        if self.unmatched:
+            lines.append(f"maps: {len(self.unmatched)} of no row, first {self.unmatched[0]}")
+        return lines
 
 
 def join_views(keys: pd.DataFrame, files: EmbeddingFiles, posterior: Posterior) -> Views:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from astropy.table import Column, MaskedColumn, Table
 
-from cinn_clusters import schema
 from cinn_clusters.catalogues.table_files import TABLE_FORMATS, demand_writable
 from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.inference.assessment import OOD_SCORE, SELECTION, Assessment
 from cinn_clusters.pipeline.inference.write_posterior import DISAGREEMENT, EXTRAPOLATED
 from cinn_clusters.posterior.summary import TIME_SINCE_COLLISION, summary_columns
+from cinn_clusters.schema import DEFAULT, Schema, fits_unit
+from cinn_clusters.schema import Column as SchemaColumn
 
 STATUS, REASONS, ANALOGUES, NUM_VIEWS = "cinn_status", "cinn_reasons", "analogues", "num_views"
 _DESCRIPTIONS = {
@@ -28,19 +29,13 @@ _DESCRIPTIONS = {
     EXTRAPOLATED: "observables beyond the training support, where they are clipped",
 }
 _UCDS = {
-    schema.COLLISION_TIME: "time.age",
     TIME_SINCE_COLLISION: "time.interval",
-    "last_V_coll": "phys.veloc",
-    schema.COLLISION_MASS: "phys.mass",
-    "last_Subcluster_mass": "phys.mass",
-    "last_Mass_ratio": "phys.mass;arith.ratio",
-    "last_d_peri": "pos.distance",
     SELECTION: "stat.probability",
     OOD_SCORE: "stat.percentile",
     STATUS: "meta.code.status",
     REASONS: "meta.note",
 }
-"""What the appended columns are, in the vocabulary of the Virtual Observatory (IVOA UCD1+ 1.5)."""
+"""What the columns that no schema has are, in the vocabulary of the Virtual Observatory (UCD1+)."""
 _STATISTICS = {
     "median": ";stat.median",
     **dict.fromkeys(("p16", "p84"), ";stat.percentile"),
@@ -75,44 +70,48 @@ def demand_room(table: Table, targets: tuple[str, ...], catalogue: Path, path: P
     demand_writable(table, path)
 
 
-def append_columns(table: Table, assessment: Assessment, summary: pd.DataFrame) -> Table:
+def append_columns(
+    table: Table, assessment: Assessment, summary: pd.DataFrame, schema: Schema = DEFAULT
+) -> Table:
     """Append status, reasons and summary; objects without a posterior keep these empty.
 
     Args:
         table: The catalogue, M rows.
         assessment: Of its M objects.
         summary: Of the answered objects; its index is their row in the table.
+        schema: What the targets are.
     """
-    result = table.copy()
-    result[STATUS] = Column(assessment.status)
-    result[REASONS] = Column(["; ".join(reasons) for reasons in assessment.reasons])
     answered = summary.reindex(range(len(table)))
-    for name in map(str, answered):
-        result[name] = _column(answered[name])
-    for name in (STATUS, REASONS, *map(str, answered)):
-        _describe(result[name], name)
+    columns = {
+        STATUS: Column(assessment.status),
+        REASONS: Column(["; ".join(reasons) for reasons in assessment.reasons]),
+        **{str(name): _column(answered[name]) for name in answered},
+    }
+    result = table.copy()
+    for name, column in columns.items():
+        _describe(column, name, schema)
+        result[name] = column
     return result
 
 
 def _column(values: pd.Series) -> Column:
     if not pd.api.types.is_numeric_dtype(values):
         return Column([str(value) for value in values.fillna("")])
-    numbers = values.to_numpy(dtype=float)
-    if pd.api.types.is_float_dtype(values):
-        numbers = numbers.astype(np.float32)
+    numbers = values.to_numpy(dtype=np.float32)
     return MaskedColumn(numbers, mask=np.isnan(numbers))
 
 
-def _describe(column: Any, name: str) -> None:
+def _describe(column: Any, name: str, schema: Schema) -> None:
     """Give an appended column its unit, meaning and UCD."""
     quantity, _, statistic = name.rpartition("_")
     known = schema.column(quantity)
-    unit = "Gyr" if quantity == TIME_SINCE_COLLISION else known.unit
-    column.unit = schema.fits_unit(unit)
+    if quantity == TIME_SINCE_COLLISION:
+        known = SchemaColumn(quantity, unit="Gyr")
+    column.unit = fits_unit(known.unit)
     meaning = known.meaning or quantity
-    if unit and known.meaning:
-        meaning = f"{meaning} [{unit}]"  # FITS knows no dex
+    if known.unit and known.meaning:
+        meaning = f"{meaning} [{known.unit}]"  # FITS knows no dex
     column.description = _DESCRIPTIONS.get(name) or f"{meaning}: {statistic}"
-    ucd = _UCDS.get(name) or _UCDS.get(quantity)
+    ucd = _UCDS.get(name) or _UCDS.get(quantity) or known.ucd
     if ucd:
         column.meta["ucd"] = ucd + _STATISTICS.get(statistic, "")

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinn_clusters import schema
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.posterior.summary import summarise
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import numpy_stream
+from cinn_clusters.schema import is_embedding
 from cinn_clusters.storage.posterior_file import (
     NUM_DENSITIES,
     SampleLayout,
@@ -145,7 +145,7 @@ def _layout(
     keys = query.keys.iloc[first] if len(query.keys) else pd.DataFrame(index=query.places)
     inputs = dict(zip(posterior.inputs, query.inputs[first].T, strict=True))
     if counts.max(initial=1) > 1:  # an object of several views has several embeddings
-        inputs = {name: value for name, value in inputs.items() if not schema.is_embedding(name)}
+        inputs = {name: value for name, value in inputs.items() if not is_embedding(name)}
     return SampleLayout(
         posterior.targets,
         sampling.num_samples,
@@ -154,6 +154,7 @@ def _layout(
         inputs,
         content.ground_truth,
         has_densities=content.dequantised is not None,
+        schema=posterior.transforms.schema,
     )
 
 
