@@ -34,9 +34,8 @@ def test_signed_error_is_that_of_the_closed_form(world: Known, name: str) -> Non
         - 1
         - COVERAGE_LEVELS
     )
-    errors = calibration_error(
-        central_coverage(world.samples(name), world.truth), weights, alpha=1e-4
-    )
+    inside = central_coverage(world.samples(name), world.truth)
+    errors = calibration_error(inside, weights, alpha=1e-4)
     assert np.mean([error.signed.value for error in errors]) == pytest.approx(
         expected.mean(), abs=0.015
     )

@@ -14,7 +14,9 @@ from scipy.stats import binom, norm
 ALPHA = 0.01
 """Share of calibrated posteriors that a band calls wrong."""
 ECDF_GRID = np.linspace(0.01, 0.99, 99)
-"""Levels at which an ECDF is compared with that of a uniform variable."""
+"""G levels at which an ECDF is compared with that of a uniform variable."""
+NUM_SIMULATIONS = 1000
+"""Simulated ECDFs that set the pointwise level of a simultaneous band."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,12 @@ class Uniformity:
         return bool(((self.lower <= self.ecdf) & (self.ecdf <= self.upper)).all())
 
 
-def uniformity(
-    values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA, grid: np.ndarray = ECDF_GRID
-) -> Uniformity:
-    """Test values that are uniform if a posterior is calibrated (PIT, HPD ranks, TARP fractions).
+def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Uniformity:
+    """Test values (N,) that are uniform if a posterior is calibrated: PIT, HPD ranks, TARP fractions.
 
-    The band is that of as many independent rows as the clusters are worth. The p-value compares
-    the distance with those of bootstrap resamples from the sample.
-
-    Args:
-        values: One value a row in [0, 1], shape (N,).
-        weights: Bootstrap weights that resample clusters, shape (R, N).
-        alpha: Chance that uniform values leave the band anywhere.
-        grid: Levels of the ECDF inside (0, 1), shape (G,).
+    The band, which uniform values leave with chance alpha, is that of as many independent rows as
+    the clusters are worth. The p-value compares the distance with those of bootstrap resamples
+    (R, N) from the sample.
 
     Raises:
         ValueError: If a value lies outside [0, 1].
@@ -93,14 +88,13 @@ def uniformity(
     """
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("uniformity: expected values in [0, 1]; got others")
-    is_below = (values[:, None] <= grid).astype(float)  # (N, G)
+    is_below = (values[:, None] <= ECDF_GRID).astype(float)  # (N, G)
     ecdf = is_below.mean(axis=0)
-    distance = float(np.abs(ecdf - grid).max())
+    distance = float(np.abs(ecdf - ECDF_GRID).max())
     resampled = weights @ is_below  # (R, G)
     null_distances = np.abs(resampled - ecdf).max(axis=1)
-    num_independent = effective_number(values, weights, grid=grid)
-    lower, upper = ecdf_band(num_independent, grid, alpha=alpha)
-    return Uniformity(grid, ecdf, lower, upper, distance, p_value(distance, null_distances))
+    lower, upper = ecdf_band(effective_number(values, weights), alpha)
+    return Uniformity(ECDF_GRID, ecdf, lower, upper, distance, p_value(distance, null_distances))
 
 
 def p_value(statistic: float, null: np.ndarray) -> float:
@@ -113,52 +107,32 @@ def p_value(statistic: float, null: np.ndarray) -> float:
     return float((1 + (null >= statistic).sum()) / (1 + len(null)))
 
 
-def ecdf_band(
-    num_values: int,
-    grid: np.ndarray = ECDF_GRID,
-    *,
-    alpha: float = ALPHA,
-    num_simulations: int = 1000,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Simultaneous band for the ECDF of independent uniform values.
+def ecdf_band(num_values: int, alpha: float = ALPHA) -> tuple[np.ndarray, np.ndarray]:
+    """Simultaneous band (G,) for the ECDF of independent uniform values, left with chance alpha.
 
-    The band consists of binomial intervals of a pointwise level gamma that is found by simulation,
-    so that a whole ECDF leaves it with chance alpha.
-
-    Args:
-        num_values: Number of values N.
-        grid: Increasing levels inside (0, 1), shape (G,).
-        alpha: Chance that the ECDF leaves the band anywhere on the grid.
-        num_simulations: Simulated ECDFs that set gamma.
-        seed: Seed of the simulation.
-
-    Returns:
-        Lower and upper ends, each (G,).
+    The band consists of binomial intervals of a pointwise level gamma that is found by simulation.
 
     References:
         Saeilynoja, Buerkner & Vehtari (2022), section 2.
 
     Examples:
-        >>> lower, upper = ecdf_band(100, np.array([0.25, 0.5]), alpha=0.05)
-        >>> bool((lower < [0.25, 0.5]).all() and (upper > [0.25, 0.5]).all())
+        >>> lower, upper = ecdf_band(100, alpha=0.05)
+        >>> bool((lower < ECDF_GRID).all() and (upper > ECDF_GRID).all())
         True
     """
-    steps = np.diff(grid, prepend=0.0, append=1.0)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(num_values, steps, num_simulations).cumsum(axis=1)[:, :-1]
-    lower_tail = binom.cdf(counts, num_values, grid)
-    upper_tail = binom.sf(counts - 1, num_values, grid)
+    steps = np.diff(ECDF_GRID, prepend=0.0, append=1.0)
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(num_values, steps, NUM_SIMULATIONS).cumsum(axis=1)[:, :-1]
+    lower_tail = binom.cdf(counts, num_values, ECDF_GRID)
+    upper_tail = binom.sf(counts - 1, num_values, ECDF_GRID)
     extreme = 2 * np.minimum(lower_tail, upper_tail).min(axis=1)
     gamma = np.quantile(extreme, alpha)
-    lower = np.asarray(binom.ppf(gamma / 2, num_values, grid))
-    upper = np.asarray(binom.ppf(1 - gamma / 2, num_values, grid))
+    lower = np.asarray(binom.ppf(gamma / 2, num_values, ECDF_GRID))
+    upper = np.asarray(binom.ppf(1 - gamma / 2, num_values, ECDF_GRID))
     return lower / num_values, upper / num_values
 
 
-def effective_number(
-    values: np.ndarray, weights: np.ndarray, *, grid: np.ndarray = ECDF_GRID
-) -> int:
+def effective_number(values: np.ndarray, weights: np.ndarray) -> int:
     """Number of independent values whose ECDF scatters as much as that of rows in clusters.
 
     It is N over the design effect, from 1 to N, for values (N,) and bootstrap weights (R, N). The
@@ -170,8 +144,8 @@ def effective_number(
         >>> 40 <= effective_number(values, np.repeat(counts / 400, 8, axis=1)) <= 60
         True
     """
-    is_below = (values[:, None] <= grid).astype(float)
+    is_below = (values[:, None] <= ECDF_GRID).astype(float)
     variance = float((weights @ is_below).var(axis=0).sum())
-    independent_variance = float((grid * (1 - grid)).sum()) / len(values)
+    independent_variance = float((ECDF_GRID * (1 - ECDF_GRID)).sum()) / len(values)
     design_effect = max(1.0, variance / independent_variance)
     return max(1, round(len(values) / design_effect))

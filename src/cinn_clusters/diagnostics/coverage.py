@@ -34,24 +34,15 @@ class CalibrationError:
 
 
 def calibration_error(
-    inside: np.ndarray,
-    weights: np.ndarray,
-    levels: np.ndarray = COVERAGE_LEVELS,
-    *,
-    alpha: float = ALPHA,
+    inside: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
 ) -> list[CalibrationError]:
     """Compare the coverage of central intervals with their levels, one result a target.
 
-    Args:
-        inside: Whether the interval of each level holds the truth, (C, N, D), as of
-            ``central_coverage``.
-        weights: Bootstrap weights that resample clusters, (R, N).
-        levels: Nominal masses, (C,).
-        alpha: Chance that a band misses what it estimates.
+    ``inside`` (C, N, D) is that of ``central_coverage``, ``weights`` (R, N) resample clusters.
     """
     coverage = inside.mean(axis=1)  # (C, D)
-    absolute = np.abs(coverage - levels[:, None]).mean(axis=0)
-    signed = inside.mean(axis=0) - levels.mean()  # (N, D)
+    absolute = np.abs(coverage - COVERAGE_LEVELS[:, None]).mean(axis=0)
+    signed = inside.mean(axis=0) - COVERAGE_LEVELS.mean()  # (N, D)
     return [
         CalibrationError(float(error), mean_estimate(by_row, weights, alpha))
         for error, by_row in zip(absolute, signed.T, strict=True)
@@ -81,17 +72,11 @@ class Tertile:
     coverage: list[Estimate]
 
 
-def by_tertile(
-    values: np.ndarray, inside: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
-) -> list[Tertile]:
-    """Coverage where a property (mass, redshift) is low, middle and high.
+def by_tertile(values: np.ndarray, inside: np.ndarray, weights: np.ndarray) -> list[Tertile]:
+    """Coverage where a property (N,), such as mass or redshift, is low, middle and high.
 
-    Args:
-        values: The property of each row, (N,); rows of equal value share a tertile, so that there
-            may be fewer than three.
-        inside: Whether an interval holds the truth, (N, D).
-        weights: Bootstrap weights that resample clusters, (R, N).
-        alpha: Chance that a band misses what it estimates.
+    Rows of equal value share a tertile, so that there may be fewer than three. ``inside`` (N, D)
+    says whether an interval holds the truth, ``weights`` (R, N) resample clusters.
 
     Raises:
         ValueError: If a value of the property is not finite.
@@ -104,19 +89,19 @@ def by_tertile(
     for k in np.unique(number):
         is_member = number == k
         members = values[is_member]
-        coverage = _subset_coverage(inside[is_member], weights[:, is_member], alpha)
+        coverage = _subset_coverage(inside[is_member], weights[:, is_member])
         bounds = float(members.min()), float(members.max())
         tertiles.append(Tertile(*bounds, len(members), coverage))
     return tertiles
 
 
-def _subset_coverage(inside: np.ndarray, weights: np.ndarray, alpha: float) -> list[Estimate]:
+def _subset_coverage(inside: np.ndarray, weights: np.ndarray) -> list[Estimate]:
     """Coverage (D,) of some rows; resamples that hold none of them are left out."""
     mass = weights.sum(axis=1)
     is_usable = mass > 0
     resampled = weights[is_usable] @ inside / mass[is_usable, None]  # (R, D)
     coverage = inside.mean(axis=0)
-    return [estimate(*pair, alpha) for pair in zip(coverage, resampled.T, strict=True)]
+    return [estimate(*pair) for pair in zip(coverage, resampled.T, strict=True)]
 
 
 def hpd_ranks(log_prob: np.ndarray, log_prob_truth: np.ndarray) -> np.ndarray:

@@ -56,20 +56,8 @@ class ChiSquare:
     p_value_of_rows: float  # if rows were independent: too small where they share a cluster
 
 
-def sbc_chi_square(
-    target_ranks: np.ndarray,
-    num_samples: int,
-    weights: np.ndarray,
-    *,
-    num_bins: int = NUM_RANK_BINS,
-) -> ChiSquare:
-    """Test whether the ranks of one target are uniform.
-
-    Args:
-        target_ranks: Ranks of one target, (N,).
-        num_samples: Number of posterior samples S; S + 1 ranks are possible.
-        weights: Bootstrap weights that resample clusters, (R, N).
-        num_bins: Number of bins of equally many ranks.
+def sbc_chi_square(target_ranks: np.ndarray, num_samples: int, weights: np.ndarray) -> ChiSquare:
+    """Test whether the ranks (N,) of one target among S samples are uniform.
 
     Raises:
         ValueError: If S + 1 is not a multiple of the bins: they would not be equally likely.
@@ -77,29 +65,29 @@ def sbc_chi_square(
     References:
         Talts+18 (arXiv:1804.06788), section 4.
     """
-    if (num_samples + 1) % num_bins:
-        expected = f"samples + 1 to be a multiple of {num_bins}"
+    if (num_samples + 1) % NUM_RANK_BINS:
+        expected = f"samples + 1 to be a multiple of {NUM_RANK_BINS}"
         hint = "leave some out"
         raise ValueError(f"sbc_chi_square: expected {expected}; got {num_samples} samples; {hint}")
-    bins = target_ranks * num_bins // (num_samples + 1)
-    is_in_bin = (bins[:, None] == np.arange(num_bins)).astype(float)  # (N, B)
+    bins = target_ranks * NUM_RANK_BINS // (num_samples + 1)
+    is_in_bin = (bins[:, None] == np.arange(NUM_RANK_BINS)).astype(float)  # (N, B)
     share = is_in_bin.mean(axis=0)
     null = _chi_square(weights @ is_in_bin - share, len(bins))
-    statistic = float(_chi_square(share - 1 / num_bins, len(bins)))
-    independent = float(chi2.sf(statistic, num_bins - 1))
+    statistic = float(_chi_square(share - 1 / NUM_RANK_BINS, len(bins)))
+    independent = float(chi2.sf(statistic, NUM_RANK_BINS - 1))
     counts = is_in_bin.sum(axis=0).astype(int)
     return ChiSquare(counts, statistic, p_value(statistic, null), independent)
 
 
-def whole_bins(num_samples: int, num_bins: int = NUM_RANK_BINS) -> int:
+def whole_bins(num_samples: int) -> int:
     """Return the largest number of samples up to S that fills bins of equally many ranks.
 
     Examples:
         >>> whole_bins(1000), whole_bins(999), whole_bins(18)
         (999, 999, 0)
     """
-    ranks_a_bin = (num_samples + 1) // num_bins
-    return max(0, ranks_a_bin * num_bins - 1)
+    ranks_a_bin = (num_samples + 1) // NUM_RANK_BINS
+    return max(0, ranks_a_bin * NUM_RANK_BINS - 1)
 
 
 def _chi_square(difference: np.ndarray, num_rows: int) -> np.ndarray:

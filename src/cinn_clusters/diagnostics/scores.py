@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cinn_clusters.diagnostics.bands import ALPHA, Estimate, estimate
+from cinn_clusters.diagnostics.bands import Estimate, estimate
 
 COVERAGE_LEVELS = np.linspace(0.05, 0.95, 19)
 """Levels of the central intervals whose coverage is compared with them."""
@@ -82,26 +82,17 @@ def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray((mean - truth) / np.where(deviation > 0, deviation, np.nan))
 
 
-def skill(
-    score: np.ndarray, reference: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
-) -> Estimate:
-    """Share 1 - mean(score) / mean(reference) of a reference's score that is saved.
+def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> Estimate:
+    """Share 1 - mean(score) / mean(reference) of a reference's score (N,) that is saved.
 
-    Args:
-        score: Score of each row, lower is better, (N,).
-        reference: Score of the reference on the same rows, (N,).
-        weights: Bootstrap weights that resample clusters, (R, N); the same for both.
-        alpha: Chance that the band misses what it estimates.
-
-    Returns:
-        The skill with its band: 0 is no better than the reference, 1 is perfect.
+    0 is no better than the reference, 1 is perfect; both share the bootstrap weights (R, N).
 
     Examples:
         >>> skill(np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.full((3, 2), 0.5)).value
         0.5
     """
     resampled = 1.0 - (weights @ score) / (weights @ reference)
-    return estimate(1.0 - float(score.mean() / reference.mean()), resampled, alpha)
+    return estimate(1.0 - float(score.mean() / reference.mean()), resampled)
 
 
 def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def references_from_x(
 
 
 def cluster_folds(
-    clusters: np.ndarray, num_folds: int = NUM_REFERENCE_FOLDS, *, seed: int = 0
+    clusters: np.ndarray, *, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield masks (N,) of training and test rows; a cluster is in one of the two only.
 
@@ -91,7 +91,7 @@ def cluster_folds(
     if len(names) < 2:
         raise ValueError(f"cluster_folds: expected two clusters or more; got {len(names)}")
     order = np.random.default_rng(seed).permutation(len(names))
-    fold = order % min(num_folds, len(names))
+    fold = order % min(NUM_REFERENCE_FOLDS, len(names))
     for k in range(fold.max() + 1):
         is_test = fold[cluster_of_row] == k
         yield ~is_test, is_test

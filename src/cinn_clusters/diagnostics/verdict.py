@@ -116,22 +116,12 @@ class JointTest:
 
 
 def joint_findings(
-    tests: Sequence[JointTest],
-    hpd: Estimate | None,
-    skill: Estimate | None,
-    *,
-    alpha: float = ALPHA,
+    tests: Sequence[JointTest], hpd: Estimate | None, skill: Estimate | None
 ) -> list[Finding]:
-    """Reach the verdicts on all targets together.
+    """Reach the verdicts on all targets together, at least one.
 
-    Args:
-        tests: TARP, L-C2ST and others; they share the level alpha.
-        hpd: Signed calibration error of joint HPD regions, where densities are known.
-        skill: Energy skill against the prior, where it is known.
-        alpha: Level of all tests together.
-
-    Returns:
-        At least one finding.
+    The tests share one level; ``hpd`` is the signed calibration error of joint HPD regions where
+    densities are known, ``skill`` the energy skill against the prior where it is known.
     """
     findings = []
     if hpd is not None and hpd.excludes(0.0):
@@ -139,7 +129,7 @@ def joint_findings(
         evidence = f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level"
         findings.append(Finding(JOINT, name, evidence))
     for test in tests:
-        if test.p_value < alpha / len(tests):
+        if test.p_value < ALPHA / len(tests):
             evidence = f"{test.name}: {test.statistic}, p = {test.p_value:.4f}"
             findings.append(Finding(JOINT, INACCURATE, evidence))
     if not findings:
