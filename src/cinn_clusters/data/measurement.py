@@ -108,7 +108,7 @@ class MeasurementTransforms(Transforms):
 
     def embeddings(self, inputs: np.ndarray) -> np.ndarray:
         """Embeddings (N, E); NaN as a whole where a component is missing."""
-        vectors = np.array(inputs[:, len(self.scalars) : len(self.names)], dtype=float)
+        vectors = np.array(inputs[:, self._embedding], dtype=float)
         vectors[np.isnan(vectors).any(1)] = np.nan
         return vectors
 
@@ -127,7 +127,7 @@ class MeasurementTransforms(Transforms):
         for number, column in enumerate(self._optional_columns):
             result[~mask[:, number], column] = np.nan
         if self.has_embedding:
-            result[~mask[:, -1], len(self.scalars) : len(self.names)] = np.nan
+            result[~mask[:, -1], self._embedding] = np.nan
         return result
 
     def scalar_prior(self, prior: ObservablePrior, inputs: np.ndarray) -> ObservablePrior:
@@ -145,7 +145,7 @@ class MeasurementTransforms(Transforms):
     def without_embedding(self, inputs: np.ndarray) -> np.ndarray:
         """Inputs of the scalars alone."""
         result = np.array(inputs, dtype=float)
-        result[:, len(self.scalars) : len(self.names)] = np.nan
+        result[:, self._embedding] = np.nan
         return result
 
     def condition(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +155,8 @@ class MeasurementTransforms(Transforms):
         if not self.has_embedding:
             return mean, covariance
         vectors, expected = self.embeddings(inputs), self.prior.trailing_given(mean)
-        return np.hstack([mean, np.where(np.isnan(vectors), expected, vectors)]), covariance
+        vectors = np.where(np.isnan(vectors), expected, vectors)
+        return np.hstack([mean, vectors]), covariance
 
     def mahalanobis(
         self, prior: ObservablePrior, inputs: np.ndarray
@@ -216,21 +217,36 @@ class MeasurementTransforms(Transforms):
         Noise is drawn log-uniformly between 0.01 and 1 dex; in columns that are no logarithms, a
         dex is three standard deviations of the training clusters. What is missing stays missing.
         """
-        num_rows, width = len(inputs), len(self.optional)
-        is_kept = rng.random((num_rows, width)) < rng.random((num_rows, 1))
+        is_kept = self._draw_masks(len(inputs), rng)
+        errors = self._draw_errors(len(inputs), rng)
+        noise = errors * rng.standard_normal(errors.shape)
+        result = self._noisy(inputs, errors, noise)
+        if self.has_embedding:
+            has_embedding = rng.random(len(inputs)) < EMBEDDING_SHARE
+            is_kept = np.column_stack([is_kept, has_embedding])
+        return self.without(result, is_kept)
+
+    def _draw_masks(self, num_rows: int, rng: np.random.Generator) -> np.ndarray:
+        """Which optional scalars rows keep, (N, U): any number, all, or the mass alone."""
+        shape = (num_rows, len(self.optional))
+        share = rng.random((num_rows, 1))
+        is_kept = rng.random(shape) < share
         kind = rng.random(num_rows)
         is_kept[kind < WHOLE_SHARE] = True
         if self.schema.mass in self.optional:
-            is_mass_only = (kind >= WHOLE_SHARE) & (kind < WHOLE_SHARE + MASS_ONLY_SHARE)
-            is_kept[is_mass_only] = np.arange(width) == self.optional.index(self.schema.mass)
-        log_error = math.log(LARGEST_ERROR / SMALLEST_ERROR) * rng.random((num_rows, width))
-        has_error = rng.random((num_rows, width)) < rng.random((num_rows, 1))
-        has_error &= rng.random((num_rows, 1)) >= EXACT_SHARE
-        errors = SMALLEST_ERROR * np.exp(log_error) * has_error * self._error_units
-        result = self._noisy(inputs, errors, errors * rng.standard_normal((num_rows, width)))
-        if self.has_embedding:
-            is_kept = np.column_stack([is_kept, rng.random(num_rows) < EMBEDDING_SHARE])
-        return self.without(result, is_kept)
+            is_mass = np.array(self.optional) == self.schema.mass
+            is_kept[kind >= 1.0 - MASS_ONLY_SHARE] = is_mass
+        return is_kept
+
+    def _draw_errors(self, num_rows: int, rng: np.random.Generator) -> np.ndarray:
+        """Standard deviations of noise (N, U), log-uniform or zero, in the units of the errors."""
+        shape = (num_rows, len(self.optional))
+        share = rng.random((num_rows, 1))
+        share[rng.random(num_rows) < EXACT_SHARE] = 0.0
+        has_error = rng.random(shape) < share
+        decades = math.log10(LARGEST_ERROR / SMALLEST_ERROR) * rng.random(shape)
+        errors = SMALLEST_ERROR * 10.0**decades
+        return np.where(has_error, errors * self._error_units, 0.0)
 
     def sample_values(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Turn Gaussian noise (N, S) into true scalars given the measured ones, as exact inputs."""
@@ -246,13 +262,18 @@ class MeasurementTransforms(Transforms):
         result = np.zeros((len(values), len(self.inputs)))
         for column in range(len(self.scalars)):
             result[:, column] = _value(self.observables[column], values[:, column])
-        result[:, len(self.scalars) : len(self.names)] = embeddings
+        result[:, self._embedding] = embeddings
         return result
 
     def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
         prior = {"mean": self.prior.mean.tolist(), "covariance": self.prior.covariance.tolist()}
         return {**super().to_dict(), "prior": prior}
+
+    @property
+    def _embedding(self) -> slice:
+        """Columns of the embedding among the inputs."""
+        return slice(len(self.scalars), len(self.names))
 
     @property
     def _clip(self) -> np.ndarray:

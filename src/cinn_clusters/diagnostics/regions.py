@@ -26,13 +26,14 @@ def shortest_interval(samples: np.ndarray, level: float = 0.68) -> tuple[np.ndar
         >>> shortest_interval(draws, 0.6)
         (array([[1.]]), array([[1.2]]))
     """
-    if not 0.0 < level < 1.0 or len(samples) < 2:
-        raise ValueError(
-            f"shortest_interval: expected level in (0, 1) and S >= 2; got {level} and {len(samples)}"
-        )
+    num_samples = len(samples)
+    if not 0.0 < level < 1.0 or num_samples < 2:
+        expected = "expected level in (0, 1) and S >= 2"
+        raise ValueError(f"shortest_interval: {expected}; got {level} and {num_samples}")
     ordered = np.sort(samples, axis=0)
-    held = min(len(samples), max(2, round(level * len(samples))))
-    widths = ordered[held - 1 :] - ordered[: len(samples) - held + 1]
+    held = min(num_samples, max(2, round(level * num_samples)))
+    last = num_samples - held
+    widths = ordered[held - 1 :] - ordered[: last + 1]
     first = widths.argmin(0)[None]
     lower = np.take_along_axis(ordered, first, 0)[0]
     upper = np.take_along_axis(ordered, first + held - 1, 0)[0]

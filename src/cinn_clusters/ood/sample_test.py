@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -56,9 +56,10 @@ class TrainingPopulation:
         """Draw a training-like cluster at each lookback time [Gyr], (N, U)."""
         component = rng.choice(len(self.weights), len(times), p=self.weights)
         noise = rng.standard_normal((len(times), len(self.slope)))
-        roots = np.linalg.cholesky(self.covariances)[component]
-        scatter = np.einsum("nij,nj->ni", roots, noise)
-        return np.asarray(self.means[component] + scatter + np.outer(times, self.slope))
+        roots = np.linalg.cholesky(self.covariances)
+        scatter = np.einsum("nij,nj->ni", roots[component], noise)
+        trend = np.outer(times, self.slope)
+        return np.asarray(self.means[component] + scatter + trend)
 
     @property
     def spread(self) -> np.ndarray:
@@ -69,8 +70,7 @@ class TrainingPopulation:
 
     def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
-        values = asdict(self)
-        return {**{name: np.asarray(value).tolist() for name, value in values.items()}}
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> TrainingPopulation:

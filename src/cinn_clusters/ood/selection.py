@@ -42,7 +42,8 @@ class SelectionClassifier:
         x = self.transforms.standardise_inputs(scalars).float()
         with torch.no_grad():
             logits: Tensor = self.network.eval()(x.expand(_NUM_MEMBERS, -1, -1))
-        return np.asarray(torch.sigmoid(logits[..., 0]).double().mean(0).numpy())
+        probabilities = torch.sigmoid(logits[..., 0]).double()
+        return probabilities.mean(0).numpy()
 
 
 def make_classifier(transforms: MeasurementTransforms, seed: int = 42) -> SelectionClassifier:
@@ -94,8 +95,10 @@ def fit_classifier(
 
     def held_out_loss() -> Tensor:
         features = x[:_NUM_HELD_OUT_COPIES, None].expand(-1, _NUM_MEMBERS, -1, -1)
-        loss = torch.stack([_cross_entropy(network(copy), label) for copy in features]).mean(0)
-        return torch.stack([loss[k, rows].mean() for k, rows in enumerate(held_out)])
+        losses = [_cross_entropy(network(copy), label) for copy in features]
+        loss = torch.stack(losses).mean(0)
+        of_members = [loss[k, rows].mean() for k, rows in enumerate(held_out)]
+        return torch.stack(of_members)
 
     state = start(network, _NUM_MEMBERS, _OPTIONS)
     objective = Objective(

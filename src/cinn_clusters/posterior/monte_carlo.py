@@ -116,8 +116,9 @@ def two_piece(
         precision = scale**-2.0 - larger[row, differs] ** -2.0
         log_weight = -0.5 * (offset**2 * precision).sum(1)
         cumulative = np.cumsum(np.exp(log_weight - log_weight.max()))
-        levels = (np.arange(sampling.num_samples) + stream.random()) / sampling.num_samples
-        result[row] = proposals[np.searchsorted(cumulative, levels * cumulative[-1])]
+        levels = np.arange(sampling.num_samples) + stream.random()
+        levels *= cumulative[-1] / sampling.num_samples
+        result[row] = proposals[np.searchsorted(cumulative, levels)]
     return result
 
 

@@ -20,17 +20,8 @@ from cinn_clusters.posterior.query import Query, as_query
 TIME_SINCE_COLLISION = "time_since_collision_Gyr"
 """Cosmic age at the observation less that at the collision; the first quantity of a summary."""
 INTERVAL_LEVELS = (0.68, 0.95)
-SUMMARY_STATISTICS = (
-    "median",
-    "p16",
-    "p84",
-    "lower68",
-    "upper68",
-    "lower95",
-    "upper95",
-    "mode",
-    "map",
-)
+_INTERVALS = ("lower68", "upper68", "lower95", "upper95")
+SUMMARY_STATISTICS = ("median", "p16", "p84", *_INTERVALS, "mode", "map")
 _QUARTILES_A_SIGMA = 1.349
 _NUM_BINS, _HALF_WIDTH = 256, 5.0
 """Bins of the kernel density estimate, between five widths below and above the median."""
