@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 
 class CinnError(ValueError):
@@ -43,7 +44,7 @@ class CinnError(ValueError):
             return self.subject
         return " ".join(f"{self.subject}: {facts}".split())
 
-    def at(self, where: str) -> CinnError:
+    def at(self, where: str) -> Self:
         """Return the same error with the place put in front of where it was raised."""
         place = ", ".join(filter(None, (where, self.where)))
         return type(self)(self.subject, self.expected, self.got, place, self.hint)

@@ -7,19 +7,29 @@ from typing import Annotated
 import typer
 
 from cinn_clusters.cli import console, results
-from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, Threads, app, set_threads
+from cinn_clusters.cli.options import (
+    AsJson,
+    Overwrite,
+    RunPath,
+    SeedOption,
+    Threads,
+    app,
+    set_threads,
+)
 from cinn_clusters.files import demand_free
 from cinn_clusters.storage.run_paths import RunPaths
 
 
-@app.command(epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run")
-def baseline(
+@app.command(
+    "baseline", epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run"
+)
+def baseline_command(
     run: RunPath,
     members: Annotated[
         int, typer.Option(min=1, help="Networks; the median of their predictions counts.")
     ] = 7,
     batch: Annotated[int, typer.Option(min=2, help="Rows a step.")] = 256,
-    seed: Seed = 42,
+    seed: SeedOption = 42,
     threads: Threads = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -28,16 +38,16 @@ def baseline(
     demand_free(RunPaths(run).baseline.root, overwrite)
     set_threads(threads)
     from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions
-    from cinn_clusters.pipeline.simulation.baseline import baseline as stage
+    from cinn_clusters.pipeline.simulation.baseline import baseline
 
     options = EnsembleOptions(members=members, batch=batch, seed=seed)
     with console.progress("baseline") as on_progress:
-        report = stage(run, options, overwrite=overwrite, on_progress=on_progress)
+        report = baseline(run, options, overwrite=overwrite, on_progress=on_progress)
     results.print_mae(report.to_json(), as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters sensitivity run --repeats 50")
-def sensitivity(
+@app.command("sensitivity", epilog="Example:  cinn-clusters sensitivity run --repeats 50")
+def sensitivity_command(
     run: RunPath,
     repeats: Annotated[
         int, typer.Option(min=1, help="Permutations of the test rows to average over.")
@@ -45,7 +55,7 @@ def sensitivity(
     refit_members: Annotated[
         int, typer.Option(min=0, help="Members of refitted ensembles; 0: no refit.")
     ] = 3,
-    seed: Seed = 0,
+    seed: SeedOption = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -53,10 +63,10 @@ def sensitivity(
     """Take each observable away and see how much worse every target is predicted."""
     demand_free(RunPaths(run).sensitivity.root, overwrite)
     set_threads(threads)
-    from cinn_clusters.pipeline.simulation.sensitivity import sensitivity as stage
+    from cinn_clusters.pipeline.simulation.sensitivity import sensitivity
 
     with console.progress("sensitivity") as on_progress:
-        matrices = stage(
+        matrices = sensitivity(
             run,
             num_repeats=repeats,
             refit_members=refit_members,

@@ -15,17 +15,17 @@ from cinn_clusters.cli.options import (
     ColumnsPath,
     HaloKey,
     Overwrite,
-    Protocol,
+    ProtocolOption,
     RunPath,
-    Seed,
+    SeedOption,
     SnapshotKey,
     XColumns,
     YColumns,
     app,
     chosen_schema,
-    embedding_files,
     input_file,
     output_path,
+    vector_files,
 )
 
 
@@ -33,7 +33,7 @@ from cinn_clusters.cli.options import (
 def mock_command(
     out: Annotated[Path, output_path("Folder to make.")],
     clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
-    seed: Seed = 1,
+    seed: SeedOption = 1,
     maps: Annotated[bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")] = False,
     size: Annotated[int, typer.Option(min=16, help="Pixels a side of a map.")] = 128,
     projections: Annotated[
@@ -85,9 +85,9 @@ def prepare_command(
     snapshot_column: SnapshotKey = None,
     cluster_column: ClusterKey = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="original: the published split, which leaks.")
+        ProtocolOption, typer.Option(help="original: the published split, which leaks.")
     ] = "cluster",
-    seed: Seed = 42,
+    seed: SeedOption = 42,
     embeddings: Annotated[
         Path | None, input_file(".npy, a vector a map; or a folder of embed encode.")
     ] = None,
@@ -114,7 +114,7 @@ def prepare_command(
     keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
     schema = chosen_schema(columns, x_columns, y_columns, **keys)
     options = Preparation(protocol, seed, drop_incomplete, allow_atypical)
-    maps = embedding_files(embeddings, filenames)
+    maps = vector_files(embeddings, filenames)
     if processed_dir is not None:
         run = prepare_processed(
             processed_dir,

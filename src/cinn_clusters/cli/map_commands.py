@@ -44,8 +44,8 @@ MapVariant = Annotated[
 _MAPS_EXAMPLE = "cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
 
 
-@app.command(epilog=f"Example:  {_MAPS_EXAMPLE}")
-def maps(
+@app.command("maps", epilog=f"Example:  {_MAPS_EXAMPLE}")
+def maps_command(
     files: Annotated[
         list[Path],
         typer.Argument(

@@ -13,10 +13,10 @@ from cinn_clusters.cli.options import (
     Changes,
     ConfigPath,
     Device,
-    Objective,
+    ObjectiveOption,
     Overwrite,
     RunPath,
-    Seed,
+    SeedOption,
     Threads,
     app,
     existing,
@@ -78,7 +78,7 @@ def train_command(
 def tune_command(
     run: RunPath,
     trials: Annotated[int, typer.Option(help="Settings to try.")] = 40,
-    objective: Annotated[Objective, typer.Option(help="Mean score to lower.")] = "crps",
+    objective: Annotated[ObjectiveOption, typer.Option(help="Mean score to lower.")] = "crps",
     fold: Annotated[
         int | None, typer.Option(help="Leave out this fold of crossval, not the test clusters.")
     ] = None,
@@ -86,7 +86,7 @@ def tune_command(
     inner_folds: Annotated[int, typer.Option(help="Folds inside what is left.")] = 4,
     config: ConfigPath = None,
     change: Changes = None,
-    seed: Seed = 0,
+    seed: SeedOption = 0,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,

@@ -65,8 +65,8 @@ app = typer.Typer(
 )
 
 
-Protocol = Literal["cluster", "original"]
-Objective = Literal["crps", "energy", "nll"]
+ProtocolOption = Literal["cluster", "original"]
+ObjectiveOption = Literal["crps", "energy", "nll"]
 
 
 def existing(path: Path | None) -> Path | None:
@@ -127,7 +127,7 @@ ConfigPath = Annotated[
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")
 ]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
 Draws = Annotated[
     int, typer.Option("--samples", "--draws", min=2, help="Posterior samples an object.")
 ]
@@ -190,7 +190,7 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def embedding_files(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
+def vector_files(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
     """Return the files of vectors and names; a folder of ``embed encode`` holds both.
 
     Raises:

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import AsJson, Overwrite, RunPath, Seed, app, input_file, output_path
+from cinn_clusters.cli.options import (
+    AsJson,
+    Overwrite,
+    RunPath,
+    SeedOption,
+    app,
+    input_file,
+    output_path,
+)
 
 
 @app.command("figures", epilog="Example:  cinn-clusters figures run --halo 99:252455")
@@ -25,7 +33,7 @@ def figures_command(
         Literal["median", "map"],
         typer.Option(help="Point estimate: posterior median, or the MAP of the summary."),
     ] = "median",
-    seed: Seed = 0,
+    seed: SeedOption = 0,
     out: Annotated[Path | None, output_path("Default: figures/ beside the posterior.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

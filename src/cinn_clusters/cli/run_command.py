@@ -19,17 +19,17 @@ from cinn_clusters.cli.options import (
     Draws,
     HaloKey,
     Overwrite,
-    Protocol,
-    Seed,
+    ProtocolOption,
+    SeedOption,
     SnapshotKey,
     Threads,
     XColumns,
     YColumns,
     app,
     chosen_schema,
-    embedding_files,
     input_file,
     set_threads,
+    vector_files,
 )
 
 
@@ -57,9 +57,9 @@ def run_command(
     snapshot_column: SnapshotKey = None,
     cluster_column: ClusterKey = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="original: the published split, which leaks.")
+        ProtocolOption, typer.Option(help="original: the published split, which leaks.")
     ] = "cluster",
-    seed: Seed = 42,
+    seed: SeedOption = 42,
     draws: Draws = 1000,
     refit_members: Annotated[
         int, typer.Option(min=0, help="Of ensembles refitted for ablation; 0: none.")
@@ -87,7 +87,7 @@ def run_command(
     inputs = Inputs(
         observables,
         targets,
-        embedding_files(embeddings, filenames),
+        vector_files(embeddings, filenames),
         settings,
         Sampling(draws, device=device),
         refit_members=refit_members,

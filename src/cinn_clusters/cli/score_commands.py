@@ -18,7 +18,7 @@ from cinn_clusters.cli.options import (
     Draws,
     Overwrite,
     RunPath,
-    Seed,
+    SeedOption,
     Threads,
     app,
     existing,
@@ -30,11 +30,11 @@ from cinn_clusters.files import demand_free
 from cinn_clusters.storage.run_paths import RunPaths
 
 
-@app.command(epilog="Example:  cinn-clusters evaluate run")
-def evaluate(
+@app.command("evaluate", epilog="Example:  cinn-clusters evaluate run")
+def evaluate_command(
     run: RunPath,
     draws: Draws = 1000,
-    seed: Seed = 0,
+    seed: SeedOption = 0,
     with_map: Annotated[
         bool, typer.Option("--map", help="Find and score the joint mode (MAP), too.")
     ] = False,
@@ -47,11 +47,11 @@ def evaluate(
     demand_free(RunPaths(run).posterior, overwrite)
     demand_bundle(RunPaths(run).model)
     set_threads(threads)
-    from cinn_clusters.pipeline.simulation.evaluate import evaluate as stage
+    from cinn_clusters.pipeline.simulation.evaluate import evaluate
     from cinn_clusters.posterior.query import Sampling
 
     with console.progress("evaluate") as on_progress:
-        scores = stage(
+        scores = evaluate(
             run,
             Sampling(draws, seed, device),
             with_map=with_map,
@@ -61,14 +61,14 @@ def evaluate(
     results.print_scores(scores.to_json(), as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters crossval run --folds 5")
-def crossval(
+@app.command("crossval", epilog="Example:  cinn-clusters crossval run --folds 5")
+def crossval_command(
     run: RunPath,
     folds: Annotated[int, typer.Option(help="Folds of clusters.")] = 5,
     config: ConfigPath = None,
     change: Changes = None,
     draws: Draws = 1000,
-    seed: Seed = 0,
+    seed: SeedOption = 0,
     device: Device = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -80,11 +80,11 @@ def crossval(
 
     settings = read_config(config, change or [])
     set_threads(threads)
-    from cinn_clusters.pipeline.simulation.crossval import crossval as stage
+    from cinn_clusters.pipeline.simulation.crossval import crossval
     from cinn_clusters.posterior.query import Sampling
 
     with console.progress("crossval") as on_progress:
-        scores = stage(
+        scores = crossval(
             run,
             settings,
             Sampling(draws, seed, device),
@@ -95,8 +95,8 @@ def crossval(
     results.print_scores(scores.to_json(), as_json)
 
 
-@app.command(epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
-def diagnose(
+@app.command("diagnose", epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
+def diagnose_command(
     posterior: Annotated[
         Path,
         typer.Argument(
@@ -113,7 +113,7 @@ def diagnose(
     out: Annotated[
         Path | None, output_path("JSON file; default: diagnostics.json beside POSTERIOR.")
     ] = None,
-    seed: Seed = 0,
+    seed: SeedOption = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -121,8 +121,8 @@ def diagnose(
     clusters.
     """
     from cinn_clusters.evaluation.matched import TruthFiles
-    from cinn_clusters.pipeline.simulation.diagnose import diagnose as stage
+    from cinn_clusters.pipeline.simulation.diagnose import diagnose
 
     files = TruthFiles(targets, observables, cluster_column)
-    diagnosis = stage(posterior, files, out=out, seed=seed, overwrite=overwrite)
+    diagnosis = diagnose(posterior, files, out=out, seed=seed, overwrite=overwrite)
     results.print_diagnosis(diagnosis.to_json(), as_json)
