@@ -19,7 +19,7 @@ from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.nn.stacked import StackedLinear
 from cinn_clusters.settings.config import AutoregressiveConfig, Config, ModelConfig, OptimiserConfig
-from cinn_clusters.training.fit import Objective, epochs, start
+from cinn_clusters.training.fit import TrainingObjective, epochs, start
 
 NUM_TARGETS, NUM_OBSERVABLES = 6, 7
 
@@ -33,7 +33,7 @@ def train(flow: Flow, u: Tensor, x: Tensor, num_epochs: int, batch: int) -> floa
 
     rows = [torch.arange(len(u))] * flow.num_members
     begin = time.perf_counter()
-    objective = Objective(batch_loss, lambda: torch.zeros(flow.num_members), rows)
+    objective = TrainingObjective(batch_loss, lambda: torch.zeros(flow.num_members), rows)
     for _ in epochs(flow, objective, config, start(flow, flow.num_members, config), 42):
         pass
     return (time.perf_counter() - begin) / num_epochs

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.settings.config import Config
-from cinn_clusters.training.fit import Objective, epochs, load_best, start
+from cinn_clusters.training.fit import TrainingObjective, epochs, load_best, start
 
 DOCS = Path(__file__).parents[1] / "docs/sbibm.md"
 MARKS = ("<!-- table -->", "<!-- /table -->")
@@ -158,7 +158,7 @@ def train_ours(task: Task, theta: np.ndarray, x: np.ndarray, config: Config) -> 
         return -flow.log_prob(u[held_out], c[held_out]).mean(-1)
 
     state = start(flow, members, config.train)
-    objective = Objective(batch_loss, held_out_loss, train)
+    objective = TrainingObjective(batch_loss, held_out_loss, train)
     for _ in epochs(flow, objective, config.train, state, config.seed):
         pass
     load_best(flow.eval(), state)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.settings.config import OptimiserConfig
 from cinn_clusters.storage.training_checkpoint import read_checkpoint, write_checkpoint
-from cinn_clusters.training.fit import FitState, Objective, epochs, start
+from cinn_clusters.training.fit import FitState, TrainingObjective, epochs, start
 
 OPTIONS = OptimiserConfig(epochs=5, batch=4, learning_rate=0.05, patience=0)
 ROWS = torch.arange(12).expand(2, -1)
@@ -40,7 +40,7 @@ def begin() -> tuple[Line, FitState]:
 
 
 def go_on(model: Line, state: FitState, until: int) -> None:
-    objective = Objective(model.loss, model.held_out, list(ROWS))
+    objective = TrainingObjective(model.loss, model.held_out, list(ROWS))
     for now in epochs(model, objective, OPTIONS, state, 3):
         if now.epoch == until:
             break

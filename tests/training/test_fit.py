@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.settings.config import OptimiserConfig
-from cinn_clusters.training.fit import FitState, Objective, epochs, load_best, start
+from cinn_clusters.training.fit import FitState, TrainingObjective, epochs, load_best, start
 from support import glow
 
 
@@ -44,7 +44,7 @@ def _fit(
 ) -> FitState:
     config = _config(**options)
     state = start(model, len(rows), config)
-    for _ in epochs(model, Objective(loss, held_out, rows), config, state, seed):
+    for _ in epochs(model, TrainingObjective(loss, held_out, rows), config, state, seed):
         pass
     return state
 
@@ -192,7 +192,15 @@ class TestSteps:
         state.optimiser.step = lambda *_: caught.append(
             [p.grad.clone() for p in model.parameters()]
         )  # type: ignore[method-assign]
-        list(epochs(model, Objective(loss, lambda: torch.zeros(3), _rows(4, 3)), config, state, 42))
+        list(
+            epochs(
+                model,
+                TrainingObjective(loss, lambda: torch.zeros(3), _rows(4, 3)),
+                config,
+                state,
+                42,
+            )
+        )
         ((a, b),) = caught
         norms = torch.cat([a.flatten(1), b.flatten(1)], 1).norm(dim=1)
         torch.testing.assert_close(
@@ -209,7 +217,7 @@ class TestSteps:
         model, rates = Points(1.0), []
         config = _config(epochs=4, batch=4, learning_rate=0.1, schedule=schedule)
         state = start(model, 1, config)
-        for _ in epochs(model, Objective(*_square(model), _rows(4)), config, state, 42):
+        for _ in epochs(model, TrainingObjective(*_square(model), _rows(4)), config, state, 42):
             rates.append(state.optimiser.param_groups[0]["lr"])
         assert rates == pytest.approx(expected, abs=1e-6)
 
@@ -296,7 +304,10 @@ class TestBest:
     def test_a_finished_state_does_not_train_again(self) -> None:
         state, model, _ = self._judged([[3.0], [2.0]])
         config = _config(epochs=2)
-        assert list(epochs(model, Objective(*_square(model), _rows(4)), config, state, 42)) == []
+        assert (
+            list(epochs(model, TrainingObjective(*_square(model), _rows(4)), config, state, 42))
+            == []
+        )
 
 
 class TestErrors:

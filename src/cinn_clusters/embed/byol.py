@@ -18,12 +18,7 @@ from cinn_clusters.settings.embedding import BYOLConfig
 
 
 class BYOL(MomentumMethod):
-    """An encoder predicts what its slow copy makes of the other view; no negatives.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """An encoder predicts what its slow copy makes of the other view; no negatives."""
 
     def __init__(self, backbone: nn.Module, config: BYOLConfig) -> None:
         num_features = num_features_of(backbone)

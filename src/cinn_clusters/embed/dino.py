@@ -20,12 +20,7 @@ _NUM_BOTTLENECK = 64
 
 
 class DINO(MomentumMethod):
-    """A student assigns prototypes as a slow teacher does.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """A student assigns prototypes as a slow teacher does."""
 
     def __init__(self, backbone: nn.Module, config: DINOConfig) -> None:
         num_features = num_features_of(backbone)

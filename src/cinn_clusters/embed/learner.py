@@ -63,15 +63,7 @@ OnEpoch = Callable[[LearningState], None]
 
 
 class Learner(lightning.LightningModule):
-    """A method, its data and its optimiser.
-
-    Args:
-        method: Method that is trained.
-        data: Maps to learn from.
-        config: Settings of views and training.
-        progress: State to go on from.
-        on_epoch: Called after each epoch.
-    """
+    """A method, its data and its optimiser; arguments as those of ``learn``."""
 
     record: Tensor
 

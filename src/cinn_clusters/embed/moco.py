@@ -18,12 +18,7 @@ from cinn_clusters.settings.embedding import MoCoV2Config, MoCoV3Config
 
 
 class MoCoV2(MomentumMethod):
-    """Negatives come from a queue of earlier keys of other clusters.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """Negatives come from a queue of earlier keys of other clusters."""
 
     queue: Tensor
     queue_clusters: Tensor
@@ -63,12 +58,7 @@ class MoCoV2(MomentumMethod):
 
 
 class MoCoV3(MomentumMethod):
-    """No queue: negatives are the other clusters of the batch, and queries go through a predictor.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """No queue: negatives are the other clusters of the batch, and queries go through a predictor."""
 
     def __init__(self, backbone: nn.Module, config: MoCoV3Config) -> None:
         num_features = num_features_of(backbone)

@@ -19,12 +19,7 @@ from cinn_clusters.settings.embedding import SimCLRConfig
 
 
 class SimCLR(Method):
-    """Two views of a map find each other among all maps of a batch.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """Two views of a map find each other among all maps of a batch."""
 
     def __init__(self, backbone: nn.Module, config: SimCLRConfig) -> None:
         super().__init__(backbone)

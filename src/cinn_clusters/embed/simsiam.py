@@ -12,12 +12,7 @@ from cinn_clusters.settings.embedding import SimSiamConfig
 
 
 class SimSiam(Method):
-    """An encoder predicts itself in the other view; stopping the gradient prevents collapse.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """An encoder predicts itself in the other view; stopping the gradient prevents collapse."""
 
     def __init__(self, backbone: nn.Module, config: SimSiamConfig) -> None:
         super().__init__(backbone)

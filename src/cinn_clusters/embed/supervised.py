@@ -21,13 +21,7 @@ class Density(Protocol):
 
 
 class Supervised(Method):
-    """Predicts the standardised labels; maps without labels (NaN) do not count.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-        num_labels: C.
-    """
+    """Predicts the standardised labels (B, C); maps without labels (NaN) do not count."""
 
     num_views = 1
 

@@ -12,12 +12,7 @@ from cinn_clusters.settings.embedding import VICRegConfig
 
 
 class VICReg(Method):
-    """Views agree while every feature keeps its variance and features do not repeat each other.
-
-    Args:
-        backbone: Encoder.
-        config: Its settings.
-    """
+    """Views agree while every feature keeps its variance and features do not repeat each other."""
 
     def __init__(self, backbone: nn.Module, config: VICRegConfig) -> None:
         super().__init__(backbone)

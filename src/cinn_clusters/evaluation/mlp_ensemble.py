@@ -21,7 +21,7 @@ from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import torch_stream
 from cinn_clusters.settings.config import OptimiserConfig
-from cinn_clusters.training.fit import Objective, epochs, load_best, start
+from cinn_clusters.training.fit import TrainingObjective, epochs, load_best, start
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _objective(
     truth: Tensor,
     split: Split,
     element_loss: Callable[[Tensor], Tensor],
-) -> Objective:
+) -> TrainingObjective:
     """Mean loss of each member's errors on rows of training and validation."""
     num_members = next(network.parameters()).shape[0]
     train, validation = (torch.as_tensor(rows) for rows in (split.train, split.validation))
@@ -148,11 +148,11 @@ def _objective(
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         return loss(rows)
 
-    return Objective(batch_loss, lambda: loss(held_out), [train] * num_members)
+    return TrainingObjective(batch_loss, lambda: loss(held_out), [train] * num_members)
 
 
 def _descend(
-    network: nn.Sequential, objective: Objective, phase: int, options: EnsembleOptions
+    network: nn.Sequential, objective: TrainingObjective, phase: int, options: EnsembleOptions
 ) -> Iterator[tuple[int, float, float]]:
     """One phase, epoch by epoch; leaves the best weights of each member in the network."""
     config = OptimiserConfig(

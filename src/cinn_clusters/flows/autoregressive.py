@@ -15,14 +15,7 @@ from cinn_clusters.nn.stacked import MaskedLinear, NetworkShape, activation, set
 class Autoregressive(Transform):
     """Map of each target given the targets before it and x: z_d = f(u_d; n(u_1..u_{d-1}, x)).
 
-    One pass of the masked network leads to latent space, D passes lead back.
-
-    Args:
-        num_targets: D.
-        num_observables: L.
-        generator: Source of the initial weights.
-        element: Map of one target.
-        shape: Shape of the masked network.
+    One pass of the masked network leads to latent space, D passes lead back; the element is f.
     """
 
     def __init__(

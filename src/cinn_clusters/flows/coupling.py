@@ -13,16 +13,9 @@ from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 class Coupling(Transform):
     """Coupling of both halves, each mapped element by element given the other half and x.
 
-    With u = (u1, u2): v1 = f(u1; n2(u2, x)), then v2 = f(u2; n1(v1, x)) (Ardizzone+19,
-    arXiv:1907.02392, section 3.1).
-
-    Args:
-        num_targets: D; the first half holds round(D / 2) of them (half to even, as FrEIA), so that
-            with D = 1 the one target is mapped given x alone.
-        num_observables: L.
-        generator: Source of the initial weights.
-        element: Map of one target.
-        shape: Shape of both sub-networks.
+    With u = (u1, u2): v1 = f(u1; n2(u2, x)), then v2 = f(u2; n1(v1, x)), where f is the element
+    (Ardizzone+19, arXiv:1907.02392, section 3.1). The first half holds round(D / 2) targets, half
+    to even as FrEIA: with D = 1 the one target is mapped given x alone.
     """
 
     def __init__(

@@ -43,13 +43,9 @@ class Element(Protocol):
 
 @dataclass(frozen=True)
 class Affine:
-    """Scale and shift with the soft clamp of GLOW: z = u exp(clamp * 0.636 * atan(s)) + t.
+    """Scale and shift with a soft clamp: z = u exp(clamp * 0.636 * atan(s)) + t.
 
-    Args:
-        clamp: Largest |log-scale|.
-
-    References:
-        Ardizzone+19, arXiv:1907.02392, section 3.1.
+    Ardizzone+19, arXiv:1907.02392, section 3.1; ``clamp`` is the largest |log-scale|.
     """
 
     clamp: float
@@ -72,14 +68,9 @@ class Affine:
 
 @dataclass(frozen=True)
 class Spline:
-    """Monotone rational-quadratic spline on [-bound, bound], the identity outside.
+    """Monotone rational-quadratic spline of B bins on [-bound, bound], the identity outside.
 
-    Args:
-        num_bins: B.
-        bound: Half the width of the interval.
-
-    References:
-        Durkan+19, Neural spline flows, arXiv:1906.04032, section 3.1; Gregory & Delbourgo (1982).
+    Durkan+19, Neural spline flows, arXiv:1906.04032, section 3.1; Gregory & Delbourgo (1982).
     """
 
     num_bins: int

@@ -28,14 +28,7 @@ class FlowMatching(Transform):
 
     The path is followed with Runge-Kutta steps of fourth order, the log-determinant along with it:
     the integral of the divergence, which is computed exactly. Map, inverse and determinant agree up
-    to the error of the steps.
-
-    Args:
-        num_targets: D.
-        num_observables: L.
-        generator: Source of the initial weights.
-        num_steps: Runge-Kutta steps.
-        shape: Shape of the network; it starts at zero and has no dropout, whatever it says.
+    to the error of the steps. The network starts at zero and has no dropout.
     """
 
     def __init__(

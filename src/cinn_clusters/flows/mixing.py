@@ -9,12 +9,7 @@ from cinn_clusters.flows.transform import Transform
 
 
 class Permutation(Transform):
-    """Fixed permutation of the targets: image[i] = u[order[i]].
-
-    Args:
-        order: Permutation of 0..D-1.
-        num_observables: L.
-    """
+    """Fixed permutation of the targets: image[i] = u[order[i]]."""
 
     order: Tensor
     undo: Tensor
@@ -34,13 +29,7 @@ class Permutation(Transform):
 class ActNorm(Transform):
     """Learned scale and shift of each target (Kingma & Dhariwal 2018, section 3.1).
 
-    Targets are standardised before the first layer, so it starts as the identity instead of from
-    the first batch.
-
-    Args:
-        num_targets: D.
-        num_observables: L.
-        num_members: K.
+    Targets are standardised before, so it starts as the identity and not from the first batch.
     """
 
     def __init__(self, num_targets: int, num_observables: int, num_members: int = 1) -> None:
@@ -62,11 +51,6 @@ class Rotation(Transform):
     """Learned rotation of the targets, after a fixed permutation.
 
     The matrix is the Cayley map (I - A)(I + A)^-1 of a skew matrix A, which starts at zero.
-
-    Args:
-        order: Permutation of 0..D-1.
-        num_observables: L.
-        num_members: K.
     """
 
     order: Tensor
@@ -92,10 +76,7 @@ class Rotation(Transform):
 class LULinear(Permutation):
     """Learned linear map P L U of the targets (Kingma & Dhariwal 2018, section 3.2).
 
-    Args:
-        order: The fixed permutation P of 0..D-1; L and U start as the identity.
-        num_observables: L.
-        num_members: K.
+    P is a fixed permutation; L and U start as the identity.
     """
 
     def __init__(self, order: Tensor, num_observables: int, num_members: int = 1) -> None:

@@ -33,16 +33,7 @@ _FIRST_SPREAD = 0.5
 class GaussianMixture(Transform):
     """Mixture of C Gaussians of full covariance, its weights, means and precisions given by x.
 
-    Args:
-        num_targets: D.
-        num_observables: L.
-        generator: Source of the initial weights.
-        num_components: C.
-        shape: Shape of the network; it starts at zero whatever it says.
-
-    References:
-        Bishop (1994), Mixture density networks; Rosenblatt (1952), Remarks on a multivariate
-        transformation.
+    The network starts at zero, whatever its shape says.
     """
 
     def __init__(

@@ -13,7 +13,8 @@ class Transform(nn.Module, ABC):
     """Invertible map of u given x, for K members at once.
 
     Subclasses write ``_forward`` and ``_inverse``; both return the image and log|det J| of the map
-    they apply.
+    they apply. Their constructors take D and L, a generator of the initial weights and the shape of
+    their networks, or for layers of parameters alone the number of members K.
 
     Args:
         num_targets: D.

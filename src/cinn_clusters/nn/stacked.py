@@ -35,18 +35,10 @@ class NetworkShape:
 
 
 class StackedLinear(nn.Module):
-    """Affine map of every member.
+    """Affine map of every member, (K, B, num_inputs) to (K, B, num_outputs).
 
-    Args:
-        num_members: K.
-        num_inputs: Features in.
-        num_outputs: Features out.
-        generator: Source of the initial weights, uniform in +-1/sqrt(num_inputs).
-        has_bias: Whether a constant is added.
-
-    Shapes:
-        input (K, B, num_inputs), output (K, B, num_outputs), weight (K, num_inputs, num_outputs),
-        bias (K, 1, num_outputs).
+    Weights (K, num_inputs, num_outputs) and biases (K, 1, num_outputs) start uniform in
+    +-1/sqrt(num_inputs).
     """
 
     bias: nn.Parameter | None
@@ -84,13 +76,7 @@ def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class MaskedLinear(StackedLinear):
-    """Affine map of which only some weights count.
-
-    Args:
-        num_members: K.
-        mask: Which inputs each output sees, (num_inputs, num_outputs) bool.
-        generator: Source of the initial weights.
-    """
+    """Affine map of which only the weights count that a mask (num_inputs, num_outputs) lets in."""
 
     mask: Tensor
 
@@ -110,18 +96,9 @@ class MaskedLinear(StackedLinear):
 
 
 class StackedBatchNorm(nn.Module):
-    """Batch normalisation of every member: by its batch in training, by running moments afterwards.
+    """Batch normalisation of (K, B, F): by its batch in training, by running moments afterwards.
 
-    Args:
-        num_members: K.
-        num_features: F.
-        momentum: Weight of the newest batch in the running moments.
-
-    Shapes:
-        input and output (K, B, F); weight, bias and running moments (K, 1, F).
-
-    References:
-        Ioffe & Szegedy (2015), arXiv:1502.03167, algorithm 1.
+    Ioffe & Szegedy (2015), arXiv:1502.03167, algorithm 1.
     """
 
     running_mean: Tensor
@@ -151,11 +128,7 @@ class StackedBatchNorm(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Silence hidden units at random in training, from a named stream: resuming stays bit-exact.
-
-    Args:
-        rate: Share of the units that are silenced.
-    """
+    """Silence a share of hidden units in training, from a named stream: resuming is bit-exact."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 from cinn_clusters.rng import numpy_stream, torch_stream
 from cinn_clusters.settings.config import OptimiserConfig
-from cinn_clusters.training.fit import Objective, epochs, load_best, start
+from cinn_clusters.training.fit import TrainingObjective, epochs, load_best, start
 
 _NUM_MEMBERS, _NUM_HIDDEN, _NUM_COPIES, _NUM_HELD_OUT_COPIES = 10, 16, 100, 8
 _OPTIONS = OptimiserConfig(epochs=40, batch=64, patience=0)
@@ -101,7 +101,7 @@ def fit_classifier(
         return torch.stack(of_members)
 
     state = start(network, _NUM_MEMBERS, _OPTIONS)
-    objective = Objective(
+    objective = TrainingObjective(
         batch_loss, held_out_loss, [torch.from_numpy(rows) for rows in train_rows]
     )
     deque(epochs(network, objective, _OPTIONS, state, seed), maxlen=0)

@@ -46,6 +46,14 @@ def fit(
     Raises:
         TrainingError: When the loss is not finite.
         ConfigError: When the device does not exist.
+
+    Examples:
+        >>> from cinn_clusters import read_catalogue, read_config, split_by_cluster, write_mock
+        >>> catalogue = read_catalogue(*write_mock(getfixture("tmp_path"), num_clusters=20))
+        >>> config = read_config(changes=["train.epochs=1", "model.members=2"])
+        >>> posterior = fit(catalogue, split_by_cluster(catalogue.clusters), config)
+        >>> posterior.sample(catalogue.inputs(posterior.inputs)[:3], 100).shape
+        (100, 3, 6)
     """
     config = config or Config()
     transforms = fit_catalogue_transforms(catalogue, split, seed=config.seed)
@@ -79,7 +87,7 @@ class Job:
         config: Settings.
         state: Where the training stands.
         device: Where the tensors are.
-        num_incomplete: Rows that were left out because an observable is missing that the model needs.
+        num_incomplete: Rows left out, since an observable is missing that the model needs.
     """
 
     flow: Flow
@@ -108,23 +116,26 @@ def prepare_job(
     Raises:
         DataError: If no complete row is left.
     """
-    device, num_incomplete = resolve_device(device), 0
+    device = resolve_device(device)
+    usable = split
     if config.train.augment:
         names = [observable.name for observable in transforms.observables]
         columns = catalogue.rows(split.train).inputs(names).T
         transforms = accept_missing_values(transforms, dict(zip(names, columns, strict=True)))
     else:
-        complete = split.within(catalogue.complete_rows())
-        num_incomplete = len(split.train) + len(split.validation)
-        num_incomplete -= len(complete.train) + len(complete.validation)
-        split = complete
-        if not (len(split.train) and len(split.validation)):
-            hint = "set train.augment, which accepts missing values"
-            raise DataError("training rows", "complete ones", "none", "", hint)
-    pairs = make_training_pairs(catalogue, split, transforms, config, device)
+        usable = split.within(catalogue.complete_rows())
+    if not (len(usable.train) and len(usable.validation)):
+        hint = "set train.augment, which accepts missing values"
+        raise DataError("training rows", "complete ones", "none", "", hint)
+    pairs = make_training_pairs(catalogue, usable, transforms, config, device)
     flow = make_flow(config, len(transforms.targets), transforms.num_features).to(device)
     state = start(flow, flow.num_members, config.train)
+    num_incomplete = _num_fitted(split) - _num_fitted(usable)
     return Job(flow, transforms, pairs, config, state, device, num_incomplete)
+
+
+def _num_fitted(split: Split) -> int:
+    return len(split.train) + len(split.validation)
 
 
 def resolve_device(device: str) -> str:
@@ -133,8 +144,10 @@ def resolve_device(device: str) -> str:
     Raises:
         ConfigError: If it does not.
     """
+    if device == "auto" and not torch.cuda.is_available():
+        return "cpu"
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda"
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:

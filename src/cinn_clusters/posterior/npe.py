@@ -27,7 +27,7 @@ from cinn_clusters.errors import ConfigError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.settings.config import Config, TrainConfig
-from cinn_clusters.training.fit import FitState, Objective, epochs
+from cinn_clusters.training.fit import FitState, TrainingObjective, epochs
 
 NUM_DEQUANTISED = 48
 """Copies of the table whose collision times are spread over their resolution."""
@@ -130,7 +130,7 @@ def maximise_likelihood(
         log_prob = [flow.log_prob(*pairs.at(torch.tensor(copy), rows)) for copy in copies]
         return -(torch.stack(log_prob).mean(0) * weights).sum(-1) / weights.sum(-1)
 
-    objective = Objective(batch_loss, held_out_loss, pairs.train_rows)
+    objective = TrainingObjective(batch_loss, held_out_loss, pairs.train_rows)
     return epochs(flow, objective, config.train, state, config.seed)
 
 
@@ -139,27 +139,34 @@ def _copies(rows: Catalogue, transforms: Transforms, config: Config) -> tuple[Te
     inputs = rows.inputs(transforms.inputs)
     jitter = numpy_stream(config.seed, "jitter")
     augmentation = numpy_stream(config.seed, "corruption")
-    x: list[Tensor] = []
-    u: list[Tensor] = []
-    for _ in range(_num_copies(rows, transforms, config.train)):
+    num_copies = _num_copies(rows, transforms, config.train)
+    num_x = num_copies
+    if not transforms.accepts_missing:
+        num_x = 1
+    x = torch.empty(num_x, len(inputs), transforms.num_features)
+    u = torch.empty(num_copies, len(inputs), len(transforms.targets))
+    for copy in range(num_copies):
         theta = rows.theta
         if config.train.dequantise:
             theta = dequantise(theta, rows.target_columns, rows.age, jitter)
         if transforms.is_bounded:
             theta = off_bounds(theta, rows.target_columns, rows.age)
         values = transforms.augment(inputs, augmentation)
-        u.append(transforms.standardise_targets(theta, transforms.anchors(values)).float())
-        if transforms.accepts_missing or not x:
-            x.append(transforms.standardise_inputs(values).float())
-    return torch.stack(x), torch.stack(u)
+        u[copy] = transforms.standardise_targets(theta, transforms.anchors(values))
+        if copy < num_x:
+            x[copy] = transforms.standardise_inputs(values)
+    return x, u
 
 
 def _num_copies(rows: Catalogue, transforms: Transforms, train: TrainConfig) -> int:
+    """Number of copies J: 1 where all would be the same, and no more than memory allows."""
     if transforms.accepts_missing:
         num_columns = transforms.num_features + len(transforms.targets)
         bytes_a_copy = 4 * len(rows.table) * num_columns
         return max(1, min(NUM_AUGMENTED, MAX_BYTES // bytes_a_copy))
-    return NUM_DEQUANTISED if train.dequantise else 1
+    if train.dequantise:
+        return NUM_DEQUANTISED
+    return 1
 
 
 def _held_out(clusters: np.ndarray, is_validation: np.ndarray, config: Config) -> np.ndarray:

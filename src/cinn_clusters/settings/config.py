@@ -17,7 +17,7 @@ from cinn_clusters.settings.sections import Section, read_settings
 FlowName = Literal["glow", "spline", "autoregressive", "mixture", "flow_matching"]
 MixingName = Literal["permutation", "rotation", "lu"]
 
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+RandomSeed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1e3)]
 _Blocks = Annotated[int, Field(ge=1, le=100)]
@@ -123,7 +123,7 @@ class Config(Section):
         2
     """
 
-    seed: Seed = 42
+    seed: RandomSeed = 42
     model: ModelConfig = ModelConfig()
     autoregressive: AutoregressiveConfig = AutoregressiveConfig()
     glow: GlowConfig = GlowConfig()

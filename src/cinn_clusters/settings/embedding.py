@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.settings.config import Epochs, Rate, Seed
+from cinn_clusters.settings.config import Epochs, RandomSeed, Rate
 from cinn_clusters.settings.sections import Section, read_settings
 
 MethodName = Literal[
@@ -134,7 +134,7 @@ class SupervisedConfig(MethodConfig):
 class EmbedConfig(Section):
     """All settings of an encoder."""
 
-    seed: Seed = 42
+    seed: RandomSeed = 42
     embed: EncoderConfig = EncoderConfig()
     views: ViewsConfig = ViewsConfig()
     simclr: SimCLRConfig = SimCLRConfig()

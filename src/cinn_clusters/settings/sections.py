@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.files import JsonObject
-from cinn_clusters.settings.renewal import renamed
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -105,15 +104,29 @@ def _refusal(
     location = [str(part) for part in complaint["loc"]]
     key = ".".join(location)
     if complaint["type"] != "extra_forbidden":
-        return ConfigError(f"setting '{key}'", complaint["msg"], repr(complaint["input"]), source)
-    hint = f"known: {', '.join(_known_keys(kind, location))}"
-    if name := renamed(key, values):
+        expected = complaint["msg"].removeprefix("Input should be ")
+        return ConfigError(f"setting '{key}'", expected, repr(complaint["input"]), source)
+    hint = f"known: {', '.join(_field_names(kind, location[:-1]))}"
+    if name := _name_today(kind, key, values):
         hint = f"it is now {name}"
     return ConfigError(f"setting '{key}'", "a known setting", "an unknown one", source, hint)
 
 
-def _known_keys(kind: type[BaseModel], location: list[str]) -> list[str]:
-    fields = kind.model_fields
-    for section in location[:-1]:
-        fields = fields[section].annotation.model_fields  # type: ignore[union-attr]
-    return list(fields)
+def _name_today(kind: type[BaseModel], key: str, values: JsonObject) -> str:
+    """Today's name of a flat setting of version 0.1.0 (see ``renewal``), or nothing."""
+    if key == "train.uncertain":
+        return "train.augment"
+    section, _, name = key.partition(".")
+    if section != "model":
+        return ""
+    sections = [other for other in kind.model_fields if name in _field_names(kind, [other])]
+    flow = values["model"].get("flow", "autoregressive")
+    if flow in sections:
+        return f"{flow}.{name}"
+    return " or ".join(f"{other}.{name}" for other in sections)
+
+
+def _field_names(kind: type[BaseModel], location: list[str]) -> list[str]:
+    for section in location:
+        kind = kind.model_fields[section].annotation  # type: ignore[assignment]
+    return list(getattr(kind, "model_fields", ()))

@@ -21,7 +21,7 @@ from cinn_clusters.settings.config import OptimiserConfig
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
+class TrainingObjective:
     """What is lowered.
 
     Args:
@@ -52,11 +52,11 @@ class FitState:
     epoch: int = 0
     history: list[tuple[int, float, float]] = field(default_factory=list)
 
-    def progress(self, num_epochs: int, what: str) -> Progress:
+    def progress(self, num_epochs: int, name: str) -> Progress:
         """Return how far a training has come, with the losses of its last epoch."""
         _, train_loss, held_out_loss = self.history[-1]
         note = f"loss train {train_loss:.3f} held out {held_out_loss:.3f}"
-        return Progress(self.epoch, num_epochs, what, note)
+        return Progress(self.epoch, num_epochs, name, note)
 
 
 def member_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -81,7 +81,11 @@ def start(model: nn.Module, num_members: int, config: OptimiserConfig) -> FitSta
 
 
 def epochs(
-    model: nn.Module, objective: Objective, config: OptimiserConfig, state: FitState, seed: int
+    model: nn.Module,
+    objective: TrainingObjective,
+    config: OptimiserConfig,
+    state: FitState,
+    seed: int,
 ) -> Iterator[FitState]:
     """Train epoch by epoch, yielding the state after each; the caller shows, stores or stops.
 
@@ -122,7 +126,7 @@ def load_best(model: nn.Module, state: FitState) -> None:
 
 def _train_epoch(
     model: nn.Module,
-    objective: Objective,
+    objective: TrainingObjective,
     config: OptimiserConfig,
     state: FitState,
     generator: torch.Generator,
