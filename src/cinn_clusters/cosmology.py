@@ -73,6 +73,13 @@ def lookback_at_redshift(redshift: np.ndarray) -> np.ndarray:
     return np.asarray(_clocks()[2](np.asarray(redshift, dtype=float)))
 
 
+def time_of_redshift(redshift: np.ndarray) -> np.ndarray:
+    """Return the catalogue lookback time [Gyr] of any redshift; NaN outside [0, 20]."""
+    redshift = np.asarray(redshift, dtype=float)
+    is_covered = (redshift >= 0) & (redshift <= MAX_REDSHIFT)
+    return np.where(is_covered, lookback_at_redshift(redshift), np.nan)
+
+
 def log_radius_crit500(log_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     """Return log10 of the comoving R500c [kpc] that belongs to log10 M500c [Msun] at a redshift.
 

@@ -116,9 +116,14 @@ class Keys:
     cluster: str | None = CLUSTER_COLUMN
 
     @property
+    def row_keys(self) -> tuple[str, ...]:
+        """Columns that identify a row, of those that the files have."""
+        return tuple(name for name in (self.halo, self.snapshot) if name)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Those that the files have."""
-        return tuple(name for name in (self.halo, self.snapshot, self.cluster) if name)
+        """All that the files have."""
+        return (*self.row_keys, self.cluster) if self.cluster else self.row_keys
 
 
 @dataclass(frozen=True)

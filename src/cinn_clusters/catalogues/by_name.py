@@ -19,7 +19,7 @@ from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.table_files import names_of, numbers
 from cinn_clusters.catalogues.uncertainties import Measured, errors_of
 from cinn_clusters.catalogues.units import Scale, conversion_factor, read_unit, unit_in_file
-from cinn_clusters.cosmology import HUBBLE_CONSTANT
+from cinn_clusters.cosmology import HUBBLE_CONSTANT, time_of_redshift
 from cinn_clusters.data.checks import problems
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import DEFAULT, ERROR_PREFIX, Schema, fits_unit
@@ -44,6 +44,18 @@ def read_by_name(
     converted = ConvertedCatalogue(names_of(table, None))
     add_by_name(converted, table, columns, schema)
     return converted
+
+
+def with_time(table: Table, schema: Schema) -> Table:
+    """Return a table with the lookback time, made from the declared redshift where it has none."""
+    redshift, time = schema.having("redshift"), schema.time
+    if time is None or redshift is None or time in table.colnames:
+        return table
+    if redshift not in table.colnames:
+        return table
+    timed = table.copy(copy_data=False)
+    timed[time] = time_of_redshift(numbers(table, redshift)[0])
+    return timed
 
 
 def add_by_name(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
+from cinn_clusters.cosmology import age_at_lookback, time_of_redshift
 from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
 from cinn_clusters.data.tables import demand_columns, demand_unique, read_csv, to_numbers
 from cinn_clusters.errors import DataError
@@ -256,9 +256,7 @@ def _read_observables(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, l
     context = [name for name in (time, schema.mass, redshift) if name in frame and name]
     table, unknown = _read_columns(frame, [*schema.keys.names, *names], context, schema, str(path))
     if is_made:
-        values = table[redshift].to_numpy(float)
-        is_covered = (values >= 0) & (values <= 20)
-        table[time] = np.where(is_covered, lookback_at_redshift(values), np.nan)
+        table[time] = time_of_redshift(table[redshift].to_numpy())
     return table, unknown
 
 

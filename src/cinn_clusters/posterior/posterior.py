@@ -68,7 +68,8 @@ class Posterior:
     @property
     def key_columns(self) -> tuple[str, ...]:
         """Columns that identify an object, where a table has them."""
-        return (*self.transforms.schema.keys.names, schema.PROJECTION, OBJECT)
+        names = (*self.transforms.schema.keys.names, *schema.ROW_KEYS, OBJECT)
+        return tuple(dict.fromkeys(names))
 
     def query(self, table: pd.DataFrame, keys: Sequence[str] = ()) -> Query:
         """Make a query of a table that holds the inputs by name.

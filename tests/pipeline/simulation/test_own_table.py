@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from astropy.table import Table
 
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.data.declared import read_schema
@@ -139,6 +142,19 @@ def test_the_declared_table_goes_through_every_stage(
     posterior = load_posterior(run / "model")
     assert posterior.transforms.schema == catalogue.schema
     _demand_support(posterior)
+    out = f"--model {run / 'model'} --out {tmp_path / 'p.nc'} --table {tmp_path / 'p.ecsv'}"
+    result = command(f"infer --catalogue {own[0]} {out} --samples 50 --analogues {own[0]}")
+    assert result.code == 0, result.err
+    table = Table.read(tmp_path / "p.ecsv")
+    assert len(table) == NUM_CLUSTERS * NUM_SNAPSHOTS, "rows with gaps are answered"
+    assert np.isfinite(table["t_hit_median"]).all()
+    assert str(table["push_median"].unit) == "km / s"
+    assert table["t_hit_median"].description.startswith("age at the hit [Gyr]")
+    assert table["time_since_collision_Gyr_median"].min() > 0
+    assert re.fullmatch(r"\d:5\d\d( \d:5\d\d){4}", table["analogues"][0])
+    with xr.open_dataset(tmp_path / "p.nc", group="posterior") as dataset:
+        assert dataset["share"].attrs == {"units": "1", "long_name": "share of the mass"}
+        assert dataset["halo_num"].to_numpy().tolist() == table["halo_num"].tolist()
 
 
 def _demand_support(posterior: Posterior) -> None:

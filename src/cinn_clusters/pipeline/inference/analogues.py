@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.catalogues.by_name import read_by_name
+from cinn_clusters.catalogues.by_name import read_by_name, with_time
 from cinn_clusters.catalogues.table_files import read_table
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.ood.support import nearest_analogues
 from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.schema import KEYS, is_embedding
+from cinn_clusters.schema import is_embedding
 
 _NUM_ANALOGUES = 5
 
@@ -26,7 +26,7 @@ class Analogues:
 
     Args:
         transforms: Of the model; distances are taken in its scalars.
-        names: ``snapshot:halo`` of each row, (M,).
+        names: ``snapshot:halo`` of each row, or its number, (M,).
         inputs: Inputs of each row, (M, L), without embeddings.
     """
 
@@ -54,14 +54,14 @@ def read_analogues(path: str | Path, posterior: Posterior) -> Analogues:
     if not isinstance(transforms, MeasurementTransforms):
         expected = "a model that accepts missing observables"
         raise DataError("analogues", expected, "another", "", "leave out --analogues")
-    table = read_table(path)
+    table, keys = with_time(read_table(path), transforms.schema), transforms.schema.keys.row_keys
     scalars = list(transforms.scalars)
-    demand_columns(pd.DataFrame(columns=table.colnames), [*KEYS, *scalars], str(path))
+    demand_columns(pd.DataFrame(columns=table.colnames), [*keys, *scalars], str(path))
     converted = read_by_name(table, scalars, transforms.schema)
     rows = np.flatnonzero(np.isfinite(converted.inputs(transforms.scalars)).all(1))
     if len(rows) < _NUM_ANALOGUES:
         expected = f"at least {_NUM_ANALOGUES} complete rows"
         raise DataError(path, expected, str(len(rows)))
-    halo, snapshot = (np.asarray(table[name], dtype=int)[rows] for name in KEYS)
-    names = [f"{number}:{identity}" for number, identity in zip(snapshot, halo, strict=True)]
+    columns = [np.asarray(table[name], dtype=int)[rows] for name in reversed(keys)] or [rows]
+    names = [":".join(map(str, key)) for key in zip(*columns, strict=True)]
     return Analogues(transforms, np.array(names), converted.inputs(transforms.inputs)[rows])

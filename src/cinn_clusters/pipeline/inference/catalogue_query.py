@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from astropy.table import Column, Table
 
-from cinn_clusters.catalogues.by_name import add_by_name, read_by_name
+from cinn_clusters.catalogues.by_name import add_by_name, read_by_name, with_time
 from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import names_of, numbers, read_table
@@ -88,8 +88,9 @@ def read_query(source: CatalogueSource, posterior: Posterior) -> CatalogueQuery:
         if not name.startswith(ERROR_PREFIX) and not is_embedding(name)
     ]
     if mapping is None:
-        _demand_inputs(table.colnames, scalars, posterior, path)
-        converted = read_by_name(table, scalars, schema)
+        timed = with_time(table, schema)
+        _demand_inputs(timed.colnames, scalars, posterior, path)
+        converted = read_by_name(timed, scalars, schema)
         if not source.allow_atypical:
             _demand_typical(converted, schema)
     else:
