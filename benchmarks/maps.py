@@ -62,7 +62,7 @@ def embed(args: argparse.Namespace) -> None:
                 None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set]
             )
             begin = time.perf_counter()
-            encoder, _ = fit_encoder(catalogue, split.train, store, config, inputs=inputs)
+            encoder, _ = fit_encoder(catalogue, split.train, store, config)
             seconds = time.perf_counter() - begin
             vectors = encode(encoder.backbone, inputs)
             np.savez(path, vectors=vectors, components=encoder.components(vectors), seconds=seconds)

@@ -26,6 +26,7 @@ from cinn_clusters.diagnostics.probes import (
 from cinn_clusters.errors import BundleError, ConfigError, DataError
 from cinn_clusters.files import Destination
 from cinn_clusters.pipeline.maps.embed import match_maps, train_encoder
+from cinn_clusters.pipeline.maps.probe import probe_encoders
 from cinn_clusters.progress import Progress
 from cinn_clusters.schema import DEFAULT_TARGETS
 from cinn_clusters.settings.embedding import EmbedConfig, read_embed_config
@@ -272,6 +273,16 @@ def test_vectors_judgement_pictures_and_a_combined_run(
     assert command(asked).code == 0
     bad = f"embed gallery {folder / 'run'} {encoder} --maps {maps} --out {folder / 'p'} --colour colour"
     command(bad).demand_error("'colour'")
+
+
+def test_rows_with_a_missing_observable_are_left_out_of_probes(folder: Path, encoder: Path) -> None:
+    run, store = open_run(folder / "run"), read_store(folder / "mock/maps")
+    table = run.catalogue.table.copy()
+    table.loc[run.split.train[:3], "GroupGasMass"] = np.nan
+    spoilt = replace(run, catalogue=replace(run.catalogue, table=table))
+    vectors = encode_maps(load_encoder(encoder), store, Destination(folder / "of_all"))
+    tables = probe_encoders(spoilt, store, {"of_all": vectors}, Destination(folder / "probes"))
+    assert np.isfinite(tables["knn"].loc["of_all"].astype(float)).all()
 
 
 @pytest.fixture(scope="module")

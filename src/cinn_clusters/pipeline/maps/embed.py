@@ -28,14 +28,13 @@ from cinn_clusters.files import Destination
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.schema import KEYS
 from cinn_clusters.settings.config import Config, ModelConfig
 from cinn_clusters.settings.embedding import EmbedConfig
 from cinn_clusters.storage.encoder import ENCODER_KIND, Encoder, write_encoder
 from cinn_clusters.storage.encoder_checkpoint import read_learning_state, write_learning_state
 from cinn_clusters.storage.map_store import MapStore
 from cinn_clusters.storage.run import Run, versions
-
-_SNAPSHOT_KEYS = ["HaloID", "Snapshot"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,6 @@ def fit_encoder(
     store: MapStore,
     config: EmbedConfig,
     *,
-    inputs: Tensor | None = None,
     start: LearningState | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> tuple[Encoder, list[float]]:
@@ -117,7 +115,6 @@ def fit_encoder(
         train: Its rows to learn from.
         store: Maps.
         config: Method, backbone, views.
-        inputs: ``as_inputs`` of all maps of the store, where they are at hand.
         start: State to go on from.
         on_epoch: Called after each epoch; must pickle if there is more than one device.
 
@@ -127,10 +124,7 @@ def fit_encoder(
     rows, maps = match_maps(catalogue, store)
     is_training = np.isin(rows, train)
     rows, maps = rows[is_training], maps[is_training]
-    if inputs is None:
-        inputs = as_inputs(store.values[maps], config.embed.size)
-    else:
-        inputs = inputs[torch.as_tensor(maps)]
+    inputs = as_inputs(store.values[maps], config.embed.size)
     clusters = catalogue.clusters[rows]
     numbers = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
     labels = _labels(catalogue, train, config.embed.method)[rows]
@@ -161,12 +155,13 @@ def match_maps(catalogue: Catalogue, store: MapStore) -> tuple[np.ndarray, np.nd
     Raises:
         DataError: If the names of the maps do not say whose they are.
     """
-    if "HaloID" not in store.table:
+    keys = list(KEYS)
+    if keys[0] not in store.table:
         first = store.table.filename.iloc[0]
         raise DataError(store.source, f"names of maps like {PATTERN}", f"'{first}'")
-    snapshots = catalogue.table[_SNAPSHOT_KEYS].reset_index(drop=True).drop_duplicates()
+    snapshots = catalogue.table[keys].reset_index(drop=True).drop_duplicates()
     row_keys = pd.MultiIndex.from_frame(snapshots)
-    map_keys = pd.MultiIndex.from_frame(store.table[_SNAPSHOT_KEYS])
+    map_keys = pd.MultiIndex.from_frame(store.table[keys])
     positions = row_keys.get_indexer(map_keys)
     has_row = positions >= 0
     return snapshots.index.to_numpy()[positions[has_row]], np.flatnonzero(has_row)

@@ -78,6 +78,8 @@ def draw_gallery(
     encoder = load_encoder(encoder_path)
     rows, maps = match_maps(run.catalogue, store)
     titles, values = _quantities(run, quantity_names)
+    is_complete = np.isfinite(values[rows]).all(1)
+    rows, maps = rows[is_complete], maps[is_complete]
     values = values[rows]
     names = store.table.filename.to_numpy()[maps]
     embedded = _embed(encoder, names, store.values[maps], run.catalogue.clusters[rows])

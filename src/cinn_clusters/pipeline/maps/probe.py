@@ -44,8 +44,8 @@ class _ProbeData:
     rows: np.ndarray  # row of the catalogue of each map, (M,)
     names: tuple[str, ...]  # of the quantities
     quantities: np.ndarray  # values for each map, (M, C)
-    train: np.ndarray  # maps of training clusters, as positions in ``maps``
-    test: np.ndarray  # maps of test clusters
+    train: np.ndarray  # complete maps of training clusters, as positions in ``maps``
+    test: np.ndarray  # complete maps of test clusters
 
 
 def probe_encoders(
@@ -120,13 +120,15 @@ def quantities_of(run: Run) -> tuple[tuple[str, ...], np.ndarray]:
 
 def _probe_data(run: Run, store: MapStore) -> _ProbeData:
     rows, maps = match_maps(run.catalogue, store)
-    train = np.flatnonzero(np.isin(rows, run.split.train))
-    test = np.flatnonzero(np.isin(rows, run.split.test))
+    names, quantities = quantities_of(run)
+    quantities = quantities[rows]
+    is_complete = np.isfinite(quantities).all(1)
+    train = np.flatnonzero(np.isin(rows, run.split.train) & is_complete)
+    test = np.flatnonzero(np.isin(rows, run.split.test) & is_complete)
     if not len(train) or not len(test):
         expected = "maps of training and of test clusters"
         raise DataError(store.source, expected, f"{len(train)} and {len(test)}")
-    names, quantities = quantities_of(run)
-    return _ProbeData(maps, rows, names, quantities[rows], train, test)
+    return _ProbeData(maps, rows, names, quantities, train, test)
 
 
 def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
