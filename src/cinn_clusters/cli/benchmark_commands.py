@@ -43,7 +43,7 @@ def baseline_command(
     options = EnsembleOptions(members=members, batch=batch, seed=seed)
     with console.progress("baseline") as on_progress:
         report = baseline(run, options, overwrite=overwrite, on_progress=on_progress)
-    results.print_mae(report.to_json(), as_json)
+    results.print_mae(report, as_json)
 
 
 @app.command("sensitivity", epilog="Example:  cinn-clusters sensitivity run --repeats 50")

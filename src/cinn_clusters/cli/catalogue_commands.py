@@ -133,7 +133,7 @@ def prepare_command(
             "warning: --protocol original leaks: rows of test clusters are in training"
             " (see cinn-clusters audit)"
         )
-    results.print_account(run.record, as_json)
+    results.print_preparation(run.record, as_json)
 
 
 @app.command("audit", epilog="Example:  cinn-clusters audit run")

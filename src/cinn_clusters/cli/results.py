@@ -3,63 +3,78 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cinn_clusters.cli.console import log
+from cinn_clusters.files import JsonObject
 from cinn_clusters.schema import COLLISION_TIME, column
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def print_stages(told: dict[str, dict[str, str]], as_json: bool) -> None:
-    """Print what was made and what was unchanged, then where the reports are."""
+    from cinn_clusters.data.leakage import Overlap
+    from cinn_clusters.evaluation.diagnosis_report import Band, Diagnosis, JointDiagnosis
+    from cinn_clusters.evaluation.score_report import LogScore, MeanScore, Scores
+    from cinn_clusters.pipeline.simulation.baseline import BaselineReport
+
+_SHORT_NAMES = {
+    "last_M_Crit500_coll": "M500_coll",
+    "last_Subcluster_mass": "M_sub",
+    "last_Mass_ratio": "ratio",
+    "mass": "M500",
+    "redshift": "z",
+}
+_LOGGED = ("protocol", "rows_read", "num_missing", "dropped", "num_clusters", "table_sha256")
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table with rules as wide as the terminal allows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*heads, title=title or None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_stages(states: Mapping[str, Mapping[str, str]], as_json: bool) -> None:
+    """Print what was made and what was unchanged, then where the report is."""
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(states))
         return
-    for folder, stages in told.items():
-        for how in ("made", "unchanged"):
-            if names := [name for name, state in stages.items() if state == how]:
-                print(f"{how:<12}{', '.join(names)}")
+    for folder, stages in states.items():
+        for state in ("made", "unchanged"):
+            if names := [name for name, made in stages.items() if made == state]:
+                print(f"{state:<12}{', '.join(names)}")
         print(f"{'report':<12}{folder}/report.html")
 
 
-def print_overlaps(overlaps: Iterable[Any], as_json: bool) -> None:
-    """Print how much of the test set stands in training, a line a kind."""
-    shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
+def print_overlaps(overlaps: Sequence[Overlap], as_json: bool) -> None:
+    """Print how much of the test set is in training, too, a line a kind."""
     if as_json:
-        print(
-            json.dumps({o.what: {share: getattr(o, share) for share in shares} for o in overlaps})
-        )
+        shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
+        values = {o.what: {share: getattr(o, share) for share in shares} for o in overlaps}
+        print(json.dumps(values))
         return
-    for o in overlaps:
-        told = f"{o.percent:>6.1f} % in training, {o.percent_with_validation:.1f} % in training or validation"
-        print(f"{o.what:<42}{o.shared:>5} of {o.total:<5}{told}")
+    for overlap in overlaps:
+        count = f"{overlap.shared:>5} of {overlap.total:<5}"
+        in_training = f"{overlap.percent:>6.1f} % in training"
+        in_both = f"{overlap.percent_with_validation:.1f} % in training or validation"
+        print(f"{overlap.what:<42}{count}{in_training}, {in_both}")
 
 
-def print_account(record: dict[str, Any], as_json: bool) -> None:
-    """Print what was read, dropped and kept."""
+def print_preparation(record: JsonObject, as_json: bool) -> None:
+    """Print how many rows were read, dropped with which reason, and used in which part."""
     rows = {part: len(numbers) for part, numbers in record["rows"].items()}
     if as_json:
-        told = {
-            key: record[key]
-            for key in (
-                "protocol",
-                "rows_read",
-                "num_missing",
-                "dropped",
-                "num_clusters",
-                "table_sha256",
-            )
-        }
-        print(json.dumps({**told, "num_rows": rows}))
+        print(json.dumps({key: record[key] for key in _LOGGED} | {"num_rows": rows}))
         return
-    if record["unknown_columns"]:
-        log(
-            f"note: columns unknown to the schema are left out: {', '.join(record['unknown_columns'])}"
-        )
-    if unmatched := record.get("unmatched_maps"):
-        log(
-            f"note: {len(unmatched)} maps without a row are left out, the first {unmatched[0]} (all in split.json)"
-        )
+    if unknown := record["unknown_columns"]:
+        log(f"note: columns unknown to the schema are left out: {', '.join(unknown)}")
+    if maps := record.get("unmatched_maps"):
+        log(f"note: {len(maps)} maps without a row are left out, the first {maps[0]} (split.json)")
     print(f"{record['rows_read']:>6} rows in both files")
     for entry in record["dropped"]:
         clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
@@ -74,13 +89,13 @@ def print_account(record: dict[str, Any], as_json: bool) -> None:
         print(f"{count:>6} {part}, {record['num_clusters'][part]} clusters")
 
 
-def print_bundle(info: dict[str, Any], as_json: bool) -> None:
+def print_bundle(info: JsonObject, as_json: bool) -> None:
     """Print where a model comes from, then its columns with units."""
     if as_json:
         print(json.dumps(info))
         return
     for section in ("format_version", "num_parameters", "versions", "provenance", "config"):
-        print(_indented(section, info[section]))
+        print("\n".join(_indented(section, info[section])))
     for part in ("observables", "targets"):
         print(f"{part}:")
         for entry in info["transforms"][part]:
@@ -88,213 +103,179 @@ def print_bundle(info: dict[str, Any], as_json: bool) -> None:
             print(f"  {entry['name']:<24}{described['unit'] or '-':<20}{described['meaning']}")
 
 
-def _indented(title: str, value: Any, depth: int = 0) -> str:
-    pad = "  " * depth
-    if isinstance(value, dict):
-        return "\n".join(
-            [f"{pad}{title}:", *(_indented(key, inner, depth + 1) for key, inner in value.items())]
-        )
-    return f"{pad}{title}: {value}"
-
-
-def print_scores(scores: dict[str, Any], as_json: bool) -> None:
-    """Print the scores beside those of the references, then target by target."""
+def print_scores(scores: Scores, as_json: bool) -> None:
+    """Print the scores beside those of the reference posteriors, then target by target."""
     if as_json:
-        print(json.dumps(scores))
+        print(json.dumps(scores.to_json()))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    print(f"{scores['rows']} rows of {scores['clusters']} clusters, {scores['draws']} draws each")
-    beside = Table("lower is better", "energy score", "skill", "CRPS", "skill")
-    beside.add_row(
-        "this model", _with_error(scores["energy_score"]), "", _with_error(scores["crps"]), ""
-    )
-    for name, reference in scores["skill"].items():
-        energy, crps = f"{reference['energy_score']:.4f}", f"{reference['crps']:.4f}"
-        beside.add_row(
+    print(f"{scores.rows} rows of {scores.clusters} clusters, {scores.draws} samples each")
+    model = ["this model", _with_error(scores.energy_score), "", _with_error(scores.crps), ""]
+    references = [
+        [
             name,
-            energy,
-            f"{reference['energy_skill']:+.3f}",
-            crps,
-            f"{reference['crps_skill']:+.3f}",
-        )
-    console.print(beside)
-    detail = Table("target", "CRPS", "68 % coverage", "contraction")
-    for target, value in scores["crps_per_target"].items():
-        coverage, contraction = scores["coverage_68"][target], scores["contraction"][target]
-        detail.add_row(target, f"{value:.4f}", f"{coverage:.3f}", f"{contraction:.3f}")
-    console.print(detail)
-    print(f"NLL, dequantised, physical units  {_with_error(scores['nll'])}")
-    print(f"calibration error                 {scores['calibration_error']:.4f}")
-    print(f"levels outside their 99 % band    {scores['coverage_outside_99_band']:.3f}")
-    print(f"unphysical draws                  {scores['unphysical']:.4f}")
-
-
-def print_diagnosis(report: dict[str, Any], as_json: bool) -> None:
-    """Print how each target is calibrated and what it says, the joint tests, then the verdict."""
-    if as_json:
-        print(json.dumps(report))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    print(f"{report['rows']} rows of {report['clusters']} clusters, {report['draws']} draws each")
-    table = Table("calibrated if", "bias 0", "width 1", "coverage - level 0", "0.954", "0.997")
-    told = Table(
-        "target",
-        "contraction",
-        "CRPS",
-        *(f"skill, {name}" for name in report["joint"]["energy_skill"]),
-    )
-    for name, of in report["targets"].items():
-        signed = _value(of["signed_calibration_error"], "+.2f")
-        tails = (f"{tail['found']['value']:.3f}" for tail in of["tails"])
-        short = name.removeprefix("last_")
-        table.add_row(short, _value(of["bias"], "+.2f"), _value(of["width"], ".2f"), signed, *tails)
-        contraction = "-" if of["contraction"] is None else f"{of['contraction']:.3f}"
-        skill = [_value(entry, "+.2f") for entry in of["crps_skill"].values()]
-        told.add_row(short, contraction, f"{of['crps']['value']:.4f}", *skill)
-    console.print(table)
-    console.print(told)
-    _print_parts(console, report["targets"])
-    for line in _joint_lines(report["joint"]):
-        print(line)
-    for reason in [
-        *report["skipped"],
-        *(f"ignored variable: {name}" for name in report["ignored_variables"]),
-    ]:
-        print(f"note: {reason}")
-    for found in report["findings"]:
-        print(f"{found['subject']:<22}{found['name']:<16}{found['evidence']}")
-
-
-def _print_parts(console: Any, targets: dict[str, Any]) -> None:
-    """Coverage of the central 68 % where mass or redshift is low, middle and high."""
-    from rich.table import Table
-
-    properties = next(iter(targets.values()))["coverage_68_by_tertile"]
-    short = {"mass": "M500", "redshift": "z"}
-    heads = [
-        f"{short[what]}\n{part['from']:.2f}\n{part['to']:.2f}"
-        for what, parts in properties.items()
-        for part in parts
-    ]
-    if not heads:
-        return
-    table = Table("68 % coverage", *heads)
-    for name, of in targets.items():
-        parts = [part for found in of["coverage_68_by_tertile"].values() for part in found]
-        table.add_row(
-            name.removeprefix("last_"), *(f"{part['coverage']['value']:.2f}" for part in parts)
-        )
-    console.print(table)
-
-
-def _joint_lines(joint: dict[str, Any]) -> list[str]:
-    lines = [f"energy score                  {_value(joint['energy_score'], '.4f')}"]
-    lines += [
-        f"  skill, {name:<21} {_value(skill, '+.3f')}"
-        for name, skill in joint["energy_skill"].items()
-    ]
-    for key, name in (
-        ("tarp", "TARP, references from x"),
-        ("tarp_plain", "TARP, plain references"),
-    ):
-        lines.append(f"{name:<30}KS {joint[key]['ks']:.3f}, p = {joint[key]['p_value']:.4f}")
-    local = joint["lc2st"]
-    lines.append(f"{'L-C2ST':<30}{local['statistic']:.4f}, p = {local['p_value']:.4f}")
-    if "hpd" in joint:
-        lines.append(
-            f"{'joint HPD coverage - level':<30}{_value(joint['hpd']['signed_calibration_error'], '+.3f')}"
-        )
-        outside = joint["nll"]["rows_outside"]
-        told = (
-            f"infinite: {outside} truths have no density"
-            if outside
-            else _value(joint["nll"]["mean"], ".3f")
-        )
-        lines.append(f"{'NLL, physical units':<30}{told}")
-        gains = joint["nll"].get("nats_gained_on_gaussian", {})
-        lines += [
-            f"  nats gained, Gaussian {name:<20} {_value(gain, '+.2f')}"
-            for name, gain in gains.items()
+            f"{reference.energy_score:.4f}",
+            f"{reference.energy_skill:+.3f}",
+            f"{reference.crps:.4f}",
+            f"{reference.crps_skill:+.3f}",
         ]
-    return lines
-
-
-def _value(band: dict[str, Any], form: str) -> str:
-    if band["value"] is None:
-        return "-"
-    half = (band["upper"] - band["lower"]) / 2 if band["upper"] is not None else float("nan")
-    return f"{band['value']:{form}} ± {half:{form.lstrip('+')}}"
-
-
-def _with_error(score: dict[str, Any]) -> str:
-    if score["mean"] is None:
-        return f"infinite: {score['rows_outside']} truths have no density"
-    return f"{score['mean']:.4f} +- {score['se']:.4f}"
-
-
-def print_mae(report: dict[str, Any], as_json: bool) -> None:
-    """Print the mean absolute error of each target beside that of the median of the training
-    rows.
-    """
-    if as_json:
-        print(json.dumps(report))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    print(f"{report['rows']} rows of {report['clusters']} clusters")
-    table = Table("target", "MAE", "standard error", "MAE of the median", "unit")
-    for name, of in report["targets"].items():
-        table.add_row(
+        for name, reference in scores.skill.items()
+    ]
+    heads = ("lower is better", "energy score", "skill", "CRPS", "skill")
+    print_table(heads, [model, *references])
+    details = [
+        [
             name,
-            f"{of['mae']:.4f}",
-            f"{of['se']:.4f}",
-            f"{of['mae_of_the_median']:.4f}",
-            of["unit"],
-        )
-    Console().print(table)
-    print(f"predictions out of bounds  {report['unphysical']:.4f}")
+            _number(value, ".4f"),
+            _number(scores.coverage_68[name], ".3f"),
+            _number(scores.contraction[name], ".3f"),
+        ]
+        for name, value in scores.crps_per_target.items()
+    ]
+    print_table(("target", "CRPS", "68 % coverage", "contraction"), details)
+    print(f"NLL, dequantised, physical units  {_with_error(scores.nll)}")
+    print(f"calibration error                 {scores.calibration_error:.4f}")
+    print(f"levels outside their 99 % band    {scores.coverage_outside_99_band:.3f}")
+    print(f"unphysical samples                {_number(scores.unphysical, '.4f')}")
 
 
-def print_matrix(matrix: Any, errors: Any, as_json: bool) -> None:
+def print_diagnosis(diagnosis: Diagnosis, as_json: bool) -> None:
+    """Print calibration and sharpness by target, the joint tests, then the findings."""
+    if as_json:
+        print(json.dumps(diagnosis.to_json()))
+        return
+    print(f"{diagnosis.rows} rows of {diagnosis.clusters} clusters, {diagnosis.draws} samples each")
+    calibration, sharpness = [], []
+    for name, target in diagnosis.targets.items():
+        short = name.removeprefix("last_")
+        signed = _band(target.signed_calibration_error, "+.2f")
+        tails = [_number(tail.found.value, ".3f") for tail in target.tails]
+        bias, width = _band(target.bias, "+.2f"), _band(target.width, ".2f")
+        calibration.append([short, bias, width, signed, *tails])
+        skills = [_band(skill, "+.2f") for skill in target.crps_skill.values()]
+        scores = [_number(target.contraction, ".3f"), _number(target.crps.value, ".4f")]
+        sharpness.append([short, *scores, *skills])
+    heads = ("calibrated if", "bias 0", "width 1", "coverage - level 0", "0.954", "0.997")
+    print_table(heads, calibration)
+    references = [f"skill, {name}" for name in diagnosis.joint.energy_skill]
+    print_table(("target", "contraction", "CRPS", *references), sharpness)
+    _print_tertiles(diagnosis)
+    for line in _joint_lines(diagnosis.joint):
+        print(line)
+    ignored = [f"ignored variable: {name}" for name in diagnosis.ignored_variables]
+    for note in (*diagnosis.skipped, *ignored):
+        print(f"note: {note}")
+    for finding in diagnosis.findings:
+        print(f"{finding.subject:<22}{finding.name:<16}{finding.evidence}")
+
+
+def print_mae(report: BaselineReport, as_json: bool) -> None:
+    """Print the mean absolute errors beside those of the median of the training rows."""
+    if as_json:
+        print(json.dumps(report.to_json()))
+        return
+    print(f"{report.rows} rows of {report.clusters} clusters")
+    rows = [
+        [name, f"{e.mae:.4f}", f"{e.se:.4f}", f"{e.mae_of_the_median:.4f}", e.unit]
+        for name, e in report.targets.items()
+    ]
+    print_table(("target", "MAE", "standard error", "MAE of the median", "unit"), rows)
+    print(f"predictions out of bounds  {_number(report.unphysical, '.4f')}")
+
+
+def print_matrix(matrix: pd.DataFrame, errors: pd.DataFrame, as_json: bool) -> None:
     """Print increases of the mean absolute error, observables by targets."""
     if as_json:
         print(json.dumps({"matrix": matrix.to_dict("index"), "errors": errors.to_dict("index")}))
         return
-    short = {
-        "last_M_Crit500_coll": "M500_coll",
-        "last_Subcluster_mass": "M_sub",
-        "last_Mass_ratio": "ratio",
-    }
-    heads = [short.get(name, name.removeprefix("last_"))[:9] for name in matrix]
+    heads = [_SHORT_NAMES.get(name, name.removeprefix("last_"))[:9] for name in map(str, matrix)]
     print(f"{'MAE rises by':<22}" + "".join(f"{head:>10}" for head in heads))
-    for name in matrix.index:
-        print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in matrix.loc[name]))
+    for name, row in matrix.iterrows():
+        print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in row))
 
 
-def print_probe(tables: Mapping[str, Any], as_json: bool) -> None:
+def print_probe(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
     """Print what embeddings explain, quantity by embedding, and whether they are healthy."""
     if as_json:
         plain = {name: frame.to_dict("index") for name, frame in tables.items()}
         print(json.dumps(plain, default=float))
         return
-    from rich.console import Console
-    from rich.table import Table
-
     titles = {"knn": "explained by a k-NN probe", "linear": "explained by a linear probe"}
     for kind, title in titles.items():
-        table = Table("quantity", *tables[kind].index, title=title)
-        for name, values in tables[kind].items():
-            table.add_row(name, *(f"{value:+.3f}" for value in values))
-        Console().print(table)
-    health = tables["health"]
-    table = Table("health", *health.index)
-    for name, values in health.astype(float).items():
-        table.add_row(name, *(f"{value:.3f}".replace("nan", "") for value in values))
-    Console().print(table)
+        table = tables[kind]
+        rows = [[str(name), *(f"{value:+.3f}" for value in table[name])] for name in table]
+        print_table(("quantity", *table.index), rows, title)
+    health = tables["health"].astype(float)
+    rows = [[str(name), *(_number(value, ".3f") for value in health[name])] for name in health]
+    print_table(("health", *health.index), rows)
+
+
+def _print_tertiles(diagnosis: Diagnosis) -> None:
+    """Coverage of the central 68 % where mass or redshift is low, middle and high."""
+    first = next(iter(diagnosis.targets.values()))
+    heads = [
+        f"{_SHORT_NAMES[name]}\n{part.lower:.2f}\n{part.upper:.2f}"
+        for name, parts in first.coverage_68_by_tertile.items()
+        for part in parts
+    ]
+    if not heads:
+        return
+    rows = []
+    for name, target in diagnosis.targets.items():
+        parts = sum(target.coverage_68_by_tertile.values(), ())
+        coverage = [_number(part.coverage.value, ".2f") for part in parts]
+        rows.append([name.removeprefix("last_"), *coverage])
+    print_table(("68 % coverage", *heads), rows)
+
+
+def _joint_lines(joint: JointDiagnosis) -> Iterator[str]:
+    yield f"energy score                  {_band(joint.energy_score, '.4f')}"
+    for name, skill in joint.energy_skill.items():
+        yield f"  skill, {name:<21} {_band(skill, '+.3f')}"
+    tarps = {"TARP, references from x": joint.tarp, "TARP, plain references": joint.tarp_plain}
+    for name, test in tarps.items():
+        yield f"{name:<30}KS {test.ks:.3f}, p = {test.p_value:.4f}"
+    yield f"{'L-C2ST':<30}{joint.lc2st.statistic:.4f}, p = {joint.lc2st.p_value:.4f}"
+    if joint.hpd is not None:
+        signed = _band(joint.hpd.signed_calibration_error, "+.3f")
+        yield f"{'joint HPD coverage - level':<30}{signed}"
+    if joint.nll is not None:
+        nll = _infinite(joint.nll.rows_outside)
+        if joint.nll.mean is not None:
+            nll = _band(joint.nll.mean, ".3f")
+        yield f"{'NLL, physical units':<30}{nll}"
+        for name, gain in joint.nll.nats_gained_on_gaussian.items():
+            yield f"  nats gained, Gaussian {name:<20} {_band(gain, '+.2f')}"
+
+
+def _indented(title: str, value: Any, depth: int = 0) -> Iterator[str]:
+    margin = "  " * depth
+    if not isinstance(value, dict):
+        yield f"{margin}{title}: {value}"
+        return
+    yield f"{margin}{title}:"
+    for key, inner in value.items():
+        yield from _indented(key, inner, depth + 1)
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number, or a dash where there is none."""
+    return "-" if value is None or value != value else f"{value:{form}}"
+
+
+def _band(band: Band, form: str) -> str:
+    if band.value is None:
+        return "-"
+    half = float("nan")
+    if band.lower is not None and band.upper is not None:
+        half = (band.upper - band.lower) / 2
+    return f"{band.value:{form}} ± {half:{form.lstrip('+')}}"
+
+
+def _with_error(score: MeanScore | LogScore) -> str:
+    if score.mean is None:
+        return _infinite(getattr(score, "rows_outside", 0))
+    return f"{score.mean:.4f} +- {score.se:.4f}"
+
+
+def _infinite(num_rows: int) -> str:
+    return f"infinite: {num_rows} ground truths have no density"

@@ -58,7 +58,7 @@ def evaluate_command(
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    results.print_scores(scores.to_json(), as_json)
+    results.print_scores(scores, as_json)
 
 
 @app.command("crossval", epilog="Example:  cinn-clusters crossval run --folds 5")
@@ -92,7 +92,7 @@ def crossval_command(
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    results.print_scores(scores.to_json(), as_json)
+    results.print_scores(scores, as_json)
 
 
 @app.command("diagnose", epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
@@ -125,4 +125,4 @@ def diagnose_command(
 
     files = TruthFiles(targets, observables, cluster_column)
     diagnosis = diagnose(posterior, files, out=out, seed=seed, overwrite=overwrite)
-    results.print_diagnosis(diagnosis.to_json(), as_json)
+    results.print_diagnosis(diagnosis, as_json)
