@@ -395,7 +395,7 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path) -> None:
         "test clusters",
         "prior given M500, z",
         "last_d_peri",
-        "MAE of the MLP ensemble",
+        "Mean absolute error of point estimates",
     ):
         assert fact in told, fact
     for figure in drawn:

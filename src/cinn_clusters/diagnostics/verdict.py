@@ -145,4 +145,6 @@ def _width_name(is_narrow: bool) -> str:
 def _uninformative(subject: str, skill: Estimate | None) -> list[Finding]:
     if skill is None or skill.lower > 0:
         return []
-    return [Finding(subject, UNINFORMATIVE, f"no better than the prior: skill {skill}")]
+    return [
+        Finding(subject, UNINFORMATIVE, f"not significantly better than the prior: skill {skill}")
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cinn_clusters.pipeline.report.captions import CAPTIONS
 from cinn_clusters.pipeline.report.facts import RunFacts, _demand_current
 from cinn_clusters.pipeline.report.page import _notices, _saved
 from cinn_clusters.pipeline.simulation.prepare import TableFiles, prepare
+from cinn_clusters.schema import Column, Schema
 from cinn_clusters.storage.run import Run
 
 LOSS = {"energy_skill": -71.87, "crps_skill": -0.05, "energy_score": 1.0, "crps": 1.0}
@@ -55,7 +57,15 @@ def test_a_loss_is_worded_as_a_loss(run: Run) -> None:
 
 def test_only_declared_bounds_are_vouched_for(run: Run) -> None:
     items = " ".join(_notices(facts_of(run))[-1].items)
-    assert "No posterior sample lies outside the bounds declared for last_T_coll" in items
+    assert "No posterior sample lies outside the bounds declared for all targets." in items
+    columns = [column.name for column in run.catalogue.schema.columns]
+    free = [Column(name) for name in columns if name != "last_d_peri"]
+    schema = Schema((*free, run.catalogue.schema.column("last_d_peri")))
+    other = replace(run, catalogue=replace(run.catalogue, schema=schema))
+    items = " ".join(_notices(facts_of(other))[-1].items)
+    assert "bounds declared for last_d_peri." in items
+    nothing = replace(run, catalogue=replace(run.catalogue, schema=Schema(tuple(free))))
+    assert "bounds" not in " ".join(_notices(facts_of(nothing))[-1].items)
 
 
 def test_a_result_of_other_files_is_refused(run: Run, tmp_path: Path) -> None:

@@ -63,8 +63,12 @@ def caption_values(
     if contraction := scores.get("contraction"):
         best = max(contraction, key=contraction.__getitem__)
         worst = min(contraction, key=contraction.__getitem__)
-        values |= {"best_target": in_words(schema, best), "best_contraction": contraction[best]}
-        values |= {"worst_target": in_words(schema, worst), "worst_contraction": contraction[worst]}
+        values["best_target"], values["worst_target"] = (
+            in_words(schema, name) for name in (best, worst)
+        )
+        values["least_variance"], values["most_variance"] = (
+            compared(contraction[name], "prior") for name in (best, worst)
+        )
     if coverage := scores.get("coverage_68"):
         values["least_coverage"] = min(coverage.values())
         values["most_coverage"] = max(coverage.values())

@@ -46,7 +46,7 @@ _KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 SENSITIVITY_FIGURES = {
     "5.sensitivity_analysis": ("sensitivity", "increase of MAE when shuffled"),
     "5.sensitivity_grouped": ("grouped", "increase of MAE when a group is shuffled"),
-    "5.sensitivity_ablation": ("ablation", "increase of MAE when left out and refitted"),
+    "5.sensitivity_ablation": ("ablation", "increase of MAE when left out"),
     "5.sensitivity_shapley": ("shapley", "Shapley share of the MAE saved"),
     "5.sensitivity_crps": ("crps_sensitivity", "increase of CRPS when shuffled"),
 }

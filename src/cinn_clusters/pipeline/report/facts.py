@@ -55,15 +55,14 @@ def read_facts(run: Run) -> RunFacts:
             raise BundleError(str(run.path), f"{result.name} of the run", "none", "", hint)
     figures = _optional(paths.figures / FIGURES_RECORD)
     _demand_current(run, paths.figures, figures.get("sources"), "figures")
-    results = {paths.scores: "evaluate", paths.diagnostics: "diagnose"}
-    for result, command in results.items():
-        posterior_hash = _optional(result).get("posterior_sha256")
-        if posterior_hash is not None:
-            _demand_current(run, result, {paths.posterior.name: posterior_hash}, command)
+    diagnosis = _optional(paths.diagnostics)
+    if diagnosis:
+        sources = {paths.posterior.name: diagnosis["posterior_sha256"]}
+        _demand_current(run, paths.diagnostics, sources, f"diagnose {paths.posterior}")
     return RunFacts(
         run,
         scores=read_json(paths.scores),
-        diagnosis=_optional(paths.diagnostics),
+        diagnosis=diagnosis,
         baseline=_optional(paths.baseline.mae).get("targets", {}),
         crossval=_optional(paths.crossval.scores),
         estimate=ESTIMATE_NAMES[figures["estimate"]],

@@ -27,6 +27,7 @@ _TEXTS, _NOTICES = _PROSE["sections"], _PROSE["notices"]
 _SENSITIVITY = tuple(name for name in CAPTIONS if name.startswith("5."))
 _CALIBRATION = ("sbc_ecdf", "coverage", "tarp", "3.uncertainties", "skill", "learning_curves")
 _POSTERIORS = tuple(name for name in CAPTIONS if name not in {*_CALIBRATION, *_SENSITIVITY})
+_ESTIMATES = {"median": "posterior median", "mean": "posterior mean", "map": "MAP"}
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,8 @@ def _notices(facts: RunFacts) -> list[Notice]:
     summary = []
     if facts.findings and not facts.problems:
         summary.append(_NOTICES["calibrated"])
-    bounded = run.catalogue.schema.bounded(run.catalogue.targets)
-    if bounded and not scores["unphysical"]:
-        summary.append(_NOTICES["physical"].format(targets=", ".join(bounded)))
+    if (targets := _bounded_targets(run)) and not scores["unphysical"]:
+        summary.append(_NOTICES["physical"].format(targets=targets))
     for name, skill in scores["skill"].items():
         comparison = compared(skill["energy_skill"], name)
         summary.append(_NOTICES["skill"].format(comparison=comparison))
@@ -162,6 +162,15 @@ def _notices(facts: RunFacts) -> list[Notice]:
         problems.append(_NOTICES["small"].format(clusters=scores["clusters"]))
         notices.append(Notice("Findings of the diagnostics", problems, is_warning=True))
     return notices
+
+
+def _bounded_targets(run: Run) -> str:
+    """Targets with declared bounds, in words; empty without any."""
+    catalogue = run.catalogue
+    bounded = catalogue.schema.bounded(catalogue.targets)
+    if bounded == catalogue.targets:
+        return "all targets"
+    return ", ".join(bounded)
 
 
 def _data(run: Run) -> ReportSection:
@@ -192,10 +201,9 @@ def _scores(facts: RunFacts) -> ReportSection:
     text = [_TEXTS["scores"]]
     nll = scores["nll"]["mean"]
     text.append(_TEXTS["likelihood"].format(nll="infinite" if nll is None else f"{nll:.3f}"))
-    if bounded := facts.run.catalogue.schema.bounded(facts.run.catalogue.targets):
-        targets = ", ".join(bounded)
+    if targets := _bounded_targets(facts.run):
         text.append(_TEXTS["unphysical"].format(targets=targets, share=scores["unphysical"]))
-    tables = [_score_table(scores), _target_table(facts)]
+    tables = [_score_table(scores), _target_table(scores), _estimate_table(facts)]
     return ReportSection("scores", "Scores", text, tables)
 
 
@@ -222,21 +230,29 @@ def _saved(skill: float) -> str:
     return f"{skill:.1%}"
 
 
-def _target_table(facts: RunFacts) -> ReportTable:
-    scores, baseline = facts.scores, facts.baseline
-    heads = ["target", "unit", "CRPS", "68 % intervals hold", "contraction"]
-    if baseline:
-        heads += ["MAE of the MLP ensemble", "MAE of the median"]
+def _target_table(scores: JsonObject) -> ReportTable:
     rows = []
     for name, crps in scores["crps_per_target"].items():
         coverage, contraction = scores["coverage_68"][name], scores["contraction"][name]
-        unit = facts.run.catalogue.schema.column(name).unit
-        row = [name, unit, f"{crps:.3f}", f"{coverage:.2f}", f"{contraction:+.2f}"]
-        if baseline:
-            entry = baseline[name]
-            row += [f"{entry['mae']:.3f} ± {entry['se']:.3f}", f"{entry['mae_of_the_median']:.3f}"]
-        rows.append(row)
+        rows.append([name, f"{crps:.3f}", f"{coverage:.2f}", f"{contraction:+.2f}"])
+    heads = ["target", "CRPS", "68 % intervals hold", "contraction"]
     return ReportTable(heads, rows, "Target by target")
+
+
+def _estimate_table(facts: RunFacts) -> ReportTable:
+    """Mean absolute errors of point estimates, beside those of the MLP ensemble."""
+    heads, rows = ["target", "unit"], []
+    for name, errors in facts.scores["mae"].items():
+        row = [name, facts.run.catalogue.schema.column(name).unit]
+        row += [f"{error:.3f}" for error in errors.values()]
+        if entry := facts.baseline.get(name):
+            row += [_with_error({"mean": entry["mae"], "se": entry["se"]})]
+            row += [f"{entry['mae_of_the_median']:.3f}"]
+        rows.append(row)
+        heads[2:] = [_ESTIMATES.get(kind, kind) for kind in errors]
+    if facts.baseline:
+        heads += ["MLP ensemble", "median of the training set"]
+    return ReportTable(heads, rows, "Mean absolute error of point estimates")
 
 
 def _with_error(score: JsonObject) -> str:
