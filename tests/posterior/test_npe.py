@@ -12,9 +12,11 @@ import torch
 from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.measurement import accept_missing_values
 from cinn_clusters.data.split import Split, split_by_cluster
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
+from cinn_clusters.posterior import npe
 from cinn_clusters.posterior.npe import (
     NUM_DEQUANTISED,
     NUM_HELD_OUT_COPIES,
@@ -151,6 +153,24 @@ def test_without_dequantisation_there_is_one_copy() -> None:
     anchors = transforms.anchors(catalogue.rows(rows).inputs(transforms.inputs))
     expected = transforms.standardise_targets(catalogue.theta[rows], anchors)
     torch.testing.assert_close(pairs.u, expected.float()[None])
+
+
+def test_augmented_copies_differ_and_their_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalogue, split, transforms = _prepared()
+    columns = {name: catalogue.table[name].to_numpy()[split.train] for name in SEEN}
+    accepting = accept_missing_values(transforms, columns)
+    num_rows = len(split.train) + len(split.validation)
+    bytes_a_copy = 4 * num_rows * (accepting.num_features + len(TARGETS))
+    monkeypatch.setattr(npe, "MAX_BYTES", 5 * bytes_a_copy + 1)
+    pairs = make_training_pairs(catalogue, split, accepting, _config(2))
+    assert pairs.x.shape == (5, num_rows, accepting.num_features)
+    assert pairs.u.shape == (5, num_rows, len(TARGETS))
+    assert not torch.equal(pairs.x[0], pairs.x[1])
+    assert torch.isfinite(pairs.x).all(), "a missing value is a mean and a wide deviation"
+    monkeypatch.setattr(npe, "MAX_BYTES", 1)
+    assert len(make_training_pairs(catalogue, split, accepting, _config(2)).x) == 1
 
 
 def test_seed_decides() -> None:

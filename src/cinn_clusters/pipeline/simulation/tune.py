@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,33 +28,23 @@ from cinn_clusters.storage.run_paths import TunePaths
 _NUM_SAMPLES = 200
 _NUM_STARTUP_TRIALS = 8
 _OBJECTIVES = ("crps", "energy", "nll")
-_UNITS = (16, 24, 32, 48, 64)
 Space = dict[str, Sequence[Any]]
 
-SPACE: Space = {
-    "model.flow": ("glow", "spline", "autoregressive", "mixture"),
-    "model.mixing": ("permutation", "rotation", "lu"),
-    "model.dropout": (0.0, 0.05, 0.1),
-    "autoregressive.blocks": (1, 2, 3, 4),
-    "autoregressive.hidden": _UNITS,
-    "autoregressive.layers": (1, 2),
-    "autoregressive.bins": (4, 5, 8),
-    "glow.blocks": (2, 3, 4, 6, 8),
-    "glow.hidden": _UNITS,
-    "glow.layers": (1, 2),
-    "spline.blocks": (1, 2, 3, 4, 6),
-    "spline.hidden": _UNITS,
-    "spline.layers": (1, 2),
-    "spline.bins": (4, 5, 8),
-    "mixture.components": (4, 8, 12),
-    "mixture.hidden": _UNITS,
-    "mixture.layers": (1, 2),
-    "train.batch": (16, 32, 64, 128),
-    "train.learning_rate": (1e-3, 2e-3, 3e-3, 5e-3),
-    "train.weight_decay": (0.01, 0.1, 0.3, 1.0),
-    "train.noise": (0.0, 0.05, 0.1, 0.2),
-    "train.dequantise": (True, False),
-}
+
+def _flattened(nested: JsonObject) -> JsonObject:
+    """Flatten sections: {"glow": {"hidden": 8}} is {"glow.hidden": 8}."""
+    flat = {}
+    for section, values in nested.items():
+        if not isinstance(values, dict):
+            flat[section] = values
+            continue
+        flat |= {f"{section}.{key}": value for key, value in values.items()}
+    return flat
+
+
+SPACE: Space = _flattened(
+    tomllib.loads(Path(__file__).with_name("search_space.toml").read_text(encoding="utf-8"))
+)
 """What is searched, unless it is set; the section of a flow only with the flow it belongs to."""
 
 
@@ -206,17 +197,6 @@ def _suggested(trial: Any, base: Config, space: Space) -> JsonObject:
         if key.startswith(f"{flow}."):
             suggested[key] = trial.suggest_categorical(key, list(space[key]))
     return suggested
-
-
-def _flattened(nested: JsonObject) -> JsonObject:
-    """Flatten sections: {"glow": {"hidden": 8}} is {"glow.hidden": 8}."""
-    flat = {}
-    for section, values in nested.items():
-        if not isinstance(values, dict):
-            flat[section] = values
-            continue
-        flat |= {f"{section}.{key}": value for key, value in values.items()}
-    return flat
 
 
 def _changed(base: Config, settings: JsonObject) -> Config:
