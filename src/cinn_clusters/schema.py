@@ -1,4 +1,4 @@
-"""What the columns of a table are: name, symbol, unit, bounds, role. One glossary for code, files, plots and reports.
+"""What the columns of a table are: one glossary for code, files, plots and reports.
 
 ``schema.toml`` describes that of the TNG-Cluster table, the default; a table of another simulation
 brings its own (``data.declared.read_schema``).
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 KEYS = ("HaloID", "Snapshot")
-"""Keys of a row in a run and in all that is made from it, whatever a simulator's files call them."""
+"""Keys of a row in a run, whatever a simulator's files call them."""
 PROJECTION = "Projection"
-"""Number of the direction from which a cluster was seen, where a table holds several views of a row."""
+"""Number of the direction from which a cluster was seen, where a row has several views."""
 NO_PROJECTION = -1
 """``Projection`` of a row without a map."""
 NO_KEY = "none"
@@ -82,8 +82,12 @@ class Column:
     @property
     def label(self) -> str:
         r"""Axis label with symbol and unit in TeX, e.g. ``$d_\mathrm{peri}$ [$\log_{10}$ kpc]``."""
-        symbol = f"${self.symbol}$" if self.symbol else self.name
-        return f"{symbol} [{tex_unit(self.unit)}]" if self.unit else symbol
+        symbol = self.name
+        if self.symbol:
+            symbol = f"${self.symbol}$"
+        if not self.unit:
+            return symbol
+        return f"{symbol} [{tex_unit(self.unit)}]"
 
     @property
     def is_bounded(self) -> bool:
@@ -123,7 +127,7 @@ class Keys:
     @property
     def names(self) -> tuple[str, ...]:
         """All that the files have."""
-        return (*self.row_keys, self.cluster) if self.cluster else self.row_keys
+        return tuple(filter(None, (*self.row_keys, self.cluster)))
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Schema:
         return name in self._by_name
 
     def column(self, name: str) -> Column:
-        """Return what is described of a column; an unknown name gives an unbounded column without unit."""
+        """Return what is described of a column; an unknown one has no unit and no bounds."""
         return self._by_name.get(name) or Column(name)
 
     def having(self, role: Role) -> str | None:
@@ -181,7 +185,9 @@ class Schema:
     def bounded_time(self) -> str | None:
         """The same where the age at observation bounds it, so that the time since has a meaning."""
         name = self.collision_time
-        return name if name and self.column(name).bijection == "age" else None
+        if name is None or self.column(name).bijection != "age":
+            return None
+        return name
 
     def bounded(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the columns with declared bounds: a value of another cannot be unphysical.
@@ -206,32 +212,43 @@ class Schema:
             **keys: ``halo``, ``snapshot`` or ``cluster``: a column, ``"none"`` where the files have
                 none, or None to leave it as it is.
         """
-        named = {key: None if name == NO_KEY else name for key, name in keys.items() if name}
-        x = self.observables if observables is None else tuple(observables)
-        theta = self.targets if targets is None else tuple(targets)
-        return replace(self, observables=x, targets=theta, keys=replace(self.keys, **named))
+        named = named_keys({key: name for key, name in keys.items() if name})
+        schema = replace(self, keys=replace(self.keys, **named))
+        if observables is not None:
+            schema = replace(schema, observables=tuple(observables))
+        if targets is not None:
+            schema = replace(schema, targets=tuple(targets))
+        return schema
 
     def grouped(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Put observables into groups of the same information: an embedding is one, a column without group, too.
+        """Put observables into groups of the same information; an embedding is one group.
 
         Examples:
             >>> DEFAULT.grouped(["Group_M_Crit500", "mine", "Group_R_Crit500", "embedding_0"])
-            {'mass and radius': ('Group_M_Crit500', 'Group_R_Crit500'), 'mine': ('mine',), 'embedding': ('embedding_0',)}
+            {'mass and radius': ('Group_M_Crit500', 'Group_R_Crit500'), 'mine': ('mine',),
+             'embedding': ('embedding_0',)}
         """
         members: dict[str, tuple[str, ...]] = {}
         for name in names:
-            group = EMBEDDING if is_embedding(name) else self.column(name).group or name
+            group = self.column(name).group or name
+            if is_embedding(name):
+                group = EMBEDDING
             members[group] = (*members.get(group, ()), name)
         return members
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the keys, the choice, and the columns that differ from the default schema."""
+        """Plain values for JSON: keys, choice, and the columns that the default schema has not."""
         return {
             "keys": asdict(self.keys),
             "observables": list(self.observables),
             "targets": list(self.targets),
             "columns": {c.name: _plain(c) for c in self.columns if c not in DEFAULT.columns},
         }
+
+
+def named_keys(keys: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Key columns by kind; None stands for one that the files do not have."""
+    return {key: (name, None)[name == NO_KEY] for key, name in keys.items()}
 
 
 def _plain(column: Column) -> dict[str, Any]:

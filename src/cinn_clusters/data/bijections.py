@@ -1,6 +1,4 @@
-"""One column at a time, between its catalogue value and the real line: exact in both directions,
-float64 torch.
-"""
+"""Bijections of one column onto the real line, exact in both directions, float64 torch."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from torch.nn.functional import logsigmoid
 from cinn_clusters import schema
 
 SATURATION = 15.0
-"""Largest |logit| that is inverted: beyond it single precision, in which draws are kept, would round a value onto its
-bound or past it (a collision after the observation). The edge it spares is 3e-7 of the support."""
+"""Largest |logit| that is inverted: beyond it single precision, in which samples are kept, would
+round a value onto its bound or past it. The edge it spares is 3e-7 of the support."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,6 @@ class TargetMap:
     relative_to: str | None = None
     reference_unit: float = 0.0
 
-    def _limits(self) -> tuple[float, float]:
-        return (
-            (math.log(self.lower), math.log(self.upper))
-            if self.is_log
-            else (self.lower, self.upper)
-        )
-
-    def _absolute(self, theta: Tensor) -> Tensor:
-        value = torch.log(theta) if self.is_log else theta
-        if self.bijection == "identity":
-            return value
-        lower, upper = self._limits()
-        return torch.log(value - lower) - torch.log(upper - value)
-
     def anchor(self, reference: Tensor) -> Tensor:
         """Raw value of the reference, given in log10 of its own unit."""
         return self._absolute(10.0 ** (reference - self.reference_unit))
@@ -72,36 +56,63 @@ class TargetMap:
         """Unbounded value of theta; +-inf on a bound, NaN outside."""
         if self.bijection == "age":
             return torch.log(anchor - theta) - torch.log(theta)
-        return self._absolute(theta) - anchor if self.relative_to else self._absolute(theta)
+        return self._absolute(theta) - self._offset(anchor)
 
     def physical(self, raw: Tensor, anchor: Tensor) -> Tensor:
         """Value of the target that belongs to an unbounded value: always inside the bounds."""
-        raw = raw + anchor if self.relative_to else raw
+        raw = raw + self._offset(anchor)
         if self.bijection == "identity":
-            return raw.exp() if self.is_log else raw
+            return self._linear(raw)
         share = torch.sigmoid(raw.clamp(-SATURATION, SATURATION))
         if self.bijection == "age":
             return anchor * (1.0 - share)
-        lower, upper = self._limits()
-        value = lower + (upper - lower) * share
-        return value.exp() if self.is_log else value
+        lower, upper = self._limits
+        return self._linear(lower + (upper - lower) * share)
 
     def log_slope(self, raw: Tensor, anchor: Tensor) -> Tensor:
         """log|d theta / d raw|."""
-        raw = raw + anchor if self.relative_to else raw
+        raw = raw + self._offset(anchor)
         if self.bijection == "identity":
-            return raw if self.is_log else torch.zeros_like(raw)
+            return torch.where(torch.tensor(self.is_log), raw, 0.0)
         squeeze = logsigmoid(raw) + logsigmoid(-raw)
         if self.bijection == "age":
             return torch.log(anchor) + squeeze
-        lower, upper = self._limits()
+        lower, upper = self._limits
         slope = squeeze + math.log(upper - lower)
-        return slope + lower + (upper - lower) * torch.sigmoid(raw) if self.is_log else slope
+        if self.is_log:
+            slope = slope + lower + (upper - lower) * torch.sigmoid(raw)
+        return slope
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        if self.is_log:
+            return math.log(self.lower), math.log(self.upper)
+        return self.lower, self.upper
+
+    def _absolute(self, theta: Tensor) -> Tensor:
+        value = theta
+        if self.is_log:
+            value = torch.log(theta)
+        if self.bijection == "identity":
+            return value
+        lower, upper = self._limits
+        return torch.log(value - lower) - torch.log(upper - value)
+
+    def _offset(self, anchor: Tensor) -> Tensor | float:
+        """What a relative target is measured from, as a raw value."""
+        if self.relative_to is None:
+            return 0.0
+        return anchor
+
+    def _linear(self, value: Tensor) -> Tensor:
+        if self.is_log:
+            return value.exp()
+        return value
 
 
 @dataclass(frozen=True)
 class ObservableMap:
-    """Scaling of one observable: x = (log or value, minus the reference column, minus shift) / scale.
+    """Scaling of one observable: x = (value or its log - reference column - shift) / scale.
 
     Args:
         name: Column.

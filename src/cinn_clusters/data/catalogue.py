@@ -1,4 +1,4 @@
-"""A validated table: the two files of a simulation joined, checked against their schema, every dropped row logged."""
+"""A validated table: two files joined, checked against their schema, every dropped row logged."""
 
 from __future__ import annotations
 
@@ -92,12 +92,15 @@ class Catalogue:
     def having(self, role: Role) -> str | None:
         """Return the column with a role, where the table has one."""
         name = self.schema.having(role)
-        return name if name in self.table else None
+        if name not in self.table:
+            return None
+        return name
 
     def inputs(self, names: Sequence[str]) -> np.ndarray:
-        """Copy of the values of some columns, (N, len(names)); a simulation's values have no error."""
-        exact = [n for n in names if n.startswith(ERROR_PREFIX) and n not in self.table]
-        table = self.table.assign(**dict.fromkeys(exact, 0.0)) if exact else self.table
+        """Copy of some columns, (N, len(names)); a simulation's values have no error."""
+        absent = [name for name in names if name not in self.table]
+        exact = [name for name in absent if name.startswith(ERROR_PREFIX)]
+        table = self.table.assign(**dict.fromkeys(exact, 0.0))
         return table[list(names)].to_numpy(float, copy=True)
 
     def rows(self, index: np.ndarray) -> Catalogue:
@@ -176,7 +179,9 @@ def read_catalogue(
     if table.empty:
         files = f"{observables_file} and {targets_file}"
         raise DataError(files, "rows with a known history", "none left to use")
-    optional = () if original else tuple(set(schema.observables) - set(needed))
+    optional = set(schema.observables) - set(needed)
+    if original:
+        optional = set()
     demand_no_problem(table, used, schema, optional=optional, keep_marks=original)
     if not allow_atypical:
         demand_typical(table, used, schema)
@@ -211,9 +216,9 @@ class _Selection:
 
 def _timed(schema: Schema) -> Schema:
     """Put the lookback time in place of a declared redshift among the observables."""
-    redshift, time = schema.having("redshift"), str(schema.time)
-    names = (time if name == redshift else name for name in schema.observables)
-    return replace(schema, observables=tuple(names))
+    times = {schema.having("redshift"): str(schema.time)}
+    names = tuple(times.get(name, name) for name in schema.observables)
+    return replace(schema, observables=names)
 
 
 def _demand_names(schema: Schema) -> None:
@@ -262,7 +267,7 @@ def _read_observables(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, l
 
 def _read_targets(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[str]]:
     frame, keys = read_csv(path), schema.keys
-    names = [*(name for name in (keys.halo, keys.snapshot) if name), *schema.targets]
+    names = [*keys.row_keys, *schema.targets]
     context = [name for name in (keys.cluster,) if name in frame and name]
     return _read_columns(frame, names, context, schema, str(path))
 
@@ -270,25 +275,23 @@ def _read_targets(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[
 def _read_columns(
     frame: pd.DataFrame, needed: list[str], context: list[str], schema: Schema, path: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The columns that are used, keys under their own names, and those that nobody knows."""
-    keys = schema.keys
-    row_keys = [name for name in (keys.halo, keys.snapshot) if name]
-    absent = [name for name in row_keys if name not in frame]
-    hint = "name it with --halo-column or --snapshot-column (none: there is none)" if absent else ""
+    """The columns that are used, and the names of those that nobody knows."""
+    keys, row_keys = schema.keys, schema.keys.row_keys
+    hint = "name it with --halo-column or --snapshot-column (none: there is none)"
     demand_columns(frame, row_keys, path, hint)
     demand_columns(frame, needed, path)
     if keys.halo is not None:
         demand_unique(frame, row_keys, path)
     names = list(dict.fromkeys([*needed, *context]))
     numeric = [name for name in names if name != keys.cluster]
-    table = to_numbers(frame[names], numeric, path, whole=row_keys)
+    table = to_numbers(frame[names], numeric, path, integers=row_keys)
     used = {*names, *keys.names}
     unknown = [str(name) for name in frame if name not in used and name not in schema]
     return with_keys(table, keys), unknown
 
 
 def with_keys(table: pd.DataFrame, keys: Keys) -> pd.DataFrame:
-    """Return a table of a simulator with the keys under their fixed names, rows numbered where it has none.
+    """Return a table with the keys under their fixed names, rows numbered where it has none.
 
     Examples:
         >>> with_keys(pd.DataFrame({"group": [7, 3]}), Keys("group", None, None))
@@ -339,7 +342,7 @@ def _join(
 
 
 def _needed_time(joined: pd.DataFrame, schema: Schema, path: str) -> list[str]:
-    """The time column, where a target is bounded by it or it is an observable: it is never missing."""
+    """The time, where a target is bounded by it or it is an observable: it is never missing."""
     has_age = any(schema.column(name).bijection == "age" for name in schema.targets)
     if schema.time is None or not (has_age or schema.time in schema.observables):
         return []
@@ -372,7 +375,7 @@ def _drop_marked(selection: _Selection, schema: Schema) -> None:
 def _left_out(
     frame: pd.DataFrame, cluster_column: str, schema: Schema, needed: list[str]
 ) -> pd.DataFrame:
-    """Rows without a usable history whose observables can be used, and whether any target is there."""
+    """Rows without a usable history but with observables, and whether any target is there."""
     names = list(schema.observables)
     is_usable = np.ones(len(frame), dtype=bool)
     for problem in problems(frame, names, schema, optional=set(names) - set(needed)):

@@ -145,12 +145,12 @@ def _demand_radius(frame: pd.DataFrame, names: Sequence[str], schema: Schema) ->
 
 def _column_problems(values: pd.Series, column: Column, keep_marks: bool) -> list[Problem]:
     number, (lower, upper) = values.to_numpy(float), column.bounds
-    unit = f" [{column.unit}]" if column.unit else ""
-    marks = [column.missing_mark] if keep_marks and column.missing_mark is not None else []
+    unit = f" [{column.unit}]".replace(" []", "")
+    marks = [column.missing_mark] * keep_marks
     is_outside = (number < lower) | (number > upper)
     if column.is_log and column.floor == 0:  # a floor stands in for the zero of an observable
         is_outside |= number <= 0
-    is_outside &= np.isfinite(number) & ~np.isin(number, marks)
+    is_outside &= np.isfinite(number) & ~np.isin(number, np.array(marks, dtype=float))
     is_missing, is_infinite = np.isnan(number), np.isinf(number)
     finite, inside = f"finite values{unit}", f"values in [{lower:g}, {upper:g}]{unit}"
     zero_hint = "a logarithm of zero? remove or mend these rows"

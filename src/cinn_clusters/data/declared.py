@@ -1,7 +1,7 @@
 """The columns of a simulator's own table, declared in a small TOML file.
 
 ``[keys]`` names the key columns, ``observables`` and ``targets`` choose, and a table
-``[columns.<name>]`` a column says its unit, symbol, bounds and role in the words of ``schema.toml``.
+``[columns.<name>]`` a column says its unit, symbol, bounds and role, as in ``schema.toml``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.schema import DEFAULT, INFINITE, NO_KEY, Column, Keys, Schema
+from cinn_clusters.schema import DEFAULT, INFINITE, Column, Keys, Schema, named_keys
 
 _FIELDS = {entry.name for entry in fields(Column)} - {"name", "is_log"} | {"log"}
 _COLUMN = TypeAdapter(Column)
@@ -64,8 +64,8 @@ def declared_schema(document: Mapping[str, Any]) -> Schema:
     declared = [_declared_column(name, entry, has_time) for name, entry in entries.items()]
     roles = [column.role for column in declared if column.role]
     if len(set(roles)) < len(roles):
-        twice = next(role for role in roles if roles.count(role) > 1)
-        raise ConfigError(f"role '{twice}'", "one column", "several")
+        repeated = next(role for role in roles if roles.count(role) > 1)
+        raise ConfigError(f"role '{repeated}'", "one column", "several")
     if {"time", "redshift"} <= set(roles):
         raise ConfigError("roles", "one of time and redshift", "both")
     columns = {
@@ -82,7 +82,7 @@ def declared_schema(document: Mapping[str, Any]) -> Schema:
 
 
 def _declared_column(name: str, entry: Mapping[str, Any], has_time: bool) -> Column:
-    values = {("is_log" if key == "log" else key): value for key, value in entry.items()}
+    values = {{"log": "is_log"}.get(key, key): value for key, value in entry.items()}
     for limits in {"bounds", "typical"} & set(values):
         values[limits] = _limits(values[limits], f"column '{name}'", limits)
     try:
@@ -116,8 +116,7 @@ def _keys(entry: Mapping[str, Any]) -> Keys:
         raise ConfigError("[keys]", "names of columns", repr(dict(entry)))
     if not entry:
         return DEFAULT.keys
-    named = {key: None if name == NO_KEY else name for key, name in entry.items()}
-    return Keys(**{"halo": None, "snapshot": None, "cluster": None, **named})
+    return Keys(**{"halo": None, "snapshot": None, "cluster": None, **named_keys(entry)})
 
 
 def _names(names: Any, subject: str) -> tuple[str, ...]:
@@ -132,7 +131,7 @@ def _demand_known(subject: str, entry: Any, names: Iterable[str]) -> None:
     unknown = sorted(set(entry) - set(names))
     if unknown:
         alike = get_close_matches(unknown[0], list(names), 1)
-        hint = f"did you mean '{alike[0]}'?" if alike else ""
+        hint = "".join(f"did you mean '{name}'?" for name in alike)
         raise ConfigError(
             subject, f"one of {', '.join(sorted(names))}", f"'{unknown[0]}'", "", hint
         )

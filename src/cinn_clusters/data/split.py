@@ -1,4 +1,4 @@
-"""Grouped split: training, early stopping and test. Clusters are the unit: snapshots of one share their history."""
+"""Grouped split into training, early stopping and test: snapshots share their history."""
 
 from __future__ import annotations
 

@@ -103,12 +103,12 @@ def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None
 
 
 def to_numbers(
-    frame: pd.DataFrame, names: Sequence[str], source: str, whole: Sequence[str] = KEYS
+    frame: pd.DataFrame, names: Sequence[str], source: str, integers: Sequence[str] = KEYS
 ) -> pd.DataFrame:
-    """Return the table with the named columns as float64, those of ``whole`` among them as int64.
+    """Return the table with the named columns as float64, and ``integers`` among them as int64.
 
     Raises:
-        DataError: If a value is text, or one of ``whole`` is not a whole number.
+        DataError: If a value is text, or one of ``integers`` is not a whole number.
     """
     result = frame.copy()
     for name in names:
@@ -117,7 +117,7 @@ def to_numbers(
         if is_text.any():
             _refuse(frame[name], is_text, "numbers", source)
         result[name] = values
-    for name in set(whole) & set(names):
+    for name in set(integers) & set(names):
         values = result[name]
         is_fraction = ~np.asarray(np.isfinite(values) & (values == values.round()))
         if is_fraction.any():

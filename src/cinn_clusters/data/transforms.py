@@ -1,4 +1,4 @@
-"""Maps between catalogue values and what a network sees, fitted on training rows, exact in both directions.
+"""Maps between catalogue values and what a network sees, fitted on training rows.
 
 ``theta`` (physical targets) <-> ``u`` (unbounded, standardised), with the log-Jacobian; ``inputs``
 -> ``x``. All of it runs in float64 torch, so that densities in physical units can be
@@ -155,7 +155,7 @@ class Transforms:
             raise DataError(subject, expected, f"shape {np.shape(values)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; infinities become None, a schema of one's own stands beside the maps."""
+        """Plain values for JSON, with a schema that is not the default; infinities become None."""
         maps = {
             "observables": [_finite(asdict(observable)) for observable in self.observables],
             "targets": [_finite(asdict(target)) for target in self.targets],
@@ -183,7 +183,7 @@ def fit_transforms(
     clip: float = 4.0,
     schema: Schema = DEFAULT,
 ) -> Transforms:
-    """Fit the physical bijections and scalers on training rows; a missing observable counts in no mean.
+    """Fit bijections and scalers on training rows; a missing observable counts in no mean.
 
     Args:
         inputs: Columns by name, (N,) each; holds every observable, and the lookback time if an age

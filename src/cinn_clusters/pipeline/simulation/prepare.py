@@ -1,4 +1,4 @@
-"""Two CSV files to a run: joined, validated, split by cluster, transforms fitted on training clusters."""
+"""Two CSV files to a run: joined, validated, split by cluster, transforms fitted on training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TableFiles:
     Args:
         observables: CSV with keys and observables.
         targets: CSV with keys and targets.
-        embeddings: Vectors of maps and the names of these, see ``read_embeddings``: further optional
+        embeddings: Vectors of maps and their names, see ``read_embeddings``: further optional
             columns of x, a row a projection.
         sources: Files that the two tables were made from, to be named in their stead.
     """
@@ -180,7 +180,7 @@ def prepare_processed(
         out: Folder to make.
         clusters: See ``processed_tables``.
         embeddings: See ``TableFiles``.
-        schema: What the columns are; all of the tables are used unless others than the default are chosen.
+        schema: What the columns are; all are used unless others than the default are chosen.
         **options: Further arguments of ``prepare``.
 
     Returns:
@@ -208,7 +208,7 @@ def prepare_processed(
 
 
 def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> Transforms:
-    """Shift and scale raw columns only, as the original did: no bounds, no logarithms, no ratios."""
+    """Shift and scale raw columns only, as the original did: no bounds, logarithms or ratios."""
 
     def moments(name: str) -> tuple[float, float]:
         values = catalogue.table[name].to_numpy(float)[rows]

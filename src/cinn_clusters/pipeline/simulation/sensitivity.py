@@ -178,7 +178,7 @@ class _AskedModel:
 
     def maskable(self, columns: Columns) -> Columns:
         """Those that may be missing: the time of the observation is always known."""
-        time = schema.LOOKBACK
+        time = self.posterior.transforms.time
         return {name: members for name, members in columns.items() if time not in members}
 
     def ablation(self, columns: Columns) -> np.ndarray:
