@@ -223,5 +223,7 @@ def test_the_whole_job_with_maps(
 
 
 def test_half_an_embedding_is_a_usage_error(files: Files, tmp_path: Path, command: Command) -> None:
-    line = f"prepare --observables {files[0]} --targets {files[1]} --out {tmp_path}/run --embeddings e.npy"
+    (tmp_path / "e.npy").touch()
+    line = f"prepare --observables {files[0]} --targets {files[1]} --out {tmp_path}/run"
+    line += f" --embeddings {tmp_path}/e.npy"
     assert command(line).code == 2
