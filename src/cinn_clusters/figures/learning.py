@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from cinn_clusters.figures.style import Colour, panels, styled
 
-Band = tuple[float, float, float]
+ScoreBand = tuple[float, float, float]
 """Value, lower and upper end."""
 _COLOURS = (Colour.POSTERIOR, Colour.ESTIMATE, Colour.ACCENT, Colour.SECOND)
 
@@ -45,7 +45,7 @@ def learning_curves(
 
 
 @styled
-def skill_bars(skill: Mapping[str, Mapping[str, Band]], *, score: str = "CRPS") -> Figure:
+def skill_bars(skill: Mapping[str, Mapping[str, ScoreBand]], *, score: str = "CRPS") -> Figure:
     """Draw the share of a reference's score that the model saves, one colour for each reference.
 
     ``skill`` holds bands by reference, then by label; 0 is no better than the reference, 1 perfect.

@@ -18,7 +18,7 @@ from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curve
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.error_bars import uncertainties
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
-from cinn_clusters.figures.learning import Band, learning_curves, skill_bars
+from cinn_clusters.figures.learning import ScoreBand, learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
 from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_estimate
 from cinn_clusters.figures.sensitivity_matrix import SensitivityMatrix, sensitivity_analysis
@@ -288,7 +288,7 @@ def _coverage(entry: JsonObject) -> Curve:
     return Curve(entry["level"], entry["found"], entry["lower"], entry["upper"])
 
 
-def _band(entry: JsonObject) -> Band:
+def _band(entry: JsonObject) -> ScoreBand:
     value, lower, upper = np.array([entry["value"], entry["lower"], entry["upper"]], float)
     return float(value), float(lower), float(upper)
 

@@ -155,13 +155,16 @@ def _notices(facts: RunFacts) -> list[Notice]:
         summary.append(_NOTICES["skill"].format(comparison=comparison))
     notices.append(Notice("In short", summary))
     if facts.problems:
-        problems = [
-            f"{problem['subject']}: {problem['name']} ({problem['evidence']})"
-            for problem in facts.problems
-        ]
-        problems.append(_NOTICES["small"].format(clusters=scores["clusters"]))
-        notices.append(Notice("Findings of the diagnostics", problems, is_warning=True))
+        notices.append(_problem_notice(facts))
     return notices
+
+
+def _problem_notice(facts: RunFacts) -> Notice:
+    items = [
+        f"{entry['subject']}: {entry['name']} ({entry['evidence']})" for entry in facts.problems
+    ]
+    items.append(_NOTICES["small"].format(clusters=facts.scores["clusters"]))
+    return Notice("Findings of the diagnostics", items, is_warning=True)
 
 
 def _bounded_targets(run: Run) -> str:
