@@ -277,8 +277,8 @@ def _finite(**values: float) -> dict[str, float]:
 def _num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
     """Maps of each object; 0 where it was asked without one."""
     first, counts = group_views(query)
-    is_embedding = [is_embedding(name) for name in inputs]
-    has_map = np.isfinite(query.inputs[first][:, is_embedding]).all(1)
+    is_vector = [is_embedding(name) for name in inputs]
+    has_map = np.isfinite(query.inputs[first][:, is_vector]).all(1)
     return np.asarray(counts * has_map)
 
 
