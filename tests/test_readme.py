@@ -64,4 +64,4 @@ def test_readme_runs(
     exec(compile(blocks("python")[0], "README.md", "exec"), names)
     assert Path("my_model/manifest.json").is_file()
     assert names["samples"].shape[2] == 6  # type: ignore[attr-defined]
-    assert len(names["summary"]) == len(names["inputs"])  # type: ignore[arg-type]
+    assert len(names["summary"]) == len(names["query"])  # type: ignore[arg-type]

@@ -73,23 +73,23 @@ def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
         stated = quantity.error_value or 0.0
         return np.full((2, len(measured.log_value)), stated), []
     if quantity.low:
-        sides = [
+        both_errors = [
             _of_bound(measured, name, sign) for name, sign in zip(columns, (-1, 1), strict=True)
         ]
-        _demand_bounds(measured, sides)
-        return _filled(measured, sides, "a bound on its side of the value", note)
-    sides = [_of_error(measured, name) for name in columns]
-    for side in sides[: len(set(columns))]:
+        _demand_bounds(measured, both_errors)
+        return _filled(measured, both_errors, "a bound on its side of the value", note)
+    both_errors = [_of_error(measured, name) for name in columns]
+    for side in both_errors[: len(set(columns))]:
         _note_likely_bounds(measured, side, note)
-    return _filled(measured, sides, "an error of at least 0", note)
+    return _filled(measured, both_errors, "an error of at least 0", note)
 
 
-def _demand_bounds(measured: Measured, sides: list[_Side]) -> None:
+def _demand_bounds(measured: Measured, both_errors: list[_Side]) -> None:
     has_value = measured.has_value
-    num_crossed = int((has_value & (sides[0].is_wrong | sides[1].is_wrong)).sum())
+    num_crossed = int((has_value & (both_errors[0].is_wrong | both_errors[1].is_wrong)).sum())
     if 2 * num_crossed <= has_value.sum():
         return
-    subject = f"columns {', '.join(side.column for side in sides)}"
+    subject = f"columns {', '.join(side.column for side in both_errors)}"
     expected = f"bounds on both sides of {measured.quantity.column}"
     got = f"others in {num_crossed} of {has_value.sum()} rows"
     hint = "map them as error_low and error_high if they are errors"
@@ -149,12 +149,12 @@ def _note_likely_bounds(measured: Measured, side: _Side, note: Note) -> None:
 
 
 def _filled(
-    measured: Measured, sides: list[_Side], expected: str, note: Note
+    measured: Measured, both_errors: list[_Side], expected: str, note: Note
 ) -> tuple[np.ndarray, list[str]]:
     """Fill errors by the other side, else by the median of the rows that have one."""
     has_value, log = measured.has_value, []
-    errors = np.stack([side.error for side in sides])
-    is_wrong = np.stack([side.is_wrong for side in sides])
+    errors = np.stack([side.error for side in both_errors])
+    is_wrong = np.stack([side.is_wrong for side in both_errors])
     is_stated = np.isfinite(errors)
 
     def fill(rows: np.ndarray, column: str, is_wrong: np.ndarray, remedy: str) -> None:
@@ -166,11 +166,11 @@ def _filled(
 
     for side, other in ((0, 1), (1, 0)):
         rows = has_value & ~is_stated[side] & is_stated[other]
-        fill(rows, sides[side].column, is_wrong[side], "the other side's was taken")
+        fill(rows, both_errors[side].column, is_wrong[side], "the other side's was taken")
     errors = np.where(is_stated, errors, errors[::-1])
     either_wrong = np.asarray(is_wrong.any(0))
     has_none = has_value & ~is_stated.any(0)
-    columns = " and ".join(dict.fromkeys(side.column for side in sides))
+    columns = " and ".join(dict.fromkeys(side.column for side in both_errors))
     usable = errors[:, has_value & is_stated.any(0)]
     if usable.size == 0:
         remedy = "no row of the column has one, the value was taken as missing"

@@ -84,9 +84,17 @@ def infer_command(
         bool, _option("Answer", "Find the maximum a posteriori, too.", "--map/--no-map")
     ] = False,
     num_samples: Annotated[
-        int, _option("Sampling", "Posterior samples an object.", "--samples", "--draws", min=2)
+        int,
+        _option(
+            "Sampling",
+            "Posterior samples of each object.",
+            "--samples",
+            "--draws",
+            min=2,
+            metavar="S",
+        ),
     ] = 1000,
-    seed: Annotated[int, _option("Sampling", "Seed.", min=0, max=2**32 - 1)] = 0,
+    seed: Annotated[int, _option("Sampling", "Seed.", min=0, max=2**32 - 1, metavar="N")] = 0,
     errors: Annotated[
         ErrorRule, _option("Sampling", "Condition on errors, or average over realisations.")
     ] = "network",

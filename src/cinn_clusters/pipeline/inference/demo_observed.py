@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters import schema
@@ -26,6 +27,7 @@ from cinn_clusters.storage.posterior_file import read_samples
 _POSTERIOR, _TABLE, _VALUES = "posterior.nc", "clusters.ecsv", "published.ecsv"
 _FIGURE = "known_clusters.png"
 _OBSERVABLES = ("z", "m500", "m500_error", "mgas500", "mgas500_error")
+_UNKNOWN = (np.nan, np.nan, np.nan)
 _UNVERIFIED = "from memory, not verified"
 
 
@@ -92,19 +94,19 @@ def read_known_clusters() -> list[KnownCluster]:
 
 def published_table(clusters: list[KnownCluster]) -> Table:
     """Published observables and estimates as a table."""
-    table = Table({"name": [cluster.name for cluster in clusters]})
+    frame = pd.DataFrame([cluster.entries for cluster in clusters])
+    table = Table({"name": list(frame["name"])})
     for column in _OBSERVABLES:
-        table[column] = _masked([cluster.entries.get(column, np.nan) for cluster in clusters])
-    table["values_from"] = [cluster.entries["values_from"] for cluster in clusters]
+        table[column] = _masked(frame[column])
+    table["values_from"] = list(frame["values_from"])
     for number, quantity in enumerate(_QUANTITIES):
-        estimates = [cluster.estimates[number] or (np.nan,) * 3 for cluster in clusters]
-        for ending, values in zip(("", "_low", "_high"), np.array(estimates).T, strict=True):
+        estimates = np.array([cluster.estimates[number] or _UNKNOWN for cluster in clusters])
+        for ending, values in zip(("", "_low", "_high"), estimates.T, strict=True):
             column = _masked(values)
             column.unit = quantity.unit or None
             table[f"published_{quantity.key}{ending}"] = column
-    for key in ("estimate_from", "phase"):
-        values = [cluster.entries.get(key, "") for cluster in clusters]
-        table[f"published_{key.removeprefix('estimate_')}"] = values
+    table["published_from"] = list(frame["estimate_from"].fillna(""))
+    table["published_phase"] = list(frame["phase"].fillna(""))
     table["published_is_verified"] = [cluster.is_verified for cluster in clusters]
     return table
 
