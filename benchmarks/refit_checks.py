@@ -1,7 +1,7 @@
 """Fit the checks of a model anew on its training clusters; the networks stay as they are.
 
     cinn-clusters prepare --observables observables1.csv --targets unobservables1.csv --out run
-    python benchmarks/refit_domain.py run src/cinn_clusters/models/tng-cluster
+    python benchmarks/refit_checks.py run src/cinn_clusters/models/tng-cluster
 
 The run must hold the table and the split that the model was trained on; test clusters are not
 touched. The bundle gets its training support (``ood/support.py``), training populations

@@ -1,6 +1,6 @@
 """Is P(a collision is recorded | x) calibrated? Out of fold, over all rows with and without one.
 
-python benchmarks/recorded.py ../shared/data/tng_cluster
+python benchmarks/selection_probability.py ../shared/data/tng_cluster
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def main() -> None:
         inputs = np.zeros((len(every), len(transforms.inputs)))
         inputs[:, : len(transforms.names)] = every[list(transforms.names)].to_numpy(float)
         test = np.isin(clusters, catalogue.clusters[split.test])
-        recorded = fit_classifier(transforms, inputs[~test], answer[~test], clusters[~test])
-        chance[test] = recorded.probability(inputs[test])
+        classifier = fit_classifier(transforms, inputs[~test], answer[~test], clusters[~test])
+        chance[test] = classifier.probability(inputs[test])
         rate = every[~test].groupby("Snapshot").is_recorded.mean()
         by_snapshot[test] = rate.reindex(every.Snapshot[test]).to_numpy()
     judged = np.isfinite(chance)  # clusters without any recorded collision are in no fold
