@@ -187,7 +187,9 @@ def _data(run: Run) -> ReportSection:
     for overlap in audit_split(run.catalogue, run.split):
         shares = f"{overlap.percent:.1f} %", f"{overlap.percent_with_validation:.1f} %"
         audit.append([overlap.what, f"{overlap.total}", *shares])
-    text = [_TEXTS["data"]]
+    text: list[str] = []
+    if all(column.absent_means for column in run.catalogue.target_columns):
+        text.append(_TEXTS["data"])
     if unmatched := record.get("unmatched_maps"):
         file = run.paths.split.name
         text.append(_TEXTS["unmatched_maps"].format(number=len(unmatched), file=file))
