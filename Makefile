@@ -12,15 +12,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.core
 	$(CINN) mock --clusters 350 --seed 1 --out demo/mock --overwrite
 	$(CINN) run --observables demo/mock/observables1.csv --targets demo/mock/unobservables1.csv --out demo/run
-	$(CINN) infer --model demo/run/model --catalogue demo/mock/observables1.csv --draws 200 --no-map --out demo/posterior.nc --overwrite
+	$(CINN) infer --model demo/run/model --catalogue demo/mock/observables1.csv --samples 200 --out demo/posterior.nc --overwrite
 	@printf '\nDone. What is where:\n'
 	@printf '  %-32s %s\n' \
 	  demo/run/report.html 'all of it on one page: open it in a browser' \
 	  demo/mock/ 'the mock catalogue: observables1.csv, unobservables1.csv' \
-	  demo/run/split.json 'who trains, who judges, what was dropped' \
+	  demo/run/split.json 'the grouped split, and the log of dropped rows' \
 	  demo/run/model/ 'the model (cinn-clusters show demo/run/model)' \
 	  demo/run/posterior.nc 'posterior samples of the test clusters (ArviZ layout)' \
-	  demo/run/summary.csv 'their medians, intervals and joint modes' \
+	  demo/run/summary.csv 'their medians, intervals and marginal modes' \
 	  demo/run/scores.json 'their scores' \
 	  demo/run/figures/ 'every figure as PNG and PDF' \
 	  demo/posterior.nc 'posterior samples of the whole catalogue' \

@@ -2,8 +2,7 @@
 # # 1. Two tables become pairs
 #
 # A simulation leaves two tables: what a survey would see of each cluster, and what happened to it. Here is
-# how they become pairs that a network can learn from, without anything of a test cluster standing in
-# training. The catalogue is the mock one; put your own two files in its place.
+# how they become pairs that a network can learn from, without data leakage from test clusters. The catalogue is the mock one; put your own two files in its place.
 
 # %%
 import cinn_clusters as cc
@@ -13,7 +12,7 @@ run = cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
 run.catalogue.table.head()
 
 # %% [markdown]
-# Every row that was left out is accounted for. Rows without a recorded collision have no history to learn
+# Every row that was left out is logged with its reason. Rows without a recorded collision have no history to learn
 # from: all that follows is conditional on a collision having been recorded.
 
 # %%
@@ -21,10 +20,10 @@ for dropped in run.catalogue.dropped:
     print(f"{dropped.rows:5d} rows of {dropped.clusters} clusters: {dropped.reason}")
 
 # %% [markdown]
-# ## Whole clusters are dealt
+# ## A grouped split
 #
-# Snapshots of one cluster share their last collision. Dealt row by row, as the original scripts did, a test
-# row's exact answer stands in training. The audit counts how often.
+# Snapshots of one cluster share their last collision. In a split by rows, as in the original scripts, the
+# exact targets of a test row are in training, too. The audit counts how often.
 
 # %%
 for overlap in cc.audit_split(run.catalogue, run.split):

@@ -2,7 +2,7 @@
 # # 2. A posterior of the merger history
 #
 # An ensemble of conditional invertible networks learns p(history | observables). Each member is an exact,
-# invertible map to a Gaussian: draws are cheap and densities are known, in physical units.
+# invertible map to a Gaussian: sampling is cheap and densities are exact, in physical units.
 
 # %%
 import numpy as np
@@ -16,7 +16,7 @@ posterior = cc.fit(catalogue, split, config)
 posterior.targets
 
 # %% [markdown]
-# Draws for clusters that it has not seen, shape (draws, clusters, targets), in the units of the catalogue:
+# Posterior samples for clusters that it has not seen, shape (S, N, D), in the units of the catalogue:
 
 # %%
 test = catalogue.rows(split.test)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 4. Can it be trusted?
 #
-# Calibrated: intervals of 68 % hold the truth in 68 % of all cases. Informative: better than the prior.
+# Calibrated: intervals of 68 % hold the ground truth in 68 % of all cases. Informative: better than the prior.
 # Neither follows from the other, so both are measured, with bands that resample whole clusters.
 
 # %%
@@ -33,6 +33,4 @@ for finding in diagnosis.findings:
 
 # %%
 coverage = {name: target.coverage for name, target in diagnosis.targets.items()}
-coverage_curves(
-    {name: Curve(of.level, of.found, of.lower, of.upper) for name, of in coverage.items()}
-)
+coverage_curves({name: Curve(c.level, c.found, c.lower, c.upper) for name, c in coverage.items()})

@@ -1,8 +1,8 @@
 # %% [markdown]
-# # 5. The MLP ensemble, and which observable tells of what
+# # 5. The MLP ensemble, and which observable matters for what
 #
-# The original's benchmark is an ensemble of MLPs that predicts a point. Shuffling one observable between
-# clusters shows what it leans on, and hides what two observables both tell.
+# The original's benchmark is an ensemble of MLPs that predicts a point. Permutation importance, the
+# shuffling of one observable between clusters, shows what it leans on, and hides what two observables both tell.
 
 # %%
 # %matplotlib inline
