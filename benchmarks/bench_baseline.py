@@ -25,10 +25,16 @@ from cinn_clusters.data.split import Split
 from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions, fit_ensemble
 
 
-def plain_network(num_inputs: int, num_outputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+def plain_network(
+    num_inputs: int, num_outputs: int, hidden: tuple[int, ...]
+) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in pairwise((num_inputs, *hidden)):
-        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+        layers += [
+            nn.Linear(before, after, bias=False),
+            nn.BatchNorm1d(after),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, nn.Linear(hidden[-1], num_outputs))
 
 
@@ -66,7 +72,10 @@ def descend(
 
 
 def one_by_one(
-    x: np.ndarray, theta: np.ndarray, split: tuple[np.ndarray, ...], options: EnsembleOptions
+    x: np.ndarray,
+    theta: np.ndarray,
+    split: tuple[np.ndarray, ...],
+    options: EnsembleOptions,
 ) -> np.ndarray:
     """Median prediction (N_test, D) of members trained one after the other."""
     train, validation, test = split
@@ -81,16 +90,26 @@ def one_by_one(
         torch.manual_seed(1000 * options.seed + member)
         network = plain_network(x.shape[1], theta.shape[1], options.hidden)
         for loss, rate, epochs in zip(
-            (nn.MSELoss(), nn.L1Loss()), options.learning_rates, options.epochs, strict=True
+            (nn.MSELoss(), nn.L1Loss()),
+            options.learning_rates,
+            options.epochs,
+            strict=True,
         ):
-            descend(network, inputs[train], truth[train], held, loss, rate, epochs, options)
+            descend(
+                network, inputs[train], truth[train], held, loss, rate, epochs, options
+            )
         with torch.no_grad():
-            found.append(network(inputs[test]).double().numpy() * scale[1][1] + scale[1][0])
+            found.append(
+                network(inputs[test]).double().numpy() * scale[1][1] + scale[1][0]
+            )
     return np.median(found, axis=0)
 
 
 def side_by_side(
-    x: np.ndarray, theta: np.ndarray, split: tuple[np.ndarray, ...], options: EnsembleOptions
+    x: np.ndarray,
+    theta: np.ndarray,
+    split: tuple[np.ndarray, ...],
+    options: EnsembleOptions,
 ) -> np.ndarray:
     return fit_ensemble(x, theta, Split(*split), options).predict(x[split[2]])
 
@@ -99,8 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
-    parser.add_argument("--protocol", default="original", choices=("original", "cluster"))
+    parser.add_argument(
+        "folder", type=Path, help="holds observables1.csv and unobservables1.csv"
+    )
+    parser.add_argument(
+        "--protocol", default="original", choices=("original", "cluster")
+    )
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
@@ -108,7 +131,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         tables = (args.folder / "observables1.csv", args.folder / "unobservables1.csv")
         run = prepare(
-            TableFiles(*tables), Path(scratch) / "run", options=Preparation(protocol=args.protocol)
+            TableFiles(*tables),
+            Path(scratch) / "run",
+            options=Preparation(protocol=args.protocol),
         )
     rows, split = run.catalogue, (run.split.train, run.split.validation, run.split.test)
     x, theta = rows.inputs(rows.observables), rows.theta
@@ -118,12 +143,20 @@ def main() -> None:
         options = replace(EnsembleOptions(), batch=args.batch, seed=seed)
         for name, way in ways.items():
             begin = time.perf_counter()
-            errors[name].append(np.abs(way(x, theta, split, options) - theta[split[2]]).mean(0))
+            errors[name].append(
+                np.abs(way(x, theta, split, options) - theta[split[2]]).mean(0)
+            )
             seconds[name] += time.perf_counter() - begin
     print(
         f"{args.protocol} protocol, {len(split[0])} training and {len(split[2])} test rows, batch {args.batch}\n"
     )
-    print("| MAE | " + " | ".join(rows.targets) + " |\n|---" + "|---" * len(rows.targets) + "|")
+    print(
+        "| MAE | "
+        + " | ".join(rows.targets)
+        + " |\n|---"
+        + "|---" * len(rows.targets)
+        + "|"
+    )
     for name, found in errors.items():
         values = np.array(found)
         cells = [

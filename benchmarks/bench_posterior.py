@@ -38,7 +38,9 @@ def seconds(work: Callable[[], object], repeats: int = 5) -> float:
 def multiply_adds(posterior: Posterior) -> int:
     """Count multiply-adds of one member for one point."""
     weights = [
-        value for name, value in posterior.flow.named_parameters() if name.endswith("weight")
+        value
+        for name, value in posterior.flow.named_parameters()
+        if name.endswith("weight")
     ]
     return sum(value[0].numel() for value in weights)
 

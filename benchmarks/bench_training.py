@@ -18,7 +18,12 @@ from torch import Tensor
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.nn.stacked import StackedLinear
-from cinn_clusters.settings.config import AutoregressiveConfig, Config, ModelConfig, OptimiserConfig
+from cinn_clusters.settings.config import (
+    AutoregressiveConfig,
+    Config,
+    ModelConfig,
+    OptimiserConfig,
+)
 from cinn_clusters.training.fit import TrainingObjective, epochs, start
 
 NUM_TARGETS, NUM_OBSERVABLES = 6, 7
@@ -33,7 +38,9 @@ def train(flow: Flow, u: Tensor, x: Tensor, num_epochs: int, batch: int) -> floa
 
     rows = [torch.arange(len(u))] * flow.num_members
     begin = time.perf_counter()
-    objective = TrainingObjective(batch_loss, lambda: torch.zeros(flow.num_members), rows)
+    objective = TrainingObjective(
+        batch_loss, lambda: torch.zeros(flow.num_members), rows
+    )
     for _ in epochs(flow, objective, config, start(flow, flow.num_members, config), 42):
         pass
     return (time.perf_counter() - begin) / num_epochs
@@ -42,7 +49,10 @@ def train(flow: Flow, u: Tensor, x: Tensor, num_epochs: int, batch: int) -> floa
 def products_only(flow: Flow, num_rows: int, batch: int) -> float:
     """Seconds of the matrix products of an epoch."""
     layers = [module for module in flow.modules() if isinstance(module, StackedLinear)]
-    inputs = [torch.randn(layer.weight.shape[0], batch, layer.weight.shape[1]) for layer in layers]
+    inputs = [
+        torch.randn(layer.weight.shape[0], batch, layer.weight.shape[1])
+        for layer in layers
+    ]
     begin = time.perf_counter()
     with torch.no_grad():
         for _ in range(num_rows // batch):
@@ -85,7 +95,9 @@ def main() -> None:
     )
     print("|---|---|---|---|")
     for name, config in configs.items():
-        flow = make_flow(with_members(config, args.members), NUM_TARGETS, NUM_OBSERVABLES)
+        flow = make_flow(
+            with_members(config, args.members), NUM_TARGETS, NUM_OBSERVABLES
+        )
         train(flow, u, x, 1, args.batch)  # warm
         together = train(flow, u, x, args.epochs, args.batch)
         single = make_flow(with_members(config, 1), NUM_TARGETS, NUM_OBSERVABLES)

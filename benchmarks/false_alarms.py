@@ -25,7 +25,11 @@ from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.storage.model import load_model
 from cinn_clusters.storage.run import open_run
 
-GIVEN = {"all six": None, "M500, gas": (schema.MASS, "GroupGasMass"), "M500": (schema.MASS,)}
+GIVEN = {
+    "all six": None,
+    "M500, gas": (schema.MASS, "GroupGasMass"),
+    "M500": (schema.MASS,),
+}
 SIZES = (50, 100, 200, 500, 1000)
 WARNING = 0.01
 
@@ -54,7 +58,9 @@ def main() -> None:
     labelled = run.catalogue.inputs(transforms.inputs)
     left_out = run.left_out()
     others = np.zeros((len(left_out), len(transforms.inputs)))
-    others[:, : len(transforms.names)] = left_out[list(transforms.names)].to_numpy(float)
+    others[:, : len(transforms.names)] = left_out[list(transforms.names)].to_numpy(
+        float
+    )
     rows = {
         "labelled": labelled,
         "held out": labelled[run.split.test],
@@ -66,7 +72,9 @@ def main() -> None:
     for told, inputs in rows.items():
         for name, kept in GIVEN.items():
             given = keeping(transforms, inputs, kept)
-            reasons = pd.Series(model.support.reasons(given, disagreement(model.posterior, given)))
+            reasons = pd.Series(
+                model.support.reasons(given, disagreement(model.posterior, given))
+            )
             kinds = ("all training clusters (", "unlike", "disagree")
             shares = [
                 np.mean([any(kind in reason for reason in one) for one in reasons])
@@ -88,10 +96,14 @@ def main() -> None:
         for kept in GIVEN.values():
             chances = []
             for seed in range(args.subsets):
-                chosen = np.random.default_rng(seed).choice(len(labelled), size, replace=False)
+                chosen = np.random.default_rng(seed).choice(
+                    len(labelled), size, replace=False
+                )
                 given = keeping(transforms, labelled[chosen], kept)
                 chances.append(
-                    two_sample_test(model.populations, transforms, given, seed=seed).p_value
+                    two_sample_test(
+                        model.populations, transforms, given, seed=seed
+                    ).p_value
                 )
             shares.append(f"{np.mean(np.array(chances) < WARNING):.0%}")
         print(f"| {size} | {' | '.join(shares)} |")

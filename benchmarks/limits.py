@@ -43,7 +43,9 @@ def expected(x: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> np.ndarr
     D).
     """
     pairs = combinations_with_replacement(range(x.shape[1]), 2)
-    features = np.concatenate([x, np.stack([x[:, i] * x[:, j] for i, j in pairs], 1)], 1)
+    features = np.concatenate(
+        [x, np.stack([x[:, i] * x[:, j] for i, j in pairs], 1)], 1
+    )
     told = np.empty_like(theta)
     for rest, here in cluster_folds(clusters):
         mean, spread = features[rest].mean(0), features[rest].std(0)
@@ -94,7 +96,9 @@ def print_floor(told: np.ndarray, theta: np.ndarray, clusters: np.ndarray) -> No
         spread = np.std([at_no_distance(values @ w, apart @ w) for w in weights])
         end = f"{at_no_distance(values.mean(1), apart.mean(1)):.3f} +- {spread:.3f}"
         print(
-            f"| {name} | " + " | ".join(f"{value:.3f}" for value in values.mean(1)) + f" | {end} |"
+            f"| {name} | "
+            + " | ".join(f"{value:.3f}" for value in values.mean(1))
+            + f" | {end} |"
         )
 
 
@@ -118,7 +122,9 @@ def check() -> None:
     """Floor of theta = A x + noise in as many rows, clusters and dimensions: there it is known."""
     rng = np.random.default_rng(0)
     clusters = np.repeat(np.arange(272), 6)
-    x = rng.normal(size=(len(clusters), 6)) + np.repeat(rng.normal(size=(272, 6)), 6, axis=0)
+    x = rng.normal(size=(len(clusters), 6)) + np.repeat(
+        rng.normal(size=(272, 6)), 6, axis=0
+    )
     noise = rng.normal(size=(len(clusters), 6)) * 0.6
     theta = x @ rng.normal(size=(6, 6)) / 4 + noise
     pairs = np.linalg.norm(noise[::2] - noise[1::2], axis=1)
@@ -133,7 +139,9 @@ def learning_curve(catalogue: Catalogue) -> None:
     for share in SHARES:
         samples = np.empty((NUM_DRAWS, *catalogue.theta.shape), np.float32)
         sizes = []
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, INNER_FOLDS, INNER_SEED)):
+        for k, split in enumerate(
+            folds_by_cluster(catalogue.clusters, INNER_FOLDS, INNER_SEED)
+        ):
             rest = np.concatenate([split.train, split.validation])
             names = np.random.default_rng([INNER_SEED, k]).permutation(
                 np.unique(catalogue.clusters[rest])
@@ -150,9 +158,16 @@ def learning_curve(catalogue: Catalogue) -> None:
             sizes.append(len(names))
         scaled, truth = samples / scale, catalogue.theta / scale
         found.append(
-            (np.mean(sizes), energy_score(scaled, truth).mean(), crps(scaled, truth).mean())
+            (
+                np.mean(sizes),
+                energy_score(scaled, truth).mean(),
+                crps(scaled, truth).mean(),
+            )
         )
-        print(f"| {found[-1][0]:.0f} | {found[-1][1]:.4f} | {found[-1][2]:.4f} |", flush=True)
+        print(
+            f"| {found[-1][0]:.0f} | {found[-1][1]:.4f} | {found[-1][2]:.4f} |",
+            flush=True,
+        )
     sizes, energy, single = np.array(found).T
     for name, values in (("energy score", energy), ("CRPS", single)):
         slope, limit = np.polyfit(1 / sizes, values, 1)
@@ -166,15 +181,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "folder", type=Path, nargs="?", help="holds observables1.csv and unobservables1.csv"
+        "folder",
+        type=Path,
+        nargs="?",
+        help="holds observables1.csv and unobservables1.csv",
     )
-    parser.add_argument("--check", action="store_true", help="the floor where it is known")
+    parser.add_argument(
+        "--check", action="store_true", help="the floor where it is known"
+    )
     parser.add_argument("--floor", action="store_true", help="the floor only")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.check or args.folder is None:
         return check()
-    catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    catalogue = read_catalogue(
+        args.folder / "observables1.csv", args.folder / "unobservables1.csv"
+    )
     floor(catalogue)
     return None if args.floor else learning_curve(catalogue)
 

@@ -43,10 +43,14 @@ NUM_FOLDS, SEED, NUM_DRAWS, COMPONENTS = 5, 42, 300, 32
 
 
 def catalogue_and_maps(args: argparse.Namespace):
-    catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    catalogue = read_catalogue(
+        args.folder / "observables1.csv", args.folder / "unobservables1.csv"
+    )
     if args.inside:
         outer = next(iter(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)))
-        catalogue = catalogue.rows(np.sort(np.concatenate([outer.train, outer.validation])))
+        catalogue = catalogue.rows(
+            np.sort(np.concatenate([outer.train, outer.validation]))
+        )
     return catalogue, read_store(args.folder / "maps")
 
 
@@ -54,22 +58,32 @@ def embed(args: argparse.Namespace) -> None:
     catalogue, store = catalogue_and_maps(args)
     inputs = as_inputs(store.values, 64)
     for method in args.methods:
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
+        for k, split in enumerate(
+            folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)
+        ):
             path = args.cache / f"{args.name or method}.{k}.npz"
             if path.exists() or k not in args.folds:
                 continue
             config = read_embed_config(
-                None, [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set]
+                None,
+                [f"embed.method={method}", f"embed.components={COMPONENTS}", *args.set],
             )
             begin = time.perf_counter()
             encoder, _ = fit_encoder(catalogue, split.train, store, config)
             seconds = time.perf_counter() - begin
             vectors = encode(encoder.backbone, inputs)
-            np.savez(path, vectors=vectors, components=encoder.components(vectors), seconds=seconds)
+            np.savez(
+                path,
+                vectors=vectors,
+                components=encoder.components(vectors),
+                seconds=seconds,
+            )
             print(method, k, f"{seconds:.0f} s", flush=True)
 
 
-def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -> np.ndarray | None:
+def features(
+    variant: str, cache: Path, store, k: int, train_maps: np.ndarray
+) -> np.ndarray | None:
     """What stands for each map, (N, F)."""
     name = variant.removesuffix("_shuffled").removesuffix("_one_model")
     if name == "scalars":
@@ -77,7 +91,9 @@ def features(variant: str, cache: Path, store, k: int, train_maps: np.ndarray) -
     if name == "morphology":
         from cinn_clusters.xray.morphology import morphology
 
-        found = morphology(10.0 ** store.values.astype(float), half_width=store.half_width)
+        found = morphology(
+            10.0 ** store.values.astype(float), half_width=store.half_width
+        )
     elif name == "pixels":
         flat = as_inputs(store.values, 32).flatten(1).numpy()
         offset, projection = fit_components(flat[train_maps], COMPONENTS)
@@ -95,18 +111,28 @@ def flow(args: argparse.Namespace) -> None:
     for variant in args.variants:
         is_one = variant.endswith("_one_model")
         config = read_config(ONE_MODEL if is_one else EXACT, args.set)
-        for k, split in enumerate(folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)):
+        for k, split in enumerate(
+            folds_by_cluster(catalogue.clusters, NUM_FOLDS, SEED)
+        ):
             path = args.cache / f"flow.{variant}.{k}.csv"
             if path.exists() or k not in args.folds:
                 continue
-            found = features(variant, args.cache, store, k, maps[np.isin(rows, split.train)])
+            found = features(
+                variant, args.cache, store, k, maps[np.isin(rows, split.train)]
+            )
             here, parts = catalogue, split
             if found is not None:
-                columns = tuple(f"embedding_{number:03d}" for number in range(found.shape[1]))
-                table = pd.concat([store.table, pd.DataFrame(found, columns=list(columns))], axis=1)
+                columns = tuple(
+                    f"embedding_{number:03d}" for number in range(found.shape[1])
+                )
+                table = pd.concat(
+                    [store.table, pd.DataFrame(found, columns=list(columns))], axis=1
+                )
                 here, _ = join_embeddings(catalogue, Embeddings(table, columns))
                 parts = list(folds_by_cluster(here.clusters, NUM_FOLDS, SEED))[k]
-                assert set(here.clusters[parts.test]) == set(catalogue.clusters[split.test])
+                assert set(here.clusters[parts.test]) == set(
+                    catalogue.clusters[split.test]
+                )
             posterior = fit(here, parts, config)
             test = here.rows(parts.test)
             query = posterior.query(test.table)
@@ -140,12 +166,18 @@ def save_scores(path: Path, catalogue, test, samples: np.ndarray) -> None:
 
 
 def table(args: argparse.Namespace) -> None:
-    variants = sorted({path.name.split(".")[1] for path in args.cache.glob("flow.*.csv")})
+    variants = sorted(
+        {path.name.split(".")[1] for path in args.cache.glob("flow.*.csv")}
+    )
     scores = {
-        v: pd.concat([pd.read_csv(p) for p in sorted(args.cache.glob(f"flow.{v}.*.csv"))])
+        v: pd.concat(
+            [pd.read_csv(p) for p in sorted(args.cache.glob(f"flow.{v}.*.csv"))]
+        )
         for v in variants
     }
-    scores = {v: s.set_index(["HaloID", "Snapshot"]).sort_index() for v, s in scores.items()}
+    scores = {
+        v: s.set_index(["HaloID", "Snapshot"]).sort_index() for v, s in scores.items()
+    }
     full = max(map(len, scores.values()))
     shown = [
         "last_T_coll",
@@ -156,7 +188,9 @@ def table(args: argparse.Namespace) -> None:
         "last_M_Crit500_coll",
     ]
     base = scores["scalars"]
-    weights = bootstrap_weights(base.cluster.to_numpy(), 2000) if len(base) == full else None
+    weights = (
+        bootstrap_weights(base.cluster.to_numpy(), 2000) if len(base) == full else None
+    )
     print(
         "| given | training s | "
         + " | ".join(shown)
@@ -165,11 +199,18 @@ def table(args: argparse.Namespace) -> None:
         + "|"
     )
     for variant, found in scores.items():
-        seconds = [float(np.load(p)["seconds"]) for p in args.cache.glob(f"{variant}.*.npz")]
+        seconds = [
+            float(np.load(p)["seconds"]) for p in args.cache.glob(f"{variant}.*.npz")
+        ]
         cells = []
         for group in [[name] for name in shown] + [shown]:
-            ours, theirs = found[group].mean(axis=1), base.loc[found.index, group].mean(axis=1)
-            cells.append(f"{ours.mean():.4f} ({100 * (1 - ours.mean() / theirs.mean()):+.1f} %)")
+            ours, theirs = (
+                found[group].mean(axis=1),
+                base.loc[found.index, group].mean(axis=1),
+            )
+            cells.append(
+                f"{ours.mean():.4f} ({100 * (1 - ours.mean() / theirs.mean()):+.1f} %)"
+            )
         time_told = f"{np.mean(seconds):.0f}" if seconds else ""
         print(f"| {variant} ({len(found)}) | {time_told} | " + " | ".join(cells) + " |")
     if weights is None:
@@ -190,12 +231,16 @@ def table(args: argparse.Namespace) -> None:
         ):
             for other in ("scalars", "morphology"):
                 theirs, ours = (
-                    scores[other][name.removeprefix("mixture_") if other == "scalars" else name],
+                    scores[other][
+                        name.removeprefix("mixture_") if other == "scalars" else name
+                    ],
                     scores[variant][name],
                 )
                 gain = 1.0 - (weights @ ours.to_numpy()) / (weights @ theirs.to_numpy())
                 low, high = np.quantile(gain, [0.005, 0.995])
-                told = f"{1 - ours.mean() / theirs.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+                told = (
+                    f"{1 - ours.mean() / theirs.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+                )
                 print(f"{variant:20s} {name:28s} over {other:10s} {told}")
 
 
@@ -222,9 +267,12 @@ def speed(args: argparse.Namespace) -> None:
             print(f"{name:32s} {len(inputs) / shortest(way):8.0f} maps/s")
         product = 2 * 1024**3 / shortest(lambda: matrix @ matrix)
     macs = 25 * 16 * 32**2 + 9 * sum(
-        a * b * s**2 for a, b, s in ((16, 32, 16), (32, 64, 8), (64, 128, 4), (128, 256, 2))
+        a * b * s**2
+        for a, b, s in ((16, 32, 16), (32, 64, 8), (64, 128, 4), (128, 256, 2))
     )
-    print(f"{'floor of eight, matrix product':32s} {product / (2 * 8 * macs):8.0f} maps/s")
+    print(
+        f"{'floor of eight, matrix product':32s} {product / (2 * 8 * macs):8.0f} maps/s"
+    )
 
 
 def shortest(way: Callable[[], object], repeats: int = 5) -> float:

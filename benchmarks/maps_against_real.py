@@ -36,9 +36,13 @@ def mock_maps() -> np.ndarray:
     rng, levels = np.random.default_rng(SEED), []
     for cluster in range(NUM):
         history, _, observables = draw_cluster(cluster, SEED)
-        maps = draw_maps(history, observables["GroupGasMass"], numpy_stream(SEED, "maps", cluster))
+        maps = draw_maps(
+            history, observables["GroupGasMass"], numpy_stream(SEED, "maps", cluster)
+        )
         grey = Image.fromarray(picture(maps[rng.integers(8), rng.integers(3)]))
-        levels.append(np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.BOX), float) / 255.0)
+        levels.append(
+            np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.BOX), float) / 255.0
+        )
     return np.stack(levels)
 
 

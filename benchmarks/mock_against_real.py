@@ -27,14 +27,19 @@ def learnable(catalogue: Catalogue) -> np.ndarray:
     transforms = fit_catalogue_transforms(catalogue, Split(rows, rows, rows))
     inputs = catalogue.inputs(transforms.inputs)
     theta = dequantise(
-        catalogue.theta, catalogue.target_columns, catalogue.age, np.random.default_rng(0)
+        catalogue.theta,
+        catalogue.target_columns,
+        catalogue.age,
+        np.random.default_rng(0),
     )
     u = transforms.standardise_targets(theta, transforms.anchors(inputs)).numpy()
     forest = RandomForestRegressor(
         300, min_samples_leaf=8, max_features=0.5, random_state=0, n_jobs=2
     )
     x = transforms.standardise_inputs(inputs).numpy()
-    predicted = cross_val_predict(forest, x, u, groups=catalogue.clusters, cv=GroupKFold(5))
+    predicted = cross_val_predict(
+        forest, x, u, groups=catalogue.clusters, cv=GroupKFold(5)
+    )
     return 1.0 - ((u - predicted) ** 2).mean(0) / u.var(0)
 
 
@@ -42,11 +47,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
+    parser.add_argument(
+        "folder", type=Path, help="holds observables1.csv and unobservables1.csv"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         mock = read_catalogue(*write_mock(Path(scratch) / "mock"))
-    real = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    real = read_catalogue(
+        args.folder / "observables1.csv", args.folder / "unobservables1.csv"
+    )
     print(
         "| column | median, mock | real | standard deviation, mock | real | R2, mock | real |\n"
         + "|---" * 7

@@ -30,7 +30,12 @@ from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 
 NUM_DRAWS = 500
-GAS, STARS, HOLE, HALO = "GroupGasMass", "bcg_StellarMass", "bcg_SubhaloBHMass", "bcg_SubhaloMass"
+GAS, STARS, HOLE, HALO = (
+    "GroupGasMass",
+    "bcg_StellarMass",
+    "bcg_SubhaloBHMass",
+    "bcg_SubhaloMass",
+)
 SUBSETS = {
     "z": (),
     "M500": (schema.MASS,),
@@ -44,7 +49,10 @@ ERRORS = {"0.1 dex": 0.1, "0.3 dex": 0.3, "1 dex": 1.0}
 
 
 def inputs_of(
-    transforms: MeasurementTransforms, values: np.ndarray, kept: tuple[str, ...], errors: float
+    transforms: MeasurementTransforms,
+    values: np.ndarray,
+    kept: tuple[str, ...],
+    errors: float,
 ) -> np.ndarray:
     """Inputs with some values only, noise added."""
     rng = np.random.default_rng(1)
@@ -91,13 +99,17 @@ def main() -> None:
             found: dict = found,
             test=split.test,
         ) -> None:
-            found[f"{name}|crps"] = crps(samples / scale, catalogue.theta[test] / scale).mean(1)
+            found[f"{name}|crps"] = crps(
+                samples / scale, catalogue.theta[test] / scale
+            ).mean(1)
             found[f"{name}|width"] = (samples.std(0) / scale).mean(1)
             for level, inside in zip(
                 COVERAGE_LEVELS, central_coverage(samples, truth).mean(-1), strict=True
             ):
                 if round(level, 2) in (0.5, 0.7, 0.9):
-                    found[f"{name}|{level:.2f}"] = np.broadcast_to(inside.mean(), len(truth))
+                    found[f"{name}|{level:.2f}"] = np.broadcast_to(
+                        inside.mean(), len(truth)
+                    )
 
         if not (args.cache / f"any.{k}.csv").exists():
             posterior = fit(catalogue, split, read_config(args.config, args.set))
@@ -105,13 +117,19 @@ def main() -> None:
             for name, kept in SUBSETS.items():
                 judge(
                     f"any|{name}",
-                    posterior.sample(inputs_of(posterior.transforms, values, kept, 0.0), NUM_DRAWS),
+                    posterior.sample(
+                        inputs_of(posterior.transforms, values, kept, 0.0), NUM_DRAWS
+                    ),
                 )
             for name, errors in ERRORS.items():
-                given = inputs_of(posterior.transforms, values, SUBSETS["all six"], errors)
+                given = inputs_of(
+                    posterior.transforms, values, SUBSETS["all six"], errors
+                )
                 judge(f"network|{name}", posterior.sample(given, NUM_DRAWS))
                 parts = posterior.flow, posterior.transforms, posterior.device
-                judge(f"Monte Carlo|{name}", MonteCarlo(*parts).sample(given, NUM_DRAWS))
+                judge(
+                    f"Monte Carlo|{name}", MonteCarlo(*parts).sample(given, NUM_DRAWS)
+                )
             pd.DataFrame(found).to_csv(args.cache / f"any.{k}.csv", index=False)
         found.clear()
         found["cluster"] = catalogue.clusters[split.test]
@@ -122,7 +140,9 @@ def main() -> None:
                 posterior = fit(own, split, read_config("configs/exact.toml"))
                 judge(
                     f"own|{name}",
-                    posterior.sample(own.inputs(posterior.inputs)[split.test], NUM_DRAWS),
+                    posterior.sample(
+                        own.inputs(posterior.inputs)[split.test], NUM_DRAWS
+                    ),
                 )
             pd.DataFrame(found).to_csv(args.cache / f"own.{k}.csv", index=False)
         print("fold", k, flush=True)

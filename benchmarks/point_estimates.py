@@ -28,7 +28,9 @@ from cinn_clusters.storage.posterior_file import read_samples
 NUM_FOLDS, SEED, NUM_SAMPLES = 5, 0, 1000
 
 
-def predictions(catalogue: Catalogue, split: Split, path: Path) -> dict[str, np.ndarray]:
+def predictions(
+    catalogue: Catalogue, split: Split, path: Path
+) -> dict[str, np.ndarray]:
     """Point estimates (N, D) of the test rows of a fold, from the cache where they are there."""
     if not path.exists():
         posterior = fit(catalogue, split, Config())
@@ -50,7 +52,9 @@ def ensemble(catalogue: Catalogue, split: Split, path: Path) -> np.ndarray:
     """Predictions (N, D) of the MLP ensemble on the test rows of a fold."""
     if not path.exists():
         x, theta = catalogue.inputs(catalogue.observables), catalogue.theta
-        trained = fit_ensemble(x, theta, split.train, split.validation, EnsembleOptions())
+        trained = fit_ensemble(
+            x, theta, split.train, split.validation, EnsembleOptions()
+        )
         np.save(path, trained.predict(x[split.test]))
     return np.load(path)
 
@@ -65,7 +69,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.cache.mkdir(exist_ok=True)
-    catalogue = read_catalogue(args.table / "observables1.csv", args.table / "unobservables1.csv")
+    catalogue = read_catalogue(
+        args.table / "observables1.csv", args.table / "unobservables1.csv"
+    )
     estimates: dict[str, np.ndarray] = {}
     if args.crossval is not None:
         samples = read_samples(args.crossval, catalogue.targets)
@@ -76,16 +82,27 @@ def main() -> None:
             parts = predictions(catalogue, split, args.cache / f"points.{k}.npz")
         parts["MLP ensemble"] = ensemble(catalogue, split, args.cache / f"mlp.{k}.npy")
         for name, values in parts.items():
-            estimates.setdefault(name, np.empty(catalogue.theta.shape))[split.test] = values
+            estimates.setdefault(name, np.empty(catalogue.theta.shape))[split.test] = (
+                values
+            )
     lower, upper = estimates.pop("lower95", None), estimates.pop("upper95", None)
-    errors = {name: np.abs(values - catalogue.theta).mean(0) for name, values in estimates.items()}
+    errors = {
+        name: np.abs(values - catalogue.theta).mean(0)
+        for name, values in estimates.items()
+    }
     names = " | ".join(catalogue.targets)
     print(
-        f"| estimate | {names} | worst excess |\n|---" + "|---" * (len(catalogue.targets) + 1) + "|"
+        f"| estimate | {names} | worst excess |\n|---"
+        + "|---" * (len(catalogue.targets) + 1)
+        + "|"
     )
     for name, error in errors.items():
         excess = (error / errors["MLP ensemble"] - 1.0).max()
-        print(f"| {name} | " + " | ".join(f"{e:.4f}" for e in error) + f" | {excess:+.1%} |")
+        print(
+            f"| {name} | "
+            + " | ".join(f"{e:.4f}" for e in error)
+            + f" | {excess:+.1%} |"
+        )
     if lower is not None:
         d = catalogue.targets.index("last_T_coll")
         for name in ("median", "MAP", "marginal_mode"):

@@ -36,19 +36,32 @@ def lines(path: Path, *, separator: str | None = None) -> list[list[str]]:
 def named(rows: list[list[str]], names: list[str]) -> Table:
     width = len(names)
     return Table(
-        {name: [row[i] for row in rows if len(row) >= width] for i, name in enumerate(names)}
+        {
+            name: [row[i] for row in rows if len(row) >= width]
+            for i, name in enumerate(names)
+        }
     )
 
 
 def mcxc(folder: Path) -> Table:
     rows = lines(folder / "piffaretti_mcxc.txt", separator="\t")
     return named(
-        [row for row in rows if re.match(r"J\d", row[0])], ["MCXC", "z", "L500", "M500", "R500"]
+        [row for row in rows if re.match(r"J\d", row[0])],
+        ["MCXC", "z", "L500", "M500", "R500"],
     )
 
 
 def lovisari(folder: Path) -> Table:
-    names = ["Name", "z", "M500", "E_M500", "e_M500", "Mgas500", "E_Mgas500", "e_Mgas500"]
+    names = [
+        "Name",
+        "z",
+        "M500",
+        "E_M500",
+        "e_M500",
+        "Mgas500",
+        "E_Mgas500",
+        "e_Mgas500",
+    ]
     return named(lines(folder / "lovisari_lovisari2020_tableA1.txt"), names)
 
 
@@ -123,7 +136,9 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--answer", action="store_true", help="infer, too, with --model or the packaged one"
+        "--answer",
+        action="store_true",
+        help="infer, too, with --model or the packaged one",
     )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path)
@@ -152,7 +167,9 @@ def main() -> None:
                 print(
                     f"- {name}: {int(known.sum())} values, median {middle:.2f}, median error {error:.3f} dex"
                 )
-            told = Counter(reason for reasons in found.reasons.values() for reason in reasons)
+            told = Counter(
+                reason for reasons in found.reasons.values() for reason in reasons
+            )
             for reason, count in told.most_common():
                 print(f"- {count} rows: {reason}")
             if args.answer:

@@ -27,11 +27,18 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     args = parser.parse_args()
     run, model = open_run(args.run), load_model(args.model)
-    expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
+    expected = {
+        "table_sha256": run.record["table_sha256"],
+        "split_sha256": split_hash(run.record),
+    }
     if any(model.provenance[key] != value for key, value in expected.items()):
-        parser.error(f"{args.run}: expected the table and split of the model; got others")
+        parser.error(
+            f"{args.run}: expected the table and split of the model; got others"
+        )
     rows, left_out = rows_for_checks(run)
-    checked = add_checks(model.posterior, model.config, rows, left_out, model.provenance)
+    checked = add_checks(
+        model.posterior, model.config, rows, left_out, model.provenance
+    )
     save_model(checked, args.model, overwrite=True)
     print(f"{args.model}: checks of {len(rows.table)} rows, networks unchanged")
     for population in checked.populations:

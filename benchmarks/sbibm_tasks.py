@@ -63,7 +63,9 @@ def two_moons(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rng.normal(0.1, 0.01, len(theta)),
     )
     moon = np.stack([radius * np.cos(angle) + 0.25, radius * np.sin(angle)], 1)
-    return moon + np.stack([-np.abs(theta.sum(1)), theta[:, 1] - theta[:, 0]], 1) / np.sqrt(2)
+    return moon + np.stack(
+        [-np.abs(theta.sum(1)), theta[:, 1] - theta[:, 0]], 1
+    ) / np.sqrt(2)
 
 
 def gaussian_linear(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -81,7 +83,11 @@ def slcp(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Four points of a two-dimensional Gaussian whose mean and covariance the five parameters
     give.
     """
-    first, second, correlation = theta[:, 2] ** 2, theta[:, 3] ** 2, np.tanh(theta[:, 4])
+    first, second, correlation = (
+        theta[:, 2] ** 2,
+        theta[:, 3] ** 2,
+        np.tanh(theta[:, 4]),
+    )
     noise = rng.normal(size=(len(theta), 4, 2))
     across = (
         correlation[:, None] * noise[..., 0]
@@ -113,7 +119,9 @@ def read_reference(
             return np.loadtxt(io.BytesIO(data), delimiter=",", skiprows=1, ndmin=2)
 
         samples = table(
-            bz2.decompress(archive.read(f"{folder}/reference_posterior_samples.csv.bz2"))
+            bz2.decompress(
+                archive.read(f"{folder}/reference_posterior_samples.csv.bz2")
+            )
         )
         return (
             table(archive.read(f"{folder}/observation.csv")),
@@ -128,13 +136,24 @@ Sampler = Callable[[np.ndarray, int], np.ndarray]
 
 def settings(flow: str, args: argparse.Namespace) -> Config:
     """Settings of a flow of two hidden layers; a velocity field has no blocks."""
-    wanted = {"blocks": args.blocks, "hidden": args.hidden, "layers": 2, "bins": 10, "bound": 5.0}
+    wanted = {
+        "blocks": args.blocks,
+        "hidden": args.hidden,
+        "layers": 2,
+        "bins": 10,
+        "bound": 5.0,
+    }
     known = type(getattr(Config(), flow)).model_fields
     values = {
         "seed": args.seed,
         "model": {"flow": flow, "members": args.members},
         flow: {name: value for name, value in wanted.items() if name in known},
-        "train": {"epochs": args.epochs, "batch": 200, "learning_rate": 1e-3, "weight_decay": 1e-3},
+        "train": {
+            "epochs": args.epochs,
+            "batch": 200,
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-3,
+        },
     }
     return Config.model_validate(values)
 
@@ -166,8 +185,15 @@ def train_ours(task: Task, theta: np.ndarray, x: np.ndarray, config: Config) -> 
     def sample(observation: np.ndarray, num_draws: int) -> np.ndarray:
         each, generator = -(-num_draws // members), torch.Generator().manual_seed(0)
         noise = torch.randn(members, each, theta.shape[1], generator=generator)
-        given = torch.tensor((observation - x_mean) / x_sd).float().expand(members, each, -1)
-        drawn = flow.sample(noise, given).flatten(0, 1)[:num_draws].double().numpy() * sd + mean
+        given = (
+            torch.tensor((observation - x_mean) / x_sd)
+            .float()
+            .expand(members, each, -1)
+        )
+        drawn = (
+            flow.sample(noise, given).flatten(0, 1)[:num_draws].double().numpy() * sd
+            + mean
+        )
         return drawn if bound is None else bound * np.tanh(0.5 * drawn)
 
     return sample
@@ -180,16 +206,24 @@ def train_sbi(task: Task, theta: np.ndarray, x: np.ndarray, estimator: str) -> S
 
     size = torch.ones(task.num_targets)
     if task.bound is None:
-        prior = torch.distributions.MultivariateNormal(0 * size, 0.1 * torch.eye(task.num_targets))
+        prior = torch.distributions.MultivariateNormal(
+            0 * size, 0.1 * torch.eye(task.num_targets)
+        )
     else:
         prior = BoxUniform(-task.bound * size, task.bound * size)
     inference = NPE(prior=prior, density_estimator=estimator, show_progress_bars=False)
-    inference.append_simulations(torch.tensor(theta).float(), torch.tensor(x).float()).train()
+    inference.append_simulations(
+        torch.tensor(theta).float(), torch.tensor(x).float()
+    ).train()
     posterior = inference.build_posterior()
 
     def sample(observation: np.ndarray, num_draws: int) -> np.ndarray:
         given = torch.tensor(observation).float()
-        return posterior.sample((num_draws,), x=given, show_progress_bars=False).double().numpy()
+        return (
+            posterior.sample((num_draws,), x=given, show_progress_bars=False)
+            .double()
+            .numpy()
+        )
 
     return sample
 
@@ -198,12 +232,18 @@ def c2st(reference: np.ndarray, samples: np.ndarray, seed: int = 1) -> float:
     """Accuracy with which a classifier tells two samples apart: 0.5 is perfect (Lopez-Paz &
     Oquab 2017).
     """
-    mean, sd, width = reference.mean(0), reference.std(0, ddof=1), 10 * reference.shape[1]
+    mean, sd, width = (
+        reference.mean(0),
+        reference.std(0, ddof=1),
+        10 * reference.shape[1],
+    )
     data = np.concatenate([(reference - mean) / sd, (samples - mean) / sd])
     label = np.repeat([0, 1], [len(reference), len(samples)])
     network = MLPClassifier((width, width), max_iter=10_000, random_state=seed)
     folds = KFold(5, shuffle=True, random_state=seed)
-    return float(cross_val_score(network, data, label, cv=folds, scoring="accuracy").mean())
+    return float(
+        cross_val_score(network, data, label, cv=folds, scoring="accuracy").mean()
+    )
 
 
 def check(wheel: Path) -> None:
@@ -212,8 +252,12 @@ def check(wheel: Path) -> None:
         worst = 0.0
         for number in range(1, NUM_OBSERVATIONS + 1):
             observation, reference, true = read_reference(wheel, name, number)
-            again = task.simulate(np.repeat(true, 20_000, 0), np.random.default_rng(number))
-            worst = max(worst, np.abs((observation[0] - again.mean(0)) / again.std(0)).max())
+            again = task.simulate(
+                np.repeat(true, 20_000, 0), np.random.default_rng(number)
+            )
+            worst = max(
+                worst, np.abs((observation[0] - again.mean(0)) / again.std(0)).max()
+            )
             if task.bound is None:  # closed form: precision 10 + 10
                 error = (
                     np.abs(reference.mean(0) - 0.5 * observation[0]).max(),
@@ -225,7 +269,9 @@ def check(wheel: Path) -> None:
         )
 
 
-def run(name: str, method: str, wheel: Path, args: argparse.Namespace) -> dict[str, object]:
+def run(
+    name: str, method: str, wheel: Path, args: argparse.Namespace
+) -> dict[str, object]:
     """Train one method on one task and judge it on every observation."""
     task, rng = TASKS[name], np.random.default_rng(args.seed)
     theta = task.prior(NUM_SIMULATIONS, rng)
@@ -247,11 +293,16 @@ def run(name: str, method: str, wheel: Path, args: argparse.Namespace) -> dict[s
 def table(kept: dict[str, dict[str, object]]) -> str:
     """Mean over observations, with its standard error, in markdown."""
     methods = list(dict.fromkeys(key.split("/")[1] for key in kept))
-    lines = [f"| C2ST, 0.5 is perfect | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+    lines = [
+        f"| C2ST, 0.5 is perfect | {' | '.join(methods)} |",
+        "|---" * (len(methods) + 1) + "|",
+    ]
     for name in TASKS:
         cells = []
         for method in methods:
-            scores = np.array(kept.get(f"{name}/{method}", {}).get("c2st", []), dtype=float)
+            scores = np.array(
+                kept.get(f"{name}/{method}", {}).get("c2st", []), dtype=float
+            )
             cells.append(
                 f"{scores.mean():.3f} +- {scores.std(ddof=1) / len(scores) ** 0.5:.3f}"
                 if len(scores)
@@ -268,18 +319,27 @@ def main() -> None:
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--out", type=Path, default=Path("sbibm.json"))
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--methods", nargs="*", default=["autoregressive", "sbi maf", "sbi nsf"])
+    parser.add_argument(
+        "--methods", nargs="*", default=["autoregressive", "sbi maf", "sbi nsf"]
+    )
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument(
-        "--draws", type=int, default=10_000, help="draws and reference samples that are compared"
+        "--draws",
+        type=int,
+        default=10_000,
+        help="draws and reference samples that are compared",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", action="store_true", help="do these tasks and methods anew")
     parser.add_argument(
-        "--check", action="store_true", help="only check the simulators against the wheel"
+        "--again", action="store_true", help="do these tasks and methods anew"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only check the simulators against the wheel",
     )
     parser.add_argument(
         "--table", action="store_true", help="only rewrite the table of docs/sbibm.md"
@@ -290,7 +350,9 @@ def main() -> None:
         return check(args.wheel)
     kept = json.loads(args.out.read_text()) if args.out.exists() else {}
     for name, method in (
-        [] if args.table else [(name, method) for method in args.methods for name in args.tasks]
+        []
+        if args.table
+        else [(name, method) for method in args.methods for name in args.tasks]
     ):
         if args.again or f"{name}/{method}" not in kept:
             done = run(name, method, args.wheel, args)
@@ -301,7 +363,9 @@ def main() -> None:
     if DOCS.exists():
         page = DOCS.read_text(encoding="utf-8")
         before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
-        DOCS.write_text(f"{before}{MARKS[0]}\n{table(kept)}\n{MARKS[1]}{after}", encoding="utf-8")
+        DOCS.write_text(
+            f"{before}{MARKS[0]}\n{table(kept)}\n{MARKS[1]}{after}", encoding="utf-8"
+        )
     return None
 
 

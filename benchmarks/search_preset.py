@@ -39,7 +39,9 @@ def training_clusters(catalogue: Catalogue) -> Catalogue:
 
 def inner_scores(catalogue: Catalogue, config: Config) -> dict[str, float]:
     """Return inner out-of-fold scores of one candidate."""
-    samples = np.empty((NUM_DRAWS, len(catalogue.table), len(catalogue.targets)), np.float32)
+    samples = np.empty(
+        (NUM_DRAWS, len(catalogue.table), len(catalogue.targets)), np.float32
+    )
     log_prob = np.empty(len(catalogue.table))
     begin = time.perf_counter()
     for split in folds_by_cluster(catalogue.clusters, INNER_FOLDS, INNER_SEED):
@@ -63,13 +65,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
-    parser.add_argument("candidates", nargs="*", default=[""], help="changes to the preset")
+    parser.add_argument(
+        "folder", type=Path, help="holds observables1.csv and unobservables1.csv"
+    )
+    parser.add_argument(
+        "candidates", nargs="*", default=[""], help="changes to the preset"
+    )
     parser.add_argument("--config", help="the preset: a file, or a name such as exact")
     args = parser.parse_args()
     torch.set_num_threads(1)
     catalogue = training_clusters(
-        read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+        read_catalogue(
+            args.folder / "observables1.csv", args.folder / "unobservables1.csv"
+        )
     )
     print(
         "| CRPS | energy score | calibration error | NLL | s | changes |\n|---|---|---|---|---|---|"
@@ -79,7 +87,10 @@ def main() -> None:
         numbers = " | ".join(
             f"{scores[name]:.4f}" for name in ("crps", "energy", "calibration", "nll")
         )
-        print(f"| {numbers} | {scores['seconds']:.0f} | {candidate or 'the preset'} |", flush=True)
+        print(
+            f"| {numbers} | {scores['seconds']:.0f} | {candidate or 'the preset'} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -20,18 +20,25 @@ from cinn_clusters.posterior.fit import fit_catalogue_transforms
 
 
 def log_loss(chance: np.ndarray, answer: np.ndarray) -> float:
-    return float(-np.log(np.clip(np.where(answer, chance, 1.0 - chance), 1e-3, 1.0)).mean())
+    return float(
+        -np.log(np.clip(np.where(answer, chance, 1.0 - chance), 1e-3, 1.0)).mean()
+    )
 
 
 def main() -> None:
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    catalogue = read_catalogue(folder / "observables1.csv", folder / "unobservables1.csv")
+    catalogue = read_catalogue(
+        folder / "observables1.csv", folder / "unobservables1.csv"
+    )
     assert catalogue.left_out is not None
     every = pd.concat(
         [catalogue.table.assign(is_recorded=1), catalogue.left_out], ignore_index=True
     )
-    answer, clusters = every.is_recorded.to_numpy(bool), every[schema.CLUSTER_COLUMN].to_numpy()
+    answer, clusters = (
+        every.is_recorded.to_numpy(bool),
+        every[schema.CLUSTER_COLUMN].to_numpy(),
+    )
     chance, by_snapshot = np.full((2, len(every)), np.nan)
     for split in folds_by_cluster(catalogue.clusters, 5, 0):
         seen = catalogue.rows(split.train)
@@ -41,20 +48,28 @@ def main() -> None:
             plain, dict(zip(names, seen.inputs(names).T, strict=True))
         )
         inputs = np.zeros((len(every), len(transforms.inputs)))
-        inputs[:, : len(transforms.names)] = every[list(transforms.names)].to_numpy(float)
+        inputs[:, : len(transforms.names)] = every[list(transforms.names)].to_numpy(
+            float
+        )
         test = np.isin(clusters, catalogue.clusters[split.test])
-        classifier = fit_classifier(transforms, inputs[~test], answer[~test], clusters[~test])
+        classifier = fit_classifier(
+            transforms, inputs[~test], answer[~test], clusters[~test]
+        )
         chance[test] = classifier.probability(inputs[test])
         rate = every[~test].groupby("Snapshot").is_recorded.mean()
         by_snapshot[test] = rate.reindex(every.Snapshot[test]).to_numpy()
-    judged = np.isfinite(chance)  # clusters without any recorded collision are in no fold
+    judged = np.isfinite(
+        chance
+    )  # clusters without any recorded collision are in no fold
     chance, by_snapshot, answer = chance[judged], by_snapshot[judged], answer[judged]
     shares = {
         "this": chance,
         "share of the snapshot": by_snapshot,
         "share of all": np.full(len(answer), answer.mean()),
     }
-    told = ", ".join(f"{name} {log_loss(values, answer):.3f}" for name, values in shares.items())
+    told = ", ".join(
+        f"{name} {log_loss(values, answer):.3f}" for name, values in shares.items()
+    )
     print(
         f"{judged.sum()} rows; log loss: {told}\n\n| said | rows | mean said | found |\n|---|---|---|---|"
     )

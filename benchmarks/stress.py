@@ -29,7 +29,12 @@ from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.fit import fit
 from cinn_clusters.posterior.trained import add_checks
 
-GAS, STARS, HOLE, HALO = "GroupGasMass", "bcg_StellarMass", "bcg_SubhaloBHMass", "bcg_SubhaloMass"
+GAS, STARS, HOLE, HALO = (
+    "GroupGasMass",
+    "bcg_StellarMass",
+    "bcg_SubhaloBHMass",
+    "bcg_SubhaloMass",
+)
 MASSES = (schema.MASS, GAS, STARS, HALO)
 
 
@@ -41,15 +46,21 @@ def moved(
     for name, shift in shifts.items():
         place = transforms.names.index(name)
         is_log = transforms.observables[place].is_log
-        result[:, place] = result[:, place] * 10.0**shift if is_log else result[:, place] + shift
+        result[:, place] = (
+            result[:, place] * 10.0**shift if is_log else result[:, place] + shift
+        )
     return result
 
 
-def noisy(transforms: MeasurementTransforms, inputs: np.ndarray, width: float) -> np.ndarray:
+def noisy(
+    transforms: MeasurementTransforms, inputs: np.ndarray, width: float
+) -> np.ndarray:
     rng = np.random.default_rng(0)
     result = inputs.copy()
     for name in MASSES:
-        result[:, transforms.names.index(name)] += width * rng.standard_normal(len(inputs))
+        result[:, transforms.names.index(name)] += width * rng.standard_normal(
+            len(inputs)
+        )
     return result
 
 
@@ -62,7 +73,9 @@ STRESSES = {
     "M500 ten times too large": lambda t, x: moved(t, x, {schema.MASS: 1.0}),
     "stars of 50 kpc as of the whole": lambda t, x: moved(t, x, {STARS: -0.85}),
     "time 3 Gyr too long (cosmology)": lambda t, x: moved(t, x, {schema.LOOKBACK: 3.0}),
-    "groups: all masses -1 dex": lambda t, x: moved(t, x, dict.fromkeys((*MASSES, HOLE), -1.0)),
+    "groups: all masses -1 dex": lambda t, x: moved(
+        t, x, dict.fromkeys((*MASSES, HOLE), -1.0)
+    ),
     "noise of 0.2 dex not told": lambda t, x: noisy(t, x, 0.2),
 }
 
@@ -78,7 +91,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.observed is not None:
         disturbed(args.observed)
-    catalogue = read_catalogue(args.table / "observables1.csv", args.table / "unobservables1.csv")
+    catalogue = read_catalogue(
+        args.table / "observables1.csv", args.table / "unobservables1.csv"
+    )
     found: dict[str, list[np.ndarray]] = {name: [] for name in STRESSES}
     chances: dict[str, list[float]] = {name: [] for name in STRESSES}
     shipped: dict[str, list[bool]] = {name: [] for name in STRESSES}
@@ -89,7 +104,9 @@ def main() -> None:
         posterior = fit(catalogue, split, config)
         seen = catalogue.rows(np.concatenate([split.train, split.validation]))
         every = catalogue.left_out
-        others = every[~every[catalogue.cluster_column].isin(catalogue.clusters[split.test])]
+        others = every[
+            ~every[catalogue.cluster_column].isin(catalogue.clusters[split.test])
+        ]
         model = add_checks(posterior, config, seen, others.reset_index(drop=True))
         support, transforms = model.support, posterior.transforms
         inputs = catalogue.rows(split.test).inputs(transforms.inputs)
@@ -99,12 +116,16 @@ def main() -> None:
             squared, _ = transforms.mahalanobis(support.robust, given)
             doubt = disagreement(posterior, given)
             found[name].append(np.stack([squared, doubt]))
-            shipped[name] += [bool(reasons) for reasons in support.reasons(given, doubt)]
+            shipped[name] += [
+                bool(reasons) for reasons in support.reasons(given, doubt)
+            ]
             some = given[rng.choice(len(given), min(100, len(given)), replace=False)]
             test = two_sample_test(model.populations, transforms, some, seed=k)
             chances[name].append(test.p_value)
     alarms = np.quantile(np.concatenate(found["untouched"], 1), [0.95, 0.975], axis=1)
-    print("| catalogue | distance | disagreement | either | shipped flag | sample test, median p |")
+    print(
+        "| catalogue | distance | disagreement | either | shipped flag | sample test, median p |"
+    )
     print("|---|---|---|---|---|---|")
     for name in STRESSES:
         distance, doubt = np.concatenate(found[name], 1)
@@ -121,7 +142,10 @@ def disturbed(folder: Path) -> None:
 
     rows = [row for row in lines(folder / "vikhlinin_v09.txt") if len(row) >= 13]
     vikhlinin = Table(
-        {name: [row[i] for row in rows] for i, name in ((0, "name"), (2, "z"), (6, "m"), (7, "e"))}
+        {
+            name: [row[i] for row in rows]
+            for i, name in ((0, "name"), (2, "z"), (6, "m"), (7, "e"))
+        }
     )
     vikhlinin["disturbed"] = [row[12] for row in rows]
     mapping = Mapping.model_validate(
@@ -147,7 +171,9 @@ def compare(title: str, table: Table, mapping: Mapping) -> None:
     redshift = np.asarray(answer[mapping.quantities["redshift"].column], dtype=float)
     since = np.asarray(answer["time_since_collision_Gyr_median"], dtype=float)
     rest = since - np.polyval(np.polyfit(redshift, since, 2), redshift)
-    chances = [mannwhitneyu(values[flag], values[~flag]).pvalue for values in (since, rest)]
+    chances = [
+        mannwhitneyu(values[flag], values[~flag]).pvalue for values in (since, rest)
+    ]
     for name, group in (("disturbed", flag), ("others", ~flag)):
         middle = np.median(since[group]), np.median(redshift[group])
         print(

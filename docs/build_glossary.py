@@ -24,7 +24,9 @@ def sections() -> dict[str, list[Column]]:
     return {
         "Default observables": [DEFAULT.column(name) for name in DEFAULT.observables],
         "Default targets": [DEFAULT.column(name) for name in DEFAULT.targets],
-        "Further observables, by name": [c for c in others if not c.name.startswith("mean_")],
+        "Further observables, by name": [
+            c for c in others if not c.name.startswith("mean_")
+        ],
         "Further targets, by name": [c for c in others if c.name.startswith("mean_")],
     }
 

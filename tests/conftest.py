@@ -21,7 +21,9 @@ settings.load_profile("steady")
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
     """Run the command line in this process."""
 
     def run(line: str) -> Result:
@@ -45,7 +47,9 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.fixture
-def files(tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> tuple[Path, Path]:
+def files(
+    tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> tuple[Path, Path]:
     """The same as two CSV files."""
     paths = tmp_path / "observables1.csv", tmp_path / "unobservables1.csv"
     for frame, path in zip(tables, paths, strict=True):

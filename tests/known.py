@@ -39,9 +39,10 @@ class Known:
     def log_prob(self, name: str, theta: np.ndarray) -> np.ndarray:
         mean, deviation = self.moments(name)
         return np.asarray(
-            (-0.5 * ((theta - mean) / deviation) ** 2 - np.log(np.sqrt(2 * np.pi) * deviation)).sum(
-                -1
-            )
+            (
+                -0.5 * ((theta - mean) / deviation) ** 2
+                - np.log(np.sqrt(2 * np.pi) * deviation)
+            ).sum(-1)
         )
 
 
@@ -59,8 +60,14 @@ def known(
     clusters = np.repeat(np.arange(num_clusters), num_rows)
     truth = rng.normal(size=(num_clusters, NUM_TARGETS))[clusters]
     common = rng.normal(size=(num_clusters, NUM_TARGETS))[clusters]
-    noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=truth.shape)
+    noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(
+        size=truth.shape
+    )
     shape = (num_draws, *truth.shape)
     return Known(
-        truth, truth + 0.5 * noise, clusters, rng.normal(size=shape), rng.normal(size=shape)
+        truth,
+        truth + 0.5 * noise,
+        clusters,
+        rng.normal(size=shape),
+        rng.normal(size=shape),
     )

@@ -63,9 +63,17 @@ def processed_data(
     still to be written."""
     joined = tables[0].merge(tables[1], on=list(schema.KEYS)).dropna(subset=Y_COLUMNS)
     folder.mkdir(exist_ok=True)
-    scalers = StandardScaler().fit(joined[X_COLUMNS]), StandardScaler().fit(joined[Y_COLUMNS])
-    for name, columns, scaler in (("X", X_COLUMNS, scalers[0]), ("Y", Y_COLUMNS, scalers[1])):
+    scalers = (
+        StandardScaler().fit(joined[X_COLUMNS]),
+        StandardScaler().fit(joined[Y_COLUMNS]),
+    )
+    for name, columns, scaler in (
+        ("X", X_COLUMNS, scalers[0]),
+        ("Y", Y_COLUMNS, scalers[1]),
+    ):
         scaled = np.asarray(scaler.transform(joined[columns]))
-        pd.DataFrame(scaled, columns=columns).to_csv(folder / f"{name}.csv", index=False)
+        pd.DataFrame(scaled, columns=columns).to_csv(
+            folder / f"{name}.csv", index=False
+        )
     joined[list(schema.KEYS)].to_csv(folder / "meta.csv", index=False)
     return scalers

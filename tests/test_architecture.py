@@ -99,7 +99,9 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_imports_point_downward(path: Path) -> None:
     here = room(path)
     if here in FACES:
@@ -108,17 +110,23 @@ def test_imports_point_downward(path: Path) -> None:
         if not name.startswith("cinn_clusters."):
             continue
         there = name.split(".")[1]
-        fine = there == here or LEVELS[there] < LEVELS[here] or (here, there) in SAME_FLOOR
+        fine = (
+            there == here or LEVELS[there] < LEVELS[here] or (here, there) in SAME_FLOOR
+        )
         assert fine, (
             f"{path}: {here} (level {LEVELS[here]}) imports {there} (level {LEVELS[there]})"
         )
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_libraries_stay_in_their_rooms(path: Path) -> None:
     for name in imports(parsed(path)):
         library = name.split(".")[0]
-        assert room(path) in ONLY_IN.get(library, {room(path)}), f"{path} imports {library}"
+        assert room(path) in ONLY_IN.get(library, {room(path)}), (
+            f"{path} imports {library}"
+        )
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -141,7 +149,9 @@ def test_no_module_imports_itself_through_others() -> None:
     assert not [name for name in graph if reaches(name, name, set())]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_rooms_are_small_and_documented(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
@@ -154,15 +164,23 @@ def test_rooms_are_small_and_documented(path: Path) -> None:
             length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
             assert length <= 90, f"{node.name} has {length} lines"
         if isinstance(node, ast.Attribute):
-            assert node.attr not in {"set_default_dtype", "set_default_device"}, "no hidden state"
+            assert node.attr not in {"set_default_dtype", "set_default_device"}, (
+                "no hidden state"
+            )
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_what_is_public_says_what_it_is_for(path: Path) -> None:
     def demand(node: ast.Module | ast.ClassDef) -> None:
         for inner in node.body:
-            if isinstance(inner, ast.FunctionDef | ast.ClassDef) and not inner.name.startswith("_"):
-                assert ast.get_docstring(inner), f"{path}: {inner.name} has no docstring"
+            if isinstance(
+                inner, ast.FunctionDef | ast.ClassDef
+            ) and not inner.name.startswith("_"):
+                assert ast.get_docstring(inner), (
+                    f"{path}: {inner.name} has no docstring"
+                )
                 if isinstance(inner, ast.ClassDef):
                     demand(inner)
 
@@ -187,13 +205,19 @@ UNPICKLES = SOURCE / "legacy/unpickler.py"
 
 
 def test_one_module_unpickles() -> None:
-    assert [path for path in MODULES if "pickle" in set(imports(parsed(path)))] == [UNPICKLES]
+    assert [path for path in MODULES if "pickle" in set(imports(parsed(path)))] == [
+        UNPICKLES
+    ]
 
 
 def test_checkpoints_of_others_are_read_for_weights_only() -> None:
-    calls = [node for node in ast.walk(parsed(READS_WEIGHTS)) if isinstance(node, ast.Call)]
+    calls = [
+        node for node in ast.walk(parsed(READS_WEIGHTS)) if isinstance(node, ast.Call)
+    ]
     loads = [
-        call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "load"
+        call
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "load"
     ]
     assert len(loads) == 1
     given = {keyword.arg: ast.unparse(keyword.value) for keyword in loads[0].keywords}
@@ -224,7 +248,10 @@ def test_nothing_is_pickled() -> None:
             if isinstance(node, ast.Attribute):
                 assert node.attr not in {"to_pickle", "read_pickle"}, path
             if isinstance(node, ast.ImportFrom):
-                assert not {(str(node.module), alias.name) for alias in node.names} & PICKLERS, path
+                assert (
+                    not {(str(node.module), alias.name) for alias in node.names}
+                    & PICKLERS
+                ), path
             if isinstance(node, ast.keyword):
                 assert node.arg not in {"allow_pickle", "weights_only"}, path
 
@@ -234,5 +261,7 @@ def test_importing_the_package_or_asking_for_help_costs_nothing() -> None:
         "import sys, cinn_clusters, cinn_clusters.cli;"
         "print([name for name in ('torch', 'pandas', 'numpy', 'scipy', 'astropy', 'sklearn') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

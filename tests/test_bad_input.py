@@ -28,7 +28,9 @@ def prepare_line(folder: Path, extra: str = "") -> str:
 
 
 def write(frames: Frames, folder: Path) -> None:
-    for frame, name in zip(frames, ("observables1.csv", "unobservables1.csv"), strict=True):
+    for frame, name in zip(
+        frames, ("observables1.csv", "unobservables1.csv"), strict=True
+    ):
         frame.to_csv(folder / name, index=False)
 
 
@@ -53,7 +55,9 @@ def drop_column(table: int, name: str) -> Change:
     return change
 
 
-def keep_rows(observables: pd.DataFrame, targets: pd.DataFrame, mask: pd.Series) -> Frames:
+def keep_rows(
+    observables: pd.DataFrame, targets: pd.DataFrame, mask: pd.Series
+) -> Frames:
     return observables[mask], targets[mask]
 
 
@@ -96,7 +100,10 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         set_value(0, "GroupGasMass", "n/k"),
         ("'GroupGasMass'", "expected numbers", "'n/k'", "line "),
     ),
-    "text in a key": (set_value(0, "HaloID", "A907"), ("'HaloID'", "expected numbers", "'A907'")),
+    "text in a key": (
+        set_value(0, "HaloID", "A907"),
+        ("'HaloID'", "expected numbers", "'A907'"),
+    ),
     "broken key": (set_value(0, "HaloID", 12.5), ("'HaloID'", "whole numbers", "12.5")),
     "NaN": (
         set_value(0, "lookback_time_Gyr", np.nan),
@@ -110,7 +117,10 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         set_value(0, "bcg_StellarMass", -np.inf),
         ("'bcg_StellarMass'", "1 infinite", "HaloID"),
     ),
-    "infinite target": (set_value(1, "last_V_coll", np.inf), ("'last_V_coll'", "1 infinite")),
+    "infinite target": (
+        set_value(1, "last_V_coll", np.inf),
+        ("'last_V_coll'", "1 infinite"),
+    ),
     "ratio above 1": (
         set_value(1, "last_Mass_ratio", 1.5),
         ("'last_Mass_ratio'", "[0, 1]", "1 outside", "1.5"),
@@ -123,17 +133,32 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         set_value(1, "last_M_Crit500_coll", -99.0),
         ("'last_M_Crit500_coll'", "1 outside", "-99"),
     ),
-    "duplicate keys": (repeat, ("HaloID and Snapshot", "each once", "1 repeated", "line 322")),
-    "no history at all": (no_history, ("targets", "at least one row with a known history")),
+    "duplicate keys": (
+        repeat,
+        ("HaloID and Snapshot", "each once", "1 repeated", "line 322"),
+    ),
+    "no history at all": (
+        no_history,
+        ("targets", "at least one row with a known history"),
+    ),
     "one cluster": (
         lambda o, t: keep_rows(o, t, o["HaloOrigID"] == 1),
         ("at least 5 clusters", "got 1"),
     ),
-    "one row": (lambda o, t: keep_rows(o, t, o.index == 8), ("at least 5 clusters", "got 1")),
+    "one row": (
+        lambda o, t: keep_rows(o, t, o.index == 8),
+        ("at least 5 clusters", "got 1"),
+    ),
     "no rows": (lambda o, t: keep_rows(o, t, o.index < 0), ("at least one row",)),
-    "two clusters in one": (two_clusters_in_one, ("'HaloOrigID'", "one cluster in both files")),
+    "two clusters in one": (
+        two_clusters_in_one,
+        ("'HaloOrigID'", "one cluster in both files"),
+    ),
     "nothing in common": (other_keys, ("common pairs",)),
-    "after the observation": (late, ("'last_T_coll'", "at most the age at observation")),
+    "after the observation": (
+        late,
+        ("'last_T_coll'", "at most the age at observation"),
+    ),
 }
 
 
@@ -158,7 +183,9 @@ def is_log10(name: str) -> bool:
 def ten_times(name: str, factor: float) -> Change:
     def change(*frames: pd.DataFrame) -> None:
         frame = frames[name in schema.DEFAULT_TARGETS]
-        frame[name] = frame[name] + np.log10(factor) if is_log10(name) else frame[name] * factor
+        frame[name] = (
+            frame[name] + np.log10(factor) if is_log10(name) else frame[name] * factor
+        )
 
     return change
 
@@ -167,7 +194,9 @@ def other_scale(name: str) -> Change:
     def change(*frames: pd.DataFrame) -> None:
         frame = frames[name in schema.DEFAULT_TARGETS]
         frame[name] = (
-            10.0 ** frame[name] if is_log10(name) else np.log10(frame[name].clip(lower=1e-3))
+            10.0 ** frame[name]
+            if is_log10(name)
+            else np.log10(frame[name].clip(lower=1e-3))
         )
 
     return change
@@ -196,7 +225,9 @@ def test_a_logarithm_mistaken_is_found(
     command(prepare_line(tmp_path)).demand_error(name if is_log10(name) else "")
 
 
-def test_an_unusual_sample_can_be_allowed(tables: Frames, tmp_path: Path, command: Command) -> None:
+def test_an_unusual_sample_can_be_allowed(
+    tables: Frames, tmp_path: Path, command: Command
+) -> None:
     frames = tables[0].copy(), tables[1].copy()
     ten_times("bcg_SubhaloBHMass", 0.1)(*frames)
     write(frames, tmp_path)
@@ -217,7 +248,9 @@ NOT_A_TABLE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", NOT_A_TABLE)
-def test_what_is_no_table_is_refused(name: str, files: tuple[Path, Path], command: Command) -> None:
+def test_what_is_no_table_is_refused(
+    name: str, files: tuple[Path, Path], command: Command
+) -> None:
     content, told = NOT_A_TABLE[name]
     files[0].write_bytes(content)
     line = command(prepare_line(files[0].parent)).demand_error("observables1.csv")
@@ -227,7 +260,9 @@ def test_what_is_no_table_is_refused(name: str, files: tuple[Path, Path], comman
 
 def test_a_missing_file_is_named(files: tuple[Path, Path], command: Command) -> None:
     files[1].unlink()
-    command(prepare_line(files[0].parent)).demand_error("unobservables1.csv", "No such file")
+    command(prepare_line(files[0].parent)).demand_error(
+        "unobservables1.csv", "No such file"
+    )
 
 
 def test_a_byte_order_mark_is_read_as_what_it_is(
@@ -253,7 +288,9 @@ def infer_line(model: Path, trained: Path, out: Path) -> str:
     return f"infer --model {model} --catalogue {trained.parent / 'observables1.csv'} --out {out} --draws 20"
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "bundle.json", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "bundle.json", "weights.safetensors"]
+)
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_a_damaged_bundle_is_refused(
     name: str, damage: str, model: Path, trained: Path, tmp_path: Path, command: Command
@@ -264,7 +301,9 @@ def test_a_damaged_bundle_is_refused(
     elif damage == "truncated":
         (model / name).write_bytes(content[: len(content) // 2])
     else:
-        place = content.index(b'"') + 1 if name == "manifest.json" else len(content) // 2
+        place = (
+            content.index(b'"') + 1 if name == "manifest.json" else len(content) // 2
+        )
         content[place] ^= 0x10
         (model / name).write_bytes(content)
     command(infer_line(model, trained, tmp_path / "p.nc")).demand_error(str(model))
@@ -328,18 +367,28 @@ def test_a_wrong_setting_is_refused(
     command(f"train {run} --overwrite --set {setting}").demand_error(*told)
 
 
-def test_a_config_file_that_is_none_is_refused(run: Path, tmp_path: Path, command: Command) -> None:
+def test_a_config_file_that_is_none_is_refused(
+    run: Path, tmp_path: Path, command: Command
+) -> None:
     path = tmp_path / "my.toml"
-    command(f"train {run} --overwrite --config {path}").demand_error("my.toml", "No such file")
+    command(f"train {run} --overwrite --config {path}").demand_error(
+        "my.toml", "No such file"
+    )
     path.write_text("[train\n")
-    command(f"train {run} --overwrite --config {path}").demand_error("my.toml", "valid TOML")
+    command(f"train {run} --overwrite --config {path}").demand_error(
+        "my.toml", "valid TOML"
+    )
 
 
 def test_a_device_that_is_not_there_is_refused(run: Path, command: Command) -> None:
-    command(f"train {run} --overwrite --device tpu9 {TINY}").demand_error("device 'tpu9'")
+    command(f"train {run} --overwrite --device tpu9 {TINY}").demand_error(
+        "device 'tpu9'"
+    )
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(run: Path, command: Command) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training(
+    run: Path, command: Command
+) -> None:
     before = (run / "model/weights.safetensors").read_bytes()
     result = command(
         f"train {run} --overwrite {TINY} --set train.learning_rate=1e3 --set train.clip=1e9"
@@ -374,7 +423,9 @@ def test_what_exists_is_not_overwritten(
         result = command(line)
         assert result.code == 1, line
         assert "--overwrite" in result.err, line
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    } == before
 
 
 def test_overwrite_replaces_only_what_is_ours(

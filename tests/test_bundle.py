@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from cinn_clusters.bundle import FORMAT_VERSION, INFO, MANIFEST, WEIGHTS, read_bundle, write_bundle
+from cinn_clusters.bundle import (
+    FORMAT_VERSION,
+    INFO,
+    MANIFEST,
+    WEIGHTS,
+    read_bundle,
+    write_bundle,
+)
 from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.files import sha256_of
 from cinn_clusters.storage.model import describe_bundle, load_posterior
@@ -85,7 +92,9 @@ def test_no_bit_may_flip(name: str, bundle: Path) -> None:
         data = bytearray(whole)
         data[place] ^= 1 << (place % 8)
         (bundle / name).write_bytes(data)
-        with pytest.raises(BundleError, match=f"{name}: expected sha256 .*copy the bundle again"):
+        with pytest.raises(
+            BundleError, match=f"{name}: expected sha256 .*copy the bundle again"
+        ):
             read_bundle(bundle)
 
 
@@ -153,7 +162,8 @@ def test_another_format_is_told(version: object, told: str, bundle: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "manifest", ["[]", "3", '{"format_version": 1}', '{"format_version": 1, "sha256": {}}']
+    "manifest",
+    ["[]", "3", '{"format_version": 1}', '{"format_version": 1, "sha256": {}}'],
 )
 def test_a_manifest_of_something_else_is_told(manifest: str, bundle: Path) -> None:
     (bundle / MANIFEST).write_text(manifest)
@@ -169,15 +179,21 @@ def test_signed_nonsense_is_no_model(weights: bytes, bundle: Path) -> None:
         read_bundle(bundle)
 
 
-def test_a_bundle_of_something_else_is_no_posterior(bundle: Path, trained: Path) -> None:
-    with pytest.raises(BundleError, match=r"a model of format 2; got .*; train it again"):
+def test_a_bundle_of_something_else_is_no_posterior(
+    bundle: Path, trained: Path
+) -> None:
+    with pytest.raises(
+        BundleError, match=r"a model of format 2; got .*; train it again"
+    ):
         load_posterior(bundle)
     for name in (INFO, WEIGHTS):
         mixed = bundle.parent / name
         shutil.copytree(trained / "model", mixed)
         shutil.copy(bundle / name, mixed / name)
         signed_anew(mixed)
-        with pytest.raises(BundleError, match=r"a model of format 2; got .*; train it again"):
+        with pytest.raises(
+            BundleError, match=r"a model of format 2; got .*; train it again"
+        ):
             load_posterior(mixed)
 
 
@@ -193,7 +209,9 @@ def test_signed_information_of_another_kind_is_told(
     command(f"show {bundle}").demand_error(str(bundle))
 
 
-def test_show_of_a_bundle_of_something_else_is_told(bundle: Path, command: Command) -> None:
+def test_show_of_a_bundle_of_something_else_is_told(
+    bundle: Path, command: Command
+) -> None:
     command(f"show {bundle}").demand_error(str(bundle), "train it again")
 
 

@@ -29,7 +29,11 @@ def test_help_of_every_stage_shows_an_example(stage: str, command: Command) -> N
 
 def test_help_names_every_stage(command: Command) -> None:
     out = command("--help").out
-    named = [line.split()[1] for line in out.splitlines() if re.match(r". [a-z-]+  +[A-Z]", line)]
+    named = [
+        line.split()[1]
+        for line in out.splitlines()
+        if re.match(r". [a-z-]+  +[A-Z]", line)
+    ]
     assert named == list(STAGES)
 
 
@@ -94,7 +98,9 @@ def test_an_interrupt_is_one_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cinn_clusters.pipeline.simulation.mock.write_mock", interrupted)
+    monkeypatch.setattr(
+        "cinn_clusters.pipeline.simulation.mock.write_mock", interrupted
+    )
     result = command(f"mock --out {tmp_path / 'm'}")
     assert result.code == 130
     assert (
@@ -135,7 +141,9 @@ AT_ONCE = [
 ]
 
 
-def test_what_is_missing_or_taken_is_told_before_anything_slow_is_imported(tmp_path: Path) -> None:
+def test_what_is_missing_or_taken_is_told_before_anything_slow_is_imported(
+    tmp_path: Path,
+) -> None:
     for name in ("taken", "run/model", "run/crossval", "run/baseline"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").touch()
@@ -177,5 +185,7 @@ def test_no_columns_are_not_the_default_columns(
     command(line).demand_error("one or more columns")
 
 
-def test_a_device_that_holds_no_numbers_is_none(trained: Path, command: Command) -> None:
+def test_a_device_that_holds_no_numbers_is_none(
+    trained: Path, command: Command
+) -> None:
     command(f"train {trained} --overwrite --device meta").demand_error("device 'meta'")

@@ -25,14 +25,19 @@ REDSHIFTS = np.array([0.0, 0.02, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0, 12.0, 19.9])
 
 def test_lookback_is_that_of_the_catalogue_cosmology() -> None:
     np.testing.assert_allclose(
-        lookback_at_redshift(REDSHIFTS), CATALOGUE.lookback_time(REDSHIFTS).value, rtol=0, atol=2e-6
+        lookback_at_redshift(REDSHIFTS),
+        CATALOGUE.lookback_time(REDSHIFTS).value,
+        rtol=0,
+        atol=2e-6,
     )
 
 
 @pytest.mark.parametrize("lookback", [0.3, 3.504147, 7.924693, 11.0, 12.9])
 def test_age_goes_through_the_redshift(lookback: float) -> None:
     redshift = z_at_value(CATALOGUE.lookback_time, lookback * u.Gyr, zmax=30).value
-    assert redshift_at_lookback(np.array([lookback]))[0] == pytest.approx(redshift, rel=1e-5)
+    assert redshift_at_lookback(np.array([lookback]))[0] == pytest.approx(
+        redshift, rel=1e-5
+    )
     assert age_at_lookback(np.array([lookback]))[0] == pytest.approx(
         Planck15.age(redshift).value, abs=2e-6
     )
@@ -50,7 +55,10 @@ def test_age_is_not_a_fixed_age_minus_lookback() -> None:
 def test_lookback_and_redshift_are_inverse(share: float) -> None:
     lookback = np.array([share * max_lookback()])
     np.testing.assert_allclose(
-        lookback_at_redshift(redshift_at_lookback(lookback)), lookback, rtol=0, atol=1e-5
+        lookback_at_redshift(redshift_at_lookback(lookback)),
+        lookback,
+        rtol=0,
+        atol=1e-5,
     )
 
 
@@ -64,7 +72,9 @@ def test_uncovered_lookback_has_no_age() -> None:
     outside = np.array([-1e-9, -3.0, max_lookback() + 1e-6, 99.0, np.inf, np.nan])
     assert np.isnan(age_at_lookback(outside)).all()
     assert np.isfinite(age_at_lookback(np.array([0.0, max_lookback()]))).all()
-    assert max_lookback() == pytest.approx(CATALOGUE.lookback_time(MAX_REDSHIFT).value, abs=1e-9)
+    assert max_lookback() == pytest.approx(
+        CATALOGUE.lookback_time(MAX_REDSHIFT).value, abs=1e-9
+    )
 
 
 def test_shapes_are_kept() -> None:
@@ -75,7 +85,11 @@ def test_shapes_are_kept() -> None:
 @pytest.mark.parametrize("redshift", [0.0, 0.4, 1.0, 3.0])
 def test_mean_density_within_the_radius_is_500_times_critical(redshift: float) -> None:
     log_mass = np.array([13.5, 14.4, 15.3])
-    radius = 10 ** log_radius_crit500(log_mass, np.full(3, redshift)) / (1 + redshift) * u.kpc
+    radius = (
+        10 ** log_radius_crit500(log_mass, np.full(3, redshift))
+        / (1 + redshift)
+        * u.kpc
+    )
     density = 10**log_mass * u.Msun / (4 / 3 * np.pi * radius**3)
     np.testing.assert_allclose(
         (density / CATALOGUE.critical_density(redshift)).to_value(""), 500.0, rtol=2e-4

@@ -32,7 +32,10 @@ def test_always_one_line(parts: list[str]) -> None:
 
 def test_place_is_added_in_front_and_the_kind_kept() -> None:
     error = DataError("column 'x'", "numbers", "text", "row 3", "mend it")
-    assert str(error.at("a.csv")) == "column 'x': expected numbers; got text; a.csv, row 3; mend it"
+    assert (
+        str(error.at("a.csv"))
+        == "column 'x': expected numbers; got text; a.csv, row 3; mend it"
+    )
     assert str(DataError("s", "e", "g").at("a.csv")) == "s: expected e; got g; a.csv"
     assert type(error.at("a.csv")) is DataError
     assert error.where == "row 3"

@@ -50,7 +50,9 @@ class TestFile:
         assert content(tmp_path) == {"new/a.nc": b"whole"}
 
     @pytest.mark.parametrize("old", [None, b"old"])
-    @pytest.mark.parametrize("failure", [ValueError("ours"), KeyboardInterrupt(), MemoryError()])
+    @pytest.mark.parametrize(
+        "failure", [ValueError("ours"), KeyboardInterrupt(), MemoryError()]
+    )
     def test_failure_leaves_what_was(
         self, old: bytes | None, failure: BaseException, tmp_path: Path
     ) -> None:
@@ -121,7 +123,9 @@ class TestFile:
     def test_what_exists_is_refused_unless_allowed(self, tmp_path: Path) -> None:
         place = tmp_path / "a"
         place.write_text("old")
-        with pytest.raises(OutputError, match=r"a path that does not exist yet; .*--overwrite"):
+        with pytest.raises(
+            OutputError, match=r"a path that does not exist yet; .*--overwrite"
+        ):
             demand_free(place, overwrite=False)
         with (
             pytest.raises(OutputError, match="--overwrite"),
@@ -163,7 +167,9 @@ class TestDirectory:
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
     @pytest.mark.parametrize("is_file", [False, True])
-    def test_never_replaces_what_is_not_ours(self, is_file: bool, tmp_path: Path) -> None:
+    def test_never_replaces_what_is_not_ours(
+        self, is_file: bool, tmp_path: Path
+    ) -> None:
         place = tmp_path / "thesis"
         if is_file:
             place.write_text("years")
@@ -173,7 +179,8 @@ class TestDirectory:
         before = content(tmp_path)
         with (
             pytest.raises(
-                OutputError, match="a folder holding one or two; got something else; it is not ours"
+                OutputError,
+                match="a folder holding one or two; got something else; it is not ours",
             ),
             atomic_directory(place, overwrite=True, markers=("one", "two")),
         ):
@@ -181,16 +188,21 @@ class TestDirectory:
         assert content(tmp_path) == before
 
     @pytest.mark.parametrize(
-        "failure", [OSError(errno.ENOSPC, "full"), ValueError("ours"), KeyboardInterrupt()]
+        "failure",
+        [OSError(errno.ENOSPC, "full"), ValueError("ours"), KeyboardInterrupt()],
     )
-    def test_failure_leaves_what_was(self, failure: BaseException, tmp_path: Path) -> None:
+    def test_failure_leaves_what_was(
+        self, failure: BaseException, tmp_path: Path
+    ) -> None:
         place = tmp_path / "run"
         place.mkdir()
         (place / "mark").write_text("old")
         expected = OutputError if isinstance(failure, OSError) else type(failure)
         with pytest.raises(expected):
             write_and_fail(
-                atomic_directory(place, overwrite=True, markers=("mark",)), failure, "mark"
+                atomic_directory(place, overwrite=True, markers=("mark",)),
+                failure,
+                "mark",
             )
         assert content(tmp_path) == {"run/mark": b"old"}
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -236,7 +248,9 @@ JSON = st.recursive(
 
 
 @given(values=JSON)
-def test_json_goes_round(values: object, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_json_goes_round(
+    values: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     place = tmp_path_factory.getbasetemp() / "values.json"
     write_json(place, values)
     assert read_json(place) == values
@@ -252,7 +266,9 @@ def test_json_without_a_number_for_nan(tmp_path: Path) -> None:
     ("data", "told"),
     [(None, "No such file"), (b"{", "damage"), (b"", "damage"), (b'"\xff"', "damage")],
 )
-def test_json_that_is_none_is_told(data: bytes | None, told: str, tmp_path: Path) -> None:
+def test_json_that_is_none_is_told(
+    data: bytes | None, told: str, tmp_path: Path
+) -> None:
     if data is not None:
         (tmp_path / "a.json").write_bytes(data)
     with pytest.raises(BundleError, match=f"a.json: expected .*{told}"):

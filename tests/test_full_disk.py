@@ -49,7 +49,12 @@ def content(folder: Path) -> dict[Path, bytes]:
         ("mock --clusters 20 --out {folder}/mock", 3000),
         (PREPARE, 3000),
         ("train {folder}/run --overwrite " + TINY, 3000),
-        ("train {folder}/run --overwrite " + TINY + " --set train.checkpoint_every=99", 3000),
+        (
+            "train {folder}/run --overwrite "
+            + TINY
+            + " --set train.checkpoint_every=99",
+            3000,
+        ),
         ("evaluate {folder}/run --draws 400", 30_000),
         ("crossval {folder}/run --folds 2 --draws 400 " + TINY, 30_000),
         (INFER + "400", 30_000),
@@ -68,13 +73,20 @@ def content(folder: Path) -> dict[Path, bytes]:
         "diagnose",
     ],
 )
-def test_nothing_is_half_written(line: str, limit: int, trained: Path, tmp_path: Path) -> None:
+def test_nothing_is_half_written(
+    line: str, limit: int, trained: Path, tmp_path: Path
+) -> None:
     shutil.copytree(trained, tmp_path / "run")
     for name in ("observables1.csv", "unobservables1.csv"):
         shutil.copy(trained.parent / name, tmp_path / name)
     if line.startswith("diagnose"):
         subprocess.run(
-            [sys.executable, "-m", "cinn_clusters", *CROSSVAL.format(folder=tmp_path).split()],
+            [
+                sys.executable,
+                "-m",
+                "cinn_clusters",
+                *CROSSVAL.format(folder=tmp_path).split(),
+            ],
             check=True,
         )
     before = content(tmp_path)
@@ -86,6 +98,8 @@ def test_nothing_is_half_written(line: str, limit: int, trained: Path, tmp_path:
     assert "to be written whole" in errors[0], errors
     after = content(tmp_path)
     new = {path.name for path in after if path not in before}
-    assert {path: after[path] for path in before} == before, "something that stood there was lost"
+    assert {path: after[path] for path in before} == before, (
+        "something that stood there was lost"
+    )
     assert new <= {"p.nc"}, new
     assert not list(tmp_path.rglob(".*")), "scratch files are left"

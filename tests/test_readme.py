@@ -17,11 +17,17 @@ QUICK = " --set train.epochs=3 --set model.members=2 --set train.held_out_groups
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return re.findall(
+        rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
 
 
 def commands() -> list[str]:
-    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    lines = [
+        line.split("#")[0].strip()
+        for block in blocks("bash")
+        for line in block.splitlines()
+    ]
     for before, after in SMALLER.items():
         lines = [line.replace(before, after) for line in lines]
         lines = [
@@ -30,7 +36,9 @@ def commands() -> list[str]:
             if line
         ]
     return [
-        line + " --refit-members 1" if line.split()[1] in ("sensitivity", "run") else line
+        line + " --refit-members 1"
+        if line.split()[1] in ("sensitivity", "run")
+        else line
         for line in lines
     ]
 
@@ -38,7 +46,10 @@ def commands() -> list[str]:
 def test_readme_shows_both_faces() -> None:
     assert len(commands()) >= 8
     assert len(blocks("python")) == 1
-    assert [line.split()[1] for line in blocks("sh")[0].splitlines()] == ["demo", "test"]
+    assert [line.split()[1] for line in blocks("sh")[0].splitlines()] == [
+        "demo",
+        "test",
+    ]
 
 
 def test_readme_runs(

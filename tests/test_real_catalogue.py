@@ -13,7 +13,11 @@ import pandas as pd
 import pytest
 
 from cinn_clusters import schema
-from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, redshift_at_lookback
+from cinn_clusters.cosmology import (
+    age_at_lookback,
+    log_radius_crit500,
+    redshift_at_lookback,
+)
 from cinn_clusters.data.checks import demand_no_problem, demand_typical
 from cinn_clusters.errors import DataError
 from cinn_clusters.storage.run import open_run
@@ -37,7 +41,9 @@ def test_account_and_audit(prepare_line: str, tmp_path: Path, command: Command) 
     assert sum(account["num_clusters"].values()) == 272
     result = command(f"audit {tmp_path / 'run'} --json")
     assert result.code == 0
-    assert {entry["shared_with_validation"] for entry in json.loads(result.out).values()} == {0}
+    assert {
+        entry["shared_with_validation"] for entry in json.loads(result.out).values()
+    } == {0}
 
 
 def test_original_protocol_leaks_as_published(
@@ -49,7 +55,9 @@ def test_original_protocol_leaks_as_published(
     audit = command(f"audit {tmp_path / 'run'} --json")
     assert audit.code == 1
     for share in ("percent", "percent_with_validation"):
-        clusters, histories, _ = (entry[share] for entry in json.loads(audit.out).values())
+        clusters, histories, _ = (
+            entry[share] for entry in json.loads(audit.out).values()
+        )
         assert clusters == pytest.approx(99.3, abs=2.0)
         assert histories == pytest.approx(59.6, abs=5.5)
 
@@ -64,9 +72,9 @@ def test_prepared_values_are_those_of_the_catalogue(
     )
     keys = pd.MultiIndex.from_frame(run.catalogue.table[["HaloID", "Snapshot"]])
     for name in run.catalogue.observables:
-        assert (run.catalogue.table[name].to_numpy() == table.loc[keys, name].to_numpy()).all(), (
-            name
-        )
+        assert (
+            run.catalogue.table[name].to_numpy() == table.loc[keys, name].to_numpy()
+        ).all(), name
 
 
 def test_units_of_the_schema_are_those_of_the_table(shared: Path) -> None:
@@ -76,7 +84,10 @@ def test_units_of_the_schema_are_those_of_the_table(shared: Path) -> None:
     np.testing.assert_allclose(redshift, observables["redshift"], atol=1e-6)
     radius = log_radius_crit500(observables["Group_M_Crit500"].to_numpy(), redshift)
     np.testing.assert_allclose(radius, observables["Group_R_Crit500"], atol=1e-4)
-    since = age_at_lookback(observables["lookback_time_Gyr"].to_numpy()) - targets["last_T_coll"]
+    since = (
+        age_at_lookback(observables["lookback_time_Gyr"].to_numpy())
+        - targets["last_T_coll"]
+    )
     assert since.min() > -1e-9
     assert (since.abs() < 1e-9).sum() == 131
 
@@ -94,22 +105,36 @@ def test_scores_agree_with_the_independent_script(
         line = [sys.executable, shared / "score.py", folder / "posterior.nc"]
         files = [table / "unobservables1.csv", table / "observables1.csv", "--json"]
         judged = json.loads(
-            subprocess.run([*line, *files], capture_output=True, check=True, text=True).stdout
+            subprocess.run(
+                [*line, *files], capture_output=True, check=True, text=True
+            ).stdout
         )
         assert ours["rows"] == judged["rows"]
-        assert ours["energy_score"]["mean"] == pytest.approx(judged["energy_score"], abs=1e-5)
-        assert ours["energy_score"]["se"] == pytest.approx(judged["energy_score_se"], abs=1e-5)
+        assert ours["energy_score"]["mean"] == pytest.approx(
+            judged["energy_score"], abs=1e-5
+        )
+        assert ours["energy_score"]["se"] == pytest.approx(
+            judged["energy_score_se"], abs=1e-5
+        )
         assert ours["crps"]["mean"] == pytest.approx(judged["crps"], abs=1e-5)
-        assert ours["crps_per_target"] == pytest.approx(judged["crps_per_target"], abs=1e-5)
-        assert ours["calibration_error"] == pytest.approx(judged["calibration_error"], abs=1e-3)
+        assert ours["crps_per_target"] == pytest.approx(
+            judged["crps_per_target"], abs=1e-5
+        )
+        assert ours["calibration_error"] == pytest.approx(
+            judged["calibration_error"], abs=1e-3
+        )
         assert ours["contraction"] == pytest.approx(judged["contraction"], abs=1e-3)
         assert ours["unphysical"] == judged["unphysical"] == 0.0
     assert json.loads((run / "crossval/scores.json").read_text())["rows"] == 1653
     told = json.loads(command(f"diagnose {run / 'crossval/posterior.nc'} --json").out)
     assert told["rows"] == 1653
-    assert told["joint"]["energy_score"]["value"] == pytest.approx(judged["energy_score"], abs=1e-6)
+    assert told["joint"]["energy_score"]["value"] == pytest.approx(
+        judged["energy_score"], abs=1e-6
+    )
     for name, of in told["targets"].items():
-        assert of["crps"]["value"] == pytest.approx(judged["crps_per_target"][name], abs=1e-6)
+        assert of["crps"]["value"] == pytest.approx(
+            judged["crps_per_target"][name], abs=1e-6
+        )
         assert of["contraction"] == pytest.approx(judged["contraction"][name], abs=1e-6)
         assert of["calibration_error"] == pytest.approx(
             judged["calibration_error_per_target"][name], abs=1e-6
@@ -126,18 +151,21 @@ def a_tenth(name: str, values: pd.Series) -> pd.Series:
 
 def other_scale(name: str, values: pd.Series) -> pd.Series:
     is_log = schema.column(name).unit.startswith("log10")
-    return pd.Series(10.0**values) if is_log else np.log10(values.where(values > 0, 1e-5))
+    return (
+        pd.Series(10.0**values) if is_log else np.log10(values.where(values > 0, 1e-5))
+    )
 
 
 @pytest.fixture(scope="module")
 def joined(shared: Path) -> pd.DataFrame:
     folder = shared / "data/tng_cluster"
     seen, hidden = (
-        pd.read_csv(folder / name) for name in ("observables1.csv", "unobservables1.csv")
+        pd.read_csv(folder / name)
+        for name in ("observables1.csv", "unobservables1.csv")
     )
-    frame = seen.merge(hidden.drop(columns="HaloOrigID"), on=["HaloID", "Snapshot"]).dropna(
-        subset=list(NAMES)
-    )
+    frame = seen.merge(
+        hidden.drop(columns="HaloOrigID"), on=["HaloID", "Snapshot"]
+    ).dropna(subset=list(NAMES))
     return frame[frame[schema.COLLISION_MASS] > 0].reset_index(drop=True)
 
 

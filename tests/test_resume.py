@@ -23,27 +23,45 @@ RESULTS = ("model/weights.safetensors", "model/bundle.json", "history.csv")
 
 def copy_of(trained: Path, folder: Path) -> Path:
     return Path(
-        shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("model", "history.csv"))
+        shutil.copytree(
+            trained, folder, ignore=shutil.ignore_patterns("model", "history.csv")
+        )
     )
 
 
 def start_training(run: Path, *extra: str) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-m", "cinn_clusters", "train", str(run), *SETTINGS.split(), *extra]
+    line = [
+        sys.executable,
+        "-m",
+        "cinn_clusters",
+        "train",
+        str(run),
+        *SETTINGS.split(),
+        *extra,
+    ]
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def kill_after(process: subprocess.Popen[bytes], checkpoint: Path, num_writes: int) -> None:
+def kill_after(
+    process: subprocess.Popen[bytes], checkpoint: Path, num_writes: int
+) -> None:
     """Kill once the checkpoint has been replaced some times."""
     seen: set[int] = set()
     deadline = time.monotonic() + 60
-    while len(seen) < num_writes and process.poll() is None and time.monotonic() < deadline:
+    while (
+        len(seen) < num_writes
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         try:
             seen.add(checkpoint.stat().st_mtime_ns)
         except FileNotFoundError:
             time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert process.returncode == -signal.SIGKILL, "the training ended before it was killed"
+    assert process.returncode == -signal.SIGKILL, (
+        "the training ended before it was killed"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +79,9 @@ def test_killed_twice_and_resumed_is_the_uninterrupted_training(
     kill_after(start_training(run), run / "checkpoint.safetensors", 3)
     assert not (run / "model").exists()
     kill_after(start_training(run, "--resume"), run / "checkpoint.safetensors", 4)
-    (run / ".checkpoint.safetensors.1.tmp.safetensors").write_bytes(b"killed while it wrote")
+    (run / ".checkpoint.safetensors.1.tmp.safetensors").write_bytes(
+        b"killed while it wrote"
+    )
     process = start_training(run, "--resume")
     _, err = process.communicate()
     assert process.returncode == 0, err
@@ -94,7 +114,9 @@ def test_resuming_a_finished_training_changes_nothing(
     assert "60" in result.out
     other = command(f"train {run} --resume {SETTINGS} --set train.noise=0.3")
     other.demand_error("other settings", "--overwrite")
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in run.rglob("*") if path.is_file()
+    } == before
 
 
 def test_a_checkpoint_is_neither_lost_nor_taken_for_another(
@@ -105,7 +127,11 @@ def test_a_checkpoint_is_neither_lost_nor_taken_for_another(
     kill_after(start_training(run), checkpoint, 2)
     whole = checkpoint.read_bytes()
     command(f"train {run} {SETTINGS}").demand_error("--resume", "--overwrite")
-    command(f"train {run} --resume {SETTINGS} --set seed=7").demand_error("another run's")
+    command(f"train {run} --resume {SETTINGS} --set seed=7").demand_error(
+        "another run's"
+    )
     assert checkpoint.read_bytes() == whole
     checkpoint.write_bytes(whole[:100])
-    command(f"train {run} --resume {SETTINGS}").demand_error("a whole checkpoint", "--overwrite")
+    command(f"train {run} --resume {SETTINGS}").demand_error(
+        "a whole checkpoint", "--overwrite"
+    )

@@ -24,8 +24,14 @@ NAMES = [
 ]
 
 
-@given(seed=st.integers(0, 2**63 - 1), name=st.text(max_size=8), number=st.integers(-5, 10**9))
-def test_seed_is_a_non_negative_63_bit_number(seed: int, name: str, number: int) -> None:
+@given(
+    seed=st.integers(0, 2**63 - 1),
+    name=st.text(max_size=8),
+    number=st.integers(-5, 10**9),
+)
+def test_seed_is_a_non_negative_63_bit_number(
+    seed: int, name: str, number: int
+) -> None:
     assert 0 <= stream_seed(seed, name, number) < 2**63
     assert stream_seed(seed, name, number) != stream_seed(seed + 1, name, number)
 
@@ -51,7 +57,8 @@ def test_streams_repeat_and_differ() -> None:
         (torch_stream, lambda g: torch.rand(8, generator=g)),
     ):
         first, again, other = (
-            np.asarray(draw(stream(1, *name))) for name in (("a", 0), ("a", 0), ("a", 1))
+            np.asarray(draw(stream(1, *name)))
+            for name in (("a", 0), ("a", 0), ("a", 1))
         )
         np.testing.assert_array_equal(first, again)
         assert not np.isclose(first, other).any()

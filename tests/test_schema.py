@@ -67,8 +67,12 @@ def test_columns_are_consistent(column: schema.Column) -> None:
         column.missing_mark is None
         or not column.bounds[0] <= column.missing_mark <= column.bounds[1]
     )
-    assert not (column.is_log and column.unit.startswith("log10")), "no logarithm of a logarithm"
-    assert column.bijection != "logit" or all(abs(bound) < 1e6 for bound in column.bounds)
+    assert not (column.is_log and column.unit.startswith("log10")), (
+        "no logarithm of a logarithm"
+    )
+    assert column.bijection != "logit" or all(
+        abs(bound) < 1e6 for bound in column.bounds
+    )
     assert len(re.findall(r"[{}]", column.symbol)) % 2 == 0
 
 
@@ -80,9 +84,13 @@ def test_only_the_collision_mass_has_a_mark() -> None:
 
 def test_scales_are_those_of_the_independent_script() -> None:
     if not (SHARED / "score.py").is_file():
-        pytest.skip(f"needs the scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)")
+        pytest.skip(
+            f"needs the scorer: no {SHARED}/score.py (set CINN_CLUSTERS_SHARED)"
+        )
     scales = runpy.run_path(str(SHARED / "score.py"))["SCALES"]
-    assert {name: schema.column(name).score_scale for name in schema.DEFAULT_TARGETS} == scales
+    assert {
+        name: schema.column(name).score_scale for name in schema.DEFAULT_TARGETS
+    } == scales
 
 
 @pytest.mark.parametrize("column", ALL, ids=lambda column: column.name)

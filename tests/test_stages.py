@@ -42,7 +42,9 @@ clusters = st.lists(st.integers(0, 40), min_size=20, max_size=200).filter(
 
 
 @given(clusters, st.integers(0, 1000))
-def test_split_parts_share_no_cluster_and_lose_no_row(names: list[int], seed: int) -> None:
+def test_split_parts_share_no_cluster_and_lose_no_row(
+    names: list[int], seed: int
+) -> None:
     rows = np.array(names)
     split = split_by_cluster(rows, seed)
     parts = (split.train, split.validation, split.test)
@@ -52,15 +54,21 @@ def test_split_parts_share_no_cluster_and_lose_no_row(names: list[int], seed: in
 
 
 @given(clusters, st.integers(0, 1000))
-def test_folds_test_every_row_once_and_share_no_cluster(names: list[int], seed: int) -> None:
+def test_folds_test_every_row_once_and_share_no_cluster(
+    names: list[int], seed: int
+) -> None:
     rows = np.array(names)
     folds = list(folds_by_cluster(rows, 5, seed))
-    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(rows)))
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(
+        range(len(rows))
+    )
     for fold in folds:
         seen = set(rows[np.concatenate([fold.train, fold.validation])])
         assert not seen & set(rows[fold.test])
         assert not set(rows[fold.train]) & set(rows[fold.validation])
-    expected = np.array_split(np.random.default_rng(seed).permutation(np.unique(rows)), 5)
+    expected = np.array_split(
+        np.random.default_rng(seed).permutation(np.unique(rows)), 5
+    )
     assert [set(rows[fold.test]) for fold in folds] == [set(part) for part in expected]
 
 
@@ -79,10 +87,17 @@ def test_rows_without_a_cluster_are_refused() -> None:
 
 
 def test_prepare_keeps_values_to_the_last_bit(
-    files: Files, tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path, command: Command
+    files: Files,
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    tmp_path: Path,
+    command: Command,
 ) -> None:
     assert command(prepare_line(files, tmp_path / "run")).code == 0
-    whole = tables[0].merge(tables[1].drop(columns="HaloOrigID"), on=KEYS).dropna(subset=TARGETS)
+    whole = (
+        tables[0]
+        .merge(tables[1].drop(columns="HaloOrigID"), on=KEYS)
+        .dropna(subset=TARGETS)
+    )
     whole = whole[whole[schema.COLLISION_MASS] > 0].reset_index(drop=True)
     catalogue = open_run(tmp_path / "run").catalogue
     pd.testing.assert_frame_equal(
@@ -105,9 +120,15 @@ def test_account_adds_up(files: Files, tmp_path: Path, command: Command) -> None
     frame.iloc[:-5].to_csv(files[0], index=False)
     account = json.loads(command(prepare_line(files, tmp_path / "run", "--json")).out)
     only = [entry for entry in account["dropped"] if entry["clusters"] < 0]
-    assert [(entry["reason"], entry["rows"]) for entry in only] == [("only in the targets file", 5)]
+    assert [(entry["reason"], entry["rows"]) for entry in only] == [
+        ("only in the targets file", 5)
+    ]
     lost = sum(entry["rows"] for entry in account["dropped"]) - 5
-    assert account["rows_read"] == lost + sum(account["num_rows"].values()) == len(frame) - 5
+    assert (
+        account["rows_read"]
+        == lost + sum(account["num_rows"].values())
+        == len(frame) - 5
+    )
 
 
 def test_incomplete_rows_stay_or_are_dropped_when_asked(
@@ -142,21 +163,33 @@ def test_transforms_see_training_clusters_only(
     command(prepare_line(files, tmp_path / "other"))
     one, other = (tmp_path / name / "transforms.json" for name in ("run", "other"))
     assert one.read_bytes() == other.read_bytes()
-    assert (tmp_path / "run/X.csv").read_bytes() != (tmp_path / "other/X.csv").read_bytes()
+    assert (tmp_path / "run/X.csv").read_bytes() != (
+        tmp_path / "other/X.csv"
+    ).read_bytes()
 
 
 def test_original_protocol_is_the_published_one(
-    files: Files, tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path, command: Command
+    files: Files,
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    tmp_path: Path,
+    command: Command,
 ) -> None:
     result = command(prepare_line(files, tmp_path / "run", "--protocol original"))
     assert "leaks" in result.err
-    table = tables[0].merge(tables[1].drop(columns="HaloOrigID"), on=KEYS).dropna(subset=TARGETS)
+    table = (
+        tables[0]
+        .merge(tables[1].drop(columns="HaloOrigID"), on=KEYS)
+        .dropna(subset=TARGETS)
+    )
     assert (table[schema.COLLISION_MASS] == -1).any()
     x, y = (
-        StandardScaler().fit_transform(table[names].to_numpy()) for names in (OBSERVABLES, TARGETS)
+        StandardScaler().fit_transform(table[names].to_numpy())
+        for names in (OBSERVABLES, TARGETS)
     )
     for values, name in ((x, "X.csv"), (y, "Y.csv")):
-        np.testing.assert_allclose(pd.read_csv(tmp_path / "run" / name), values, atol=1e-9)
+        np.testing.assert_allclose(
+            pd.read_csv(tmp_path / "run" / name), values, atol=1e-9
+        )
     rest, test = train_test_split(np.arange(len(table)), test_size=0.1, random_state=42)
     train, validation = train_test_split(rest, test_size=0.1 / 0.9, random_state=42)
     run = open_run(tmp_path / "run")
@@ -176,7 +209,11 @@ def test_original_protocol_is_the_published_one(
         (train, "shared"),
         (np.concatenate([train, validation]), "shared_with_validation"),
     ):
-        assert found["test clusters"][share] == len(set(names[test]) & set(names[rows])) > 0
+        assert (
+            found["test clusters"][share]
+            == len(set(names[test]) & set(names[rows]))
+            > 0
+        )
         shared = sum(history in set(histories[rows]) for history in histories[test])
         assert found["exact target vectors of test rows"][share] == shared > 0
 
@@ -194,17 +231,25 @@ def test_marks_are_never_scored(files: Files, tmp_path: Path, command: Command) 
     assert scores["rows"] == int((theta[:, 2] > 0).sum()) < len(theta)
 
 
-@pytest.mark.parametrize("target", ["last_d_peri", "last_T_coll", "mean_d_peri", "my_own"])
+@pytest.mark.parametrize(
+    "target", ["last_d_peri", "last_T_coll", "mean_d_peri", "my_own"]
+)
 def test_one_target_of_any_name_end_to_end(
     target: str, files: Files, tmp_path: Path, command: Command
 ) -> None:
     frame = pd.read_csv(files[1])
     frame["my_own"] = frame["last_d_peri"] ** 2
     frame.rename(columns={"HaloOrigID": "cluster"}).to_csv(files[1], index=False)
-    pd.read_csv(files[0]).rename(columns={"HaloOrigID": "cluster"}).to_csv(files[0], index=False)
+    pd.read_csv(files[0]).rename(columns={"HaloOrigID": "cluster"}).to_csv(
+        files[0], index=False
+    )
     run = tmp_path / "run"
-    columns = "--x-columns Group_M_Crit500,redshift,GroupGasMass --cluster-column cluster"
-    assert command(prepare_line(files, run, f"--y-columns {target} {columns}")).code == 0
+    columns = (
+        "--x-columns Group_M_Crit500,redshift,GroupGasMass --cluster-column cluster"
+    )
+    assert (
+        command(prepare_line(files, run, f"--y-columns {target} {columns}")).code == 0
+    )
     assert command(f"train {run} {TINY}").code == 0
     assert command(f"evaluate {run} --draws 50").code == 0
     assert (
@@ -240,7 +285,9 @@ def infer(
 
 
 @pytest.mark.filterwarnings("ignore:.*ArviZ is undergoing:FutureWarning")
-def test_samples_have_the_arviz_layout(trained: Path, catalogue: Path, command: Command) -> None:
+def test_samples_have_the_arviz_layout(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     infer(command, trained, catalogue)
     data = arviz.from_netcdf(str(catalogue.with_suffix(".nc"))).posterior
     assert list(data.data_vars) == TARGETS
@@ -252,7 +299,9 @@ def test_samples_have_the_arviz_layout(trained: Path, catalogue: Path, command: 
     assert arviz.summary(data, kind="stats").shape[0] == 12 * 6
 
 
-def test_no_draw_is_unphysical(trained: Path, catalogue: Path, command: Command) -> None:
+def test_no_draw_is_unphysical(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     data = infer(command, trained, catalogue, "--draws 2000 --no-map")
     age = age_at_lookback(pd.read_csv(catalogue)["lookback_time_Gyr"].to_numpy())
     assert (data["last_T_coll"] > 0).all()
@@ -303,7 +352,9 @@ def test_bad_rows_are_told_and_the_others_answered(
     assert "infinite" in table["cinn_reasons"][7]
     frame["GroupGasMass"] = "?"
     frame.to_csv(catalogue, index=False)
-    command(f"{line} --overwrite").demand_error("none of 12", "a row that can be answered")
+    command(f"{line} --overwrite").demand_error(
+        "none of 12", "a row that can be answered"
+    )
 
 
 def test_other_columns_pass_through_and_summaries_are_right(
@@ -316,7 +367,9 @@ def test_other_columns_pass_through_and_summaries_are_right(
     age = age_at_lookback(frame["lookback_time_Gyr"].to_numpy())
     for name in TARGETS:
         draws = data[name].to_numpy()[0]
-        np.testing.assert_allclose(summary[f"{name}_median"], np.median(draws, 0), rtol=1e-5)
+        np.testing.assert_allclose(
+            summary[f"{name}_median"], np.median(draws, 0), rtol=1e-5
+        )
         for level in ("68", "95"):
             inside = (draws >= summary[f"{name}_lower{level}"].to_numpy()) & (
                 draws <= summary[f"{name}_upper{level}"].to_numpy() + 1e-6
@@ -324,15 +377,22 @@ def test_other_columns_pass_through_and_summaries_are_right(
             assert abs(inside.mean() - int(level) / 100) < 0.01
         assert summary[f"{name}_map"].between(*schema.column(name).bounds).all()
     np.testing.assert_allclose(
-        summary["time_since_collision_Gyr_map"], age - summary["last_T_coll_map"], atol=1e-5
+        summary["time_since_collision_Gyr_map"],
+        age - summary["last_T_coll_map"],
+        atol=1e-5,
     )
     since = age - data["last_T_coll"].to_numpy()[0]
     np.testing.assert_allclose(
-        summary["time_since_collision_Gyr_median"], np.median(since, 0), rtol=1e-5, atol=1e-6
+        summary["time_since_collision_Gyr_median"],
+        np.median(since, 0),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
-def test_a_summary_can_be_ecsv_with_units(trained: Path, catalogue: Path, command: Command) -> None:
+def test_a_summary_can_be_ecsv_with_units(
+    trained: Path, catalogue: Path, command: Command
+) -> None:
     path = catalogue.with_name("summary.ecsv")
     infer(command, trained, catalogue, f"--draws 20 --no-map --table {path}")
     table = Table.read(path)
@@ -376,12 +436,15 @@ def test_evaluate_judges_test_clusters_only(
     assert np.isfinite(scores["nll"]["mean"])
 
 
-def test_crossval_answers_for_every_row(trained: Path, tmp_path: Path, command: Command) -> None:
+def test_crossval_answers_for_every_row(
+    trained: Path, tmp_path: Path, command: Command
+) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     assert command(f"crossval {run} --folds 3 --draws 50 {TINY}").code == 0
     with xr.open_dataset(run / "crossval/posterior.nc", group="posterior") as data:
         assert (
-            data["HaloID"].to_numpy().tolist() == open_run(run).catalogue.table["HaloID"].tolist()
+            data["HaloID"].to_numpy().tolist()
+            == open_run(run).catalogue.table["HaloID"].tolist()
         )
         assert np.isfinite(data.to_array()).all()
 
@@ -395,7 +458,9 @@ def test_the_published_network_trains_on_bounded_targets(
     run, glow = tmp_path / "run", Path(__file__).parents[1] / "configs/glow.toml"
     command(prepare_line(files, run))
     catalogue = open_run(run).catalogue
-    assert (catalogue.age - catalogue.theta[:, 0] == 0).any(), "a collision at the snapshot itself"
+    assert (catalogue.age - catalogue.theta[:, 0] == 0).any(), (
+        "a collision at the snapshot itself"
+    )
     assert (catalogue.theta[:, 4] == 1.0).any()
     assert command(f"train {run} --config {glow} --set train.epochs=3").code == 0
     assert command(f"evaluate {run} --draws 20").code == 0

@@ -34,4 +34,6 @@ def test_a_tutorial_runs(path: Path, tmp_path: Path) -> None:
     assert outputs
     assert not [output for output in outputs if output.output_type == "error"]
     pictures = sum("image/png" in output.get("data", {}) for output in outputs)
-    assert pictures == {"3_figures": 6, "4_trust": 1, "5_sensitivity": 1}.get(path.stem, 0)
+    assert pictures == {"3_figures": 6, "4_trust": 1, "5_sensitivity": 1}.get(
+        path.stem, 0
+    )

@@ -30,7 +30,9 @@ def test_a_model_gives_the_same_samples_and_densities(name: str) -> None:
     assert list(posterior.inputs) == expected["inputs"]
     inputs = np.array(expected["x"], dtype=float)  # null is NaN: not measured
     samples = np.array(expected["samples"])
-    np.testing.assert_allclose(posterior.sample(inputs, 4, seed=5), samples, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        posterior.sample(inputs, 4, seed=5), samples, rtol=1e-3, atol=1e-4
+    )
     densities = posterior.log_prob(samples, inputs)
     np.testing.assert_allclose(densities, expected["log_prob"], rtol=1e-3, atol=1e-2)
 
@@ -69,7 +71,9 @@ def test_maps_and_vectors_are_read() -> None:
 
     store = read_store(OLD / "maps.h5")
     assert store.values.shape == (16, 16, 16)
-    vectors = read_embeddings(OLD / "vectors/components.npy", OLD / "vectors/filenames.npy")
+    vectors = read_embeddings(
+        OLD / "vectors/components.npy", OLD / "vectors/filenames.npy"
+    )
     assert len(vectors.columns) == 4
 
 

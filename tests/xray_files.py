@@ -6,7 +6,9 @@ import numpy as np
 from astropy.io import fits
 
 
-def blob(size: int = 48, at: tuple[float, float] = (24.0, 24.0), width: float = 5.0) -> np.ndarray:
+def blob(
+    size: int = 48, at: tuple[float, float] = (24.0, 24.0), width: float = 5.0
+) -> np.ndarray:
     """A Gaussian, (size, size)."""
     y, x = np.indices((size, size))
     return np.asarray(np.exp(-0.5 * ((y - at[0]) ** 2 + (x - at[1]) ** 2) / width**2))

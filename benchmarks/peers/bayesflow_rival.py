@@ -38,17 +38,24 @@ def answer(fold: Fold, number: int) -> Answer:
         for u, x in (scaled.train, scaled.validation, (scaled.truth, scaled.test[1]))
     ]
     begin = time.perf_counter()
-    workflow = bayesflow.BasicWorkflow(inference_variables=["theta"], inference_conditions=["x"])
+    workflow = bayesflow.BasicWorkflow(
+        inference_variables=["theta"], inference_conditions=["x"]
+    )
     workflow.fit_offline(data[0], validation_data=data[1], verbose=0)
     trained = time.perf_counter()
     parts = [
         workflow.sample(num_samples=NUM_DRAWS, conditions={"x": part})["theta"]
-        for part in np.array_split(data[2]["x"], len(data[2]["x"]) // OBJECTS_A_BATCH + 1)
+        for part in np.array_split(
+            data[2]["x"], len(data[2]["x"]) // OBJECTS_A_BATCH + 1
+        )
     ]
     drawn = time.perf_counter()
-    samples = np.concatenate(parts).swapaxes(0, 1).astype(float) * scaled.sd + scaled.mean
+    samples = (
+        np.concatenate(parts).swapaxes(0, 1).astype(float) * scaled.sd + scaled.mean
+    )
     log_prob = (
-        np.asarray(workflow.log_prob(data[2]), dtype=float).reshape(-1) - np.log(scaled.sd).sum()
+        np.asarray(workflow.log_prob(data[2]), dtype=float).reshape(-1)
+        - np.log(scaled.sd).sum()
     )
     return Answer(samples, log_prob, trained - begin, drawn - trained)
 
@@ -76,23 +83,38 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("peers"))
     parser.add_argument(
-        "--folds", nargs="*", type=int, help="answer these only; a run without it puts all together"
+        "--folds",
+        nargs="*",
+        type=int,
+        help="answer these only; a run without it puts all together",
     )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    catalogue = read_catalogue(
+        args.folder / "observables1.csv", args.folder / "unobservables1.csv"
+    )
     samples = np.empty((NUM_DRAWS, *catalogue.theta.shape), np.float32)
     log_prob, seconds = np.empty(samples.shape[1]), np.zeros(2)
     for number, fold in enumerate(folds(catalogue)):
         if args.folds is not None and number not in args.folds:
             continue
-        found = kept_answer(args.out / f"{slug(BAYESFLOW)}_fold{number}.npz", fold, number)
-        samples[:, fold.split.test], log_prob[fold.split.test] = found.samples, found.log_prob
+        found = kept_answer(
+            args.out / f"{slug(BAYESFLOW)}_fold{number}.npz", fold, number
+        )
+        samples[:, fold.split.test], log_prob[fold.split.test] = (
+            found.samples,
+            found.log_prob,
+        )
         seconds += found.train_seconds, found.draw_seconds
-        print(f"{BAYESFLOW}: fold {number + 1} of 5, {found.train_seconds:.0f} s", flush=True)
+        print(
+            f"{BAYESFLOW}: fold {number + 1} of 5, {found.train_seconds:.0f} s",
+            flush=True,
+        )
     if args.folds is not None:
         return
-    write_answer(args.out / f"{slug(BAYESFLOW)}.nc", catalogue, samples, log_prob, *seconds)
+    write_answer(
+        args.out / f"{slug(BAYESFLOW)}.nc", catalogue, samples, log_prob, *seconds
+    )
 
 
 if __name__ == "__main__":

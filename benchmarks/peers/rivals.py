@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from cinn_clusters import read_config
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split
-from cinn_clusters.evaluation.reference_posteriors import forest_histories, prior_samples
+from cinn_clusters.evaluation.reference_posteriors import (
+    forest_histories,
+    prior_samples,
+)
 from cinn_clusters.posterior.fit import fit
 
 NUM_DRAWS = 1000
@@ -61,7 +64,10 @@ class Scaled:
     """Standardised tensors of a fold, and the way back."""
 
     def __init__(self, fold: Fold) -> None:
-        theta, x = fold.catalogue.theta, fold.catalogue.inputs(fold.catalogue.observables)
+        theta, x = (
+            fold.catalogue.theta,
+            fold.catalogue.inputs(fold.catalogue.observables),
+        )
         self.mean, self.sd = theta[fold.fitted].mean(0), theta[fold.fitted].std(0)
         x_mean, x_sd = x[fold.fitted].mean(0), x[fold.fitted].std(0)
 
@@ -70,7 +76,8 @@ class Scaled:
             return torch.tensor(scaled[0]).float(), torch.tensor(scaled[1]).float()
 
         self.train, self.validation, self.test = (
-            pair(rows) for rows in (fold.split.train, fold.split.validation, fold.split.test)
+            pair(rows)
+            for rows in (fold.split.train, fold.split.validation, fold.split.test)
         )
         self.truth = torch.tensor((fold.truth - self.mean) / self.sd).float()
 
@@ -91,7 +98,12 @@ def ours(fold: Fold, changes: list[str]) -> Answer:
     inputs = fold.catalogue.inputs(posterior.inputs)[fold.split.test]
     samples = posterior.sample(inputs, NUM_DRAWS, seed=SEED)
     drawn = time.perf_counter()
-    return Answer(samples, posterior.log_prob(fold.truth, inputs), trained - begin, drawn - trained)
+    return Answer(
+        samples,
+        posterior.log_prob(fold.truth, inputs),
+        trained - begin,
+        drawn - trained,
+    )
 
 
 def original(fold: Fold, changes: list[str]) -> Answer:
@@ -107,7 +119,9 @@ def original(fold: Fold, changes: list[str]) -> Answer:
     num_observables = scaled.train[1].shape[1]
 
     def subnet(num_inputs: int, num_outputs: int) -> nn.Sequential:
-        return nn.Sequential(nn.Linear(num_inputs, 128), nn.ReLU(), nn.Linear(128, num_outputs))
+        return nn.Sequential(
+            nn.Linear(num_inputs, 128), nn.ReLU(), nn.Linear(128, num_outputs)
+        )
 
     network = SequenceINN(num_targets)
     for block in range(12):
@@ -131,7 +145,14 @@ def original(fold: Fold, changes: list[str]) -> Answer:
         return drawn.view(NUM_DRAWS, len(x), num_targets)
 
     return _trained(
-        network, log_prob, sample, scaled, learning_rate=2e-3, batch=512, epochs=250, patience=250
+        network,
+        log_prob,
+        sample,
+        scaled,
+        learning_rate=2e-3,
+        batch=512,
+        epochs=250,
+        patience=250,
     )
 
 
@@ -208,7 +229,10 @@ def _sbi(fold: Fold, estimator: str) -> Answer:
     """
     from sbi.inference import NPE
 
-    theta, x = torch.tensor(fold.catalogue.theta).float(), torch.tensor(fold.x(slice(None))).float()  # type: ignore[arg-type]
+    theta, x = (
+        torch.tensor(fold.catalogue.theta).float(),
+        torch.tensor(fold.x(slice(None))).float(),
+    )  # type: ignore[arg-type]
     begin = time.perf_counter()
     inference = NPE(density_estimator=estimator, show_progress_bars=False)
     density = inference.append_simulations(theta[fold.fitted], x[fold.fitted]).train()
@@ -219,8 +243,12 @@ def _sbi(fold: Fold, estimator: str) -> Answer:
             [density.sample((NUM_DRAWS,), condition=part) for part in test.split(50)], 1
         )
         drawn = time.perf_counter()
-        log_prob = density.log_prob(torch.tensor(fold.truth).float()[None], condition=test)[0]
-    return Answer(samples.numpy(), log_prob.double().numpy(), trained - begin, drawn - trained)
+        log_prob = density.log_prob(
+            torch.tensor(fold.truth).float()[None], condition=test
+        )[0]
+    return Answer(
+        samples.numpy(), log_prob.double().numpy(), trained - begin, drawn - trained
+    )
 
 
 def forest(fold: Fold, changes: list[str]) -> Answer:
@@ -237,14 +265,18 @@ def prior_given_mass_redshift(fold: Fold, changes: list[str]) -> Answer:
 
 def _forest(fold: Fold, names: tuple[str, ...]) -> Answer:
     begin = time.perf_counter()
-    samples = forest_histories(fold.catalogue, names, fold.fitted, fold.split.test, NUM_DRAWS, SEED)
+    samples = forest_histories(
+        fold.catalogue, names, fold.fitted, fold.split.test, NUM_DRAWS, SEED
+    )
     return Answer(samples, None, time.perf_counter() - begin, float("nan"))
 
 
 def prior(fold: Fold, changes: list[str]) -> Answer:
     """Histories of training rows, whatever is observed."""
     begin = time.perf_counter()
-    samples = prior_samples(fold.catalogue.theta[fold.fitted], len(fold.split.test), NUM_DRAWS)
+    samples = prior_samples(
+        fold.catalogue.theta[fold.fitted], len(fold.split.test), NUM_DRAWS
+    )
     return Answer(samples, None, 0.0, time.perf_counter() - begin)
 
 

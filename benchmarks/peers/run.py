@@ -28,7 +28,11 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
 from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
-from cinn_clusters.storage.posterior_file import SampleLayout, read_samples, sample_writer
+from cinn_clusters.storage.posterior_file import (
+    SampleLayout,
+    read_samples,
+    sample_writer,
+)
 
 DOCS = Path(__file__).parents[2] / "docs/peers.md"
 BAYESFLOW = "BayesFlow"
@@ -58,7 +62,9 @@ def answer_all(name: str, catalogue: Catalogue, path: Path, changes: list[str]) 
             train_seconds + answer.train_seconds,
             draw_seconds + answer.draw_seconds,
         )
-        print(f"{name}: fold {number + 1} of 5, {answer.train_seconds:.0f} s", flush=True)
+        print(
+            f"{name}: fold {number + 1} of 5, {answer.train_seconds:.0f} s", flush=True
+        )
     write_answer(path, catalogue, samples, log_prob, train_seconds, draw_seconds)
 
 
@@ -102,7 +108,9 @@ def judged(path: Path, folder: Path, score: Path) -> dict[str, float]:
         str(folder / "unobservables1.csv"),
         str(folder / "observables1.csv"),
     ]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--json"], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         return {}
     return dict(json.loads(done.stdout))
@@ -110,7 +118,10 @@ def judged(path: Path, folder: Path, score: Path) -> dict[str, float]:
 
 def by_row(path: Path, catalogue: Catalogue) -> dict[str, np.ndarray]:
     """CRPS, energy score and NLL of every row."""
-    samples, scale = (read_samples(path, catalogue.targets).astype(float), score_scales(catalogue))
+    samples, scale = (
+        read_samples(path, catalogue.targets).astype(float),
+        score_scales(catalogue),
+    )
     with xr.open_dataset(path, group="sample_stats") as stats:
         nll = -stats["lp_truth"].to_numpy()
     truth = catalogue.theta / scale
@@ -128,7 +139,9 @@ def cell(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.2g}"
 
 
-def tables(names: list[str], catalogue: Catalogue, folder: Path, out: Path, score: Path) -> str:
+def tables(
+    names: list[str], catalogue: Catalogue, folder: Path, out: Path, score: Path
+) -> str:
     """Both tables in markdown."""
     weights = bootstrap_weights(catalogue.clusters, 4000, 1)
     rows = {name: by_row(out / f"{slug(name)}.nc", catalogue) for name in names}
@@ -189,17 +202,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="holds observables1.csv and unobservables1.csv")
-    parser.add_argument("--out", type=Path, default=Path("peers"), help="where answers are kept")
     parser.add_argument(
-        "--score", type=Path, default=Path("../shared/score.py"), help="the protocol's script"
+        "folder", type=Path, help="holds observables1.csv and unobservables1.csv"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("peers"), help="where answers are kept"
+    )
+    parser.add_argument(
+        "--score",
+        type=Path,
+        default=Path("../shared/score.py"),
+        help="the protocol's script",
     )
     parser.add_argument("--only", nargs="*", choices=list(RIVALS), help="these rivals")
     parser.add_argument(
         "--again", nargs="*", default=[], choices=list(RIVALS), help="do these anew"
     )
     parser.add_argument(
-        "--set", nargs="*", default=[], dest="changes", help="settings of ours, section.key=value"
+        "--set",
+        nargs="*",
+        default=[],
+        dest="changes",
+        help="settings of ours, section.key=value",
     )
     parser.add_argument(
         "--table", action="store_true", help="only rewrite the tables from what is kept"
@@ -207,19 +231,27 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    catalogue = read_catalogue(args.folder / "observables1.csv", args.folder / "unobservables1.csv")
+    catalogue = read_catalogue(
+        args.folder / "observables1.csv", args.folder / "unobservables1.csv"
+    )
     for name in [] if args.table else (args.only or list(RIVALS)):
         path = args.out / f"{slug(name)}.nc"
         if name in args.again or not path.exists():
             answer_all(name, catalogue, path, args.changes)
-    kept = [name for name in [*RIVALS, BAYESFLOW] if (args.out / f"{slug(name)}.nc").exists()]
+    kept = [
+        name
+        for name in [*RIVALS, BAYESFLOW]
+        if (args.out / f"{slug(name)}.nc").exists()
+    ]
     if "ours" in kept:
         text = tables(kept, catalogue, args.folder, args.out, args.score)
         print(text)
         if DOCS.exists():
             page = DOCS.read_text(encoding="utf-8")
             before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]
-            DOCS.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
+            DOCS.write_text(
+                f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

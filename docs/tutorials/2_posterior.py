@@ -9,9 +9,13 @@ import numpy as np
 
 import cinn_clusters as cc
 
-catalogue = cc.read_catalogue(*cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True))
+catalogue = cc.read_catalogue(
+    *cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
+)
 split = cc.split_by_cluster(catalogue.clusters, seed=42)
-config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
+config = cc.read_config(
+    changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"]
+)
 posterior = cc.fit(catalogue, split, config)
 posterior.targets
 
@@ -38,7 +42,9 @@ assert (ratios > 0).all() and (ratios <= 1).all()
 
 # %%
 summary = cc.summarise(posterior, inputs, samples, with_map=True)
-summary[["last_V_coll_p16", "last_V_coll_median", "last_V_coll_p84", "last_V_coll_map"]].head()
+summary[
+    ["last_V_coll_p16", "last_V_coll_median", "last_V_coll_p84", "last_V_coll_map"]
+].head()
 
 # %% [markdown]
 # The density of the recorded histories, and a model that can be taken elsewhere: safetensors and JSON, no

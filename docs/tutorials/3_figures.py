@@ -12,17 +12,26 @@ from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.error_bars import uncertainties
 from cinn_clusters.figures.inference import Inference
 from cinn_clusters.figures.marginals import posterior_distribution
-from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_estimate
+from cinn_clusters.figures.performance import (
+    prediction_heat_maps,
+    truth_against_estimate,
+)
 
-catalogue = cc.read_catalogue(*cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True))
+catalogue = cc.read_catalogue(
+    *cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
+)
 split = cc.split_by_cluster(catalogue.clusters, seed=42)
-config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
+config = cc.read_config(
+    changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"]
+)
 posterior = cc.fit(catalogue, split, config)
 test = catalogue.rows(split.test)
 inputs, truth = test.inputs(posterior.inputs), test.theta
 samples = posterior.sample(inputs, num_samples=300)
 targets = tuple(map(cc.schema.column, posterior.targets))
-inference = Inference(samples, truth, np.median(samples, axis=0), "posterior median", targets)
+inference = Inference(
+    samples, truth, np.median(samples, axis=0), "posterior median", targets
+)
 
 # %% [markdown]
 # **Figure 1**: marginal posteriors of two clusters. Where blue and grey agree, the observables say nothing.
@@ -30,7 +39,9 @@ inference = Inference(samples, truth, np.median(samples, axis=0), "posterior med
 # %%
 few = np.array([0, 5])
 prior = catalogue.theta[split.train]
-posterior_distribution(inference.rows(few), prior, ["first", "second"], age=test.age[few])
+posterior_distribution(
+    inference.rows(few), prior, ["first", "second"], age=test.age[few]
+)
 
 # %% [markdown]
 # **Figure 2**: posterior samples against the ground truth, then point estimates against it.

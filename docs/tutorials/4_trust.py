@@ -11,7 +11,9 @@ from cinn_clusters.figures.calibration import Curve, coverage_curves
 
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
 cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
-config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
+config = cc.read_config(
+    changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"]
+)
 
 # %% [markdown]
 # Cross-validation: every cluster is scored by a model that has not seen it.
@@ -33,4 +35,6 @@ for finding in diagnosis.findings:
 
 # %%
 coverage = {name: target.coverage for name, target in diagnosis.targets.items()}
-coverage_curves({name: Curve(c.level, c.found, c.lower, c.upper) for name, c in coverage.items()})
+coverage_curves(
+    {name: Curve(c.level, c.found, c.lower, c.upper) for name, c in coverage.items()}
+)

@@ -25,7 +25,9 @@ np.save("embeddings.npy", np.array(vectors))
 np.save("filenames.npy", np.array(names))
 
 # %%
-config = cc.read_config(changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"])
+config = cc.read_config(
+    changes=["train.epochs=15", "model.members=4", "train.held_out_groups=4"]
+)
 embeddings = "embeddings.npy", "filenames.npy"
 run = cc.prepare(cc.TableFiles(observables, targets, embeddings), "run", overwrite=True)
 cc.train("run", config, overwrite=True)

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cinn_clusters.errors import BundleError
-from cinn_clusters.files import JsonObject, atomic_directory, read_json, sha256_of, write_json
+from cinn_clusters.files import (
+    JsonObject,
+    atomic_directory,
+    read_json,
+    sha256_of,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,16 +39,24 @@ class Bundle:
     tensors: dict[str, Tensor]
 
 
-def pack_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+def pack_tensors(
+    tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> bytes:
     """Return tensors as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    on_cpu = {
+        name: value.detach().cpu().contiguous() for name, value in tensors.items()
+    }
     return save(on_cpu, metadata)
 
 
 def write_bundle(
-    path: Path, info: Mapping[str, Any], tensors: Mapping[str, Tensor], *, overwrite: bool = False
+    path: Path,
+    info: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a bundle, whole or not at all.
 
@@ -59,7 +73,9 @@ def write_bundle(
         (scratch / WEIGHTS).write_bytes(pack_tensors(tensors))
         write_json(scratch / INFO, info)
         hashes = {name: sha256_of(scratch / name) for name in (INFO, WEIGHTS)}
-        write_json(scratch / MANIFEST, {"format_version": FORMAT_VERSION, "sha256": hashes})
+        write_json(
+            scratch / MANIFEST, {"format_version": FORMAT_VERSION, "sha256": hashes}
+        )
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -76,11 +92,15 @@ def read_bundle(path: str | Path) -> Bundle:
     _demand_whole(path, _read_manifest(path))
     info = read_json(path / INFO)
     if not isinstance(info, dict):
-        raise BundleError(path / INFO, "values by name", type(info).__name__, "", _COPY_AGAIN)
+        raise BundleError(
+            path / INFO, "values by name", type(info).__name__, "", _COPY_AGAIN
+        )
     try:
         return Bundle(info, load_file(path / WEIGHTS))
     except SafetensorError as error:
-        raise BundleError(path / WEIGHTS, "tensors", str(error), "", _COPY_AGAIN) from error
+        raise BundleError(
+            path / WEIGHTS, "tensors", str(error), "", _COPY_AGAIN
+        ) from error
 
 
 def demand_bundle(path: Path) -> None:
@@ -101,10 +121,14 @@ def _read_manifest(path: Path) -> dict[str, str]:
         manifest = {}
     version = manifest.get("format_version")
     if type(version) is not int or version < 1:
-        raise BundleError(path / MANIFEST, "a format version", repr(version), "", _COPY_AGAIN)
+        raise BundleError(
+            path / MANIFEST, "a format version", repr(version), "", _COPY_AGAIN
+        )
     if version > FORMAT_VERSION:
         expected = f"bundle format up to {FORMAT_VERSION}"
-        raise BundleError(path, expected, f"format {version}", "", "upgrade cinn-clusters")
+        raise BundleError(
+            path, expected, f"format {version}", "", "upgrade cinn-clusters"
+        )
     hashes = manifest.get("sha256")
     if not isinstance(hashes, dict) or set(hashes) != {INFO, WEIGHTS}:
         expected = f"hashes of {INFO} and {WEIGHTS}"
@@ -115,8 +139,12 @@ def _read_manifest(path: Path) -> dict[str, str]:
 def _demand_whole(path: Path, hashes: Mapping[str, str]) -> None:
     for name, expected in hashes.items():
         if not (path / name).is_file():
-            raise BundleError(path / name, "a file of the bundle", "nothing", "", _COPY_AGAIN)
+            raise BundleError(
+                path / name, "a file of the bundle", "nothing", "", _COPY_AGAIN
+            )
         got = sha256_of(path / name)
         if got != expected:
             hint = f"damaged: {_COPY_AGAIN}"
-            raise BundleError(path / name, f"sha256 {expected[:12]}...", f"{got[:12]}...", "", hint)
+            raise BundleError(
+                path / name, f"sha256 {expected[:12]}...", f"{got[:12]}...", "", hint
+            )

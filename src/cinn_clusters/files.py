@@ -75,7 +75,9 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             _sync(scratch)
             scratch.replace(path)
     finally:
-        with suppress(OSError):  # what kept it from being written may keep it from being looked at
+        with suppress(
+            OSError
+        ):  # what kept it from being written may keep it from being looked at
             scratch.unlink()
 
 
@@ -102,9 +104,13 @@ def atomic_directory(
         _demand_ours(path, markers)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        scratch = Path(
+            tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        )
     except OSError as error:
-        raise OutputError(path, "a folder that can be written", _reason(error)) from error
+        raise OutputError(
+            path, "a folder that can be written", _reason(error)
+        ) from error
     try:
         with _write_errors(scratch, path):
             scratch.chmod(0o755)
@@ -120,7 +126,9 @@ def atomic_directory(
 def write_json(path: Path, values: Any, *, overwrite: bool = True) -> None:
     """Write JSON atomically, without NaN, keys in the order given."""
     with atomic_file(path, overwrite=overwrite) as scratch:
-        scratch.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        scratch.write_text(
+            json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_json(path: Path) -> Any:
@@ -134,7 +142,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise BundleError(path, "a readable file", _reason(error)) from error
     except ValueError as error:
-        raise BundleError(path, "valid JSON", f"damage ({error})", "", "write it again") from error
+        raise BundleError(
+            path, "valid JSON", f"damage ({error})", "", "write it again"
+        ) from error
 
 
 @contextmanager
@@ -144,15 +154,25 @@ def _write_errors(scratch: Path, path: Path) -> Iterator[None]:
         yield
     except OutputError as error:
         subject = error.subject.replace(str(scratch), str(path))
-        raise OutputError(subject, error.expected, error.got, error.where, error.hint) from error
+        raise OutputError(
+            subject, error.expected, error.got, error.where, error.hint
+        ) from error
     except OSError as error:
-        raise OutputError(path, "to be written whole", _reason(error), "", _UNCHANGED) from error
+        raise OutputError(
+            path, "to be written whole", _reason(error), "", _UNCHANGED
+        ) from error
 
 
 def _demand_ours(path: Path, markers: tuple[str, ...]) -> None:
-    if path.exists() and markers and not any((path / name).exists() for name in markers):
+    if (
+        path.exists()
+        and markers
+        and not any((path / name).exists() for name in markers)
+    ):
         expected = f"a folder holding {' or '.join(markers)}"
-        raise OutputError(path, expected, "something else", "", "it is not ours to replace")
+        raise OutputError(
+            path, expected, "something else", "", "it is not ours to replace"
+        )
 
 
 def _swap(scratch: Path, path: Path) -> None:

@@ -13,7 +13,9 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-def parallel_map(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> Iterator[Result]:
+def parallel_map(
+    work: Callable[[Piece], Result], pieces: Sequence[Piece]
+) -> Iterator[Result]:
     """Yield ``work(piece)`` in order, as many pieces at once as torch has threads.
 
     Each piece is worked on by a thread whose torch has one thread; few are ahead of the caller.

@@ -159,7 +159,9 @@ class Schema:
 
     def having(self, role: Role) -> str | None:
         """Return the name of the column with a role."""
-        return next((column.name for column in self.columns if column.role == role), None)
+        return next(
+            (column.name for column in self.columns if column.role == role), None
+        )
 
     @property
     def time(self) -> str | None:
@@ -242,7 +244,9 @@ class Schema:
             "keys": asdict(self.keys),
             "observables": list(self.observables),
             "targets": list(self.targets),
-            "columns": {c.name: _plain(c) for c in self.columns if c not in DEFAULT.columns},
+            "columns": {
+                c.name: _plain(c) for c in self.columns if c not in DEFAULT.columns
+            },
         }
 
 
@@ -267,10 +271,14 @@ def _plain(column: Column) -> dict[str, Any]:
 
 def _default() -> Schema:
     """Read ``schema.toml``, which is right by its tests."""
-    document = tomllib.loads(Path(__file__).with_name("schema.toml").read_text(encoding="utf-8"))
+    document = tomllib.loads(
+        Path(__file__).with_name("schema.toml").read_text(encoding="utf-8")
+    )
     columns = []
     for name, entry in document["columns"].items():
-        entry |= {key: tuple(entry[key]) for key in ("bounds", "typical") if key in entry}
+        entry |= {
+            key: tuple(entry[key]) for key in ("bounds", "typical") if key in entry
+        }
         columns.append(Column(name, is_log=entry.pop("log", False), **entry).mapped())
     names = {side: tuple(document[side]) for side in ("observables", "targets")}
     return Schema(tuple(columns), Keys(**document["keys"]), **names)
@@ -332,6 +340,10 @@ def fits_unit(unit: str) -> str | None:
         return None
     plain = unit.replace("comoving ", "").replace("Msun/h", "Msun littleh-1")
     plain = (
-        plain.replace("Msun", "solMass").replace("cm2", "cm^2").replace("littleh-1", "littleh^-1")
+        plain.replace("Msun", "solMass")
+        .replace("cm2", "cm^2")
+        .replace("littleh-1", "littleh^-1")
     )
-    return f"dex({plain.removeprefix('log10 ')})" if plain.startswith("log10 ") else plain
+    return (
+        f"dex({plain.removeprefix('log10 ')})" if plain.startswith("log10 ") else plain
+    )

@@ -32,7 +32,9 @@ Z, MASS = {"redshift": {"column": "z"}}, schema.MASS
 
 
 def converted(columns: dict[str, object], **quantities: object) -> ConvertedCatalogue:
-    return convert(Table({"z": [0.3, 0.3], **columns}), Mapping.model_validate({**Z, **quantities}))
+    return convert(
+        Table({"z": [0.3, 0.3], **columns}), Mapping.model_validate({**Z, **quantities})
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,8 @@ def test_one_mass_in_many_units(values: list[float], quantity: dict[str, str]) -
 def test_units_in_the_file_are_used(tmp_path: Path) -> None:
     QTable({"z": [0.3], "m": [4.0] * (1e14 * u.Msun)}).write(tmp_path / "own.fits")
     found = convert(
-        Table.read(tmp_path / "own.fits"), Mapping.model_validate({**Z, "mass": {"column": "m"}})
+        Table.read(tmp_path / "own.fits"),
+        Mapping.model_validate({**Z, "mass": {"column": "m"}}),
     )
     assert found.values[MASS][0] == pytest.approx(np.log10(4e14), abs=1e-4)
 
@@ -77,7 +80,9 @@ def test_published_hubble_constants_are_taken_out() -> None:
     )
     step = np.log10(100.0 / HUBBLE_CONSTANT)
     np.testing.assert_allclose(found.values[MASS], np.log10(4e14) + step)
-    np.testing.assert_allclose(found.values["GroupGasMass"], np.log10(4e13) + 2.5 * step)
+    np.testing.assert_allclose(
+        found.values["GroupGasMass"], np.log10(4e13) + 2.5 * step
+    )
 
 
 def test_time_is_that_of_the_simulation() -> None:
@@ -89,9 +94,12 @@ def test_time_is_that_of_the_simulation() -> None:
 
 @pytest.mark.parametrize(("unit", "factor"), [("kpc", 1.0), ("Mpc", 1e-3)])
 def test_mass_of_a_radius(unit: str, factor: float) -> None:
-    log_radius = log_radius_crit500(np.array([14.6, 14.6]), np.array([0.3, 0.3])) - np.log10(1.3)
+    log_radius = log_radius_crit500(
+        np.array([14.6, 14.6]), np.array([0.3, 0.3])
+    ) - np.log10(1.3)
     found = converted(
-        {"r": 10.0**log_radius * factor}, radius={"column": "r", "unit": unit, "error_value": 0.01}
+        {"r": 10.0**log_radius * factor},
+        radius={"column": "r", "unit": unit, "error_value": 0.01},
     )
     np.testing.assert_allclose(found.values[MASS], 14.6, atol=1e-6)
     np.testing.assert_allclose(found.errors[MASS], 0.03)
@@ -105,13 +113,19 @@ def test_an_angular_radius_needs_a_redshift() -> None:
     from astropy.cosmology import FlatLambdaCDM
 
     kpc = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=0.3089).kpc_proper_per_arcmin(0.3).value
-    log_radius = log_radius_crit500(np.array([14.6]), np.array([0.3]))[0] - np.log10(1.3)
-    found = converted({"r": [10.0**log_radius / kpc] * 2}, radius={"column": "r", "unit": "arcmin"})
+    log_radius = log_radius_crit500(np.array([14.6]), np.array([0.3]))[0] - np.log10(
+        1.3
+    )
+    found = converted(
+        {"r": [10.0**log_radius / kpc] * 2}, radius={"column": "r", "unit": "arcmin"}
+    )
     np.testing.assert_allclose(found.values[MASS], 14.6, atol=1e-4)
 
 
 def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
-    log_radius = log_radius_crit500(np.array([14.6, 14.6]), np.array([0.3, 0.3])) - np.log10(1.3)
+    log_radius = log_radius_crit500(
+        np.array([14.6, 14.6]), np.array([0.3, 0.3])
+    ) - np.log10(1.3)
     found = converted(
         {"r": 10.0**log_radius, "m": [10.0**14.6, 10.0**15.0]},
         radius={"column": "r"},
@@ -137,7 +151,11 @@ def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
             [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0],
         ),
         ({"error": "e", "error_scale": "dex"}, {"e": [0.12, 0.0]}, [0.12, 0.0]),
-        ({"error": "e", "error_scale": "relative"}, {"e": [0.1, 0.0]}, [0.1 / np.log(10.0), 0.0]),
+        (
+            {"error": "e", "error_scale": "relative"},
+            {"e": [0.1, 0.0]},
+            [0.1 / np.log(10.0), 0.0],
+        ),
         ({"error_value": 0.2}, {}, [0.2, 0.2]),
     ],
 )
@@ -167,7 +185,9 @@ def test_apertures_have_a_stated_offset_and_scatter() -> None:
 def test_gaps_text_and_nonsense_are_told_by_row() -> None:
     table = Table(
         {
-            "z": MaskedColumn([0.3, -0.1, 0.3, 0.3, 25.0], mask=[True, False, False, False, False]),
+            "z": MaskedColumn(
+                [0.3, -0.1, 0.3, 0.3, 25.0], mask=[True, False, False, False, False]
+            ),
             "m": ["4e14", "4e14", "4e14", "none", "4e14"],
             "g": [4e13, 4e13, 0.0, np.nan, 4e30],
         }
@@ -185,7 +205,9 @@ def test_gaps_text_and_nonsense_are_told_by_row() -> None:
 
 def test_black_holes_are_linear_in_the_simulation() -> None:
     found = converted({"b": [1e10, 2e9]}, black_hole_mass={"column": "b"})
-    np.testing.assert_allclose(found.values["bcg_SubhaloBHMass"], np.array([1.0, 0.2]) * HUBBLE_H)
+    np.testing.assert_allclose(
+        found.values["bcg_SubhaloBHMass"], np.array([1.0, 0.2]) * HUBBLE_H
+    )
 
 
 def test_names_in_any_script() -> None:
@@ -219,7 +241,10 @@ def test_presets_are_whole() -> None:
         ('[redshift]\ncolumn = "z"\n[mass]\ncolumn = "z"\n', "mapped twice"),
         ('[mass]\ncolumn = "m"\n', "redshift"),
         ('[redshift]\ncolumn = "z"\n[sausage]\ncolumn = "s"\n', "sausage"),
-        ('[redshift]\ncolumn = "z"\n[mass]\ncolumn = "m"\nscale = "ln"\n', "mass.scale"),
+        (
+            '[redshift]\ncolumn = "z"\n[mass]\ncolumn = "m"\nscale = "ln"\n',
+            "mass.scale",
+        ),
         ("[redshift\n", "TOML"),
     ],
 )
@@ -232,10 +257,26 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("quantity", "line", "told"),
     [
-        ("redshift", 'error = "e"', r"\[redshift\] error: expected one of the keys column;"),
-        ("redshift", "scale = 'log10'", r"\[redshift\] scale: expected one of the keys column;"),
-        ("redshift", "offset = 0.1", r"\[redshift\] offset: expected one of the keys column;"),
-        ("temperature", "offset = 0.1", r"\[temperature\] offset: .*, low, high, definition;"),
+        (
+            "redshift",
+            'error = "e"',
+            r"\[redshift\] error: expected one of the keys column;",
+        ),
+        (
+            "redshift",
+            "scale = 'log10'",
+            r"\[redshift\] scale: expected one of the keys column;",
+        ),
+        (
+            "redshift",
+            "offset = 0.1",
+            r"\[redshift\] offset: expected one of the keys column;",
+        ),
+        (
+            "temperature",
+            "offset = 0.1",
+            r"\[temperature\] offset: .*, low, high, definition;",
+        ),
         ("temperature", "definition = 'foo'", "one of core-excised; got 'foo'"),
         ("radius", "scatter = 0.1", r"\[radius\] scatter: "),
         ("radius", "definition = '2500c'", "one of physical, comoving; got '2500c'"),
@@ -285,14 +326,19 @@ def test_a_missing_column_names_those_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["dex(solMass)", "log(Msun)", "log10(Msun)", "log10 Msun", "[solMass]", "dex"]
+    "unit",
+    ["dex(solMass)", "log(Msun)", "log10(Msun)", "log10 Msun", "[solMass]", "dex"],
 )
 @pytest.mark.parametrize("in_file", [True, False])
 def test_a_logarithmic_unit_means_log10(unit: str, in_file: bool) -> None:
     """The package's own tables state their logarithms so."""
     table = Table({"z": [0.3], "m": [14.5], "e": [0.1]})
     table["m"].unit = u.Unit(unit, parse_strict="silent") if in_file else None
-    mass = {"column": "m", "error": "e"} if in_file else {"column": "m", "error": "e", "unit": unit}
+    mass = (
+        {"column": "m", "error": "e"}
+        if in_file
+        else {"column": "m", "error": "e", "unit": unit}
+    )
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     assert (found.values[MASS][0], found.errors[MASS][0]) == (14.5, 0.1)
     assert "[log10 solMass]" in found.log[1]
@@ -300,7 +346,10 @@ def test_a_logarithmic_unit_means_log10(unit: str, in_file: bool) -> None:
 
 def test_a_logarithm_that_the_mapping_calls_linear_is_refused() -> None:
     with pytest.raises(DataError, match=r"linear one.*'dex\(Msun\)'.*leave scale out"):
-        converted({"m": [14.5, 14.6]}, mass={"column": "m", "unit": "dex(Msun)", "scale": "linear"})
+        converted(
+            {"m": [14.5, 14.6]},
+            mass={"column": "m", "unit": "dex(Msun)", "scale": "linear"},
+        )
     with pytest.raises(DataError, match="a linear unit or a log10"):
         converted({"m": [14.5, 14.6]}, mass={"column": "m", "unit": "mag(Msun)"})
 
@@ -326,30 +375,41 @@ def test_an_error_column_has_its_own_unit(
             {"z": [0.3], "m": [value], "e": [error]},
             units={"m": unit.replace("/h", "/littleh"), "e": of_error},
         )
-    found = convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))
+    found = convert(
+        table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}})
+    )
     np.testing.assert_allclose(found.errors[MASS], dex, rtol=1e-6)
 
 
 def test_a_unit_of_the_mapping_holds_for_errors_labelled_alike() -> None:
     """The file calls both Msun, the mapping knows better."""
-    table = Table({"z": [0.3], "m": [5.0], "e": [0.5]}, units={"m": "Msun", "e": "Msun"})
+    table = Table(
+        {"z": [0.3], "m": [5.0], "e": [0.5]}, units={"m": "Msun", "e": "Msun"}
+    )
     mass = {"column": "m", "error": "e", "unit": "1e14 Msun"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     np.testing.assert_allclose(found.errors[MASS], 0.1 / np.log(10.0))
 
 
 def test_an_error_in_a_unit_that_does_not_convert_is_refused() -> None:
-    table = Table({"z": [0.3], "m": [5e14], "e": [0.5]}, units={"m": "Msun", "e": "keV"})
+    table = Table(
+        {"z": [0.3], "m": [5e14], "e": [0.5]}, units={"m": "Msun", "e": "keV"}
+    )
     with pytest.raises(
-        DataError, match="unit of the error 'e': expected one that converts to solMass; got 'keV'"
+        DataError,
+        match="unit of the error 'e': expected one that converts to solMass; got 'keV'",
     ):
-        convert(table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}}))
+        convert(
+            table, Mapping.model_validate({**Z, "mass": {"column": "m", "error": "e"}})
+        )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -99.0, "abc", "", None])
 def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) -> None:
     errors = MaskedColumn(
-        [0.5, bad if bad is not None else 7.0, 1.5], mask=[False, bad is None, False], dtype=object
+        [0.5, bad if bad is not None else 7.0, 1.5],
+        mask=[False, bad is None, False],
+        dtype=object,
     )
     table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "e": errors})
     mass = {"column": "m", "unit": "1e14 Msun", "error": "e"}
@@ -358,14 +418,19 @@ def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) 
     np.testing.assert_allclose(found.errors[MASS], dex)
     is_missing = bad is None or bad == "" or bad is np.nan
     what = "error missing" if is_missing else "expected an error of at least 0"
-    assert dict(found.reasons) == {1: [f"e: {what}: the column's median was taken (0.087 dex)"]}
+    assert dict(found.reasons) == {
+        1: [f"e: {what}: the column's median was taken (0.087 dex)"]
+    }
     assert (
-        "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)" in found.log
+        "e: 1 of 3 errors missing or wrong: the column's median was taken (0.087 dex)"
+        in found.log
     )
 
 
 def test_one_side_stands_for_the_other() -> None:
-    table = Table({"z": [0.3] * 2, "m": [5.0] * 2, "e": [1.0, np.nan], "f": [np.nan, 1.0]})
+    table = Table(
+        {"z": [0.3] * 2, "m": [5.0] * 2, "e": [1.0, np.nan], "f": [np.nan, 1.0]}
+    )
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     np.testing.assert_allclose(found.errors[MASS], [-np.log10(0.8), np.log10(1.2)])
@@ -377,7 +442,9 @@ def test_a_value_whose_column_has_no_error_at_all_is_missing() -> None:
     table = Table({"z": [0.3] * 2, "m": [5.0, np.nan], "e": [np.nan, 1.0]})
     found = convert(
         table,
-        Mapping.model_validate({**Z, "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"}}),
+        Mapping.model_validate(
+            {**Z, "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"}}
+        ),
     )
     assert np.isnan(found.values[MASS]).all()
     told = "error missing: no row of the column has one, the value was taken as missing"
@@ -388,7 +455,9 @@ def test_an_error_of_zero_is_exact_and_a_sign_of_a_lower_error_is_a_habit() -> N
     table = Table({"z": [0.3] * 2, "m": [5.0] * 2, "e": [-1.0, 0.0], "f": [0.0, 0.0]})
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    np.testing.assert_allclose(found.errors[MASS], [-np.log10(0.8) / 2.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(
+        found.errors[MASS], [-np.log10(0.8) / 2.0, 0.0], atol=1e-12
+    )
     assert not found.reasons
     table["e"] = [1.0, -99.0]
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
@@ -415,7 +484,8 @@ def test_bounds_are_no_errors(unit: str | None) -> None:
         table[name] *= factor
         table[name].unit = unit
     found = convert(
-        table, Mapping.model_validate({**Z, "mass": {"column": "m", "low": "l", "high": "h"}})
+        table,
+        Mapping.model_validate({**Z, "mass": {"column": "m", "low": "l", "high": "h"}}),
     )
     below, above = np.array([-np.log10(0.8), 0.0, -np.log10(0.05)]), np.log10(1.2)
     np.testing.assert_allclose(found.errors[MASS], (below + above) / 2.0)
@@ -431,7 +501,9 @@ def test_bounds_of_a_logarithm() -> None:
 
 
 def test_a_bound_on_the_wrong_side_is_told_and_most_of_them_are_refused() -> None:
-    table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.0, 6.0, 4.0], "h": [6.0, 7.0, np.nan]})
+    table = Table(
+        {"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.0, 6.0, 4.0], "h": [6.0, 7.0, np.nan]}
+    )
     mass = {"column": "m", "unit": "1e14 Msun", "low": "l", "high": "h"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     assert dict(found.reasons) == {
@@ -446,7 +518,9 @@ def test_a_bound_on_the_wrong_side_is_told_and_most_of_them_are_refused() -> Non
 
 
 def test_errors_that_look_like_bounds_are_told() -> None:
-    table = Table({"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.5, 4.4, 1.0], "h": [6.0, 6.0, 1.0]})
+    table = Table(
+        {"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.5, 4.4, 1.0], "h": [6.0, 6.0, 1.0]}
+    )
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "l", "error_high": "h"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     told = "above 0.8 of the value, as in most rows: if it is a bound, map it as low or high"
@@ -467,8 +541,14 @@ def test_the_two_readings_of_erass1_are_told_apart() -> None:
         )
     bounds = errors.copy()
     for name in ("M500", "MGAS500"):
-        bounds[f"{name}_L"], bounds[f"{name}_H"] = 0.9 * errors[name], 1.2 * errors[name]
-    right = [convert(errors, read_preset("erass1")), convert(bounds, read_preset("erass1_bounds"))]
+        bounds[f"{name}_L"], bounds[f"{name}_H"] = (
+            0.9 * errors[name],
+            1.2 * errors[name],
+        )
+    right = [
+        convert(errors, read_preset("erass1")),
+        convert(bounds, read_preset("erass1_bounds")),
+    ]
     np.testing.assert_allclose(right[0].errors[MASS], right[1].errors[MASS])
     assert not right[0].reasons
     assert not right[1].reasons
@@ -484,13 +564,18 @@ def test_a_logarithm_of_the_lookback_time_is_read_as_one() -> None:
 
 
 def test_a_value_that_cannot_be_used_is_told_and_an_absent_one_is_not() -> None:
-    infinite = converted({"m": [np.inf, np.nan]}, mass={"column": "m", "scale": "log10"})
+    infinite = converted(
+        {"m": [np.inf, np.nan]}, mass={"column": "m", "scale": "log10"}
+    )
     assert dict(infinite.reasons) == {0: ["m: not finite, taken as missing"]}
     table = Table({"z": [0.0, 0.3], "r": [5.0, 5.0]})
     angle = convert(
-        table, Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}})
+        table,
+        Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}}),
     )
-    assert dict(angle.reasons) == {0: ["r: has no size at redshift 0, taken as missing"]}
+    assert dict(angle.reasons) == {
+        0: ["r: has no size at redshift 0, taken as missing"]
+    }
 
 
 def test_a_temperature_and_a_mass_that_contradict_each_other_are_told() -> None:

@@ -35,21 +35,29 @@ def test_definitions_are_those_of_colossus(definition: str, redshift: float) -> 
         }
         cosmology.setCosmology("ours", params=parameters, persistence="")
         masses = 10.0 ** np.array([14.0, 14.6, 15.2]) * HUBBLE_H
-        known = concentration.concentration(masses, definition, redshift, model="duffy08")
-        theirs, _, _ = mass_defs.changeMassDefinition(masses, known, redshift, definition, "500c")
+        known = concentration.concentration(
+            masses, definition, redshift, model="duffy08"
+        )
+        theirs, _, _ = mass_defs.changeMassDefinition(
+            masses, known, redshift, definition, "500c"
+        )
     ours = log_mass_500c(np.log10(masses / HUBBLE_H), np.full(3, redshift), definition)
     np.testing.assert_allclose(ours, np.log10(theirs / HUBBLE_H), atol=0.002)
 
 
 @given(st.floats(13.5, 15.6), st.floats(0.0, 1.5))
-def test_m500c_is_the_smallest_and_grows_with_the_other(log_mass: float, redshift: float) -> None:
+def test_m500c_is_the_smallest_and_grows_with_the_other(
+    log_mass: float, redshift: float
+) -> None:
     for definition in ("200c", "200m", "vir"):
         small, large = log_mass_500c(
             np.array([log_mass, log_mass + 0.1]), np.array([redshift] * 2), definition
         )
         assert log_mass - 0.45 < small < log_mass
         assert small < large
-    assert log_mass_500c(np.array([log_mass]), np.array([redshift]), "500c")[0] == log_mass
+    assert (
+        log_mass_500c(np.array([log_mass]), np.array([redshift]), "500c")[0] == log_mass
+    )
 
 
 def test_missing_masses_stay_missing_and_unknown_definitions_are_refused() -> None:

@@ -15,7 +15,12 @@ from astropy.table import MaskedColumn, Table
 from astropy.time import Time
 
 from cinn_clusters.catalogues.mapping import Quantity
-from cinn_clusters.catalogues.table_files import demand_writable, numbers, read_table, write_table
+from cinn_clusters.catalogues.table_files import (
+    demand_writable,
+    numbers,
+    read_table,
+    write_table,
+)
 from cinn_clusters.catalogues.units import read_unit, scale_of
 from cinn_clusters.errors import DataError, OutputError
 
@@ -24,7 +29,9 @@ ENDINGS = ["csv", "ecsv", "fits", "vot", "parquet"]
 
 def table() -> Table:
     result = Table({"name": ["A1", "A2", "A3"], "z": [0.1, 0.2, 0.3]})
-    result["mass"] = MaskedColumn([1.5, 2.5, 3.5], mask=[False, True, False], unit="solMass")
+    result["mass"] = MaskedColumn(
+        [1.5, 2.5, 3.5], mask=[False, True, False], unit="solMass"
+    )
     result["mass"].meta["ucd"] = "phys.mass"
     result.meta["CINNSEED"] = 7
     result.meta["comments"] = ["conditional on a recorded collision"]
@@ -55,14 +62,17 @@ def test_provenance_and_ucds_stand_in_the_files(tmp_path: Path) -> None:
     assert "conditional" in str(header["COMMENT"])
     assert "CINNSEED" in (tmp_path / "own.ecsv").read_text()
     fields = {
-        field.name: field.ucd for field in parse(tmp_path / "own.vot").get_first_table().fields
+        field.name: field.ucd
+        for field in parse(tmp_path / "own.vot").get_first_table().fields
     }
     assert fields["mass"] == "phys.mass"
 
 
 @pytest.mark.parametrize("ending", ["ecsv", "vot", "parquet", "csv"])
 def test_any_script_where_the_format_can(tmp_path: Path, ending: str) -> None:
-    write_table(Table({"name": ["Пуля", "子弹"], "z": [0.3, 0.1]}), tmp_path / f"own.{ending}")
+    write_table(
+        Table({"name": ["Пуля", "子弹"], "z": [0.3, 0.1]}), tmp_path / f"own.{ending}"
+    )
     assert [str(name) for name in read_table(tmp_path / f"own.{ending}")["name"]] == [
         "Пуля",
         "子弹",
@@ -78,7 +88,9 @@ def test_fits_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 @pytest.mark.parametrize("ending", ["fits", "vot", "parquet"])
 def test_a_file_cut_short_is_refused(tmp_path: Path, ending: str, share: float) -> None:
-    whole = Table({"name": [f"A{i}" for i in range(2000)], "z": np.linspace(0.0, 1.0, 2000)})
+    whole = Table(
+        {"name": [f"A{i}" for i in range(2000)], "z": np.linspace(0.0, 1.0, 2000)}
+    )
     write_table(whole, tmp_path / f"own.{ending}")
     content = (tmp_path / f"own.{ending}").read_bytes()
     (tmp_path / f"own.{ending}").write_bytes(content[: int(share * len(content))])
@@ -87,7 +99,8 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, ending: str, share: float) 
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("own.fits", b"no table"), ("own.ecsv", b""), ("own.xyz", b"z\n1\n")]
+    ("name", "content"),
+    [("own.fits", b"no table"), ("own.ecsv", b""), ("own.xyz", b"z\n1\n")],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
@@ -143,7 +156,9 @@ def test_a_ucd_stands_at_its_column_behind_a_position(tmp_path: Path) -> None:
     whole = with_a_position("sky")["c", "mass"]
     write_table(whole, tmp_path / "own.fits")
     header = fits.getheader(tmp_path / "own.fits", 1)
-    places = {header[f"TTYPE{number}"]: number for number in range(1, header["TFIELDS"] + 1)}
+    places = {
+        header[f"TTYPE{number}"]: number for number in range(1, header["TFIELDS"] + 1)
+    }
     assert header[f"TUCD{places['mass']}"] == "phys.mass"
     again = read_table(tmp_path / "own.fits")
     assert again["mass"].info.meta["ucd"] == "phys.mass"
@@ -169,7 +184,10 @@ def test_one_of_several_tables_has_to_be_chosen(tmp_path: Path) -> None:
 def test_metadata_come_back(tmp_path: Path, ending: str) -> None:
     own = table()
     own["speed"] = [3.0, 3.1, 3.2]
-    own["speed"].unit, own["speed"].description = "dex(km / s)", "speed at the collision"
+    own["speed"].unit, own["speed"].description = (
+        "dex(km / s)",
+        "speed at the collision",
+    )
     own.meta |= {
         "HISTORY": ["reduced"],
         "ORIGIN": "ESO",
@@ -184,14 +202,17 @@ def test_metadata_come_back(tmp_path: Path, ending: str) -> None:
     assert str(scale_of(again, Quantity(column="mass"), "mass")) == "solMass"
     assert read_unit(again["speed"].unit, "speed", u.km).is_log
     assert again["mass"].info.meta["ucd"] == "phys.mass"
-    assert (str(again.meta["CINNSEED"]), again.meta["ORIGIN"], str(again.meta["a longer key"])) == (
-        "7",
-        "ESO",
-        "3",
-    )
+    assert (
+        str(again.meta["CINNSEED"]),
+        again.meta["ORIGIN"],
+        str(again.meta["a longer key"]),
+    ) == ("7", "ESO", "3")
     assert list(again.meta["HISTORY"]) == ["reduced"]
     comments = list(again.meta["comments"])
-    assert comments[:2] == ["Пуля" if ending != "fits" else "\\u041f\\u0443\\u043b\\u044f", "two"]
+    assert comments[:2] == [
+        "Пуля" if ending != "fits" else "\\u041f\\u0443\\u043b\\u044f",
+        "two",
+    ]
     assert "cuts" in again.meta or "cuts = {'z': 1}" in comments
 
 
@@ -203,7 +224,9 @@ def test_parameters_of_a_votable_are_metadata(tmp_path: Path) -> None:
     assert read_table(tmp_path / "own.vot").meta["survey"] == "mine"
 
 
-def test_fits_states_logarithms_and_meanings_as_its_standard_does(tmp_path: Path) -> None:
+def test_fits_states_logarithms_and_meanings_as_its_standard_does(
+    tmp_path: Path,
+) -> None:
     own = Table({"v": [3.0]})
     own["v"].unit, own["v"].description = "dex(km / s)", "speed"
     write_table(own, tmp_path / "own.fits")

@@ -11,7 +11,9 @@ from cinn_clusters.cli import console
 from cinn_clusters.progress import Progress
 
 
-def test_plain_lines_show_the_last_state_of_each_work(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_show_the_last_state_of_each_work(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with console.progress("run") as on_progress:
         for epoch in range(1, 61):
             on_progress(Progress(epoch, 60, "train", f"NLL train {epoch}"))
@@ -33,10 +35,16 @@ def test_plain_lines_come_while_the_work_goes_on(
     with console.progress("", 3) as on_progress:
         for done in (1, 2, 3):
             on_progress(Progress(done, None, "fold"))
-    assert capsys.readouterr().err.splitlines() == ["fold  1/3", "fold  2/3", "fold  3/3"]
+    assert capsys.readouterr().err.splitlines() == [
+        "fold  1/3",
+        "fold  2/3",
+        "fold  3/3",
+    ]
 
 
-def test_an_error_that_comes_first_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_that_comes_first_stands_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(ValueError, match="first"), console.progress("train"):
         raise ValueError("first")
     assert capsys.readouterr().err == ""

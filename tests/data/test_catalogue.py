@@ -60,7 +60,10 @@ def test_marks_are_kept_when_asked_and_never_for_another_value(files: Files) -> 
     kept = read_catalogue(*files, original=True)
     assert (kept.theta[:, 2] == -1).sum() == marks > 0
     hidden = pd.read_csv(files[1])
-    edit(files[1], **{schema.COLLISION_MASS: hidden[schema.COLLISION_MASS].replace(-1, -2)})
+    edit(
+        files[1],
+        **{schema.COLLISION_MASS: hidden[schema.COLLISION_MASS].replace(-1, -2)},
+    )
     with pytest.raises(DataError, match=f"'last_M_Crit500_coll'.*{marks} outside.*-2"):
         read_catalogue(*files, original=True)
 
@@ -72,10 +75,14 @@ def test_a_mark_of_a_column_that_is_no_target_drops_nothing(files: Files) -> Non
 
 def test_the_halo_number_alone_does_not_join(files: Files) -> None:
     """HaloID repeats between snapshots: only the pair is a key."""
-    seen, hidden = (edit(path, HaloID=pd.read_csv(path)["HaloOrigID"]) for path in files)
+    seen, hidden = (
+        edit(path, HaloID=pd.read_csv(path)["HaloOrigID"]) for path in files
+    )
     catalogue = read_catalogue(*files, original=True)
     assert catalogue.rows_read == len(seen)
-    expected = hidden.set_index(KEYS).loc[pd.MultiIndex.from_frame(catalogue.table[KEYS]), TARGETS]
+    expected = hidden.set_index(KEYS).loc[
+        pd.MultiIndex.from_frame(catalogue.table[KEYS]), TARGETS
+    ]
     assert (catalogue.theta == expected.to_numpy()).all()
 
 
@@ -86,7 +93,9 @@ def test_properties_are_those_of_the_table(files: Files) -> None:
         catalogue.age, age_at_lookback(catalogue.table["lookback_time_Gyr"].to_numpy())
     )
     some = catalogue.rows(np.array([5, 2]))
-    assert some.table["HaloID"].tolist() == catalogue.table["HaloID"].iloc[[5, 2]].tolist()
+    assert (
+        some.table["HaloID"].tolist() == catalogue.table["HaloID"].iloc[[5, 2]].tolist()
+    )
     values = catalogue.inputs(catalogue.observables)
     values[:] = 0
     assert catalogue.table["Group_M_Crit500"].min() > 10, "a copy"
@@ -115,7 +124,10 @@ def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"observables": ()}, r"observables: expected one or more columns, each once; got \[\]"),
+        (
+            {"observables": ()},
+            r"observables: expected one or more columns, each once; got \[\]",
+        ),
         (
             {"targets": ("last_d_peri", "last_d_peri")},
             "targets: expected one or more columns, each once",
@@ -128,7 +140,10 @@ def test_a_cluster_column_of_text_by_another_name(files: Files) -> None:
             {"observables": ("Snapshot",)},
             "'Snapshot': expected an observable or a target; got a key",
         ),
-        ({"targets": ("HaloID",)}, "'HaloID': expected an observable or a target; got a key"),
+        (
+            {"targets": ("HaloID",)},
+            "'HaloID': expected an observable or a target; got a key",
+        ),
         (
             {"cluster": "HaloID"},
             "cluster column 'HaloID': .*; got a key, which changes between snapshots",
@@ -164,7 +179,9 @@ def test_nothing_left_to_use_is_told(files: Files) -> None:
             )
         },
     )
-    with pytest.raises(DataError, match="rows with a known history; got none left to use"):
+    with pytest.raises(
+        DataError, match="rows with a known history; got none left to use"
+    ):
         read_catalogue(*files)
 
 
@@ -173,6 +190,7 @@ def test_a_cluster_is_the_same_in_both_files(files: Files) -> None:
     clusters[4] += 1
     row = edit(files[1], HaloOrigID=clusters).iloc[4]
     with pytest.raises(
-        DataError, match=f"one cluster in both files; got two; HaloID {row.HaloID:.0f}, Snapshot"
+        DataError,
+        match=f"one cluster in both files; got two; HaloID {row.HaloID:.0f}, Snapshot",
     ):
         read_catalogue(*files)

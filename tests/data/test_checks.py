@@ -41,7 +41,11 @@ def a_tenth(name: str, values: pd.Series) -> pd.Series:
 
 
 def log_for_linear(name: str, values: pd.Series) -> pd.Series:
-    return pd.Series(10.0**values) if is_log10(name) else np.log10(values.where(values > 0))
+    return (
+        pd.Series(10.0**values)
+        if is_log10(name)
+        else np.log10(values.where(values > 0))
+    )
 
 
 def natural_log(name: str, values: pd.Series) -> pd.Series:
@@ -56,15 +60,21 @@ ERRORS = {
 }
 
 
-def demand_found(name: str, error: str, frames: Frames, folder: Path, command: Command) -> None:
+def demand_found(
+    name: str, error: str, frames: Frames, folder: Path, command: Command
+) -> None:
     changed = [frame.copy() for frame in frames]
     frame = changed[name in schema.DEFAULT_TARGETS]
     frame[name] = ERRORS[error](name, frame[name])
-    for table, file in zip(changed, ("observables1.csv", "unobservables1.csv"), strict=True):
+    for table, file in zip(
+        changed, ("observables1.csv", "unobservables1.csv"), strict=True
+    ):
         table.to_csv(folder / file, index=False)
     before = sorted(folder.rglob("*"))
     files = f"--observables {folder / 'observables1.csv'} --targets {folder / 'unobservables1.csv'}"
-    command(f"prepare {files} --out {folder / 'run'} --drop-incomplete").demand_error(name, "unit")
+    command(f"prepare {files} --out {folder / 'run'} --drop-incomplete").demand_error(
+        name, "unit"
+    )
     assert sorted(folder.rglob("*")) == before
 
 
@@ -74,7 +84,12 @@ NOT_TOLD = {("last_T_coll", "ln")}
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [(name, error) for name in NAMES for error in ERRORS if (name, error) not in NOT_TOLD],
+    [
+        (name, error)
+        for name in NAMES
+        for error in ERRORS
+        if (name, error) not in NOT_TOLD
+    ],
 )
 def test_a_wrong_unit_is_refused_and_the_column_named(
     name: str, error: str, tables: Frames, tmp_path: Path, command: Command
@@ -84,7 +99,11 @@ def test_a_wrong_unit_is_refused_and_the_column_named(
 
 @pytest.fixture(scope="module")
 def joined(tables: Frames) -> pd.DataFrame:
-    frame = tables[0].merge(tables[1].drop(columns="HaloOrigID"), on=list(schema.KEYS)).dropna()
+    frame = (
+        tables[0]
+        .merge(tables[1].drop(columns="HaloOrigID"), on=list(schema.KEYS))
+        .dropna()
+    )
     return frame[frame[schema.COLLISION_MASS] > 0].reset_index(drop=True)
 
 
@@ -109,7 +128,8 @@ def test_one_wrong_value_is_found_in_its_row(
     assert all(np.flatnonzero(problem.rows).tolist() == [11] for problem in found)
     where = f"HaloID {frame['HaloID'][11]}, Snapshot {frame['Snapshot'][11]}"
     with pytest.raises(
-        DataError, match=f"column '{name}': expected .*; got 1 {fault}; first at {where}"
+        DataError,
+        match=f"column '{name}': expected .*; got 1 {fault}; first at {where}",
     ):
         demand_no_problem(frame, NAMES)
 
@@ -138,7 +158,8 @@ def test_marks_pass_only_when_asked_and_only_where_the_schema_knows_one(
 
 
 @pytest.mark.parametrize(
-    ("later", "is_fine"), [(-1.0, True), (0.0, True), (0.019, True), (0.021, False), (0.5, False)]
+    ("later", "is_fine"),
+    [(-1.0, True), (0.0, True), (0.019, True), (0.021, False), (0.5, False)],
 )
 def test_a_collision_is_not_later_than_its_observation(
     later: float, is_fine: bool, joined: pd.DataFrame

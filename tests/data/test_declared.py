@@ -62,7 +62,9 @@ def test_a_collision_time_without_a_time_keeps_to_its_bounds() -> None:
 
 
 def test_choices_change_columns_and_keys() -> None:
-    schema = declared_schema(DOCUMENT).choose(["m"], halo="none", snapshot="snap", cluster=None)
+    schema = declared_schema(DOCUMENT).choose(
+        ["m"], halo="none", snapshot="snap", cluster=None
+    )
     assert schema.observables == ("m",)
     assert schema.targets == ("hit", "push")
     assert schema.keys == Keys(None, "snap", "tree")
@@ -72,10 +74,19 @@ def test_choices_change_columns_and_keys() -> None:
     ("document", "message"),
     [
         ({"column": {}}, "'column'; did you mean 'columns'"),
-        ({"columns": {"m": {"units": "x"}}}, "column 'm': .*got 'units'; did you mean 'unit'"),
+        (
+            {"columns": {"m": {"units": "x"}}},
+            "column 'm': .*got 'units'; did you mean 'unit'",
+        ),
         ({"columns": {"m": {"unit": 3}}}, "column 'm': .*valid string; got 3 for unit"),
-        ({"columns": {"m": {"role": "mas"}}}, "column 'm': .*'mass', .*got 'mas' for role"),
-        ({"columns": {"m": {"bounds": [3, 1]}}}, r"bounds = \[lower, upper\].*got \[3, 1\]"),
+        (
+            {"columns": {"m": {"role": "mas"}}},
+            "column 'm': .*'mass', .*got 'mas' for role",
+        ),
+        (
+            {"columns": {"m": {"bounds": [3, 1]}}},
+            r"bounds = \[lower, upper\].*got \[3, 1\]",
+        ),
         ({"columns": {"m": {"bounds": 3}}}, r"bounds = \[lower, upper\].*got 3"),
         ({"columns": {"m": {"bounds": ["a", 1]}}}, r"bounds = \[lower, upper\]"),
         ({"columns": {"m": 3}}, "column 'm': expected a table; got 3"),

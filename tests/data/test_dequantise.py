@@ -16,7 +16,9 @@ TARGETS = tuple(map(column, ("last_V_coll", COLLISION_TIME, "last_Mass_ratio")))
 
 
 def _theta(times: np.ndarray) -> np.ndarray:
-    return np.stack([np.full(len(times), 3.0), times, np.linspace(0.1, 0.9, len(times))], 1)
+    return np.stack(
+        [np.full(len(times), 3.0), times, np.linspace(0.1, 0.9, len(times))], 1
+    )
 
 
 def _jittered(times: np.ndarray, age: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -28,7 +30,9 @@ def _jittered(times: np.ndarray, age: np.ndarray, seed: int = 0) -> np.ndarray:
     share=st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0])),
     seed=st.integers(0, 1000),
 )
-def test_times_stay_between_zero_and_the_observation(age: float, share: float, seed: int) -> None:
+def test_times_stay_between_zero_and_the_observation(
+    age: float, share: float, seed: int
+) -> None:
     ages = np.full(50, age)
     times = _jittered(ages * share, ages, seed)
     assert (times > 0).all()
@@ -76,19 +80,31 @@ def test_other_targets_and_the_given_array_are_untouched() -> None:
 def test_without_a_collision_time_nothing_happens_and_nothing_is_drawn() -> None:
     theta, rng = np.ones((4, 2)), np.random.default_rng(0)
     state = rng.bit_generator.state
-    assert dequantise(theta, [TARGETS[0], column("last_d_peri")], np.full(4, np.nan), rng) is theta
+    assert (
+        dequantise(theta, [TARGETS[0], column("last_d_peri")], np.full(4, np.nan), rng)
+        is theta
+    )
     assert rng.bit_generator.state == state
 
 
 def test_generator_decides() -> None:
     ages = np.full(5, 9.0)
-    np.testing.assert_array_equal(_jittered(ages - 1, ages, 3), _jittered(ages - 1, ages, 3))
+    np.testing.assert_array_equal(
+        _jittered(ages - 1, ages, 3), _jittered(ages - 1, ages, 3)
+    )
     assert (_jittered(ages - 1, ages, 3) != _jittered(ages - 1, ages, 4)).all()
 
 
 def test_values_on_a_bound_are_moved_inside_and_no_others() -> None:
-    names = ("last_T_coll", "last_Mass_ratio", "last_Subcluster_mass", "mean_Mass_ratio")
-    theta = np.array([[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [4.0, 0.9999, 1e3, 2.0]])
+    names = (
+        "last_T_coll",
+        "last_Mass_ratio",
+        "last_Subcluster_mass",
+        "mean_Mass_ratio",
+    )
+    theta = np.array(
+        [[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [4.0, 0.9999, 1e3, 2.0]]
+    )
     moved = off_bounds(theta, [column(name) for name in names], np.full(3, 10.0))
     assert moved[:, 0].tolist() == [10.0 - TIME_FLOOR, TIME_FLOOR, 4.0]
     assert moved[:, 1].tolist() == [0.999, 0.001, 0.9999]

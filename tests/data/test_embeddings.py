@@ -24,12 +24,23 @@ WIDTH = 4
 
 
 def names_of(table: pd.DataFrame, sides: int = 3) -> list[str]:
-    rows = [(row.Snapshot, row.HaloID, side) for row in table.itertuples() for side in range(sides)]
-    return [f"snap_{snapshot:03d}_halo_{halo}_proj_{side}.jpg" for snapshot, halo, side in rows]
+    rows = [
+        (row.Snapshot, row.HaloID, side)
+        for row in table.itertuples()
+        for side in range(sides)
+    ]
+    return [
+        f"snap_{snapshot:03d}_halo_{halo}_proj_{side}.jpg"
+        for snapshot, halo, side in rows
+    ]
 
 
 def write(folder: Path, names: list[str], values: Any = None) -> Files:
-    values = np.random.default_rng(0).normal(size=(len(names), WIDTH)) if values is None else values
+    values = (
+        np.random.default_rng(0).normal(size=(len(names), WIDTH))
+        if values is None
+        else values
+    )
     np.save(folder / "embeddings.npy", values)
     np.save(folder / "filenames.npy", np.array(names))
     return folder / "embeddings.npy", folder / "filenames.npy"
@@ -47,14 +58,22 @@ def test_names_tell_cluster_snapshot_and_side(tmp_path: Path) -> None:
         [99, 7, 12],
         [72, 8, 1],
     ]
-    assert found.columns == ("embedding_000", "embedding_001", "embedding_002", "embedding_003")
+    assert found.columns == (
+        "embedding_000",
+        "embedding_001",
+        "embedding_002",
+        "embedding_003",
+    )
 
 
 def test_names_may_be_text(tmp_path: Path) -> None:
     names = ["snap_050_halo_1_proj_0.jpg", "snap_050_halo_1_proj_1.jpg"]
     embeddings, _ = write(tmp_path, names)
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    assert read_embeddings(embeddings, tmp_path / "names.txt").table.filename.tolist() == names
+    assert (
+        read_embeddings(embeddings, tmp_path / "names.txt").table.filename.tolist()
+        == names
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +104,9 @@ def test_bad_embeddings_are_refused(
 
 def test_pickled_names_are_refused_and_not_run(tmp_path: Path) -> None:
     embeddings, names = write(tmp_path, ["snap_050_halo_1_proj_0.jpg"])
-    np.save(names, np.array(["snap_050_halo_1_proj_0.jpg"], dtype=object), allow_pickle=True)
+    np.save(
+        names, np.array(["snap_050_halo_1_proj_0.jpg"], dtype=object), allow_pickle=True
+    )
     with pytest.raises(DataError, match="dtype=str"):
         read_embeddings(embeddings, names)
     names.write_bytes(b"no array")
@@ -109,7 +130,9 @@ def test_every_projection_is_a_row_beside_its_cluster(
     is_lone = (catalogue.table.HaloOrigID == catalogue.clusters[0]).to_numpy()
     kept = catalogue.table[~is_lone]
     names = [*names_of(kept), "snap_099_halo_999999999_proj_0.jpg"]
-    joined, unmatched = join_embeddings(catalogue, read_embeddings(*write(tmp_path, names)))
+    joined, unmatched = join_embeddings(
+        catalogue, read_embeddings(*write(tmp_path, names))
+    )
     assert len(joined.table) == 3 * len(kept) + is_lone.sum()
     assert unmatched == ("snap_099_halo_999999999_proj_0.jpg",)
     assert joined.dropped == catalogue.dropped
@@ -117,19 +140,23 @@ def test_every_projection_is_a_row_beside_its_cluster(
     assert (without.Projection == schema.NO_PROJECTION).all()
     assert without[list(joined.observables[-WIDTH:])].isna().all(axis=None)
     np.testing.assert_array_equal(
-        without[list(catalogue.observables)], catalogue.table[is_lone][list(catalogue.observables)]
+        without[list(catalogue.observables)],
+        catalogue.table[is_lone][list(catalogue.observables)],
     )
     complete = joined.table.iloc[joined.complete_rows()]
     assert (complete.HaloOrigID != catalogue.clusters[0]).all()
     assert len(complete) == 3 * len(kept)
-    assert joined.observables[-WIDTH:] == tuple(f"embedding_{k:03d}" for k in range(WIDTH))
+    assert joined.observables[-WIDTH:] == tuple(
+        f"embedding_{k:03d}" for k in range(WIDTH)
+    )
     vectors = np.load(tmp_path / "embeddings.npy")
     row = joined.table[joined.table.HaloOrigID != catalogue.clusters[0]].iloc[7]
     place = names.index(
         f"snap_{row.Snapshot:03.0f}_halo_{row.HaloID:.0f}_proj_{row.Projection:.0f}.jpg"
     )
     np.testing.assert_array_equal(
-        row[[f"embedding_{k:03d}" for k in range(WIDTH)]].to_numpy(float), vectors[place]
+        row[[f"embedding_{k:03d}" for k in range(WIDTH)]].to_numpy(float),
+        vectors[place],
     )
 
 
@@ -171,7 +198,9 @@ def test_the_original_protocol_leaves_rows_without_a_map_out(
     kept = tables[0][tables[0].HaloOrigID != tables[0].HaloOrigID.iloc[0]]
     maps = write(tmp_path, names_of(kept, sides=1))
     run = prepare(
-        TableFiles(*files, maps), tmp_path / "run", options=Preparation(protocol="original")
+        TableFiles(*files, maps),
+        tmp_path / "run",
+        options=Preparation(protocol="original"),
     )
     assert run.catalogue.dropped[-1].reason == "no map among the embeddings"
     assert run.catalogue.dropped[-1].clusters == 1
@@ -222,7 +251,9 @@ def test_the_whole_job_with_maps(
     assert parts[0] == parts[1], "a cluster is in the same part with maps and without"
 
 
-def test_half_an_embedding_is_a_usage_error(files: Files, tmp_path: Path, command: Command) -> None:
+def test_half_an_embedding_is_a_usage_error(
+    files: Files, tmp_path: Path, command: Command
+) -> None:
     (tmp_path / "e.npy").touch()
     line = f"prepare --observables {files[0]} --targets {files[1]} --out {tmp_path}/run"
     line += f" --embeddings {tmp_path}/e.npy"

@@ -38,9 +38,14 @@ def recount(catalogue: Catalogue, tested: np.ndarray, seen: np.ndarray) -> list[
     table = catalogue.table
 
     def stands(test: int, columns: list[str]) -> bool:
-        return any(all(table[name][test] == table[name][row] for name in columns) for row in seen)
+        return any(
+            all(table[name][test] == table[name][row] for name in columns)
+            for row in seen
+        )
 
-    clusters = {table["HaloOrigID"][row] for row in tested if stands(row, ["HaloOrigID"])}
+    clusters = {
+        table["HaloOrigID"][row] for row in tested if stands(row, ["HaloOrigID"])
+    }
     identified = ["HaloOrigID"] if len(catalogue.targets) < 3 else []
     histories = sum(stands(row, [*catalogue.targets, *identified]) for row in tested)
     views = sum(stands(row, ["HaloOrigID", "Snapshot"]) for row in tested)
@@ -51,11 +56,15 @@ def recount(catalogue: Catalogue, tested: np.ndarray, seen: np.ndarray) -> list[
 def test_counts_are_those_of_a_recount(
     rows: list[tuple[int, int, int]], num_targets: int, data: st.DataObject
 ) -> None:
-    catalogue = catalogue_of(rows, ("last_d_peri", "last_V_coll", "last_T_coll")[:num_targets])
+    catalogue = catalogue_of(
+        rows, ("last_d_peri", "last_V_coll", "last_T_coll")[:num_targets]
+    )
     order = np.array(data.draw(st.permutations(range(len(rows)))))
     split = Split(*np.split(order, [len(rows) // 2, len(rows) // 2 + len(rows) // 4]))
     overlaps = audit_split(catalogue, split)
-    assert [overlap.shared for overlap in overlaps] == recount(catalogue, split.test, split.train)
+    assert [overlap.shared for overlap in overlaps] == recount(
+        catalogue, split.test, split.train
+    )
     seen = np.concatenate([split.train, split.validation])
     assert [overlap.shared_with_validation for overlap in overlaps] == recount(
         catalogue, split.test, seen
@@ -90,7 +99,9 @@ def test_counts_are_those_of_a_recount(
 def test_one_row_of_a_cluster_gives_it_away(
     moved: Callable[[Split], Split], expected: list[int]
 ) -> None:
-    catalogue = catalogue_of([(cluster, 99, cluster) for cluster in range(10) for _ in range(4)])
+    catalogue = catalogue_of(
+        [(cluster, 99, cluster) for cluster in range(10) for _ in range(4)]
+    )
     overlaps = audit_split(catalogue, moved(split_by_cluster(catalogue.clusters)))
     assert [overlap.shared_with_validation for overlap in overlaps] == expected
 
@@ -100,7 +111,8 @@ def test_one_number_shared_by_chance_is_no_leak(num_targets: int, shared: int) -
     """Collision times stand on snapshots: two clusters may have the same one; a whole vector
     betrays its cluster."""
     catalogue = catalogue_of(
-        [(c, 99, 0) for c in range(4)], ("last_T_coll", "last_d_peri", "last_V_coll")[:num_targets]
+        [(c, 99, 0) for c in range(4)],
+        ("last_T_coll", "last_d_peri", "last_V_coll")[:num_targets],
     )
     rows = np.arange(4)
     overlaps = audit_split(catalogue, Split(rows[:0], rows[:3], rows[3:]))

@@ -58,7 +58,9 @@ def transforms(columns: dict[str, np.ndarray]) -> MeasurementTransforms:
         ),
         ObservableMap(schema.MASS, shift=14.5, scale=0.3, clip=4.0),
         ObservableMap(schema.RADIUS, shift=3.1, scale=0.1, clip=4.0),
-        ObservableMap(GAS, False, 0.0, schema.MASS, float(offset.mean()), float(offset.std()), 4.0),
+        ObservableMap(
+            GAS, False, 0.0, schema.MASS, float(offset.mean()), float(offset.std()), 4.0
+        ),
         ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.3, clip=4.0),
     )
     target = TargetMap(
@@ -102,11 +104,15 @@ def test_conditioning_is_that_of_a_joint_gaussian(seed: int, seen: int) -> None:
         np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None]
     )
     cross = prior.covariance[:, has]
-    inner = np.linalg.inv(prior.covariance[np.ix_(has, has)] + np.diag(errors[has] ** 2))
+    inner = np.linalg.inv(
+        prior.covariance[np.ix_(has, has)] + np.diag(errors[has] ** 2)
+    )
     np.testing.assert_allclose(
         mean[0], prior.mean + cross @ inner @ (values - prior.mean)[has], atol=1e-8
     )
-    np.testing.assert_allclose(covariance[0], prior.covariance - cross @ inner @ cross.T, atol=1e-8)
+    np.testing.assert_allclose(
+        covariance[0], prior.covariance - cross @ inner @ cross.T, atol=1e-8
+    )
     squared, degrees = prior.mahalanobis(
         np.where(has, values, np.nan)[None], np.where(has, errors, np.inf)[None]
     )
@@ -147,7 +153,9 @@ def test_a_huge_error_is_a_missing_value_and_a_tiny_one_none(
     np.testing.assert_allclose(seen(huge), seen(missing), atol=1e-6)
     np.testing.assert_allclose(seen(tiny), seen(exact), atol=1e-4)
     assert not np.allclose(seen(missing), seen(exact), atol=0.1)
-    np.testing.assert_allclose(transforms.anchors(huge), transforms.anchors(missing), atol=1e-6)
+    np.testing.assert_allclose(
+        transforms.anchors(huge), transforms.anchors(missing), atol=1e-6
+    )
 
 
 def test_r500_is_left_out_and_time_is_needed(
@@ -165,7 +173,9 @@ def test_r500_is_left_out_and_time_is_needed(
     assert accept_missing_values(without, columns).optional == tuple(
         entry.name for entry in without.observables
     )
-    bounded = replace(without, targets=(TargetMap("last_T_coll", "age", False, 0.0, 13.9),))
+    bounded = replace(
+        without, targets=(TargetMap("last_T_coll", "age", False, 0.0, 13.9),)
+    )
     with pytest.raises(DataError, match=schema.LOOKBACK):
         accept_missing_values(bounded, columns)
 
@@ -201,7 +211,9 @@ def test_corruption_tells_the_truth_about_itself(
         given[:, len(transforms.names) + transforms.optional.index(HOLE)],
     )
     noisy = np.isfinite(hole) & (told > 0)
-    in_dex = np.log10(hole[noisy] / exact[noisy, transforms.names.index(HOLE)]) / told[noisy]
+    in_dex = (
+        np.log10(hole[noisy] / exact[noisy, transforms.names.index(HOLE)]) / told[noisy]
+    )
     assert abs(in_dex.std() - 1.0) < 0.06, "errors of a positive quantity are in dex"
     np.testing.assert_array_equal(
         given[:, transforms.names.index(schema.LOOKBACK)],
@@ -217,7 +229,8 @@ def test_plausible_truths_scatter_as_is_known(
     given[:, transforms.names.index(GAS)] = np.nan
     mean, covariance = transforms.condition(given[:1])
     drawn = transforms.sample_values(
-        given, np.random.default_rng(0).standard_normal((len(given), len(transforms.names)))
+        given,
+        np.random.default_rng(0).standard_normal((len(given), len(transforms.names))),
     )
     values, _ = transforms.raw_values(drawn)
     np.testing.assert_allclose(values.mean(0), mean[0], atol=0.01)
@@ -245,7 +258,11 @@ def test_round_trip_through_plain_values(
         again.standardise_inputs(given), transforms.standardise_inputs(given)
     )
     assert (
-        type(read_transforms(Transforms(transforms.observables, transforms.targets).to_dict()))
+        type(
+            read_transforms(
+                Transforms(transforms.observables, transforms.targets).to_dict()
+            )
+        )
         is Transforms
     )
 
@@ -285,14 +302,24 @@ def test_em_does_not_lower_the_likelihood_and_stops_at_the_closed_form() -> None
     values = np.stack([first, np.where(is_missing, np.nan, second)], 1)
     slope, offset = np.polyfit(first[~is_missing], second[~is_missing], 1)
     prior = fit_prior(values)
-    np.testing.assert_allclose(prior.mean, [first.mean(), offset + slope * first.mean()], rtol=1e-3)
-    np.testing.assert_allclose(prior.covariance[0, 1], slope * first.var(ddof=1), rtol=1e-3)
+    np.testing.assert_allclose(
+        prior.mean, [first.mean(), offset + slope * first.mean()], rtol=1e-3
+    )
+    np.testing.assert_allclose(
+        prior.covariance[0, 1], slope * first.var(ddof=1), rtol=1e-3
+    )
 
 
 class TestEmbedding:
     """Scalars, an embedding that is there or not, and columns that are no logarithms."""
 
-    COLUMNS = (schema.MASS, "embedding_000", schema.LOOKBACK, "embedding_001", "asymmetry")
+    COLUMNS = (
+        schema.MASS,
+        "embedding_000",
+        schema.LOOKBACK,
+        "embedding_001",
+        "asymmetry",
+    )
 
     @pytest.fixture
     def columns(self) -> dict[str, np.ndarray]:
@@ -309,7 +336,9 @@ class TestEmbedding:
     @pytest.fixture
     def transforms(self, columns: dict[str, np.ndarray]) -> MeasurementTransforms:
         maps = tuple(
-            ObservableMap(name, shift=columns[name].mean(), scale=columns[name].std(), clip=4.0)
+            ObservableMap(
+                name, shift=columns[name].mean(), scale=columns[name].std(), clip=4.0
+            )
             for name in self.COLUMNS
         )
         return accept_missing_values(Transforms(maps, (TargetMap("mine"),)), columns)
@@ -319,7 +348,9 @@ class TestEmbedding:
         values = np.stack([columns[name] for name in transforms.names], 1)
         return np.hstack([values, np.zeros((NUM, len(transforms.optional)))])
 
-    def test_scalars_stand_before_the_embedding_which_has_no_errors(self, transforms) -> None:
+    def test_scalars_stand_before_the_embedding_which_has_no_errors(
+        self, transforms
+    ) -> None:
         assert transforms.inputs == (
             schema.MASS,
             schema.LOOKBACK,
@@ -339,7 +370,9 @@ class TestEmbedding:
         inputs[:, missing] = np.nan
         inputs[:, 5] = 0.2
         mean, covariance = transforms.condition(inputs)
-        errors = np.hstack([inputs[:, [5]], np.zeros((20, 1)), inputs[:, [6]], np.zeros((20, 2))])
+        errors = np.hstack(
+            [inputs[:, [5]], np.zeros((20, 1)), inputs[:, [6]], np.zeros((20, 2))]
+        )
         values = inputs[:, :5]
         errors = np.where(np.isnan(values), np.inf, errors)
         expected = transforms.prior.condition(values, errors)
@@ -350,13 +383,19 @@ class TestEmbedding:
         np.testing.assert_allclose(squared, whole[0], rtol=1e-5)
         np.testing.assert_array_equal(degrees, whole[1])
 
-    def test_one_feature_says_that_the_embedding_is_missing(self, transforms, exact) -> None:
-        half = transforms.without(exact[:2], np.array([[1, 1, 1], [1, 1, 0]], dtype=bool))
+    def test_one_feature_says_that_the_embedding_is_missing(
+        self, transforms, exact
+    ) -> None:
+        half = transforms.without(
+            exact[:2], np.array([[1, 1, 1], [1, 1, 0]], dtype=bool)
+        )
         features = transforms.standardise_inputs(half).numpy()
         np.testing.assert_array_equal(features[:, -1], [0.0, 1.0])
         partial = exact[:2].copy()
         partial[1, 4] = np.nan
-        np.testing.assert_array_equal(transforms.standardise_inputs(partial).numpy(), features)
+        np.testing.assert_array_equal(
+            transforms.standardise_inputs(partial).numpy(), features
+        )
         assert transforms.is_usable(half).all()
 
     def test_augmentation_masks_the_embedding_as_a_whole_and_scales_noise(
@@ -375,7 +414,9 @@ class TestEmbedding:
         assert augmented[noisy, 6].max() < 3.01 * spread < 0.1
         assert augmented[noisy, 6].max() > 2.0 * spread
 
-    def test_what_is_missing_in_the_table_stays_missing(self, transforms, exact) -> None:
+    def test_what_is_missing_in_the_table_stays_missing(
+        self, transforms, exact
+    ) -> None:
         punched = exact.copy()
         punched[::2, 0], punched[::3, 3:5] = np.nan, np.nan
         augmented = transforms.augment(punched, np.random.default_rng(0))

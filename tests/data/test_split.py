@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from cinn_clusters.data.split import Split, folds_by_cluster, split_by_cluster, split_by_row
+from cinn_clusters.data.split import (
+    Split,
+    folds_by_cluster,
+    split_by_cluster,
+    split_by_row,
+)
 from cinn_clusters.errors import DataError
 
 SEEDS = st.integers(0, 2**32)
@@ -22,7 +27,9 @@ def parts(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @given(CLUSTERS, SEEDS)
-def test_same_seed_same_split_whatever_the_clusters_are_called(names: list[int], seed: int) -> None:
+def test_same_seed_same_split_whatever_the_clusters_are_called(
+    names: list[int], seed: int
+) -> None:
     rows = np.array(names)
     text = np.array([f"A{name + 10:05d}" for name in names])
     for one, again, other in zip(
@@ -42,25 +49,34 @@ def test_the_part_of_a_cluster_does_not_depend_on_the_order_of_rows(
     shuffled = rows.copy()
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     for one, other in zip(
-        parts(split_by_cluster(rows, seed)), parts(split_by_cluster(shuffled, seed)), strict=True
+        parts(split_by_cluster(rows, seed)),
+        parts(split_by_cluster(shuffled, seed)),
+        strict=True,
     ):
         assert set(rows[one]) == set(shuffled[other])
 
 
 @pytest.mark.parametrize(
-    ("num_clusters", "expected"), [(5, (3, 1, 1)), (272, (218, 27, 27)), (352, (282, 35, 35))]
+    ("num_clusters", "expected"),
+    [(5, (3, 1, 1)), (272, (218, 27, 27)), (352, (282, 35, 35))],
 )
 def test_shares_are_those_of_clusters_not_of_rows(
     num_clusters: int, expected: tuple[int, int, int]
 ) -> None:
     rng = np.random.default_rng(0)
     rows = np.repeat(np.arange(num_clusters), rng.integers(1, 30, num_clusters))
-    assert tuple(len(set(rows[part])) for part in parts(split_by_cluster(rows))) == expected
+    assert (
+        tuple(len(set(rows[part])) for part in parts(split_by_cluster(rows)))
+        == expected
+    )
 
 
 def test_another_seed_is_another_split() -> None:
     rows = np.arange(100)
-    assert split_by_cluster(rows, 1).test.tolist() != split_by_cluster(rows, 2).test.tolist()
+    assert (
+        split_by_cluster(rows, 1).test.tolist()
+        != split_by_cluster(rows, 2).test.tolist()
+    )
 
 
 def test_folds_of_the_protocol() -> None:
@@ -78,12 +94,18 @@ def test_folds_of_the_protocol() -> None:
 
 
 @given(CLUSTERS, st.integers(2, 5), SEEDS)
-def test_folds_partition_and_repeat(names: list[int], num_folds: int, seed: int) -> None:
+def test_folds_partition_and_repeat(
+    names: list[int], num_folds: int, seed: int
+) -> None:
     rows = np.array(names)
     folds, again = (list(folds_by_cluster(rows, num_folds, seed)) for _ in range(2))
-    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(rows)))
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(
+        range(len(rows))
+    )
     for fold, other in zip(folds, again, strict=True):
-        assert [part.tolist() for part in parts(fold)] == [part.tolist() for part in parts(other)]
+        assert [part.tolist() for part in parts(fold)] == [
+            part.tolist() for part in parts(other)
+        ]
         assert sorted(np.concatenate(parts(fold))) == list(range(len(rows)))
         sets = [set(rows[part]) for part in parts(fold)]
         assert len(set.union(*sets)) == sum(map(len, sets))
@@ -98,11 +120,14 @@ def test_the_published_split_is_reproduced(num_rows: int) -> None:
 
 
 def test_too_little_to_split_is_refused() -> None:
-    with pytest.raises(DataError, match="the table: expected at least 5 clusters to split; got 4"):
+    with pytest.raises(
+        DataError, match="the table: expected at least 5 clusters to split; got 4"
+    ):
         split_by_cluster(np.repeat(np.arange(4), 50))
     with pytest.raises(DataError, match="at least 5 rows to split; got 4"):
         split_by_row(4)
     with pytest.raises(
-        DataError, match="cluster column: expected a cluster for every row; got 2 rows without"
+        DataError,
+        match="cluster column: expected a cluster for every row; got 2 rows without",
     ):
         list(folds_by_cluster(np.array(["a", "b", None, "c", None], dtype=object)))

@@ -13,7 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_clusters.data.tables import demand_columns, demand_unique, read_csv, to_numbers
+from cinn_clusters.data.tables import (
+    demand_columns,
+    demand_unique,
+    read_csv,
+    to_numbers,
+)
 from cinn_clusters.errors import DataError
 from cinn_clusters.storage.run import csv_text
 
@@ -33,18 +38,23 @@ def test_doubles_go_round_to_the_last_bit(rows: list[tuple[float, float]]) -> No
     with tempfile.TemporaryDirectory() as folder:
         text = csv_text(frame)
         again = read_text(Path(folder), text)
-    bits = [[struct.pack("<d", float(value)) for value in row] for row in again.to_numpy(float)]
+    bits = [
+        [struct.pack("<d", float(value)) for value in row]
+        for row in again.to_numpy(float)
+    ]
     assert bits == [[struct.pack("<d", value) for value in row] for row in rows]
-    assert [tuple(map(float, row)) for row in list(csv.reader(text.splitlines()))[1:]] == rows, (
-        "for any other reader"
-    )
+    assert [
+        tuple(map(float, row)) for row in list(csv.reader(text.splitlines()))[1:]
+    ] == rows, "for any other reader"
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=20))
 def test_whole_numbers_stay_whole(values: list[int]) -> None:
     frame = pd.DataFrame({"HaloID": values, "Snapshot": 99})
     with tempfile.TemporaryDirectory() as folder:
-        again = to_numbers(read_text(Path(folder), csv_text(frame)), ["HaloID", "Snapshot"], "here")
+        again = to_numbers(
+            read_text(Path(folder), csv_text(frame)), ["HaloID", "Snapshot"], "here"
+        )
     assert again["HaloID"].tolist() == values
     assert again["HaloID"].dtype == np.int64
 
@@ -70,7 +80,9 @@ def test_whole_numbers_stay_whole(values: list[int]) -> None:
 )
 def test_the_same_table_in_another_dress(content: str | bytes, tmp_path: Path) -> None:
     frame = to_numbers(read_text(tmp_path, content), ["a", "b"], "here")
-    pd.testing.assert_frame_equal(frame, pd.DataFrame({"a": [1.0, 3.0], "b": [2.0, 4.0]}))
+    pd.testing.assert_frame_equal(
+        frame, pd.DataFrame({"a": [1.0, 3.0], "b": [2.0, 4.0]})
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,15 +106,21 @@ def test_the_same_table_in_another_dress(content: str | bytes, tmp_path: Path) -
         ('a,b\n"1,2\n', "expected"),
     ],
 )
-def test_what_is_no_table_is_told(content: str | bytes, told: str, tmp_path: Path) -> None:
+def test_what_is_no_table_is_told(
+    content: str | bytes, told: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=told) as caught:
         read_text(tmp_path, content)
     assert "table.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "told"), [("none.csv", "No such file"), ("", "Is a directory")])
-def test_a_file_that_cannot_be_read_is_told(name: str, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("none.csv", "No such file"), ("", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_told(
+    name: str, told: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=f"a readable CSV file; got {told}"):
         read_csv(tmp_path / name)
 
@@ -110,17 +128,22 @@ def test_a_file_that_cannot_be_read_is_told(name: str, told: str, tmp_path: Path
 def test_a_missing_column_names_one_that_looks_alike() -> None:
     frame = pd.DataFrame({"GroupGasmass": [1.0]})
     with pytest.raises(
-        DataError, match=r"'GroupGasMass'.*no such column; here; did you mean 'GroupGasmass'\?"
+        DataError,
+        match=r"'GroupGasMass'.*no such column; here; did you mean 'GroupGasmass'\?",
     ):
         demand_columns(frame, ["GroupGasMass"], "here")
     with pytest.raises(DataError, match=r"2 columns missing: b, c; here$"):
-        demand_columns(pd.DataFrame({"GroupGasMass": [1.0]}), ["GroupGasMass", "b", "c"], "here")
+        demand_columns(
+            pd.DataFrame({"GroupGasMass": [1.0]}), ["GroupGasMass", "b", "c"], "here"
+        )
     demand_columns(frame, ["GroupGasmass"], "here")
 
 
 def test_repeated_keys_are_told_with_the_line_of_the_second() -> None:
     frame = pd.DataFrame({"HaloID": [4, 5, 5, 5], "Snapshot": [99, 99, 91, 99]})
-    with pytest.raises(DataError, match=r"1 repeated; here, line 5 \(HaloID 5, Snapshot 99\)"):
+    with pytest.raises(
+        DataError, match=r"1 repeated; here, line 5 \(HaloID 5, Snapshot 99\)"
+    ):
         demand_unique(frame, ["HaloID", "Snapshot"], "here")
     demand_unique(frame.iloc[:3], ["HaloID", "Snapshot"], "here")
 
@@ -128,7 +151,8 @@ def test_repeated_keys_are_told_with_the_line_of_the_second() -> None:
 def test_text_among_numbers_is_told_with_its_line() -> None:
     frame = pd.DataFrame({"a": ["1", None, "n/k", "14,5"]})
     with pytest.raises(
-        DataError, match=r"column 'a': expected numbers; got 'n/k' and 1 more; here, line 4"
+        DataError,
+        match=r"column 'a': expected numbers; got 'n/k' and 1 more; here, line 4",
     ):
         to_numbers(frame, ["a"], "here")
     assert to_numbers(frame.head(2), ["a"], "here")["a"].tolist() == pytest.approx(
@@ -140,6 +164,7 @@ def test_text_among_numbers_is_told_with_its_line() -> None:
 @pytest.mark.parametrize("value", [1.5, np.nan, np.inf])
 def test_a_key_is_a_whole_number(value: float) -> None:
     with pytest.raises(
-        DataError, match=r"column 'HaloID': expected whole numbers; got .*; here, line 3"
+        DataError,
+        match=r"column 'HaloID': expected whole numbers; got .*; here, line 3",
     ):
         to_numbers(pd.DataFrame({"HaloID": [1.0, value]}), ["HaloID"], "here")

@@ -24,10 +24,20 @@ KINDS = {
     "identity": TargetMap("a", shift=3.0, scale=0.4),
     "identity of log": TargetMap("b", is_log=True, shift=-1.0, scale=0.7),
     "logit of ratio": TargetMap("c", "logit", False, 0.0, 1.0, shift=-1.2, scale=1.1),
-    "logit of log value": TargetMap("d", "logit", False, -3.0, 5.0, shift=0.3, scale=0.2),
+    "logit of log value": TargetMap(
+        "d", "logit", False, -3.0, 5.0, shift=0.3, scale=0.2
+    ),
     "logit of mass": TargetMap("e", "logit", True, 1e-4, 1e3, shift=0.5, scale=0.3),
     "logit of mass relative to another": TargetMap(
-        "g", "logit", True, 1e-4, 1e3, shift=0.1, scale=0.1, relative_to="m", reference_unit=14.0
+        "g",
+        "logit",
+        True,
+        1e-4,
+        1e3,
+        shift=0.1,
+        scale=0.1,
+        relative_to="m",
+        reference_unit=14.0,
     ),
     "age": TargetMap("f", "age", False, 0.0, 13.9, shift=-1.5, scale=2.0),
 }
@@ -52,7 +62,11 @@ def _float(value: float) -> torch.Tensor:
 def _anchor(entry: TargetMap, age: float) -> torch.Tensor:
     """An anchor such as the kind needs: an age, or a mass that goes with it (one for all others,
     not to be used)."""
-    return entry.anchor(_float(13.0 + age / 7.0))[None] if entry.relative_to else _float(age)[None]
+    return (
+        entry.anchor(_float(13.0 + age / 7.0))[None]
+        if entry.relative_to
+        else _float(age)[None]
+    )
 
 
 def _within(entry: TargetMap, share: float, age: float) -> float:
@@ -87,12 +101,14 @@ class TestTargetMap:
         u = (raw - kind.shift) / kind.scale
         transforms = _alone(kind)
         theta = transforms.physical_targets(_float(u)[None], _anchor(kind, age))
-        assert transforms.standardise_targets(theta, _anchor(kind, age)).item() == pytest.approx(
-            u, rel=1e-8, abs=1e-8
-        )
+        assert transforms.standardise_targets(
+            theta, _anchor(kind, age)
+        ).item() == pytest.approx(u, rel=1e-8, abs=1e-8)
 
     @given(data=st.data())
-    def test_log_jacobian_is_that_of_autodiff(self, kind: TargetMap, data: st.DataObject) -> None:
+    def test_log_jacobian_is_that_of_autodiff(
+        self, kind: TargetMap, data: st.DataObject
+    ) -> None:
         anchor, raw = _anchor(kind, data.draw(AGES)), data.draw(st.floats(-12, 12))
         u = _float((raw - kind.shift) / kind.scale)[None].requires_grad_()
         transforms = _alone(kind)
@@ -109,9 +125,12 @@ class TestTargetMap:
             data.draw(st.floats(1e-3, 1)),
         )
         low, high = (
-            kind.physical(_float(value), _anchor(kind, age)).item() for value in (raw, raw + more)
+            kind.physical(_float(value), _anchor(kind, age)).item()
+            for value in (raw, raw + more)
         )
-        assert (low < high) is (kind.bijection != "age"), "u of an age grows with the time since"
+        assert (low < high) is (kind.bijection != "age"), (
+            "u of an age grows with the time since"
+        )
 
     def test_outside_the_support_is_not_finite(self, kind: TargetMap) -> None:
         age = 7.0
@@ -132,20 +151,30 @@ class TestTargetMap:
         assert raw == pytest.approx(math.log(0.8 / 0.2))
 
     def test_a_mass_equal_to_its_reference_is_at_the_origin(self) -> None:
-        entry = replace(KINDS["logit of mass relative to another"], shift=0.0, scale=1.0)
+        entry = replace(
+            KINDS["logit of mass relative to another"], shift=0.0, scale=1.0
+        )
         assert entry.raw(
             _float(3.0), entry.anchor(_float(14.0 + math.log10(3.0)))
         ).item() == pytest.approx(0.0, abs=1e-12)
 
 
 EXTREMES = st.one_of(
-    st.floats(-1e6, 1e6), st.sampled_from([-1e6, 1e6, -math.inf, math.inf, 0.0, -3.4e38, 3.4e38])
+    st.floats(-1e6, 1e6),
+    st.sampled_from([-1e6, 1e6, -math.inf, math.inf, 0.0, -3.4e38, 3.4e38]),
 )
 
 
 def _default_transforms(**changes: float) -> Transforms:
     """The six targets as the table scales them (rounded)."""
-    scales = [(-1.5, 2.0), (0.5, 0.13), (0.2, 0.04), (-0.4, 0.08), (-1.3, 1.0), (0.7, 0.2)]
+    scales = [
+        (-1.5, 2.0),
+        (0.5, 0.13),
+        (0.2, 0.04),
+        (-0.4, 0.08),
+        (-1.3, 1.0),
+        (0.7, 0.2),
+    ]
     targets = [
         TargetMap(
             name,
@@ -161,7 +190,8 @@ def _default_transforms(**changes: float) -> Transforms:
         for column in [schema.column(name)]
     ]
     return Transforms(
-        (ObservableMap(schema.LOOKBACK),), tuple(replace(target, **changes) for target in targets)
+        (ObservableMap(schema.LOOKBACK),),
+        tuple(replace(target, **changes) for target in targets),
     )
 
 
@@ -170,13 +200,20 @@ class TestAnyUGivesPhysicalTargets:
     def test_in_double_precision(self, u: np.ndarray, age: float) -> None:
         self._demand_physical(_theta(u, age), age)
 
-    @given(u=arrays(np.float32, (4, COLUMNS), elements=st.floats(-1e6, 1e6, width=32)), age=AGES)
-    def test_when_network_and_draws_are_single_precision(self, u: np.ndarray, age: float) -> None:
+    @given(
+        u=arrays(np.float32, (4, COLUMNS), elements=st.floats(-1e6, 1e6, width=32)),
+        age=AGES,
+    )
+    def test_when_network_and_draws_are_single_precision(
+        self, u: np.ndarray, age: float
+    ) -> None:
         self._demand_physical(_theta(u, age).astype(np.float32).astype(float), age)
 
     @pytest.mark.parametrize("explosion", [1e6, -1e6])
     @given(age=AGES)
-    def test_explosions_stay_inside_and_have_a_density(self, explosion: float, age: float) -> None:
+    def test_explosions_stay_inside_and_have_a_density(
+        self, explosion: float, age: float
+    ) -> None:
         """Draws are kept in single precision: none of them may be rounded onto a bound or past
         it."""
         theta = _theta(np.full((1, COLUMNS), explosion), age).astype(np.float32)
@@ -209,29 +246,45 @@ def _theta(u: np.ndarray, age: float) -> np.ndarray:
 def _anchors(ages: list[float]) -> torch.Tensor:
     """Anchors of the default targets at some ages and a mass, (N, D)."""
     targets = _default_transforms().targets
-    return torch.stack([torch.cat([_anchor(target, age) for target in targets]) for age in ages])
+    return torch.stack(
+        [torch.cat([_anchor(target, age) for target in targets]) for age in ages]
+    )
 
 
 def test_joint_log_jacobian_is_the_slogdet_of_autodiff() -> None:
     transforms, anchors = _default_transforms(), _anchors([9.0])[0]
-    u = torch.randn(COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    jacobian = torch.func.jacrev(lambda point: transforms.physical_targets(point, anchors))(u)
+    u = torch.randn(
+        COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    jacobian = torch.func.jacrev(
+        lambda point: transforms.physical_targets(point, anchors)
+    )(u)
     expected = torch.linalg.slogdet(jacobian)[1]
-    torch.testing.assert_close(transforms.log_jacobian(u, anchors), expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        transforms.log_jacobian(u, anchors), expected, rtol=0, atol=1e-10
+    )
 
 
 def test_leading_axes_are_free() -> None:
     transforms = _default_transforms()
-    u = torch.randn(5, 3, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u = torch.randn(
+        5, 3, COLUMNS, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     anchors = _anchors([3.0, 8.0, 13.0])
     theta = transforms.physical_targets(u, anchors.expand(5, 3, -1))
     torch.testing.assert_close(
-        transforms.standardise_targets(theta, anchors.expand(5, 3, -1)), u, rtol=0, atol=1e-9
+        transforms.standardise_targets(theta, anchors.expand(5, 3, -1)),
+        u,
+        rtol=0,
+        atol=1e-9,
     )
     for s in range(5):
         for n in range(3):
             torch.testing.assert_close(
-                transforms.physical_targets(u[s, n], anchors[n]), theta[s, n], rtol=0, atol=1e-12
+                transforms.physical_targets(u[s, n], anchors[n]),
+                theta[s, n],
+                rtol=0,
+                atol=1e-12,
             )
 
 
@@ -259,8 +312,13 @@ TARGET_MAPS = st.builds(
 )
 
 
-@given(observables=st.lists(OBSERVABLE_MAPS, max_size=4), targets=st.lists(TARGET_MAPS, max_size=4))
-def test_json_goes_round(observables: list[ObservableMap], targets: list[TargetMap]) -> None:
+@given(
+    observables=st.lists(OBSERVABLE_MAPS, max_size=4),
+    targets=st.lists(TARGET_MAPS, max_size=4),
+)
+def test_json_goes_round(
+    observables: list[ObservableMap], targets: list[TargetMap]
+) -> None:
     transforms = Transforms(tuple(observables), tuple(targets))
     text = json.dumps(transforms.to_dict(), allow_nan=False)
     assert Transforms.from_dict(json.loads(text)) == transforms
@@ -281,18 +339,33 @@ class TestInputs:
     def test_age_reads_the_column_of_that_name(self) -> None:
         inputs = np.array([[14.0, 0.0], [15.0, 7.924693]])
         transforms = Transforms((ObservableMap("m"),), (KINDS["age"],))
-        np.testing.assert_array_equal(transforms.age(inputs).numpy(), age_at_lookback(inputs[:, 1]))
+        np.testing.assert_array_equal(
+            transforms.age(inputs).numpy(), age_at_lookback(inputs[:, 1])
+        )
         assert transforms.standardise_inputs(inputs).tolist() == [[14.0], [15.0]]
         assert (
-            Transforms((ObservableMap("m"),), (KINDS["identity"],)).age(inputs[:, :1]).isnan().all()
+            Transforms((ObservableMap("m"),), (KINDS["identity"],))
+            .age(inputs[:, :1])
+            .isnan()
+            .all()
         )
 
-    def test_scaling_is_log_floor_reference_shift_scale_clip_in_this_order(self) -> None:
+    def test_scaling_is_log_floor_reference_shift_scale_clip_in_this_order(
+        self,
+    ) -> None:
         entry = ObservableMap(
-            "b", is_log=True, floor=1e-3, relative_to="m", shift=-1.0, scale=2.0, clip=3.0
+            "b",
+            is_log=True,
+            floor=1e-3,
+            relative_to="m",
+            shift=-1.0,
+            scale=2.0,
+            clip=3.0,
         )
         transforms = Transforms((ObservableMap("m"), entry), (KINDS["identity"],))
-        x = transforms.standardise_inputs(np.array([[1.0, 10.0], [1.0, 0.0], [0.0, 1e300]]))[:, 1]
+        x = transforms.standardise_inputs(
+            np.array([[1.0, 10.0], [1.0, 0.0], [0.0, 1e300]])
+        )[:, 1]
         expected = [
             (math.log(10.0) - 1.0 + 1.0) / 2.0,
             max((math.log(1e-3) - 1.0 + 1.0) / 2.0, -3.0),
@@ -302,9 +375,12 @@ class TestInputs:
 
     @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 3), (1, 3, 2)], ids=str)
     def test_wrong_width_is_refused(self, shape: tuple[int, ...]) -> None:
-        transforms = Transforms((ObservableMap("m"), ObservableMap("b")), (KINDS["identity"],))
+        transforms = Transforms(
+            (ObservableMap("m"), ObservableMap("b")), (KINDS["identity"],)
+        )
         with pytest.raises(
-            DataError, match=r"^inputs: expected shape \(N, 2\) holding m, b; got shape \("
+            DataError,
+            match=r"^inputs: expected shape \(N, 2\) holding m, b; got shape \(",
         ):
             transforms.standardise_inputs(np.zeros(shape))
 
@@ -316,7 +392,9 @@ def _table(num_rows: int = 60) -> tuple[dict[str, np.ndarray], np.ndarray]:
         schema.LOOKBACK: rng.uniform(0, 8, num_rows),
         "bcg_SubhaloBHMass": rng.lognormal(-1, 1, num_rows),
     }
-    inputs["GroupGasMass"] = inputs[schema.MASS] - 0.8 + 0.05 * rng.normal(size=num_rows)
+    inputs["GroupGasMass"] = (
+        inputs[schema.MASS] - 0.8 + 0.05 * rng.normal(size=num_rows)
+    )
     age = age_at_lookback(inputs[schema.LOOKBACK])
     theta = np.stack(
         [
@@ -358,7 +436,10 @@ class TestFit:
             known = schema.column(target.name)
             assert (target.bijection, target.is_log) == (known.bijection, known.is_log)
             assert (target.lower, target.upper) == known.bounds
-            assert (target.relative_to, target.reference_unit) == (known.anchor, known.anchor_unit)
+            assert (target.relative_to, target.reference_unit) == (
+                known.anchor,
+                known.anchor_unit,
+            )
         black_hole, gas = transforms.observables[2], transforms.observables[3]
         assert (black_hole.is_log, black_hole.floor, black_hole.relative_to) == (
             True,
@@ -373,12 +454,16 @@ class TestFit:
             inputs, theta[:, 1:2], ["GroupGasMass"], schema.DEFAULT_TARGETS[1:2]
         )
         assert transforms.observables[0].relative_to is None
-        assert transforms.observables[0].shift == pytest.approx(inputs["GroupGasMass"].mean())
+        assert transforms.observables[0].shift == pytest.approx(
+            inputs["GroupGasMass"].mean()
+        )
 
     def test_unknown_target_is_left_on_the_real_line(self) -> None:
         inputs, theta = _table()
         transforms = fit_transforms(inputs, theta[:, 1:2], self.names, ["my_own"])
-        expected = TargetMap("my_own", shift=theta[:, 1].mean(), scale=theta[:, 1].std())
+        expected = TargetMap(
+            "my_own", shift=theta[:, 1].mean(), scale=theta[:, 1].std()
+        )
         assert transforms.targets[0].bijection == "identity"
         assert transforms.targets[0].shift == pytest.approx(expected.shift)
         assert transforms.targets[0].scale == pytest.approx(expected.scale)
@@ -397,21 +482,34 @@ class TestFit:
         assert torch.equal(x, transforms.standardise_inputs(seeded))
 
     @given(clip=st.floats(0.5, 6), factor=st.floats(-1e6, 1e6))
-    def test_x_is_clipped_and_otherwise_untouched(self, clip: float, factor: float) -> None:
+    def test_x_is_clipped_and_otherwise_untouched(
+        self, clip: float, factor: float
+    ) -> None:
         inputs, theta = _table()
-        transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=clip)
-        free = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf)
+        transforms = fit_transforms(
+            inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=clip
+        )
+        free = fit_transforms(
+            inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=math.inf
+        )
         table = _stacked(inputs, transforms) * factor
-        x, unclipped = transforms.standardise_inputs(table), free.standardise_inputs(table)
+        x, unclipped = (
+            transforms.standardise_inputs(table),
+            free.standardise_inputs(table),
+        )
         assert torch.equal(x, unclipped.clamp(-clip, clip))
 
     def test_clip_does_not_enter_mean_and_deviation(self) -> None:
         inputs, theta = _table()
         narrow, wide = (
-            fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=c).observables
+            fit_transforms(
+                inputs, theta, self.names, schema.DEFAULT_TARGETS, clip=c
+            ).observables
             for c in (0.1, 9.0)
         )
-        assert [(m.shift, m.scale) for m in narrow] == [(m.shift, m.scale) for m in wide]
+        assert [(m.shift, m.scale) for m in narrow] == [
+            (m.shift, m.scale) for m in wide
+        ]
 
     @pytest.mark.parametrize("value", [0.0, 14.0, -1e12])
     def test_constant_observable_is_refused(self, value: float) -> None:
@@ -425,19 +523,24 @@ class TestFit:
         inputs, theta = _table()
         theta[:, 5] = 2.0
         with pytest.raises(
-            DataError, match=r"^column 'last_d_peri': expected training values that differ"
+            DataError,
+            match=r"^column 'last_d_peri': expected training values that differ",
         ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
     @pytest.mark.parametrize(
-        ("d", "value"), [(0, 13.9), (0, 0.0), (2, -1.0), (3, 0.0), (4, 0.0), (4, 1.0), (5, np.nan)]
+        ("d", "value"),
+        [(0, 13.9), (0, 0.0), (2, -1.0), (3, 0.0), (4, 0.0), (4, 1.0), (5, np.nan)],
     )
-    def test_target_on_or_outside_its_bounds_is_refused(self, d: int, value: float) -> None:
+    def test_target_on_or_outside_its_bounds_is_refused(
+        self, d: int, value: float
+    ) -> None:
         inputs, theta = _table()
         theta[7, d] = value
         name = schema.DEFAULT_TARGETS[d]
         with pytest.raises(
-            DataError, match=rf"^column '{name}': expected training values inside its bounds; got"
+            DataError,
+            match=rf"^column '{name}': expected training values inside its bounds; got",
         ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
 
@@ -456,21 +559,29 @@ class TestFit:
         for entry in fitted.observables:
             if entry.name in {schema.MASS, "bcg_SubhaloBHMass"} or entry.relative_to:
                 assert by_name[entry.name] == entry
-        (mass,) = (d for d, t in enumerate(again.targets) if t.relative_to == schema.MASS)
-        assert again.targets[mass] == fitted.targets[mass], "its anchor is missing there"
+        (mass,) = (
+            d for d, t in enumerate(again.targets) if t.relative_to == schema.MASS
+        )
+        assert again.targets[mass] == fitted.targets[mass], (
+            "its anchor is missing there"
+        )
         assert len(inputs[schema.MASS]) == num + 1
         inputs["bcg_SubhaloBHMass"][:] = np.nan
         with pytest.raises(
             DataError, match="'bcg_SubhaloBHMass': expected values in training rows"
         ):
             fit_transforms(
-                inputs, np.vstack([theta, theta[:1]]), self.names, schema.DEFAULT_TARGETS
+                inputs,
+                np.vstack([theta, theta[:1]]),
+                self.names,
+                schema.DEFAULT_TARGETS,
             )
 
     def test_observable_that_is_infinite_is_refused(self) -> None:
         inputs, theta = _table()
         inputs["bcg_SubhaloBHMass"][0] = np.inf
         with pytest.raises(
-            DataError, match=r"^column 'bcg_SubhaloBHMass': expected training values inside"
+            DataError,
+            match=r"^column 'bcg_SubhaloBHMass': expected training values inside",
         ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)

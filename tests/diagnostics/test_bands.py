@@ -25,14 +25,19 @@ def clustered_uniform(
     """Uniform values of 8 rows a cluster that nearly agree, as PITs of one history do."""
     rng = np.random.default_rng(seed)
     clusters = np.repeat(np.arange(num_clusters), 8)
-    common, own = rng.normal(size=num_clusters)[clusters], rng.normal(size=len(clusters))
+    common, own = (
+        rng.normal(size=num_clusters)[clusters],
+        rng.normal(size=len(clusters)),
+    )
     return stats.norm.cdf(np.sqrt(share) * common + np.sqrt(1 - share) * own), clusters
 
 
 def test_estimate_is_a_gaussian_band() -> None:
     resampled = np.random.default_rng(0).normal(3.0, 0.5, 4000)
     band = estimate(3.0, resampled, alpha=0.05)
-    assert (band.lower, band.upper) == pytest.approx((3 - 1.96 * 0.5, 3 + 1.96 * 0.5), abs=0.03)
+    assert (band.lower, band.upper) == pytest.approx(
+        (3 - 1.96 * 0.5, 3 + 1.96 * 0.5), abs=0.03
+    )
     assert band.excludes(4.2)
     assert band.excludes(1.8)
     assert not band.excludes(3.9)
@@ -40,7 +45,9 @@ def test_estimate_is_a_gaussian_band() -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0, np.nan])
 def test_alpha_that_is_no_chance(alpha: float) -> None:
-    with pytest.raises(ValueError, match=rf"^estimate: expected alpha in \(0, 1\); got {alpha}$"):
+    with pytest.raises(
+        ValueError, match=rf"^estimate: expected alpha in \(0, 1\); got {alpha}$"
+    ):
         estimate(0.0, np.zeros(3), alpha)
 
 
@@ -61,7 +68,9 @@ def test_ecdf_band_holds_whole_ecdfs() -> None:
     """95 % of uniform samples stay inside everywhere; pointwise intervals would lose many more."""
     lower, upper = ecdf_band(300, alpha=0.05)
     rng = np.random.default_rng(5)
-    ecdfs = np.stack([(rng.random(300)[:, None] <= ECDF_GRID).mean(0) for _ in range(1500)])
+    ecdfs = np.stack(
+        [(rng.random(300)[:, None] <= ECDF_GRID).mean(0) for _ in range(1500)]
+    )
     inside = ((lower <= ecdfs) & (ecdfs <= upper)).all(1).mean()
     assert inside == pytest.approx(0.95, abs=0.02)
     half = 1.96 * np.sqrt(ECDF_GRID * (1 - ECDF_GRID) / 300)
@@ -73,7 +82,9 @@ def test_ecdf_band_holds_whole_ecdfs() -> None:
 def test_uniformity_by_hand() -> None:
     values = np.array([0.1, 0.2, 0.3, 0.9])
     curve = uniformity(values, bootstrap_weights(np.arange(4), 50))
-    np.testing.assert_allclose(curve.ecdf[[24, 49, 74]], [0.5, 0.75, 0.75])  # at 0.25, 0.5, 0.75
+    np.testing.assert_allclose(
+        curve.ecdf[[24, 49, 74]], [0.5, 0.75, 0.75]
+    )  # at 0.25, 0.5, 0.75
     assert curve.ks == pytest.approx(0.45)  # at 0.3
     assert 0 < curve.p_value <= 1
 
@@ -90,7 +101,9 @@ def test_ks_is_that_of_scipy_up_to_the_grid() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
 def test_values_that_are_no_shares(value: float) -> None:
-    with pytest.raises(ValueError, match=r"^uniformity: expected values in \[0, 1\]; got others$"):
+    with pytest.raises(
+        ValueError, match=r"^uniformity: expected values in \[0, 1\]; got others$"
+    ):
         uniformity(np.array([0.5, value]), bootstrap_weights(np.arange(2)))
 
 

@@ -15,7 +15,11 @@ from cinn_clusters.diagnostics.coverage import (
     tail_coverage,
 )
 from cinn_clusters.diagnostics.ranks import pit
-from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS, bootstrap_weights, central_coverage
+from cinn_clusters.diagnostics.scores import (
+    COVERAGE_LEVELS,
+    bootstrap_weights,
+    central_coverage,
+)
 from known import NAMES, NUM_TARGETS, Known, known
 
 WIDTH = {"exact": 1.0, "narrow": 0.5, "wide": 2.0, "prior": 1.0}
@@ -52,18 +56,24 @@ def test_band_holds_the_coverage_and_nests(world: Known) -> None:
     lower, upper = coverage_band(inside, bootstrap_weights(world.clusters))
     assert lower.shape == upper.shape == (19, NUM_TARGETS)
     assert ((lower <= inside.mean(1)) & (inside.mean(1) <= upper)).all()
-    assert ((lower <= COVERAGE_LEVELS[:, None]) & (COVERAGE_LEVELS[:, None] <= upper)).mean() > 0.9
+    assert (
+        (lower <= COVERAGE_LEVELS[:, None]) & (COVERAGE_LEVELS[:, None] <= upper)
+    ).mean() > 0.9
     narrower = coverage_band(inside, bootstrap_weights(world.clusters), alpha=0.5)
     assert (narrower[0] >= lower).all()
     assert (narrower[1] <= upper).all()
 
 
 def test_tails_are_two_and_three_sigma() -> None:
-    assert pytest.approx([2 * stats.norm.cdf(k) - 1 for k in (2, 3)], abs=1e-12) == TAILS
+    assert (
+        pytest.approx([2 * stats.norm.cdf(k) - 1 for k in (2, 3)], abs=1e-12) == TAILS
+    )
 
 
 @pytest.mark.parametrize("num_draws", [20, 399])
-def test_tails_of_the_exact_posterior_are_exact_however_few_the_draws(num_draws: int) -> None:
+def test_tails_of_the_exact_posterior_are_exact_however_few_the_draws(
+    num_draws: int,
+) -> None:
     world = known(4000, num_draws=num_draws)
     found = tail_coverage(
         pit(world.samples("exact"), world.truth), bootstrap_weights(world.clusters, 100)
@@ -93,9 +103,13 @@ def test_parts_are_plain_means_of_thirds() -> None:
     order = np.argsort(mass)
     for part, rows in zip(parts, np.split(order, 3), strict=True):
         assert (part.lower, part.upper) == (mass[rows].min(), mass[rows].max())
-        assert [of.value for of in part.coverage] == pytest.approx(inside[rows].mean(0).tolist())
+        assert [of.value for of in part.coverage] == pytest.approx(
+            inside[rows].mean(0).tolist()
+        )
         error = np.sqrt(0.21 / 100) * 2.576
-        assert part.coverage[0].upper - part.coverage[0].value == pytest.approx(error, rel=0.25)
+        assert part.coverage[0].upper - part.coverage[0].value == pytest.approx(
+            error, rel=0.25
+        )
 
 
 def test_a_posterior_wrong_at_high_mass_is_seen_there_only() -> None:
@@ -118,7 +132,11 @@ def test_property_that_is_not_known() -> None:
     with pytest.raises(
         ValueError, match=r"^by_tertile: expected finite values; got NaN or infinity$"
     ):
-        by_tertile(np.array([1.0, np.nan]), np.ones((2, 1), bool), bootstrap_weights(np.arange(2)))
+        by_tertile(
+            np.array([1.0, np.nan]),
+            np.ones((2, 1), bool),
+            bootstrap_weights(np.arange(2)),
+        )
 
 
 def test_hpd_ranks_are_shares_of_denser_draws() -> None:
@@ -134,14 +152,17 @@ def test_densities_that_are_missing(where: str) -> None:
     draws, truth = np.zeros((3, 2)), np.zeros(2)
     (truth if where == "truth" else draws.T)[1] = np.nan
     with pytest.raises(
-        ValueError, match=r"^hpd_ranks: expected a density of every truth and of some samples"
+        ValueError,
+        match=r"^hpd_ranks: expected a density of every truth and of some samples",
     ):
         hpd_ranks(draws, truth)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_joint_hpd_coverage_of_known_posteriors(world: Known, name: str) -> None:
-    rho = hpd_ranks(world.log_prob(name, world.samples(name)), world.log_prob(name, world.truth))
+    rho = hpd_ranks(
+        world.log_prob(name, world.samples(name)), world.log_prob(name, world.truth)
+    )
     level = 2 * stats.norm.cdf(1) - 1
     radius = stats.chi2.ppf(level, NUM_TARGETS)
     expected = {

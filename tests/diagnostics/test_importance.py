@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cinn_clusters.diagnostics.importance import RowLoss, permutation_importance, sage_values
+from cinn_clusters.diagnostics.importance import (
+    RowLoss,
+    permutation_importance,
+    sage_values,
+)
 
 N = 4000
 
@@ -28,10 +32,15 @@ def linear_loss(x: np.ndarray, slopes: tuple[float, ...]) -> RowLoss:
 
 def test_shuffling_a_column_of_a_linear_model_costs_what_it_must(x: np.ndarray) -> None:
     """E|a (x' - x)| = 2 |a| / sqrt(pi) for independent standard normal x, x'."""
-    increase = permutation_importance(linear_loss(x, (2.0, 0.5, 0.0, 0.0)), x, [[0], [1], [2]])
+    increase = permutation_importance(
+        linear_loss(x, (2.0, 0.5, 0.0, 0.0)), x, [[0], [1], [2]]
+    )
     assert increase.shape == (3, N, 1)
     np.testing.assert_allclose(
-        increase.mean((1, 2)), [4 / np.pi**0.5, 1 / np.pi**0.5, 0.0], rtol=0.03, atol=1e-12
+        increase.mean((1, 2)),
+        [4 / np.pi**0.5, 1 / np.pi**0.5, 0.0],
+        rtol=0.03,
+        atol=1e-12,
     )
 
 
@@ -53,7 +62,8 @@ def test_shuffling_is_seeded_and_leaves_x_alone(x: np.ndarray) -> None:
     before = x.copy()
     loss = linear_loss(x, (1.0, 0.0, 0.0, 0.0))
     one, two, other = (
-        permutation_importance(loss, x, [[0]], num_repeats=2, seed=seed) for seed in (0, 0, 1)
+        permutation_importance(loss, x, [[0]], num_repeats=2, seed=seed)
+        for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()

@@ -27,9 +27,9 @@ def _gaussian_crps(width: float, bias: float) -> float:
     """Mean CRPS of N(m + bias, (width s)^2) for truths N(m, s^2): E|X - Y| - E|X - X'| / 2, in
     closed form."""
     spread = np.sqrt(1 + width**2) * DEVIATION
-    to_truth = spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * (bias / spread) ** 2) + bias * (
-        1 - 2 * norm.cdf(-bias / spread)
-    )
+    to_truth = spread * np.sqrt(2 / np.pi) * np.exp(
+        -0.5 * (bias / spread) ** 2
+    ) + bias * (1 - 2 * norm.cdf(-bias / spread))
     return float(to_truth - width * DEVIATION / np.sqrt(np.pi))
 
 
@@ -101,15 +101,21 @@ def test_contraction(posteriors, name) -> None:
 
 def test_energy_score_is_lowest_for_the_exact_posterior(posteriors) -> None:
     samples, truth = posteriors
-    scores = {name: energy_score(draws, truth).mean() for name, draws in samples.items()}
+    scores = {
+        name: energy_score(draws, truth).mean() for name, draws in samples.items()
+    }
     assert min(scores, key=scores.__getitem__) == "exact"
     assert max(scores, key=scores.__getitem__) == "prior"
     # E|N(0, 2 s^2 1_6)| / 2 with E|N(0, 1_6)| = sqrt(2) Gamma(3.5) / Gamma(3)
-    assert scores["exact"] == pytest.approx(np.sqrt(2) * DEVIATION * 2.35002 / 2, rel=0.01)
+    assert scores["exact"] == pytest.approx(
+        np.sqrt(2) * DEVIATION * 2.35002 / 2, rel=0.01
+    )
     assert scores["prior"] == pytest.approx(np.sqrt(2) * 2.35002 / 2, rel=0.01)
 
 
-def test_shortest_interval_covers_as_the_central_one_for_symmetric_posteriors(posteriors) -> None:
+def test_shortest_interval_covers_as_the_central_one_for_symmetric_posteriors(
+    posteriors,
+) -> None:
     samples, truth = posteriors
     for name in ("exact", "narrow", "wide"):
         lower, upper = shortest_interval(samples[name], norm.cdf(1) - norm.cdf(-1))
@@ -142,14 +148,21 @@ def test_calibration_error_tells_which_is_wrong_but_not_that_the_prior_is_empty(
 
 def test_sign_of_the_calibration_error_tells_wide_from_narrow(posteriors) -> None:
     samples, truth = posteriors
-    assert (central_coverage(samples["wide"], truth).mean((1, 2)) > COVERAGE_LEVELS + 0.02).all()
-    assert (central_coverage(samples["narrow"], truth).mean((1, 2)) < COVERAGE_LEVELS - 0.02).all()
+    assert (
+        central_coverage(samples["wide"], truth).mean((1, 2)) > COVERAGE_LEVELS + 0.02
+    ).all()
+    assert (
+        central_coverage(samples["narrow"], truth).mean((1, 2)) < COVERAGE_LEVELS - 0.02
+    ).all()
 
 
 def test_skill_against_the_prior_tells_that_the_prior_is_empty(posteriors) -> None:
     samples, truth = posteriors
     reference = crps(samples["prior"], truth).mean()
-    skill = {name: 1 - crps(draws, truth).mean() / reference for name, draws in samples.items()}
+    skill = {
+        name: 1 - crps(draws, truth).mean() / reference
+        for name, draws in samples.items()
+    }
     assert skill["exact"] == pytest.approx(1 - DEVIATION, abs=0.01)
     assert skill["prior"] == 0.0
     assert skill["biased"] < skill["exact"] - 0.02

@@ -14,7 +14,9 @@ from known import NAMES, known
 def test_logistic_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     known_rows, asked = rng.normal(size=(400, 5)), rng.normal(size=(60, 5))
-    labels = (known_rows @ rng.normal(size=(5, 3)) + rng.normal(size=(400, 3)) > 0.5).astype(float)
+    labels = (
+        known_rows @ rng.normal(size=(5, 3)) + rng.normal(size=(400, 3)) > 0.5
+    ).astype(float)
     chance = logistic(known_rows, labels, asked)
     assert chance.shape == (60, 3)
     assert NUM_NEWTON_STEPS >= 10
@@ -74,13 +76,17 @@ def test_clusters_that_share_their_truth(name: str) -> None:
     assert (found.p_value < 0.01) is (name != "exact")
 
 
-def test_exchanging_whole_clusters_keeps_false_alarms_rare_where_exchanging_rows_does_not() -> None:
+def test_exchanging_whole_clusters_keeps_false_alarms_rare_where_exchanging_rows_does_not() -> (
+    None
+):
     alarms = []
     for seed in range(20):
         world = known(50, 8, num_draws=30, shared=0.95, seed=seed)
         samples = world.samples("exact")[:, :, :2]
         found = [
-            lc2st(samples, world.truth[:, :2], world.x[:, :2], of, num_null=99, seed=seed).p_value
+            lc2st(
+                samples, world.truth[:, :2], world.x[:, :2], of, num_null=99, seed=seed
+            ).p_value
             for of in (world.clusters, np.arange(len(world.clusters)))
         ]
         alarms.append(np.array(found) < 0.05)
@@ -93,12 +99,19 @@ def test_another_classifier_can_be_passed() -> None:
     world = known(60)
     asked_for = []
 
-    def coin(known_rows: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    def coin(
+        known_rows: np.ndarray, labels: np.ndarray, asked: np.ndarray
+    ) -> np.ndarray:
         asked_for.append((known_rows.shape[1], labels.shape[1]))
         return np.full((len(asked), labels.shape[1]), 0.5)
 
     found = lc2st(
-        world.samples("prior"), world.truth, world.x, world.clusters, classifier=coin, num_null=9
+        world.samples("prior"),
+        world.truth,
+        world.x,
+        world.clusters,
+        classifier=coin,
+        num_null=9,
     )
     assert found.statistic == 0.0
     assert found.p_value == 1.0
@@ -106,5 +119,7 @@ def test_another_classifier_can_be_passed() -> None:
 
 
 def test_one_draw_is_not_enough() -> None:
-    with pytest.raises(ValueError, match=r"^lc2st: expected two samples or more; got 1$"):
+    with pytest.raises(
+        ValueError, match=r"^lc2st: expected two samples or more; got 1$"
+    ):
         lc2st(np.zeros((1, 3, 1)), np.zeros((3, 1)), np.zeros((3, 1)), np.arange(3))

@@ -21,7 +21,8 @@ def test_ranks_are_counts() -> None:
     rng = np.random.default_rng(0)
     samples, truth = rng.normal(size=(30, 5, 2)), rng.normal(size=(5, 2))
     slow = [
-        [sum(draw < truth[n, d] for draw in samples[:, n, d]) for d in range(2)] for n in range(5)
+        [sum(draw < truth[n, d] for draw in samples[:, n, d]) for d in range(2)]
+        for n in range(5)
     ]
     np.testing.assert_array_equal(ranks(samples, truth), slow)
 
@@ -37,7 +38,9 @@ def test_pit_lies_between_the_shares_below_and_stays_inside() -> None:
 
 
 @pytest.mark.parametrize("num_draws", [1, 4, 50])
-def test_pit_of_a_calibrated_posterior_is_uniform_for_any_number_of_draws(num_draws: int) -> None:
+def test_pit_of_a_calibrated_posterior_is_uniform_for_any_number_of_draws(
+    num_draws: int,
+) -> None:
     rng = np.random.default_rng(1)
     value = pit(rng.normal(size=(num_draws, 20_000, 1)), rng.normal(size=(20_000, 1)))
     assert stats.kstest(value[:, 0], "uniform").pvalue > 0.01
@@ -49,7 +52,9 @@ def test_shares_of_few_draws_are_uniform_once_spread() -> None:
     assert stats.kstest(shares, "uniform").pvalue < 1e-9
     spread = randomised_shares(shares, 10)
     assert stats.kstest(spread, "uniform").pvalue > 0.01
-    assert ((spread > 10 * shares / 11 - 1e-9) & (spread < (10 * shares + 1) / 11 + 1e-9)).all()
+    assert (
+        (spread > 10 * shares / 11 - 1e-9) & (spread < (10 * shares + 1) / 11 + 1e-9)
+    ).all()
     each = randomised_shares(np.array([0.0, 1.0]), np.array([1, 3]))
     assert each[0] < 0.5
     assert each[1] > 0.75

@@ -21,7 +21,9 @@ def _brute(draws: np.ndarray, level: float) -> float:
 
 @given(
     samples=arrays(
-        float, st.tuples(st.integers(2, 14), st.just(2), st.just(2)), elements=st.floats(-10, 10)
+        float,
+        st.tuples(st.integers(2, 14), st.just(2), st.just(2)),
+        elements=st.floats(-10, 10),
     ),
     level=st.floats(0.01, 0.99),
 )
@@ -31,7 +33,9 @@ def test_no_shorter_interval_holds_as_much(samples: np.ndarray, level: float) ->
     for n in range(2):
         for d in range(2):
             draws = samples[:, n, d]
-            assert upper[n, d] - lower[n, d] == pytest.approx(_brute(draws, level), abs=1e-12)
+            assert upper[n, d] - lower[n, d] == pytest.approx(
+                _brute(draws, level), abs=1e-12
+            )
             held = ((draws >= lower[n, d]) & (draws <= upper[n, d])).sum()
             assert held >= min(len(draws), max(2, round(level * len(draws))))
 
@@ -46,7 +50,9 @@ def test_skewed_density_is_held_at_its_mode() -> None:
 def test_gaussian_is_held_symmetrically() -> None:
     draws = np.random.default_rng(0).normal(size=(40_000, 1, 1))
     lower, upper = shortest_interval(draws, 0.9)
-    assert upper[0, 0] - lower[0, 0] == pytest.approx(2 * stats.norm.ppf(0.95), rel=0.02)
+    assert upper[0, 0] - lower[0, 0] == pytest.approx(
+        2 * stats.norm.ppf(0.95), rel=0.02
+    )
     assert lower[0, 0] + upper[0, 0] == pytest.approx(0, abs=0.15)
 
 

@@ -27,7 +27,9 @@ from cinn_clusters.diagnostics.scores import (
 )
 from known import known
 
-SHARED = Path(os.environ.get("CINN_CLUSTERS_SHARED", Path(__file__).parents[2].parent / "shared"))
+SHARED = Path(
+    os.environ.get("CINN_CLUSTERS_SHARED", Path(__file__).parents[2].parent / "shared")
+)
 VALUES = st.floats(-100, 100)
 
 
@@ -41,7 +43,9 @@ def _slow_crps(draws: np.ndarray, truth: float) -> float:
 def _slow_energy(draws: np.ndarray, truth: np.ndarray) -> float:
     num = len(draws)
     distance = sum(np.linalg.norm(draw - truth) for draw in draws) / num
-    spread = sum(np.linalg.norm(a - b) for a in draws for b in draws) / (num * (num - 1))
+    spread = sum(np.linalg.norm(a - b) for a in draws for b in draws) / (
+        num * (num - 1)
+    )
     return float(distance - 0.5 * spread)
 
 
@@ -54,18 +58,24 @@ def _some(
 
 
 @given(
-    samples=arrays(float, st.tuples(st.integers(2, 7), st.just(2), st.just(2)), elements=VALUES),
+    samples=arrays(
+        float, st.tuples(st.integers(2, 7), st.just(2), st.just(2)), elements=VALUES
+    ),
     truth=arrays(float, (2, 2), elements=VALUES),
 )
 def test_crps_is_the_double_sum(samples: np.ndarray, truth: np.ndarray) -> None:
-    expected = [[_slow_crps(samples[:, n, d], truth[n, d]) for d in range(2)] for n in range(2)]
+    expected = [
+        [_slow_crps(samples[:, n, d], truth[n, d]) for d in range(2)] for n in range(2)
+    ]
     np.testing.assert_allclose(crps(samples, truth), expected, atol=1e-9)
 
 
 def test_crps_of_single_precision_draws_is_that_of_the_same_numbers() -> None:
     samples, truth = _some(1000)
     single = samples.astype(np.float32)
-    np.testing.assert_allclose(crps(single, truth), crps(single.astype(float), truth), rtol=1e-5)
+    np.testing.assert_allclose(
+        crps(single, truth), crps(single.astype(float), truth), rtol=1e-5
+    )
 
 
 def test_crps_is_fair_in_the_number_of_draws() -> None:
@@ -105,7 +115,9 @@ def test_energy_score_repeats() -> None:
     np.testing.assert_array_equal(
         energy_score(samples, truth, seed=3), energy_score(samples, truth, seed=3)
     )
-    assert (energy_score(samples, truth, seed=3) != energy_score(samples, truth, seed=4)).all()
+    assert (
+        energy_score(samples, truth, seed=3) != energy_score(samples, truth, seed=4)
+    ).all()
 
 
 def test_shifting_and_scaling_everything_scales_the_scores() -> None:
@@ -144,13 +156,17 @@ def test_levels_and_nesting() -> None:
     samples, truth = _some(100, 300)
     inside = central_coverage(samples, truth)
     assert inside.shape == (19, 300, 3)
-    assert (inside[1:] | ~inside[:-1]).all(), "a wider interval holds what a narrower one holds"
+    assert (inside[1:] | ~inside[:-1]).all(), (
+        "a wider interval holds what a narrower one holds"
+    )
 
 
 def test_contraction_is_unclipped_and_by_hand() -> None:
     truth = np.array([[0.0], [2.0]])
     samples = np.array([[[0.0], [0.0]], [[1.0], [4.0]]])
-    np.testing.assert_allclose(contraction(samples, truth), [1 - np.mean([0.5, 8.0]) / 2.0])
+    np.testing.assert_allclose(
+        contraction(samples, truth), [1 - np.mean([0.5, 8.0]) / 2.0]
+    )
     assert contraction(samples, truth)[0] < 0
 
 
@@ -158,7 +174,9 @@ def test_contraction_of_single_precision_draws_far_from_zero() -> None:
     rng = np.random.default_rng(0)
     truth = 1e4 + rng.normal(size=(200, 1))
     samples = (1e4 + 0.5 * rng.normal(size=(4000, 200, 1))).astype(np.float32)
-    assert contraction(samples, truth)[0] == pytest.approx(1 - 0.25 / truth.var(ddof=1), abs=0.01)
+    assert contraction(samples, truth)[0] == pytest.approx(
+        1 - 0.25 / truth.var(ddof=1), abs=0.01
+    )
 
 
 class TestBootstrap:
@@ -174,7 +192,9 @@ class TestBootstrap:
     def test_each_line_draws_as_many_clusters_as_there_are(self) -> None:
         weights = bootstrap_weights(self.clusters, 200)
         np.testing.assert_allclose(weights.sum(1), 1)
-        of_cluster = np.stack([weights[:, self.clusters == name][:, 0] for name in "abcd"], 1)
+        of_cluster = np.stack(
+            [weights[:, self.clusters == name][:, 0] for name in "abcd"], 1
+        )
         counts = 4 * of_cluster / of_cluster.sum(1, keepdims=True)
         np.testing.assert_allclose(counts, np.rint(counts), atol=1e-9)
         assert (counts == 0).any(), "some cluster is not drawn"
@@ -191,7 +211,8 @@ class TestBootstrap:
         values = np.random.default_rng(0).normal(size=200)
         once = (bootstrap_weights(np.arange(200), 2000) @ values).std()
         tenfold = (
-            bootstrap_weights(np.repeat(np.arange(200), 10), 2000) @ np.repeat(values, 10)
+            bootstrap_weights(np.repeat(np.arange(200), 10), 2000)
+            @ np.repeat(values, 10)
         ).std()
         assert tenfold == pytest.approx(once)
         assert once == pytest.approx(values.std() / np.sqrt(200), rel=0.05)
@@ -201,7 +222,8 @@ class TestBootstrap:
             bootstrap_weights(self.clusters, 5), bootstrap_weights(self.clusters, 5)
         )
         assert (
-            bootstrap_weights(self.clusters, 5, seed=2) != bootstrap_weights(self.clusters, 5)
+            bootstrap_weights(self.clusters, 5, seed=2)
+            != bootstrap_weights(self.clusters, 5)
         ).any()
 
 
@@ -217,7 +239,9 @@ class TestAgainstTheSharedScorer:
 
     def test_crps(self, scorer: dict[str, Any]) -> None:
         samples, truth = _some(100)
-        theirs = np.stack([scorer["crps"](samples[..., d].T, truth[:, d]) for d in range(3)], 1)
+        theirs = np.stack(
+            [scorer["crps"](samples[..., d].T, truth[:, d]) for d in range(3)], 1
+        )
         np.testing.assert_allclose(crps(samples, truth), theirs, atol=1e-12)
 
     def test_energy_score(self, scorer: dict[str, Any]) -> None:
@@ -261,7 +285,9 @@ def test_gaussian_log_prob_is_that_of_scipy() -> None:
     rng = np.random.default_rng(0)
     samples, truth = rng.gamma(2.0, size=(200, 4, 3)), rng.gamma(2.0, size=(4, 3))
     expected = [
-        multivariate_normal(samples[:, n].mean(0), np.cov(samples[:, n].T)).logpdf(truth[n])
+        multivariate_normal(samples[:, n].mean(0), np.cov(samples[:, n].T)).logpdf(
+            truth[n]
+        )
         for n in range(4)
     ]
     np.testing.assert_allclose(gaussian_log_prob(samples, truth), expected)
@@ -285,6 +311,7 @@ def test_draws_that_are_flat_have_no_gaussian() -> None:
     samples = np.random.default_rng(0).normal(size=(20, 2, 2))
     samples[:, 1, 1] = samples[:, 1, 0]
     with pytest.raises(
-        ValueError, match=r"^gaussian_log_prob: expected samples that span 2 directions; got fewer$"
+        ValueError,
+        match=r"^gaussian_log_prob: expected samples that span 2 directions; got fewer$",
     ):
         gaussian_log_prob(samples, np.zeros((2, 2)))

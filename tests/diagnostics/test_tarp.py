@@ -41,20 +41,26 @@ def from_x(world: Known, name: str) -> Uniformity:
     points = references_from_x(world.truth, world.x, world.clusters)
     fractions = tarp_fractions(world.samples(name), world.truth, points)
     return uniformity(
-        randomised_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
+        randomised_shares(fractions, len(world.noise)),
+        bootstrap_weights(world.clusters, 999),
     )
 
 
 def plain(world: Known, name: str) -> Uniformity:
-    fractions = tarp_fractions(world.samples(name), world.truth, plain_references(world.truth))
+    fractions = tarp_fractions(
+        world.samples(name), world.truth, plain_references(world.truth)
+    )
     return uniformity(
-        randomised_shares(fractions, len(world.noise)), bootstrap_weights(world.clusters, 999)
+        randomised_shares(fractions, len(world.noise)),
+        bootstrap_weights(world.clusters, 999),
     )
 
 
 @pytest.mark.parametrize("shape", [(300, 1), (150, 8)], ids=["rows", "clusters"])
 @pytest.mark.parametrize("name", NAMES)
-def test_references_from_x_catch_every_wrong_posterior(name: str, shape: tuple[int, int]) -> None:
+def test_references_from_x_catch_every_wrong_posterior(
+    name: str, shape: tuple[int, int]
+) -> None:
     found = from_x(known(*shape), name)
     assert (found.p_value < 0.005) is (name != "exact")
     assert found.is_inside is (name == "exact")
@@ -76,7 +82,8 @@ def test_plain_references_mostly_miss_a_bias_that_references_from_x_catch() -> N
 
 def test_false_alarms_on_clusters_are_as_rare_as_promised() -> None:
     alarms = [
-        from_x(known(60, 8, num_draws=50, shared=0.95, seed=seed), "exact").p_value < 0.05
+        from_x(known(60, 8, num_draws=50, shared=0.95, seed=seed), "exact").p_value
+        < 0.05
         for seed in range(40)
     ]
     assert np.mean(alarms) <= 0.125
@@ -97,7 +104,8 @@ def test_no_reference_has_seen_a_truth_of_its_cluster() -> None:
     np.testing.assert_allclose(scale, 1.0, atol=0.2)
     noise = np.random.default_rng([0, 1]).normal(size=moved.shape) * 0.1
     without = [
-        points - noise * truth.std(0) for points, truth in ((one, world.truth), (two, moved))
+        points - noise * truth.std(0)
+        for points, truth in ((one, world.truth), (two, moved))
     ]
     np.testing.assert_allclose(without[0][own], without[1][own], atol=1e-12)
     assert (rest != 0).any()
@@ -121,7 +129,9 @@ def test_plain_references_fill_the_box_of_the_truths() -> None:
 
 @pytest.mark.parametrize("num_clusters", [2, 3, 5, 23])
 def test_folds_answer_once_and_share_no_cluster(num_clusters: int) -> None:
-    clusters = np.random.default_rng(0).permutation(np.repeat(np.arange(num_clusters), 3))
+    clusters = np.random.default_rng(0).permutation(
+        np.repeat(np.arange(num_clusters), 3)
+    )
     answered = np.zeros(len(clusters), int)
     for rest, here in cluster_folds(clusters):
         assert not set(clusters[rest]) & set(clusters[here])
@@ -132,7 +142,9 @@ def test_folds_answer_once_and_share_no_cluster(num_clusters: int) -> None:
 
 
 def test_one_cluster_is_not_enough() -> None:
-    with pytest.raises(ValueError, match=r"^cluster_folds: expected two clusters or more; got 1$"):
+    with pytest.raises(
+        ValueError, match=r"^cluster_folds: expected two clusters or more; got 1$"
+    ):
         references_from_x(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3))
 
 

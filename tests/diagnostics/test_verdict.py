@@ -20,7 +20,12 @@ from cinn_clusters.diagnostics.scores import (
     skill,
 )
 from cinn_clusters.diagnostics.tarp import references_from_x, tarp_fractions
-from cinn_clusters.diagnostics.verdict import JointTest, joint_findings, placement, target_findings
+from cinn_clusters.diagnostics.verdict import (
+    JointTest,
+    joint_findings,
+    placement,
+    target_findings,
+)
 from known import NAMES, Known, known
 
 TOLD = {
@@ -51,7 +56,11 @@ def names_of_target(world: Known, name: str, d: int) -> set[str]:
         placement(value, weights, alpha=alpha),
         mean_estimate(core, weights, alpha),
         uniformity(value, weights, alpha=alpha),
-        skill(crps(samples, truth)[:, 0], crps(world.prior[:, :, [d]], truth)[:, 0], weights),
+        skill(
+            crps(samples, truth)[:, 0],
+            crps(world.prior[:, :, [d]], truth)[:, 0],
+            weights,
+        ),
         alpha=alpha,
     )
     assert all(finding.subject == "t" and "[" in finding.evidence for finding in found)
@@ -60,7 +69,9 @@ def names_of_target(world: Known, name: str, d: int) -> set[str]:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["rows", "clusters"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_target_of_known_posteriors_is_named(name: str, shape: tuple[int, int]) -> None:
+def test_every_target_of_known_posteriors_is_named(
+    name: str, shape: tuple[int, int]
+) -> None:
     world = known(*shape, num_draws=299)
     for d in range(6):
         assert names_of_target(world, name, d) == TOLD[name], d
@@ -78,14 +89,24 @@ def test_known_posteriors_are_named_jointly(name: str, shape: tuple[int, int]) -
     points = references_from_x(truth, world.x, world.clusters)
     tests = [
         JointTest(
-            "TARP", uniformity(tarp_fractions(samples, truth, points), weights).p_value, "KS"
+            "TARP",
+            uniformity(tarp_fractions(samples, truth, points), weights).p_value,
+            "KS",
         ),
-        JointTest("L-C2ST", lc2st(samples, truth, world.x, world.clusters).p_value, "t"),
+        JointTest(
+            "L-C2ST", lc2st(samples, truth, world.x, world.clusters).p_value, "t"
+        ),
     ]
     rho = hpd_ranks(world.log_prob(name, samples), world.log_prob(name, truth))
-    hpd = calibration_error((rho[:, None] <= COVERAGE_LEVELS).T[:, :, None], weights)[0].signed
-    gained = skill(energy_score(samples, truth), energy_score(world.prior, truth), weights)
-    assert {finding.name for finding in joint_findings(tests, hpd, gained)} == JOINTLY[name]
+    hpd = calibration_error((rho[:, None] <= COVERAGE_LEVELS).T[:, :, None], weights)[
+        0
+    ].signed
+    gained = skill(
+        energy_score(samples, truth), energy_score(world.prior, truth), weights
+    )
+    assert {finding.name for finding in joint_findings(tests, hpd, gained)} == JOINTLY[
+        name
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +115,9 @@ def test_known_posteriors_are_named_jointly(name: str, shape: tuple[int, int]) -
 def test_width_and_bias_are_told_apart(width: float, bias: float) -> None:
     """A posterior N(m + bias s, (width s)^2) for truths N(m, s^2), its PIT in closed form."""
     truth = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
-    placed = placement(norm.cdf((truth - bias) / width), np.full((2, 20_000), 1 / 20_000))
+    placed = placement(
+        norm.cdf((truth - bias) / width), np.full((2, 20_000), 1 / 20_000)
+    )
     assert placed.width.value == pytest.approx(width, rel=1e-3)
     assert placed.bias.value == pytest.approx(bias / width, abs=1e-3)
 
@@ -127,14 +150,16 @@ def test_a_core_that_is_too_wide_is_told_where_the_tails_hide_it() -> None:
     assert [found.name for found in target_findings("t", placed, fine(0.2), shape)] == [
         verdict.WIDE
     ]
-    assert [found.name for found in target_findings("t", placed, fine(-0.2), shape)] == [
-        verdict.NARROW
-    ]
+    assert [
+        found.name for found in target_findings("t", placed, fine(-0.2), shape)
+    ] == [verdict.NARROW]
 
 
 def test_a_wrong_shape_is_told_where_nothing_else_explains_it() -> None:
     rng = np.random.default_rng(0)
-    value = np.where(rng.random(2000) < 0.15, 0.3 + 0.01 * rng.random(2000), rng.random(2000))
+    value = np.where(
+        rng.random(2000) < 0.15, 0.3 + 0.01 * rng.random(2000), rng.random(2000)
+    )
     shape = uniformity(value, bootstrap_weights(np.arange(2000), 999))
     placed = verdict.Placement(fine(0.0), fine(1.0))
     assert [found.name for found in target_findings("t", placed, fine(0.0), shape)] == [

@@ -18,7 +18,9 @@ def trained_looking() -> Sharpened:
     for module in encoder.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(generator=torch.Generator().manual_seed(2))  # type: ignore[union-attr]
-            module.running_var.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(3))  # type: ignore[union-attr]
+            module.running_var.uniform_(
+                0.5, 2.0, generator=torch.Generator().manual_seed(3)
+            )  # type: ignore[union-attr]
     return encoder.eval()
 
 
@@ -36,7 +38,9 @@ def test_vectors_are_means_over_orientations_and_do_not_feel_them() -> None:
     encoder = trained_looking()
     vectors = encode(encoder, MAPS, batch=4)
     with torch.inference_mode():
-        expected = torch.stack([encoder(turned) for turned in orientations(MAPS)]).mean(0)
+        expected = torch.stack([encoder(turned) for turned in orientations(MAPS)]).mean(
+            0
+        )
         alone = encoder(MAPS) - encoder(torch.rot90(MAPS, 1, (2, 3)))
     np.testing.assert_allclose(vectors, expected.numpy(), atol=1e-5)
     assert alone.abs().max() > 1e-2

@@ -19,7 +19,9 @@ from cinn_clusters.embed.simclr import SimCLR
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.settings.embedding import EmbedConfig, MoCoV2Config, SimCLRConfig
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning, about what it would do better
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # of Lightning, about what it would do better
 
 
 def settings(seed: int = 42, **options: object) -> EmbedConfig:
@@ -33,7 +35,11 @@ OPTIONS = settings(epochs=4, learning_rate=1e-2)
 def tiny(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     network = nn.Sequential(
-        nn.Flatten(), nn.Linear(256, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 8)
+        nn.Flatten(),
+        nn.Linear(256, 16),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.Linear(16, 8),
     )
     network.num_features = 8  # type: ignore[assignment]
     return network
@@ -56,7 +62,9 @@ def moco(seed: int = 0) -> Method:
 
 
 @pytest.mark.parametrize("make", [simclr, moco])
-def test_a_resumed_training_is_the_uninterrupted_one(make: Callable[..., Method]) -> None:
+def test_a_resumed_training_is_the_uninterrupted_one(
+    make: Callable[..., Method],
+) -> None:
     states: list[LearningState] = []
     torch.manual_seed(1)
     whole = make()
@@ -80,7 +88,9 @@ def test_seeds_decide() -> None:
 
 
 @pytest.mark.parametrize("positives", ["views", "projections"])
-def test_pairs_are_what_was_asked_for(positives: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_are_what_was_asked_for(
+    positives: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     from cinn_clusters.embed import learner as module
 
@@ -101,7 +111,9 @@ def test_pairs_are_what_was_asked_for(positives: str, monkeypatch: pytest.Monkey
         if positives == "views":
             assert rows == others
         else:
-            assert all(a // 3 == b // 3 and a != b for a, b in zip(rows, others, strict=True))
+            assert all(
+                a // 3 == b // 3 and a != b for a, b in zip(rows, others, strict=True)
+            )
 
 
 def test_too_few_maps_and_a_loss_that_is_not_finite() -> None:
@@ -169,6 +181,10 @@ def test_two_processes_train_one_encoder(tmp_path: Path) -> None:
         "    print('trained')\n"
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert "trained" in done.stdout, done.stderr[-2000:]

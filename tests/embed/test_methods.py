@@ -15,12 +15,18 @@ from cinn_clusters.embed.moco import MoCoV2
 from cinn_clusters.embed.simclr import info_nce
 from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.settings.embedding import MoCoV2Config, SupervisedConfig, read_embed_config
+from cinn_clusters.settings.embedding import (
+    MoCoV2Config,
+    SupervisedConfig,
+    read_embed_config,
+)
 from support import glow
 
 
 def tiny() -> nn.Module:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 8))
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 8)
+    )
     network.num_features = 8  # type: ignore[assignment]
     return network
 
@@ -28,7 +34,9 @@ def tiny() -> nn.Module:
 def batch(seed: int = 0, num: int = 24) -> tuple[list[Tensor], Tensor]:
     generator = torch.Generator().manual_seed(seed)
     base = torch.rand(num, 1, 8, 8, generator=generator)
-    views = [base + 0.1 * torch.randn(base.shape, generator=generator) for _ in range(2)]
+    views = [
+        base + 0.1 * torch.randn(base.shape, generator=generator) for _ in range(2)
+    ]
     return views, torch.arange(num) // 3
 
 
@@ -50,7 +58,9 @@ def test_a_method_learns(name: str) -> None:
         adam.step()
         method.after_step(step / 60)
         losses.append(float(loss.detach()))
-    start = losses[2:5] if name == "mocov2" else losses[:3]  # its queue is empty at first
+    start = (
+        losses[2:5] if name == "mocov2" else losses[:3]
+    )  # its queue is empty at first
     assert min(losses[-5:]) < min(start)
     assert all(torch.isfinite(torch.tensor(losses)))
 
@@ -65,7 +75,9 @@ def test_momentum_encoders_follow(name: str) -> None:
     with torch.no_grad():
         leader += 1.0
     method.after_step(0.0)
-    torch.testing.assert_close(follower - before, torch.full_like(before, 0.01), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        follower - before, torch.full_like(before, 0.01), atol=1e-5, rtol=0
+    )
 
 
 def test_momentum_rises_to_one() -> None:
@@ -100,15 +112,17 @@ def test_snapshots_of_one_cluster_are_no_negatives(same: bool) -> None:
 def test_the_queue_forgets_and_knows_clusters() -> None:
     method = MoCoV2(tiny(), MoCoV2Config(queue=40))
     views, clusters = batch()
-    assert float(method.loss(views, clusters, torch.empty(24, 0)).detach()) == pytest.approx(
-        0.0
-    )  # no negatives yet
+    assert float(
+        method.loss(views, clusters, torch.empty(24, 0)).detach()
+    ) == pytest.approx(0.0)  # no negatives yet
     assert (method.queue_clusters >= 0).sum() == 24
     method.loss(views, clusters + 100, torch.empty(24, 0))
     assert set(method.queue_clusters[:24].tolist()) == set((clusters + 100).tolist())
     method.queue_clusters.fill_(7)
     seven = torch.full((24,), 7)
-    assert float(method.loss(views, seven, torch.empty(24, 0)).detach()) == pytest.approx(0.0)
+    assert float(
+        method.loss(views, seven, torch.empty(24, 0)).detach()
+    ) == pytest.approx(0.0)
 
 
 def test_supervised_ignores_what_is_not_known() -> None:
@@ -118,8 +132,12 @@ def test_supervised_ignores_what_is_not_known() -> None:
     labels[::2] = torch.nan
     loss = method.loss(views[:1], clusters, labels)
     loss.backward()
-    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
-    torch.testing.assert_close(loss, method.loss([views[0][1::2]], clusters[1::2], labels[1::2]))
+    assert all(
+        torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None
+    )
+    torch.testing.assert_close(
+        loss, method.loss([views[0][1::2]], clusters[1::2], labels[1::2])
+    )
 
 
 def test_the_joint_loss_is_that_of_the_density() -> None:
@@ -128,7 +146,9 @@ def test_the_joint_loss_is_that_of_the_density() -> None:
     views, clusters = batch()
     labels = torch.randn(24, 5)
     told = method.head(method.backbone(views[0]))
-    expected = -flow.log_prob(labels[None, :, :2], torch.cat([labels[:, 2:], told], 1)[None]).mean()
+    expected = -flow.log_prob(
+        labels[None, :, :2], torch.cat([labels[:, 2:], told], 1)[None]
+    ).mean()
     torch.testing.assert_close(method.loss(views[:1], clusters, labels), expected)
 
 
@@ -136,7 +156,9 @@ def test_backbones() -> None:
     small = make_backbone(SMALL, 0).eval()
     assert small(torch.rand(2, 1, 64, 64)).shape == (2, small.num_features) == (2, 512)
     resnet = make_backbone("resnet18", 0).eval()
-    assert resnet(torch.rand(2, 1, 64, 64)).shape == (2, resnet.num_features) == (2, 512)
+    assert (
+        resnet(torch.rand(2, 1, 64, 64)).shape == (2, resnet.num_features) == (2, 512)
+    )
     with pytest.raises(ConfigError, match="another model of timm"):
         make_backbone("resnet19", 0)
 

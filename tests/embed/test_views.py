@@ -39,7 +39,9 @@ CHANGES = {
 
 @pytest.fixture
 def maps() -> torch.Tensor:
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij"
+    )
     blobs = [torch.exp(-8 * ((x - 0.1 * k) ** 2 + (y + 0.2) ** 2)) for k in range(6)]
     return torch.stack(blobs)[:, None]
 
@@ -53,7 +55,9 @@ def test_without_changes_a_view_is_the_map(maps: torch.Tensor) -> None:
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_change_changes_and_is_seeded(maps: torch.Tensor, name: str) -> None:
     config = STILL.model_copy(update=CHANGES[name])
-    one, two, other = (make_view(maps, config, torch_stream(seed, "a")) for seed in (0, 0, 1))
+    one, two, other = (
+        make_view(maps, config, torch_stream(seed, "a")) for seed in (0, 0, 1)
+    )
     torch.testing.assert_close(one, two, atol=0, rtol=0)
     assert (one - other).abs().max() > 1e-3
     assert (one - maps).abs().max() > 1e-3
@@ -65,7 +69,9 @@ def test_each_change_changes_and_is_seeded(maps: torch.Tensor, name: str) -> Non
 def test_the_input_is_left_as_it_is(maps: torch.Tensor) -> None:
     before = maps.clone()
     make_view(
-        maps, ViewsConfig(sources=5.0, gap_share=1.0, photons_share=1.0), torch_stream(0, "a")
+        maps,
+        ViewsConfig(sources=5.0, gap_share=1.0, photons_share=1.0),
+        torch_stream(0, "a"),
     )
     torch.testing.assert_close(maps, before, atol=0, rtol=0)
 
@@ -79,7 +85,9 @@ def test_quarter_turns_are_exact(maps: torch.Tensor) -> None:
 def test_blur_keeps_the_light(maps: torch.Tensor) -> None:
     config = STILL.model_copy(update={"blur": 1.0, "blur_share": 1.0})
     blurred = make_view(maps, config, torch_stream(0, "a"))
-    torch.testing.assert_close(blurred.sum((1, 2, 3)), maps.sum((1, 2, 3)), rtol=2e-3, atol=0)
+    torch.testing.assert_close(
+        blurred.sum((1, 2, 3)), maps.sum((1, 2, 3)), rtol=2e-3, atol=0
+    )
 
 
 def test_long_exposures_keep_the_map(maps: torch.Tensor) -> None:
@@ -110,5 +118,7 @@ def test_holes_take_the_value_of_their_ring() -> None:
 def test_resizing_keeps_the_mean(maps: torch.Tensor, size: int) -> None:
     small = resize(maps, size)
     assert small.shape == (6, 1, size, size)
-    torch.testing.assert_close(small.mean((1, 2, 3)), maps.mean((1, 2, 3)), rtol=0.02, atol=0.002)
+    torch.testing.assert_close(
+        small.mean((1, 2, 3)), maps.mean((1, 2, 3)), rtol=0.02, atol=0.002
+    )
     assert as_inputs(maps[:, 0].numpy(), size).shape == (6, 1, size, size)

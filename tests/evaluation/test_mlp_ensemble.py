@@ -11,7 +11,11 @@ import torch
 from cinn_clusters.data.split import Split
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.evaluation import mlp_ensemble as module
-from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions, fit_ensemble, make_network
+from cinn_clusters.evaluation.mlp_ensemble import (
+    EnsembleOptions,
+    fit_ensemble,
+    make_network,
+)
 
 Rows = tuple[np.ndarray, np.ndarray, Split]
 SMALL = EnsembleOptions(
@@ -32,7 +36,9 @@ def rows() -> Rows:
 def test_the_published_network() -> None:
     network = make_network(7, 6, EnsembleOptions())
     kinds = [type(layer).__name__ for layer in network]
-    assert kinds == ["StackedLinear", "StackedBatchNorm", "ReLU"] * 3 + ["StackedLinear"]
+    assert kinds == ["StackedLinear", "StackedBatchNorm", "ReLU"] * 3 + [
+        "StackedLinear"
+    ]
     shapes = {name: tuple(value.shape) for name, value in network.named_parameters()}
     assert shapes["0.weight"] == (7, 7, 256)
     assert shapes["9.weight"] == (7, 256, 6)
@@ -42,11 +48,17 @@ def test_the_published_network() -> None:
 
 def test_a_known_function_is_learned(rows: Rows) -> None:
     x, theta, split = rows
-    options = replace(SMALL, hidden=(64, 64), epochs=(60, 30), learning_rates=(1e-2, 2e-3))
+    options = replace(
+        SMALL, hidden=(64, 64), epochs=(60, 30), learning_rates=(1e-2, 2e-3)
+    )
     fitted = fit_ensemble(x, theta, split, options)
-    error = np.abs(fitted.predict(x[split.validation]) - theta[split.validation]).mean(0)
+    error = np.abs(fitted.predict(x[split.validation]) - theta[split.validation]).mean(
+        0
+    )
     assert (error < 0.15 * theta.std(0)).all(), error
-    assert [entry[0] for entry in fitted.history] == sorted(entry[0] for entry in fitted.history)
+    assert [entry[0] for entry in fitted.history] == sorted(
+        entry[0] for entry in fitted.history
+    )
     assert {entry[0] for entry in fitted.history} == {1, 2}
 
 
@@ -59,7 +71,8 @@ def test_the_median_of_members_is_the_prediction(rows: Rows) -> None:
 
 def test_training_is_repeatable_and_seeded(rows: Rows) -> None:
     one, two, other = (
-        fit_ensemble(*rows, options) for options in (SMALL, SMALL, replace(SMALL, seed=1))
+        fit_ensemble(*rows, options)
+        for options in (SMALL, SMALL, replace(SMALL, seed=1))
     )
     np.testing.assert_array_equal(one.predict(rows[0]), two.predict(rows[0]))
     assert (one.predict(rows[0]) != other.predict(rows[0])).all()
@@ -99,7 +112,10 @@ def test_a_loss_that_is_not_finite_is_refused(rows: Rows) -> None:
     x, theta, split = rows
     spoiled = theta.copy()
     spoiled[0, 0] = np.inf
-    with pytest.raises((TrainingError, ValueError), match="finite"), np.errstate(invalid="ignore"):
+    with (
+        pytest.raises((TrainingError, ValueError), match="finite"),
+        np.errstate(invalid="ignore"),
+    ):
         fit_ensemble(x, spoiled, split, SMALL)
 
 
@@ -108,6 +124,8 @@ def test_a_missing_value_stands_at_the_mean(rows: Rows) -> None:
     fitted = fit_ensemble(x, theta, split, SMALL)
     missing, mean = x[:5].copy(), x[:5].copy()
     missing[:, 1], mean[:, 1] = np.nan, x[split.train, 1].mean()
-    np.testing.assert_allclose(fitted.predict(missing), fitted.predict(mean), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        fitted.predict(missing), fitted.predict(mean), rtol=1e-4, atol=1e-4
+    )
     gaps = np.where(np.random.default_rng(0).random(x.shape) < 0.1, np.nan, x)
     assert np.isfinite(fit_ensemble(gaps, theta, split, SMALL).predict(gaps)).all()

@@ -19,7 +19,9 @@ def table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training observables and targets, and new observables; the second target is noise."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 3))
-    theta = np.stack([x[:, 0] + 0.1 * rng.normal(size=120), 50 * rng.normal(size=120)], 1)
+    theta = np.stack(
+        [x[:, 0] + 0.1 * rng.normal(size=120), 50 * rng.normal(size=120)], 1
+    )
     return x, theta, rng.normal(size=(4, 3))
 
 
@@ -39,7 +41,9 @@ def test_prior_is_whole_training_rows_drawn_evenly() -> None:
     theta = np.random.default_rng(1).normal(size=(20, 3))
     draws = prior_samples(theta, 5, 4000, seed=2)
     assert draws.shape == (4000, 5, 3)
-    counts = np.stack([np.bincount(row, minlength=20) for row in _row_numbers(draws, theta).T])
+    counts = np.stack(
+        [np.bincount(row, minlength=20) for row in _row_numbers(draws, theta).T]
+    )
     np.testing.assert_allclose(counts / 4000, 1 / 20, atol=0.015)
 
 
@@ -74,7 +78,8 @@ def test_forest_draws_follow_the_leaf_weights(
         assert weights.sum() == pytest.approx(1)
         assert weights.max() > 3 / len(x), "flat weights could not tell"
         assert (
-            np.abs(share - weights) < 4.5 * np.sqrt(weights * (1 - weights) / 6000) + 1e-3
+            np.abs(share - weights)
+            < 4.5 * np.sqrt(weights * (1 - weights) / 6000) + 1e-3
         ).all()
         assert (share[weights == 0] == 0).all()
 
@@ -82,11 +87,16 @@ def test_forest_draws_follow_the_leaf_weights(
 def test_forest_knows_what_can_be_known() -> None:
     rng = np.random.default_rng(1)
     x, x_new = rng.normal(size=(800, 2)), rng.uniform(-1, 1, size=(6, 2))
-    known, unknown = x[:, :1] + 0.1 * rng.normal(size=(800, 1)), rng.normal(size=(800, 1))
+    known, unknown = (
+        x[:, :1] + 0.1 * rng.normal(size=(800, 1)),
+        rng.normal(size=(800, 1)),
+    )
     draws = forest_samples(x, known, x_new, 500)[..., 0]
     np.testing.assert_allclose(np.median(draws, 0), x_new[:, 0], atol=0.3)
     assert (draws.std(0) < 0.5 * known.std()).all()
-    assert (forest_samples(x, unknown, x_new, 500)[..., 0].std(0) > 0.6 * unknown.std()).all()
+    assert (
+        forest_samples(x, unknown, x_new, 500)[..., 0].std(0) > 0.6 * unknown.std()
+    ).all()
 
 
 def test_targets_count_alike_whatever_their_units(
@@ -110,5 +120,7 @@ def test_forest_repeats_by_seed_whatever_its_size(
 ) -> None:
     x, theta, x_new = table
     draws = forest_samples(x, theta, x_new, 20, seed=2**40 + 1)
-    np.testing.assert_array_equal(draws, forest_samples(x, theta, x_new, 20, seed=2**40 + 1))
+    np.testing.assert_array_equal(
+        draws, forest_samples(x, theta, x_new, 20, seed=2**40 + 1)
+    )
     assert (draws != forest_samples(x, theta, x_new, 20, seed=5)).any()

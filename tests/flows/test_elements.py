@@ -27,7 +27,10 @@ def _parameters(
 
 def _values(seed: int = 1, num_values: int = 400, width: float = 3.0) -> Tensor:
     return width * torch.randn(
-        num_values, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        num_values,
+        1,
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
     )
 
 
@@ -70,11 +73,15 @@ def test_map_rises(element: Element) -> None:
 def test_spline_is_the_identity_outside_and_joins_it_smoothly(bound: float) -> None:
     spline = Spline(6, bound)
     parameters = _parameters(spline, num_values=4)
-    beyond = torch.tensor([-bound - 1.0, -bound, bound, 2.0 * bound], dtype=torch.float64)[:, None]
+    beyond = torch.tensor(
+        [-bound - 1.0, -bound, bound, 2.0 * bound], dtype=torch.float64
+    )[:, None]
     z, log_slope = spline.forward(beyond, parameters)
     assert torch.equal(z, beyond)
     assert torch.equal(log_slope, torch.zeros_like(beyond))
-    just_inside = torch.tensor([-bound, bound], dtype=torch.float64)[:, None] * (1.0 - 1e-9)
+    just_inside = torch.tensor([-bound, bound], dtype=torch.float64)[:, None] * (
+        1.0 - 1e-9
+    )
     z, log_slope = spline.forward(just_inside, parameters[:2])
     torch.testing.assert_close(z, just_inside, rtol=0, atol=1e-5)
     torch.testing.assert_close(log_slope, torch.zeros_like(z), rtol=0, atol=1e-4)

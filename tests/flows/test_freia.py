@@ -73,7 +73,9 @@ def _pair(
     with torch.random.fork_rng():
         torch.manual_seed(num_targets)
         theirs = _freia_glow(num_targets, num_observables, num_blocks)
-        for parameter in theirs.parameters():  # as after training: log-scales reach into the clamp
+        for (
+            parameter
+        ) in theirs.parameters():  # as after training: log-scales reach into the clamp
             if parameter.requires_grad:
                 parameter.data += 0.1 * torch.randn_like(parameter)
         u = torch.randn(50, num_targets, dtype=torch.float64)
@@ -86,11 +88,17 @@ def _pair(
 
 
 def _gap(ours: Tensor, theirs: Tensor) -> float:
-    return float(((ours[0] - theirs).abs() / theirs.abs().clamp(min=1.0)).max().detach())
+    return float(
+        ((ours[0] - theirs).abs() / theirs.abs().clamp(min=1.0)).max().detach()
+    )
 
 
-@pytest.mark.parametrize(("num_targets", "num_observables"), [(6, 7), (5, 7), (3, 2), (2, 1)])
-def test_same_weights_give_the_same_flow(num_targets: int, num_observables: int) -> None:
+@pytest.mark.parametrize(
+    ("num_targets", "num_observables"), [(6, 7), (5, 7), (3, 2), (2, 1)]
+)
+def test_same_weights_give_the_same_flow(
+    num_targets: int, num_observables: int
+) -> None:
     theirs, ours, u, x = _pair(num_targets, num_observables)
     z_theirs, log_det_theirs = theirs(u, c=[x])
     assert log_det_theirs.std() > 0.1, "the oracle must do something"
@@ -99,8 +107,12 @@ def test_same_weights_give_the_same_flow(num_targets: int, num_observables: int)
     assert _gap(log_det, log_det_theirs) < TOLERANCE
 
 
-@pytest.mark.parametrize(("num_targets", "num_observables"), [(6, 7), (5, 7), (3, 2), (2, 1)])
-def test_same_weights_give_the_same_inverse(num_targets: int, num_observables: int) -> None:
+@pytest.mark.parametrize(
+    ("num_targets", "num_observables"), [(6, 7), (5, 7), (3, 2), (2, 1)]
+)
+def test_same_weights_give_the_same_inverse(
+    num_targets: int, num_observables: int
+) -> None:
     # few blocks: a flow that stretches by 1e8 cannot be inverted to 1e-9 by anyone
     theirs, ours, u, x = _pair(num_targets, num_observables, 3)
     noise = theirs(u, c=[x])[0].detach()
@@ -116,7 +128,12 @@ def test_same_loss_gives_the_same_gradients() -> None:
     z, log_det = theirs(u, c=[x])
     (0.5 * z.square().sum(1) - log_det).mean().backward()
     (-ours.log_prob(u[None], x[None])).mean().backward()
-    for mine, other in zip(ours.transforms[::2], list(theirs.module_list)[::2], strict=True):
-        for own, subnet in ((mine.subnet1, other.subnet1), (mine.subnet2, other.subnet2)):
+    for mine, other in zip(
+        ours.transforms[::2], list(theirs.module_list)[::2], strict=True
+    ):
+        for own, subnet in (
+            (mine.subnet1, other.subnet1),
+            (mine.subnet2, other.subnet2),
+        ):
             assert _gap(own[0].weight.grad, subnet[0].weight.grad.T) < TOLERANCE
             assert _gap(own[2].bias.grad[0], subnet[2].bias.grad) < TOLERANCE

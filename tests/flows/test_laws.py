@@ -78,19 +78,29 @@ FLOWS = {
     "glow_lu": Case(4, 2, _glow(mixing="lu", act_norm=True)),
     "one_coupling": Case(3, 2, _glow(blocks=1), reach=False),
     "spline": Case(6, 7, _spline(), distance=0.15, tolerance=1e-7),
-    "spline_two_bins": Case(3, 2, _spline(bins=2, bound=2.0), distance=0.15, tolerance=1e-7),
-    "spline_lu": Case(4, 2, _spline(mixing="lu", act_norm=True), distance=0.15, tolerance=1e-7),
+    "spline_two_bins": Case(
+        3, 2, _spline(bins=2, bound=2.0), distance=0.15, tolerance=1e-7
+    ),
+    "spline_lu": Case(
+        4, 2, _spline(mixing="lu", act_norm=True), distance=0.15, tolerance=1e-7
+    ),
     "spline_one_target": Case(1, 4, _spline(), distance=0.15, tolerance=1e-7),
     "maf": Case(6, 7, _autoregressive(element="affine")),
     "maf_one_target": Case(1, 4, _autoregressive(element="affine")),
     "autoregressive": Case(6, 7, _autoregressive(), distance=0.15, tolerance=1e-7),
     "autoregressive_two_layers": Case(
-        4, 2, _autoregressive(layers=2, mixing="rotation"), distance=0.15, tolerance=1e-7
+        4,
+        2,
+        _autoregressive(layers=2, mixing="rotation"),
+        distance=0.15,
+        tolerance=1e-7,
     ),
     "autoregressive_from_identity": Case(
         4, 2, _autoregressive(zero_init=True), distance=0.15, tolerance=1e-7
     ),
-    "autoregressive_one_target": Case(1, 4, _autoregressive(), distance=0.15, tolerance=1e-7),
+    "autoregressive_one_target": Case(
+        1, 4, _autoregressive(), distance=0.15, tolerance=1e-7
+    ),
     "autoregressive_one_block": Case(
         3, 2, _autoregressive(blocks=1), distance=0.15, tolerance=1e-7, reach=False
     ),
@@ -107,7 +117,9 @@ def recipe(request: pytest.FixtureRequest) -> Case:
 
 
 def _normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def _trained(recipe: Case, num_members: int = K, seed: int = 0) -> Flow:
@@ -120,7 +132,9 @@ def _trained(recipe: Case, num_members: int = K, seed: int = 0) -> Flow:
 
 
 def _points(recipe: Case, seed: int = 5) -> tuple[Tensor, Tensor]:
-    return _normal(seed, K, B, recipe.num_targets), _normal(seed + 1, K, B, recipe.num_observables)
+    return _normal(seed, K, B, recipe.num_targets), _normal(
+        seed + 1, K, B, recipe.num_observables
+    )
 
 
 def test_round_trip(recipe: Case) -> None:
@@ -128,7 +142,9 @@ def test_round_trip(recipe: Case) -> None:
     z, _ = flow(u, x)
     assert (z - u).abs().max() > 0.1
     torch.testing.assert_close(flow.inverse(z, x)[0], u, rtol=0, atol=recipe.tolerance)
-    torch.testing.assert_close(flow(flow.inverse(u, x)[0], x)[0], u, rtol=0, atol=recipe.tolerance)
+    torch.testing.assert_close(
+        flow(flow.inverse(u, x)[0], x)[0], u, rtol=0, atol=recipe.tolerance
+    )
 
 
 def test_log_det_is_that_of_autodiff(recipe: Case) -> None:
@@ -138,13 +154,16 @@ def test_log_det_is_that_of_autodiff(recipe: Case) -> None:
         for b in range(B):
 
             def image(point: Tensor, k: int = k, b: int = b) -> Tensor:
-                return flow(torch.cat((u[:, :b], point.expand(K, 1, -1), u[:, b + 1 :]), 1), x)[0][
-                    k, b
-                ]
+                return flow(
+                    torch.cat((u[:, :b], point.expand(K, 1, -1), u[:, b + 1 :]), 1), x
+                )[0][k, b]
 
             jacobian = torch.func.jacrev(image)(u[k, b])
             torch.testing.assert_close(
-                log_det[k, b], torch.linalg.slogdet(jacobian)[1], rtol=0, atol=recipe.tolerance
+                log_det[k, b],
+                torch.linalg.slogdet(jacobian)[1],
+                rtol=0,
+                atol=recipe.tolerance,
             )
     assert log_det.std() > 0.01
 
@@ -152,7 +171,9 @@ def test_log_det_is_that_of_autodiff(recipe: Case) -> None:
 def test_inverse_log_det_is_minus_forward(recipe: Case) -> None:
     flow, (u, x) = _trained(recipe), _points(recipe)
     z, log_det = flow(u, x)
-    torch.testing.assert_close(flow.inverse(z, x)[1], -log_det, rtol=0, atol=recipe.tolerance)
+    torch.testing.assert_close(
+        flow.inverse(z, x)[1], -log_det, rtol=0, atol=recipe.tolerance
+    )
     assert log_det.shape == (K, B)
 
 
@@ -163,7 +184,9 @@ def test_batch_is_loop(recipe: Case) -> None:
         for b in range(B):
             one, one_log_det = method(u[:, b : b + 1], x[:, b : b + 1])
             torch.testing.assert_close(one[:, 0], image[:, b], rtol=0, atol=1e-11)
-            torch.testing.assert_close(one_log_det[:, 0], log_det[:, b], rtol=0, atol=1e-11)
+            torch.testing.assert_close(
+                one_log_det[:, 0], log_det[:, b], rtol=0, atol=1e-11
+            )
 
 
 def test_every_observable_matters_to_shape_and_density(recipe: Case) -> None:
@@ -180,9 +203,9 @@ def test_every_observable_matters_to_shape_and_density(recipe: Case) -> None:
 def test_every_target_depends_on_every_other(recipe: Case) -> None:
     """Couplings and permutations together reach everything."""
     flow, (u, x) = _trained(recipe), _points(recipe)
-    jacobian = torch.func.jacrev(lambda point: flow(point.expand(K, 1, -1), x[:, :1])[0][0, 0])(
-        u[0, 0]
-    )
+    jacobian = torch.func.jacrev(
+        lambda point: flow(point.expand(K, 1, -1), x[:, :1])[0][0, 0]
+    )(u[0, 0])
     if recipe.reach:
         assert (jacobian.abs() > 1e-8).all()
 
@@ -206,8 +229,13 @@ def test_members_are_single_networks(recipe: Case) -> None:
             {name: v[k : k + 1] if name in members else v for name, v in state.items()}
         )
         alone = slice(k, k + 1)
-        for method, own in ((flow.forward, single.forward), (flow.inverse, single.inverse)):
-            for stacked, expected in zip(method(u, x), own(u[alone], x[alone]), strict=True):
+        for method, own in (
+            (flow.forward, single.forward),
+            (flow.inverse, single.inverse),
+        ):
+            for stacked, expected in zip(
+                method(u, x), own(u[alone], x[alone]), strict=True
+            ):
                 torch.testing.assert_close(stacked[alone], expected, rtol=0, atol=1e-11)
 
 
@@ -230,7 +258,8 @@ def test_seed_decides(recipe: Case) -> None:
     assert torch.equal(flow(u, x)[0], recipe(K, 3)(u, x)[0])
     with torch.no_grad():
         weights = [
-            torch.cat([p.flatten() for p in recipe(K, seed).parameters()]) for seed in (3, 4)
+            torch.cat([p.flatten() for p in recipe(K, seed).parameters()])
+            for seed in (3, 4)
         ]
     assert not torch.equal(*weights)
 
@@ -253,11 +282,16 @@ def test_density_integrates_to_one(name: str, num_targets: int) -> None:
     """Midpoint rule on a wide box."""
     case = Case(num_targets, 2, PLANE[name], distance=0.1)
     flow, half, num_points = _trained(case, num_members=1), 20.0, 600
-    line = (torch.arange(num_points, dtype=torch.float64) + 0.5) / num_points * 2 * half - half
+    line = (
+        torch.arange(num_points, dtype=torch.float64) + 0.5
+    ) / num_points * 2 * half - half
     grid = torch.cartesian_prod(*[line] * num_targets).view(1, -1, num_targets)
     x = _normal(3, 1, 1, 2).expand(-1, grid.shape[1], -1)
     with torch.no_grad():
-        total = flow.log_prob(grid, x).exp().sum(-1) * (2 * half / num_points) ** num_targets
+        total = (
+            flow.log_prob(grid, x).exp().sum(-1)
+            * (2 * half / num_points) ** num_targets
+        )
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=2e-3)
 
 
@@ -271,16 +305,22 @@ def test_unknown_kind_is_refused() -> None:
 def test_autoregression_is_triangular_and_the_first_target_sees_x_only() -> None:
     flow, x = _trained(FLOWS["autoregressive_one_block"]), _normal(3, K, 1, 2)
     layer = flow.transforms[0]
-    jacobian = torch.func.jacrev(lambda point: layer(point.expand(K, 1, -1), x)[0][0, 0])(
-        _normal(4, 3)
-    )
+    jacobian = torch.func.jacrev(
+        lambda point: layer(point.expand(K, 1, -1), x)[0][0, 0]
+    )(_normal(4, 3))
     assert torch.equal(jacobian.triu(1), torch.zeros(3, 3, dtype=torch.float64))
     assert (jacobian.tril().abs() > 1e-8).sum() == 6
 
 
 @pytest.mark.parametrize("make", [ActNorm, Rotation, LULinear])
-def test_mixing_layers_start_as_what_they_are_told(make: Callable[..., Transform]) -> None:
-    order, u, x = torch.tensor([2, 0, 1]), _normal(1, K, B, 3).float(), torch.zeros(K, B, 1)
+def test_mixing_layers_start_as_what_they_are_told(
+    make: Callable[..., Transform],
+) -> None:
+    order, u, x = (
+        torch.tensor([2, 0, 1]),
+        _normal(1, K, B, 3).float(),
+        torch.zeros(K, B, 1),
+    )
     z, log_det = make(3 if make is ActNorm else order, 1, K)(u, x)
     torch.testing.assert_close(z, u if make is ActNorm else u[..., order])
     torch.testing.assert_close(log_det, torch.zeros(K, B))
@@ -289,7 +329,9 @@ def test_mixing_layers_start_as_what_they_are_told(make: Callable[..., Transform
 def test_rotation_keeps_lengths() -> None:
     flow = _trained(Case(4, 2, _glow(blocks=1, mixing="rotation")))
     rotation, u = flow.transforms[1], _normal(1, K, B, 4)
-    torch.testing.assert_close(rotation(u, torch.zeros(K, B, 2))[0].norm(dim=-1), u.norm(dim=-1))
+    torch.testing.assert_close(
+        rotation(u, torch.zeros(K, B, 2))[0].norm(dim=-1), u.norm(dim=-1)
+    )
 
 
 def test_matching_loss_is_zero_for_the_right_field() -> None:
@@ -326,7 +368,9 @@ def test_dropout_acts_in_training_only_and_by_the_generator(name: FlowName) -> N
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
     flow.eval()
-    assert torch.equal(*(flow.loss(u, x, torch.Generator().manual_seed(seed)) for seed in (1, 2)))
+    assert torch.equal(
+        *(flow.loss(u, x, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    )
 
 
 WRONG = {
@@ -395,7 +439,9 @@ def test_permutation_puts_targets_in_order() -> None:
 def test_permutations_differ_between_blocks_and_are_stored() -> None:
     flow = glow(6, 2, blocks=6, hidden=4)
     orders = [
-        tuple(layer.order.tolist()) for layer in flow.transforms if isinstance(layer, Permutation)
+        tuple(layer.order.tolist())
+        for layer in flow.transforms
+        if isinstance(layer, Permutation)
     ]
     assert len(set(orders)) > 3
     assert all(sorted(order) == list(range(6)) for order in orders)

@@ -11,13 +11,17 @@ from cinn_clusters.flows.elements import MIN_SHARE, MIN_SLOPE, Affine, Spline
 from cinn_clusters.flows.transform import Transform
 from cinn_clusters.nn.stacked import NetworkShape
 
-zuko = pytest.importorskip("zuko", reason="zuko is not installed (pip install -e '.[test]')")
+zuko = pytest.importorskip(
+    "zuko", reason="zuko is not installed (pip install -e '.[test]')"
+)
 
 D, L, B = 4, 3, 40
 
 
 def _normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize(("num_bins", "bound"), [(2, 1.0), (8, 5.0), (16, 3.0)])
@@ -50,7 +54,9 @@ def test_knots_keep_their_distance() -> None:
     torch.testing.assert_close(left[-1], torch.full_like(left[-1], 2.0))
 
 
-@pytest.mark.parametrize("element", [Affine(1.0), Spline(5, 3.0)], ids=["affine", "spline"])
+@pytest.mark.parametrize(
+    "element", [Affine(1.0), Spline(5, 3.0)], ids=["affine", "spline"]
+)
 def test_autoregression_is_that_of_zuko(element: Affine | Spline) -> None:
     """zuko's autoregressive machinery around our network of parameters: same image, determinant
     and inverse."""
@@ -80,13 +86,17 @@ def test_autoregression_is_that_of_zuko(element: Affine | Spline) -> None:
     )
     z, log_det = ours(u, x)
     torch.testing.assert_close(z, theirs(u), rtol=0, atol=1e-12)
-    torch.testing.assert_close(log_det, theirs.log_abs_det_jacobian(u, z), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        log_det, theirs.log_abs_det_jacobian(u, z), rtol=0, atol=1e-9
+    )
     torch.testing.assert_close(ours.inverse(z, x)[0], theirs.inv(z), rtol=0, atol=1e-9)
 
 
 def _degrees(layer: Transform) -> Tensor:
     jacobian = torch.func.jacrev(
-        lambda u: layer(u[None, None], torch.zeros(1, 1, L, dtype=torch.float64))[0][0, 0]
+        lambda u: layer(u[None, None], torch.zeros(1, 1, L, dtype=torch.float64))[0][
+            0, 0
+        ]
     )
     return (jacobian(_normal(5, D)).abs() > 0).int()
 
@@ -97,7 +107,11 @@ def test_masks_let_through_what_zuko_lets_through() -> None:
     ours = Autoregressive(
         D, L, torch.Generator().manual_seed(0), Affine(2.0), NetworkShape(1, (32, 32))
     ).double()
-    theirs = zuko.flows.MaskedAutoregressiveTransform(D, L, hidden_features=(32, 32)).double()
-    jacobian = torch.func.jacrev(lambda u: theirs(torch.zeros(L, dtype=torch.float64))(u))
+    theirs = zuko.flows.MaskedAutoregressiveTransform(
+        D, L, hidden_features=(32, 32)
+    ).double()
+    jacobian = torch.func.jacrev(
+        lambda u: theirs(torch.zeros(L, dtype=torch.float64))(u)
+    )
     reached = sum(jacobian(_normal(seed, D)).abs() > 0 for seed in range(20)) > 0
     assert torch.equal(_degrees(ours), reached.int())

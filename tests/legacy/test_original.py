@@ -29,12 +29,16 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 @pytest.fixture
 def left_behind(tables: Tables, tmp_path: Path) -> Path:
     """A folder as the original scripts leave it."""
-    for side, scaler in zip("XY", processed_data(tables, tmp_path / "processed_data"), strict=True):
+    for side, scaler in zip(
+        "XY", processed_data(tables, tmp_path / "processed_data"), strict=True
+    ):
         with (tmp_path / f"processed_data/scaler_{side}.pkl").open("wb") as stream:
             pickle.dump(scaler, stream)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        torch.save(moved(freia_glow(6, 7)).state_dict(), tmp_path / "best_cluster_cinn.pt")
+        torch.save(
+            moved(freia_glow(6, 7)).state_dict(), tmp_path / "best_cluster_cinn.pt"
+        )
     return tmp_path
 
 
@@ -43,17 +47,23 @@ def original_draws(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws and log-densities of the original network in its own library, catalogue units."""
     network = freia_glow(6, 7)
-    network.load_state_dict(torch.load(folder / "best_cluster_cinn.pt", weights_only=True))
+    network.load_state_dict(
+        torch.load(folder / "best_cluster_cinn.pt", weights_only=True)
+    )
     network = network.double()
     scalers = [
-        pickle.loads((folder / f"processed_data/scaler_{side}.pkl").read_bytes()) for side in "XY"
+        pickle.loads((folder / f"processed_data/scaler_{side}.pkl").read_bytes())
+        for side in "XY"
     ]
     x = torch.tensor(scalers[0].transform(pd.DataFrame(inputs, columns=X_COLUMNS)))
     with torch.no_grad():
         u, _ = network(noise, c=[x], rev=True)
         z, log_det = network(u, c=[x])
     log_prob = (
-        -0.5 * (z**2).sum(1) - 3 * np.log(2 * np.pi) + log_det - np.log(scalers[1].scale_).sum()
+        -0.5 * (z**2).sum(1)
+        - 3 * np.log(2 * np.pi)
+        + log_det
+        - np.log(scalers[1].scale_).sum()
     )
     return scalers[1].inverse_transform(
         pd.DataFrame(u.numpy(), columns=Y_COLUMNS)
@@ -72,26 +82,39 @@ def test_an_imported_network_gives_the_same_draws_and_densities(
     table = pd.read_csv(left_behind / "processed_data/X.csv").to_numpy()[:40]
     scaler = read_scaler(left_behind / "processed_data/scaler_X.pkl")
     inputs = table * scaler.scale + scaler.mean
-    noise = torch.randn(40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(
+        40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     draws, log_prob = original_draws(left_behind, inputs, noise)
-    flow, context = posterior.flow.double(), posterior.transforms.standardise_inputs(inputs)
+    flow, context = (
+        posterior.flow.double(),
+        posterior.transforms.standardise_inputs(inputs),
+    )
     u, _ = flow.inverse(noise[None], context[None])
     scale, mean = (
         np.array([getattr(t, name) for t in posterior.transforms.targets])
         for name in ("scale", "shift")
     )
-    np.testing.assert_allclose(u[0].detach().numpy() * scale + mean, draws, rtol=1e-6, atol=1e-7)
-    ours = (
-        flow.log_prob(torch.tensor((draws - mean) / scale)[None], context[None])[0].detach().numpy()
+    np.testing.assert_allclose(
+        u[0].detach().numpy() * scale + mean, draws, rtol=1e-6, atol=1e-7
     )
-    np.testing.assert_allclose(ours - np.log(scale).sum(), log_prob, rtol=1e-5, atol=1e-6)
+    ours = (
+        flow.log_prob(torch.tensor((draws - mean) / scale)[None], context[None])[0]
+        .detach()
+        .numpy()
+    )
+    np.testing.assert_allclose(
+        ours - np.log(scale).sum(), log_prob, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_an_imported_network_answers_a_catalogue(
     left_behind: Path, files: tuple[Path, Path], command: Command
 ) -> None:
     import_original(
-        left_behind / "best_cluster_cinn.pt", left_behind / "processed_data", left_behind / "model"
+        left_behind / "best_cluster_cinn.pt",
+        left_behind / "processed_data",
+        left_behind / "model",
     )
     line = f"infer --model {left_behind}/model --catalogue {files[0]} --draws 20 --no-map --out {left_behind}/all.nc"
     assert command(line).code == 0
@@ -106,10 +129,14 @@ def test_a_prefix_of_the_names_does_not_matter(left_behind: Path, prefix: str) -
         left_behind / "other.pt",
     )
     one, two = (
-        import_original(left_behind / name, left_behind / "processed_data", left_behind / name[:-3])
+        import_original(
+            left_behind / name, left_behind / "processed_data", left_behind / name[:-3]
+        )
         for name in ("best_cluster_cinn.pt", "other.pt")
     )
-    pairs = zip(one.flow.state_dict().values(), two.flow.state_dict().values(), strict=True)
+    pairs = zip(
+        one.flow.state_dict().values(), two.flow.state_dict().values(), strict=True
+    )
     assert all(torch.equal(mine, other) for mine, other in pairs)
 
 
@@ -135,7 +162,9 @@ def test_a_pickled_scaler_is_read_without_running_it(
     assert found.names == ("a", "b", "c")
 
 
-def test_a_scaler_dumped_by_joblib_is_read(scaler: StandardScaler, tmp_path: Path) -> None:
+def test_a_scaler_dumped_by_joblib_is_read(
+    scaler: StandardScaler, tmp_path: Path
+) -> None:
     joblib.dump(scaler, tmp_path / "s.joblib")
     found = read_scaler(tmp_path / "s.joblib")
     np.testing.assert_array_equal(found.mean, scaler.mean_)
@@ -171,7 +200,9 @@ def test_code_in_a_scaler_is_refused_and_not_run(tmp_path: Path) -> None:
         read_scaler(tmp_path / "s.pkl")
     assert not (tmp_path / "hacked").exists()
     pickle.loads((tmp_path / "s.pkl").read_bytes())
-    assert (tmp_path / "hacked").exists(), "the pickle must be one that would have run code"
+    assert (tmp_path / "hacked").exists(), (
+        "the pickle must be one that would have run code"
+    )
 
 
 def test_code_beside_a_scaler_is_refused_and_not_run(
@@ -195,7 +226,9 @@ def test_code_beside_a_scaler_is_refused_and_not_run(
         (pickle.dumps(StandardScaler(with_std=False).fit(np.eye(3))), "expected a"),
     ],
 )
-def test_what_is_no_scaler_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
+def test_what_is_no_scaler_is_refused(
+    content: bytes, told: str, tmp_path: Path
+) -> None:
     (tmp_path / "s.pkl").write_bytes(content)
     with pytest.raises(DataError, match=told):
         read_scaler(tmp_path / "s.pkl")
@@ -215,7 +248,10 @@ NESTED = (
     "content",
     [
         b"\x80\x02]r\xff\xff\xff\xff.",  # a memo of 2^32 places
-        b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0f" + b"abc.",  # 2^60 bytes that are not there
+        b"\x80\x04\x8e"
+        + b"\xff" * 7
+        + b"\x0f"
+        + b"abc.",  # 2^60 bytes that are not there
         b"\x80\x02" + b"(" * 100_000 + b".",
         NESTED,  # a list of 2^60 items
     ],
@@ -235,7 +271,9 @@ def test_nested_objects_in_place_of_names_are_refused(
         read_scaler(tmp_path / "s.pkl")
 
 
-def test_a_compressed_or_cut_scaler_is_refused(scaler: StandardScaler, tmp_path: Path) -> None:
+def test_a_compressed_or_cut_scaler_is_refused(
+    scaler: StandardScaler, tmp_path: Path
+) -> None:
     joblib.dump(scaler, tmp_path / "s.joblib", compress=3)
     with pytest.raises(DataError, match=r"numpy\.savez"):
         read_scaler(tmp_path / "s.joblib")
@@ -264,14 +302,20 @@ def test_other_checkpoints_are_refused(left_behind: Path) -> None:
     refused(left_behind, torch.nn.Linear(2, 2), "another object or damage")
     refused(left_behind, [1, 2], "expected a state dict of tensors; got list")
     refused(left_behind, {"weight": torch.zeros(2)}, r"module_list.0.subnet1")
-    refused(left_behind, {**state, **{f"twin.{k}": v for k, v in state.items()}}, "got 2 networks")
+    refused(
+        left_behind,
+        {**state, **{f"twin.{k}": v for k, v in state.items()}},
+        "got 2 networks",
+    )
     refused(
         left_behind,
         {**state, "module_list.30.loc": torch.zeros(3)},
         "GLOW coupling blocks and fixed permut",
     )
     refused(
-        left_behind, {**state, "module_list.24.perm": torch.arange(6)}, "two permutations in a row"
+        left_behind,
+        {**state, "module_list.24.perm": torch.arange(6)},
+        "two permutations in a row",
     )
     refused(
         left_behind,
@@ -279,7 +323,9 @@ def test_other_checkpoints_are_refused(left_behind: Path) -> None:
         "coupling blocks of one shape",
     )
     lacking = {
-        name: value for name, value in state.items() if name != "module_list.0.subnet1.2.bias"
+        name: value
+        for name, value in state.items()
+        if name != "module_list.0.subnet1.2.bias"
     }
     refused(left_behind, lacking, "linear layers with a bias")
     shallow = {
@@ -291,10 +337,16 @@ def test_other_checkpoints_are_refused(left_behind: Path) -> None:
     wide = {**state, "module_list.0.subnet1.0.weight": torch.zeros(64, 10)}
     refused(left_behind, wide, "hidden layers of one width")
     with torch.random.fork_rng():
-        refused(left_behind, freia_glow(5, 7).state_dict(), "as many Y columns as its scaler")
+        refused(
+            left_behind,
+            freia_glow(5, 7).state_dict(),
+            "as many Y columns as its scaler",
+        )
     with pytest.raises(BundleError, match="expected a readable file"):
         import_original(
-            left_behind / "none.pt", left_behind / "processed_data", left_behind / "model"
+            left_behind / "none.pt",
+            left_behind / "processed_data",
+            left_behind / "model",
         )
 
 
@@ -309,7 +361,9 @@ def test_a_missing_or_second_scaler_is_refused_in_one_line(
     for path in (left_behind / "processed_data").glob("*x*"):
         path.unlink()
     (left_behind / "processed_data/scaler_X.pkl").unlink(missing_ok=True)
-    command(f"{line} --out {left_behind}/model").demand_error("one scaler of X", "scaler_Y.pkl")
+    command(f"{line} --out {left_behind}/model").demand_error(
+        "one scaler of X", "scaler_Y.pkl"
+    )
     (left_behind / "model").mkdir()
     command(f"{line} --out {left_behind}/model").demand_error("--overwrite")
 
@@ -328,15 +382,24 @@ def test_processed_tables_come_back_to_catalogue_values(
     run = open_run(left_behind / "run")
     joined = (
         tables[0]
-        .merge(tables[1].drop(columns="HaloOrigID", errors="ignore"), on=["HaloID", "Snapshot"])
+        .merge(
+            tables[1].drop(columns="HaloOrigID", errors="ignore"),
+            on=["HaloID", "Snapshot"],
+        )
         .dropna(subset=Y_COLUMNS)
     )
     expected = joined[joined.last_M_Crit500_coll > 0]
     found = run.catalogue.table
     assert found.HaloOrigID.tolist() == expected.HaloOrigID.tolist()
     for columns in (X_COLUMNS, Y_COLUMNS):
-        np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-11, atol=1e-11)
-    assert [entry["name"] for entry in run.record["files"]] == ["X.csv", "Y.csv", "meta.csv"]
+        np.testing.assert_allclose(
+            found[columns], expected[columns], rtol=1e-11, atol=1e-11
+        )
+    assert [entry["name"] for entry in run.record["files"]] == [
+        "X.csv",
+        "Y.csv",
+        "meta.csv",
+    ]
 
 
 def test_processed_tables_that_cannot_be_used_are_refused(

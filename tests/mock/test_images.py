@@ -28,11 +28,16 @@ from cinn_clusters.xray.morphology import MORPHOLOGY, morphology
 def test_histories_are_seen() -> None:
     """Over many clusters, recent strong collisions make maps more disturbed."""
     disturbed, calm = [], []
-    names = [MORPHOLOGY.index(name) for name in ("log_centroid_shift", "log_p3", "concentration")]
+    names = [
+        MORPHOLOGY.index(name)
+        for name in ("log_centroid_shift", "log_p3", "concentration")
+    ]
     for cluster in range(40):
         history, _, seen = draw_cluster(cluster, 1)
         rng = numpy_stream(1, "maps", cluster)
-        maps = draw_maps(history, seen["GroupGasMass"], rng, size=32, num_projections=1)[0]
+        maps = draw_maps(
+            history, seen["GroupGasMass"], rng, size=32, num_projections=1
+        )[0]
         since = age_at_lookback(lookback_at_redshift(REDSHIFTS))[0] - history.age
         is_stirred = ((since > 0) & (since < 1.5) & (history.ratio > 0.1)).any()
         (disturbed if is_stirred else calm).append(
@@ -47,10 +52,14 @@ def test_histories_are_seen() -> None:
 def test_gas_makes_light_and_only_that() -> None:
     history, _, seen = draw_cluster(3, 1)
     plain, rich = (
-        draw_maps(history, seen["GroupGasMass"] + more, numpy_stream(1, "maps", 3), size=32)
+        draw_maps(
+            history, seen["GroupGasMass"] + more, numpy_stream(1, "maps", 3), size=32
+        )
         for more in (0.0, 0.1)
     )
-    np.testing.assert_allclose(rich - plain, 0.2, atol=1e-4)  # light goes with the density squared
+    np.testing.assert_allclose(
+        rich - plain, 0.2, atol=1e-4
+    )  # light goes with the density squared
 
 
 def test_sloshing_is_seen_from_above_and_hardly_from_the_side() -> None:
@@ -74,8 +83,12 @@ def test_building_blocks() -> None:
     assert plane.x.max() == -plane.x.min() == pytest.approx(1.5 - 1.5 / 64)
     radius = plane.radius(np.zeros(2))
     halo = beta_halo(radius, 0.15)
-    assert (np.diff(halo.ravel()[np.argsort(radius.ravel(), kind="stable")]) <= 1e-12).all()
-    np.testing.assert_allclose(plane.elliptical(np.zeros(2), np.array([1.0, 0.0]), 1.0), radius)
+    assert (
+        np.diff(halo.ravel()[np.argsort(radius.ravel(), kind="stable")]) <= 1e-12
+    ).all()
+    np.testing.assert_allclose(
+        plane.elliptical(np.zeros(2), np.array([1.0, 0.0]), 1.0), radius
+    )
     shock = shock_front(plane, np.zeros(2), np.array([1.0, 0.0]), 0.8, 1.0)
     assert shock[32, np.abs(plane.x[32] - 0.75).argmin()] > 1.5
     np.testing.assert_array_equal(shock[plane.x < 0], 1.0)
@@ -99,5 +112,7 @@ def test_counts_follow_the_exposure() -> None:
     assert counts[used].sum() / expected[used].sum() == pytest.approx(1.0, abs=0.01)
     assert (counts[~used] == 0).all()
     assert (~used).any()
-    with_sources, _ = observe_map(flat - 9.0, np.random.default_rng(1), Telescope(sources=30.0))
+    with_sources, _ = observe_map(
+        flat - 9.0, np.random.default_rng(1), Telescope(sources=30.0)
+    )
     assert with_sources.max() > 20

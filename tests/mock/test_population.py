@@ -32,7 +32,9 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.fixture(scope="module")
 def labelled(tables: tuple[pd.DataFrame, pd.DataFrame]) -> pd.DataFrame:
     observables, targets = tables
-    return observables.merge(targets.drop(columns="HaloOrigID"), on=KEYS).dropna(subset=TARGETS)
+    return observables.merge(targets.drop(columns="HaloOrigID"), on=KEYS).dropna(
+        subset=TARGETS
+    )
 
 
 def test_same_seed_same_bits_other_seed_other_clusters() -> None:
@@ -82,7 +84,10 @@ def test_quirks_come_at_the_rates_of_the_simulation(
     assert 0.5 < missing[50] < 0.8
     assert missing[99] < 0.05
     assert 0.02 < (labelled[schema.COLLISION_MASS] == -1.0).mean() < 0.08
-    since = age_at_lookback(labelled["lookback_time_Gyr"].to_numpy()) - labelled["last_T_coll"]
+    since = (
+        age_at_lookback(labelled["lookback_time_Gyr"].to_numpy())
+        - labelled["last_T_coll"]
+    )
     assert since.min() >= 0.0
     assert 0.04 < (since == 0.0).mean() < 0.12
     unique = labelled.drop_duplicates(TARGETS)["last_T_coll"]
@@ -111,13 +116,17 @@ def test_observables_know_the_history(labelled: pd.DataFrame) -> None:
         )
 
 
-def test_masses_end_at_the_threshold_without_piling_up_on_it(labelled: pd.DataFrame) -> None:
+def test_masses_end_at_the_threshold_without_piling_up_on_it(
+    labelled: pd.DataFrame,
+) -> None:
     masses = labelled.drop_duplicates(TARGETS)["last_Subcluster_mass"]
     assert masses.min() >= THRESHOLD / 1e14
     assert masses.value_counts().max() == 1
     known = labelled[labelled[schema.COLLISION_MASS] > 0]
     two_epochs = (
-        known["last_Subcluster_mass"] / known[schema.COLLISION_MASS] / known["last_Mass_ratio"]
+        known["last_Subcluster_mass"]
+        / known[schema.COLLISION_MASS]
+        / known["last_Mass_ratio"]
     )
     assert np.log10(two_epochs).std() > 0.03, "the ratio is not that of the two masses"
 
@@ -128,21 +137,29 @@ def test_marks_come_early_and_late(labelled: pd.DataFrame) -> None:
         assert 0.01 < (half[schema.COLLISION_MASS] == -1.0).mean() < 0.11
 
 
-def test_scatter_is_part_persistent_part_new(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_scatter_is_part_persistent_part_new(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
     observables, _ = tables
     residual = observables["bcg_StellarMass"] - observables["Group_M_Crit500"]
     by_snapshot = observables.assign(residual=residual).pivot(
         index="HaloOrigID", columns="Snapshot", values="residual"
     )
     assert 0.3 < by_snapshot[99].corr(by_snapshot[91]) < 0.9
-    assert -0.5 < np.corrcoef(by_snapshot[99], np.roll(by_snapshot[91], 1))[0, 1] < 0.25, (
-        "not shared by neighbours"
-    )
+    assert (
+        -0.5 < np.corrcoef(by_snapshot[99], np.roll(by_snapshot[91], 1))[0, 1] < 0.25
+    ), "not shared by neighbours"
 
 
-def test_columns_stand_in_the_order_of_the_files(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_columns_stand_in_the_order_of_the_files(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
     observables, targets = tables
-    assert list(observables.columns[-3:]) == ["redshift", "lookback_time_Gyr", "GroupGasMass"]
+    assert list(observables.columns[-3:]) == [
+        "redshift",
+        "lookback_time_Gyr",
+        "GroupGasMass",
+    ]
     assert list(targets.columns[3:7]) == [
         "last_T_coll",
         "mean_T_coll",
@@ -189,7 +206,9 @@ def test_orbits_conserve_energy_and_angular_momentum_to_pericentre() -> None:
     assert (orbits.pericentre > 0).all()
     assert (orbits.pericentre <= 1500.0).all()
     order = np.argsort(orbits.pericentre)
-    assert orbits.speed[order[:100]].mean() > orbits.speed[order[-100:]].mean(), "deeper is faster"
+    assert orbits.speed[order[:100]].mean() > orbits.speed[order[-100:]].mean(), (
+        "deeper is faster"
+    )
     assert 1200 < np.median(orbits.speed) < 3500
 
 

@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from cinn_clusters.nn.stacked import NetworkShape, StackedBatchNorm, StackedLinear, stacked_mlp
+from cinn_clusters.nn.stacked import (
+    NetworkShape,
+    StackedBatchNorm,
+    StackedLinear,
+    stacked_mlp,
+)
 
 K, B = 3, 5
 
@@ -98,14 +103,18 @@ def test_batch_norm_of_members_is_that_of_torch() -> None:
             single.weight.copy_(ours.weight[k, 0])
             single.bias.copy_(ours.bias[k, 0])
     for step in range(3):
-        inputs = 3 + torch.randn(K, B, 4, generator=_generator(step), dtype=torch.float64)
+        inputs = 3 + torch.randn(
+            K, B, 4, generator=_generator(step), dtype=torch.float64
+        )
         expected = torch.stack([single(inputs[k]) for k, single in enumerate(theirs)])
         torch.testing.assert_close(ours(inputs), expected, rtol=0, atol=1e-12)
     for k, single in enumerate(theirs):
         torch.testing.assert_close(ours.running_mean[k, 0], single.running_mean)
         torch.testing.assert_close(ours.running_var[k, 0], single.running_var)
     ours.eval()
-    expected = torch.stack([single.eval()(inputs[k]) for k, single in enumerate(theirs)])
+    expected = torch.stack(
+        [single.eval()(inputs[k]) for k, single in enumerate(theirs)]
+    )
     torch.testing.assert_close(ours(inputs), expected, rtol=0, atol=1e-12)
 
 

@@ -12,14 +12,20 @@ from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.ood.sample_test import TrainingPopulation, fit_population, two_sample_test
+from cinn_clusters.ood.sample_test import (
+    TrainingPopulation,
+    fit_population,
+    two_sample_test,
+)
 from cinn_clusters.ood.support import TrainingSupport, fit_support
 
 GAS = "GroupGasMass"
 NUM_CLUSTERS, NUM_SNAPSHOTS = 200, 6
 
 
-def clusters_like_training(num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def clusters_like_training(
+    num: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of clusters at snapshots, and their clusters: skewed masses that grow, rows of one
     cluster alike."""
     times = np.tile(np.linspace(0.0, 7.0, NUM_SNAPSHOTS), num)
@@ -51,10 +57,16 @@ def training() -> tuple[MeasurementTransforms, np.ndarray, np.ndarray]:
         ObservableMap(schema.LOOKBACK, shift=4.0, scale=2.3),
     )
     columns = dict(zip((schema.MASS, GAS, schema.LOOKBACK), inputs.T[:3], strict=True))
-    return accept_missing_values(Transforms(maps, (TargetMap("mine"),)), columns), inputs, clusters
+    return (
+        accept_missing_values(Transforms(maps, (TargetMap("mine"),)), columns),
+        inputs,
+        clusters,
+    )
 
 
-def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(training) -> None:  # type: ignore[no-untyped-def]
+def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(
+    training,
+) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, clusters = training
     population = fit_population(transforms, inputs, clusters)
     rng = np.random.default_rng(1)
@@ -65,7 +77,9 @@ def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(
                 rows = clusters_like_training(size, rng)[0] if fresh else inputs
                 chosen = rng.choice(len(rows), size, replace=False)
                 chances.append(
-                    two_sample_test([population], transforms, rows[chosen], seed=seed)[1]
+                    two_sample_test([population], transforms, rows[chosen], seed=seed)[
+                        1
+                    ]
                 )
             assert sum(chance < 0.01 for chance in chances) <= 1, (size, fresh)
 
@@ -73,10 +87,14 @@ def test_the_sample_test_keeps_its_level_on_clusters_like_those_of_the_training(
 def test_the_sample_test_finds_a_bias_and_takes_the_likest_population(training) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, clusters = training
     biased = shifted(inputs, gas=-0.3)
-    own, other = (fit_population(transforms, rows, clusters) for rows in (inputs, biased))
+    own, other = (
+        fit_population(transforms, rows, clusters) for rows in (inputs, biased)
+    )
     assert two_sample_test([own], transforms, biased[::8])[1] < 0.01
     assert two_sample_test([own, other], transforms, biased[::8])[1] > 0.01
-    late = shifted(inputs, mass=-0.05, gas=-0.05, time=1.0)  # the line in lookback time is followed
+    late = shifted(
+        inputs, mass=-0.05, gas=-0.05, time=1.0
+    )  # the line in lookback time is followed
     assert two_sample_test([own], transforms, late[::8])[1] > 0.01
 
 
@@ -105,7 +123,9 @@ def test_a_population_holds_no_training_row_and_survives_json(training) -> None:
     np.testing.assert_allclose(drawn.std(0), inputs[:, :2].std(0), rtol=0.15)
 
 
-def test_disagreement_is_judged_against_clusters_of_which_the_same_is_known(training) -> None:  # type: ignore[no-untyped-def]
+def test_disagreement_is_judged_against_clusters_of_which_the_same_is_known(
+    training,
+) -> None:  # type: ignore[no-untyped-def]
     transforms, inputs, _ = training
     rng = np.random.default_rng(2)
 
@@ -115,10 +135,14 @@ def test_disagreement_is_judged_against_clusters_of_which_the_same_is_known(trai
         return np.where(whole, 10.0, 1.0) * rng.exponential(1.0, len(given))
 
     support = fit_support(transforms, inputs, disagreement)
-    again = TrainingSupport.from_dict(json.loads(json.dumps(support.to_dict())), transforms)
+    again = TrainingSupport.from_dict(
+        json.loads(json.dumps(support.to_dict())), transforms
+    )
     for missing in ([], [0], [1], [0, 1]):
         given = inputs.copy()
         given[:, missing] = np.nan
         told = again.reasons(given, disagreement(given))
-        share = np.mean([any("disagree" in reason for reason in reasons) for reasons in told])
+        share = np.mean(
+            [any("disagree" in reason for reason in reasons) for reasons in told]
+        )
         assert 0.0 < share < 0.03, missing

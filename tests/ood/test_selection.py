@@ -25,7 +25,10 @@ NUM = 3000
 
 @pytest.fixture(scope="module")
 def columns() -> dict[str, np.ndarray]:
-    return {schema.MASS: RNG.normal(14.5, 0.3, NUM), schema.LOOKBACK: RNG.uniform(0.0, 8.0, NUM)}
+    return {
+        schema.MASS: RNG.normal(14.5, 0.3, NUM),
+        schema.LOOKBACK: RNG.uniform(0.0, 8.0, NUM),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +45,20 @@ def transforms(columns: dict[str, np.ndarray]) -> MeasurementTransforms:
 def test_a_known_chance_is_found(
     transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
-    inputs = np.column_stack([columns[schema.MASS], columns[schema.LOOKBACK], np.zeros(NUM)])
+    inputs = np.column_stack(
+        [columns[schema.MASS], columns[schema.LOOKBACK], np.zeros(NUM)]
+    )
     chance = 1.0 / (
-        1.0 + np.exp(2.0 * (columns[schema.LOOKBACK] - 5.0) - 3.0 * (columns[schema.MASS] - 14.5))
+        1.0
+        + np.exp(
+            2.0 * (columns[schema.LOOKBACK] - 5.0) - 3.0 * (columns[schema.MASS] - 14.5)
+        )
     )
     answer = RNG.random(NUM) < chance
     half = np.arange(NUM) < NUM // 2
-    classifier = fit_classifier(transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8)
+    classifier = fit_classifier(
+        transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8
+    )
     found = classifier.probability(inputs[~half])
     assert np.abs(found - chance[~half]).mean() < 0.05
     missing = inputs[~half].copy()
@@ -65,7 +75,9 @@ def posterior(transforms: MeasurementTransforms) -> Posterior:
     return Posterior(flow.eval(), transforms)
 
 
-def test_monte_carlo_without_errors_is_the_posterior_itself(posterior: Posterior) -> None:
+def test_monte_carlo_without_errors_is_the_posterior_itself(
+    posterior: Posterior,
+) -> None:
     inputs = np.array([[14.2, 2.0, 0.0], [14.9, 6.0, 0.0]])
     plain = posterior.sample(inputs, 4000)
     drawn = MonteCarlo(posterior.flow, posterior.transforms).sample(inputs, 4000)
@@ -80,7 +92,9 @@ def test_true_values_of_two_sided_errors_are_those_of_their_density(
     """Against prior times two-piece normal on a grid."""
     inputs = np.array([[14.6, 3.0, 0.1]])
     errors = np.array([[[below]], [[above]]])
-    drawn = two_piece(transforms, Query(inputs, np.array([4])), errors, Sampling(20_000))
+    drawn = two_piece(
+        transforms, Query(inputs, np.array([4])), errors, Sampling(20_000)
+    )
     assert (drawn[0, :, 1] == 3.0).all()
     mean, covariance = transforms.condition(np.array([[np.nan, 3.0, 0.0]]))
     grid = np.linspace(13.0, 16.0, 30_001)
@@ -91,15 +105,24 @@ def test_true_values_of_two_sided_errors_are_those_of_their_density(
     )
     density /= density.sum()
     assert drawn[0, :, 0].mean() == pytest.approx((grid * density).sum(), abs=0.004)
-    assert (drawn[0, :, 0] < 14.6).mean() == pytest.approx(density[grid < 14.6].sum(), abs=0.012)
-    again = two_piece(transforms, Query(inputs, np.array([4])), errors, Sampling(20_000))
+    assert (drawn[0, :, 0] < 14.6).mean() == pytest.approx(
+        density[grid < 14.6].sum(), abs=0.012
+    )
+    again = two_piece(
+        transforms, Query(inputs, np.array([4])), errors, Sampling(20_000)
+    )
     np.testing.assert_array_equal(again, drawn)
 
 
-def test_equal_sides_change_nothing_and_others_only_their_rows(posterior: Posterior) -> None:
+def test_equal_sides_change_nothing_and_others_only_their_rows(
+    posterior: Posterior,
+) -> None:
     inputs = np.array([[14.6, 3.0, 0.2], [14.9, 6.0, 0.2]])
     parts = (posterior.flow, posterior.transforms)
-    plain, equal = MonteCarlo(*parts), MonteCarlo(*parts, two_sided=np.full((2, 2, 1), 0.2))
+    plain, equal = (
+        MonteCarlo(*parts),
+        MonteCarlo(*parts, two_sided=np.full((2, 2, 1), 0.2)),
+    )
     skewed = MonteCarlo(*parts, two_sided=np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
     draws = [one.sample(inputs, 500) for one in (plain, equal, skewed)]
     np.testing.assert_array_equal(draws[1], draws[0])
@@ -111,7 +134,9 @@ def test_draws_are_the_same_on_any_number_of_threads(
     posterior: Posterior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cinn_clusters.posterior.posterior.POINTS_A_BATCH", 60)
-    inputs = np.column_stack([np.linspace(14.0, 15.0, 11), np.linspace(0.0, 7.0, 11), np.zeros(11)])
+    inputs = np.column_stack(
+        [np.linspace(14.0, 15.0, 11), np.linspace(0.0, 7.0, 11), np.zeros(11)]
+    )
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

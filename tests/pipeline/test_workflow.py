@@ -54,7 +54,9 @@ STAGES = [
 
 
 def made_from(files: Files, **changes: object) -> Inputs:
-    return Inputs(*files, config=CONFIG, sampling=Sampling(60), refit_members=1, **changes)  # type: ignore[arg-type]
+    return Inputs(
+        *files, config=CONFIG, sampling=Sampling(60), refit_members=1, **changes
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +66,22 @@ def done(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = folder / "observables1.csv", folder / "unobservables1.csv"
     for frame, path in zip(tables, files, strict=True):
         frame.to_csv(path, index=False)
-    rows = [(row.Snapshot, row.HaloID, side) for row in tables[0].itertuples() for side in (0, 1)]
-    names = [f"snap_{snapshot:03d}_halo_{halo}_proj_{side}.jpg" for snapshot, halo, side in rows]
-    np.save(folder / "embeddings.npy", np.random.default_rng(0).normal(size=(len(names), 3)))
+    rows = [
+        (row.Snapshot, row.HaloID, side)
+        for row in tables[0].itertuples()
+        for side in (0, 1)
+    ]
+    names = [
+        f"snap_{snapshot:03d}_halo_{halo}_proj_{side}.jpg"
+        for snapshot, halo, side in rows
+    ]
+    np.save(
+        folder / "embeddings.npy", np.random.default_rng(0).normal(size=(len(names), 3))
+    )
     np.save(folder / "filenames.npy", np.array(names))
-    inputs = made_from(files, embeddings=(folder / "embeddings.npy", folder / "filenames.npy"))
+    inputs = made_from(
+        files, embeddings=(folder / "embeddings.npy", folder / "filenames.npy")
+    )
     told = run_workflow(inputs, folder / "run")
     assert told == {str(folder / "run"): dict.fromkeys(STAGES, "made")}
     return folder
@@ -84,7 +97,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def inputs_of(done: Path, **changes: object) -> Inputs:
     files = done / "observables1.csv", done / "unobservables1.csv"
-    return made_from(files, embeddings=(done / "embeddings.npy", done / "filenames.npy"), **changes)
+    return made_from(
+        files, embeddings=(done / "embeddings.npy", done / "filenames.npy"), **changes
+    )
 
 
 # --- all stages ------------------------------------------------------------------------------------------------------
@@ -105,7 +120,9 @@ def test_every_result_of_the_original_is_there(done: Path) -> None:
         assert (run / "figures" / f"{figure}.png").read_bytes()[1:4] == b"PNG"
         assert (run / "figures" / f"{figure}.pdf").read_bytes()[:4] == b"%PDF"
     assert (run / "report.html").is_file()
-    predicted, truth = (np.load(run / f"baseline/mlp_test_{what}.npy") for what in ("pred", "true"))
+    predicted, truth = (
+        np.load(run / f"baseline/mlp_test_{what}.npy") for what in ("pred", "true")
+    )
     opened = open_run(run)
     np.testing.assert_array_equal(truth, opened.catalogue.theta[opened.split.test])
     told = json.loads((run / "baseline/mae.json").read_text())["targets"]
@@ -115,11 +132,19 @@ def test_every_result_of_the_original_is_there(done: Path) -> None:
 
 
 def test_what_is_unchanged_is_not_made_again(done: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in (done / "run").rglob("*")
+        if path.is_file()
+    }
     told = run_workflow(inputs_of(done), done / "run")
-    assert {state for stages in told.values() for state in stages.values()} == {"unchanged"}
+    assert {state for stages in told.values() for state in stages.values()} == {
+        "unchanged"
+    }
     assert before == {
-        path: path.stat().st_mtime_ns for path in (done / "run").rglob("*") if path.is_file()
+        path: path.stat().st_mtime_ns
+        for path in (done / "run").rglob("*")
+        if path.is_file()
     }
 
 
@@ -153,12 +178,15 @@ def test_a_killed_training_goes_on(
     told: list[dict[str, object]] = []
     train = stage_table.train
     monkeypatch.setattr(
-        stage_table, "train", lambda *args, **how: (told.append(how), train(*args, **how))[1]
+        stage_table,
+        "train",
+        lambda *args, **how: (told.append(how), train(*args, **how))[1],
     )
     run_workflow(inputs, tmp_path / "run")
     assert told[0]["resume"] is True
     weights = [
-        (folder / "run/model/weights.safetensors").read_bytes() for folder in (done, tmp_path)
+        (folder / "run/model/weights.safetensors").read_bytes()
+        for folder in (done, tmp_path)
     ]
     assert weights[0] == weights[1]
 
@@ -198,7 +226,9 @@ def test_products_of_two_models_are_never_joined(
     assert command(f"sensitivity {run} --repeats 1 --overwrite").code == 0
     command(f"figures {run} --overwrite").demand_error(f"evaluate {run} --overwrite")
     assert command(f"evaluate {run} --draws 40 --overwrite").code == 0
-    command(f"report {run} --overwrite").demand_error(f"diagnose {run}/posterior.nc --overwrite")
+    command(f"report {run} --overwrite").demand_error(
+        f"diagnose {run}/posterior.nc --overwrite"
+    )
     assert command(f"diagnose {run}/posterior.nc --overwrite").code == 0
     assert command(f"figures {run} --overwrite").code == 0
     assert command(f"report {run} --overwrite").code == 0
@@ -207,9 +237,16 @@ def test_products_of_two_models_are_never_joined(
 def test_maps_are_optional_inputs_of_one_model(done: Path) -> None:
     scores = json.loads((done / "run/scores.json").read_text())
     without = scores["without_maps"]
-    assert set(without) == {"energy_score", "crps", "crps_per_target", "calibration_error"}
+    assert set(without) == {
+        "energy_score",
+        "crps",
+        "crps_per_target",
+        "calibration_error",
+    }
     assert without["crps"] != scores["crps"]
-    with xr.open_dataset(done / "run/posterior_without_maps.nc", group="posterior") as data:
+    with xr.open_dataset(
+        done / "run/posterior_without_maps.nc", group="posterior"
+    ) as data:
         keys = data[["HaloID", "Snapshot"]].to_dataframe()
     assert not keys.duplicated(["HaloID", "Snapshot"]).any()
     assert set(scores["mae"]) == set(schema.DEFAULT_TARGETS)
@@ -221,7 +258,9 @@ def test_a_folder_of_somebody_else_is_not_touched(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/thesis.tex").write_text("years of work")
-    line = f"run --observables {files[0]} --targets {files[1]} --out {tmp_path}/run {TINY}"
+    line = (
+        f"run --observables {files[0]} --targets {files[1]} --out {tmp_path}/run {TINY}"
+    )
     command(line).demand_error("one that this command or prepare made")
     command(f"{line} --overwrite").demand_error("not ours to replace")
     assert (tmp_path / "run/thesis.tex").read_text() == "years of work"
@@ -250,15 +289,22 @@ def test_a_stored_baseline_predicts_what_it_wrote(done: Path) -> None:
     test = run.catalogue.rows(run.split.test)
     predicted = load_baseline(run)[0].predict(test.inputs(run.catalogue.observables))
     np.testing.assert_allclose(
-        predicted, np.load(done / "run/baseline/mlp_test_pred.npy"), rtol=1e-5, atol=1e-5
+        predicted,
+        np.load(done / "run/baseline/mlp_test_pred.npy"),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 
 def test_matrices_stand_by_observables_and_targets(done: Path) -> None:
     singles = [*schema.DEFAULT_OBSERVABLES, "embedding"]
-    groups = list(schema.DEFAULT.grouped([*schema.DEFAULT_OBSERVABLES, "embedding_000"]))
+    groups = list(
+        schema.DEFAULT.grouped([*schema.DEFAULT_OBSERVABLES, "embedding_000"])
+    )
     both = list(dict.fromkeys([*singles, *groups]))
-    asked = [name for name in both if name != schema.RADIUS]  # a function of mass and time
+    asked = [
+        name for name in both if name != schema.RADIUS
+    ]  # a function of mass and time
     maskable = [name for name in asked if name not in (schema.LOOKBACK, "time")]
     for kind, rows in {
         "sensitivity": singles,
@@ -312,7 +358,9 @@ def test_stages_name_what_they_lack(
     history = run / "history.csv"
     history.write_text(history.read_text().replace("\n", "0\n", 2))
     stale = command(f"report {run} --overwrite")
-    stale.demand_error("one of another history.csv", "cinn-clusters figures --overwrite")
+    stale.demand_error(
+        "one of another history.csv", "cinn-clusters figures --overwrite"
+    )
 
 
 def test_a_baseline_of_another_split_is_refused(
@@ -335,7 +383,9 @@ def test_figure_one_shows_the_halos_that_are_asked_for(
     row = run.catalogue.table.iloc[run.split.test[3]]
     line = f"figures {done}/run --out {tmp_path}/figures"
     assert command(f"{line} --halo {row.Snapshot:.0f}:{row.HaloID:.0f}").code == 0
-    command(f"{line}2 --halo 987654321").demand_error("--halo", "987654321", "summary.csv")
+    command(f"{line}2 --halo 987654321").demand_error(
+        "--halo", "987654321", "summary.csv"
+    )
     command(f"{line}2 --halo everything").demand_error("Snapshot:HaloID")
     train = run.catalogue.table.iloc[run.split.train[0]]
     command(f"{line}2 --halo {train.Snapshot:.0f}:{train.HaloID:.0f}").demand_error(
@@ -378,10 +428,14 @@ def test_the_report_loads_nothing_and_shows_everything(done: Path) -> None:
     assert text.count("prior given M500, z, drawn from the training clusters") >= 2, (
         "in short, and in the table"
     )
-    assert "References of this figure are drawn from all clusters outside the fold" in text
+    assert (
+        "References of this figure are drawn from all clusters outside the fold" in text
+    )
     page = Page()
     page.feed(text)
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert all(
+        source.startswith(("data:image/png;base64,", "#")) for source in page.sources
+    )
     assert not re.search(r"https?://|@import|url\(", text)
     drawn = {path.stem for path in (done / "run" / "figures").glob("*.png")}
     assert page.tags.count("img") == len(drawn)
@@ -418,9 +472,7 @@ def test_a_leaking_run_is_reported_as_such(
     files: Files, tmp_path: Path, command: Command, undrawn: None
 ) -> None:
     run = tmp_path / "run"
-    prepare = (
-        f"prepare --observables {files[0]} --targets {files[1]} --out {run} --protocol original"
-    )
+    prepare = f"prepare --observables {files[0]} --targets {files[1]} --out {run} --protocol original"
     for line in (
         prepare,
         f"train {run} {TINY}",

@@ -18,8 +18,12 @@ from support import glow
 MakePosterior = Callable[..., Posterior]
 
 TARGET_MAPS = {
-    "last_T_coll": TargetMap("last_T_coll", "age", False, 0.0, 13.9, shift=-1.0, scale=1.5),
-    "last_V_coll": TargetMap("last_V_coll", "logit", False, 0.0, 5.4768, shift=0.5, scale=0.13),
+    "last_T_coll": TargetMap(
+        "last_T_coll", "age", False, 0.0, 13.9, shift=-1.0, scale=1.5
+    ),
+    "last_V_coll": TargetMap(
+        "last_V_coll", "logit", False, 0.0, 5.4768, shift=0.5, scale=0.13
+    ),
     "last_M_Crit500_coll": TargetMap(
         "last_M_Crit500_coll", "logit", True, 1e-4, 1e3, shift=0.8, scale=0.2
     ),

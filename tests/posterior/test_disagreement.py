@@ -32,15 +32,21 @@ def _gaussians(means: list[float], widths: list[float]) -> Posterior:
     )
 
 
-def _divergence(mean: float, width: float, other_mean: float, other_width: float) -> float:
+def _divergence(
+    mean: float, width: float, other_mean: float, other_width: float
+) -> float:
     ratio = (width / other_width) ** 2
-    return float(0.5 * (ratio - 1.0 - np.log(ratio) + ((mean - other_mean) / other_width) ** 2))
+    return float(
+        0.5 * (ratio - 1.0 - np.log(ratio) + ((mean - other_mean) / other_width) ** 2)
+    )
 
 
 def test_mean_pairwise_divergence_of_gaussians() -> None:
     means, widths = [0.0, 1.0, -0.5], [1.0, 0.7, 1.5]
     pairs = [(k, j) for k in range(3) for j in range(3) if k != j]
-    expected = np.mean([_divergence(means[k], widths[k], means[j], widths[j]) for k, j in pairs])
+    expected = np.mean(
+        [_divergence(means[k], widths[k], means[j], widths[j]) for k, j in pairs]
+    )
     found = disagreement(_gaussians(means, widths), INPUTS, 20_000)
     np.testing.assert_allclose(found, expected, rtol=0.03)
 
@@ -48,17 +54,23 @@ def test_mean_pairwise_divergence_of_gaussians() -> None:
 @pytest.mark.parametrize("members", [1, 4])
 def test_members_of_one_mind_do_not_disagree(members: int) -> None:
     np.testing.assert_allclose(
-        disagreement(_gaussians([0.3] * members, [0.5] * members), INPUTS), 0.0, atol=1e-5
+        disagreement(_gaussians([0.3] * members, [0.5] * members), INPUTS),
+        0.0,
+        atol=1e-5,
     )
 
 
 def test_objects_are_independent_of_their_batch(
-    make_posterior: Callable[..., Posterior], inputs: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    make_posterior: Callable[..., Posterior],
+    inputs: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     posterior = make_posterior("my_own", "another", num_members=3, distance=0.2)
     whole = disagreement(posterior, inputs, seed=5)
     assert (whole > 0.01).all()
     monkeypatch.setattr("cinn_clusters.posterior.disagreement.POINTS_A_BATCH", 100)
-    np.testing.assert_allclose(disagreement(posterior, inputs, seed=5), whole, rtol=1e-4)
+    np.testing.assert_allclose(
+        disagreement(posterior, inputs, seed=5), whole, rtol=1e-4
+    )
     assert not np.allclose(disagreement(posterior, inputs, seed=6), whole)
     assert room.POINTS_A_BATCH > 100

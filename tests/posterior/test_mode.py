@@ -14,7 +14,9 @@ from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Posterior
 
 
-def log_density(posterior: Posterior, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def log_density(
+    posterior: Posterior, theta: np.ndarray, inputs: np.ndarray
+) -> np.ndarray:
     """Log-density per unit of u, (N,)."""
     context = posterior.context(inputs)
     u = posterior.transforms.standardise_targets(theta.astype(float), context.anchors)
@@ -32,7 +34,9 @@ def test_mode_of_a_gaussian_is_its_mean(make_posterior, inputs) -> None:
     np.testing.assert_allclose(log_prob, -np.log(2 * np.pi), atol=1e-3)
 
 
-def test_mode_is_that_of_the_density_in_unbounded_coordinates(make_posterior, inputs) -> None:
+def test_mode_is_that_of_the_density_in_unbounded_coordinates(
+    make_posterior, inputs
+) -> None:
     """A Gaussian in u: the mode is the median, wherever the physical density diverges."""
     posterior = make_posterior("last_T_coll", "last_Mass_ratio")
     mode, _ = joint_mode(posterior, inputs, posterior.sample(inputs, 1000))
@@ -41,12 +45,16 @@ def test_mode_is_that_of_the_density_in_unbounded_coordinates(make_posterior, in
     np.testing.assert_allclose(mode[:, 1], 1.0 / (1.0 + np.e), atol=0.005)
 
 
-def test_time_since_collision_is_not_put_at_the_observation(make_posterior, inputs) -> None:
+def test_time_since_collision_is_not_put_at_the_observation(
+    make_posterior, inputs
+) -> None:
     """A wide density of the time diverges per Gyr at the observation; its mode in u does not."""
     posterior = make_posterior("last_T_coll", "my_own", num_members=2, distance=0.2)
     wide = replace(
         posterior.transforms,
-        targets=tuple(replace(target, scale=3.0) for target in posterior.transforms.targets),
+        targets=tuple(
+            replace(target, scale=3.0) for target in posterior.transforms.targets
+        ),
     )
     posterior = replace(posterior, transforms=wide)
     samples = posterior.sample(inputs, 2000)
@@ -57,7 +65,9 @@ def test_time_since_collision_is_not_put_at_the_observation(make_posterior, inpu
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_mode_is_found_by_brute_force_too(make_posterior, inputs, seed) -> None:
-    posterior = make_posterior("last_T_coll", "my_own", num_members=2, distance=0.15, seed=seed)
+    posterior = make_posterior(
+        "last_T_coll", "my_own", num_members=2, distance=0.15, seed=seed
+    )
     samples = posterior.sample(inputs[:2], 1000)
     mode, log_prob = joint_mode(posterior, inputs[:2], samples)
     for n in range(2):
@@ -66,23 +76,34 @@ def test_mode_is_found_by_brute_force_too(make_posterior, inputs, seed) -> None:
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
         density = log_density(posterior, grid, np.tile(inputs[n], (len(grid), 1)))
         assert log_prob[n] > density.max() - 0.01
-    np.testing.assert_allclose(log_density(posterior, mode, inputs[:2]), log_prob, atol=1e-3)
+    np.testing.assert_allclose(
+        log_density(posterior, mode, inputs[:2]), log_prob, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_mode_is_never_below_the_best_draw_it_tried(make_posterior, inputs, seed) -> None:
+def test_mode_is_never_below_the_best_draw_it_tried(
+    make_posterior, inputs, seed
+) -> None:
     posterior = make_posterior(*ALL, num_members=3, distance=0.2, seed=seed)
     samples = posterior.sample(inputs, 300, seed=seed)
     mode, log_prob = joint_mode(posterior, inputs, samples)
     tried = np.stack(
-        [log_density(posterior, layer, inputs) for layer in samples[: module.NUM_CANDIDATES]]
+        [
+            log_density(posterior, layer, inputs)
+            for layer in samples[: module.NUM_CANDIDATES]
+        ]
     )
     assert (log_prob >= tried.max(0) - 1e-4).all()
     assert (log_prob > tried.max(0) + 0.1).any(), "the climb must gain somewhere"
-    np.testing.assert_allclose(log_density(posterior, mode, inputs), log_prob, atol=1e-3)
+    np.testing.assert_allclose(
+        log_density(posterior, mode, inputs), log_prob, atol=1e-3
+    )
 
 
-def test_mode_stays_in_the_box_of_the_draws_and_physical(make_posterior, inputs) -> None:
+def test_mode_stays_in_the_box_of_the_draws_and_physical(
+    make_posterior, inputs
+) -> None:
     posterior = make_posterior(*ALL, num_members=2, distance=0.2)
     samples = posterior.sample(inputs, 100)
     mode, _ = joint_mode(posterior, inputs, samples)
@@ -91,12 +112,16 @@ def test_mode_stays_in_the_box_of_the_draws_and_physical(make_posterior, inputs)
     assert (mode[:, 0] < age_at_lookback(inputs[:, 0])).all()
 
 
-def test_density_that_diverges_at_the_edge_stops_at_the_box(make_posterior, inputs) -> None:
+def test_density_that_diverges_at_the_edge_stops_at_the_box(
+    make_posterior, inputs
+) -> None:
     """A wide Gaussian in logit space is U-shaped in physical space: its supremum is no collision
     anyone had."""
     posterior = make_posterior("last_T_coll", "another")
     samples = posterior.sample(inputs, 200)
-    samples[:, :, 0] = np.linspace(0.2, 0.8, 200)[:, None] * age_at_lookback(inputs[:, 0])
+    samples[:, :, 0] = np.linspace(0.2, 0.8, 200)[:, None] * age_at_lookback(
+        inputs[:, 0]
+    )
     mode, log_prob = joint_mode(posterior, inputs, samples)
     share = mode[:, 0] / age_at_lookback(inputs[:, 0])
     assert (share >= 0.2 - 1e-6).all()
@@ -112,7 +137,9 @@ def test_draw_on_its_bound_is_no_obstacle(make_posterior, inputs) -> None:
     samples[::10, :, 0] = age_at_lookback(inputs[:, 0])
     mode, log_prob = joint_mode(posterior, inputs, samples)
     assert np.isfinite(mode).all()
-    np.testing.assert_allclose(log_density(posterior, mode, inputs), log_prob, atol=1e-3)
+    np.testing.assert_allclose(
+        log_density(posterior, mode, inputs), log_prob, atol=1e-3
+    )
     assert mode.shape == expected.shape
 
 

@@ -61,7 +61,13 @@ def _prepared(num_clusters: int = 20) -> tuple[Catalogue, Split, Transforms]:
 
 
 def _config(num_members: int, seed: int = 42, **options: float) -> Config:
-    train = {"held_out_groups": 0, "noise": 0.0, "weight_decay": 0.0, "patience": 0, **options}
+    train = {
+        "held_out_groups": 0,
+        "noise": 0.0,
+        "weight_decay": 0.0,
+        "patience": 0,
+        **options,
+    }
     model = ModelConfig(members=num_members)
     return Config(seed=seed, model=model, train=TrainConfig.model_validate(train))
 
@@ -95,21 +101,24 @@ def test_validation_rows_stop_every_member_where_no_groups_are_held_out() -> Non
 
 
 @pytest.mark.parametrize(
-    ("num_members", "num_groups", "num_clusters"), [(4, 4, 20), (7, 3, 20), (2, 5, 11), (10, 10, 6)]
+    ("num_members", "num_groups", "num_clusters"),
+    [(4, 4, 20), (7, 3, 20), (2, 5, 11), (10, 10, 6)],
 )
 def test_groups_of_clusters_are_held_out_in_turn(
     num_members: int, num_groups: int, num_clusters: int
 ) -> None:
-    pairs, catalogue, split = _pairs(num_members, num_clusters, held_out_groups=num_groups)
+    pairs, catalogue, split = _pairs(
+        num_members, num_clusters, held_out_groups=num_groups
+    )
     clusters = catalogue.clusters[np.concatenate([split.train, split.validation])]
     num_groups = min(num_groups, len(np.unique(clusters)))
     stopped_on = []
     for k in range(num_members):
         own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1].numpy()
         assert len(own) == len(set(own.tolist())) > 0
-        assert set(own) | set(pairs.train_rows[k].tolist()) == set(range(len(clusters))), (
-            "no row is lost"
-        )
+        assert set(own) | set(pairs.train_rows[k].tolist()) == set(
+            range(len(clusters))
+        ), "no row is lost"
         assert not set(clusters[own]) & set(clusters[pairs.train_rows[k].numpy()]), (
             "no cluster is on both sides"
         )
@@ -126,7 +135,9 @@ def test_groups_of_clusters_are_held_out_in_turn(
 
 
 def test_one_group_would_leave_nothing_to_train_on() -> None:
-    with pytest.raises(ConfigError, match=r"^held_out_groups: expected 0 or at least 2; got 1"):
+    with pytest.raises(
+        ConfigError, match=r"^held_out_groups: expected 0 or at least 2; got 1"
+    ):
         _pairs(held_out_groups=1)
 
 
@@ -168,7 +179,9 @@ def test_augmented_copies_differ_and_their_memory_is_bounded(
     assert pairs.x.shape == (5, num_rows, accepting.num_features)
     assert pairs.u.shape == (5, num_rows, len(TARGETS))
     assert not torch.equal(pairs.x[0], pairs.x[1])
-    assert torch.isfinite(pairs.x).all(), "a missing value is a mean and a wide deviation"
+    assert torch.isfinite(pairs.x).all(), (
+        "a missing value is a mean and a wide deviation"
+    )
     monkeypatch.setattr(npe, "MAX_BYTES", 1)
     assert len(make_training_pairs(catalogue, split, accepting, _config(2)).x) == 1
 
@@ -186,7 +199,12 @@ def _losses(
 ) -> tuple[list[tuple[int, float, float]], torch.Tensor, object]:
     members = len(pairs.train_rows)
     flow = glow(2, 2, members=members, blocks=2, hidden=8, clamp=1.0)
-    still = {"epochs": 2, "batch": 10_000, "learning_rate": 1e-12, "schedule": "constant"}
+    still = {
+        "epochs": 2,
+        "batch": 10_000,
+        "learning_rate": 1e-12,
+        "schedule": "constant",
+    }
     config = _config(members, **{**still, **options})  # type: ignore[arg-type]
     state = start(flow, members, config.train)
     for _ in maximise_likelihood(flow, pairs, config, state):
@@ -202,12 +220,14 @@ def test_held_out_loss_is_the_mean_of_each_member_over_its_own_rows() -> None:
     for k in range(3):
         own = pairs.held_out_rows[k][pairs.held_out_weights[k] == 1]
         by_row = [
-            -flow.log_prob(pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1))[
-                k
-            ].detach()
+            -flow.log_prob(
+                pairs.u[j, own].expand(3, -1, -1), pairs.x[0, own].expand(3, -1, -1)
+            )[k].detach()
             for j in range(NUM_HELD_OUT_COPIES)
         ]
-        assert best_loss[k].item() == pytest.approx(torch.stack(by_row).mean().item(), abs=1e-5)
+        assert best_loss[k].item() == pytest.approx(
+            torch.stack(by_row).mean().item(), abs=1e-5
+        )
 
 
 def test_training_loss_is_the_mean_over_all_rows_of_a_member() -> None:

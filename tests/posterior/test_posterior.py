@@ -38,13 +38,20 @@ def _axis(
     reach = share if is_free else np.log(share / (1 - share))
     margin = 0.5 * np.ptp(reach)
     points = np.linspace(reach.min() - margin, reach.max() + margin, num_points)
-    value = lower + width * (points if is_free else 1 / (1 + np.exp(-np.clip(points, -14, 14))))
+    value = lower + width * (
+        points if is_free else 1 / (1 + np.exp(-np.clip(points, -14, 14)))
+    )
     return np.unique(np.exp(value) if entry.is_log else value)
 
 
 def _weights(axis: np.ndarray) -> np.ndarray:
     """Trapezoidal rule on uneven points: lengths in physical units, no Jacobian of ours."""
-    return np.concatenate([[axis[1] - axis[0]], axis[2:] - axis[:-2], [axis[-1] - axis[-2]]]) / 2
+    return (
+        np.concatenate(
+            [[axis[1] - axis[0]], axis[2:] - axis[:-2], [axis[-1] - axis[-2]]]
+        )
+        / 2
+    )
 
 
 def _mass(
@@ -53,7 +60,9 @@ def _mass(
     """Axes and probability of every cell of a grid over the support."""
     age = float(age_at_lookback(row[:1])[0])
     draws = posterior.sample(row[None], 20_000, seed=9)[:, 0].astype(float)
-    axes = [_axis(posterior, draws[:, d], d, age, num_points) for d in range(draws.shape[1])]
+    axes = [
+        _axis(posterior, draws[:, d], d, age, num_points) for d in range(draws.shape[1])
+    ]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
     density = np.exp(posterior.log_prob(points, np.tile(row, (len(points), 1))))
     volume = np.ones(())
@@ -81,7 +90,9 @@ def test_density_of_one_target_integrates_to_one(
         ("my_own", "last_T_coll"),
     ],
 )
-def test_density_of_two_targets_integrates_to_one(make_posterior, inputs, targets) -> None:
+def test_density_of_two_targets_integrates_to_one(
+    make_posterior, inputs, targets
+) -> None:
     posterior = make_posterior(*targets, num_members=2, distance=0.2, seed=1)
     _, mass = _mass(posterior, inputs[0], 601)
     assert mass.sum() == pytest.approx(1.0, abs=5e-3)
@@ -98,12 +109,16 @@ def test_draws_follow_the_density(make_posterior, inputs, targets) -> None:
     cell, edges = [], []
     for d in range(2):
         nodes = np.searchsorted(axes[d], np.quantile(draws[:, d], [0.2, 0.4, 0.6, 0.8]))
-        edges.append(0.5 * (axes[d][nodes - 1] + axes[d][nodes]))  # between two points of the grid
+        edges.append(
+            0.5 * (axes[d][nodes - 1] + axes[d][nodes])
+        )  # between two points of the grid
         cell.append(np.searchsorted(edges[d], axes[d]))
     expected = np.zeros((5, 5))
     np.add.at(expected, np.ix_(*cell), mass)
     counts = np.zeros((5, 5))
-    np.add.at(counts, tuple(np.searchsorted(edges[d], draws[:, d]) for d in range(2)), 1)
+    np.add.at(
+        counts, tuple(np.searchsorted(edges[d], draws[:, d]) for d in range(2)), 1
+    )
     np.testing.assert_allclose(counts / len(draws), expected, atol=0.012)
     assert expected.max() > 1.3 * expected.min(), "flat cells could not tell"
 
@@ -125,7 +140,9 @@ def test_draws_of_one_target_pass_a_ks_test(make_posterior, inputs) -> None:
         ("my_own", [np.inf, -np.inf]),
     ],
 )
-def test_density_outside_the_support_is_zero(make_posterior, inputs, target, outside) -> None:
+def test_density_outside_the_support_is_zero(
+    make_posterior, inputs, target, outside
+) -> None:
     posterior = make_posterior(target, "another", num_members=2, distance=0.2)
     ages = age_at_lookback(inputs[:, 0])
     for value in outside:
@@ -145,10 +162,14 @@ def test_one_bad_row_leaves_the_others_alone(make_posterior, inputs) -> None:
     theta[2, 3] = 1.5
     log_prob = posterior.log_prob(theta, inputs)
     assert log_prob[2] == -np.inf
-    np.testing.assert_allclose(np.delete(log_prob, 2), np.delete(expected, 2), atol=1e-4)
+    np.testing.assert_allclose(
+        np.delete(log_prob, 2), np.delete(expected, 2), atol=1e-4
+    )
 
 
-def test_density_of_the_identity_is_a_change_of_variables(make_posterior, inputs) -> None:
+def test_density_of_the_identity_is_a_change_of_variables(
+    make_posterior, inputs
+) -> None:
     """The closed form of a flow that does nothing: Gaussians in the unbounded coordinates,
     written out by hand."""
     posterior = make_posterior("last_T_coll", "my_own")
@@ -169,7 +190,9 @@ class TestMixture:
     def test_density_is_the_mean_of_the_members(self, make_posterior, inputs) -> None:
         posterior = make_posterior(*ALL, num_members=3, distance=0.2)
         theta = posterior.sample(inputs, 4)
-        each = np.stack([self._member(posterior, k).log_prob(theta, inputs) for k in range(3)])
+        each = np.stack(
+            [self._member(posterior, k).log_prob(theta, inputs) for k in range(3)]
+        )
         assert each.std(0).min() > 0.01
         np.testing.assert_allclose(
             posterior.log_prob(theta, inputs), np.log(np.exp(each).mean(0)), atol=1e-4
@@ -196,7 +219,10 @@ class TestMixture:
         stacked = {name for name, _ in posterior.flow.named_parameters()}
         state = posterior.flow.state_dict().items()
         flow.load_state_dict(
-            {name: v[member : member + 1] if name in stacked else v for name, v in state}
+            {
+                name: v[member : member + 1] if name in stacked else v
+                for name, v in state
+            }
         )
         return replace(posterior, flow=flow)
 
@@ -226,7 +252,9 @@ class TestSample:
         assert (draws[:, 0] != draws[:, 1]).mean() > 0.99
 
     @pytest.mark.parametrize("points", [1, 40, 100, 10**6])
-    def test_batches_do_not_matter(self, posterior, inputs, points, monkeypatch) -> None:
+    def test_batches_do_not_matter(
+        self, posterior, inputs, points, monkeypatch
+    ) -> None:
         whole = posterior.sample(inputs, 20, seed=1)
         monkeypatch.setattr(module, "POINTS_A_BATCH", points)
         pieces = list(posterior.sample_batches(inputs, Sampling(20, seed=1)))
@@ -234,18 +262,27 @@ class TestSample:
         np.testing.assert_allclose(
             np.concatenate([draws for _, draws in pieces], 1), whole, rtol=1e-5
         )
-        covered = np.concatenate([np.arange(len(inputs))[objects] for objects, _ in pieces])
+        covered = np.concatenate(
+            [np.arange(len(inputs))[objects] for objects, _ in pieces]
+        )
         np.testing.assert_array_equal(covered, np.arange(len(inputs)))
-        np.testing.assert_allclose(posterior.sample(inputs, 20, seed=1), whole, rtol=1e-5)
+        np.testing.assert_allclose(
+            posterior.sample(inputs, 20, seed=1), whole, rtol=1e-5
+        )
 
     def test_other_objects_do_not_matter(self, posterior, inputs) -> None:
         whole = posterior.sample(inputs, 20, seed=1)
         some = np.array([5, 0, 3])
-        ((_, draws),) = posterior.sample_batches(Query(inputs[some], some), Sampling(20, seed=1))
+        ((_, draws),) = posterior.sample_batches(
+            Query(inputs[some], some), Sampling(20, seed=1)
+        )
         np.testing.assert_allclose(draws, whole[:, some], rtol=1e-5)
 
     def test_more_draws_begin_with_the_same(self, posterior, inputs) -> None:
-        few, many = posterior.sample(inputs, 10, seed=1), posterior.sample(inputs, 31, seed=1)
+        few, many = (
+            posterior.sample(inputs, 10, seed=1),
+            posterior.sample(inputs, 31, seed=1),
+        )
         np.testing.assert_allclose(few, many[:10], rtol=1e-5)
 
     @pytest.mark.parametrize("push", [1e2, -1e2, 1e6, -1e6])
@@ -263,7 +300,9 @@ class TestSample:
         assert (draws[..., 0] < age).all()
         assert (draws[..., 1] < np.log10(299792.458)).all()
         assert (draws[..., 3] <= 1).all()
-        u = posterior.transforms.standardise_targets(draws, posterior.transforms.anchors(inputs))
+        u = posterior.transforms.standardise_targets(
+            draws, posterior.transforms.anchors(inputs)
+        )
         assert torch.isfinite(u).all(), "every draw has a density"
         assert (u.abs() > 3).double().mean() > 0.2, "the flow was meant to explode"
 
@@ -292,9 +331,12 @@ class TestErrors:
     @pytest.mark.parametrize("bad", [np.inf, -np.inf])
     def test_clip_does_not_make_infinity_finite(self, posterior, inputs, bad) -> None:
         seen = tuple(
-            replace(m, clip=4.0, is_log=True, floor=1e-3) for m in posterior.transforms.observables
+            replace(m, clip=4.0, is_log=True, floor=1e-3)
+            for m in posterior.transforms.observables
         )
-        clipped = replace(posterior, transforms=replace(posterior.transforms, observables=seen))
+        clipped = replace(
+            posterior, transforms=replace(posterior.transforms, observables=seen)
+        )
         inputs = inputs.copy()
         inputs[1, 1] = bad
         with pytest.raises(DataError, match="first row 1"):
@@ -306,7 +348,9 @@ class TestErrors:
         with pytest.raises(DataError, match="1 rows that are not; first row 4"):
             posterior.sample(inputs, 2)
 
-    def test_no_age_is_needed_where_none_bounds_a_target(self, make_posterior, inputs) -> None:
+    def test_no_age_is_needed_where_none_bounds_a_target(
+        self, make_posterior, inputs
+    ) -> None:
         inputs = inputs.copy()
         inputs[4, 0] = 13.7
         assert np.isfinite(make_posterior("my_own").sample(inputs, 2)).all()
@@ -314,7 +358,8 @@ class TestErrors:
     @pytest.mark.parametrize("width", [1, 3])
     def test_wrong_width(self, posterior, width) -> None:
         with pytest.raises(
-            DataError, match=r"inputs: expected shape \(N, 2\) holding lookback_time_Gyr, m; got"
+            DataError,
+            match=r"inputs: expected shape \(N, 2\) holding lookback_time_Gyr, m; got",
         ):
             posterior.sample(np.ones((4, width)), 2)
 
@@ -343,7 +388,9 @@ def test_layers_of_theta_are_scored_one_by_one(make_posterior, inputs) -> None:
     log_prob = posterior.log_prob(theta, inputs)
     assert log_prob.shape == (5, len(inputs))
     for s in range(5):
-        np.testing.assert_allclose(posterior.log_prob(theta[s], inputs), log_prob[s], atol=1e-5)
+        np.testing.assert_allclose(
+            posterior.log_prob(theta[s], inputs), log_prob[s], atol=1e-5
+        )
 
 
 def test_names_are_those_of_the_transforms(make_posterior) -> None:

@@ -46,7 +46,9 @@ def test_columns_are_found_by_name_and_keys_are_kept(make_posterior, table) -> N
 def test_samples_of_a_query_are_those_of_its_inputs(make_posterior, table) -> None:
     posterior = make_posterior("last_T_coll", "my_own", num_members=2, distance=0.2)
     query = posterior.query(table)
-    np.testing.assert_array_equal(posterior.sample(query, 20), posterior.sample(query.inputs, 20))
+    np.testing.assert_array_equal(
+        posterior.sample(query, 20), posterior.sample(query.inputs, 20)
+    )
     theta = posterior.sample(query, 20)
     np.testing.assert_array_equal(
         posterior.log_prob(theta, query), posterior.log_prob(theta, query.inputs)
@@ -57,8 +59,14 @@ def test_samples_of_a_query_are_those_of_its_inputs(make_posterior, table) -> No
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda table: table.drop(columns="m"), "column 'm': expected a value .* 3 of 3 missing"),
-        (lambda table: table.assign(m=[14.0, np.nan, 15.0]), "column 'm': .* got 1 of 3 missing"),
+        (
+            lambda table: table.drop(columns="m"),
+            "column 'm': expected a value .* 3 of 3 missing",
+        ),
+        (
+            lambda table: table.assign(m=[14.0, np.nan, 15.0]),
+            "column 'm': .* got 1 of 3 missing",
+        ),
         (lambda table: table.assign(m=["a", "b", "c"]), "column 'm': expected numbers"),
     ],
 )
@@ -73,7 +81,9 @@ def test_a_model_that_accepts_missing_values_takes_them(make_posterior, table) -
     posterior = make_posterior("my_own")
     maps = (ObservableMap(schema.LOOKBACK), ObservableMap(schema.MASS))
     columns = {schema.LOOKBACK: np.arange(9.0), schema.MASS: np.arange(9.0) % 4}
-    transforms = accept_missing_values(Transforms(maps, (TargetMap("my_own"),)), columns)
+    transforms = accept_missing_values(
+        Transforms(maps, (TargetMap("my_own"),)), columns
+    )
     posterior = replace(posterior, transforms=transforms)
     assert transforms.accepts_missing
     query = posterior.query(table)
@@ -83,7 +93,9 @@ def test_a_model_that_accepts_missing_values_takes_them(make_posterior, table) -
 
 
 def test_a_number_of_samples_is_positive() -> None:
-    with pytest.raises(DataError, match="num_samples: expected a positive number; got 0"):
+    with pytest.raises(
+        DataError, match="num_samples: expected a positive number; got 0"
+    ):
         Sampling(0)
 
 

@@ -17,7 +17,9 @@ SD = np.sqrt(0.2)
 """Exact posterior of theta ~ N(0, 1), x = theta + N(0, 0.5^2): N(0.8 x, 0.2)."""
 
 
-def _problem(num_rows: int, seed: int, width: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
+def _problem(
+    num_rows: int, seed: int, width: float, bias: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws (S, N, 2) of a posterior that is wrong in the first target only, and truths."""
     rng = np.random.default_rng(seed)
     theta = rng.normal(size=(num_rows, 2))
@@ -36,19 +38,25 @@ def _fitted(width: float, bias: float) -> Recalibration:
 
 def _error(samples: np.ndarray, theta: np.ndarray) -> np.ndarray:
     return np.asarray(
-        np.abs(central_coverage(samples, theta).mean(1) - COVERAGE_LEVELS[:, None]).mean(0)
+        np.abs(
+            central_coverage(samples, theta).mean(1) - COVERAGE_LEVELS[:, None]
+        ).mean(0)
     )
 
 
 @pytest.mark.parametrize(
-    ("width", "bias"), [(0.7, 0.0), (2.0, 0.0), (1.0, 0.7)], ids=["narrow", "wide", "biased"]
+    ("width", "bias"),
+    [(0.7, 0.0), (2.0, 0.0), (1.0, 0.7)],
+    ids=["narrow", "wide", "biased"],
 )
 def test_a_wrong_posterior_is_repaired_on_new_rows(width: float, bias: float) -> None:
     samples, theta = _problem(2000, 1, width, bias)
     repaired = _fitted(width, bias).repair(samples)
     assert _error(samples, theta)[0] > 0.06
     assert _error(repaired, theta)[0] < 0.03
-    assert crps(repaired, theta)[:, 0].mean() < crps(samples, theta)[:, 0].mean() - 0.005
+    assert (
+        crps(repaired, theta)[:, 0].mean() < crps(samples, theta)[:, 0].mean() - 0.005
+    )
     assert crps(repaired, theta)[:, 1].mean() == pytest.approx(
         crps(samples, theta)[:, 1].mean(), abs=1e-3
     )
@@ -58,7 +66,9 @@ def test_a_calibrated_posterior_stays_as_it_is() -> None:
     samples, _ = _problem(500, 1, 1.0, 0.0)
     np.testing.assert_allclose(_fitted(1.0, 0.0).repair(samples), samples, atol=0.25)
     identity = Recalibration(
-        np.linspace(0, 1, 5), np.tile(np.linspace(0, 1, 5), (2, 1)), np.linspace(0, 1, 5)
+        np.linspace(0, 1, 5),
+        np.tile(np.linspace(0, 1, 5), (2, 1)),
+        np.linspace(0, 1, 5),
     )
     np.testing.assert_allclose(identity.repair(samples), samples, atol=1e-12)
 
@@ -66,7 +76,9 @@ def test_a_calibrated_posterior_stays_as_it_is() -> None:
 def test_copula_and_support_stay() -> None:
     samples, _ = _problem(50, 1, 0.7, 0.0)
     repaired = _fitted(0.7, 0.0).repair(samples)
-    assert (np.diff(np.take_along_axis(repaired, samples.argsort(0), 0), axis=0) >= 0).all()
+    assert (
+        np.diff(np.take_along_axis(repaired, samples.argsort(0), 0), axis=0) >= 0
+    ).all()
     assert (repaired.min(0) >= samples.min(0)).all()
     assert (repaired.max(0) <= samples.max(0)).all()
 
@@ -74,7 +86,8 @@ def test_copula_and_support_stay() -> None:
 def test_few_clusters_are_believed_less() -> None:
     ranks = np.full((8, 1), 0.2)
     few, many = (
-        fit_recalibration(ranks, ranks[:, 0], np.arange(8) % n).coverage[0, 20] for n in (1, 8)
+        fit_recalibration(ranks, ranks[:, 0], np.arange(8) % n).coverage[0, 20]
+        for n in (1, 8)
     )
     assert few == pytest.approx((1 * 1.0 + 10 * 0.5) / 11)
     assert many == pytest.approx((8 * 1.0 + 10 * 0.5) / 18)
@@ -107,7 +120,9 @@ def test_density_of_repaired_draws() -> None:
     shift=st.floats(-5, 5),
     scale=st.floats(1e-3, 1e3),
 )
-def test_undo_brings_draws_back(pit_values: list[float], shift: float, scale: float) -> None:
+def test_undo_brings_draws_back(
+    pit_values: list[float], shift: float, scale: float
+) -> None:
     ranks = np.array(pit_values)[:, None]
     fitted = fit_recalibration(ranks, ranks[:, 0], np.arange(len(ranks)))
     samples = np.random.default_rng(0).normal(size=(400, 2, 1)) * scale + shift

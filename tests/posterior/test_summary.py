@@ -24,14 +24,21 @@ def quantity_samples(samples: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     return np.concatenate([since[..., None], samples], -1)
 
 
-def test_columns_come_in_order_and_the_time_since_collision_first(make_posterior, inputs) -> None:
+def test_columns_come_in_order_and_the_time_since_collision_first(
+    make_posterior, inputs
+) -> None:
     posterior = make_posterior(*ALL, num_members=2, distance=0.2)
     samples = posterior.sample(inputs, 200)
     frame = summarise(posterior, inputs, samples)
     assert len(frame) == len(inputs)
     assert list(frame) == summary_columns(ALL, with_map=False)
-    assert list(frame)[:2] == [f"{TIME_SINCE_COLLISION}_median", f"{TIME_SINCE_COLLISION}_p16"]
-    assert not any(name.endswith("_map") for name in frame), "the joint mode is off by default"
+    assert list(frame)[:2] == [
+        f"{TIME_SINCE_COLLISION}_median",
+        f"{TIME_SINCE_COLLISION}_p16",
+    ]
+    assert not any(name.endswith("_map") for name in frame), (
+        "the joint mode is off by default"
+    )
     values = quantity_samples(samples, inputs)
     for q, name in enumerate((TIME_SINCE_COLLISION, *ALL)):
         np.testing.assert_allclose(
@@ -51,7 +58,9 @@ def test_the_point_estimate_lies_inside_the_central_95_per_cent_of_every_margina
     posterior = make_posterior(*ALL, num_members=3, distance=0.3, seed=seed)
     samples = posterior.sample(inputs, 300, seed=seed)
     frame = summarise(posterior, inputs, samples)
-    lower, upper = np.quantile(quantity_samples(samples, inputs), [0.025, 0.975], axis=0)
+    lower, upper = np.quantile(
+        quantity_samples(samples, inputs), [0.025, 0.975], axis=0
+    )
     for q, name in enumerate((TIME_SINCE_COLLISION, *ALL)):
         median = frame[f"{name}_median"].to_numpy()
         assert ((median > lower[:, q]) & (median < upper[:, q])).all()
@@ -61,7 +70,9 @@ def test_marginal_modes_are_those_per_unit_of_u(make_posterior, inputs) -> None:
     """Gaussians in u: modes are medians, wherever the physical density diverges."""
     posterior = make_posterior("last_T_coll", "last_Mass_ratio")
     wide = tuple(replace(target, scale=3.0) for target in posterior.transforms.targets)
-    posterior = replace(posterior, transforms=replace(posterior.transforms, targets=wide))
+    posterior = replace(
+        posterior, transforms=replace(posterior.transforms, targets=wide)
+    )
     modes = marginal_modes(posterior, inputs, posterior.sample(inputs, 20_000))
     anchors = posterior.transforms.anchors(inputs)
     u = posterior.transforms.standardise_targets(modes, anchors).numpy()
@@ -75,7 +86,9 @@ def test_marginal_mode_of_a_skewed_marginal_is_its_peak(make_posterior, inputs) 
     samples[:50, 0] = np.inf  # as rounded onto a bound
     modes = marginal_modes(posterior, inputs, samples)
     np.testing.assert_allclose(modes, 2.0, atol=0.3)
-    np.testing.assert_array_equal(marginal_modes(posterior, inputs, 0 * samples[100:] + 4.0), 4.0)
+    np.testing.assert_array_equal(
+        marginal_modes(posterior, inputs, 0 * samples[100:] + 4.0), 4.0
+    )
 
 
 def test_map_is_added_on_demand(make_posterior, inputs) -> None:
@@ -89,7 +102,9 @@ def test_map_is_added_on_demand(make_posterior, inputs) -> None:
     np.testing.assert_allclose(frame[f"{TIME_SINCE_COLLISION}_map"], age - mode[:, 0])
 
 
-def test_targets_without_a_time_have_no_time_since_collision(make_posterior, inputs) -> None:
+def test_targets_without_a_time_have_no_time_since_collision(
+    make_posterior, inputs
+) -> None:
     posterior = make_posterior("my_own", "another")
     frame = summarise(posterior, inputs, posterior.sample(inputs, 50))
     assert next(iter(frame)) == "my_own_median"

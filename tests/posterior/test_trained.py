@@ -18,13 +18,20 @@ from cinn_clusters.ood.support import fit_support
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.trained import add_checks
 from cinn_clusters.settings.config import Config
-from cinn_clusters.storage.model import load_model, load_posterior, save_model, save_posterior
+from cinn_clusters.storage.model import (
+    load_model,
+    load_posterior,
+    save_model,
+    save_posterior,
+)
 
 NUM = 300
 SCALARS = (schema.MASS, "GroupGasMass", schema.LOOKBACK)
 EMBEDDING = ("embedding_000", "embedding_001")
 FURTHER = tuple(f"further_{number}" for number in range(9))
-CONFIG = Config.model_validate({"model": {"members": 2}, "autoregressive": {"hidden": 8}})
+CONFIG = Config.model_validate(
+    {"model": {"members": 2}, "autoregressive": {"hidden": 8}}
+)
 
 
 def table(seed: int = 0) -> pd.DataFrame:
@@ -61,9 +68,13 @@ def posterior_of(transforms: Transforms) -> Posterior:
 
 
 @pytest.mark.parametrize(
-    "names", [SCALARS, (*SCALARS, *EMBEDDING), (*SCALARS, *FURTHER, *EMBEDDING)], ids=len
+    "names",
+    [SCALARS, (*SCALARS, *EMBEDDING), (*SCALARS, *FURTHER, *EMBEDDING)],
+    ids=len,
 )
-def test_every_group_of_the_support_is_that_of_its_own_mask(names: tuple[str, ...]) -> None:
+def test_every_group_of_the_support_is_that_of_its_own_mask(
+    names: tuple[str, ...],
+) -> None:
     transforms = transforms_of(names)
     posterior = posterior_of(transforms)
     inputs = posterior.query(table()).inputs
@@ -105,10 +116,14 @@ def test_a_model_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     assert again.path == tmp_path / "model"
     query = posterior.query(table(2))
     inputs = query.inputs
-    np.testing.assert_array_equal(again.posterior.sample(query, 5), posterior.sample(query, 5))
+    np.testing.assert_array_equal(
+        again.posterior.sample(query, 5), posterior.sample(query, 5)
+    )
     assert again.support is not None
     assert model.support is not None
-    np.testing.assert_array_equal(again.support.ood_score(inputs), model.support.ood_score(inputs))
+    np.testing.assert_array_equal(
+        again.support.ood_score(inputs), model.support.ood_score(inputs)
+    )
     assert again.selection is not None
     chance = model.selection.probability(inputs)
     np.testing.assert_array_equal(again.selection.probability(inputs), chance)
@@ -120,7 +135,9 @@ def test_a_model_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
 def test_a_model_of_exact_observables_has_no_checks(tmp_path: Path) -> None:
     maps = tuple(ObservableMap(name) for name in SCALARS)
     posterior = posterior_of(Transforms(maps, (TargetMap("mine"),)))
-    model = add_checks(posterior, CONFIG, Catalogue(table(), SCALARS, ("mine",)), left_out())
+    model = add_checks(
+        posterior, CONFIG, Catalogue(table(), SCALARS, ("mine",)), left_out()
+    )
     save_model(model, tmp_path / "model")
     again = load_model(tmp_path / "model", device="cpu")
     assert not again.accepts_missing

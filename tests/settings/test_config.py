@@ -20,9 +20,9 @@ def test_shipped_settings_go_by_name_and_go_into_the_wheel() -> None:
     assert {"default", "glow", "exact", "combined", "embed"} <= set(shipped_configs())
     assert not read_config("exact").train.augment
     assert read_config("exact") == read_config(ROOT / "configs" / "exact.toml")
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"][
-        "build"
-    ]["targets"]
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "tool"
+    ]["hatch"]["build"]["targets"]
     assert wheel["wheel"]["force-include"] == {"configs": "cinn_clusters/configs"}
 
 
@@ -35,7 +35,9 @@ def test_a_file_of_the_same_name_comes_first(
 
 
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="package: combined, default, embed, exact, glow"):
+    with pytest.raises(
+        ConfigError, match="package: combined, default, embed, exact, glow"
+    ):
         read_config("nobody")
 
 
@@ -72,7 +74,11 @@ OLD = {
     ("flow", "name", "section"),
     [
         ("glow", "glow", {"blocks": 4, "hidden": 9, "layers": 2, "clamp": 1.5}),
-        ("spline", "spline", {"blocks": 4, "hidden": 9, "layers": 2, "bins": 7, "bound": 3.0}),
+        (
+            "spline",
+            "spline",
+            {"blocks": 4, "hidden": 9, "layers": 2, "bins": 7, "bound": 3.0},
+        ),
         ("mixture", "mixture", {"components": 6, "hidden": 9, "layers": 2}),
         ("flow-matching", "flow_matching", {"steps": 5, "hidden": 9, "layers": 2}),
     ],
@@ -84,9 +90,15 @@ def test_settings_of_the_first_version_are_renewed(
     config = Config.model_validate(renewed(old))
     assert config.model.flow == name
     assert getattr(config, name).model_dump() == section
-    assert (config.seed, config.model.members, config.model.mixing) == (7, 3, "rotation")
+    assert (config.seed, config.model.members, config.model.mixing) == (
+        7,
+        3,
+        "rotation",
+    )
     assert (config.train.epochs, config.train.augment) == (11, True)
-    assert Config.model_validate(renewed(config.model_dump())) == config, "and only once"
+    assert Config.model_validate(renewed(config.model_dump())) == config, (
+        "and only once"
+    )
 
 
 def test_all_of_an_autoregressive_model_is_renewed() -> None:
@@ -104,7 +116,9 @@ def test_all_of_an_autoregressive_model_is_renewed() -> None:
         ("train.uncertain=true", "train.augment"),
     ],
 )
-def test_a_name_of_the_first_version_is_refused_with_its_new_one(change: str, now: str) -> None:
+def test_a_name_of_the_first_version_is_refused_with_its_new_one(
+    change: str, now: str
+) -> None:
     with pytest.raises(ConfigError, match=f"an unknown one; --set; it is now {now}$"):
         read_config(changes=[change])
     if now == "autoregressive.hidden":
@@ -137,6 +151,8 @@ def test_views_of_a_method_change_the_shared_ones() -> None:
 
 
 def test_settings_are_written_as_they_are_read(tmp_path: Path) -> None:
-    config = read_config(changes=["model.flow=glow", "glow.hidden=5", "train.noise=0.25", "seed=3"])
+    config = read_config(
+        changes=["model.flow=glow", "glow.hidden=5", "train.noise=0.25", "seed=3"]
+    )
     (tmp_path / "mine.toml").write_text(to_toml(config), encoding="utf-8")
     assert read_config(tmp_path / "mine.toml") == config

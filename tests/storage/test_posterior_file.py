@@ -30,7 +30,10 @@ def written(folder: Path, *, has_densities: bool = True) -> Path:
         len(SAMPLES),
         pd.DataFrame({**KEYS, **NAMES}, index=[0, 2, 5]),
         {"seed": 4},
-        {"Group_M_Crit500": np.array([14.5, np.nan, 15.0]), "sigma_Group_M_Crit500": np.zeros(3)},
+        {
+            "Group_M_Crit500": np.array([14.5, np.nan, 15.0]),
+            "sigma_Group_M_Crit500": np.zeros(3),
+        },
         SAMPLES[0].astype(float),
         has_densities=has_densities,
     )
@@ -44,7 +47,12 @@ def written(folder: Path, *, has_densities: bool = True) -> Path:
 
 def test_arviz_reads_every_group(tmp_path: Path) -> None:
     data = arviz.from_netcdf(written(tmp_path))
-    assert set(data.groups()) == {"posterior", "sample_stats", "constant_data", "ground_truth"}
+    assert set(data.groups()) == {
+        "posterior",
+        "sample_stats",
+        "constant_data",
+        "ground_truth",
+    }
     assert arviz.summary(data, var_names=["last_T_coll"]).shape[0] == 3
     for group in data.groups():
         assert {*KEYS, "object"} <= set(data[group].coords)
@@ -54,11 +62,18 @@ def test_arviz_reads_every_group(tmp_path: Path) -> None:
 
 def test_it_opens_as_a_tree_with_keys_in_every_group(tmp_path: Path) -> None:
     with xr.open_datatree(written(tmp_path), engine="h5netcdf") as tree:
-        assert set(tree.children) == {"posterior", "sample_stats", "constant_data", "ground_truth"}
+        assert set(tree.children) == {
+            "posterior",
+            "sample_stats",
+            "constant_data",
+            "ground_truth",
+        }
         for group in tree.children.values():
             assert group.coords["object"].to_numpy().tolist() == NAMES["object"]
             assert not {*KEYS, "object"} & set(group.data_vars)
-        np.testing.assert_array_equal(tree["ground_truth/last_V_coll"], SAMPLES[0, :, 1])
+        np.testing.assert_array_equal(
+            tree["ground_truth/last_V_coll"], SAMPLES[0, :, 1]
+        )
         mass = tree["constant_data/Group_M_Crit500"]
         np.testing.assert_array_equal(mass, [14.5, np.nan, 15.0])
         assert mass.attrs["units"] == "log10 Msun"
@@ -71,7 +86,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_samples(path, TARGETS), SAMPLES)
     index = read_index(path)
     assert index.variables == TARGETS
-    assert index.keys.to_dict("list") == {name: KEYS[name] for name in ("HaloID", "Snapshot")}
+    assert index.keys.to_dict("list") == {
+        name: KEYS[name] for name in ("HaloID", "Snapshot")
+    }
     log_prob, truth = read_log_prob(path) or (np.zeros(0), np.zeros(0))
     np.testing.assert_array_equal(log_prob[:5], SAMPLES[:5, :, 0])
     assert np.isnan(log_prob[5:]).all()

@@ -111,7 +111,9 @@ def test_what_is_no_checkpoint_is_refused(damage: str, tmp_path: Path) -> None:
         (tmp_path / "c").write_bytes(
             {"empty": b"", "cut": data[:-9], "text": b"epoch 3 of 40"}[damage]
         )
-    with pytest.raises(BundleError, match=r"c: expected a whole checkpoint; .*--overwrite"):
+    with pytest.raises(
+        BundleError, match=r"c: expected a whole checkpoint; .*--overwrite"
+    ):
         read_checkpoint(tmp_path / "c", model, state, "me")
 
 
@@ -130,7 +132,9 @@ def test_a_failing_write_leaves_the_last_whole_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OutputError, match="to be written whole; got No space left on device"):
+    with pytest.raises(
+        OutputError, match="to be written whole; got No space left on device"
+    ):
         write_checkpoint(tmp_path / "c", model, state, "me")
     assert (tmp_path / "c").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from cinn_clusters.errors import TrainingError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.settings.config import OptimiserConfig
-from cinn_clusters.training.fit import FitState, TrainingObjective, epochs, load_best, start
+from cinn_clusters.training.fit import (
+    FitState,
+    TrainingObjective,
+    epochs,
+    load_best,
+    start,
+)
 from support import glow
 
 
@@ -26,7 +32,12 @@ class Points(nn.Module):
 
 
 def _config(**options: float | str) -> OptimiserConfig:
-    plain = {"batch": 512, "learning_rate": 2e-3, "schedule": "constant", "weight_decay": 0.0}
+    plain = {
+        "batch": 512,
+        "learning_rate": 2e-3,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+    }
     return OptimiserConfig.model_validate({**plain, "patience": 0, **options})
 
 
@@ -44,7 +55,9 @@ def _fit(
 ) -> FitState:
     config = _config(**options)
     state = start(model, len(rows), config)
-    for _ in epochs(model, TrainingObjective(loss, held_out, rows), config, state, seed):
+    for _ in epochs(
+        model, TrainingObjective(loss, held_out, rows), config, state, seed
+    ):
         pass
     return state
 
@@ -60,13 +73,17 @@ def _square(
 class TestMembers:
     """A flow of K members on the same rows is K flows."""
 
-    x = torch.randn(96, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = torch.randn(
+        96, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     u = 0.5 * x + torch.randn(
         96, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64
     )
 
     def _loss(self, flow: Flow) -> Callable[[Tensor, torch.Generator], Tensor]:
-        return lambda rows, generator: -flow.log_prob(self.u[rows], self.x[rows]).mean(-1)
+        return lambda rows, generator: (
+            -flow.log_prob(self.u[rows], self.x[rows]).mean(-1)
+        )
 
     def _held_out(self, flow: Flow) -> Callable[[], Tensor]:
         members = flow.num_members
@@ -81,7 +98,10 @@ class TestMembers:
         stacked = {name for name, _ in flow.named_parameters()}
         state = flow.state_dict().items()
         single.load_state_dict(
-            {name: v[member : member + 1] if name in stacked else v for name, v in state}
+            {
+                name: v[member : member + 1] if name in stacked else v
+                for name, v in state
+            }
         )
         return single
 
@@ -89,11 +109,11 @@ class TestMembers:
     def test_trained_together_is_trained_alone(self, clip: float) -> None:
         """Whole-set batches, so that the order of the rows does not matter."""
         flow = glow(2, 2, members=3, blocks=2, hidden=8).double()
-        with (
-            torch.no_grad()
-        ):  # members of very different losses, so that a shared gradient norm would show
+        with torch.no_grad():  # members of very different losses, so that a shared gradient norm would show
             for parameter in flow.parameters():
-                parameter *= torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)[:, None, None]
+                parameter *= torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)[
+                    :, None, None
+                ]
         alone = [self._member(flow, k) for k in range(3)]
         options = {
             "epochs": 12,
@@ -102,10 +122,16 @@ class TestMembers:
             "weight_decay": 0.1,
             "clip": clip,
         }
-        together = _fit(flow, self._loss(flow), self._held_out(flow), _rows(96, 3), **options)
+        together = _fit(
+            flow, self._loss(flow), self._held_out(flow), _rows(96, 3), **options
+        )
         for k, single in enumerate(alone):
-            own = _fit(single, self._loss(single), self._held_out(single), _rows(96), **options)
-            assert together.best_loss[k].item() == pytest.approx(own.best_loss.item(), abs=1e-9)
+            own = _fit(
+                single, self._loss(single), self._held_out(single), _rows(96), **options
+            )
+            assert together.best_loss[k].item() == pytest.approx(
+                own.best_loss.item(), abs=1e-9
+            )
             assert together.best_epoch[k] == own.best_epoch
             for name, parameter in single.named_parameters():
                 stacked = dict(flow.named_parameters())[name][k]
@@ -117,20 +143,30 @@ class TestMembers:
             flow = glow(2, 2, members=2, blocks=2, hidden=8).double()
             torch.rand(7)  # the global generator must not matter
 
-            def noisy(rows: Tensor, generator: torch.Generator, flow: Flow = flow) -> Tensor:
+            def noisy(
+                rows: Tensor, generator: torch.Generator, flow: Flow = flow
+            ) -> Tensor:
                 x = self.x[rows] + 0.1 * torch.randn(
                     *rows.shape, 2, generator=generator, dtype=torch.float64
                 )
                 return -flow.log_prob(self.u[rows], x).mean(-1)
 
             state = _fit(
-                flow, noisy, self._held_out(flow), _rows(96, 2), epochs=3, batch=20, seed=seed
+                flow,
+                noisy,
+                self._held_out(flow),
+                _rows(96, 2),
+                epochs=3,
+                batch=20,
+                seed=seed,
             )
             runs.append((flow.state_dict(), state.history))
         assert runs[0][1] == runs[1][1] != runs[2][1]
         for name, value in runs[0][0].items():
             assert torch.equal(value, runs[1][0][name])
-        assert not all(torch.equal(value, runs[2][0][name]) for name, value in runs[0][0].items())
+        assert not all(
+            torch.equal(value, runs[2][0][name]) for name, value in runs[0][0].items()
+        )
 
 
 class TestRows:
@@ -149,9 +185,15 @@ class TestRows:
         rows = [torch.arange(100, 123), torch.arange(200, 223)]
         first, second = (torch.cat(batches, 1) for batches in self._seen(rows, batch=5))
         for k in range(2):
-            assert sorted(first[k].tolist()) == sorted(second[k].tolist()) == rows[k].tolist()
+            assert (
+                sorted(first[k].tolist())
+                == sorted(second[k].tolist())
+                == rows[k].tolist()
+            )
             assert first[k].tolist() != second[k].tolist() != rows[k].tolist()
-        assert (first[0] + 100).tolist() != first[1].tolist(), "members are shuffled on their own"
+        assert (first[0] + 100).tolist() != first[1].tolist(), (
+            "members are shuffled on their own"
+        )
 
     def test_batches_are_full_but_the_last(self) -> None:
         batches, _ = self._seen(_rows(23), batch=5)
@@ -173,7 +215,9 @@ class TestRows:
             return 0.0 * model.where[:, 0] + next(values)
 
         state = _fit(model, loss, _square(model)[1], _rows(5), epochs=1, batch=2)
-        assert state.history == [(1, pytest.approx((2 + 2 + 4) / 5), pytest.approx(1.0))]
+        assert state.history == [
+            (1, pytest.approx((2 + 2 + 4) / 5), pytest.approx(1.0))
+        ]
 
 
 class TestSteps:
@@ -181,7 +225,9 @@ class TestSteps:
         model = nn.Module()
         model.a = nn.Parameter(torch.zeros(3, 1, 2, dtype=torch.float64))
         model.b = nn.Parameter(torch.zeros(3, 2, dtype=torch.float64))
-        slopes = torch.tensor([[0.1, 0.2], [300.0, 400.0], [3.0, 4.0]], dtype=torch.float64)
+        slopes = torch.tensor(
+            [[0.1, 0.2], [300.0, 400.0], [3.0, 4.0]], dtype=torch.float64
+        )
         caught = []
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -213,11 +259,15 @@ class TestSteps:
         ("schedule", "expected"),
         [("constant", [0.1] * 4), ("cosine", [0.1, 0.0853553, 0.05, 0.0146447])],
     )
-    def test_schedule_is_that_of_the_settings(self, schedule: str, expected: list[float]) -> None:
+    def test_schedule_is_that_of_the_settings(
+        self, schedule: str, expected: list[float]
+    ) -> None:
         model, rates = Points(1.0), []
         config = _config(epochs=4, batch=4, learning_rate=0.1, schedule=schedule)
         state = start(model, 1, config)
-        for _ in epochs(model, TrainingObjective(*_square(model), _rows(4)), config, state, 42):
+        for _ in epochs(
+            model, TrainingObjective(*_square(model), _rows(4)), config, state, 42
+        ):
             rates.append(state.optimiser.param_groups[0]["lr"])
         assert rates == pytest.approx(expected, abs=1e-6)
 
@@ -236,7 +286,9 @@ class TestSteps:
         )
         assert model.where.item() == pytest.approx(0.95**3)
 
-    def test_model_is_in_training_mode_for_steps_and_in_evaluation_mode_for_judgement(self) -> None:
+    def test_model_is_in_training_mode_for_steps_and_in_evaluation_mode_for_judgement(
+        self,
+    ) -> None:
         model, modes = Points(1.0), []
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -277,7 +329,9 @@ class TestBest:
 
         options = {"epochs": len(table), "batch": 2, **options}
         return (
-            _fit(model, _square(model)[0], held_out, _rows(4, len(table[0])), **options),
+            _fit(
+                model, _square(model)[0], held_out, _rows(4, len(table[0])), **options
+            ),
             model,
             weights,
         )
@@ -286,7 +340,9 @@ class TestBest:
         state, model, weights = self._judged([[3.0, 1.0], [2.0, 5.0], [4.0, 1.0]])
         assert state.best_epoch.tolist() == [2, 1], "a tie keeps the earlier one"
         assert state.best_loss.tolist() == [2.0, 1.0]
-        assert torch.equal(model.where, weights[2]), "the model itself is where training left it"
+        assert torch.equal(model.where, weights[2]), (
+            "the model itself is where training left it"
+        )
         load_best(model, state)
         assert torch.equal(model.where[0], weights[1][0])
         assert torch.equal(model.where[1], weights[0][1])
@@ -294,10 +350,17 @@ class TestBest:
 
     def test_history_is_one_line_an_epoch(self) -> None:
         state, _, _ = self._judged([[3.0, 1.0], [2.0, 5.0]])
-        assert [(epoch, held_out) for epoch, _, held_out in state.history] == [(1, 2.0), (2, 3.5)]
+        assert [(epoch, held_out) for epoch, _, held_out in state.history] == [
+            (1, 2.0),
+            (2, 3.5),
+        ]
 
-    @pytest.mark.parametrize(("patience", "last"), [(0, 8), (1, 3), (2, 6), (3, 8), (99, 8)])
-    def test_patience_runs_out_when_no_member_gets_better(self, patience: int, last: int) -> None:
+    @pytest.mark.parametrize(
+        ("patience", "last"), [(0, 8), (1, 3), (2, 6), (3, 8), (99, 8)]
+    )
+    def test_patience_runs_out_when_no_member_gets_better(
+        self, patience: int, last: int
+    ) -> None:
         state, _, _ = self._judged(LATE, patience=patience)
         assert state.epoch == len(state.history) == last
 
@@ -305,7 +368,15 @@ class TestBest:
         state, model, _ = self._judged([[3.0], [2.0]])
         config = _config(epochs=2)
         assert (
-            list(epochs(model, TrainingObjective(*_square(model), _rows(4)), config, state, 42))
+            list(
+                epochs(
+                    model,
+                    TrainingObjective(*_square(model), _rows(4)),
+                    config,
+                    state,
+                    42,
+                )
+            )
             == []
         )
 
@@ -330,9 +401,17 @@ class TestErrors:
     def test_held_out_loss_that_is_not_finite(self, bad: float) -> None:
         model = Points(1.0)
         with pytest.raises(
-            TrainingError, match=r"^held-out loss: expected a finite value; got \[.*\]; epoch 1"
+            TrainingError,
+            match=r"^held-out loss: expected a finite value; got \[.*\]; epoch 1",
         ):
-            _fit(model, _square(model)[0], lambda: torch.tensor([bad]), _rows(4), epochs=5, batch=4)
+            _fit(
+                model,
+                _square(model)[0],
+                lambda: torch.tensor([bad]),
+                _rows(4),
+                epochs=5,
+                batch=4,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +425,11 @@ def linear_gaussian() -> Flow:
     state = _fit(
         flow,
         lambda rows, _: -flow.log_prob(theta[rows], x[rows]).mean(-1),
-        lambda: -flow.log_prob(theta[5000:].expand(2, -1, -1), x[5000:].expand(2, -1, -1)).mean(-1),
+        lambda: (
+            -flow.log_prob(
+                theta[5000:].expand(2, -1, -1), x[5000:].expand(2, -1, -1)
+            ).mean(-1)
+        ),
         _rows(5000, 2),
         epochs=16,
         batch=125,
@@ -369,9 +452,13 @@ class TestLinearGaussian:
     def test_loss_reaches_the_entropy(self, linear_gaussian: Flow) -> None:
         theta, x = self._test_pairs()
         with torch.no_grad():
-            loss = -linear_gaussian.log_prob(theta.expand(2, -1, -1), x.expand(2, -1, -1)).mean(-1)
+            loss = -linear_gaussian.log_prob(
+                theta.expand(2, -1, -1), x.expand(2, -1, -1)
+            ).mean(-1)
         exact = (
-            torch.distributions.Normal(0.8 * x, math.sqrt(self.VARIANCE)).log_prob(theta).sum(-1)
+            torch.distributions.Normal(0.8 * x, math.sqrt(self.VARIANCE))
+            .log_prob(theta)
+            .sum(-1)
         )
         assert -exact.mean().item() == pytest.approx(
             1 + math.log(2 * math.pi * self.VARIANCE), abs=0.02
@@ -386,6 +473,8 @@ class TestLinearGaussian:
         x = torch.tensor(seen).expand(2, 20_000, 2)
         noise = torch.randn(2, 20_000, 2, generator=torch.Generator().manual_seed(5))
         draws = linear_gaussian.sample(noise, x).numpy()
-        np.testing.assert_allclose(draws.mean(1), np.tile(0.8 * np.array(seen), (2, 1)), atol=0.06)
+        np.testing.assert_allclose(
+            draws.mean(1), np.tile(0.8 * np.array(seen), (2, 1)), atol=0.06
+        )
         np.testing.assert_allclose(draws.std(1), math.sqrt(self.VARIANCE), rtol=0.07)
         assert all(abs(np.corrcoef(member.T)[0, 1]) < 0.15 for member in draws)

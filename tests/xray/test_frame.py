@@ -29,7 +29,9 @@ def a_map(values: np.ndarray) -> XrayMap:
     return XrayMap("one", values, "brightness", Path("one.fits"))
 
 
-@given(st.floats(12.0, 36.0), st.floats(12.0, 36.0), st.sampled_from(["peak", "centroid"]))
+@given(
+    st.floats(12.0, 36.0), st.floats(12.0, 36.0), st.sampled_from(["peak", "centroid"])
+)
 def test_centres_are_found(row: float, column: float, how: str) -> None:
     found = find_centre(blob(48, (row, column), 4.0), how)  # type: ignore[arg-type]
     assert np.hypot(found[0] - row, found[1] - column) < (0.8 if how == "peak" else 0.3)
@@ -64,7 +66,9 @@ def test_a_frame_beyond_the_map_is_refused() -> None:
         frame(blob(), (24.0, 24.0), 100.0, 32)
 
 
-@pytest.mark.parametrize("wrong", [{"radius_kpc": 0.0}, {"redshift": -1.0}, {"pixel_arcsec": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"radius_kpc": 0.0}, {"redshift": -1.0}, {"pixel_arcsec": 0.0}]
+)
 def test_scales_are_positive(wrong: dict[str, float]) -> None:
     good = {"radius_kpc": 1000.0, "redshift": 0.2, "pixel_arcsec": 4.0}
     assert radius_in_pixels(**good) == pytest.approx(1000.0 * arcsec_per_kpc(0.2) / 4.0)
@@ -90,14 +94,20 @@ def test_exposure_on_another_grid_of_the_same_sky(tmp_path: Path) -> None:
     coarse["CRPIX1"] = coarse["CRPIX2"] = 12.5
     _, x = np.indices((24, 24))
     fits.PrimaryHDU(1000.0 + 10.0 * x, coarse).writeto(tmp_path / "exposure.fits")
-    counts, exposure = (read_maps(tmp_path / name)[0] for name in ("counts.fits", "exposure.fits"))
+    counts, exposure = (
+        read_maps(tmp_path / name)[0] for name in ("counts.fits", "exposure.fits")
+    )
     found, _ = count_rate(counts, exposure, mask_sources=False)
     expected = 1000.0 + 10.0 * ((np.arange(48) - 23.5) / 2.0 + 11.5)
-    np.testing.assert_allclose((counts.values / found)[24, 2:-2], expected[2:-2], rtol=1e-4)
+    np.testing.assert_allclose(
+        (counts.values / found)[24, 2:-2], expected[2:-2], rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 3])
-def test_background_counts_on_larger_pixels_of_the_same_sky(tmp_path: Path, factor: int) -> None:
+def test_background_counts_on_larger_pixels_of_the_same_sky(
+    tmp_path: Path, factor: int
+) -> None:
     size = 48 // factor
     fits.PrimaryHDU(blob() * 100 + 2.0, header()).writeto(tmp_path / "counts.fits")
     coarse = header(1e-3 * factor)
@@ -106,7 +116,9 @@ def test_background_counts_on_larger_pixels_of_the_same_sky(tmp_path: Path, fact
     fits.PrimaryHDU(factor**2 * (2.0 + 0.0 * x), coarse).writeto(tmp_path / "flat.fits")
     counts = read_maps(tmp_path / "counts.fits")[0]
     sky = read_companion(tmp_path / "flat.fits")
-    found, _ = count_rate(counts, a_map(np.full((48, 48), 1e3)), sky, mask_sources=False)
+    found, _ = count_rate(
+        counts, a_map(np.full((48, 48), 1e3)), sky, mask_sources=False
+    )
     np.testing.assert_allclose(found * 1e3, blob() * 100, atol=1e-6)
 
 
@@ -124,7 +136,9 @@ def test_a_pixel_without_counts_does_not_spoil_the_search_for_sources() -> None:
 
 def test_flat_exposures_are_read(tmp_path: Path) -> None:
     fits.PrimaryHDU(blob() * 100, header()).writeto(tmp_path / "counts.fits")
-    fits.PrimaryHDU(np.full((48, 48), 1e3), header()).writeto(tmp_path / "exposure.fits")
+    fits.PrimaryHDU(np.full((48, 48), 1e3), header()).writeto(
+        tmp_path / "exposure.fits"
+    )
     found = collect(
         [tmp_path / "counts.fits"],
         Framing(size=32),
@@ -134,7 +148,9 @@ def test_flat_exposures_are_read(tmp_path: Path) -> None:
     fits.PrimaryHDU(np.full((48, 48), np.nan), header()).writeto(tmp_path / "none.fits")
     with pytest.raises(DataError, match=r"none\.fits: expected finite pixels"):
         collect(
-            [tmp_path / "counts.fits"], Framing(size=32), Reading(exposure=tmp_path / "none.fits")
+            [tmp_path / "counts.fits"],
+            Framing(size=32),
+            Reading(exposure=tmp_path / "none.fits"),
         )
 
 
@@ -155,14 +171,18 @@ def test_a_field_elsewhere_is_refused(tmp_path: Path) -> None:
     far["CRVAL1"] = 10.0
     fits.PrimaryHDU(blob(), header()).writeto(tmp_path / "counts.fits")
     fits.PrimaryHDU(blob(), far).writeto(tmp_path / "exposure.fits")
-    counts, exposure = (read_maps(tmp_path / name)[0] for name in ("counts.fits", "exposure.fits"))
+    counts, exposure = (
+        read_maps(tmp_path / name)[0] for name in ("counts.fits", "exposure.fits")
+    )
     with pytest.raises(DataError, match="does not overlap"):
         count_rate(counts, exposure)
 
 
 def test_point_sources_are_found_and_the_cluster_is_not() -> None:
     rng = np.random.default_rng(0)
-    expected = 20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)
+    expected = (
+        20.0 * blob(96, (48.0, 48.0), 9.0) + 0.2 + 60.0 * blob(96, (20.0, 70.0), 1.3)
+    )
     mask = point_sources(rng.poisson(expected))
     assert mask[20, 70]
     assert not mask[40:56, 40:56].any()
@@ -172,16 +192,22 @@ def test_point_sources_are_found_and_the_cluster_is_not() -> None:
 @given(st.floats(1e-12, 1e12))
 def test_stretches_do_not_know_units(unit: float) -> None:
     values = blob() + 1e-9
-    np.testing.assert_allclose(asinh_stretch(values * unit), asinh_stretch(values), atol=1e-12)
     np.testing.assert_allclose(
-        np.diff(log_brightness(values * unit)), np.diff(log_brightness(values)), atol=1e-9
+        asinh_stretch(values * unit), asinh_stretch(values), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        np.diff(log_brightness(values * unit)),
+        np.diff(log_brightness(values)),
+        atol=1e-9,
     )
 
 
 def test_stretches() -> None:
     logs = log_brightness(np.array([[1.0, 1e-3, 0.0, np.nan]]))
     np.testing.assert_allclose(logs, [[0.0, -3.0, -5.0, np.nan]])
-    assert log_brightness(np.array([[1.0, 0.0]]), least=0.1)[0, 1] == pytest.approx(-1.0)
+    assert log_brightness(np.array([[1.0, 0.0]]), least=0.1)[0, 1] == pytest.approx(
+        -1.0
+    )
     stretched = asinh_stretch(np.array([[1.0, 0.0, -1.0]]))
     np.testing.assert_allclose(stretched, [[1.0, 0.0, 0.0]])
     for stretch in (log_brightness, asinh_stretch):
@@ -201,7 +227,12 @@ def test_a_given_centre_on_the_sky(tmp_path: Path) -> None:
         half_width=1.0,
     )
     found = collect([path], framing)
-    assert np.abs(np.array(np.unravel_index(found.values[0].argmax(), (16, 16))) - 7.5).max() <= 0.5
+    assert (
+        np.abs(
+            np.array(np.unravel_index(found.values[0].argmax(), (16, 16))) - 7.5
+        ).max()
+        <= 0.5
+    )
     for wrong, told in ((replace(framing, centre=(10.0, 10.0)), "centre on the map"),):
         with pytest.raises(DataError, match=told):
             collect([path], wrong)
@@ -215,7 +246,8 @@ def test_without_coordinates_there_is_no_scale(tmp_path: Path) -> None:
     ):
         collect([path], Framing(size=16, radius_kpc=1000.0, redshift=0.1))
     with pytest.raises(
-        DataError, match="a redshift, since R500 was given; got none; no size of pixels in kpc"
+        DataError,
+        match="a redshift, since R500 was given; got none; no size of pixels in kpc",
     ):
         collect([path], Framing(size=16, radius_kpc=1000.0))
     with pytest.raises(DataError, match="coordinates"):
@@ -259,7 +291,8 @@ def test_a_scale_against_the_coordinates_is_refused(tmp_path: Path) -> None:
         collect([path], replace(framing, pixel_arcsec=3.61)).values, right
     )
     np.testing.assert_array_equal(
-        collect([path], replace(framing, pixel_kpc=3.6 / arcsec_per_kpc(0.2))).values, right
+        collect([path], replace(framing, pixel_kpc=3.6 / arcsec_per_kpc(0.2))).values,
+        right,
     )
     with pytest.raises(
         DataError,
@@ -320,7 +353,9 @@ def test_sources_can_be_kept(tmp_path: Path) -> None:
     framing = Framing(size=96, centre="middle")
 
     def read(keep_sources: bool = False) -> Collection:
-        reading = Reading(exposure=tmp_path / "exposure.fits", keep_sources=keep_sources)
+        reading = Reading(
+            exposure=tmp_path / "exposure.fits", keep_sources=keep_sources
+        )
         return collect([tmp_path / "counts.fits"], framing, reading)
 
     assert read(keep_sources=True).values[0][20, 70] > read().values[0][20, 70] + 1.0

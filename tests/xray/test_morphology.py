@@ -58,7 +58,9 @@ def test_power_ratios_are_those_of_a_slow_sum() -> None:
         a = (weight * radius**m * np.cos(m * angle)).sum()
         b = (weight * radius**m * np.sin(m * angle)).sum()
         slow = (a**2 + b**2) / (2.0 * m**2) / weight.sum() ** 2
-        assert 10.0 ** found[f"log_p{m}"] == pytest.approx(slow + FLOORS[f"log_p{m}"], rel=1e-8)
+        assert 10.0 ** found[f"log_p{m}"] == pytest.approx(
+            slow + FLOORS[f"log_p{m}"], rel=1e-8
+        )
 
 
 def test_ellipticity_is_that_of_an_ellipse() -> None:
@@ -81,7 +83,8 @@ def test_m20_is_that_of_a_slow_loop() -> None:
     inside = np.hypot(x, y) <= 1.0
     light, x, y = one[inside], x[inside], y[inside]
     moment = light * (
-        (x - (light * x).sum() / light.sum()) ** 2 + (y - (light * y).sum() / light.sum()) ** 2
+        (x - (light * x).sum() / light.sum()) ** 2
+        + (y - (light * y).sum() / light.sum()) ** 2
     )
     total, brightest = 0.0, 0.0
     for k in np.argsort(-light, kind="stable"):
@@ -97,11 +100,14 @@ def test_orientation_and_units_change_nothing(
 ) -> None:
     rng = np.random.default_rng(seed)
     one = beta() + sum(
-        0.5 * rng.random() * beta(tuple(rng.uniform(-0.5, 0.5, 2)), 0.1) for _ in range(3)
+        0.5 * rng.random() * beta(tuple(rng.uniform(-0.5, 0.5, 2)), 0.1)
+        for _ in range(3)
     )
     other = np.rot90(one, turns) * unit
     other = other[:, ::-1] if is_mirrored else other
-    np.testing.assert_allclose(morphology(other[None]), morphology(one[None]), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        morphology(other[None]), morphology(one[None]), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_an_offset_companion_raises_what_tells_of_disturbance() -> None:
@@ -125,6 +131,8 @@ def test_chunks_do_not_matter() -> None:
         (np.stack([beta(), np.zeros((SIZE, SIZE))]), 1.0, "map 1"),
     ],
 )
-def test_what_cannot_be_measured(maps: np.ndarray, half_width: float, told: str) -> None:
+def test_what_cannot_be_measured(
+    maps: np.ndarray, half_width: float, told: str
+) -> None:
     with pytest.raises(DataError, match=told):
         morphology(maps, half_width)

@@ -34,16 +34,18 @@ SHAPES = {
 
 
 def painted(name: str, shape: str) -> np.ndarray:
-    colours = matplotlib.colormaps["gray" if name == "grey" else name](SHAPES[shape])[..., :3]
+    colours = matplotlib.colormaps["gray" if name == "grey" else name](SHAPES[shape])[
+        ..., :3
+    ]
     return np.asarray((colours * 255).round().astype(np.uint8))
 
 
 @pytest.mark.parametrize("name", COLOUR_MAPS)
 def test_colour_maps_rise_in_luminance(name: str) -> None:
     assert (np.diff(colour_map(name) @ LUMINANCE) > 0).all()
-    original = matplotlib.colormaps["gray" if name == "grey" else name](np.linspace(0, 1, 256))[
-        :, :3
-    ]
+    original = matplotlib.colormaps["gray" if name == "grey" else name](
+        np.linspace(0, 1, 256)
+    )[:, :3]
     np.testing.assert_allclose(colour_map(name), original, atol=0.05)
 
 
@@ -65,7 +67,9 @@ def test_rising_colour_maps_are_read_by_luminance(
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", FALLING)
-def test_other_colours_are_refused(tmp_path: Path, name: str, shape: str, suffix: str) -> None:
+def test_other_colours_are_refused(
+    tmp_path: Path, name: str, shape: str, suffix: str
+) -> None:
     path = tmp_path / f"one.{suffix}"
     Image.fromarray(painted(name, shape)).save(path)
     with pytest.raises(
@@ -83,7 +87,11 @@ def test_a_photograph_is_refused(size: int) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_washed_out_photograph_is_refused(tmp_path: Path, suffix: str) -> None:
-    colours = np.random.default_rng(0).random((8, 8, 3)).repeat(16, axis=0).repeat(16, axis=1)
-    Image.fromarray((255 * (0.4 + 0.2 * colours)).astype(np.uint8)).save(tmp_path / f"one.{suffix}")
+    colours = (
+        np.random.default_rng(0).random((8, 8, 3)).repeat(16, axis=0).repeat(16, axis=1)
+    )
+    Image.fromarray((255 * (0.4 + 0.2 * colours)).astype(np.uint8)).save(
+        tmp_path / f"one.{suffix}"
+    )
     with pytest.raises(DataError, match="other colours"):
         read_maps(tmp_path / f"one.{suffix}")

@@ -20,7 +20,9 @@ from support import SHARED
 from xray_files import blob, header
 
 MAPS = SHARED / "data/xray_maps"
-needs_maps = pytest.mark.skipif(not MAPS.is_dir(), reason=f"lacks the real maps in {MAPS}")
+needs_maps = pytest.mark.skipif(
+    not MAPS.is_dir(), reason=f"lacks the real maps in {MAPS}"
+)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -30,7 +32,9 @@ def test_grey_pictures(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(values).save(path, quality=100)
     (found,) = read_maps(path)
     assert found.is_picture
-    np.testing.assert_allclose(found.values[::-1] * 255, values, atol=0 if suffix == ".png" else 4)
+    np.testing.assert_allclose(
+        found.values[::-1] * 255, values, atol=0 if suffix == ".png" else 4
+    )
 
 
 def test_deep_pictures(tmp_path: Path) -> None:
@@ -43,9 +47,13 @@ def test_deep_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_extension", [False, True])
 def test_fits(tmp_path: Path, name: str, is_extension: bool) -> None:
     plane = (
-        fits.ImageHDU(blob()[None], header()) if is_extension else fits.PrimaryHDU(blob(), header())
+        fits.ImageHDU(blob()[None], header())
+        if is_extension
+        else fits.PrimaryHDU(blob(), header())
     )
-    fits.HDUList([fits.PrimaryHDU(), plane] if is_extension else [plane]).writeto(tmp_path / name)
+    fits.HDUList([fits.PrimaryHDU(), plane] if is_extension else [plane]).writeto(
+        tmp_path / name
+    )
     (found,) = read_maps(tmp_path / name)
     np.testing.assert_array_equal(found.values, blob())
     assert found.pixel_arcsec == pytest.approx(3.6)
@@ -53,7 +61,8 @@ def test_fits(tmp_path: Path, name: str, is_extension: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["log10", "LOG", "dex", "dex(ct / s)", "log(erg/s/cm2)", "[log10 ct/s]", "lg(ct)"]
+    "unit",
+    ["log10", "LOG", "dex", "dex(ct / s)", "log(erg/s/cm2)", "[log10 ct/s]", "lg(ct)"],
 )
 def test_logarithms_are_no_brightness(tmp_path: Path, unit: str) -> None:
     logs = 3.0 * blob() - 9.0
@@ -74,14 +83,18 @@ def test_other_units_are_a_brightness(tmp_path: Path, unit: str) -> None:
 
 
 def test_magnitudes_are_refused(tmp_path: Path) -> None:
-    fits.PrimaryHDU(blob(), fits.Header({"BUNIT": "mag / arcsec2"})).writeto(tmp_path / "one.fits")
+    fits.PrimaryHDU(blob(), fits.Header({"BUNIT": "mag / arcsec2"})).writeto(
+        tmp_path / "one.fits"
+    )
     with pytest.raises(DataError, match=r"the unit \(BUNIT\) of a brightness"):
         read_maps(tmp_path / "one.fits")
 
 
 def test_a_picture_is_no_counts(tmp_path: Path) -> None:
     Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / "one.png")
-    with pytest.raises(DataError, match="counts, since an exposure was given; got a picture"):
+    with pytest.raises(
+        DataError, match="counts, since an exposure was given; got a picture"
+    ):
         collect([tmp_path], reading=Reading(exposure=tmp_path / "one.png"))
 
 
@@ -97,7 +110,9 @@ def test_hdf5_of_tng_cluster(tmp_path: Path) -> None:
     assert not found["Halo_7"].is_picture
 
 
-PROJECTIONS = np.stack([blob(at=(24, 14)), blob(at=(14, 24)), blob(at=(33, 33))], axis=-1)
+PROJECTIONS = np.stack(
+    [blob(at=(24, 14)), blob(at=(14, 24)), blob(at=(33, 33))], axis=-1
+)
 
 
 def stored(path: Path, **values: np.ndarray) -> Path:
@@ -108,10 +123,16 @@ def stored(path: Path, **values: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("unit", [1e-8, 0.1, 3.0, 200.0, 1e6])
-def test_three_planes_of_a_brightness_are_three_projections(tmp_path: Path, unit: float) -> None:
+def test_three_planes_of_a_brightness_are_three_projections(
+    tmp_path: Path, unit: float
+) -> None:
     path = stored(tmp_path / "a.h5", Halo_7=PROJECTIONS * unit)
     found = read_maps(path)
-    assert [one.name for one in found] == ["Halo_7_proj_0", "Halo_7_proj_1", "Halo_7_proj_2"]
+    assert [one.name for one in found] == [
+        "Halo_7_proj_0",
+        "Halo_7_proj_1",
+        "Halo_7_proj_2",
+    ]
     for side, one in enumerate(found):
         assert one.scale == "brightness"
         np.testing.assert_array_equal(one.values, PROJECTIONS[..., side] * unit)
@@ -121,7 +142,8 @@ def test_three_planes_of_a_brightness_are_three_projections(tmp_path: Path, unit
 def test_three_planes_of_colours_are_a_picture(tmp_path: Path, white: float) -> None:
     colours = colour_map("inferno")[(blob() * 255).astype(int)]
     path = stored(
-        tmp_path / "a.h5", Halo_7=(colours * white).astype(np.uint8 if white == 255 else np.float32)
+        tmp_path / "a.h5",
+        Halo_7=(colours * white).astype(np.uint8 if white == 255 else np.float32),
     )
     (found,) = read_maps(path)
     assert (found.name, found.scale) == ("Halo_7", "grey")
@@ -130,13 +152,16 @@ def test_three_planes_of_colours_are_a_picture(tmp_path: Path, white: float) -> 
 
 def test_what_planes_are_can_be_said(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.h5", Halo_7=PROJECTIONS)
-    with pytest.raises(DataError, match=r"other colours.*'Halo_7'; pass --planes projections"):
+    with pytest.raises(
+        DataError, match=r"other colours.*'Halo_7'; pass --planes projections"
+    ):
         read_maps(path)
     assert len(read_maps(path, "projections")) == 3
     colours = colour_map("magma")[(blob() * 255).astype(int)] * 255.0
     path = stored(tmp_path / "b.h5", Halo_8=colours)
     with pytest.raises(
-        DataError, match=r"up to 255 in the colours of 'magma'; 'Halo_8'; pass --planes colour or"
+        DataError,
+        match=r"up to 255 in the colours of 'magma'; 'Halo_8'; pass --planes colour or",
     ):
         read_maps(path)
     assert len(read_maps(path, "projections")) == 3
@@ -154,7 +179,9 @@ def test_what_planes_are_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_bytes", [False, True])
 def test_logarithms_in_hdf5(tmp_path: Path, attribute: str, is_bytes: bool) -> None:
     logs = np.stack([0.1 + 0.5 * blob()] * 3, axis=-1)
-    path = stored(tmp_path / "a.h5", Halo_1=logs[..., 0] - 9.0, Halo_2=logs, Halo_3=logs)
+    path = stored(
+        tmp_path / "a.h5", Halo_1=logs[..., 0] - 9.0, Halo_2=logs, Halo_3=logs
+    )
     with h5py.File(path, "a") as file:
         for name, unit in (("Halo_1", "log10"), ("Halo_2", "dex"), ("Halo_3", "mag")):
             file[name].attrs[attribute] = np.bytes_(unit) if is_bytes else unit
@@ -167,7 +194,11 @@ def test_logarithms_in_hdf5(tmp_path: Path, attribute: str, is_bytes: bool) -> N
 
 def test_maps_in_groups_and_beside_bad_ones(tmp_path: Path) -> None:
     path = stored(
-        tmp_path / "a.h5", Halo_1=blob(), Halo_2=blob() * np.nan, Halo_3=blob(), z0__Halo_4=blob()
+        tmp_path / "a.h5",
+        Halo_1=blob(),
+        Halo_2=blob() * np.nan,
+        Halo_3=blob(),
+        z0__Halo_4=blob(),
     )
     found = collect([path], Framing(size=32))
     assert found.names == ("Halo_1", "Halo_3", "z0/Halo_4")
@@ -184,16 +215,25 @@ def test_names_are_whole_stems(tmp_path: Path) -> None:
     ):
         fits.PrimaryHDU(blob()).writeto(tmp_path / "made.fits")
         content = (tmp_path / "made.fits").read_bytes()
-        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        (tmp_path / name).write_bytes(
+            gzip.compress(content) if name.endswith("gz") else content
+        )
         (tmp_path / "made.fits").unlink()
     found = collect([tmp_path], Framing(size=32))
-    assert found.names == ("0201-0.50-2.00keV_img", "obs.1", "obs.2", "snap_050_halo_123456_proj_0")
+    assert found.names == (
+        "0201-0.50-2.00keV_img",
+        "obs.1",
+        "obs.2",
+        "snap_050_halo_123456_proj_0",
+    )
 
 
 def test_a_name_twice_is_told(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        Image.fromarray((blob() * 255).astype(np.uint8)).save(tmp_path / folder / "one.png")
+        Image.fromarray((blob() * 255).astype(np.uint8)).save(
+            tmp_path / folder / "one.png"
+        )
     found = collect([tmp_path], Framing(size=32))
     assert found.names == ("one",)
     assert str(tmp_path / "b/one.png") in found.problems[0]
@@ -212,7 +252,9 @@ def write(path: Path, kind: str) -> Path:
     """A file that cannot be used."""
     if kind == "cut short":
         fits.PrimaryHDU(blob(), header()).writeto(path.with_suffix(".fits"))
-        path.with_suffix(".fits").write_bytes(path.with_suffix(".fits").read_bytes()[:5000])
+        path.with_suffix(".fits").write_bytes(
+            path.with_suffix(".fits").read_bytes()[:5000]
+        )
     elif kind == "NaN":
         fits.PrimaryHDU(np.full((32, 32), np.nan)).writeto(path.with_suffix(".fits"))
     elif kind == "constant":
@@ -230,7 +272,9 @@ def write(path: Path, kind: str) -> Path:
         bad["CTYPE2"] = "RA---TAN"
         fits.PrimaryHDU(blob(), bad).writeto(path.with_suffix(".fits"))
     elif kind == "broken header":
-        path.with_suffix(".fits").write_bytes(b"SIMPLE  =  nonsense".ljust(2880) + b"\0" * 2880)
+        path.with_suffix(".fits").write_bytes(
+            b"SIMPLE  =  nonsense".ljust(2880) + b"\0" * 2880
+        )
     elif kind == "text":
         path.with_suffix(".png").write_text("no picture")
     elif kind == "odd HDF5":
@@ -285,7 +329,10 @@ BROKEN = {
         {"CRVAL2": 200.0},
         r"a latitude \(CRVAL2, DEC--TAN\) in -90\.\.90 degrees; got 200; header",
     ),
-    "CDELT": ({"CDELT1": 0.0}, r"pixels of some size \(CDELT1, WCS\); got 0 degrees; header"),
+    "CDELT": (
+        {"CDELT1": 0.0},
+        r"pixels of some size \(CDELT1, WCS\); got 0 degrees; header",
+    ),
     "text": (
         {"CDELT1": "small"},
         r"a number as CDELT1 of its coordinates \(WCS\); got 'small'; header",
@@ -302,7 +349,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_coordinates_that_make_no_sense_are_told_in_words(tmp_path: Path, kind: str) -> None:
+def test_coordinates_that_make_no_sense_are_told_in_words(
+    tmp_path: Path, kind: str
+) -> None:
     changes, line = BROKEN[kind]
     bad = header()
     bad.update(changes)
@@ -316,12 +365,15 @@ def test_coordinates_that_make_no_sense_are_told_in_words(tmp_path: Path, kind: 
 def test_broken_lines_of_a_header_are_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a whole number as NAXIS1; got 'abc'"):
         read_maps(edited(tmp_path / "a.fits", 3, b"NAXIS1  =  'abc'"))
-    with pytest.raises(DataError, match=r"ASCII text; got other bytes in line 6 \(CTYPE1\)"):
+    with pytest.raises(
+        DataError, match=r"ASCII text; got other bytes in line 6 \(CTYPE1\)"
+    ):
         read_maps(edited(tmp_path / "b.fits", 5, b"CTYPE1  = \xff\xfe\x00"))
     fits.PrimaryHDU(blob(), header()).writeto(tmp_path / "c.fits")
     (tmp_path / "c.fits").write_bytes((tmp_path / "c.fits").read_bytes()[:5760])
     with pytest.raises(
-        DataError, match="a readable fits file of 48 x 48 pixels; got 5760 bytes, cut short"
+        DataError,
+        match="a readable fits file of 48 x 48 pixels; got 5760 bytes, cut short",
     ):
         read_maps(tmp_path / "c.fits")
 
@@ -329,7 +381,8 @@ def test_broken_lines_of_a_header_are_told_in_words(tmp_path: Path) -> None:
 def test_a_map_without_light_is_told(tmp_path: Path) -> None:
     fits.PrimaryHDU(-blob() - 1.0, header()).writeto(tmp_path / "a.fits")
     with pytest.raises(
-        DataError, match="a positive brightness somewhere; got at most -1; 'a'; a logarithm needs"
+        DataError,
+        match="a positive brightness somewhere; got at most -1; 'a'; a logarithm needs",
     ):
         read_maps(tmp_path / "a.fits")
 
@@ -376,10 +429,14 @@ def test_three_observations_of_one_cluster_look_alike() -> None:
         stem = MAPS / f"a907_xmm/{number}-0.50-2.00keVmerged"
         seen.append(
             collect(
-                [f"{stem}_img.fits"], framing, Reading(exposure=Path(f"{stem}_expmap.fits"))
+                [f"{stem}_img.fits"],
+                framing,
+                Reading(exposure=Path(f"{stem}_expmap.fits")),
             ).values[0]
         )
-    likeness = np.corrcoef(np.stack([gaussian_filter(one, 1.0).ravel() for one in seen]))
+    likeness = np.corrcoef(
+        np.stack([gaussian_filter(one, 1.0).ravel() for one in seen])
+    )
     assert likeness.min() > 0.9
 
 
@@ -388,7 +445,8 @@ def test_rosat_counts_with_background_and_a_malformed_header() -> None:
     folder = MAPS / "a3158_rosat"
     framing = Framing(size=64, radius_kpc=1070.0, redshift=0.059, half_width=1.5)
     reading = Reading(
-        exposure=folder / "expose_mask_37.fits.gz", background=folder / "back_37.fits.gz"
+        exposure=folder / "expose_mask_37.fits.gz",
+        background=folder / "back_37.fits.gz",
     )
     found = collect([folder / "b_37.fits.gz"], framing, reading)
     peak = np.unravel_index(found.values[0].argmax(), (64, 64))

@@ -18,7 +18,12 @@ from cinn_clusters.catalogues.convert import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.table_files import names_of, numbers
 from cinn_clusters.catalogues.uncertainties import Measured, errors_of
-from cinn_clusters.catalogues.units import Scale, conversion_factor, read_unit, unit_in_file
+from cinn_clusters.catalogues.units import (
+    Scale,
+    conversion_factor,
+    read_unit,
+    unit_in_file,
+)
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, time_of_redshift
 from cinn_clusters.data.checks import problems
 from cinn_clusters.errors import DataError
@@ -59,7 +64,10 @@ def with_time(table: Table, schema: Schema) -> Table:
 
 
 def add_by_name(
-    converted: ConvertedCatalogue, table: Table, columns: Sequence[str], schema: Schema = DEFAULT
+    converted: ConvertedCatalogue,
+    table: Table,
+    columns: Sequence[str],
+    schema: Schema = DEFAULT,
 ) -> None:
     """Add further observables of a table by name; see ``read_by_name``."""
     for name in columns:
@@ -88,7 +96,9 @@ class _ColumnReader:
         value, is_text = numbers(self.table, name)
         note(is_text, f"{name}: expected a number")
         value = self._in_own_unit(value)
-        for problem in problems(pd.DataFrame({name: value}), [name], self.schema, optional=[name]):
+        for problem in problems(
+            pd.DataFrame({name: value}), [name], self.schema, optional=[name]
+        ):
             reason = f"{problem.fault}, expected {problem.expected}, taken as missing"
             note(problem.rows, f"{name}: {reason}")
             value = np.where(problem.rows, np.nan, value)

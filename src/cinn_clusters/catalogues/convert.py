@@ -81,7 +81,9 @@ class ConvertedCatalogue:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     two_sided: dict[str, np.ndarray] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
-    reasons: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    reasons: defaultdict[int, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
@@ -122,9 +124,15 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
     """
     _demand_mapped(table, mapping)
     converted = ConvertedCatalogue(names_of(table, mapping.object_name))
-    conversion = _Conversion(table, mapping, converted, _redshift(table, mapping, converted))
+    conversion = _Conversion(
+        table, mapping, converted, _redshift(table, mapping, converted)
+    )
     converted.values[schema.LOOKBACK] = _lookback(conversion.redshift)
-    logs = {name: _logged(conversion, name) for name in mapping.quantities if name not in _TIMES}
+    logs = {
+        name: _logged(conversion, name)
+        for name in mapping.quantities
+        if name not in _TIMES
+    }
     if logs.keys() & {"mass", "radius", "temperature"}:
         mass, errors = _mass(conversion, logs)
         converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors
@@ -133,7 +141,9 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
             value, errors = _to_aperture(conversion, name, logs[name])
             converted.values[column], converted.two_sided[column] = value, errors
     if _BLACK_HOLE in converted.values:  # linear, 1e10 Msun/h
-        converted.values[_BLACK_HOLE] = 10.0 ** (converted.values[_BLACK_HOLE] - 10.0) * HUBBLE_H
+        converted.values[_BLACK_HOLE] = (
+            10.0 ** (converted.values[_BLACK_HOLE] - 10.0) * HUBBLE_H
+        )
     for column in (*_COLUMNS.values(), schema.MASS):
         _drop_impossible(converted, column)
     if schema.MASS in converted.values:  # comoving, as in the simulation's table
@@ -153,7 +163,9 @@ class _Conversion:
 
 
 def _demand_mapped(table: Table, mapping: Mapping) -> None:
-    names = [name for quantity in mapping.quantities.values() for name in quantity.columns]
+    names = [
+        name for quantity in mapping.quantities.values() for name in quantity.columns
+    ]
     names += [mapping.object_name] if mapping.object_name else []
     missing = [name for name in names if name not in table.colnames]
     if not missing:
@@ -164,7 +176,9 @@ def _demand_mapped(table: Table, mapping: Mapping) -> None:
     raise DataError(f"column '{missing[0]}'", expected, "none", "", hint)
 
 
-def _redshift(table: Table, mapping: Mapping, converted: ConvertedCatalogue) -> np.ndarray:
+def _redshift(
+    table: Table, mapping: Mapping, converted: ConvertedCatalogue
+) -> np.ndarray:
     """Redshifts (N,), NaN where a row cannot be answered."""
     quantity = mapping.redshift or mapping.lookback_time
     assert quantity is not None
@@ -182,7 +196,9 @@ def _redshift(table: Table, mapping: Mapping, converted: ConvertedCatalogue) -> 
     return np.where(is_outside, np.nan, redshift)
 
 
-def _redshift_of_lookback(table: Table, quantity: Quantity, value: np.ndarray) -> np.ndarray:
+def _redshift_of_lookback(
+    table: Table, quantity: Quantity, value: np.ndarray
+) -> np.ndarray:
     scale = scale_of(table, quantity, "lookback_time")
     lookback = scale.linear(value) * scale.unit.to(u.Gyr)
     is_possible = (lookback >= 0) & (lookback <= max_lookback())
@@ -206,13 +222,23 @@ def _logged(conversion: _Conversion, name: str) -> _Logs:
     expected = "finite" if scale.is_log else "positive"
     converted.note(is_bad, f"{column}: not {expected}, taken as missing")
     value = scale.logarithm(np.where(is_bad, np.nan, value))
-    measured = Measured(conversion.table, quantity, value, scale, conversion.mapping.cosmology.H0)
+    measured = Measured(
+        conversion.table, quantity, value, scale, conversion.mapping.cosmology.H0
+    )
     errors, filled = errors_of(measured, converted.note)
-    factor, remark = factor_to_default(scale.unit, name, conversion.mapping, conversion.redshift)
-    has_no_size = np.isfinite(value) & np.isnan(factor) & np.isfinite(conversion.redshift)
-    converted.note(has_no_size, f"{column}: has no size at redshift 0, taken as missing")
+    factor, remark = factor_to_default(
+        scale.unit, name, conversion.mapping, conversion.redshift
+    )
+    has_no_size = (
+        np.isfinite(value) & np.isnan(factor) & np.isfinite(conversion.redshift)
+    )
+    converted.note(
+        has_no_size, f"{column}: has no size at redshift 0, taken as missing"
+    )
     value = np.where(np.isnan(errors).any(0), np.nan, value + np.log10(factor))
-    converted.log.append(f"{name}: {column} [{scale}]{remark}, {describe_errors(quantity)}")
+    converted.log.append(
+        f"{name}: {column} [{scale}]{remark}, {describe_errors(quantity)}"
+    )
     converted.log.extend(filled)
     return value, np.where(np.isnan(value), 0.0, errors)
 
@@ -235,30 +261,42 @@ def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
         is_filled = np.isnan(mass) & np.isfinite(value)
         if is_filled.any():
             num_filled = int(is_filled.sum())
-            conversion.converted.log.append(f"mass: {num_filled} of {num_rows} from {source}")
+            conversion.converted.log.append(
+                f"mass: {num_filled} of {num_rows} from {source}"
+            )
         mass = np.where(is_filled, value, mass)
         errors = np.where(is_filled, its_errors, errors)
     return mass, errors
 
 
-def _stated_mass(conversion: _Conversion, value: np.ndarray, errors: np.ndarray) -> _Logs:
+def _stated_mass(
+    conversion: _Conversion, value: np.ndarray, errors: np.ndarray
+) -> _Logs:
     quantity = conversion.mapping.quantities["mass"]
     definition = quantity.definition or "500c"
     if definition != "500c":
         conversion.converted.log.append(
             f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
         )
-    mass = log_mass_500c(value, conversion.redshift, definition) + (quantity.offset or 0.0)
-    scatter = CONVERSION_SCATTER[definition] if quantity.scatter is None else quantity.scatter
+    mass = log_mass_500c(value, conversion.redshift, definition) + (
+        quantity.offset or 0.0
+    )
+    scatter = (
+        CONVERSION_SCATTER[definition] if quantity.scatter is None else quantity.scatter
+    )
     return mass, np.hypot(errors, scatter)
 
 
-def _derived_masses(conversion: _Conversion, logs: dict[str, _Logs]) -> dict[str, _Logs]:
+def _derived_masses(
+    conversion: _Conversion, logs: dict[str, _Logs]
+) -> dict[str, _Logs]:
     """Masses of the radius and of the temperature, where these are mapped."""
     redshift, masses = conversion.redshift, {}
     if "radius" in logs:
         log_radius, errors = logs["radius"]
-        one_solar_mass = log_radius_crit500(np.zeros(len(redshift)), redshift)  # comoving
+        one_solar_mass = log_radius_crit500(
+            np.zeros(len(redshift)), redshift
+        )  # comoving
         physical = one_solar_mass - np.log10(1.0 + redshift)
         masses["R500"] = 3.0 * (log_radius - physical), 3.0 * errors
     if "temperature" in logs:
@@ -277,7 +315,9 @@ def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
     offset = offset if quantity.offset is None else quantity.offset
     scatter = scatter if quantity.scatter is None else quantity.scatter
     if offset or scatter:
-        aperture = f", for aperture {quantity.definition}" if quantity.definition else ""
+        aperture = (
+            f", for aperture {quantity.definition}" if quantity.definition else ""
+        )
         conversion.converted.log.append(
             f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex{aperture}"
         )

@@ -15,9 +15,20 @@ from cinn_clusters.errors import CinnError, ConfigError
 from cinn_clusters.files import JsonObject
 
 _PRESETS = files("cinn_clusters.catalogues") / "presets"
-_ERROR_WAYS = (("error",), ("error_low", "error_high"), ("error_value",), ("low", "high"))
+_ERROR_WAYS = (
+    ("error",),
+    ("error_low", "error_high"),
+    ("error_value",),
+    ("low", "high"),
+)
 """Ways to state errors, of which a quantity takes one."""
-_MEASURED = ("column", "unit", "scale", "error_scale", *(key for way in _ERROR_WAYS for key in way))
+_MEASURED = (
+    "column",
+    "unit",
+    "scale",
+    "error_scale",
+    *(key for way in _ERROR_WAYS for key in way),
+)
 _SHIFTED = (*_MEASURED, "offset", "scatter")
 
 
@@ -44,7 +55,9 @@ _RULES = {
     "halo_mass": _Rule(_SHIFTED),
     "black_hole_mass": _Rule(_SHIFTED),
 }
-DEFINITIONS = {name: rule.definitions for name, rule in _RULES.items() if rule.definitions}
+DEFINITIONS = {
+    name: rule.definitions for name, rule in _RULES.items() if rule.definitions
+}
 """Known apertures and overdensities of each quantity; a radius is that of 500c."""
 
 
@@ -85,7 +98,14 @@ class Quantity(_Part):
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns of the file that this uses."""
-        names = (self.column, self.error, self.error_low, self.error_high, self.low, self.high)
+        names = (
+            self.column,
+            self.error,
+            self.error_low,
+            self.error_high,
+            self.low,
+            self.high,
+        )
         return tuple(name for name in names if name)
 
     @property
@@ -125,7 +145,11 @@ class Mapping(_Part):
     @property
     def quantities(self) -> dict[str, Quantity]:
         """Those that are mapped, by name."""
-        return {name: getattr(self, name) for name in _RULES if getattr(self, name) is not None}
+        return {
+            name: getattr(self, name)
+            for name in _RULES
+            if getattr(self, name) is not None
+        }
 
 
 def _demand_keys(name: str, quantity: Quantity) -> None:
@@ -134,7 +158,9 @@ def _demand_keys(name: str, quantity: Quantity) -> None:
     idle = sorted(quantity.model_fields_set - set(keys))
     if idle:
         expected = f"one of the keys {', '.join(keys)}"
-        raise ConfigError(f"[{name}] {idle[0]}", expected, "one that does not act on it")
+        raise ConfigError(
+            f"[{name}] {idle[0]}", expected, "one that does not act on it"
+        )
     definition = quantity.definition
     if definition is not None and definition not in definitions:
         expected = f"one of {', '.join(definitions)}"
@@ -144,14 +170,18 @@ def _demand_keys(name: str, quantity: Quantity) -> None:
 def _demand_one_error(name: str, quantity: Quantity) -> None:
     """Refuse errors that are stated twice, or in part."""
     stated = [
-        keys for keys in _ERROR_WAYS if any(getattr(quantity, key) is not None for key in keys)
+        keys
+        for keys in _ERROR_WAYS
+        if any(getattr(quantity, key) is not None for key in keys)
     ]
     if len(stated) > 1:
         got = " and ".join(keys[0] for keys in stated)
         raise ConfigError(f"[{name}]", "one way to state its errors", got)
     has_columns = stated and stated[0] in _ERROR_WAYS[:2]
     if quantity.error_scale is not None and not has_columns:
-        raise ConfigError(f"[{name}] error_scale", "columns of errors beside it", "none")
+        raise ConfigError(
+            f"[{name}] error_scale", "columns of errors beside it", "none"
+        )
     if (quantity.low is None) != (quantity.high is None):
         raise ConfigError(f"[{name}]", "both bounds, low and high", "one of them")
 
@@ -159,7 +189,9 @@ def _demand_one_error(name: str, quantity: Quantity) -> None:
 def preset_names() -> tuple[str, ...]:
     """Return the names of the presets that are shipped."""
     names = [file.name for file in _PRESETS.iterdir()]
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return tuple(
+        sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    )
 
 
 def read_preset(name: str) -> Mapping:
@@ -180,8 +212,12 @@ def read_preset(name: str) -> Mapping:
     """
     if name not in preset_names():
         expected = f"one of {', '.join(preset_names())}"
-        raise ConfigError(f"preset '{name}'", expected, "another name", "", "or --mapping")
-    return _parse((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}")
+        raise ConfigError(
+            f"preset '{name}'", expected, "another name", "", "or --mapping"
+        )
+    return _parse(
+        (_PRESETS / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}"
+    )
 
 
 def read_mapping(path: str | Path) -> Mapping:
@@ -219,13 +255,19 @@ def _parse(text: str, where: str) -> Mapping:
         raise ConfigError(where, "valid TOML", str(error)) from error
     except ValidationError as error:
         raise _as_config_error(error, where) from error
-    uses = Counter(name for quantity in mapping.quantities.values() for name in quantity.columns)
+    uses = Counter(
+        name for quantity in mapping.quantities.values() for name in quantity.columns
+    )
     column, count = uses.most_common(1)[0] if uses else ("", 0)
     if count > 1:
-        raise ConfigError(f"column '{column}'", "to be mapped once", "mapped twice", where)
+        raise ConfigError(
+            f"column '{column}'", "to be mapped once", "mapped twice", where
+        )
     if mapping.redshift is None and mapping.lookback_time is None:
         hint = "every posterior needs it"
-        raise ConfigError("[redshift]", "the column of the redshift", "none", where, hint)
+        raise ConfigError(
+            "[redshift]", "the column of the redshift", "none", where, hint
+        )
     return mapping
 
 

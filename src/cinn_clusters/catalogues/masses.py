@@ -24,7 +24,9 @@ TEMPERATURE_SLOPE, TEMPERATURE_SCATTER = 1.53, 0.09
 """Slope of log10 M500c with log10 T, and scatter of log10 M500c at a given temperature."""
 
 
-def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -> np.ndarray:
+def log_mass_500c(
+    log_mass: np.ndarray, redshift: np.ndarray, definition: str
+) -> np.ndarray:
     """log10 M500c of haloes with an NFW profile and the mean concentration.
 
     Args:
@@ -45,7 +47,9 @@ def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -
     if definition == "500c":
         return np.asarray(log_mass, dtype=float)
     if definition not in _DUFFY:
-        raise DataError("definition of a mass", f"500c, {', '.join(_DUFFY)}", f"'{definition}'")
+        raise DataError(
+            "definition of a mass", f"500c, {', '.join(_DUFFY)}", f"'{definition}'"
+        )
     log_mass, redshift = np.broadcast_arrays(np.asarray(log_mass, float), redshift)
     amplitude, slope, growth = _DUFFY[definition]
     pivots = 10.0**log_mass * HUBBLE_H / 2e12
@@ -61,7 +65,9 @@ def log_mass_500c(log_mass: np.ndarray, redshift: np.ndarray, definition: str) -
     return np.asarray(log_mass + np.log10(_enclosed(x) / _enclosed(concentration)))
 
 
-def log_mass_of_temperature(temperature: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+def log_mass_of_temperature(
+    temperature: np.ndarray, redshift: np.ndarray
+) -> np.ndarray:
     """log10 M500c [Msun] of core-excised temperatures [keV]: M500 E(z) = 3.02e14 / h (T / 5 keV)^1.53.
 
     Examples:
@@ -87,7 +93,9 @@ def _overdensity(redshift: np.ndarray, definition: str) -> np.ndarray:
         return np.full_like(matter, 200.0)
     if definition == "200m":
         return np.asarray(200.0 * matter)
-    return np.asarray(18.0 * np.pi**2 + 82.0 * (matter - 1.0) - 39.0 * (matter - 1.0) ** 2)
+    return np.asarray(
+        18.0 * np.pi**2 + 82.0 * (matter - 1.0) - 39.0 * (matter - 1.0) ** 2
+    )
 
 
 def _enclosed(x: np.ndarray) -> np.ndarray:

@@ -105,10 +105,14 @@ def write_votable(table: Table, path: Path) -> None:
     plain.meta.pop("__serialized_columns__", None)
     document = votable.from_table(plain)
     entries = [
-        (name, line) for name, key in _INFO_KEYS.items() for line in lines_of(table.meta, key)
+        (name, line)
+        for name, key in _INFO_KEYS.items()
+        for line in lines_of(table.meta, key)
     ]
     written = (*_INFO_KEYS.values(), *_TABLE_ATTRIBUTES)
-    entries += [(str(key), str(plain.meta[key])) for key in plain.meta if key not in written]
+    entries += [
+        (str(key), str(plain.meta[key])) for key in plain.meta if key not in written
+    ]
     for name, value in entries:
         info = Info(name=name, value=value)
         info.ID = None  # astropy makes one of the name, but an ID stands once in a file

@@ -74,11 +74,16 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
     arguments = dict(read or {})
     arguments.setdefault("format", "")
     arguments["format"] = arguments["format"] or file_format(path)
-    with _readable(path, arguments["format"]), warnings.catch_warnings(record=True) as messages:
+    with (
+        _readable(path, arguments["format"]),
+        warnings.catch_warnings(record=True) as messages,
+    ):
         warnings.simplefilter("always")
         table = _read(path, arguments)
     if any("truncated" in str(message.message) for message in messages):
-        raise DataError(path, "a whole file", "one that was cut short", "", "copy it again")
+        raise DataError(
+            path, "a whole file", "one that was cut short", "", "copy it again"
+        )
     if len(table) == 0:
         raise DataError(path, "at least one row", "none")
     return table
@@ -106,7 +111,9 @@ def _first_line(error: Exception) -> str:
 
 def _read(path: Path, arguments: dict[str, Any]) -> Table:
     if arguments == {"format": "ascii.csv"} and path.suffix.lower() == ".csv":
-        return Table.from_pandas(read_csv(path))  # the one reader of CSV, with its checks
+        return Table.from_pandas(
+            read_csv(path)
+        )  # the one reader of CSV, with its checks
     if arguments["format"] == "fits":
         if "hdu" not in arguments:
             _demand_one_table(path)
@@ -126,7 +133,9 @@ def _demand_one_table(path: Path) -> None:
         ]
     if len(tables) > 1:
         hint = "choose one in the mapping, as in: [read] hdu = 1"
-        raise DataError(path, "one table", f"{len(tables)}: HDU {', '.join(tables)}", "", hint)
+        raise DataError(
+            path, "one table", f"{len(tables)}: HDU {', '.join(tables)}", "", hint
+        )
 
 
 def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> None:
@@ -161,7 +170,9 @@ def _write(table: Table, scratch: Path, path: Path) -> None:
     kind = file_format(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # units unknown to the FITS standard stay as they are
+            warnings.simplefilter(
+                "ignore"
+            )  # units unknown to the FITS standard stay as they are
             if kind == "fits":
                 write_fits(table, scratch)
             elif kind == "votable":
@@ -183,7 +194,10 @@ def _demand_ascii(table: Table, path: Path) -> None:
     for name in texts:
         foreign = [str(value) for value in table[name] if not str(value).isascii()]
         if foreign:
-            expected, got = "text in ASCII, all that FITS holds", f"'{foreign[0]}' in {name}"
+            expected, got = (
+                "text in ASCII, all that FITS holds",
+                f"'{foreign[0]}' in {name}",
+            )
             hint = "ask for .ecsv, .vot or .parquet, which hold any script"
             raise OutputError(path, expected, got, "", hint)
 
@@ -213,7 +227,9 @@ def names_of(table: Table, column: str | None) -> np.ndarray:
     """Return names of the objects as text, (N,); their row numbers where no column holds names."""
     if column is None:
         return np.array([f"row {row}" for row in range(len(table))], dtype=object)
-    return np.array([str(_decoded(value)).strip() for value in table[column]], dtype=object)
+    return np.array(
+        [str(_decoded(value)).strip() for value in table[column]], dtype=object
+    )
 
 
 def _decoded(value: Any) -> Any:

@@ -12,7 +12,12 @@ from astropy.table import Table
 
 from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.table_files import numbers
-from cinn_clusters.catalogues.units import Scale, conversion_factor, read_unit, unit_in_file
+from cinn_clusters.catalogues.units import (
+    Scale,
+    conversion_factor,
+    read_unit,
+    unit_in_file,
+)
 from cinn_clusters.errors import DataError
 
 Note = Callable[[np.ndarray, str], None]
@@ -74,7 +79,8 @@ def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
         return np.full((2, len(measured.log_value)), stated), []
     if quantity.low:
         both_errors = [
-            _of_bound(measured, name, sign) for name, sign in zip(columns, (-1, 1), strict=True)
+            _of_bound(measured, name, sign)
+            for name, sign in zip(columns, (-1, 1), strict=True)
         ]
         _demand_bounds(measured, both_errors)
         return _filled(measured, both_errors, "a bound on its side of the value", note)
@@ -86,7 +92,9 @@ def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
 
 def _demand_bounds(measured: Measured, both_errors: list[_Side]) -> None:
     has_value = measured.has_value
-    num_crossed = int((has_value & (both_errors[0].is_wrong | both_errors[1].is_wrong)).sum())
+    num_crossed = int(
+        (has_value & (both_errors[0].is_wrong | both_errors[1].is_wrong)).sum()
+    )
     if 2 * num_crossed <= has_value.sum():
         return
     subject = f"columns {', '.join(side.column for side in both_errors)}"
@@ -145,7 +153,10 @@ def _note_likely_bounds(measured: Measured, side: _Side, note: Note) -> None:
     is_large = share > _LARGE
     if 2 * is_large.sum() > np.isfinite(share).sum():
         reason = f"above {_LARGE:g} of the value, as in most rows"
-        note(is_large, f"{side.column}: {reason}: if it is a bound, map it as low or high")
+        note(
+            is_large,
+            f"{side.column}: {reason}: if it is a bound, map it as low or high",
+        )
 
 
 def _filled(
@@ -166,7 +177,9 @@ def _filled(
 
     for side, other in ((0, 1), (1, 0)):
         rows = has_value & ~is_stated[side] & is_stated[other]
-        fill(rows, both_errors[side].column, is_wrong[side], "the other side's was taken")
+        fill(
+            rows, both_errors[side].column, is_wrong[side], "the other side's was taken"
+        )
     errors = np.where(is_stated, errors, errors[::-1])
     either_wrong = np.asarray(is_wrong.any(0))
     has_none = has_value & ~is_stated.any(0)
@@ -189,7 +202,9 @@ def _own_scale(measured: Measured, name: str) -> Scale:
     is.
     """
     stated = unit_in_file(measured.table, name)
-    if stated is None or stated == unit_in_file(measured.table, measured.quantity.column):
+    if stated is None or stated == unit_in_file(
+        measured.table, measured.quantity.column
+    ):
         return measured.scale
     return read_unit(stated, name, u.dimensionless_unscaled)
 
@@ -217,8 +232,13 @@ def _factor(scale: Scale, name: str, measured: Measured) -> float:
     try:
         return conversion_factor(scale.unit, target, measured.hubble)
     except u.UnitConversionError as error:
-        subject, expected = f"unit of the error '{name}'", f"one that converts to {target}"
-        raise DataError(subject, expected, f"'{scale.unit}'", "", "correct the file") from error
+        subject, expected = (
+            f"unit of the error '{name}'",
+            f"one that converts to {target}",
+        )
+        raise DataError(
+            subject, expected, f"'{scale.unit}'", "", "correct the file"
+        ) from error
 
 
 def describe_errors(quantity: Quantity) -> str:

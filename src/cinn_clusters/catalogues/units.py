@@ -103,15 +103,23 @@ def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
     """
     stated = quantity.unit or unit_in_file(table, quantity.column)
     default = _DEFAULT_UNITS[name]
-    scale = Scale(default) if stated is None else read_unit(stated, quantity.column, default)
+    scale = (
+        Scale(default)
+        if stated is None
+        else read_unit(stated, quantity.column, default)
+    )
     subject = f"unit of '{quantity.column}' ({name})"
     is_angle = name == "radius" and scale.unit.is_equivalent(u.arcmin)
     if not (_converts(scale.unit, default) or is_angle):
         hint = "state the right one in the mapping"
-        raise DataError(subject, f"one that converts to {default}", f"'{stated}'", "", hint)
+        raise DataError(
+            subject, f"one that converts to {default}", f"'{stated}'", "", hint
+        )
     if quantity.scale == "linear" and scale.is_log:
         hint = "leave scale out, or state the unit in the mapping"
-        raise DataError(subject, "a linear one for scale = 'linear'", f"'{stated}'", "", hint)
+        raise DataError(
+            subject, "a linear one for scale = 'linear'", f"'{stated}'", "", hint
+        )
     return Scale(scale.unit, scale.is_log or quantity.scale == "log10")
 
 
@@ -139,7 +147,10 @@ def factor_to_default(
     remark, factor = "", np.ones(len(redshift))
     if name == "radius" and unit.is_equivalent(u.arcmin):
         cosmology = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
-        factor, remark = _kpc_per_arcmin(cosmology, redshift), " by the angular distance"
+        factor, remark = (
+            _kpc_per_arcmin(cosmology, redshift),
+            " by the angular distance",
+        )
         factor = factor * unit.to(u.arcmin)
     else:
         factor = factor * conversion_factor(unit, default, published.H0)

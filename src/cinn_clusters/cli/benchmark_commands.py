@@ -21,12 +21,14 @@ from cinn_clusters.storage.run_paths import RunPaths
 
 
 @app.command(
-    "baseline", epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run"
+    "baseline",
+    epilog="Example:  cinn-clusters baseline run && cinn-clusters sensitivity run",
 )
 def baseline_command(
     run: RunPath,
     members: Annotated[
-        int, typer.Option(min=1, help="Networks; the median of their predictions counts.")
+        int,
+        typer.Option(min=1, help="Networks; the median of their predictions counts."),
     ] = 7,
     batch: Annotated[int, typer.Option(min=2, help="Rows a step.")] = 256,
     seed: SeedOption = 42,
@@ -46,7 +48,9 @@ def baseline_command(
     results.print_mae(report, as_json)
 
 
-@app.command("sensitivity", epilog="Example:  cinn-clusters sensitivity run --repeats 50")
+@app.command(
+    "sensitivity", epilog="Example:  cinn-clusters sensitivity run --repeats 50"
+)
 def sensitivity_command(
     run: RunPath,
     repeats: Annotated[
@@ -75,5 +79,9 @@ def sensitivity_command(
             on_progress=on_progress,
         )
     if "crps_sensitivity_matrix" not in matrices:
-        console.log(f"note: {run} has no posterior model: the sensitivity of its CRPS is left out")
-    results.print_matrix(matrices["sensitivity_matrix"], matrices["sensitivity_errors"], as_json)
+        console.log(
+            f"note: {run} has no posterior model: the sensitivity of its CRPS is left out"
+        )
+    results.print_matrix(
+        matrices["sensitivity_matrix"], matrices["sensitivity_errors"], as_json
+    )

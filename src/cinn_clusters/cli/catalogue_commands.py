@@ -29,17 +29,24 @@ from cinn_clusters.cli.options import (
 )
 
 
-@app.command("mock", epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock")
+@app.command(
+    "mock", epilog="Example:  cinn-clusters mock --clusters 350 --seed 1 --out mock"
+)
 def mock_command(
     out: Annotated[Path, output_path("Folder to make.")],
     clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
     seed: SeedOption = 1,
-    maps: Annotated[bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")] = False,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")
+    ] = False,
     size: Annotated[int, typer.Option(min=16, help="Pixels a side of a map.")] = 128,
     projections: Annotated[
-        int, typer.Option(min=1, max=3, help="Maps a snapshot, along the axes of the box.")
+        int,
+        typer.Option(min=1, max=3, help="Maps a snapshot, along the axes of the box."),
     ] = 3,
-    formats: Annotated[str, typer.Option(help="Files beside the store: png,jpg,fits.")] = "",
+    formats: Annotated[
+        str, typer.Option(help="Files beside the store: png,jpg,fits.")
+    ] = "",
     processes: Annotated[
         int | None, typer.Option(min=1, help="Default: the number of cores.")
     ] = None,
@@ -71,7 +78,9 @@ def prepare_command(
     observables: Annotated[
         Path | None, input_file("CSV: HaloID, Snapshot, cluster, observables.")
     ] = None,
-    targets: Annotated[Path | None, input_file("CSV: HaloID, Snapshot, targets.")] = None,
+    targets: Annotated[
+        Path | None, input_file("CSV: HaloID, Snapshot, targets.")
+    ] = None,
     processed_dir: Annotated[
         Path | None, input_file("Instead: X.csv, Y.csv, meta.csv, scalers.")
     ] = None,
@@ -147,7 +156,9 @@ def audit_command(run: RunPath, as_json: AsJson = False) -> None:
     overlaps = audit_split(opened.catalogue, opened.split, encoder_clusters)
     results.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
-        leak = "leaks: the test set was seen in training; prepare with --protocol cluster"
+        leak = (
+            "leaks: the test set was seen in training; prepare with --protocol cluster"
+        )
         console.log(f"{run}: {leak}")
         raise typer.Exit(1)
     if encoder_clusters is None and "encoder_clusters" in opened.record:

@@ -39,7 +39,9 @@ def progress(what: str, total: float | None = None) -> Iterator[OnProgress]:
     display = _Bars() if sys.stderr.isatty() else _PlainLines()
 
     def on_progress(state: Progress) -> None:
-        display.show(replace(state, what=state.what or what, total=state.total or total))
+        display.show(
+            replace(state, what=state.what or what, total=state.total or total)
+        )
 
     try:
         yield on_progress
@@ -102,7 +104,12 @@ class _Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress
 
         self._bars = RichProgress(
@@ -119,7 +126,9 @@ class _Bars:
     def show(self, state: Progress) -> None:
         self._bars.start()
         if state.what not in self._tasks:
-            self._tasks[state.what] = self._bars.add_task(state.what, amount="", note="")
+            self._tasks[state.what] = self._bars.add_task(
+                state.what, amount="", note=""
+            )
         self._bars.update(
             self._tasks[state.what],
             total=state.total,
@@ -143,4 +152,6 @@ def print_values(values: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(values))
         return
     for key, value in values.items():
-        print(f"{key:<16}{value:.4f}" if isinstance(value, float) else f"{key:<16}{value}")
+        print(
+            f"{key:<16}{value:.4f}" if isinstance(value, float) else f"{key:<16}{value}"
+        )

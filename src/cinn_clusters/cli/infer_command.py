@@ -43,10 +43,14 @@ def _hidden(text: str, *names: str, **more: Any) -> Any:
 def infer_command(
     context: typer.Context,
     catalogue: Annotated[
-        Path, _option("Catalogue", "CSV, ECSV, FITS, VOTable or Parquet.", callback=existing)
+        Path,
+        _option("Catalogue", "CSV, ECSV, FITS, VOTable or Parquet.", callback=existing),
     ],
     out: Annotated[
-        Path, _option("Answer", "netCDF file for the posterior samples (ArviZ).", callback=free)
+        Path,
+        _option(
+            "Answer", "netCDF file for the posterior samples (ArviZ).", callback=free
+        ),
     ],
     model: Annotated[
         Path | None,
@@ -57,28 +61,42 @@ def infer_command(
         ),
     ] = None,
     preset: Annotated[
-        str | None, _option("Catalogue", "Published catalogue: erass1, mcxc2, psz2, act_dr5, ...")
+        str | None,
+        _option("Catalogue", "Published catalogue: erass1, mcxc2, psz2, act_dr5, ..."),
     ] = None,
     mapping: Annotated[
         Path | None,
-        _option("Catalogue", "TOML file that says what your columns are.", callback=existing),
+        _option(
+            "Catalogue", "TOML file that says what your columns are.", callback=existing
+        ),
     ] = None,
     embeddings: Annotated[
         Path | None,
         _option(
-            "Catalogue", "Vectors of maps: folder of embed encode, or .npy.", callback=existing
+            "Catalogue",
+            "Vectors of maps: folder of embed encode, or .npy.",
+            callback=existing,
         ),
     ] = None,
     table: Annotated[
         Path | None,
-        _option("Answer", "Your table, columns appended; default: beside --out.", callback=free),
+        _option(
+            "Answer",
+            "Your table, columns appended; default: beside --out.",
+            callback=free,
+        ),
     ] = None,
     ood: Annotated[
-        OodRule, _option("Answer", "Where the model may not apply: answer, say so, or refuse.")
+        OodRule,
+        _option("Answer", "Where the model may not apply: answer, say so, or refuse."),
     ] = "flag",
     analogues: Annotated[
         Path | None,
-        _option("Answer", "Simulated table: list the most similar rows of it.", callback=existing),
+        _option(
+            "Answer",
+            "Simulated table: list the most similar rows of it.",
+            callback=existing,
+        ),
     ] = None,
     map_: Annotated[
         bool, _option("Answer", "Find the maximum a posteriori, too.", "--map/--no-map")
@@ -94,19 +112,28 @@ def infer_command(
             metavar="S",
         ),
     ] = 1000,
-    seed: Annotated[int, _option("Sampling", "Seed.", min=0, max=2**32 - 1, metavar="N")] = 0,
+    seed: Annotated[
+        int, _option("Sampling", "Seed.", min=0, max=2**32 - 1, metavar="N")
+    ] = 0,
     errors: Annotated[
-        ErrorRule, _option("Sampling", "Condition on errors, or average over realisations.")
+        ErrorRule,
+        _option("Sampling", "Condition on errors, or average over realisations."),
     ] = "network",
     overwrite: Annotated[
-        bool, _option("Running", "Replace results that stand there.", "--overwrite", is_eager=True)
+        bool,
+        _option(
+            "Running", "Replace results that stand there.", "--overwrite", is_eager=True
+        ),
     ] = False,
-    as_json: Annotated[bool, _option("Running", "Print the result as JSON.", "--json")] = False,
+    as_json: Annotated[
+        bool, _option("Running", "Print the result as JSON.", "--json")
+    ] = False,
     filenames: Annotated[
         Path | None, _hidden("Names of the maps, with --embeddings.", callback=existing)
     ] = None,
     projections: Annotated[
-        ProjectionRule, _hidden("average: mix the maps of an object; each: one answer a map.")
+        ProjectionRule,
+        _hidden("average: mix the maps of an object; each: one answer a map."),
     ] = "average",
     strict: Annotated[
         bool, _hidden("Refuse the catalogue if a row cannot be used.", "--strict")
@@ -114,7 +141,9 @@ def infer_command(
     allow_atypical: Annotated[
         bool, _hidden("Accept medians that suggest another unit.", "--allow-atypical")
     ] = False,
-    device: Annotated[str, _hidden("auto (CUDA when present), cpu, cuda, ...")] = "auto",
+    device: Annotated[
+        str, _hidden("auto (CUDA when present), cpu, cuda, ...")
+    ] = "auto",
     threads: Annotated[int, _hidden("CPU threads of torch.")] = 1,
 ) -> None:
     """Posterior of the merger history of every object of a catalogue, simulated or observed.
@@ -131,7 +160,11 @@ def infer_command(
     elif mapping is not None:
         meaning = read_mapping(mapping)
     set_threads(threads)
-    from cinn_clusters.pipeline.inference.infer import CONDITIONAL, InferenceOptions, infer
+    from cinn_clusters.pipeline.inference.infer import (
+        CONDITIONAL,
+        InferenceOptions,
+        infer,
+    )
     from cinn_clusters.posterior.query import Sampling
 
     options = InferenceOptions(
@@ -144,7 +177,11 @@ def infer_command(
         strict=strict,
         allow_atypical=allow_atypical,
     )
-    vectors = embeddings if embeddings is None or filenames is None else (embeddings, filenames)
+    vectors = (
+        embeddings
+        if embeddings is None or filenames is None
+        else (embeddings, filenames)
+    )
     with console.progress("infer") as on_progress:
         inferred = infer(
             catalogue,
@@ -160,13 +197,18 @@ def infer_command(
 
 
 def _demand_acting(
-    context: typer.Context, preset: str | None, mapping: Path | None, embeddings: Path | None
+    context: typer.Context,
+    preset: str | None,
+    mapping: Path | None,
+    embeddings: Path | None,
 ) -> None:
     """Refuse options that would be ignored."""
     if preset and mapping:
         raise typer.BadParameter("--preset and --mapping exclude each other")
     if preset or mapping:
-        _demand_absent(context, "allow_atypical", "columns by name: no --preset, no --mapping")
+        _demand_absent(
+            context, "allow_atypical", "columns by name: no --preset, no --mapping"
+        )
     if embeddings is None:
         for name in ("filenames", "projections"):
             _demand_absent(context, name, "--embeddings")
@@ -190,7 +232,9 @@ def _print_result(inferred: Inferred, condition: str, as_json: bool) -> None:
         verdict = "note: this sample is compatible with"
         if p_value < _SIGNIFICANT:
             verdict = "warning: this sample is not drawn like"
-        console.log(f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})")
+        console.log(
+            f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})"
+        )
     console.log(f"note: {condition} (column selection_probability)")
     result = {
         "posterior": str(inferred.posterior),

@@ -28,7 +28,8 @@ from cinn_clusters.files import Destination
 from cinn_clusters.progress import Progress
 
 embed = typer.Typer(
-    no_args_is_help=True, help="Learn vectors that stand for X-ray maps (needs the extra: maps)."
+    no_args_is_help=True,
+    help="Learn vectors that stand for X-ray maps (needs the extra: maps).",
 )
 app.add_typer(embed, name="embed")
 
@@ -36,12 +37,17 @@ _STORE_HELP = "maps.h5, of mock --maps or of the command maps."
 Maps = Annotated[Path, Option("--maps", help=_STORE_HELP, callback=existing)]
 EncoderPath = Annotated[
     Path,
-    typer.Argument(help="Encoder of embed train.", metavar="ENCODER", callback=existing_bundle),
+    typer.Argument(
+        help="Encoder of embed train.", metavar="ENCODER", callback=existing_bundle
+    ),
 ]
 MapVariant = Annotated[
-    Literal["ideal", "observed"], Option(help="ideal: brightness; observed: counts over exposure.")
+    Literal["ideal", "observed"],
+    Option(help="ideal: brightness; observed: counts over exposure."),
 ]
-_MAPS_EXAMPLE = "cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
+_MAPS_EXAMPLE = (
+    "cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
+)
 
 
 @app.command("maps", epilog=f"Example:  {_MAPS_EXAMPLE}")
@@ -53,23 +59,38 @@ def maps_command(
         ),
     ],
     out: Annotated[Path, output_path("HDF5 store to make.")],
-    exposure: Annotated[Path | None, input_file("Exposure map: files are counts then.")] = None,
-    background: Annotated[Path | None, input_file("Background counts, with --exposure.")] = None,
-    mask: Annotated[Path | None, input_file("Map of the pixels to fill: not 0.")] = None,
+    exposure: Annotated[
+        Path | None, input_file("Exposure map: files are counts then.")
+    ] = None,
+    background: Annotated[
+        Path | None, input_file("Background counts, with --exposure.")
+    ] = None,
+    mask: Annotated[
+        Path | None, input_file("Map of the pixels to fill: not 0.")
+    ] = None,
     keep_sources: Annotated[
         bool, Option("--keep-sources", help="Leave point sources in counts.")
     ] = False,
-    redshift: Annotated[float | None, Option(help="z, to cut at a multiple of R500.")] = None,
+    redshift: Annotated[
+        float | None, Option(help="z, to cut at a multiple of R500.")
+    ] = None,
     radius: Annotated[float | None, Option(help="R500 in physical kpc.")] = None,
-    pixel_kpc: Annotated[float | None, Option(help="Side of a pixel in kpc, without WCS.")] = None,
-    pixel_arcsec: Annotated[float | None, Option(help="Side of a pixel in arcsec.")] = None,
+    pixel_kpc: Annotated[
+        float | None, Option(help="Side of a pixel in kpc, without WCS.")
+    ] = None,
+    pixel_arcsec: Annotated[
+        float | None, Option(help="Side of a pixel in arcsec.")
+    ] = None,
     half_width: Annotated[
         float, Option(min=0.1, help="Half the side of the square in R500.")
     ] = 1.5,
-    centre: Annotated[str, Option(help="peak, centroid, middle, or RA,DEC in degrees.")] = "peak",
+    centre: Annotated[
+        str, Option(help="peak, centroid, middle, or RA,DEC in degrees.")
+    ] = "peak",
     size: Annotated[int, Option(min=16, help="Pixels a side.")] = 128,
     stretch: Annotated[
-        Literal["log", "asinh"], Option(help="log10 of the brightness, or asinh in [0, 1].")
+        Literal["log", "asinh"],
+        Option(help="log10 of the brightness, or asinh in [0, 1]."),
     ] = "log",
     planes: Annotated[
         Literal["auto", "colour", "projections"],
@@ -99,27 +120,38 @@ def maps_command(
     reading = Reading(exposure, background, mask, keep_sources, planes)
     destination = Destination(out, overwrite)
     with console.progress("maps") as on_progress:
-        stored = store_files(files, destination, framing, reading, on_progress=on_progress)
+        stored = store_files(
+            files, destination, framing, reading, on_progress=on_progress
+        )
     for note in stored.notes:
         console.log(f"note: {note}")
     for problem in stored.problems:
         console.log(f"left out: {problem}")
-    result = {"maps": len(stored.names), "left_out": len(stored.problems), "store": str(out)}
+    result = {
+        "maps": len(stored.names),
+        "left_out": len(stored.problems),
+        "store": str(out),
+    }
     console.print_values(result, as_json)
 
 
 @embed.command(
-    "train", epilog="Example:  cinn-clusters embed train run --maps mock/maps/maps.h5 --out encoder"
+    "train",
+    epilog="Example:  cinn-clusters embed train run --maps mock/maps/maps.h5 --out encoder",
 )
 def embed_train(
     run: RunPath,
     maps: Maps,
     out: Annotated[Path, output_path("Encoder to make.")],
-    method: Annotated[str | None, Option(help="simclr, mocov3, byol, dino, vicreg, ...")] = None,
+    method: Annotated[
+        str | None, Option(help="simclr, mocov3, byol, dino, vicreg, ...")
+    ] = None,
     config: ConfigPath = None,
     change: Changes = None,
     variant: MapVariant = "ideal",
-    resume: Annotated[bool, Option("--resume", help="Go on from the checkpoint.")] = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on from the checkpoint.")
+    ] = False,
     threads: Threads = 2,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -144,7 +176,11 @@ def embed_train(
             on_progress=on_progress if settings.embed.devices == 1 else _log_epoch,
         )
     info = encoder.info
-    result = {"encoder": str(out), "maps": info["maps"], "features": info["num_features"]}
+    result = {
+        "encoder": str(out),
+        "maps": info["maps"],
+        "features": info["num_features"],
+    }
     console.print_values(result, as_json)
 
 
@@ -153,7 +189,9 @@ def embed_train(
     epilog="Example:  cinn-clusters embed encode --model encoder --maps maps.h5 --out vectors",
 )
 def embed_encode(
-    model: Annotated[Path, Option(help="Encoder of embed train.", callback=existing_bundle)],
+    model: Annotated[
+        Path, Option(help="Encoder of embed train.", callback=existing_bundle)
+    ],
     maps: Maps,
     out: Annotated[Path, output_path("Folder of vectors to make.")],
     variant: MapVariant = "ideal",
@@ -180,7 +218,9 @@ def embed_probe(
     run: RunPath,
     encoders: Annotated[
         list[Path],
-        typer.Argument(help="Encoders, or folders of embed encode.", metavar="ENCODER..."),
+        typer.Argument(
+            help="Encoders, or folders of embed encode.", metavar="ENCODER..."
+        ),
     ],
     maps: Maps,
     out: Annotated[Path, output_path("Folder to make: knn.csv, linear.csv, ...")],
@@ -197,7 +237,9 @@ def embed_probe(
 
     paths = {path.name: path for path in encoders}
     if len(paths) < len(encoders):
-        raise typer.BadParameter("encoders need different names: the last parts of their paths")
+        raise typer.BadParameter(
+            "encoders need different names: the last parts of their paths"
+        )
     tables = probe_encoders(
         open_run(run), read_store(maps, variant), paths, Destination(out, overwrite)
     )
@@ -217,9 +259,12 @@ def embed_gallery(
     model: EncoderPath,
     maps: Maps,
     out: Annotated[Path, output_path("Folder to make.")],
-    query: Annotated[Path | None, input_file("Picture or FITS file: show its neighbours.")] = None,
+    query: Annotated[
+        Path | None, input_file("Picture or FITS file: show its neighbours.")
+    ] = None,
     colour: Annotated[
-        list[str] | None, Option(help="Quantities to show over the plane; default: some.")
+        list[str] | None,
+        Option(help="Quantities to show over the plane; default: some."),
     ] = None,
     variant: MapVariant = "ideal",
     threads: Threads = 2,
@@ -254,7 +299,9 @@ def _demand_scale(
         if value is None:
             continue
         if not value > 0.0:
-            raise typer.BadParameter(f"{name}: expected a positive number; got {value:g}")
+            raise typer.BadParameter(
+                f"{name}: expected a positive number; got {value:g}"
+            )
         if radius is None:
             raise typer.BadParameter(f"{name} needs --radius")
     if pixel_kpc is not None and pixel_arcsec is not None:
@@ -275,7 +322,9 @@ def _centring(text: str) -> Any:
         right_ascension, declination = (float(part) for part in text.split(","))
     except ValueError as error:
         expected = "peak, centroid, middle or RA,DEC"
-        raise typer.BadParameter(f"--centre: expected {expected}; got '{text}'") from error
+        raise typer.BadParameter(
+            f"--centre: expected {expected}; got '{text}'"
+        ) from error
     return right_ascension, declination
 
 

@@ -30,14 +30,18 @@ from cinn_clusters.storage.run_paths import RunPaths
 
 
 @app.command(
-    "train", epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100"
+    "train",
+    epilog="Example:  cinn-clusters train run --config glow --set train.epochs=100",
 )
 def train_command(
     run: RunPath,
     config: ConfigPath = None,
     change: Changes = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint of a killed training.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the checkpoint of a killed training."
+        ),
     ] = False,
     device: Device = "auto",
     threads: Threads = 1,
@@ -65,8 +69,14 @@ def train_command(
     if done.resumed_at == done.epochs:
         console.log(f"{run}: the training was already complete")
     if done.num_incomplete:
-        console.log(f"note: {done.num_incomplete} rows with a missing observable left out")
-    result = {"model": str(done.model), "epochs": done.epochs, "validation_nll": done.best_loss}
+        console.log(
+            f"note: {done.num_incomplete} rows with a missing observable left out"
+        )
+    result = {
+        "model": str(done.model),
+        "epochs": done.epochs,
+        "validation_nll": done.best_loss,
+    }
     result |= {"resumed_at": done.resumed_at}
     console.print_values(result, as_json)
 
@@ -78,9 +88,12 @@ def train_command(
 def tune_command(
     run: RunPath,
     trials: Annotated[int, typer.Option(help="Settings to try.")] = 40,
-    objective: Annotated[ObjectiveOption, typer.Option(help="Mean score to lower.")] = "crps",
+    objective: Annotated[
+        ObjectiveOption, typer.Option(help="Mean score to lower.")
+    ] = "crps",
     fold: Annotated[
-        int | None, typer.Option(help="Leave out this fold of crossval, not the test clusters.")
+        int | None,
+        typer.Option(help="Leave out this fold of crossval, not the test clusters."),
     ] = None,
     folds: Annotated[int, typer.Option(help="Folds of that crossval.")] = 5,
     inner_folds: Annotated[int, typer.Option(help="Folds inside what is left.")] = 4,
@@ -126,7 +139,10 @@ def tune_command(
 @app.command("show", epilog="Example:  cinn-clusters show run/model")
 def show_command(
     bundle: Annotated[
-        Path, typer.Argument(help="Folder of a bundle.", metavar="BUNDLE", callback=existing_bundle)
+        Path,
+        typer.Argument(
+            help="Folder of a bundle.", metavar="BUNDLE", callback=existing_bundle
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -144,7 +160,9 @@ def import_original_command(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="State dict of the original network.", metavar="CHECKPOINT", callback=existing
+            help="State dict of the original network.",
+            metavar="CHECKPOINT",
+            callback=existing,
         ),
     ],
     processed_dir: Annotated[Path, input_file("Folder with the scalers of X and Y.")],
@@ -160,8 +178,12 @@ def import_original_command(
     """
     from cinn_clusters.legacy.original import import_original
 
-    posterior = import_original(checkpoint, processed_dir, out, clamp=clamp, overwrite=overwrite)
-    console.log("note: the original trained on its test clusters, and its draws may be unphysical")
+    posterior = import_original(
+        checkpoint, processed_dir, out, clamp=clamp, overwrite=overwrite
+    )
+    console.log(
+        "note: the original trained on its test clusters, and its draws may be unphysical"
+    )
     result = {
         "model": str(out),
         "observables": len(posterior.inputs),

@@ -29,7 +29,9 @@ DemoName = Literal["observed"]
 def fetch_command(
     table: Annotated[PublicTable, typer.Argument(help="Name of the table.")],
     out: Annotated[Path, output_path("Folder to make.")],
-    address: Annotated[str | None, typer.Option(help="A mirror of the same file.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A mirror of the same file.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,21 +42,27 @@ def fetch_command(
 
     observables, targets = fetch(table, out, address=address, overwrite=overwrite)
     console.log(f"please cite {SOURCES[table].cite}")
-    console.print_values({"observables": str(observables), "targets": str(targets)}, as_json)
+    console.print_values(
+        {"observables": str(observables), "targets": str(targets)}, as_json
+    )
 
 
 @app.command("demo", epilog="Example:  cinn-clusters demo observed --out observed")
 def demo_command(
     name: Annotated[
         DemoName,
-        typer.Argument(metavar="NAME", help="observed: known clusters, from published values."),
+        typer.Argument(
+            metavar="NAME", help="observed: known clusters, from published values."
+        ),
     ],
     out: Annotated[
         Path, output_path("Folder to make: posterior.nc, clusters.ecsv, figure.")
     ] = Path("observed"),
     model: Annotated[
         Path | None,
-        typer.Option(help="A trained model; default: the packaged one.", callback=existing_bundle),
+        typer.Option(
+            help="A trained model; default: the packaged one.", callback=existing_bundle
+        ),
     ] = None,
     draws: Draws = 1000,
     seed: SeedOption = 0,
@@ -67,11 +75,16 @@ def demo_command(
     from cinn_clusters.pipeline.inference.demo_observed import demo_observed
     from cinn_clusters.posterior.query import Sampling
 
-    lines = demo_observed(out, model=model, sampling=Sampling(draws, seed), overwrite=overwrite)
+    lines = demo_observed(
+        out, model=model, sampling=Sampling(draws, seed), overwrite=overwrite
+    )
     if as_json:
         print(json.dumps(lines))
     else:
         for line in lines:
-            print("\n".join(f"{key:<28}{value}" for key, value in line.items()), end="\n\n")
+            print(
+                "\n".join(f"{key:<28}{value}" for key, value in line.items()),
+                end="\n\n",
+            )
     contents = "samples, table, references and a figure"
     console.log(f"{name}: {contents} are in {out}; a comparison, not a truth")

@@ -111,28 +111,41 @@ def output_path(help_text: str) -> Any:
 
 
 RunPath = Annotated[
-    Path, typer.Argument(help="Folder of a prepared run.", metavar="RUN", callback=_prepared)
+    Path,
+    typer.Argument(help="Folder of a prepared run.", metavar="RUN", callback=_prepared),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", is_eager=True, help="Replace results that stand there.")
+    bool,
+    typer.Option(
+        "--overwrite", is_eager=True, help="Replace results that stand there."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Device = Annotated[str, typer.Option(help="auto (CUDA when present), cpu, cuda, cuda:1, ...")]
+Device = Annotated[
+    str, typer.Option(help="auto (CUDA when present), cpu, cuda, cuda:1, ...")
+]
 Threads = Annotated[
-    int, typer.Option(min=1, help="CPU threads of torch; small flows gain nothing from more.")
+    int,
+    typer.Option(
+        min=1, help="CPU threads of torch; small flows gain nothing from more."
+    ),
 ]
 ConfigPath = Annotated[
-    Path | None, typer.Option("--config", help="TOML file, or a shipped one by name, e.g. glow.")
+    Path | None,
+    typer.Option("--config", help="TOML file, or a shipped one by name, e.g. glow."),
 ]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable).")
+    list[str] | None,
+    typer.Option("--set", help="Change a setting: train.epochs=50 (repeatable)."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
 Draws = Annotated[
-    int, typer.Option("--samples", "--draws", min=2, help="Posterior samples an object.")
+    int,
+    typer.Option("--samples", "--draws", min=2, help="Posterior samples an object."),
 ]
 AllowAtypical = Annotated[
-    bool, typer.Option("--allow-atypical", help="Accept medians that hint at another unit.")
+    bool,
+    typer.Option("--allow-atypical", help="Accept medians that hint at another unit."),
 ]
 ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
 
@@ -146,13 +159,15 @@ ColumnsPath = Annotated[
     Path | None, _of_table("--columns", "TOML: units, bounds, roles (docs/columns.md).")
 ]
 XColumns = Annotated[
-    str | None, _of_table("--x-columns", "Observables, comma-separated; default: the seven.")
+    str | None,
+    _of_table("--x-columns", "Observables, comma-separated; default: the seven."),
 ]
 YColumns = Annotated[
     str | None, _of_table("--y-columns", "Targets, comma-separated; default: the six.")
 ]
 HaloKey = Annotated[
-    str | None, _of_table("--halo-column", "Column that numbers haloes; none: rows are numbered.")
+    str | None,
+    _of_table("--halo-column", "Column that numbers haloes; none: rows are numbered."),
 ]
 SnapshotKey = Annotated[
     str | None, _of_table("--snapshot-column", "Column of the snapshot, or none.")
@@ -163,7 +178,10 @@ ClusterKey = Annotated[
 
 
 def chosen_schema(
-    columns: Path | None, x_columns: str | None, y_columns: str | None, **keys: str | None
+    columns: Path | None,
+    x_columns: str | None,
+    y_columns: str | None,
+    **keys: str | None,
 ) -> Schema:
     """Return the schema that options declare; ``keys`` are those of ``Schema.choose``."""
     from cinn_clusters.schema import DEFAULT
@@ -190,7 +208,9 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def vector_files(embeddings: Path | None, filenames: Path | None) -> tuple[Path, Path] | None:
+def vector_files(
+    embeddings: Path | None, filenames: Path | None
+) -> tuple[Path, Path] | None:
     """Return the files of vectors and names; a folder of ``embed encode`` holds both.
 
     Raises:

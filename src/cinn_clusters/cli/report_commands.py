@@ -26,15 +26,22 @@ def figures_command(
         Path | None, input_file("Default: RUN/posterior.nc, of the test clusters.")
     ] = None,
     halo: Annotated[
-        list[str] | None, typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID.")
+        list[str] | None,
+        typer.Option(help="Row of figure 1: HaloID or Snapshot:HaloID."),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, max=20, help="Rows of figure 1 drawn at random.")] = 4,
+    rows: Annotated[
+        int, typer.Option(min=1, max=20, help="Rows of figure 1 drawn at random.")
+    ] = 4,
     estimate: Annotated[
         Literal["median", "map"],
-        typer.Option(help="Point estimate: posterior median, or the MAP of the summary."),
+        typer.Option(
+            help="Point estimate: posterior median, or the MAP of the summary."
+        ),
     ] = "median",
     seed: SeedOption = 0,
-    out: Annotated[Path | None, output_path("Default: figures/ beside the posterior.")] = None,
+    out: Annotated[
+        Path | None, output_path("Default: figures/ beside the posterior.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,17 +51,26 @@ def figures_command(
     options = FigureOptions(halo or (), num_rows=rows, seed=seed, estimate=estimate)
     with console.progress("figures") as on_progress:
         done = draw_figures(
-            run, options, posterior=posterior, out=out, overwrite=overwrite, on_progress=on_progress
+            run,
+            options,
+            posterior=posterior,
+            out=out,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
     for reason in done.skipped:
         console.log(f"note: not drawn: {reason}")
     console.print_values({"figures": str(done.path), "drawn": len(done.names)}, as_json)
 
 
-@app.command("report", epilog="Example:  cinn-clusters report run && xdg-open run/report.html")
+@app.command(
+    "report", epilog="Example:  cinn-clusters report run && xdg-open run/report.html"
+)
 def report_command(
     run: RunPath,
-    out: Annotated[Path | None, output_path("HTML file; default: RUN/report.html.")] = None,
+    out: Annotated[
+        Path | None, output_path("HTML file; default: RUN/report.html.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -63,4 +79,6 @@ def report_command(
     """
     from cinn_clusters.pipeline.report.page import report
 
-    console.print_values({"report": str(report(run, out=out, overwrite=overwrite))}, as_json)
+    console.print_values(
+        {"report": str(report(run, out=out, overwrite=overwrite))}, as_json
+    )

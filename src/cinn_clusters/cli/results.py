@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cinn_clusters.data.leakage import Overlap
-    from cinn_clusters.evaluation.diagnosis_report import Band, Diagnosis, JointDiagnosis
+    from cinn_clusters.evaluation.diagnosis_report import (
+        Band,
+        Diagnosis,
+        JointDiagnosis,
+    )
     from cinn_clusters.evaluation.score_report import LogScore, MeanScore, Scores
     from cinn_clusters.pipeline.simulation.baseline import BaselineReport
 
@@ -25,10 +29,19 @@ _SHORT_NAMES = {
     "mass": "M500",
     "redshift": "z",
 }
-_LOGGED = ("protocol", "rows_read", "num_missing", "dropped", "num_clusters", "table_sha256")
+_LOGGED = (
+    "protocol",
+    "rows_read",
+    "num_missing",
+    "dropped",
+    "num_clusters",
+    "table_sha256",
+)
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+def print_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], title: str = ""
+) -> None:
     """Print a table with rules as wide as the terminal allows."""
     from rich.console import Console
     from rich.table import Table
@@ -54,8 +67,16 @@ def print_stages(states: Mapping[str, Mapping[str, str]], as_json: bool) -> None
 def print_overlaps(overlaps: Sequence[Overlap], as_json: bool) -> None:
     """Print how much of the test set is in training, too, a line a kind."""
     if as_json:
-        shares = ("total", "shared", "percent", "shared_with_validation", "percent_with_validation")
-        values = {o.what: {share: getattr(o, share) for share in shares} for o in overlaps}
+        shares = (
+            "total",
+            "shared",
+            "percent",
+            "shared_with_validation",
+            "percent_with_validation",
+        )
+        values = {
+            o.what: {share: getattr(o, share) for share in shares} for o in overlaps
+        }
         print(json.dumps(values))
         return
     for overlap in overlaps:
@@ -74,14 +95,20 @@ def print_preparation(record: JsonObject, as_json: bool) -> None:
     if unknown := record["unknown_columns"]:
         log(f"note: columns unknown to the schema are left out: {', '.join(unknown)}")
     if maps := record.get("unmatched_maps"):
-        log(f"note: {len(maps)} maps without a row are left out, the first {maps[0]} (split.json)")
+        log(
+            f"note: {len(maps)} maps without a row are left out, the first {maps[0]} (split.json)"
+        )
     print(f"{record['rows_read']:>6} rows in both files")
     for entry in record["dropped"]:
-        clusters = f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
+        clusters = (
+            f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
+        )
         print(f"{entry['rows']:>6} dropped: {entry['reason']}{clusters}")
     censored = column(COLLISION_TIME).absent_means
     is_censored = any(entry["reason"] == censored for entry in record["dropped"])
-    condition = ": posteriors are conditional on a recorded collision" if is_censored else ""
+    condition = (
+        ": posteriors are conditional on a recorded collision" if is_censored else ""
+    )
     print(f"{sum(rows.values()):>6} rows used{condition}")
     for name, count in record["num_missing"].items():
         print(f"{count:>6} of them without {name}")
@@ -94,13 +121,21 @@ def print_bundle(info: JsonObject, as_json: bool) -> None:
     if as_json:
         print(json.dumps(info))
         return
-    for section in ("format_version", "num_parameters", "versions", "provenance", "config"):
+    for section in (
+        "format_version",
+        "num_parameters",
+        "versions",
+        "provenance",
+        "config",
+    ):
         print("\n".join(_indented(section, info[section])))
     for part in ("observables", "targets"):
         print(f"{part}:")
         for entry in info["transforms"][part]:
             described = info["columns"][entry["name"]]
-            print(f"  {entry['name']:<24}{described['unit'] or '-':<20}{described['meaning']}")
+            print(
+                f"  {entry['name']:<24}{described['unit'] or '-':<20}{described['meaning']}"
+            )
 
 
 def print_scores(scores: Scores, as_json: bool) -> None:
@@ -108,8 +143,16 @@ def print_scores(scores: Scores, as_json: bool) -> None:
     if as_json:
         print(json.dumps(scores.to_json()))
         return
-    print(f"{scores.rows} rows of {scores.clusters} clusters, {scores.draws} samples each")
-    model = ["this model", _with_error(scores.energy_score), "", _with_error(scores.crps), ""]
+    print(
+        f"{scores.rows} rows of {scores.clusters} clusters, {scores.draws} samples each"
+    )
+    model = [
+        "this model",
+        _with_error(scores.energy_score),
+        "",
+        _with_error(scores.crps),
+        "",
+    ]
     references = [
         [
             name,
@@ -143,7 +186,9 @@ def print_diagnosis(diagnosis: Diagnosis, as_json: bool) -> None:
     if as_json:
         print(json.dumps(diagnosis.to_json()))
         return
-    print(f"{diagnosis.rows} rows of {diagnosis.clusters} clusters, {diagnosis.draws} samples each")
+    print(
+        f"{diagnosis.rows} rows of {diagnosis.clusters} clusters, {diagnosis.draws} samples each"
+    )
     calibration, sharpness = [], []
     for name, target in diagnosis.targets.items():
         short = name.removeprefix("last_")
@@ -154,7 +199,14 @@ def print_diagnosis(diagnosis: Diagnosis, as_json: bool) -> None:
         skills = [_band(skill, "+.2f") for skill in target.crps_skill.values()]
         scores = [_number(target.contraction, ".3f"), _number(target.crps.value, ".4f")]
         sharpness.append([short, *scores, *skills])
-    heads = ("calibrated if", "bias 0", "width 1", "coverage - level 0", "0.954", "0.997")
+    heads = (
+        "calibrated if",
+        "bias 0",
+        "width 1",
+        "coverage - level 0",
+        "0.954",
+        "0.997",
+    )
     print_table(heads, calibration)
     references = [f"skill, {name}" for name in diagnosis.joint.energy_skill]
     print_table(("target", "contraction", "CRPS", *references), sharpness)
@@ -185,9 +237,16 @@ def print_mae(report: BaselineReport, as_json: bool) -> None:
 def print_matrix(matrix: pd.DataFrame, errors: pd.DataFrame, as_json: bool) -> None:
     """Print increases of the mean absolute error, observables by targets."""
     if as_json:
-        print(json.dumps({"matrix": matrix.to_dict("index"), "errors": errors.to_dict("index")}))
+        print(
+            json.dumps(
+                {"matrix": matrix.to_dict("index"), "errors": errors.to_dict("index")}
+            )
+        )
         return
-    heads = [_SHORT_NAMES.get(name, name.removeprefix("last_"))[:9] for name in map(str, matrix)]
+    heads = [
+        _SHORT_NAMES.get(name, name.removeprefix("last_"))[:9]
+        for name in map(str, matrix)
+    ]
     print(f"{'MAE rises by':<22}" + "".join(f"{head:>10}" for head in heads))
     for name, row in matrix.iterrows():
         print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in row))
@@ -199,13 +258,21 @@ def print_probe(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
         plain = {name: frame.to_dict("index") for name, frame in tables.items()}
         print(json.dumps(plain, default=float))
         return
-    titles = {"knn": "explained by a k-NN probe", "linear": "explained by a linear probe"}
+    titles = {
+        "knn": "explained by a k-NN probe",
+        "linear": "explained by a linear probe",
+    }
     for kind, title in titles.items():
         table = tables[kind]
-        rows = [[str(name), *(f"{value:+.3f}" for value in table[name])] for name in table]
+        rows = [
+            [str(name), *(f"{value:+.3f}" for value in table[name])] for name in table
+        ]
         print_table(("quantity", *table.index), rows, title)
     health = tables["health"].astype(float)
-    rows = [[str(name), *(_number(value, ".3f") for value in health[name])] for name in health]
+    rows = [
+        [str(name), *(_number(value, ".3f") for value in health[name])]
+        for name in health
+    ]
     print_table(("health", *health.index), rows)
 
 
@@ -231,7 +298,10 @@ def _joint_lines(joint: JointDiagnosis) -> Iterator[str]:
     yield f"energy score                  {_band(joint.energy_score, '.4f')}"
     for name, skill in joint.energy_skill.items():
         yield f"  skill, {name:<21} {_band(skill, '+.3f')}"
-    tarps = {"TARP, references from x": joint.tarp, "TARP, plain references": joint.tarp_plain}
+    tarps = {
+        "TARP, references from x": joint.tarp,
+        "TARP, plain references": joint.tarp_plain,
+    }
     for name, test in tarps.items():
         yield f"{name:<30}KS {test.ks:.3f}, p = {test.p_value:.4f}"
     yield f"{'L-C2ST':<30}{joint.lc2st.statistic:.4f}, p = {joint.lc2st.p_value:.4f}"

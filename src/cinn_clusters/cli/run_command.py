@@ -38,12 +38,16 @@ from cinn_clusters.cli.options import (
     epilog="Example:  cinn-clusters run --observables observables1.csv --targets unobservables1.csv --out run",
 )
 def run_command(
-    observables: Annotated[Path, input_file("CSV: HaloID, Snapshot, cluster column, observables.")],
+    observables: Annotated[
+        Path, input_file("CSV: HaloID, Snapshot, cluster column, observables.")
+    ],
     targets: Annotated[Path, input_file("CSV: HaloID, Snapshot, targets.")],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
     embeddings: Annotated[
         Path | None,
-        typer.Option(help=".npy or a folder of embed encode: optional inputs of the model."),
+        typer.Option(
+            help=".npy or a folder of embed encode: optional inputs of the model."
+        ),
     ] = None,
     filenames: Annotated[
         Path | None, input_file(".npy or text: snap_050_halo_123456_proj_0.jpg, ...")

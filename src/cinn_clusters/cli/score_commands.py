@@ -95,12 +95,16 @@ def crossval_command(
     results.print_scores(scores, as_json)
 
 
-@app.command("diagnose", epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc")
+@app.command(
+    "diagnose", epilog="Example:  cinn-clusters diagnose run/crossval/posterior.nc"
+)
 def diagnose_command(
     posterior: Annotated[
         Path,
         typer.Argument(
-            help="netCDF file (ArviZ layout), of any model.", metavar="POSTERIOR", callback=existing
+            help="netCDF file (ArviZ layout), of any model.",
+            metavar="POSTERIOR",
+            callback=existing,
         ),
     ],
     targets: Annotated[
@@ -111,7 +115,8 @@ def diagnose_command(
     ] = None,
     cluster_column: ClusterColumn = "HaloOrigID",
     out: Annotated[
-        Path | None, output_path("JSON file; default: diagnostics.json beside POSTERIOR.")
+        Path | None,
+        output_path("JSON file; default: diagnostics.json beside POSTERIOR."),
     ] = None,
     seed: SeedOption = 0,
     overwrite: Overwrite = False,

@@ -11,7 +11,12 @@ import pandas as pd
 
 from cinn_clusters.cosmology import age_at_lookback, time_of_redshift
 from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
-from cinn_clusters.data.tables import demand_columns, demand_unique, read_csv, to_numbers
+from cinn_clusters.data.tables import (
+    demand_columns,
+    demand_unique,
+    read_csv,
+    to_numbers,
+)
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (
     CLUSTER_COLUMN,
@@ -107,7 +112,11 @@ class Catalogue:
         """The same catalogue with some of its rows."""
         table = self.table.iloc[index].reset_index(drop=True)
         return Catalogue(
-            table, self.observables, self.targets, self.cluster_column, schema=self.schema
+            table,
+            self.observables,
+            self.targets,
+            self.cluster_column,
+            schema=self.schema,
         )
 
     def num_missing(self) -> dict[str, int]:
@@ -167,7 +176,9 @@ def read_catalogue(
     histories, more = _read_targets(targets_file, schema)
     joined, unjoined = _join(observed, histories, schema.keys)
     needed = _needed_time(joined, schema, str(observables_file))
-    selection = _Selection(joined, schema.keys.cluster or CLUSTER_COLUMN, list(unjoined))
+    selection = _Selection(
+        joined, schema.keys.cluster or CLUSTER_COLUMN, list(unjoined)
+    )
     _drop_unlabelled(selection, schema)
     used = list(dict.fromkeys([*schema.observables, *schema.targets, *needed]))
     if drop_incomplete:
@@ -193,7 +204,9 @@ def read_catalogue(
         len(joined),
         tuple(selection.dropped),
         (*unknown, *more),
-        _left_out(joined.drop(index=table.index), selection.cluster_column, schema, needed),
+        _left_out(
+            joined.drop(index=table.index), selection.cluster_column, schema, needed
+        ),
         schema,
     )
 
@@ -210,7 +223,9 @@ class _Selection:
         """Leave rows out for a reason."""
         if is_dropped.any():
             num_clusters = self.table.loc[is_dropped, self.cluster_column].nunique()
-            self.dropped.append(Dropped(reason, int(is_dropped.sum()), int(num_clusters)))
+            self.dropped.append(
+                Dropped(reason, int(is_dropped.sum()), int(num_clusters))
+            )
             self.table = self.table[~is_dropped]
 
 
@@ -222,7 +237,11 @@ def _timed(schema: Schema) -> Schema:
 
 
 def _demand_names(schema: Schema) -> None:
-    observables, targets, cluster = schema.observables, schema.targets, schema.keys.cluster
+    observables, targets, cluster = (
+        schema.observables,
+        schema.targets,
+        schema.keys.cluster,
+    )
     for side, names in (("observables", observables), ("targets", targets)):
         if not names or len(set(names)) < len(names):
             raise DataError(side, "one or more columns, each once", f"{list(names)}")
@@ -240,10 +259,14 @@ def _demand_names(schema: Schema) -> None:
         raise DataError(subject, "a name of the cluster alone", expected)
     if cluster is None and schema.keys.snapshot is not None:
         hint = "pass --cluster-column: snapshots of one cluster share their history"
-        raise DataError("the cluster column", "a column beside the snapshot", "none", "", hint)
+        raise DataError(
+            "the cluster column", "a column beside the snapshot", "none", "", hint
+        )
 
 
-def _read_observables(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[str]]:
+def _read_observables(
+    path: str | Path, schema: Schema
+) -> tuple[pd.DataFrame, list[str]]:
     """The observables, the time (made from the redshift where there is none) and the mass."""
     frame, time, redshift = read_csv(path), schema.time, schema.having("redshift")
     cluster = schema.keys.cluster
@@ -259,7 +282,9 @@ def _read_observables(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, l
     is_made = time is not None and time not in frame and redshift in frame
     names = [name for name in schema.observables if not (is_made and name == time)]
     context = [name for name in (time, schema.mass, redshift) if name in frame and name]
-    table, unknown = _read_columns(frame, [*schema.keys.names, *names], context, schema, str(path))
+    table, unknown = _read_columns(
+        frame, [*schema.keys.names, *names], context, schema, str(path)
+    )
     if is_made:
         table[time] = time_of_redshift(table[redshift].to_numpy())
     return table, unknown
@@ -273,7 +298,11 @@ def _read_targets(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[
 
 
 def _read_columns(
-    frame: pd.DataFrame, needed: list[str], context: list[str], schema: Schema, path: str
+    frame: pd.DataFrame,
+    needed: list[str],
+    context: list[str],
+    schema: Schema,
+    path: str,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The columns that are used, and the names of those that nobody knows."""
     keys, row_keys = schema.keys, schema.keys.row_keys
@@ -301,7 +330,9 @@ def with_keys(table: pd.DataFrame, keys: Keys) -> pd.DataFrame:
     """
     renamed = table.rename(
         columns={
-            name: key for name, key in zip((keys.halo, keys.snapshot), KEYS, strict=True) if name
+            name: key
+            for name, key in zip((keys.halo, keys.snapshot), KEYS, strict=True)
+            if name
         }
     )
     if keys.halo is None:
@@ -321,7 +352,11 @@ def _join(
         raise DataError("the two files", "as many rows in both", got, "", hint)
     twin, cluster = "_of_targets", keys.cluster or CLUSTER_COLUMN
     joined = observed.merge(
-        histories, on=list(KEYS), how="inner", suffixes=("", twin), validate="one_to_one"
+        histories,
+        on=list(KEYS),
+        how="inner",
+        suffixes=("", twin),
+        validate="one_to_one",
     )
     dropped = [
         Dropped(f"only in the {name} file", len(frame) - len(joined), -1)
@@ -333,10 +368,15 @@ def _join(
         if differs.any():
             row = joined[differs].iloc[0]
             first = f"HaloID {row.HaloID:.0f}, Snapshot {row.Snapshot:.0f}"
-            raise DataError(f"column '{cluster}'", "one cluster in both files", "two", first)
+            raise DataError(
+                f"column '{cluster}'", "one cluster in both files", "two", first
+            )
         joined = joined.drop(columns=cluster + twin)
     if joined.empty:
-        expected, hint = "common pairs of HaloID and Snapshot", "are they one simulation?"
+        expected, hint = (
+            "common pairs of HaloID and Snapshot",
+            "are they one simulation?",
+        )
         raise DataError("the two files", expected, "none", "", hint)
     return joined, dropped
 
@@ -380,7 +420,9 @@ def _left_out(
     is_usable = np.ones(len(frame), dtype=bool)
     for problem in problems(frame, names, schema, optional=set(names) - set(needed)):
         is_usable &= ~problem.rows
-    is_recorded = frame.loc[is_usable, list(schema.targets)].notna().any(axis=1).astype(int)
+    is_recorded = (
+        frame.loc[is_usable, list(schema.targets)].notna().any(axis=1).astype(int)
+    )
     columns = list(dict.fromkeys([*KEYS, cluster_column, *names]))
     table = frame.loc[is_usable, columns]
     return table.assign(is_recorded=is_recorded).reset_index(drop=True)

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, redshift_at_lookback
+from cinn_clusters.cosmology import (
+    age_at_lookback,
+    log_radius_crit500,
+    redshift_at_lookback,
+)
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import DEFAULT, KEYS, Column, Schema
 
@@ -91,17 +95,25 @@ def demand_no_problem(
     Raises:
         DataError: For the first problem.
     """
-    for problem in problems(frame, names, schema, optional=optional, keep_marks=keep_marks):
+    for problem in problems(
+        frame, names, schema, optional=optional, keep_marks=keep_marks
+    ):
         row = frame[problem.rows].iloc[0]
         value = row[problem.column]
-        first = "first at " + ", ".join(f"{key} {row[key]:.0f}" for key in KEYS if key in frame)
+        first = "first at " + ", ".join(
+            f"{key} {row[key]:.0f}" for key in KEYS if key in frame
+        )
         if np.isfinite(value):
             first += f" with {value:g}"
         got = f"{int(problem.rows.sum())} {problem.fault}"
-        raise DataError(f"column '{problem.column}'", problem.expected, got, first, problem.hint)
+        raise DataError(
+            f"column '{problem.column}'", problem.expected, got, first, problem.hint
+        )
 
 
-def demand_typical(frame: pd.DataFrame, names: Sequence[str], schema: Schema = DEFAULT) -> None:
+def demand_typical(
+    frame: pd.DataFrame, names: Sequence[str], schema: Schema = DEFAULT
+) -> None:
     """Refuse a table whose medians tell of another unit (a factor 10 in a mass, ln for log10).
 
     Raises:
@@ -120,11 +132,16 @@ def demand_typical(frame: pd.DataFrame, names: Sequence[str], schema: Schema = D
 def _demand_typical_median(frame: pd.DataFrame, column: Column) -> None:
     values, relation = frame[column.name], ""
     if column.relative_to is not None:
-        values, relation = values - frame[column.relative_to], f" minus {column.relative_to}"
+        values, relation = (
+            values - frame[column.relative_to],
+            f" minus {column.relative_to}",
+        )
     median, (lower, upper) = float(values.median()), column.typical
     if median < lower or median > upper:
         expected = f"a median{relation} in [{lower:g}, {upper:g}] [{column.unit}]"
-        raise DataError(f"column '{column.name}'", expected, f"{median:g}", "", _ATYPICAL_HINT)
+        raise DataError(
+            f"column '{column.name}'", expected, f"{median:g}", "", _ATYPICAL_HINT
+        )
 
 
 def _demand_radius(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -> None:
@@ -132,7 +149,9 @@ def _demand_radius(frame: pd.DataFrame, names: Sequence[str], schema: Schema) ->
     if not {schema.mass, schema.radius} <= set(names) or schema.time not in frame:
         return
     mass, radius, time = (frame[name].to_numpy(float) for name in columns)
-    offset = float(np.nanmedian(radius - log_radius_crit500(mass, redshift_at_lookback(time))))
+    offset = float(
+        np.nanmedian(radius - log_radius_crit500(mass, redshift_at_lookback(time)))
+    )
     if abs(offset) > RADIUS_TOLERANCE:
         raise DataError(
             "columns '{}', '{}' and '{}'".format(*columns),
@@ -143,19 +162,35 @@ def _demand_radius(frame: pd.DataFrame, names: Sequence[str], schema: Schema) ->
         )
 
 
-def _column_problems(values: pd.Series, column: Column, keep_marks: bool) -> list[Problem]:
+def _column_problems(
+    values: pd.Series, column: Column, keep_marks: bool
+) -> list[Problem]:
     number, (lower, upper) = values.to_numpy(float), column.bounds
     unit = f" [{column.unit}]".replace(" []", "")
     marks = [column.missing_mark] * keep_marks
     is_outside = (number < lower) | (number > upper)
-    if column.is_log and column.floor == 0:  # a floor stands in for the zero of an observable
+    if (
+        column.is_log and column.floor == 0
+    ):  # a floor stands in for the zero of an observable
         is_outside |= number <= 0
     is_outside &= np.isfinite(number) & ~np.isin(number, np.array(marks, dtype=float))
     is_missing, is_infinite = np.isnan(number), np.isinf(number)
     finite, inside = f"finite values{unit}", f"values in [{lower:g}, {upper:g}]{unit}"
     zero_hint = "a logarithm of zero? remove or mend these rows"
     return [
-        Problem(column.name, finite, "NaN", is_missing, "pass --drop-incomplete or fill them"),
+        Problem(
+            column.name,
+            finite,
+            "NaN",
+            is_missing,
+            "pass --drop-incomplete or fill them",
+        ),
         Problem(column.name, finite, "infinite", is_infinite, zero_hint),
-        Problem(column.name, inside, "outside", is_outside, "check the unit (log10 or linear?)"),
+        Problem(
+            column.name,
+            inside,
+            "outside",
+            is_outside,
+            "check the unit (log10 or linear?)",
+        ),
     ]

@@ -40,7 +40,9 @@ def read_schema(path: str | Path) -> Schema:
     except ConfigError as error:
         raise error.at(str(path)) from error
     except OSError as error:
-        raise ConfigError(str(path), "a readable TOML file", error.strerror or "none") from error
+        raise ConfigError(
+            str(path), "a readable TOML file", error.strerror or "none"
+        ) from error
     except ValueError as error:  # of TOML or UTF-8
         raise ConfigError(str(path), "valid TOML", str(error)) from error
 
@@ -56,12 +58,18 @@ def declared_schema(document: Mapping[str, Any]) -> Schema:
         >>> declared_schema(document).mass
         'my_mass'
     """
-    _demand_known("the declaration", document, ("keys", "observables", "targets", "columns"))
+    _demand_known(
+        "the declaration", document, ("keys", "observables", "targets", "columns")
+    )
     entries = document.get("columns", {})
     for name, entry in entries.items():
         _demand_known(f"column '{name}'", entry, _FIELDS)
-    has_time = any(entry.get("role") in ("time", "redshift") for entry in entries.values())
-    declared = [_declared_column(name, entry, has_time) for name, entry in entries.items()]
+    has_time = any(
+        entry.get("role") in ("time", "redshift") for entry in entries.values()
+    )
+    declared = [
+        _declared_column(name, entry, has_time) for name, entry in entries.items()
+    ]
     roles = [column.role for column in declared if column.role]
     if len(set(roles)) < len(roles):
         repeated = next(role for role in roles if roles.count(role) > 1)
@@ -102,9 +110,13 @@ def _limits(ends: Any, subject: str, key: str) -> tuple[float, float]:
     if not isinstance(ends, list | tuple) or len(ends) != 2:
         raise ConfigError(subject, expected, repr(ends))
     lower, upper = (
-        default if end is None else end for end, default in zip(ends, INFINITE, strict=True)
+        default if end is None else end
+        for end, default in zip(ends, INFINITE, strict=True)
     )
-    if not all(isinstance(end, int | float) for end in (lower, upper)) or not lower < upper:
+    if (
+        not all(isinstance(end, int | float) for end in (lower, upper))
+        or not lower < upper
+    ):
         raise ConfigError(subject, expected, repr(ends))
     return float(lower), float(upper)
 
@@ -116,11 +128,15 @@ def _keys(entry: Mapping[str, Any]) -> Keys:
         raise ConfigError("[keys]", "names of columns", repr(dict(entry)))
     if not entry:
         return DEFAULT.keys
-    return Keys(**{"halo": None, "snapshot": None, "cluster": None, **named_keys(entry)})
+    return Keys(
+        **{"halo": None, "snapshot": None, "cluster": None, **named_keys(entry)}
+    )
 
 
 def _names(names: Any, subject: str) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) for name in names
+    ):
         raise ConfigError(subject, "a list of column names", repr(names))
     return tuple(names)
 

@@ -17,7 +17,10 @@ becomes 0.999."""
 
 
 def dequantise(
-    theta: np.ndarray, columns: Sequence[Column], age: np.ndarray, rng: np.random.Generator
+    theta: np.ndarray,
+    columns: Sequence[Column],
+    age: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Spread the recorded collision times over their resolution, always before the observation.
 
@@ -40,11 +43,15 @@ def dequantise(
             since = age - theta[:, d]
             jitter = rng.uniform(-0.5, 0.5, len(since)) * column.resolution
             result = result.copy()
-            result[:, d] = age - np.clip(np.abs(since + jitter), TIME_FLOOR, age - TIME_FLOOR)
+            result[:, d] = age - np.clip(
+                np.abs(since + jitter), TIME_FLOOR, age - TIME_FLOOR
+            )
     return result
 
 
-def off_bounds(theta: np.ndarray, columns: Sequence[Column], age: np.ndarray) -> np.ndarray:
+def off_bounds(
+    theta: np.ndarray, columns: Sequence[Column], age: np.ndarray
+) -> np.ndarray:
     """Move values that stand on their bound inside it: a density has no finite log there.
 
     Args:

@@ -42,7 +42,9 @@ class Embeddings:
     encoder_clusters: tuple[str, ...] | None = None
 
 
-def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> Embeddings:
+def read_embeddings(
+    embeddings_file: str | Path, filenames_file: str | Path
+) -> Embeddings:
     """Read vectors and the names of the maps that they stand for.
 
     Args:
@@ -57,15 +59,21 @@ def read_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> 
         DataError: If a file is not what it should be, lengths differ, a vector is not finite, a
             name cannot be read, or two files show the same projection.
     """
-    keys, vectors = _read_vectors(Path(embeddings_file), Path(filenames_file), parsed_names)
+    keys, vectors = _read_vectors(
+        Path(embeddings_file), Path(filenames_file), parsed_names
+    )
     repeated = keys[keys.duplicated(list(ROW_KEYS), keep=False)]
     if len(repeated):
         first, second, *_ = repeated.sort_values(list(ROW_KEYS)).filename
-        raise DataError(str(filenames_file), "one file a projection", f"two: {first} and {second}")
+        raise DataError(
+            str(filenames_file), "one file a projection", f"two: {first} and {second}"
+        )
     return _embeddings(keys, vectors, Path(embeddings_file))
 
 
-def read_named_embeddings(embeddings_file: str | Path, filenames_file: str | Path) -> Embeddings:
+def read_named_embeddings(
+    embeddings_file: str | Path, filenames_file: str | Path
+) -> Embeddings:
     """Read vectors of maps that are named after their object, such as ``A2142.fits``.
 
     A name may end in ``_proj_<number>``; other maps of one object are numbered in their order. The
@@ -74,13 +82,19 @@ def read_named_embeddings(embeddings_file: str | Path, filenames_file: str | Pat
     Raises:
         DataError: As ``read_embeddings``.
     """
-    keys, vectors = _read_vectors(Path(embeddings_file), Path(filenames_file), _object_names)
+    keys, vectors = _read_vectors(
+        Path(embeddings_file), Path(filenames_file), _object_names
+    )
     return _embeddings(keys, vectors, Path(embeddings_file))
 
 
-def _embeddings(keys: pd.DataFrame, vectors: pd.DataFrame, embeddings_file: Path) -> Embeddings:
+def _embeddings(
+    keys: pd.DataFrame, vectors: pd.DataFrame, embeddings_file: Path
+) -> Embeddings:
     clusters = _read_encoder_clusters(embeddings_file.with_name(ENCODER))
-    return Embeddings(pd.concat([keys, vectors], axis=1), tuple(map(str, vectors)), clusters)
+    return Embeddings(
+        pd.concat([keys, vectors], axis=1), tuple(map(str, vectors)), clusters
+    )
 
 
 def _object_names(names: Sequence[str], where: str) -> pd.DataFrame:
@@ -89,16 +103,24 @@ def _object_names(names: Sequence[str], where: str) -> pd.DataFrame:
     parts = stems.str.extract(r"^(.*?)(?:_proj_(\d+))?(?:\.(?:fits|npy|png|jpe?g))?$")
     order = parts.groupby(0).cumcount()
     projection = pd.to_numeric(parts[1]).fillna(order).astype("int64")
-    return pd.DataFrame({"object": parts[0], PROJECTION: projection, "filename": list(names)})
+    return pd.DataFrame(
+        {"object": parts[0], PROJECTION: projection, "filename": list(names)}
+    )
 
 
 def _read_vectors(
-    embeddings_file: Path, filenames_file: Path, parse: Callable[[Sequence[str], str], pd.DataFrame]
+    embeddings_file: Path,
+    filenames_file: Path,
+    parse: Callable[[Sequence[str], str], pd.DataFrame],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the keys and the vectors of M maps: key columns, and ``embedding_000`` ..."""
     values, names = _read_array(embeddings_file), _read_names(filenames_file)
     source = str(embeddings_file)
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or not values.shape[1]:
+    if (
+        values.ndim != 2
+        or not np.issubdtype(values.dtype, np.number)
+        or not values.shape[1]
+    ):
         got = f"{values.dtype} of shape {values.shape}"
         raise DataError(source, "numbers, (maps, features)", got)
     if len(values) != len(names):
@@ -111,7 +133,9 @@ def _read_vectors(
         raise DataError(source, "finite values", got, first)
     width = max(3, len(str(values.shape[1] - 1)))
     columns = [f"{EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1])]
-    return parse(names, str(filenames_file)), pd.DataFrame(values.astype(float), columns=columns)
+    return parse(names, str(filenames_file)), pd.DataFrame(
+        values.astype(float), columns=columns
+    )
 
 
 def join_embeddings(
@@ -132,16 +156,22 @@ def join_embeddings(
         DataError: If no map belongs to a row.
     """
     maps = embeddings.table
-    table = catalogue.table.merge(maps, on=list(KEYS), how="left", validate="one_to_many")
+    table = catalogue.table.merge(
+        maps, on=list(KEYS), how="left", validate="one_to_many"
+    )
     matched = set(table.filename.dropna())
     if not matched:
-        example = ", ".join(f"{key} {catalogue.table[key].iloc[0]}" for key in (SNAPSHOT, HALO))
+        example = ", ".join(
+            f"{key} {catalogue.table[key].iloc[0]}" for key in (SNAPSHOT, HALO)
+        )
         expected = f"maps of rows of the catalogue, such as {example}"
         hint = "are they one simulation, and is the number in the name the HaloID?"
         raise DataError("embeddings", expected, "none", "", hint)
     table[PROJECTION] = table[PROJECTION].fillna(NO_PROJECTION).astype("int64")
     observables = (*catalogue.observables, *embeddings.columns)
-    joined = replace(catalogue, table=table.drop(columns="filename"), observables=observables)
+    joined = replace(
+        catalogue, table=table.drop(columns="filename"), observables=observables
+    )
     return joined, tuple(name for name in maps.filename if name not in matched)
 
 
@@ -165,7 +195,9 @@ def parsed_names(names: Sequence[str], source: str) -> pd.DataFrame:
     matches = [NAME.fullmatch(name) for name in names]
     unread = [name for name, match in zip(names, matches, strict=True) if match is None]
     if unread:
-        raise DataError(source, PATTERN, f"{len(unread)} other names", f"first '{unread[0]}'")
+        raise DataError(
+            source, PATTERN, f"{len(unread)} other names", f"first '{unread[0]}'"
+        )
     numbers = [[int(part) for part in match.groups()] for match in matches if match]
     snapshot, halo, projection = np.array(numbers, dtype="int64").reshape(-1, 3).T
     keys = dict(zip(ROW_KEYS, (halo, snapshot, projection), strict=True))
@@ -186,8 +218,12 @@ def _read_array(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
-        raise DataError(str(path), "a readable .npy file", error.strerror or str(error)) from error
-    except ValueError as error:  # no .npy file, cut short, or pickled objects, which would be code
+        raise DataError(
+            str(path), "a readable .npy file", error.strerror or str(error)
+        ) from error
+    except (
+        ValueError
+    ) as error:  # no .npy file, cut short, or pickled objects, which would be code
         expected, got = "an array in numpy's .npy format", str(error).splitlines()[0]
         hint = "write it with numpy.save of an array of numbers or of text (dtype=str)"
         raise DataError(str(path), expected, got, "", hint) from error
@@ -202,7 +238,9 @@ def _read_names(path: Path) -> list[str]:
         return [line.strip() for line in lines if line.strip()]
     names = _read_array(path)
     if names.ndim != 1 or names.dtype.kind not in "US":
-        raise DataError(str(path), "a list of text", f"{names.dtype} of shape {names.shape}")
+        raise DataError(
+            str(path), "a list of text", f"{names.dtype} of shape {names.shape}"
+        )
     if names.dtype.kind == "S":
         names = np.char.decode(names, "utf-8")
     return [str(name) for name in names]

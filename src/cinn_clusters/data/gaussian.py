@@ -25,7 +25,9 @@ class ObservablePrior:
     mean: np.ndarray
     covariance: np.ndarray
 
-    def condition(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def condition(
+        self, values: np.ndarray, errors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Mean (N, L) and covariance (N, L, L) of the true observables given the measured ones.
 
         Values (N, L) are NaN and standard errors (N, L) infinite where nothing was measured
@@ -44,12 +46,16 @@ class ObservablePrior:
     def conditional_mean(self, values: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """Mean (N, L) of the true observables alone, in a third of the time of ``condition``."""
         is_measured, total, offset = self._measured(values, errors)
-        weights = np.linalg.solve(total, offset[:, :, None])  # zero where nothing was measured
+        weights = np.linalg.solve(
+            total, offset[:, :, None]
+        )  # zero where nothing was measured
         shift = (self.covariance @ weights)[:, :, 0]
         is_exact = is_measured & (errors == 0.0)
         return np.where(is_exact, values, self.mean + shift)
 
-    def mahalanobis(self, values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def mahalanobis(
+        self, values: np.ndarray, errors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances (N,) from the training clusters, and their degrees of freedom (N,)."""
         is_measured, total, offset = self._measured(values, errors)
         solved = np.linalg.solve(total, offset[:, :, None])[:, :, 0]
@@ -114,7 +120,9 @@ def fit_prior(values: np.ndarray) -> ObservablePrior:
         return _regularised(values.mean(0), np.cov(values.T).reshape(width, width))
     mean, covariance = np.nanmean(values, 0), np.diag(np.nanvar(values, 0))
     patterns, pattern_of_row = np.unique(is_missing, axis=0, return_inverse=True)
-    groups = [values[pattern_of_row.ravel() == number] for number in range(len(patterns))]
+    groups = [
+        values[pattern_of_row.ravel() == number] for number in range(len(patterns))
+    ]
     for _ in range(_MAX_EM_STEPS):
         before = covariance
         prior = _regularised(mean, covariance)
@@ -124,7 +132,9 @@ def fit_prior(values: np.ndarray) -> ObservablePrior:
         offset = complete - mean
         covariance = (offset.T @ offset + np.sum(scatter, 0)) / num_rows
         spread = np.sqrt(np.diag(covariance))
-        if (np.abs(covariance - before) <= _EM_TOLERANCE * np.outer(spread, spread)).all():
+        if (
+            np.abs(covariance - before) <= _EM_TOLERANCE * np.outer(spread, spread)
+        ).all():
             break
     return _regularised(mean, covariance * num_rows / (num_rows - 1))
 

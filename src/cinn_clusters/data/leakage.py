@@ -70,7 +70,9 @@ def audit_split(
     if encoder_clusters is None:
         return overlaps
     shared = len(set(map(str, tested)) & set(encoder_clusters))
-    encoder = Overlap("test clusters, by the encoder of maps", len(tested), shared, shared)
+    encoder = Overlap(
+        "test clusters, by the encoder of maps", len(tested), shared, shared
+    )
     return (*overlaps, encoder)
 
 

@@ -102,7 +102,9 @@ class MeasurementTransforms(Transforms):
         columns = [_raw(entry, inputs[:, i]) for i, entry in enumerate(maps)]
         values = np.stack(columns, 1)
         errors = np.zeros_like(values)
-        factors = [math.log(10.0) if maps[i].is_log else 1.0 for i in self._optional_columns]
+        factors = [
+            math.log(10.0) if maps[i].is_log else 1.0 for i in self._optional_columns
+        ]
         errors[:, self._optional_columns] = inputs[:, len(self.names) :] * factors
         return values, np.where(np.isnan(values) | np.isnan(errors), np.inf, errors)
 
@@ -123,14 +125,18 @@ class MeasurementTransforms(Transforms):
     def without(self, inputs: np.ndarray, is_kept: np.ndarray) -> np.ndarray:
         """Inputs without what a mask (N, B) or (B,) leaves out, in the order of ``is_measured``."""
         result = np.array(inputs, dtype=float)
-        mask = np.broadcast_to(is_kept, (len(inputs), len(self.optional) + self.has_embedding))
+        mask = np.broadcast_to(
+            is_kept, (len(inputs), len(self.optional) + self.has_embedding)
+        )
         for number, column in enumerate(self._optional_columns):
             result[~mask[:, number], column] = np.nan
         if self.has_embedding:
             result[~mask[:, -1], self._embedding] = np.nan
         return result
 
-    def scalar_prior(self, prior: ObservablePrior, inputs: np.ndarray) -> ObservablePrior:
+    def scalar_prior(
+        self, prior: ObservablePrior, inputs: np.ndarray
+    ) -> ObservablePrior:
         """Gaussian of the scalars of each object, given its embedding where it has one."""
         if not self.has_embedding:
             return prior
@@ -139,7 +145,9 @@ class MeasurementTransforms(Transforms):
         marginal = prior.leading(len(self.scalars))
         conditional = prior.leading_given(vectors)
         mean = np.where(is_missing, marginal.mean, conditional.mean)
-        covariance = np.where(is_missing[:, :, None], marginal.covariance, conditional.covariance)
+        covariance = np.where(
+            is_missing[:, :, None], marginal.covariance, conditional.covariance
+        )
         return ObservablePrior(mean, covariance)
 
     def without_embedding(self, inputs: np.ndarray) -> np.ndarray:
@@ -171,7 +179,9 @@ class MeasurementTransforms(Transforms):
         of_embedding = (offset @ np.linalg.inv(marginal.covariance) * offset).sum(1)
         is_missing = np.isnan(of_embedding)
         num_components = np.where(is_missing, 0, offset.shape[1])
-        return squared + np.where(is_missing, 0.0, of_embedding), degrees + num_components
+        return squared + np.where(
+            is_missing, 0.0, of_embedding
+        ), degrees + num_components
 
     def is_usable(self, inputs: np.ndarray) -> Tensor:
         """Whether a row can be answered, (N,): the time is measured, and no error is negative."""
@@ -267,7 +277,10 @@ class MeasurementTransforms(Transforms):
 
     def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
-        prior = {"mean": self.prior.mean.tolist(), "covariance": self.prior.covariance.tolist()}
+        prior = {
+            "mean": self.prior.mean.tolist(),
+            "covariance": self.prior.covariance.tolist(),
+        }
         return {**super().to_dict(), "prior": prior}
 
     @property
@@ -290,11 +303,15 @@ class MeasurementTransforms(Transforms):
         units = np.ones(len(self.optional))
         for number, column in enumerate(self._optional_columns):
             entry = self.observables[column]
-            if not (entry.is_log or self.schema.column(entry.name).unit.startswith("log10")):
+            if not (
+                entry.is_log or self.schema.column(entry.name).unit.startswith("log10")
+            ):
                 units[number] = SPREADS_A_DEX * spreads[column]
         return units
 
-    def _noisy(self, inputs: np.ndarray, errors: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def _noisy(
+        self, inputs: np.ndarray, errors: np.ndarray, noise: np.ndarray
+    ) -> np.ndarray:
         """Inputs with noise (N, U) added, and its standard deviations (N, U) stated."""
         result = np.array(inputs, dtype=float)
         for number, column in enumerate(self._optional_columns):
@@ -307,7 +324,9 @@ class MeasurementTransforms(Transforms):
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         """Features x (N, L) of observables (N, L) as the maps take them."""
-        shift = np.array([observable.shift / observable.scale for observable in self.observables])
+        shift = np.array(
+            [observable.shift / observable.scale for observable in self.observables]
+        )
         x = values @ self._matrix().T - shift
         return np.asarray(np.clip(x, -self._clip, self._clip))
 
@@ -317,7 +336,9 @@ class MeasurementTransforms(Transforms):
         for row, observable in enumerate(self.observables):
             matrix[row, row] = 1.0 / observable.scale
             if observable.relative_to is not None:
-                matrix[row, self.names.index(observable.relative_to)] -= 1.0 / observable.scale
+                matrix[row, self.names.index(observable.relative_to)] -= (
+                    1.0 / observable.scale
+                )
         return matrix
 
 
@@ -326,7 +347,9 @@ def read_transforms(values: JsonObject) -> Transforms:
     transforms = Transforms.from_dict(values)
     if "prior" not in values:
         return transforms
-    mean, covariance = (np.array(values["prior"][name]) for name in ("mean", "covariance"))
+    mean, covariance = (
+        np.array(values["prior"][name]) for name in ("mean", "covariance")
+    )
     prior = ObservablePrior(mean, covariance)
     return MeasurementTransforms(
         transforms.observables, transforms.targets, prior, schema=transforms.schema
@@ -353,9 +376,13 @@ def accept_missing_values(
     if has_age and transforms.time not in names:
         expected = f"'{transforms.time}' among them, since any other may be missing"
         raise DataError("observables", expected, "none")
-    values = [_raw(entry, np.asarray(columns[entry.name], dtype=float)) for entry in used]
+    values = [
+        _raw(entry, np.asarray(columns[entry.name], dtype=float)) for entry in used
+    ]
     prior = fit_prior(np.stack(values, 1))
-    return MeasurementTransforms(tuple(used), transforms.targets, prior, schema=transforms.schema)
+    return MeasurementTransforms(
+        tuple(used), transforms.targets, prior, schema=transforms.schema
+    )
 
 
 def _raw(entry: ObservableMap, value: np.ndarray) -> np.ndarray:

@@ -41,7 +41,9 @@ class Split:
 
 
 def split_by_cluster(
-    clusters: np.ndarray, seed: int = 42, fractions: tuple[float, float, float] = FRACTIONS
+    clusters: np.ndarray,
+    seed: int = 42,
+    fractions: tuple[float, float, float] = FRACTIONS,
 ) -> Split:
     """Split by group: whole clusters go to training, validation or test.
 
@@ -65,7 +67,9 @@ def split_by_cluster(
     order = np.random.default_rng(seed).permutation(names)
     num_test = max(1, round(fractions[2] * len(names)))
     num_validation = max(1, round(fractions[1] * len(names)))
-    parts = np.split(order, [len(names) - num_test - num_validation, len(names) - num_test])
+    parts = np.split(
+        order, [len(names) - num_test - num_validation, len(names) - num_test]
+    )
     return Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
 
 
@@ -86,13 +90,19 @@ def split_by_row(num_rows: int, seed: int = 42) -> Split:
     from sklearn.model_selection import train_test_split
 
     if num_rows < MIN_CLUSTERS:
-        raise DataError("the table", f"at least {MIN_CLUSTERS} rows to split", str(num_rows))
-    fitted, test = train_test_split(np.arange(num_rows), test_size=0.1, random_state=seed)
+        raise DataError(
+            "the table", f"at least {MIN_CLUSTERS} rows to split", str(num_rows)
+        )
+    fitted, test = train_test_split(
+        np.arange(num_rows), test_size=0.1, random_state=seed
+    )
     train, validation = train_test_split(fitted, test_size=0.1 / 0.9, random_state=seed)
     return Split(train, validation, test)
 
 
-def folds_by_cluster(clusters: np.ndarray, num_folds: int = 5, seed: int = 0) -> Iterator[Split]:
+def folds_by_cluster(
+    clusters: np.ndarray, num_folds: int = 5, seed: int = 0
+) -> Iterator[Split]:
     """Yield splits whose test parts hold every cluster once.
 
     A tenth of the other clusters is held out of each fold's training to decide when to stop.
@@ -126,5 +136,7 @@ def _demand_clusters(clusters: np.ndarray) -> np.ndarray:
         raise DataError("cluster column", "a cluster for every row", got)
     names = np.unique(clusters)
     if len(names) < MIN_CLUSTERS:
-        raise DataError("the table", f"at least {MIN_CLUSTERS} clusters to split", str(len(names)))
+        raise DataError(
+            "the table", f"at least {MIN_CLUSTERS} clusters to split", str(len(names))
+        )
     return names

@@ -16,7 +16,9 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.schema import KEYS
 
 # pandas parses floats to the last bit by default from 3.1 on, where the argument is deprecated
-EXACT: dict[str, Any] = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
+EXACT: dict[str, Any] = (
+    {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
+)
 FIRST_LINE = 2
 """Line of the first row in a file: people count the header as line 1."""
 
@@ -43,12 +45,19 @@ def read_csv(path: str | Path) -> pd.DataFrame:
             path, encoding="utf-8-sig", skipinitialspace=True, **EXACT
         )
     except OSError as error:
-        raise DataError(str(path), "a readable CSV file", error.strerror or "an error") from error
+        raise DataError(
+            str(path), "a readable CSV file", error.strerror or "an error"
+        ) from error
     except UnicodeDecodeError as error:
         got = f"byte 0x{error.object[error.start]:02x}"
-        raise DataError(str(path), "UTF-8 text", got, "", "save it as CSV UTF-8") from error
+        raise DataError(
+            str(path), "UTF-8 text", got, "", "save it as CSV UTF-8"
+        ) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, csv.Error) as error:
-        expected, got = "a header and rows of equal length", str(error).strip() or "nothing"
+        expected, got = (
+            "a header and rows of equal length",
+            str(error).strip() or "nothing",
+        )
         raise DataError(str(path), expected, got) from error
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
@@ -69,7 +78,9 @@ def _demand_even(lines: Any, width: int, source: str) -> None:
             raise DataError(source, expected, str(len(row)), line, hint)
 
 
-def demand_columns(frame: pd.DataFrame, names: Sequence[str], source: str, hint: str = "") -> None:
+def demand_columns(
+    frame: pd.DataFrame, names: Sequence[str], source: str, hint: str = ""
+) -> None:
     """Refuse a table that lacks a column, naming one that looks alike.
 
     Raises:
@@ -84,7 +95,9 @@ def demand_columns(frame: pd.DataFrame, names: Sequence[str], source: str, hint:
     got = "no such column"
     if len(missing) > 1:
         got = f"{len(missing)} columns missing: {', '.join(missing)}"
-    raise DataError(f"column '{missing[0]}'", "a column of the table", got, source, hint)
+    raise DataError(
+        f"column '{missing[0]}'", "a column of the table", got, source, hint
+    )
 
 
 def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
@@ -103,7 +116,10 @@ def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None
 
 
 def to_numbers(
-    frame: pd.DataFrame, names: Sequence[str], source: str, integers: Sequence[str] = KEYS
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    source: str,
+    integers: Sequence[str] = KEYS,
 ) -> pd.DataFrame:
     """Return the table with the named columns as float64, and ``integers`` among them as int64.
 
@@ -126,10 +142,14 @@ def to_numbers(
     return result
 
 
-def _refuse(values: pd.Series, is_wrong: np.ndarray, expected: str, source: str) -> None:
+def _refuse(
+    values: pd.Series, is_wrong: np.ndarray, expected: str, source: str
+) -> None:
     """Name the first of the wrong values and its line."""
     row = int(np.argmax(is_wrong))
     got = f"'{values.iloc[row]}'"
     if is_wrong.sum() > 1:
         got += f" and {is_wrong.sum() - 1} more"
-    raise DataError(f"column '{values.name}'", expected, got, f"{source}, line {row + FIRST_LINE}")
+    raise DataError(
+        f"column '{values.name}'", expected, got, f"{source}, line {row + FIRST_LINE}"
+    )

@@ -65,12 +65,16 @@ class Transforms:
     @property
     def scale(self) -> Tensor:
         """Standard deviation of each raw target, (D,)."""
-        return torch.tensor([target.scale for target in self.targets], dtype=torch.float64)
+        return torch.tensor(
+            [target.scale for target in self.targets], dtype=torch.float64
+        )
 
     @property
     def shift(self) -> Tensor:
         """Mean of each raw target, (D,)."""
-        return torch.tensor([target.shift for target in self.targets], dtype=torch.float64)
+        return torch.tensor(
+            [target.shift for target in self.targets], dtype=torch.float64
+        )
 
     @property
     def num_features(self) -> int:
@@ -84,7 +88,9 @@ class Transforms:
 
     def is_usable(self, inputs: np.ndarray) -> Tensor:
         """Whether a row can be answered, (N,): every value is finite."""
-        return torch.from_numpy(np.isfinite(inputs).all(1))  # a clip hides an infinity in x
+        return torch.from_numpy(
+            np.isfinite(inputs).all(1)
+        )  # a clip hides an infinity in x
 
     def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return inputs as a catalogue may have them, for training: here, as they are."""
@@ -94,18 +100,23 @@ class Transforms:
         """Cosmic age at each row [Gyr], (N,); NaN where no target needs it."""
         if self.time not in self.inputs:
             return torch.full((len(inputs),), math.nan, dtype=torch.float64)
-        return torch.from_numpy(age_at_lookback(inputs[:, self.inputs.index(self.time)]))
+        return torch.from_numpy(
+            age_at_lookback(inputs[:, self.inputs.index(self.time)])
+        )
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D); zero where it stands alone."""
         age = self.age(inputs)
         anchors = [
-            age if target.bijection == "age" else torch.zeros_like(age) for target in self.targets
+            age if target.bijection == "age" else torch.zeros_like(age)
+            for target in self.targets
         ]
         for d, target in enumerate(self.targets):
             if target.relative_to:
                 reference = inputs[:, self.inputs.index(target.relative_to)]
-                anchors[d] = target.anchor(torch.from_numpy(np.asarray(reference, dtype=float)))
+                anchors[d] = target.anchor(
+                    torch.from_numpy(np.asarray(reference, dtype=float))
+                )
         return torch.stack(anchors, -1)
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
@@ -113,7 +124,9 @@ class Transforms:
         self._demand_width(inputs, self.inputs, "inputs")
         columns = dict(zip(self.inputs, np.asarray(inputs, dtype=float).T, strict=True))
         return torch.from_numpy(
-            np.stack([_scaled(observable, columns) for observable in self.observables], 1)
+            np.stack(
+                [_scaled(observable, columns) for observable in self.observables], 1
+            )
         )
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
@@ -124,10 +137,15 @@ class Transforms:
         )
         return np.asarray((x.abs() >= limits).sum(1))
 
-    def standardise_targets(self, theta: np.ndarray | Tensor, anchors: Tensor) -> Tensor:
+    def standardise_targets(
+        self, theta: np.ndarray | Tensor, anchors: Tensor
+    ) -> Tensor:
         """Turn physical theta (..., D) into u (..., D)."""
         theta = torch.as_tensor(theta, dtype=torch.float64)
-        raw = [target.raw(theta[..., d], anchors[..., d]) for d, target in enumerate(self.targets)]
+        raw = [
+            target.raw(theta[..., d], anchors[..., d])
+            for d, target in enumerate(self.targets)
+        ]
         return (torch.stack(raw, -1) - self.shift) / self.scale
 
     def physical_targets(self, u: Tensor, anchors: Tensor) -> Tensor:
@@ -145,11 +163,14 @@ class Transforms:
         """log|det d theta / d u|, (...)."""
         raw = u.double() * self.scale + self.shift
         slopes = [
-            target.log_slope(raw[..., d], anchors[..., d]) for d, target in enumerate(self.targets)
+            target.log_slope(raw[..., d], anchors[..., d])
+            for d, target in enumerate(self.targets)
         ]
         return torch.stack(slopes, -1).sum(-1) + self.scale.log().sum()
 
-    def _demand_width(self, values: np.ndarray, names: Sequence[str], subject: str) -> None:
+    def _demand_width(
+        self, values: np.ndarray, names: Sequence[str], subject: str
+    ) -> None:
         if np.ndim(values) != 2 or np.shape(values)[1] != len(names):
             expected = f"shape (N, {len(names)}) holding {', '.join(names)}"
             raise DataError(subject, expected, f"shape {np.shape(values)}")
@@ -157,7 +178,9 @@ class Transforms:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with a schema that is not the default; infinities become None."""
         maps = {
-            "observables": [_finite(asdict(observable)) for observable in self.observables],
+            "observables": [
+                _finite(asdict(observable)) for observable in self.observables
+            ],
             "targets": [_finite(asdict(target)) for target in self.targets],
         }
         if self.schema == DEFAULT:
@@ -168,7 +191,9 @@ class Transforms:
     def from_dict(cls, values: Mapping[str, Any]) -> Transforms:
         """Inverse of ``to_dict``."""
         return cls(
-            tuple(ObservableMap(**_without_none(entry)) for entry in values["observables"]),
+            tuple(
+                ObservableMap(**_without_none(entry)) for entry in values["observables"]
+            ),
             tuple(TargetMap(**_without_none(entry)) for entry in values["targets"]),
             schema=declared_schema(values.get("schema", {})),
         )
@@ -200,7 +225,9 @@ def fit_transforms(
     Raises:
         DataError: If a column is constant or lies on its bounds.
     """
-    observable_maps = [_observable_map(schema.column(name), observables) for name in observables]
+    observable_maps = [
+        _observable_map(schema.column(name), observables) for name in observables
+    ]
     target_maps = [_target_map(schema.column(name), observables) for name in targets]
     free = Transforms(tuple(observable_maps), tuple(target_maps), schema=schema)
     table = np.stack([np.asarray(inputs[name], dtype=float) for name in free.inputs], 1)
@@ -212,9 +239,12 @@ def fit_transforms(
         for i, entry in enumerate(observable_maps)
     ]
     fitted_targets = [
-        _standardised(entry, raw_theta[is_anchored[:, d], d]) for d, entry in enumerate(target_maps)
+        _standardised(entry, raw_theta[is_anchored[:, d], d])
+        for d, entry in enumerate(target_maps)
     ]
-    return replace(free, observables=tuple(fitted_observables), targets=tuple(fitted_targets))
+    return replace(
+        free, observables=tuple(fitted_observables), targets=tuple(fitted_targets)
+    )
 
 
 def _target_map(column: Column, observables: Sequence[str]) -> TargetMap:
@@ -240,7 +270,9 @@ def _standardised(entry: Map, raw: Tensor) -> Map:
         raise DataError(subject, "values in training rows", "none", "", "leave it out")
     shift, scale = float(raw.mean()), float(raw.std(correction=0))
     if not (math.isfinite(shift) and math.isfinite(scale)):
-        raise DataError(subject, "training values inside its bounds", "values on or outside them")
+        raise DataError(
+            subject, "training values inside its bounds", "values on or outside them"
+        )
     if scale < 1e-9 * max(1.0, abs(shift)):
         got = f"the one value {shift:g}"
         raise DataError(subject, "training values that differ", got, "", "leave it out")
@@ -258,7 +290,10 @@ def _scaled(entry: ObservableMap, columns: Mapping[str, np.ndarray]) -> np.ndarr
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(v, float) and math.isinf(v) else v for key, v in values.items()}
+    return {
+        key: None if isinstance(v, float) and math.isinf(v) else v
+        for key, v in values.items()
+    }
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def estimate(value: float, resampled: np.ndarray, alpha: float = ALPHA) -> Estim
     return Estimate(float(value), float(value) - half_width, float(value) + half_width)
 
 
-def mean_estimate(values: np.ndarray, weights: np.ndarray, alpha: float = ALPHA) -> Estimate:
+def mean_estimate(
+    values: np.ndarray, weights: np.ndarray, alpha: float = ALPHA
+) -> Estimate:
     """Mean of one value a row, (N,), with its band from bootstrap weights (R, N)."""
     return estimate(float(values.mean()), weights @ values, alpha)
 
@@ -73,7 +75,9 @@ class Uniformity:
         return bool(((self.lower <= self.ecdf) & (self.ecdf <= self.upper)).all())
 
 
-def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Uniformity:
+def uniformity(
+    values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
+) -> Uniformity:
     """Test values (N,) that are uniform if a posterior is calibrated: PIT, HPD ranks, TARP fractions.
 
     The band, which uniform values leave with chance alpha, is that of as many independent rows as
@@ -94,7 +98,9 @@ def uniformity(values: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA)
     resampled = weights @ is_below  # (R, G)
     null_distances = np.abs(resampled - ecdf).max(axis=1)
     lower, upper = ecdf_band(effective_number(values, weights), alpha)
-    return Uniformity(ECDF_GRID, ecdf, lower, upper, distance, p_value(distance, null_distances))
+    return Uniformity(
+        ECDF_GRID, ecdf, lower, upper, distance, p_value(distance, null_distances)
+    )
 
 
 def p_value(statistic: float, null: np.ndarray) -> float:

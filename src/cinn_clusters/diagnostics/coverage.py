@@ -58,7 +58,8 @@ def tail_coverage(
     """
     centred = np.abs(2 * pit - 1)
     return [
-        [mean_estimate(distance < level, weights) for level in levels] for distance in centred.T
+        [mean_estimate(distance < level, weights) for level in levels]
+        for distance in centred.T
     ]
 
 
@@ -72,7 +73,9 @@ class Tertile:
     coverage: list[Estimate]
 
 
-def by_tertile(values: np.ndarray, inside: np.ndarray, weights: np.ndarray) -> list[Tertile]:
+def by_tertile(
+    values: np.ndarray, inside: np.ndarray, weights: np.ndarray
+) -> list[Tertile]:
     """Coverage where a property (N,), such as mass or redshift, is low, middle and high.
 
     Rows of equal value share a tertile, so that there may be fewer than three. ``inside`` (N, D)

@@ -21,7 +21,12 @@ MAX_GROUPS = 12
 
 
 def permutation_importance(
-    loss: RowLoss, x: np.ndarray, groups: Groups, *, num_repeats: int = 20, seed: int = 0
+    loss: RowLoss,
+    x: np.ndarray,
+    groups: Groups,
+    *,
+    num_repeats: int = 20,
+    seed: int = 0,
 ) -> np.ndarray:
     """Increase of the loss when columns are shuffled between rows.
 
@@ -54,7 +59,12 @@ def permutation_importance(
 
 
 def sage_values(
-    loss: RowLoss, x: np.ndarray, groups: Groups, *, num_repeats: int = 10, seed: int = 0
+    loss: RowLoss,
+    x: np.ndarray,
+    groups: Groups,
+    *,
+    num_repeats: int = 10,
+    seed: int = 0,
 ) -> np.ndarray:
     """Shapley share of each group in the loss that all observables save together (SAGE).
 
@@ -81,7 +91,9 @@ def sage_values(
     num_groups = len(groups)
     if num_groups > MAX_GROUPS:
         number = f"{num_groups}, which makes 2^{num_groups} coalitions"
-        raise ValueError(f"sage_values: expected at most {MAX_GROUPS} groups; got {number}")
+        raise ValueError(
+            f"sage_values: expected at most {MAX_GROUPS} groups; got {number}"
+        )
     losses = {}
     for coalition in _coalitions(num_groups):
         absent = [k for k in range(num_groups) if k not in coalition]
@@ -96,7 +108,9 @@ def _coalitions(num_groups: int) -> Iterator[Coalition]:
         yield from map(frozenset, combinations(range(num_groups), size))
 
 
-def _shapley_value(losses: dict[Coalition, np.ndarray], group: int, num_groups: int) -> np.ndarray:
+def _shapley_value(
+    losses: dict[Coalition, np.ndarray], group: int, num_groups: int
+) -> np.ndarray:
     """Weighted mean over coalitions of what a group saves when it joins, (N, D)."""
     savings = []
     for coalition in losses:

@@ -37,7 +37,9 @@ class Lc2st:
     local_p_values: np.ndarray  # (N,): a map of where the posterior fails
 
 
-def logistic(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def logistic(
+    features: np.ndarray, labels: np.ndarray, queries: np.ndarray
+) -> np.ndarray:
     """Penalised logistic regression for many sets of labels: exact for Gaussians if quadratic.
 
     Standardised features (n, F) and labels 0 or 1 (n, H) give the chance (m, H) of label 1 at
@@ -102,8 +104,12 @@ def lc2st(
     for train, test in cluster_folds(clusters, seed=seed):
         features, held_out = _scaled(pairs[:, train], queries[:, test])
         flipped = is_exchanged[:, train]
-        labels = np.concatenate([~flipped, flipped], axis=1)  # a truth is 1, unless exchanged
-        chance = classifier(features, labels.T.astype(float), held_out).T  # (1 + H, V n)
+        labels = np.concatenate(
+            [~flipped, flipped], axis=1
+        )  # a truth is 1, unless exchanged
+        chance = classifier(
+            features, labels.T.astype(float), held_out
+        ).T  # (1 + H, V n)
         deviation = ((chance - 0.5) ** 2).reshape(1 + num_null, num_evaluated, -1)
         local[:, test] = deviation.mean(axis=1)
     statistic, null = float(local[0].mean()), local[1:].mean(axis=1)

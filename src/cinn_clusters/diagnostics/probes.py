@@ -99,7 +99,9 @@ def _normalised(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.maximum(length, 1e-12))
 
 
-def knn_predictions(vectors: np.ndarray, quantities: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def knn_predictions(
+    vectors: np.ndarray, quantities: np.ndarray, queries: np.ndarray
+) -> np.ndarray:
     """Mean of quantities (N, C) over the neighbours (N, F) nearest to queries (M, F), (M, C)."""
     num_neighbours = min(NUM_NEIGHBOURS_PROBED, len(vectors))
     regressor = KNeighborsRegressor(num_neighbours).fit(vectors, quantities)

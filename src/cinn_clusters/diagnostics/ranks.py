@@ -31,7 +31,9 @@ def ranks(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def pit(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Randomised PIT (N, D) of the truth under samples (S, N, D): uniform for any S."""
-    return randomised_shares(ranks(samples, truth) / len(samples), len(samples), seed=seed)
+    return randomised_shares(
+        ranks(samples, truth) / len(samples), len(samples), seed=seed
+    )
 
 
 def randomised_shares(
@@ -53,10 +55,14 @@ class ChiSquare:
     counts: np.ndarray  # (B,)
     statistic: float  # sum of (counts - expected)^2 / expected
     p_value: float  # with whole clusters resampled
-    p_value_of_rows: float  # if rows were independent: too small where they share a cluster
+    p_value_of_rows: (
+        float  # if rows were independent: too small where they share a cluster
+    )
 
 
-def sbc_chi_square(target_ranks: np.ndarray, num_samples: int, weights: np.ndarray) -> ChiSquare:
+def sbc_chi_square(
+    target_ranks: np.ndarray, num_samples: int, weights: np.ndarray
+) -> ChiSquare:
     """Test whether the ranks (N,) of one target among S samples are uniform.
 
     Raises:
@@ -68,7 +74,9 @@ def sbc_chi_square(target_ranks: np.ndarray, num_samples: int, weights: np.ndarr
     if (num_samples + 1) % NUM_RANK_BINS:
         expected = f"samples + 1 to be a multiple of {NUM_RANK_BINS}"
         hint = "leave some out"
-        raise ValueError(f"sbc_chi_square: expected {expected}; got {num_samples} samples; {hint}")
+        raise ValueError(
+            f"sbc_chi_square: expected {expected}; got {num_samples} samples; {hint}"
+        )
     bins = target_ranks * NUM_RANK_BINS // (num_samples + 1)
     is_in_bin = (bins[:, None] == np.arange(NUM_RANK_BINS)).astype(float)  # (N, B)
     share = is_in_bin.mean(axis=0)

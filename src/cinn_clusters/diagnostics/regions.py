@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def shortest_interval(samples: np.ndarray, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
+def shortest_interval(
+    samples: np.ndarray, level: float = 0.68
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Shortest interval that holds a given mass of each marginal.
 
     Args:
@@ -29,7 +31,9 @@ def shortest_interval(samples: np.ndarray, level: float = 0.68) -> tuple[np.ndar
     num_samples = len(samples)
     if not 0.0 < level < 1.0 or num_samples < 2:
         expected = "expected level in (0, 1) and S >= 2"
-        raise ValueError(f"shortest_interval: {expected}; got {level} and {num_samples}")
+        raise ValueError(
+            f"shortest_interval: {expected}; got {level} and {num_samples}"
+        )
     ordered = np.sort(samples, axis=0)
     held = min(num_samples, max(2, round(level * num_samples)))
     last = num_samples - held

@@ -42,7 +42,9 @@ def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(distance - spread)
 
 
-def energy_score(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def energy_score(
+    samples: np.ndarray, truth: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
     """Energy score E|theta - y| - E|theta - theta'| / 2 with the Euclidean norm, (N,).
 
     Samples and truth are to be in comparable units; the seed sets the random pairings.
@@ -78,7 +80,10 @@ def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(Posterior mean - truth) / posterior standard deviation, (N, D); NaN for a point mass."""
-    mean, deviation = samples.mean(axis=0, dtype=float), samples.std(axis=0, ddof=1, dtype=float)
+    mean, deviation = (
+        samples.mean(axis=0, dtype=float),
+        samples.std(axis=0, ddof=1, dtype=float),
+    )
     return np.asarray((mean - truth) / np.where(deviation > 0, deviation, np.nan))
 
 
@@ -120,14 +125,18 @@ def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(-0.5 * (distance + log_determinant))
 
 
-def bootstrap_weights(clusters: np.ndarray, num_resamples: int = 500, seed: int = 1) -> np.ndarray:
+def bootstrap_weights(
+    clusters: np.ndarray, num_resamples: int = 500, seed: int = 1
+) -> np.ndarray:
     """Row weights (R, N) of bootstrap resamples of whole clusters, given those of the rows (N,).
 
     Each resample sums to 1, so that ``weights @ score`` is the resampled mean.
     """
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
     num_clusters = len(names)
-    draws = np.random.default_rng(seed).integers(num_clusters, size=(num_resamples, num_clusters))
+    draws = np.random.default_rng(seed).integers(
+        num_clusters, size=(num_resamples, num_clusters)
+    )
     counts = np.stack([np.bincount(draw, minlength=num_clusters) for draw in draws])
     weights = counts[:, cluster_of_row].astype(float)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

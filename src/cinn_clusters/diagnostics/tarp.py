@@ -17,7 +17,9 @@ OFFSET = 0.1
 """Size of the random step away from the regression on x, in standard deviations of theta."""
 
 
-def tarp_fractions(samples: np.ndarray, truth: np.ndarray, references: np.ndarray) -> np.ndarray:
+def tarp_fractions(
+    samples: np.ndarray, truth: np.ndarray, references: np.ndarray
+) -> np.ndarray:
     """Share of samples (S, N, D) that lie nearer to a reference point (N, D) than the truth, (N,).
 
     The references must not depend on the truth of their object.
@@ -89,7 +91,9 @@ def cluster_folds(
     """
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
     if len(names) < 2:
-        raise ValueError(f"cluster_folds: expected two clusters or more; got {len(names)}")
+        raise ValueError(
+            f"cluster_folds: expected two clusters or more; got {len(names)}"
+        )
     order = np.random.default_rng(seed).permutation(len(names))
     fold = order % min(NUM_REFERENCE_FOLDS, len(names))
     for k in range(fold.max() + 1):

@@ -8,11 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from cinn_clusters.diagnostics.bands import ALPHA, Estimate, Uniformity, estimate, mean_estimate
+from cinn_clusters.diagnostics.bands import (
+    ALPHA,
+    Estimate,
+    Uniformity,
+    estimate,
+    mean_estimate,
+)
 
 JOINT = "joint"
 CALIBRATED, NARROW, WIDE = "calibrated", "too narrow", "too wide"
-LOW, HIGH, MISSHAPEN, UNINFORMATIVE = "biased low", "biased high", "misshapen", "uninformative"
+LOW, HIGH, MISSHAPEN, UNINFORMATIVE = (
+    "biased low",
+    "biased high",
+    "misshapen",
+    "uninformative",
+)
 INACCURATE = "not calibrated"
 
 
@@ -33,7 +44,9 @@ class Placement:
     width: Estimate  # width of the intervals over the calibrated width; 1 if calibrated
 
 
-def placement(pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA) -> Placement:
+def placement(
+    pit: np.ndarray, weights: np.ndarray, *, alpha: float = ALPHA
+) -> Placement:
     """Separate a bias from a wrong width by the Gaussian scores Phi^-1(PIT).
 
     Their mean measures the bias, their mean absolute deviation the width: a bias does not move the
@@ -89,9 +102,13 @@ def target_findings(
         findings.append(Finding(target, name, evidence))
     if not findings and shape.p_value < alpha and not shape.is_inside:
         distance = f"the ECDF of the PIT is {shape.ks:.3f} off and leaves its band"
-        findings.append(Finding(target, MISSHAPEN, f"{distance}, p = {shape.p_value:.4f}"))
+        findings.append(
+            Finding(target, MISSHAPEN, f"{distance}, p = {shape.p_value:.4f}")
+        )
     if not findings:
-        evidence = f"width {placed.width}, bias {placed.bias}, PIT p = {shape.p_value:.3f}"
+        evidence = (
+            f"width {placed.width}, bias {placed.bias}, PIT p = {shape.p_value:.3f}"
+        )
         findings.append(Finding(target, CALIBRATED, evidence))
     return findings + _uninformative(target, skill)
 
@@ -126,7 +143,9 @@ def joint_findings(
     findings = []
     if hpd is not None and hpd.excludes(0.0):
         name = _width_name(hpd.value < 0)
-        evidence = f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level"
+        evidence = (
+            f"joint HPD regions hold {hpd.value:+.3f} of the truths beyond their level"
+        )
         findings.append(Finding(JOINT, name, evidence))
     for test in tests:
         if test.p_value < ALPHA / len(tests):
@@ -146,5 +165,9 @@ def _uninformative(subject: str, skill: Estimate | None) -> list[Finding]:
     if skill is None or skill.lower > 0:
         return []
     return [
-        Finding(subject, UNINFORMATIVE, f"not significantly better than the prior: skill {skill}")
+        Finding(
+            subject,
+            UNINFORMATIVE,
+            f"not significantly better than the prior: skill {skill}",
+        )
     ]

@@ -28,9 +28,13 @@ class SmallNetwork(nn.Sequential):
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
-        for before, after, kernel in zip((1, *_WIDTHS), _WIDTHS, _KERNELS, strict=False):
+        for before, after, kernel in zip(
+            (1, *_WIDTHS), _WIDTHS, _KERNELS, strict=False
+        ):
             padding = kernel // 2
-            convolution = nn.Conv2d(before, after, kernel, stride=2, padding=padding, bias=False)
+            convolution = nn.Conv2d(
+                before, after, kernel, stride=2, padding=padding, bias=False
+            )
             layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         super().__init__(*layers)
         self.num_features = 2 * _WIDTHS[-1]
@@ -63,7 +67,9 @@ class Sharpened(nn.Module):
         width: Of the blur, share of the side.
     """
 
-    def __init__(self, backbone: nn.Module, *, gain: float = 4.0, width: float = 0.05) -> None:
+    def __init__(
+        self, backbone: nn.Module, *, gain: float = 4.0, width: float = 0.05
+    ) -> None:
         super().__init__()
         self.backbone, self.gain, self.width = backbone, gain, width
         self.num_features = num_features_of(backbone)

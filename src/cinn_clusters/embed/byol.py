@@ -24,12 +24,16 @@ class BYOL(MomentumMethod):
         num_features = num_features_of(backbone)
         head = BYOLProjectionHead(num_features, config.hidden, config.outputs)
         super().__init__(backbone, head, copy.deepcopy(head), config.momentum)
-        self.predictor = BYOLPredictionHead(config.outputs, config.hidden, config.outputs)
+        self.predictor = BYOLPredictionHead(
+            config.outputs, config.hidden, config.outputs
+        )
         self.similarity = NegativeCosineSimilarity()
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Mean of both directions."""
-        first, second = (self.predictor(self.head(self.backbone(view))) for view in views)
+        first, second = (
+            self.predictor(self.head(self.backbone(view))) for view in views
+        )
         there = self.similarity(first, self.keys(views[1]))
         back = self.similarity(second, self.keys(views[0]))
         return torch.as_tensor(0.5 * (there + back))

@@ -31,7 +31,9 @@ class DINO(MomentumMethod):
         key_head.load_state_dict(head.state_dict())  # weight norm cannot be copied
         super().__init__(backbone, head, key_head, config.momentum)
         self.divergence = DINOLoss(
-            config.prototypes, teacher_temp=config.teacher_temperature, warmup_teacher_temp_epochs=0
+            config.prototypes,
+            teacher_temp=config.teacher_temperature,
+            warmup_teacher_temp_epochs=0,
         )
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

@@ -38,7 +38,11 @@ def encode(encoder: Sharpened, maps: Tensor, *, batch: int = 256) -> np.ndarray:
 def orientations(maps: Tensor) -> list[Tensor]:
     """Maps (B, 1, H, H) in each of eight ways: turned by quarters, and these mirrored."""
     mirrored = maps.flip(3)
-    return [torch.rot90(image, turn, (2, 3)) for image in (maps, mirrored) for turn in range(4)]
+    return [
+        torch.rot90(image, turn, (2, 3))
+        for image in (maps, mirrored)
+        for turn in range(4)
+    ]
 
 
 def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:

@@ -107,7 +107,9 @@ class Learner(lightning.LightningModule):
         """Loss of a batch of row numbers (B,)."""
         generator = torch_stream(self.seed, "views", self.epoch, step, self.rank)
         pair = self._pair(rows, generator)
-        views = [make_view(maps, self.views, generator).to(self.device) for maps in pair]
+        views = [
+            make_view(maps, self.views, generator).to(self.device) for maps in pair
+        ]
         views = views[: self.method.num_views]
         clusters = self.data.clusters[rows].to(self.device)
         labels = self.data.labels[rows].to(self.device)
@@ -136,7 +138,9 @@ class Learner(lightning.LightningModule):
         warmup = max(1.0, self.options.warmup * num_steps)
         cosine = 0.5 * (1.0 + math.cos(math.pi * share))
         for group in args[2].param_groups:
-            group["lr"] = self.options.learning_rate * min(1.0, (step + 1) / warmup) * cosine
+            group["lr"] = (
+                self.options.learning_rate * min(1.0, (step + 1) / warmup) * cosine
+            )
         super().optimizer_step(*args, **kwargs)
         self.method.after_step(share)
 
@@ -152,7 +156,11 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, with its moments where a training goes on."""
-        trained = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
+        trained = [
+            parameter
+            for parameter in self.method.parameters()
+            if parameter.requires_grad
+        ]
         rate, decay = self.options.learning_rate, self.options.weight_decay
         optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
         if self.start is not None:
@@ -173,7 +181,10 @@ class Learner(lightning.LightningModule):
             for number, state in optimiser.state_dict()["state"].items()
             for name, value in state.items()
         }
-        weights = {name: value.detach().clone() for name, value in self.method.state_dict().items()}
+        weights = {
+            name: value.detach().clone()
+            for name, value in self.method.state_dict().items()
+        }
         return LearningState(len(self.history), weights, moments, self.history)
 
 
@@ -191,7 +202,11 @@ class _Order(Sampler[int]):
         return iter(whole_batches[learner.rank :: learner.options.devices].tolist())
 
     def __len__(self) -> int:
-        return self.learner.steps * self.learner.options.batch // self.learner.options.devices
+        return (
+            self.learner.steps
+            * self.learner.options.batch
+            // self.learner.options.devices
+        )
 
 
 def learn(
@@ -219,14 +234,19 @@ def learn(
     """
     options = config.embed
     if len(data.maps) < options.batch:
-        expected, got = f"at least one batch of {options.batch}", f"{len(data.maps)} in training"
+        expected, got = (
+            f"at least one batch of {options.batch}",
+            f"{len(data.maps)} in training",
+        )
         raise TrainingError("maps", expected, got, "", "pass --set embed.batch=64")
     if progress is not None:
         method.load_state_dict(progress.weights)
     learner = Learner(method, data, config, progress, on_epoch)
     if options.epochs == learner.done:
         return learner.history
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its tips are not for our users
+    logging.getLogger("lightning.pytorch").setLevel(
+        logging.ERROR
+    )  # its tips are not for our users
     strategy, is_parallel = "auto", options.devices > 1
     if is_parallel:
         strategy = "ddp_spawn"
@@ -236,7 +256,8 @@ def learn(
         devices=options.devices,
         strategy=strategy,
         precision=options.precision,
-        sync_batchnorm=is_parallel and options.accelerator != "cpu",  # torch has none for the CPU
+        sync_batchnorm=is_parallel
+        and options.accelerator != "cpu",  # torch has none for the CPU
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,

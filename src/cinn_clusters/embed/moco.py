@@ -70,7 +70,9 @@ class MoCoV3(MomentumMethod):
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Mean of both directions."""
-        first, second = (self.predictor(self.head(self.backbone(view))) for view in views)
+        first, second = (
+            self.predictor(self.head(self.backbone(view))) for view in views
+        )
         there = info_nce(first, self.keys(views[1]), clusters, self.temperature)
         back = info_nce(second, self.keys(views[0]), clusters, self.temperature)
         return 0.5 * (there + back)

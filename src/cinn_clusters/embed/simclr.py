@@ -24,7 +24,9 @@ class SimCLR(Method):
     def __init__(self, backbone: nn.Module, config: SimCLRConfig) -> None:
         super().__init__(backbone)
         self.temperature = config.temperature
-        self.head = SimCLRProjectionHead(self.num_features, config.hidden, config.outputs)
+        self.head = SimCLRProjectionHead(
+            self.num_features, config.hidden, config.outputs
+        )
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:
         """Mean of both directions."""
@@ -35,7 +37,12 @@ class SimCLR(Method):
 
 
 def info_nce(
-    queries: Tensor, keys: Tensor, clusters: Tensor, temperature: float, *, same: bool = False
+    queries: Tensor,
+    keys: Tensor,
+    clusters: Tensor,
+    temperature: float,
+    *,
+    same: bool = False,
 ) -> Tensor:
     """Cross-entropy of finding the key of each query among the keys of other clusters.
 
@@ -49,7 +56,10 @@ def info_nce(
     Returns:
         Mean loss, a scalar.
     """
-    queries, keys = functional.normalize(queries, dim=1), functional.normalize(keys, dim=1)
+    queries, keys = (
+        functional.normalize(queries, dim=1),
+        functional.normalize(keys, dim=1),
+    )
     position = torch.arange(len(queries), device=queries.device) + rank() * len(queries)
     is_related = clusters[:, None] == of_all_processes(clusters)
     is_excluded = is_related.scatter(1, position[:, None], value=False)

@@ -16,8 +16,12 @@ class SimSiam(Method):
 
     def __init__(self, backbone: nn.Module, config: SimSiamConfig) -> None:
         super().__init__(backbone)
-        self.head = SimSiamProjectionHead(self.num_features, config.hidden, config.outputs)
-        self.predictor = SimSiamPredictionHead(config.outputs, config.bottleneck, config.outputs)
+        self.head = SimSiamProjectionHead(
+            self.num_features, config.hidden, config.outputs
+        )
+        self.predictor = SimSiamPredictionHead(
+            config.outputs, config.bottleneck, config.outputs
+        )
         self.similarity = NegativeCosineSimilarity()
 
     def loss(self, views: list[Tensor], clusters: Tensor, labels: Tensor) -> Tensor:

@@ -25,7 +25,9 @@ class Supervised(Method):
 
     num_views = 1
 
-    def __init__(self, backbone: nn.Module, config: SupervisedConfig, num_labels: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, config: SupervisedConfig, num_labels: int
+    ) -> None:
         super().__init__(backbone)
         self.head = nn.Sequential(
             nn.Linear(self.num_features, config.hidden),
@@ -56,7 +58,13 @@ class Joint(Method):
     num_views = 1
 
     def __init__(
-        self, backbone: nn.Module, *, density: Density, num_targets: int, outputs: int, seed: int
+        self,
+        backbone: nn.Module,
+        *,
+        density: Density,
+        num_targets: int,
+        outputs: int,
+        seed: int,
     ) -> None:
         super().__init__(backbone)
         self.density, self.num_targets = density, num_targets

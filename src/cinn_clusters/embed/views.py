@@ -40,11 +40,17 @@ def rotate(maps: Tensor, angle: Tensor) -> Tensor:
     return _resample(maps, angle, unit, still, unit)
 
 
-def _resample(maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
+def _resample(
+    maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror: Tensor
+) -> Tensor:
     """Read maps on a grid turned, scaled, mirrored and moved; all (B,), shift (B, 2) half sides."""
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], 1)
-    grid = functional.affine_grid(rows.view(-1, 2, 3), list(maps.shape), align_corners=False)
+    rows = torch.stack(
+        [cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], 1
+    )
+    grid = functional.affine_grid(
+        rows.view(-1, 2, 3), list(maps.shape), align_corners=False
+    )
     return functional.grid_sample(maps, grid.to(maps), align_corners=False)
 
 
@@ -58,7 +64,9 @@ def _turned(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Te
     return _resample(maps, angle, scale * crop, shift, 1.0 - 2.0 * is_mirrored.float())
 
 
-def _with_sources(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
+def _with_sources(
+    maps: Tensor, config: ViewsConfig, generator: torch.Generator
+) -> Tensor:
     """Put point sources in, or holes where sources were masked; each a few pixels of one value."""
     num, size = len(maps), maps.shape[-1]
     mean = torch.tensor(config.sources * num)

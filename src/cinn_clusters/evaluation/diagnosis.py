@@ -62,10 +62,13 @@ class _Evidence:
     def targets(self) -> tuple[str, ...]:
         return self.objects.targets
 
-    def skill(self, score: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    def skill(
+        self, score: np.ndarray, references: Mapping[str, np.ndarray]
+    ) -> dict[str, Estimate]:
         """Share of the score (N,) of each reference that the posterior saves."""
         return {
-            name: scores.skill(score, other, self.weights) for name, other in references.items()
+            name: scores.skill(score, other, self.weights)
+            for name, other in references.items()
         }
 
 
@@ -78,7 +81,10 @@ def _gather(matched: MatchedPosterior, seed: int) -> _Evidence:
         jittered_ground_truth(objects),
         _complete(objects.inputs(objects.observables)),
         scores.bootstrap_weights(objects.clusters, _NUM_RESAMPLES, seed),
-        {name: draws.astype(float) for name, draws in matched.references(seed=seed).items()},
+        {
+            name: draws.astype(float)
+            for name, draws in matched.references(seed=seed).items()
+        },
         score_scales(objects),
         seed,
     )
@@ -143,16 +149,21 @@ def _diagnose_targets(
     tertiles, contraction = _tertiles(evidence), scores.contraction(samples, truth)
     crps = _scaled_crps(evidence, samples)
     reference_crps = {
-        name: _scaled_crps(evidence, reference) for name, reference in evidence.references.items()
+        name: _scaled_crps(evidence, reference)
+        for name, reference in evidence.references.items()
     }
     targets, findings = {}, []
     for d, name in enumerate(evidence.targets):
         placed = verdict.placement(pit[:, d], weights, alpha=alpha)
         shape = uniformity(pit[:, d], weights, alpha=alpha)
-        skill = evidence.skill(crps[:, d], {key: of[:, d] for key, of in reference_crps.items()})
+        skill = evidence.skill(
+            crps[:, d], {key: of[:, d] for key, of in reference_crps.items()}
+        )
         excess = inside[:, :, d].mean(axis=0) - scores.COVERAGE_LEVELS.mean()
         core = mean_estimate(excess, weights, alpha)
-        findings += verdict.target_findings(name, placed, core, shape, skill[PRIOR], alpha=alpha)
+        findings += verdict.target_findings(
+            name, placed, core, shape, skill[PRIOR], alpha=alpha
+        )
         targets[name] = TargetDiagnosis(
             bias=Band.of(placed.bias),
             width=Band.of(placed.width),
@@ -164,7 +175,8 @@ def _diagnose_targets(
                 for level, tail in zip(coverage.TAILS, tails[d], strict=True)
             ),
             coverage_68_by_tertile={
-                key: tuple(_of_target(tertile, d) for tertile in of) for key, of in tertiles.items()
+                key: tuple(_of_target(tertile, d) for tertile in of)
+                for key, of in tertiles.items()
             },
             pit=UniformityTest.of(shape),
             sbc=_rank_test(evidence, d),
@@ -183,7 +195,12 @@ def _scaled_crps(evidence: _Evidence, samples: np.ndarray) -> np.ndarray:
 
 def _curve(share: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> CoverageCurve:
     return CoverageCurve.of(
-        {"level": scores.COVERAGE_LEVELS, "found": share, "lower": lower, "upper": upper}
+        {
+            "level": scores.COVERAGE_LEVELS,
+            "found": share,
+            "lower": lower,
+            "upper": upper,
+        }
     )
 
 
@@ -220,16 +237,23 @@ def _rank_test(evidence: _Evidence, d: int) -> RankTest | None:
         return None
     samples, truth = evidence.samples[:num_samples, :, [d]], evidence.jittered[:, [d]]
     target_ranks = ranks.ranks(samples, truth)[:, 0]
-    return RankTest.of(ranks.sbc_chi_square(target_ranks, num_samples, evidence.weights))
+    return RankTest.of(
+        ranks.sbc_chi_square(target_ranks, num_samples, evidence.weights)
+    )
 
 
-def _diagnose_jointly(evidence: _Evidence) -> tuple[JointDiagnosis, dict[str, Estimate]]:
+def _diagnose_jointly(
+    evidence: _Evidence,
+) -> tuple[JointDiagnosis, dict[str, Estimate]]:
     """All targets together: energy score, TARP and L-C2ST."""
     clusters, weights, seed = evidence.objects.clusters, evidence.weights, evidence.seed
     energy = _scaled_energy(evidence, evidence.samples)
     skill = evidence.skill(
         energy,
-        {name: _scaled_energy(evidence, samples) for name, samples in evidence.references.items()},
+        {
+            name: _scaled_energy(evidence, samples)
+            for name, samples in evidence.references.items()
+        },
     )
     spread = evidence.jittered.std(axis=0)
     samples, truth = evidence.samples / spread, evidence.jittered / spread
@@ -261,7 +285,9 @@ def _diagnose_jointly(evidence: _Evidence) -> tuple[JointDiagnosis, dict[str, Es
 
 
 def _scaled_energy(evidence: _Evidence, samples: np.ndarray) -> np.ndarray:
-    return scores.energy_score(samples / evidence.scale, evidence.truth / evidence.scale)
+    return scores.energy_score(
+        samples / evidence.scale, evidence.truth / evidence.scale
+    )
 
 
 def _diagnose_regions(
@@ -279,7 +305,9 @@ def _diagnose_regions(
     hpd = HpdDiagnosis(
         calibration_error=error.absolute,
         signed_calibration_error=Band.of(error.signed),
-        coverage=CoverageCurve.of({"level": level, "found": inside[:, :, 0].mean(axis=1)}),
+        coverage=CoverageCurve.of(
+            {"level": level, "found": inside[:, :, 0].mean(axis=1)}
+        ),
         ranks=UniformityTest.of(uniformity(uniform, weights)),
     )
     return hpd, error.signed
@@ -299,12 +327,16 @@ def _diagnose_likelihood(
     )
     try:
         gains = {
-            name: mean_estimate(log_prob - _gaussian(evidence, samples), evidence.weights)
+            name: mean_estimate(
+                log_prob - _gaussian(evidence, samples), evidence.weights
+            )
             for name, samples in evidence.references.items()
         }
     except ValueError:
         return likelihood, False
-    return likelihood.model_copy(update={"nats_gained_on_gaussian": _bands(gains)}), True
+    return likelihood.model_copy(
+        update={"nats_gained_on_gaussian": _bands(gains)}
+    ), True
 
 
 def _gaussian(evidence: _Evidence, samples: np.ndarray) -> np.ndarray:

@@ -40,7 +40,9 @@ def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
 def is_marked(objects: Catalogue) -> np.ndarray:
     """Whether a row (N,) holds a missing-value mark instead of a history."""
     marks = [column.missing_mark or np.nan for column in objects.target_columns]
-    is_mark = np.isclose(objects.theta, marks)  # scaled and back, a mark is no longer exact
+    is_mark = np.isclose(
+        objects.theta, marks
+    )  # scaled and back, a mark is no longer exact
     return np.asarray(is_mark.any(axis=1))
 
 

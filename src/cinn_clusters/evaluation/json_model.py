@@ -58,7 +58,9 @@ class JsonModel(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise BundleError(path, f"{cls.__name__} as this version writes them", got) from error
+            raise BundleError(
+                path, f"{cls.__name__} as this version writes them", got
+            ) from error
 
 
 def by_name(names: tuple[str, ...], values: np.ndarray) -> ByName:

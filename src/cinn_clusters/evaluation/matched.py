@@ -127,7 +127,9 @@ def match_ground_truth(
     catalogue = catalogue.rows(np.flatnonzero(~is_marked(catalogue)))
     keys = [str(key) for key in index.keys]
     demand_columns(
-        catalogue.table, keys, f"{posterior} is of rows seen from several sides, the table"
+        catalogue.table,
+        keys,
+        f"{posterior} is of rows seen from several sides, the table",
     )
     of_table = pd.MultiIndex.from_frame(catalogue.table[keys].astype("int64"))
     positions = pd.MultiIndex.from_frame(index.keys).get_indexer(of_table)
@@ -157,9 +159,13 @@ def _ground_truth(
         return open_run(paths.root).catalogue, ()
     if files.targets is None or files.observables is None:
         missing = "--targets" if files.targets is None else "--observables"
-        raise DataError("the ground truth", "both --targets and --observables", f"no {missing}")
+        raise DataError(
+            "the ground truth", "both --targets and --observables", f"no {missing}"
+        )
     targets, observables = read_csv(files.targets), read_csv(files.observables)
-    names = [name for name in index.variables if name in targets or name in schema.DEFAULT]
+    names = [
+        name for name in index.variables if name in targets or name in schema.DEFAULT
+    ]
     ignored = tuple(name for name in index.variables if name not in names)
     if not names:
         expected = f"variables that are columns of {files.targets}"

@@ -82,12 +82,16 @@ class Ensemble:
         return np.asarray(np.median(self.predict_members(x), axis=0))
 
 
-def make_network(num_inputs: int, num_outputs: int, options: EnsembleOptions) -> nn.Sequential:
+def make_network(
+    num_inputs: int, num_outputs: int, options: EnsembleOptions
+) -> nn.Sequential:
     """Hidden layers of Linear without bias, BatchNorm, ReLU, then a Linear, for all members."""
     generator = torch_stream(options.seed, "mlp weights")
     layers: list[nn.Module] = []
     for before, after in pairwise((num_inputs, *options.hidden)):
-        linear = StackedLinear(options.members, before, after, generator, has_bias=False)
+        linear = StackedLinear(
+            options.members, before, after, generator, has_bias=False
+        )
         layers += [linear, StackedBatchNorm(options.members, after), nn.ReLU()]
     last = StackedLinear(options.members, options.hidden[-1], num_outputs, generator)
     return nn.Sequential(*layers, last)
@@ -138,7 +142,9 @@ def _objective(
 ) -> TrainingObjective:
     """Mean loss of each member's errors on rows of training and validation."""
     num_members = next(network.parameters()).shape[0]
-    train, validation = (torch.as_tensor(rows) for rows in (split.train, split.validation))
+    train, validation = (
+        torch.as_tensor(rows) for rows in (split.train, split.validation)
+    )
     held_out = validation.expand(num_members, -1)
 
     def loss(rows: Tensor) -> Tensor:
@@ -152,7 +158,10 @@ def _objective(
 
 
 def _descend(
-    network: nn.Sequential, objective: TrainingObjective, phase: int, options: EnsembleOptions
+    network: nn.Sequential,
+    objective: TrainingObjective,
+    phase: int,
+    options: EnsembleOptions,
 ) -> Iterator[tuple[int, float, float]]:
     """One phase, epoch by epoch; leaves the best weights of each member in the network."""
     config = OptimiserConfig(
@@ -173,7 +182,9 @@ def _descend(
 def _moments(values: np.ndarray) -> np.ndarray:
     """Mean and standard deviation (2, C) of columns (N, C); a constant column keeps its scale."""
     deviation = np.nanstd(values, axis=0)
-    return np.stack([np.nanmean(values, axis=0), np.where(deviation > 0, deviation, 1.0)])
+    return np.stack(
+        [np.nanmean(values, axis=0), np.where(deviation > 0, deviation, 1.0)]
+    )
 
 
 def _standardised(values: np.ndarray, moments: np.ndarray) -> Tensor:

@@ -20,14 +20,20 @@ _MIN_LEAF = 8
 
 
 def reference_samples(
-    catalogue: Catalogue, train: np.ndarray, test: np.ndarray, num_samples: int, seed: int
+    catalogue: Catalogue,
+    train: np.ndarray,
+    test: np.ndarray,
+    num_samples: int,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """Samples (S, N, D) of each reference for test rows, drawn from training rows."""
     theta = catalogue.theta[train]
     samples = {PRIOR: prior_samples(theta, len(test), num_samples, seed=seed)}
     context = [name for name in map(catalogue.having, _CONTEXT) if name]
     if len(context) == len(_CONTEXT):
-        given_mass = forest_histories(catalogue, context, train, test, num_samples, seed)
+        given_mass = forest_histories(
+            catalogue, context, train, test, num_samples, seed
+        )
         samples[PRIOR_GIVEN_MASS] = given_mass
     return samples
 
@@ -72,7 +78,12 @@ def prior_samples(
 
 
 def forest_samples(
-    x: np.ndarray, theta: np.ndarray, x_new: np.ndarray, num_samples: int = 1000, *, seed: int = 0
+    x: np.ndarray,
+    theta: np.ndarray,
+    x_new: np.ndarray,
+    num_samples: int = 1000,
+    *,
+    seed: int = 0,
 ) -> np.ndarray:
     """Draw histories of training rows that share leaves of a random forest with a new object.
 
@@ -92,7 +103,10 @@ def forest_samples(
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(
-        _NUM_TREES, min_samples_leaf=_MIN_LEAF, max_features=0.5, random_state=seed % 2**32
+        _NUM_TREES,
+        min_samples_leaf=_MIN_LEAF,
+        max_features=0.5,
+        random_state=seed % 2**32,
     )
     scaled = (theta - theta.mean(axis=0)) / theta.std(axis=0)
     forest.fit(x, scaled.squeeze(1) if theta.shape[1] == 1 else scaled)

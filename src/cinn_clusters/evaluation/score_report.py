@@ -145,7 +145,9 @@ def score_report(sampled: SampledObjects) -> Scores:
         contraction=by_name(targets, contraction(samples, truth)),
         unphysical=None if is_outside is None else float(is_outside.mean()),
         skill={
-            name: _skill(reference / scale, truth / scale, crps_by_target.mean(), energy.mean())
+            name: _skill(
+                reference / scale, truth / scale, crps_by_target.mean(), energy.mean()
+            )
             for name, reference in sampled.references.items()
         },
     )
@@ -172,7 +174,9 @@ def _absolute_errors(sampled: SampledObjects) -> dict[str, ByName]:
         **sampled.estimates,
     }
     truth = sampled.objects.theta
-    errors = {name: np.abs(theta - truth).mean(axis=0) for name, theta in estimates.items()}
+    errors = {
+        name: np.abs(theta - truth).mean(axis=0) for name, theta in estimates.items()
+    }
     return {
         target: {name: float(error[d]) for name, error in errors.items()}
         for d, target in enumerate(sampled.objects.targets)

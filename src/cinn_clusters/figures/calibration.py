@@ -9,7 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import Colour, legend_above, panels, styled, target_panels
+from cinn_clusters.figures.style import (
+    Colour,
+    legend_above,
+    panels,
+    styled,
+    target_panels,
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,9 @@ def coverage_curves(curves: Mapping[str, Curve]) -> Figure:
     """
     figure, axes = target_panels(len(curves), (2.3, 2.3))
     for axis, (label, curve) in zip(axes, curves.items(), strict=True):
-        axis.plot([0, 1], [0, 1], color=Colour.PRIOR, ls="--", lw=0.8, label="calibrated")
+        axis.plot(
+            [0, 1], [0, 1], color=Colour.PRIOR, ls="--", lw=0.8, label="calibrated"
+        )
         axis.fill_between(
             curve.level,
             curve.lower,

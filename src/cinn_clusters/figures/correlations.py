@@ -38,7 +38,9 @@ def cross_correlations(inference: Inference) -> Figure:
     samples = inference.samples.reshape(-1, len(labels))
     figure, axes = _staircase(labels[:-1], labels[1:], limits[:-1], limits[1:])
     histograms = {
-        (j, i): np.histogram2d(samples[:, j], samples[:, i], _NUM_BINS, limits[[j, i]].tolist())
+        (j, i): np.histogram2d(
+            samples[:, j], samples[:, i], _NUM_BINS, limits[[j, i]].tolist()
+        )
         for i in range(1, len(labels))
         for j in range(i)
     }
@@ -47,12 +49,24 @@ def cross_correlations(inference: Inference) -> Figure:
         axis, occupied = axes[i - 1, j], np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
         look: Any = {"alpha": 0.8, "rasterized": True}
-        axis.plot(*truth[:, [j, i]].T, **_TRUTH, **look, ms=3.5, mew=0.9, label=TRUTH_LABEL)
+        axis.plot(
+            *truth[:, [j, i]].T, **_TRUTH, **look, ms=3.5, mew=0.9, label=TRUTH_LABEL
+        )
         name = inference.estimate_name
-        axis.plot(*estimate[:, [j, i]].T, **_ESTIMATE, **look, ms=2, mew=0.3, mec="k", label=name)
+        axis.plot(
+            *estimate[:, [j, i]].T,
+            **_ESTIMATE,
+            **look,
+            ms=2,
+            mew=0.3,
+            mec="k",
+            label=name,
+        )
     handles, names = axes[0, 0].get_legend_handles_labels()
     corner = (0.97, 0.94)
-    figure.legend(handles, names, loc="upper right", bbox_to_anchor=corner, markerscale=3, ncols=2)
+    figure.legend(
+        handles, names, loc="upper right", bbox_to_anchor=corner, markerscale=3, ncols=2
+    )
     bar = figure.add_axes((0.62, 0.84, 0.34, 0.018))
     label = "posterior samples in a bin"
     figure.colorbar(image, cax=bar, orientation="horizontal", label=label)
@@ -121,7 +135,10 @@ def _draw_pair(axis: Axes, samples: np.ndarray, limits: np.ndarray) -> None:
 
 
 def _staircase(
-    across: Sequence[str], down: Sequence[str], x_limits: np.ndarray, y_limits: np.ndarray
+    across: Sequence[str],
+    down: Sequence[str],
+    x_limits: np.ndarray,
+    y_limits: np.ndarray,
 ) -> tuple[Figure, Any]:
     """Panels on and below the diagonal, labelled along the outer edges."""
     figure, axes = panels(len(down), len(across), (1.5, 1.4))

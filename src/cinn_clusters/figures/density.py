@@ -48,13 +48,17 @@ def kernel_density(
     """
     least, most = samples.min(), samples.max()
     if not (np.isfinite(samples).all() and support[0] <= least and most <= support[1]):
-        raise ValueError("kernel_density: expected finite samples inside their support; got others")
+        raise ValueError(
+            "kernel_density: expected finite samples inside their support; got others"
+        )
     width = bandwidth(samples)
     reach = REACH * width or 0.01 * (abs(samples[0]) or 1.0)
     limits = max(support[0], least - reach), min(support[1], most + reach)
     counts, edges = np.histogram(samples, _GRID_SIZE, limits)
     step = edges[1] - edges[0]
-    smooth = gaussian_filter1d(counts.astype(float), max(width / step, 1.0), mode="reflect")
+    smooth = gaussian_filter1d(
+        counts.astype(float), max(width / step, 1.0), mode="reflect"
+    )
     return _centres(edges), smooth / (len(samples) * step)
 
 
@@ -70,7 +74,9 @@ def support_of(column: Column, age: float | None = None) -> Limits:
     return column.bounds
 
 
-def physical_density(samples: np.ndarray, support: Limits) -> tuple[np.ndarray, np.ndarray]:
+def physical_density(
+    samples: np.ndarray, support: Limits
+) -> tuple[np.ndarray, np.ndarray]:
     """Kernel density of the samples (S,) in the support; its integral is their share of all.
 
     Examples:
@@ -108,7 +114,9 @@ def plane_density(
         Silverman (1986), Density estimation, eq. (4.14) for the width in two dimensions: sd
         S^(-1/6).
     """
-    counts, *edges = np.histogram2d(samples[:, 0], samples[:, 1], num_bins, limits.tolist())
+    counts, *edges = np.histogram2d(
+        samples[:, 0], samples[:, 1], num_bins, limits.tolist()
+    )
     wider = len(samples) ** (1 / 5 - 1 / 6) / 0.9
     steps = [edge[1] - edge[0] for edge in edges]
     bandwidths = [wider * bandwidth(values) for values in samples.T]

@@ -47,14 +47,28 @@ def uncertainties(inference: Inference) -> Figure:
 def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
     floor = max(float(np.quantile(error, 0.02)), 1e-3 * float(deviation.max()), 1e-12)
     visible = np.maximum(error, floor)
-    axis.loglog(deviation, visible, **POINTS, color=Colour.POSTERIOR, label="cluster at a snapshot")
+    axis.loglog(
+        deviation,
+        visible,
+        **POINTS,
+        color=Colour.POSTERIOR,
+        label="cluster at a snapshot",
+    )
     middle, percentiles = binned(deviation, error, SHARES)
     ends = np.quantile(deviation, [0, 1])
     for k, (style, colour) in enumerate(_LINES):
         sigma = f"{k + 1} sigma (Gaussian)"
         axis.plot(ends, (k + 1) * ends, color="0.3", ls=style, lw=0.8, label=sigma)
         share = f"{SHARES[k]:.0%} of errors"
-        axis.plot(middle, percentiles[k], color=colour, ls=style, marker="o", ms=3, label=share)
+        axis.plot(
+            middle,
+            percentiles[k],
+            color=colour,
+            ls=style,
+            marker="o",
+            ms=3,
+            label=share,
+        )
     axis.set_ylim(bottom=0.8 * floor)
     plain_log_axis(axis.xaxis)
     plain_log_axis(axis.yaxis)

@@ -36,5 +36,9 @@ class Inference:
 
     def rows(self, rows: np.ndarray) -> Inference:
         """Return the posteriors of some of the objects."""
-        samples, truth, estimate = self.samples[:, rows], self.truth[rows], self.estimate[rows]
+        samples, truth, estimate = (
+            self.samples[:, rows],
+            self.truth[rows],
+            self.estimate[rows],
+        )
         return Inference(samples, truth, estimate, self.estimate_name, self.targets)

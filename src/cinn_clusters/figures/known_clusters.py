@@ -62,7 +62,9 @@ def _right_limit(samples: np.ndarray, published: Sequence[PublishedEstimate]) ->
 
 def _draw_posterior(axis: Axes, samples: np.ndarray, support: Limits) -> None:
     grid, density = physical_density(samples, support)
-    axis.fill_between(grid, density, color=Colour.POSTERIOR, alpha=0.3, lw=0, label="this model")
+    axis.fill_between(
+        grid, density, color=Colour.POSTERIOR, alpha=0.3, lw=0, label="this model"
+    )
     axis.plot(grid, density, color=Colour.POSTERIOR)
 
 

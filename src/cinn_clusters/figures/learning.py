@@ -45,7 +45,9 @@ def learning_curves(
 
 
 @styled
-def skill_bars(skill: Mapping[str, Mapping[str, ScoreBand]], *, score: str = "CRPS") -> Figure:
+def skill_bars(
+    skill: Mapping[str, Mapping[str, ScoreBand]], *, score: str = "CRPS"
+) -> Figure:
     """Draw the share of a reference's score that the model saves, one colour for each reference.
 
     ``skill`` holds bands by reference, then by label; 0 is no better than the reference, 1 perfect.
@@ -60,7 +62,9 @@ def skill_bars(skill: Mapping[str, Mapping[str, ScoreBand]], *, score: str = "CR
         errors = np.clip([value - lower, upper - value], 0, None)
         legend = f"against the {reference}"
         axis.bar(position, value, 0.9 * width, color=_COLOURS[k % 4], label=legend)
-        axis.errorbar(position, value, errors, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)
+        axis.errorbar(
+            position, value, errors, fmt="none", ecolor="k", elinewidth=0.8, capsize=2
+        )
     axis.axhline(0, color="k", lw=0.7)
     symbols = [label.split(" [")[0] for label in labels]  # a skill has no unit
     axis.set_xticks(centres, symbols, rotation=30, ha="right")

@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 
 from cinn_clusters.figures.density import physical_density, support_of
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
-from cinn_clusters.figures.style import Colour, axis_limits, legend_above, panels, styled
+from cinn_clusters.figures.style import (
+    Colour,
+    axis_limits,
+    legend_above,
+    panels,
+    styled,
+)
 
 
 @styled

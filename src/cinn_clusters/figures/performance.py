@@ -54,7 +54,9 @@ def prediction_heat_maps(inference: Inference) -> Figure:
         label = inference.labels[d]
         axis.set(xlabel=f"{TRUTH_LABEL} {label}", ylabel=f"samples {label}")
         axis.set(xlim=limits[d], ylim=limits[d])
-    figure.colorbar(image, ax=list(axes), label="posterior samples in a bin", shrink=0.7)
+    figure.colorbar(
+        image, ax=list(axes), label="posterior samples in a bin", shrink=0.7
+    )
     legend_above(figure, axes[0])
     return figure
 
@@ -87,7 +89,9 @@ def truth_against_estimate(inference: Inference) -> Figure:
         error = estimate[:, d] - truth[:, d]
         for axis, values in ((upper, estimate[:, d]), (lower, error)):
             label = "cluster at a snapshot"
-            axis.plot(truth[:, d], values, **POINTS, color=Colour.POSTERIOR, label=label)
+            axis.plot(
+                truth[:, d], values, **POINTS, color=Colour.POSTERIOR, label=label
+            )
             _draw_bands(axis, truth[:, d], values)
         origin = (limits[d, 0], limits[d, 0])
         upper.axline(origin, **_DIAGONAL, label="no error")

@@ -13,7 +13,9 @@ MAP_COLOURS, VALUE_COLOURS = "inferno", "viridis"
 
 
 @styled
-def scatter_plane(plane: np.ndarray, values: np.ndarray, label: str, axes: Sequence[str]) -> Figure:
+def scatter_plane(
+    plane: np.ndarray, values: np.ndarray, label: str, axes: Sequence[str]
+) -> Figure:
     """Draw points of an embedding (N, 2), coloured by one quantity (N,).
 
     ``label`` is that of the quantity, ``axes`` are those of the coordinates.
@@ -22,7 +24,13 @@ def scatter_plane(plane: np.ndarray, values: np.ndarray, label: str, axes: Seque
     axis = grid[0, 0]
     low, high = np.percentile(values, [2, 98])
     points = axis.scatter(
-        *plane.T, c=values, s=5, vmin=low, vmax=high, cmap=VALUE_COLOURS, rasterized=True
+        *plane.T,
+        c=values,
+        s=5,
+        vmin=low,
+        vmax=high,
+        cmap=VALUE_COLOURS,
+        rasterized=True,
     )
     figure.colorbar(points, ax=axis, label=label, extend="both")
     axis.set(xlabel=axes[0], ylabel=axes[1])
@@ -92,7 +100,9 @@ def map_gallery(
 
 
 @styled
-def neighbours(queries: np.ndarray, nearest: np.ndarray, titles: Sequence[Sequence[str]]) -> Figure:
+def neighbours(
+    queries: np.ndarray, nearest: np.ndarray, titles: Sequence[Sequence[str]]
+) -> Figure:
     """Draw maps and those most like them: a row for each query, the query first.
 
     Args:
@@ -104,7 +114,9 @@ def neighbours(queries: np.ndarray, nearest: np.ndarray, titles: Sequence[Sequen
     num_rows, num_columns = pictures.shape[:2]
     figure, grid = panels(num_rows, num_columns, (1.35, 1.5))
     for (i, j), axis in np.ndenumerate(grid):
-        axis.imshow(pictures[i, j], origin="lower", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0)
+        axis.imshow(
+            pictures[i, j], origin="lower", cmap=MAP_COLOURS, vmin=0.0, vmax=1.0
+        )
         axis.set(xticks=[], yticks=[])
         axis.set_title(titles[i][j], fontsize=6)
     for axis in grid[:, 0]:

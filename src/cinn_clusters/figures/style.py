@@ -34,7 +34,14 @@ STYLE: Any = {
     "mathtext.fontset": "dejavusans",
     "svg.hashsalt": "cinn-clusters",
 }
-POINTS: Any = {"ls": "", "marker": ".", "ms": 4, "mew": 0, "alpha": 0.5, "rasterized": True}
+POINTS: Any = {
+    "ls": "",
+    "marker": ".",
+    "ms": 4,
+    "mew": 0,
+    "alpha": 0.5,
+    "rasterized": True,
+}
 """Look of one point an object in a scatter plot."""
 _METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": "cINN-Clusters"}}
 Limits = tuple[float, float]
@@ -77,7 +84,9 @@ def rendered(figure: Figure, kind: Literal["png", "pdf"], dpi: int = DPI) -> byt
     return buffer.getvalue()
 
 
-def panels(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, Any]:
+def panels(
+    rows: int, columns: int, size: tuple[float, float], **shared: Any
+) -> tuple[Figure, Any]:
     """Return a figure of equal panels of a size [inch] and their axes, an array (rows, columns).
 
     ``shared`` are ``sharex`` and ``sharey`` of ``Figure.subplots``.
@@ -87,7 +96,9 @@ def panels(rows: int, columns: int, size: tuple[float, float], **shared: Any) ->
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def target_panels(num_targets: int, size: tuple[float, float] = (2.6, 2.5)) -> tuple[Figure, Any]:
+def target_panels(
+    num_targets: int, size: tuple[float, float] = (2.6, 2.5)
+) -> tuple[Figure, Any]:
     """Return a figure with a panel for each target, three in a line, and its axes, (D,)."""
     columns = min(3, num_targets)
     figure, axes = panels(-(-num_targets // columns), columns, size)

@@ -29,7 +29,9 @@ class Autoregressive(Transform):
         super().__init__(num_targets, num_observables)
         self.element = element
         outputs = torch.arange(1, num_targets + 1).repeat(element.num_parameters)
-        self.network = _masked_mlp(num_targets, num_observables, outputs, generator, shape)
+        self.network = _masked_mlp(
+            num_targets, num_observables, outputs, generator, shape
+        )
 
     def _conditioned(self, u: Tensor, x: Tensor) -> Tensor:
         """Parameters of the map of each target, (K, B, P, D)."""
@@ -79,7 +81,10 @@ def _masked_mlp(
     layers: list[nn.Module] = []
     for before, after in pairwise(degrees):
         mask = after >= before[:, None]
-        layers += [MaskedLinear(shape.num_members, mask, generator), *activation(shape.dropout)]
+        layers += [
+            MaskedLinear(shape.num_members, mask, generator),
+            *activation(shape.dropout),
+        ]
     mask = outputs > degrees[-1][:, None]
     last = MaskedLinear(shape.num_members, mask, generator)
     if shape.zero_last:

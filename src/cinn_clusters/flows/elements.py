@@ -105,7 +105,9 @@ class Spline:
 
     def _knots(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each, bins first."""
-        bins_first = parameters.movedim(-2, 0).contiguous()  # a bin of all values is one block
+        bins_first = parameters.movedim(
+            -2, 0
+        ).contiguous()  # a bin of all values is one block
         sizes = (self.num_bins, self.num_bins, self.num_bins - 1)
         widths, heights, slopes = bins_first.split(sizes)
         inner = MIN_SLOPE + softplus(slopes + _UNIT_SLOPE)

@@ -43,7 +43,10 @@ class FlowMatching(Transform):
         self.num_steps = num_steps
         num_inputs = num_targets + num_observables + _NUM_TIME_FEATURES
         sizes = (num_inputs, *shape.hidden, num_targets)
-        layers = [StackedLinear(shape.num_members, *size, generator) for size in pairwise(sizes)]
+        layers = [
+            StackedLinear(shape.num_members, *size, generator)
+            for size in pairwise(sizes)
+        ]
         self.hidden = nn.ModuleList(layers[:-1])
         self.last = layers[-1]
         set_to_zero(self.last)
@@ -67,7 +70,9 @@ class FlowMatching(Transform):
         velocity: Tensor = self.last(hidden)
         return velocity
 
-    def _velocity_divergence(self, time: Tensor, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _velocity_divergence(
+        self, time: Tensor, u: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Velocity (K, B, D) and divergence (K, B): D tangents go through the network beside it."""
         hidden = self._inputs(time, u, x)
         tangents = hidden.new_zeros(self.num_targets, *hidden.shape)
@@ -83,7 +88,9 @@ class FlowMatching(Transform):
         jacobian = tangents @ self.last.weight  # (D, K, B, D)
         return self.last(hidden), jacobian.diagonal(dim1=0, dim2=-1).sum(-1)
 
-    def _follow(self, u: Tensor, x: Tensor, start: float, end: float) -> tuple[Tensor, Tensor]:
+    def _follow(
+        self, u: Tensor, x: Tensor, start: float, end: float
+    ) -> tuple[Tensor, Tensor]:
         step = (end - start) / self.num_steps
         log_det = torch.zeros_like(u[..., 0])
 

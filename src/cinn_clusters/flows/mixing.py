@@ -32,7 +32,9 @@ class ActNorm(Transform):
     Targets are standardised before, so it starts as the identity and not from the first batch.
     """
 
-    def __init__(self, num_targets: int, num_observables: int, num_members: int = 1) -> None:
+    def __init__(
+        self, num_targets: int, num_observables: int, num_members: int = 1
+    ) -> None:
         super().__init__(num_targets, num_observables)
         self.log_scale = nn.Parameter(torch.zeros(num_members, 1, num_targets))
         self.shift = nn.Parameter(torch.zeros(num_members, 1, num_targets))
@@ -55,7 +57,9 @@ class Rotation(Transform):
 
     order: Tensor
 
-    def __init__(self, order: Tensor, num_observables: int, num_members: int = 1) -> None:
+    def __init__(
+        self, order: Tensor, num_observables: int, num_members: int = 1
+    ) -> None:
         super().__init__(len(order), num_observables)
         self.register_buffer("order", order.clone())
         self.skew = nn.Parameter(torch.zeros(num_members, len(order), len(order)))
@@ -79,7 +83,9 @@ class LULinear(Permutation):
     P is a fixed permutation; L and U start as the identity.
     """
 
-    def __init__(self, order: Tensor, num_observables: int, num_members: int = 1) -> None:
+    def __init__(
+        self, order: Tensor, num_observables: int, num_members: int = 1
+    ) -> None:
         super().__init__(order, num_observables)
         self.triangles = nn.Parameter(torch.zeros(num_members, len(order), len(order)))
         self.log_diagonal = nn.Parameter(torch.zeros(num_members, 1, len(order)))
@@ -100,7 +106,9 @@ class LULinear(Permutation):
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
         identity = torch.eye(self.num_targets).to(z).expand_as(lower)
-        undo_lower = torch.linalg.solve_triangular(lower, identity, upper=False, unitriangular=True)
+        undo_lower = torch.linalg.solve_triangular(
+            lower, identity, upper=False, unitriangular=True
+        )
         undo_upper = torch.linalg.solve_triangular(upper, identity, upper=True)
         u, _ = super()._inverse(z, x)
         return u @ undo_lower.mT @ undo_upper.mT, -self._log_det(z)

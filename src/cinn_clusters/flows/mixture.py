@@ -69,7 +69,9 @@ class GaussianMixture(Transform):
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         log_weights, means, roots = self._components(x)
         offset = (u.unsqueeze(-2) - means).unsqueeze(-1)
-        epsilon = (roots @ offset).squeeze(-1)  # (K, B, C, D), standard in each component
+        epsilon = (roots @ offset).squeeze(
+            -1
+        )  # (K, B, C, D), standard in each component
         log_peak = roots.diagonal(dim1=-2, dim2=-1).log()
         log_density = log_peak - 0.5 * epsilon.square() - HALF_LOG_2PI
         before = torch.cumsum(log_density, -1) - log_density

@@ -55,7 +55,11 @@ class Transform(nn.Module, ABC):
 
     def _check(self, u: Tensor, x: Tensor) -> None:
         fits = u.ndim == x.ndim == 3 and u.shape[:2] == x.shape[:2]
-        if not fits or u.shape[2] != self.num_targets or x.shape[2] != self.num_observables:
+        if (
+            not fits
+            or u.shape[2] != self.num_targets
+            or x.shape[2] != self.num_observables
+        ):
             raise DataError(
                 type(self).__name__,
                 f"targets (K, B, {self.num_targets}) and observables (K, B, {self.num_observables})",

@@ -52,7 +52,9 @@ def make_flow(config: Config, num_targets: int, num_observables: int) -> Flow:
     return Flow(transforms, members)
 
 
-def _block(config: Config, number: int, num_targets: int, num_observables: int) -> Transform:
+def _block(
+    config: Config, number: int, num_targets: int, num_observables: int
+) -> Transform:
     model, section = config.model, config.flow
     hidden = (section.hidden,) * section.layers
     shape = NetworkShape(model.members, hidden, model.dropout, model.zero_init)
@@ -72,7 +74,9 @@ def _block(config: Config, number: int, num_targets: int, num_observables: int) 
             return FlowMatching(*size, section.steps, shape)
 
 
-def _mixing(config: Config, number: int, num_targets: int, num_observables: int) -> Transform:
+def _mixing(
+    config: Config, number: int, num_targets: int, num_observables: int
+) -> Transform:
     generator = torch_stream(config.seed, "permutation", number)
     order = torch.randperm(num_targets, generator=generator)
     match config.model.mixing:

@@ -99,7 +99,9 @@ def _scaling(
     path, scaler, names = scaler_of(processed, side)
     if len(names) != size:
         expected = f"a network of as many {side} columns as its scaler"
-        raise DataError(checkpoint, expected, f"{size}, and {len(names)} in {path.name}")
+        raise DataError(
+            checkpoint, expected, f"{size}, and {len(names)} in {path.name}"
+        )
     return list(zip(names, scaler.mean.tolist(), scaler.scale.tolist(), strict=True))
 
 
@@ -109,10 +111,14 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise BundleError(path, "a readable file", error.strerror or str(error)) from error
+        raise BundleError(
+            path, "a readable file", error.strerror or str(error)
+        ) from error
     except Exception as error:  # whatever its reader says of it
         hint = "save it with torch.save(model.state_dict(), path)"
-        raise BundleError(path, expected, "another object or damage", "", hint) from error
+        raise BundleError(
+            path, expected, "another object or damage", "", hint
+        ) from error
     if isinstance(state, Mapping) and "state_dict" in state:
         state = state["state_dict"]
     is_tensors = isinstance(state, Mapping) and all(
@@ -128,7 +134,9 @@ def _read_blocks(state: Mapping[str, Tensor], path: Path) -> list[_Block]:
     blocks: list[_Block] = []
     for tensors in _modules(state, path):
         if any(map(_LAYER.fullmatch, tensors)):
-            blocks.append(_Block((_linear(tensors, 1, path), _linear(tensors, 2, path))))
+            blocks.append(
+                _Block((_linear(tensors, 1, path), _linear(tensors, 2, path)))
+            )
         elif _PERMUTATION not in tensors:
             expected = "GLOW coupling blocks and fixed permutations only"
             raise BundleError(path, expected, ", ".join(tensors))
@@ -138,7 +146,9 @@ def _read_blocks(state: Mapping[str, Tensor], path: Path) -> list[_Block]:
         else:
             blocks[-1] = _Block(blocks[-1].subnets, tensors[_PERMUTATION].long())
     if not blocks:
-        raise BundleError(path, "GLOW coupling blocks and fixed permutations only", "none")
+        raise BundleError(
+            path, "GLOW coupling blocks and fixed permutations only", "none"
+        )
     return blocks
 
 
@@ -152,16 +162,22 @@ def _modules(state: Mapping[str, Tensor], path: Path) -> list[dict[str, Tensor]]
             modules.setdefault(int(match[2]), {})[match[3]] = value
     if not prefixes:
         first = f"{next(iter(state), 'nothing')}, ..."
-        raise BundleError(path, "the state of one FrEIA network (module_list.0.subnet1...)", first)
+        raise BundleError(
+            path, "the state of one FrEIA network (module_list.0.subnet1...)", first
+        )
     if len(prefixes) > 1:
-        raise BundleError(path, "the state of one FrEIA network", f"{len(prefixes)} networks")
+        raise BundleError(
+            path, "the state of one FrEIA network", f"{len(prefixes)} networks"
+        )
     return [modules[number] for number in sorted(modules)]
 
 
 def _linear(tensors: Mapping[str, Tensor], subnet: int, path: Path) -> Layers:
     """Weights and biases of a sub-network, in order."""
     prefix = f"subnet{subnet}."
-    numbers = sorted({int(name.split(".")[1]) for name in tensors if name.startswith(prefix)})
+    numbers = sorted(
+        {int(name.split(".")[1]) for name in tensors if name.startswith(prefix)}
+    )
     try:
         layers = [
             (tensors[f"{prefix}{number}.weight"], tensors[f"{prefix}{number}.bias"])
@@ -171,22 +187,30 @@ def _linear(tensors: Mapping[str, Tensor], subnet: int, path: Path) -> Layers:
         expected = "linear layers with a bias in each sub-network"
         raise BundleError(path, expected, f"no {error}") from error
     if len(layers) < 2 or any(weight.ndim != 2 for weight, _ in layers):
-        raise BundleError(path, f"two linear layers or more in subnet{subnet}", len(layers))
+        raise BundleError(
+            path, f"two linear layers or more in subnet{subnet}", len(layers)
+        )
     return layers
 
 
-def _architecture(blocks: list[_Block], clamp: float, path: Path) -> tuple[Config, int, int]:
+def _architecture(
+    blocks: list[_Block], clamp: float, path: Path
+) -> tuple[Config, int, int]:
     """Settings, number of targets and number of observables, told by shapes of the first block."""
     first, second = blocks[0].subnets
     half = second[-1][0].shape[0] // 2, first[-1][0].shape[0] // 2
     num_targets = sum(half)
     num_observables = first[0][0].shape[1] - half[0]
-    widths = {weight.shape[0] for layers in (first, second) for weight, _ in layers[:-1]}
+    widths = {
+        weight.shape[0] for layers in (first, second) for weight, _ in layers[:-1]
+    }
     if len(widths) != 1 or half[0] != round(num_targets / 2):
         expected = "hidden layers of one width, halves of the targets"
         raise BundleError(path, expected, f"{sorted(widths)}, {half}")
     model = ModelConfig(flow="glow", members=1, mixing="permutation", zero_init=False)
-    glow = GlowConfig(blocks=len(blocks), hidden=widths.pop(), layers=len(first) - 1, clamp=clamp)
+    glow = GlowConfig(
+        blocks=len(blocks), hidden=widths.pop(), layers=len(first) - 1, clamp=clamp
+    )
     return Config(model=model, glow=glow), num_targets, num_observables
 
 
@@ -207,7 +231,9 @@ def _fill(flow: Flow, blocks: list[_Block], path: Path) -> None:
             ):
                 _copy(layers, network)
         except (RuntimeError, ValueError) as error:
-            raise BundleError(path, "coupling blocks of one shape", "different ones") from error
+            raise BundleError(
+                path, "coupling blocks of one shape", "different ones"
+            ) from error
 
 
 def _copy(layers: Layers, network: nn.Module | None) -> None:

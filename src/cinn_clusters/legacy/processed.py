@@ -67,7 +67,9 @@ def scaler_of(processed: Path, side: str) -> tuple[Path, Scaler, Sequence[str]]:
     Raises:
         DataError: If there is none or several, or it cannot be read.
     """
-    files = [path for path in sorted(processed.glob("*")) if path.suffix in _SCALER_SUFFIXES]
+    files = [
+        path for path in sorted(processed.glob("*")) if path.suffix in _SCALER_SUFFIXES
+    ]
     matching = [path for path in files if _SCALER_WORDS[side] & _words(path)]
     if len(matching) != 1:
         names = ", ".join(path.name for path in (matching or files))
@@ -92,12 +94,16 @@ def _unscaled(processed: Path, side: str, num_rows: int) -> pd.DataFrame:
     path, scaler, columns = scaler_of(processed, side)
     if scaled.shape != (num_rows, len(columns)):
         expected = f"{num_rows} rows (meta.csv) of {len(columns)} ({path.name})"
-        raise DataError(table, expected, f"{scaled.shape[0]} rows of {scaled.shape[1]} columns")
+        raise DataError(
+            table, expected, f"{scaled.shape[0]} rows of {scaled.shape[1]} columns"
+        )
     values = scaled.to_numpy(float)
     means = np.nanmean(values, axis=0)
     if np.nanmax(np.abs(means)) > _LARGEST_SCALED_MEAN:
         hint = "give unscaled tables as --observables and --targets"
-        raise DataError(table, "scaled columns, their means near zero", "others", "", hint)
+        raise DataError(
+            table, "scaled columns, their means near zero", "others", "", hint
+        )
     unscaled = values * scaler.scale + scaler.mean
     return pd.DataFrame(_rounded(unscaled), columns=list(columns))
 

@@ -10,7 +10,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.legacy.unpickler import RefusedError, ScalerRecord, array_of, restricted_load
+from cinn_clusters.legacy.unpickler import (
+    RefusedError,
+    ScalerRecord,
+    array_of,
+    restricted_load,
+)
 
 _HINT = "in Python: numpy.savez('scaler_X.npz', mean=scaler.mean_, scale=scaler.scale_)"
 
@@ -40,7 +45,9 @@ def read_scaler(path: str | Path) -> Scaler:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(path, "a readable file", error.strerror or str(error)) from error
+        raise DataError(
+            path, "a readable file", error.strerror or str(error)
+        ) from error
     scaler = _from_npz(path) if path.suffix == ".npz" else _from_pickle(path, data)
     is_valid = (
         scaler.mean.ndim == 1
@@ -82,10 +89,14 @@ def _scaler_of(record: object) -> Scaler:
     missing = [name for name in ("mean_", "scale_") if name not in attributes]
     if missing:
         raise RefusedError(f"one that is not fitted, without '{missing[0]}'")
-    mean, scale = (array_of(attributes[name]).astype(float) for name in ("mean_", "scale_"))
+    mean, scale = (
+        array_of(attributes[name]).astype(float) for name in ("mean_", "scale_")
+    )
     if "feature_names_in_" not in attributes:
         return Scaler(mean, scale)
-    return Scaler(mean, scale, tuple(map(str, array_of(attributes["feature_names_in_"]))))
+    return Scaler(
+        mean, scale, tuple(map(str, array_of(attributes["feature_names_in_"])))
+    )
 
 
 def _from_npz(path: Path) -> Scaler:

@@ -85,7 +85,9 @@ class _JoblibArray(Record):
             self.stream.read(self.stream.read(1)[0])
         num_bytes = int(np.prod(state["shape"])) * dtype.itemsize
         content = self.stream.read(num_bytes)
-        self.state = np.frombuffer(content, dtype).reshape(state["shape"], order=state["order"])
+        self.state = np.frombuffer(content, dtype).reshape(
+            state["shape"], order=state["order"]
+        )
 
     def array(self) -> np.ndarray:
         return array_of(self.state)
@@ -115,9 +117,13 @@ class _RestrictedUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> type[Record]:
         stand_in = _STAND_INS.get((module, name))
         if stand_in is None:
-            raise RefusedError(f"a reference to '{module}.{name}', which no scaler needs")
+            raise RefusedError(
+                f"a reference to '{module}.{name}', which no scaler needs"
+            )
         if stand_in is _JoblibArray:
-            return type("_JoblibArrayOfStream", (_JoblibArray,), {"stream": self._stream})
+            return type(
+                "_JoblibArrayOfStream", (_JoblibArray,), {"stream": self._stream}
+            )
         return stand_in
 
 
@@ -146,7 +152,9 @@ def array_of(value: Any) -> np.ndarray:
     raise RefusedError(f"a {type(value).__name__} instead of an array")
 
 
-def _from_bytes(content: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
+def _from_bytes(
+    content: Any, dtype: _Dtype, shape: tuple[int, ...], order: Any
+) -> np.ndarray:
     encoded = content.content() if isinstance(content, _Encoded) else content
     return np.frombuffer(encoded, dtype.dtype()).reshape(shape, order=order)
 

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cinn_clusters.cosmology import log_radius_crit500
-from cinn_clusters.mock.histories import GYR_PER_KPC_S, REDSHIFTS, History, since_collision
+from cinn_clusters.mock.histories import (
+    GYR_PER_KPC_S,
+    REDSHIFTS,
+    History,
+    since_collision,
+)
 
 _AHEAD, _BEHIND = 1.5, 9.0
 """Collisions are visible from so long before pericentre [Gyr] until so long after."""
@@ -87,4 +92,6 @@ def _orbit(since: float, speed: float, pericentre: float) -> tuple[float, float]
         return -apocentre * np.tanh(-since * speed / apocentre) - slowing, pericentre
     period = 1.2 * np.pi * apocentre / speed
     swing = apocentre * np.exp(-since / MIXING_TIME)
-    return swing * float(np.sin(np.pi * since / period)), pericentre * float(np.exp(-since / 1.0))
+    return swing * float(np.sin(np.pi * since / period)), pericentre * float(
+        np.exp(-since / 1.0)
+    )

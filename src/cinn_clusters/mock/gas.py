@@ -28,7 +28,9 @@ class Plane:
         x, y = centre
         return np.asarray(np.hypot(self.x - x, self.y - y))
 
-    def along(self, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def along(
+        self, origin: np.ndarray, direction: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return each pixel's coordinates along and across a unit vector (2,) from a point (2,)."""
         x, y = self.x - origin[0], self.y - origin[1]
         cosine, sine = direction
@@ -107,7 +109,9 @@ def shock_front(
     along, across = plane.along(centre, motion)
     distance = np.hypot(along, across)
     ahead = np.clip(along / np.maximum(distance, 1e-6), 0.0, None) ** 2
-    inside = np.clip((radius - distance) / 0.015 + 0.5, 0.0, 1.0)  # an edge as sharp as a pixel
+    inside = np.clip(
+        (radius - distance) / 0.015 + 0.5, 0.0, 1.0
+    )  # an edge as sharp as a pixel
     fading = np.exp(-np.maximum(radius - distance, 0.0) / (0.35 * radius))
     return np.asarray(1.0 + jump * ahead * inside * fading)
 

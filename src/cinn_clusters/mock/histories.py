@@ -8,7 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from cinn_clusters.cosmology import age_at_lookback, log_radius_crit500, lookback_at_redshift
+from cinn_clusters.cosmology import (
+    age_at_lookback,
+    log_radius_crit500,
+    lookback_at_redshift,
+)
 from cinn_clusters.mock.mergers import (
     CIRCULAR_TO_HALO,
     FIRST_REDSHIFT,
@@ -18,7 +22,9 @@ from cinn_clusters.mock.mergers import (
 )
 
 SNAPSHOTS = np.array([99, 91, 84, 78, 72, 67, 59, 50])
-REDSHIFTS = np.array([0.0, 0.099402, 0.197284, 0.297718, 0.399927, 0.503048, 0.700106, 0.997294])
+REDSHIFTS = np.array(
+    [0.0, 0.099402, 0.197284, 0.297718, 0.399927, 0.503048, 0.700106, 0.997294]
+)
 _ON_SNAPSHOT = 0.64
 """Share of collision times recorded at a snapshot; the others are interpolated."""
 _MARK_SHARE = 0.05
@@ -43,10 +49,14 @@ class History:
     """Growth of one cluster at the eight snapshots, (8,), and its collisions, (M,)."""
 
     log_mass: np.ndarray  # log10 M500c [Msun] at the snapshots
-    log_excess: np.ndarray  # part of it that a subcluster inside R500 adds for a while [dex]
+    log_excess: (
+        np.ndarray
+    )  # part of it that a subcluster inside R500 adds for a while [dex]
     age: np.ndarray  # cosmic age at each collision [Gyr], increasing
     log_speed: np.ndarray  # log10 relative speed [km/s]
-    host_mass: np.ndarray  # M500c at the collision [1e14 Msun], -1 where it was not measured
+    host_mass: (
+        np.ndarray
+    )  # M500c at the collision [1e14 Msun], -1 where it was not measured
     sub_mass: np.ndarray  # mass of the subcluster [1e14 Msun]
     ratio: np.ndarray  # mass ratio at infall in (0, 1]
     log_pericentre: np.ndarray  # log10 pericentre [kpc]
@@ -89,7 +99,11 @@ def draw_history(rng: np.random.Generator) -> History:
     log_pericentre = np.log10(np.hypot(orbits.pericentre, travelled))
     log_remaining = np.minimum(rng.normal(*_STRIPPING, num), 0.0)
     sub_mass = ratio * halo * 10.0**log_remaining
-    host = 10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * np.exp(rng.normal(0.18, 0.12, num))
+    host = (
+        10.0 ** (log_mass - 14.0)
+        * (1.0 + 0.5 * ratio)
+        * np.exp(rng.normal(0.18, 0.12, num))
+    )
     host_mass = np.where(rng.random(num) < _MARK_SHARE, -1.0, host)
     noise = rng.normal(0.0, 0.05, len(REDSHIFTS))
     excess = _excess(age, ratio)
@@ -126,7 +140,9 @@ def recorded_ages() -> np.ndarray:
     return np.concatenate([*pieces, eight[-1:]])
 
 
-def _collision_age(redshift: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _collision_age(
+    redshift: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw the age at pericentre as recorded, and how late that is [Gyr].
 
     Most ages are those of the nearest snapshot.

@@ -141,7 +141,9 @@ def _draw_substructure(rng: np.random.Generator) -> Substructure:
     return Substructure(long_axis, axis_ratio, filaments, clumps)
 
 
-def _brightness(view: View, encounters: list[Encounter], rng: np.random.Generator) -> np.ndarray:
+def _brightness(
+    view: View, encounters: list[Encounter], rng: np.random.Generator
+) -> np.ndarray:
     """Return the surface brightness (H, H) of all gas, relative to the main halo's centre."""
     plane, size = view.plane, len(view.plane.x)
     stirred = _stirring(encounters)
@@ -182,7 +184,10 @@ def _recoil(encounters: list[Encounter]) -> np.ndarray:
     for encounter in encounters:
         if encounter.since > 0.0:
             amplitude = 0.35 * encounter.ratio**0.8 * encounter.decay(MIXING_TIME)
-            offset = offset + amplitude * np.sin(2.2 * encounter.since + 0.3) * encounter.axis
+            offset = (
+                offset
+                + amplitude * np.sin(2.2 * encounter.since + 0.3) * encounter.axis
+            )
     return offset
 
 
@@ -220,7 +225,9 @@ def _fronts(view: View, encounter: Encounter) -> np.ndarray:
     if since > 0.2:
         offset = min(encounter.pericentre / 0.1, 1.0)
         strength = 1.6 * encounter.ratio**0.3 * offset * encounter.decay(_SLOSHING_TIME)
-        factor = factor * sloshing(view, encounter, strength * (1.0 - np.exp(-since / 0.4)))
+        factor = factor * sloshing(
+            view, encounter, strength * (1.0 - np.exp(-since / 0.4))
+        )
     return factor
 
 
@@ -231,7 +238,9 @@ def sloshing(view: View, encounter: Encounter, strength: float) -> np.ndarray:
     """
     since, normal = encounter.since, encounter.normal
     facing = view.facing(normal)
-    nodes = np.cross(normal, np.eye(3)[view.axis])  # the orbit's plane meets that of the sky
+    nodes = np.cross(
+        normal, np.eye(3)[view.axis]
+    )  # the orbit's plane meets that of the sky
     length = float(np.linalg.norm(nodes))
     # seen from right above, any direction in the plane will do
     nodes = nodes / length if length > 1e-9 else encounter.axis

@@ -23,7 +23,9 @@ class Telescope:
 
 
 def observe_map(
-    log_brightness: np.ndarray, rng: np.random.Generator, telescope: Telescope | None = None
+    log_brightness: np.ndarray,
+    rng: np.random.Generator,
+    telescope: Telescope | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Observe a map of log10 surface brightness (H, H).
 
@@ -40,7 +42,9 @@ def observe_map(
     return rng.poisson(expected).astype(np.int32), exposure.astype(np.float32)
 
 
-def _exposure_map(size: int, rng: np.random.Generator, telescope: Telescope) -> np.ndarray:
+def _exposure_map(
+    size: int, rng: np.random.Generator, telescope: Telescope
+) -> np.ndarray:
     """Draw the exposure [ks] after vignetting, with two chip gaps in a field rolled at random."""
     plane = make_plane(size, 1.0)
     pointing = telescope.exposure * 10.0 ** rng.normal(0.0, 0.3)
@@ -52,7 +56,9 @@ def _exposure_map(size: int, rng: np.random.Generator, telescope: Telescope) -> 
     return np.where(is_gap, 0.0, exposure)
 
 
-def _point_sources(size: int, rng: np.random.Generator, telescope: Telescope) -> np.ndarray:
+def _point_sources(
+    size: int, rng: np.random.Generator, telescope: Telescope
+) -> np.ndarray:
     """Draw active galaxies [counts a ks] anywhere: N(>S) ~ S^-1.5 above a faintest one."""
     field = np.zeros((size, size))
     num = rng.poisson(telescope.sources)

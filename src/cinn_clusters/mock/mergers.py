@@ -29,7 +29,9 @@ class Orbits:
     pericentre: np.ndarray
 
 
-def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+def merger_rate(
+    halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray
+) -> np.ndarray:
     """Return dN / dxi / dz of a descendant halo [Msun] at a mass ratio xi (Fakhouri+10, eq. 1).
 
     Examples:
@@ -38,7 +40,9 @@ def merger_rate(halo_mass: np.ndarray, ratio: np.ndarray, redshift: np.ndarray) 
     """
     of_mass = _RATE * (halo_mass / 1e12) ** _MASS_SLOPE
     growth = of_mass * (1.0 + redshift) ** _REDSHIFT_SLOPE
-    return np.asarray(growth * ratio**_XI_SLOPE * np.exp((ratio / _RATE_XI) ** _XI_POWER))
+    return np.asarray(
+        growth * ratio**_XI_SLOPE * np.exp((ratio / _RATE_XI) ** _XI_POWER)
+    )
 
 
 def draw_mergers(
@@ -53,7 +57,9 @@ def draw_mergers(
     step = np.gradient(redshift)
     fraction = (np.arange(200) + 0.5) / 200
     smallest = np.minimum(THRESHOLD / halo, 1.0)
-    ratio = smallest ** (1.0 - fraction)  # (G, 200), log-spaced between the threshold and 1
+    ratio = smallest ** (
+        1.0 - fraction
+    )  # (G, 200), log-spaced between the threshold and 1
     cell = -np.log(smallest) / len(fraction) * ratio * step[:, None]
     expected = merger_rate(halo, ratio, redshift[:, None]) * cell  # (G, 200) events
     total = expected.sum()
@@ -65,7 +71,11 @@ def draw_mergers(
 
 
 def draw_orbits(
-    halo_mass: np.ndarray, radius: np.ndarray, rng: np.random.Generator, *, total_speed: float = 1.0
+    halo_mass: np.ndarray,
+    radius: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    total_speed: float = 1.0,
 ) -> Orbits:
     """Draw infall orbits and follow them to pericentre in an NFW potential.
 

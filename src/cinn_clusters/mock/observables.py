@@ -12,7 +12,9 @@ _PIVOT = 14.4
 """log10 M500c [Msun]."""
 
 
-def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def draw_observables(
+    history: History, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Draw the observables of one cluster at its eight snapshots.
 
     Every relation has a scatter that the cluster keeps for life and one that is new at each
@@ -20,7 +22,9 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
     """
     mass = history.log_mass
     relative = mass - _PIVOT
-    group = mass - history.log_excess  # the group has held a subcluster since before R500 did
+    group = (
+        mass - history.log_excess
+    )  # the group has held a subcluster since before R500 did
 
     def scatter(lasting: float, new: float) -> np.ndarray:
         return rng.normal(0.0, lasting) + rng.normal(0.0, new, len(mass))
@@ -37,7 +41,9 @@ def draw_observables(history: History, rng: np.random.Generator) -> dict[str, np
     # arXiv:1401.7329)
     stars = group - 1.98 - 0.27 * relative + scatter(0.06, 0.09) + 0.10 * settled
     # black hole: M_BH ~ M500^1.0 (after Bogdan+18, arXiv:1711.05297); some sit off centre
-    black_hole = -0.42 + 1.0 * relative + scatter(0.12, 0.14) - rng.exponential(0.12, len(mass))
+    black_hole = (
+        -0.42 + 1.0 * relative + scatter(0.12, 0.14) - rng.exponential(0.12, len(mass))
+    )
     return {
         "bcg_SubhaloBHMass": np.maximum(10.0**black_hole, BLACK_HOLE_SEED),
         "bcg_SubhaloMass": central,

@@ -19,7 +19,9 @@ from cinn_clusters.rng import numpy_stream
 _MEANS = tuple(name.replace("last_", "mean_") for name in schema.DEFAULT_TARGETS)
 
 
-def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+def mock_catalogue(
+    num_clusters: int = 350, seed: int = 1
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw a mock catalogue.
 
     Args:
@@ -44,7 +46,9 @@ def mock_catalogue(num_clusters: int = 350, seed: int = 1) -> tuple[pd.DataFrame
         history, keys, columns = draw_cluster(cluster, seed)
         observables.append(pd.DataFrame(keys | columns))
         targets.append(pd.DataFrame(keys | _recorded(history)))
-    return pd.concat(observables, ignore_index=True), pd.concat(targets, ignore_index=True)
+    return pd.concat(observables, ignore_index=True), pd.concat(
+        targets, ignore_index=True
+    )
 
 
 def draw_cluster(

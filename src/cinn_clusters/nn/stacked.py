@@ -80,7 +80,9 @@ class MaskedLinear(StackedLinear):
 
     mask: Tensor
 
-    def __init__(self, num_members: int, mask: Tensor, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_members: int, mask: Tensor, generator: torch.Generator
+    ) -> None:
         super().__init__(num_members, mask.shape[0], mask.shape[1], generator)
         self.register_buffer("mask", mask.float(), persistent=False)
 
@@ -104,7 +106,9 @@ class StackedBatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, num_members: int, num_features: int, *, momentum: float = 0.1) -> None:
+    def __init__(
+        self, num_members: int, num_features: int, *, momentum: float = 0.1
+    ) -> None:
         super().__init__()
         self.momentum = momentum
         shape = (num_members, 1, num_features)

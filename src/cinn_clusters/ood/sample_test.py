@@ -65,7 +65,9 @@ class TrainingPopulation:
     def spread(self) -> np.ndarray:
         """Standard deviation of each observable at one time, (U,)."""
         mean = self.weights @ self.means
-        squares = np.diagonal(self.covariances, axis1=1, axis2=2) + (self.means - mean) ** 2
+        squares = (
+            np.diagonal(self.covariances, axis1=1, axis2=2) + (self.means - mean) ** 2
+        )
         return np.asarray(np.sqrt(self.weights @ squares))
 
     def to_dict(self) -> JsonObject:
@@ -148,8 +150,12 @@ def two_sample_test(
         simulated = population.draw(times[rows], rng)[:, columns]
         simulated += widths * rng.standard_normal(sample.shape)
         spread = population.spread[columns]
-        statistic, *permuted = _statistics(sample, simulated, spread, rng, _NUM_PERMUTATIONS)
-        num_larger = sum(other >= statistic - population.tolerance for other in permuted)
+        statistic, *permuted = _statistics(
+            sample, simulated, spread, rng, _NUM_PERMUTATIONS
+        )
+        num_larger = sum(
+            other >= statistic - population.tolerance for other in permuted
+        )
         p_value = (1 + num_larger) / (1 + _NUM_PERMUTATIONS)
         tests.append(SampleTest(float(statistic), float(p_value)))
     return max(tests, key=lambda test: (test.p_value, -test.mmd_squared))
@@ -205,7 +211,9 @@ def _discrepancies(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
     The kernel is zero on its diagonal.
     """
     num, total = signs.shape[1] // 2, kernel.sum()
-    difference = np.einsum("pi,pi->p", signs @ kernel, signs)  # pairs within less pairs between
+    difference = np.einsum(
+        "pi,pi->p", signs @ kernel, signs
+    )  # pairs within less pairs between
     within = (total + difference) / 2.0
     between = (total - difference) / 2.0
     return np.asarray(within / (num * (num - 1)) - between / num**2)

@@ -46,7 +46,9 @@ class SelectionClassifier:
         return probabilities.mean(0).numpy()
 
 
-def make_classifier(transforms: MeasurementTransforms, seed: int = 42) -> SelectionClassifier:
+def make_classifier(
+    transforms: MeasurementTransforms, seed: int = 42
+) -> SelectionClassifier:
     """Make an untrained classifier."""
     shape = NetworkShape(_NUM_MEMBERS, (_NUM_HIDDEN,), zero_last=True)
     generator = torch_stream(seed, "recorded")

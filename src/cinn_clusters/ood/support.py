@@ -58,9 +58,13 @@ class TrainingSupport:
     def ood_score(self, inputs: np.ndarray) -> np.ndarray:
         """Percentile (N,) in [0, 1] of the robust distance of inputs (N, L) among training clusters."""
         log_rarity = _log_rarity(self.robust, self.transforms, inputs)
-        return _percentiles(log_rarity, self.distances, _groups(self.transforms, inputs))
+        return _percentiles(
+            log_rarity, self.distances, _groups(self.transforms, inputs)
+        )
 
-    def disagreement_score(self, inputs: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+    def disagreement_score(
+        self, inputs: np.ndarray, disagreement: np.ndarray
+    ) -> np.ndarray:
         """Percentile (N,) of the disagreement (N,) among training clusters measured alike."""
         groups = _groups(self.transforms, inputs)
         return _percentiles(disagreement, self.disagreements, groups)
@@ -76,7 +80,9 @@ class TrainingSupport:
             reasons[row].append(f"observables unlike {_MOST} taken together")
         score = self.disagreement_score(inputs, disagreement)
         for row in np.flatnonzero(score > ALARM):
-            reasons[row].append(f"members of the ensemble disagree more than on {_MOST}")
+            reasons[row].append(
+                f"members of the ensemble disagree more than on {_MOST}"
+            )
         return reasons
 
     def _out_of_range(self, inputs: np.ndarray) -> list[list[str]]:
@@ -84,14 +90,19 @@ class TrainingSupport:
         values, errors = self.transforms.raw_values(inputs)
         margin = 2.0 * np.where(np.isfinite(errors), errors, 0.0)
         reasons: list[list[str]] = [[] for _ in inputs]
-        beyond = {"above": values - margin > self.upper, "below": values + margin < self.lower}
+        beyond = {
+            "above": values - margin > self.upper,
+            "below": values + margin < self.lower,
+        }
         for side, limits in (("above", self.upper), ("below", self.lower)):
             for row, column in np.argwhere(beyond[side]):
                 entry, limit = self.transforms.observables[column], limits[column]
                 if entry.is_log:
                     limit = math.exp(limit)
                 numbers = f"({inputs[row, column]:.4g}; limit {limit:.4g})"
-                reasons[row].append(f"{entry.name} {side} all training clusters {numbers}")
+                reasons[row].append(
+                    f"{entry.name} {side} all training clusters {numbers}"
+                )
         return reasons
 
     def to_dict(self) -> JsonObject:
@@ -125,7 +136,9 @@ def fit_support(
     ``disagreement`` gives that of the ensemble [nats] on inputs (M, L), (M,).
     """
     values, _ = transforms.raw_values(inputs)
-    robust = _robust_prior(transforms, np.hstack([values, transforms.embeddings(inputs)]))
+    robust = _robust_prior(
+        transforms, np.hstack([values, transforms.embeddings(inputs)])
+    )
     rows = np.random.default_rng(0).permutation(len(inputs))[:_NUM_ENSEMBLE_ROWS]
     distances, disagreements = [], []
     for mask in _masks(transforms):
@@ -138,7 +151,9 @@ def fit_support(
     return TrainingSupport(transforms, lower, upper, robust, *quantiles)
 
 
-def _robust_prior(transforms: MeasurementTransforms, values: np.ndarray) -> ObservablePrior:
+def _robust_prior(
+    transforms: MeasurementTransforms, values: np.ndarray
+) -> ObservablePrior:
     """Gaussian of the bulk of the complete rows; of all rows where few are complete.
 
     References:
@@ -170,7 +185,9 @@ def _groups(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray
         return np.asarray(is_measured @ (1 << np.arange(num_blocks)))
     num_scalars = len(transforms.optional)
     has_embedding = is_measured[:, num_scalars:].sum(1)
-    return np.asarray(is_measured[:, :num_scalars].sum(1) + (num_scalars + 1) * has_embedding)
+    return np.asarray(
+        is_measured[:, :num_scalars].sum(1) + (num_scalars + 1) * has_embedding
+    )
 
 
 def _masks(transforms: MeasurementTransforms) -> np.ndarray:
@@ -188,7 +205,9 @@ def _masks(transforms: MeasurementTransforms) -> np.ndarray:
     return np.column_stack([np.tile(scalars, (2, 1)), presence])
 
 
-def _percentiles(values: np.ndarray, quantiles: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _percentiles(
+    values: np.ndarray, quantiles: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
     """Share (N,) of the training clusters below each value in its group; 1 beyond all of them."""
     result = np.empty(len(values))
     for group in np.unique(groups):

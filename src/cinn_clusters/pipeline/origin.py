@@ -13,7 +13,11 @@ from cinn_clusters.storage.run_paths import ResultPaths, RunPaths
 
 ORIGIN = "origin.json"
 """In a folder of products: the hash of the model that made them."""
-_COMMANDS = {"sensitivity": "sensitivity", "figures": "figures", "diagnostics.json": "diagnose"}
+_COMMANDS = {
+    "sensitivity": "sensitivity",
+    "figures": "figures",
+    "diagnostics.json": "diagnose",
+}
 _UNKNOWN = "one of an older version, which does not say"
 _INDEPENDENT = ""
 """Origin of a product that no posterior model took part in."""
@@ -37,7 +41,9 @@ def demand_one_model(run: RunPaths, products: Iterable[Path]) -> None:
             target = run.posterior if command == "diagnose" else run.root
             got = _UNKNOWN if origin is None else "one of another model"
             hint = f"run cinn-clusters {command} {target} --overwrite"
-            raise BundleError(product, "a product of the model of this run", got, "", hint)
+            raise BundleError(
+                product, "a product of the model of this run", got, "", hint
+            )
 
 
 def write_origin(folder: Path, run: RunPaths) -> None:

@@ -136,7 +136,9 @@ STAGES = (
         reads=_prepared,
         settings=lambda inputs: inputs.config.model_dump(),
         writes=lambda run: (run.crossval.posterior, run.crossval.scores),
-        make=lambda inputs, run, on_progress: crossval(run.root, inputs.config, overwrite=True),
+        make=lambda inputs, run, on_progress: crossval(
+            run.root, inputs.config, overwrite=True
+        ),
         is_routine=False,
     ),
     Stage(
@@ -159,7 +161,10 @@ STAGES = (
         settings=lambda inputs: inputs.refit_members,
         writes=lambda run: (run.sensitivity.root,),
         make=lambda inputs, run, on_progress: sensitivity(
-            run.root, refit_members=inputs.refit_members, overwrite=True, on_progress=on_progress
+            run.root,
+            refit_members=inputs.refit_members,
+            overwrite=True,
+            on_progress=on_progress,
         ),
     ),
     Stage(

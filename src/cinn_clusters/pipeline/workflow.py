@@ -78,12 +78,18 @@ class _StageLog:
 
     def is_current(self, stage: Stage) -> bool:
         """Whether the results of a stage are whole and made from what it would read now."""
-        expected = {"from": self._source(stage), "made": _fingerprint(stage.writes(self.run))}
+        expected = {
+            "from": self._source(stage),
+            "made": _fingerprint(stage.writes(self.run)),
+        }
         return bool(self.entries().get(stage.name) == expected)
 
     def make(self, stage: Stage, on_progress: OnProgress) -> None:
         begun = {"from": self._source(stage), "made": ""}
-        if stage.name == "train" and self.entries().get(stage.name) not in (None, begun):
+        if stage.name == "train" and self.entries().get(stage.name) not in (
+            None,
+            begun,
+        ):
             self.run.checkpoint.unlink(missing_ok=True)  # of other settings
         if stage.name != "prepare":  # which replaces the folder
             self._note(stage, begun)
@@ -105,10 +111,14 @@ class _StageLog:
         prepared = {entry["name"]: entry["sha256"] for entry in record["files"]}
         named = {path.name: sha256_of(path) for path in self.inputs.files}
         options = {key: record.get(key) for key in ("protocol", "seed")}
-        expected_options = {key: getattr(self.inputs.preparation, key) for key in options}
+        expected_options = {
+            key: getattr(self.inputs.preparation, key) for key in options
+        }
         if prepared != named or options != expected_options:
             got = f"one of {', '.join(prepared)} with {_listed(options)}"
-            expected = f"a run prepared from these tables with {_listed(expected_options)}"
+            expected = (
+                f"a run prepared from these tables with {_listed(expected_options)}"
+            )
             hint = "name another folder, or pass --overwrite to replace all of it"
             raise OutputError(root, expected, got, "", hint)
         prepare = next(stage for stage in STAGES if stage.name == "prepare")
@@ -120,7 +130,9 @@ class _StageLog:
 
     def _source(self, stage: Stage) -> str:
         files = _fingerprint(stage.reads(self.inputs, self.run))
-        return json_hash([files, stage.settings(self.inputs), versions()["cinn-clusters"]])
+        return json_hash(
+            [files, stage.settings(self.inputs), versions()["cinn-clusters"]]
+        )
 
 
 def _listed(options: dict[str, object]) -> str:
@@ -135,5 +147,7 @@ def _fingerprint(paths: Iterable[Path]) -> str:
         for file in files:
             if not file.is_dir():
                 content = sha256_of(file) if file.is_file() else "missing"
-                digest.update(f"{path.name}/{file.relative_to(path)} {content}\n".encode())
+                digest.update(
+                    f"{path.name}/{file.relative_to(path)} {content}\n".encode()
+                )
     return digest.hexdigest()

@@ -19,7 +19,11 @@ ensemble add hardly anything."""
 
 
 def disagreement(
-    posterior: Posterior, query: Query | np.ndarray, num_samples: int = 8, *, seed: int = 0
+    posterior: Posterior,
+    query: Query | np.ndarray,
+    num_samples: int = 8,
+    *,
+    seed: int = 0,
 ) -> np.ndarray:
     """Mean Kullback-Leibler divergence between members, for each object.
 
@@ -49,7 +53,9 @@ def disagreement(
     def divergences(objects: slice) -> np.ndarray:
         return _pairwise(posterior, context.x[objects], query.places[objects], sampling)
 
-    return np.concatenate([np.zeros(0), *parallel_map(divergences, list(query.batches(step)))])
+    return np.concatenate(
+        [np.zeros(0), *parallel_map(divergences, list(query.batches(step)))]
+    )
 
 
 def _pairwise(
@@ -65,6 +71,10 @@ def _pairwise(
     with torch.no_grad():
         u = flow.sample(noise, context)  # (K, n S, D)
         log_prob = flow.log_prob(u, context)
-        neighbours = [flow.log_prob(u.roll(shift, 0), context).roll(-shift, 0) for shift in shifts]
-    log_ratio = (log_prob - torch.stack(neighbours)).double().cpu().mean((0, 1))  # (n S,)
+        neighbours = [
+            flow.log_prob(u.roll(shift, 0), context).roll(-shift, 0) for shift in shifts
+        ]
+    log_ratio = (
+        (log_prob - torch.stack(neighbours)).double().cpu().mean((0, 1))
+    )  # (n S,)
     return log_ratio.view(len(rows), -1).mean(1).numpy()

@@ -15,7 +15,11 @@ from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
-from cinn_clusters.posterior.npe import TrainingPairs, make_training_pairs, maximise_likelihood
+from cinn_clusters.posterior.npe import (
+    TrainingPairs,
+    make_training_pairs,
+    maximise_likelihood,
+)
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.rng import numpy_stream
@@ -63,17 +67,23 @@ def fit(
     return job.posterior()
 
 
-def fit_catalogue_transforms(catalogue: Catalogue, split: Split, *, seed: int = 42) -> Transforms:
+def fit_catalogue_transforms(
+    catalogue: Catalogue, split: Split, *, seed: int = 42
+) -> Transforms:
     """Fit bijections and scalers on the training rows only."""
     rows = catalogue.rows(split.train)
-    theta = dequantise(rows.theta, rows.target_columns, rows.age, numpy_stream(seed, "transforms"))
+    theta = dequantise(
+        rows.theta, rows.target_columns, rows.age, numpy_stream(seed, "transforms")
+    )
     theta = off_bounds(theta, rows.target_columns, rows.age)
     columns = {
         str(name): rows.table[name].to_numpy(float)
         for name in rows.table
         if name != rows.cluster_column
     }
-    return fit_transforms(columns, theta, rows.observables, rows.targets, schema=rows.schema)
+    return fit_transforms(
+        columns, theta, rows.observables, rows.targets, schema=rows.schema
+    )
 
 
 @dataclass
@@ -109,7 +119,11 @@ class Job:
 
 
 def prepare_job(
-    catalogue: Catalogue, split: Split, transforms: Transforms, config: Config, device: str
+    catalogue: Catalogue,
+    split: Split,
+    transforms: Transforms,
+    config: Config,
+    device: str,
 ) -> Job:
     """Set everything up before the first epoch; a model of exact inputs sees complete rows only.
 
@@ -121,14 +135,18 @@ def prepare_job(
     if config.train.augment:
         names = [observable.name for observable in transforms.observables]
         columns = catalogue.rows(split.train).inputs(names).T
-        transforms = accept_missing_values(transforms, dict(zip(names, columns, strict=True)))
+        transforms = accept_missing_values(
+            transforms, dict(zip(names, columns, strict=True))
+        )
     else:
         usable = split.within(catalogue.complete_rows())
     if not (len(usable.train) and len(usable.validation)):
         hint = "set train.augment, which accepts missing values"
         raise DataError("training rows", "complete ones", "none", "", hint)
     pairs = make_training_pairs(catalogue, usable, transforms, config, device)
-    flow = make_flow(config, len(transforms.targets), transforms.num_features).to(device)
+    flow = make_flow(config, len(transforms.targets), transforms.num_features).to(
+        device
+    )
     state = start(flow, flow.num_members, config.train)
     num_incomplete = _num_fitted(split) - _num_fitted(usable)
     return Job(flow, transforms, pairs, config, state, device, num_incomplete)

@@ -64,20 +64,30 @@ def joint_mode(
     return np.concatenate(modes), np.concatenate(log_densities)
 
 
-def _search(posterior: Posterior, context: Context, samples: np.ndarray) -> tuple[Tensor, Tensor]:
+def _search(
+    posterior: Posterior, context: Context, samples: np.ndarray
+) -> tuple[Tensor, Tensor]:
     """Best u (N, D) and its log-density (N,)."""
     anchors = context.anchors.expand(samples.shape)
-    u = posterior.transforms.standardise_targets(samples.astype(float), anchors)  # (S, N, D)
-    is_inside = torch.isfinite(u)  # a float32 sample may have been rounded onto its bound
+    u = posterior.transforms.standardise_targets(
+        samples.astype(float), anchors
+    )  # (S, N, D)
+    is_inside = torch.isfinite(
+        u
+    )  # a float32 sample may have been rounded onto its bound
     lower = torch.where(is_inside, u, torch.inf).amin(0)
     upper = torch.where(is_inside, u, -torch.inf).amax(0)
     candidates = torch.nan_to_num(u[:NUM_CANDIDATES]).clamp(lower, upper)
     with torch.no_grad():
-        log_density = torch.stack([posterior.unbounded_log_prob(c, context) for c in candidates])
+        log_density = torch.stack(
+            [posterior.unbounded_log_prob(c, context) for c in candidates]
+        )
     num_starts = min(NUM_STARTS, len(candidates))
     best = log_density.topk(num_starts, 0).indices  # (starts, N)
     starts = candidates.gather(0, best[..., None].expand(-1, -1, u.shape[-1]))
-    repeated = Context(context.x.repeat(num_starts, 1), context.anchors.repeat(num_starts, 1))
+    repeated = Context(
+        context.x.repeat(num_starts, 1), context.anchors.repeat(num_starts, 1)
+    )
     box = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
     climbed, highest = _climb(posterior, repeated, starts.flatten(0, 1), box)
     log_density, start = highest.view(num_starts, -1).max(0)

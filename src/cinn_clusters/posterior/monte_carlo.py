@@ -66,7 +66,9 @@ class MonteCarlo(Posterior):
         if self.two_sided is not None:
             errors = self.two_sided[:, query.places]
             skewed = np.flatnonzero((errors[0] != errors[1]).any(1))
-            values = two_piece(transforms, query.rows(skewed), errors[:, skewed], sampling)
+            values = two_piece(
+                transforms, query.rows(skewed), errors[:, skewed], sampling
+            )
         for number in range(self.num_realisations):
             inputs = transforms.sample_values(query.inputs, noise[:, number])
             if len(skewed):
@@ -83,7 +85,10 @@ def _noise(sampling: Sampling, rows: np.ndarray, width: int) -> np.ndarray:
 
 
 def two_piece(
-    transforms: MeasurementTransforms, query: Query, errors: np.ndarray, sampling: Sampling
+    transforms: MeasurementTransforms,
+    query: Query,
+    errors: np.ndarray,
+    sampling: Sampling,
 ) -> np.ndarray:
     """Draw true observables whose errors differ on both sides of the measured value.
 

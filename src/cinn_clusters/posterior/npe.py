@@ -64,7 +64,11 @@ class TrainingPairs:
 
 
 def make_training_pairs(
-    catalogue: Catalogue, split: Split, transforms: Transforms, config: Config, device: str = "cpu"
+    catalogue: Catalogue,
+    split: Split,
+    transforms: Transforms,
+    config: Config,
+    device: str = "cpu",
 ) -> TrainingPairs:
     """Standardise the rows of training and validation; test rows are not touched.
 
@@ -127,14 +131,18 @@ def maximise_likelihood(
     def held_out_loss() -> Tensor:
         rows, weights = pairs.held_out_rows, pairs.held_out_weights
         copies = range(min(NUM_HELD_OUT_COPIES, len(pairs.u)))
-        log_prob = [flow.log_prob(*pairs.at(torch.tensor(copy), rows)) for copy in copies]
+        log_prob = [
+            flow.log_prob(*pairs.at(torch.tensor(copy), rows)) for copy in copies
+        ]
         return -(torch.stack(log_prob).mean(0) * weights).sum(-1) / weights.sum(-1)
 
     objective = TrainingObjective(batch_loss, held_out_loss, pairs.train_rows)
     return epochs(flow, objective, config.train, state, config.seed)
 
 
-def _copies(rows: Catalogue, transforms: Transforms, config: Config) -> tuple[Tensor, Tensor]:
+def _copies(
+    rows: Catalogue, transforms: Transforms, config: Config
+) -> tuple[Tensor, Tensor]:
     """Features (J, N, L), J = 1 where all would be the same, and targets (J, N, D)."""
     inputs = rows.inputs(transforms.inputs)
     jitter = numpy_stream(config.seed, "jitter")
@@ -169,7 +177,9 @@ def _num_copies(rows: Catalogue, transforms: Transforms, train: TrainConfig) -> 
     return 1
 
 
-def _held_out(clusters: np.ndarray, is_validation: np.ndarray, config: Config) -> np.ndarray:
+def _held_out(
+    clusters: np.ndarray, is_validation: np.ndarray, config: Config
+) -> np.ndarray:
     """Whether a member stops on a row, (K, N): the validation rows, or a group of clusters each.
 
     With groups no cluster is lost to early stopping, and the members differ.
@@ -189,7 +199,9 @@ def _held_out(clusters: np.ndarray, is_validation: np.ndarray, config: Config) -
     return np.stack([np.isin(clusters, group) for group in groups[:num_members]])
 
 
-def _train_rows(clusters: np.ndarray, is_held_out: np.ndarray, config: Config) -> list[np.ndarray]:
+def _train_rows(
+    clusters: np.ndarray, is_held_out: np.ndarray, config: Config
+) -> list[np.ndarray]:
     """Rows each member trains on: all that it does not hold out, or a bootstrap sample of them."""
     train_rows = [np.flatnonzero(~mask) for mask in is_held_out]
     if not config.train.bootstrap:
@@ -200,7 +212,9 @@ def _train_rows(clusters: np.ndarray, is_held_out: np.ndarray, config: Config) -
     ]
 
 
-def _resampled(clusters: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled(
+    clusters: np.ndarray, rows: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Rows of as many clusters, drawn with replacement (bagging; Breiman 1996)."""
     names = np.unique(clusters[rows])
     drawn = rng.choice(names, len(names))

@@ -118,7 +118,9 @@ class Posterior:
         layers = theta.reshape(-1, *shape)
         log_slope = np.zeros(layers.shape[:2])
         if self.recalibration is not None:
-            raw_samples = replace(self, recalibration=None).sample(query, _NUM_MARGINAL_SAMPLES)
+            raw_samples = replace(self, recalibration=None).sample(
+                query, _NUM_MARGINAL_SAMPLES
+            )
             layers, log_slope = self.recalibration.undo(layers, raw_samples)
         with torch.no_grad():
             log_prob = [
@@ -144,7 +146,9 @@ class Posterior:
             DataError: If the shapes do not fit or an input is not finite.
         """
         query, sampling = as_query(query), Sampling(num_samples, seed)
-        samples = np.empty((num_samples, len(query), len(self.targets)), dtype=np.float32)
+        samples = np.empty(
+            (num_samples, len(query), len(self.targets)), dtype=np.float32
+        )
         for objects, batch in self.sample_batches(query, sampling):
             samples[:, objects] = batch
         return samples
@@ -169,7 +173,9 @@ class Posterior:
         step = max(1, POINTS_A_BATCH // sampling.num_samples)
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
-            return objects, self._draw(context.rows(objects), query.places[objects], sampling)
+            return objects, self._draw(
+                context.rows(objects), query.places[objects], sampling
+            )
 
         yield from parallel_map(draw, list(query.batches(step)))
 
@@ -205,16 +211,26 @@ class Posterior:
         log_prob = self.unbounded_log_prob(u, context) - log_jacobian
         return torch.where(is_inside, log_prob, -math.inf)
 
-    def _draw(self, context: Context, rows: np.ndarray, sampling: Sampling) -> np.ndarray:
+    def _draw(
+        self, context: Context, rows: np.ndarray, sampling: Sampling
+    ) -> np.ndarray:
         """Samples (S, n, D) of some objects; sample l comes from member l mod K."""
         num_members, num_targets = self.flow.num_members, len(self.targets)
         num_each = -(-sampling.num_samples // num_members)
         stream = Sampling(num_each, sampling.seed)
         z = member_noise(stream, rows, num_members, num_targets).to(self.device)
         x = context.x.repeat_interleave(num_each, 0).expand(num_members, -1, -1)
-        u = self.flow.sample(z, x).cpu().view(num_members, len(rows), num_each, num_targets)
+        u = (
+            self.flow.sample(z, x)
+            .cpu()
+            .view(num_members, len(rows), num_each, num_targets)
+        )
         anchors = context.anchors[None, :, None].expand(u.shape)
-        theta = self.transforms.physical_targets(u, anchors).permute(2, 0, 1, 3).flatten(0, 1)
+        theta = (
+            self.transforms.physical_targets(u, anchors)
+            .permute(2, 0, 1, 3)
+            .flatten(0, 1)
+        )
         samples = theta[: sampling.num_samples].float().numpy()
         if self.recalibration is None:
             return samples
@@ -226,7 +242,9 @@ class Posterior:
             if not np.isfinite(column).all():
                 got = f"{int((~np.isfinite(column)).sum())} of {len(column)} missing"
                 hint = "leave such rows out, or train a model with train.augment"
-                raise DataError(f"column '{name}'", "a value in every row", got, "", hint)
+                raise DataError(
+                    f"column '{name}'", "a value in every row", got, "", hint
+                )
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,15 @@ class Recalibration:
             below = np.floor(position).astype(int)
             above = np.minimum(below + 1, num_samples - 1)
             weight = (position - below).astype(samples.dtype)[:, None]
-            repaired = ordered[below, :, d] * (1 - weight) + ordered[above, :, d] * weight
+            repaired = (
+                ordered[below, :, d] * (1 - weight) + ordered[above, :, d] * weight
+            )
             np.put_along_axis(result[:, :, d], order[:, :, d], repaired, 0)
         return result
 
-    def undo(self, theta: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def undo(
+        self, theta: np.ndarray, samples: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Move repaired values (M, N, D) back to where the original density is defined.
 
         Original samples (S, N, D) of the same objects define the marginals. Returns the original
@@ -83,7 +87,9 @@ class Recalibration:
             levels = np.interp(_QUANTILES, self.levels, coverage)  # R(p)
             for n in range(theta.shape[1]):
                 knots = quantiles[:, n, d]
-                images = np.interp(levels, _QUANTILES, knots)  # Q(R(p)) at the knots Q(p)
+                images = np.interp(
+                    levels, _QUANTILES, knots
+                )  # Q(R(p)) at the knots Q(p)
                 value, slope = _interpolate(original[:, n, d], knots, images)
                 original[:, n, d] = value
                 log_slope[:, n] += np.log(slope)
@@ -100,7 +106,9 @@ class Recalibration:
     @classmethod
     def from_dict(cls, values: JsonObject) -> Recalibration:
         """Inverse of ``to_dict``."""
-        return cls(**{name: np.array(value, dtype=float) for name, value in values.items()})
+        return cls(
+            **{name: np.array(value, dtype=float) for name, value in values.items()}
+        )
 
 
 def fit_recalibration(

@@ -30,7 +30,11 @@ _CENTRES = (np.arange(_NUM_BINS) + 0.5) * _BIN_WIDTH - _HALF_WIDTH
 
 
 def summarise(
-    posterior: Posterior, query: Query | np.ndarray, samples: np.ndarray, *, with_map: bool = False
+    posterior: Posterior,
+    query: Query | np.ndarray,
+    samples: np.ndarray,
+    *,
+    with_map: bool = False,
 ) -> pd.DataFrame:
     """Summarise posterior samples.
 
@@ -98,7 +102,9 @@ def summary_columns(
     """
     quantities = [TIME_SINCE_COLLISION] * (collision_time in targets) + list(targets)
     statistics = SUMMARY_STATISTICS[: None if with_map else -1]
-    return [f"{quantity}_{statistic}" for quantity in quantities for statistic in statistics]
+    return [
+        f"{quantity}_{statistic}" for quantity in quantities for statistic in statistics
+    ]
 
 
 def marginal_modes(
@@ -120,7 +126,9 @@ def marginal_modes(
         offset = (u - median) / width
     density = _smoothed_counts(offset)
     modes = median + width * _CENTRES[density.argmax(-1)]
-    return posterior.transforms.physical_targets(torch.from_numpy(modes), anchors).numpy()
+    return posterior.transforms.physical_targets(
+        torch.from_numpy(modes), anchors
+    ).numpy()
 
 
 def _smoothed_counts(scaled: np.ndarray) -> np.ndarray:

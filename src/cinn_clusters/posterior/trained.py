@@ -83,17 +83,26 @@ def add_checks(
     if not isinstance(transforms, MeasurementTransforms):
         return TrainedModel(posterior, config, provenance=provenance)
     inputs = posterior.query(rows.table).inputs
-    support = fit_support(transforms, inputs, partial(disagreement, posterior, seed=config.seed))
+    support = fit_support(
+        transforms, inputs, partial(disagreement, posterior, seed=config.seed)
+    )
     populations = [fit_population(transforms, inputs, rows.clusters)]
     selection = None
     if left_out is not None and len(left_out):
         table = _one_row_a_snapshot(rows, left_out)
-        inputs, clusters = posterior.query(table).inputs, table[rows.cluster_column].to_numpy()
+        inputs, clusters = (
+            posterior.query(table).inputs,
+            table[rows.cluster_column].to_numpy(),
+        )
         populations.append(fit_population(transforms, inputs, clusters))
         is_recorded = table.is_recorded.to_numpy(bool)
         if not is_recorded.all():
-            selection = fit_classifier(transforms, inputs, is_recorded, clusters, seed=config.seed)
-    return TrainedModel(posterior, config, support, tuple(populations), selection, provenance)
+            selection = fit_classifier(
+                transforms, inputs, is_recorded, clusters, seed=config.seed
+            )
+    return TrainedModel(
+        posterior, config, support, tuple(populations), selection, provenance
+    )
 
 
 def _one_row_a_snapshot(rows: Catalogue, left_out: pd.DataFrame) -> pd.DataFrame:

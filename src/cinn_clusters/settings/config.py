@@ -35,7 +35,9 @@ class ModelConfig(Section):
     members: int = Field(10, ge=1, le=1000)  # networks, mixed with equal weights
     mixing: MixingName = "lu"  # of the targets, after each block
     act_norm: bool = False  # learned scale and shift before each block
-    dropout: float = Field(0.0, ge=0, lt=1)  # share of hidden units silenced in training
+    dropout: float = Field(
+        0.0, ge=0, lt=1
+    )  # share of hidden units silenced in training
     zero_init: bool = True  # start as the identity
 
 
@@ -86,7 +88,13 @@ class FlowMatchingConfig(Section):
     layers: _Layers = 2
 
 
-FlowConfig = AutoregressiveConfig | GlowConfig | SplineConfig | MixtureConfig | FlowMatchingConfig
+FlowConfig = (
+    AutoregressiveConfig
+    | GlowConfig
+    | SplineConfig
+    | MixtureConfig
+    | FlowMatchingConfig
+)
 
 
 class OptimiserConfig(Section):
@@ -98,14 +106,18 @@ class OptimiserConfig(Section):
     schedule: Literal["constant", "cosine"] = "cosine"  # from the full rate to zero
     weight_decay: float = Field(0.1, ge=0, le=1e3)  # decoupled from the loss (AdamW)
     clip: float = Field(5.0, gt=0, le=1e9)  # largest gradient norm of a member
-    patience: int = Field(20, ge=0, le=1_000_000)  # epochs without a better loss; 0 never stops
+    patience: int = Field(
+        20, ge=0, le=1_000_000
+    )  # epochs without a better loss; 0 never stops
 
 
 class TrainConfig(OptimiserConfig):
     """How the flow is trained."""
 
     noise: float = Field(0.0, ge=0, le=10)  # on standardised x
-    augment: bool = True  # mask and scatter observables: any subset with any errors is accepted
+    augment: bool = (
+        True  # mask and scatter observables: any subset with any errors is accepted
+    )
     dequantise: bool = True  # spread collision times over their resolution
     # 0: stop on the validation clusters; G: member k on group k mod G of all but the test clusters
     held_out_groups: int = Field(10, ge=0, le=100_000)

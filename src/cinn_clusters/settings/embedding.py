@@ -13,7 +13,15 @@ from cinn_clusters.settings.config import Epochs, RandomSeed, Rate
 from cinn_clusters.settings.sections import Section, read_settings
 
 MethodName = Literal[
-    "simclr", "mocov2", "mocov3", "byol", "simsiam", "dino", "vicreg", "supervised", "joint"
+    "simclr",
+    "mocov2",
+    "mocov3",
+    "byol",
+    "simsiam",
+    "dino",
+    "vicreg",
+    "supervised",
+    "joint",
 ]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Units = Annotated[int, Field(ge=1, le=65_536)]
@@ -27,34 +35,54 @@ class ViewsConfig(Section):
 
     rotate: bool = True  # by any angle
     flip: bool = True  # mirror images, with a chance of one half
-    zoom: float = Field(0.05, ge=0, lt=1)  # deviation of ln(scale): the uncertainty of R500
-    shift: float = Field(0.02, ge=0, lt=0.5)  # deviation of the recentring, share of the side
+    zoom: float = Field(
+        0.05, ge=0, lt=1
+    )  # deviation of ln(scale): the uncertainty of R500
+    shift: float = Field(
+        0.02, ge=0, lt=0.5
+    )  # deviation of the recentring, share of the side
     crop: float = Field(1.0, gt=0, le=1)  # smallest share of the side that remains
-    blur: float = Field(1.0, ge=0, le=8)  # largest width of the point spread function, px
+    blur: float = Field(
+        1.0, ge=0, le=8
+    )  # largest width of the point spread function, px
     blur_share: _Share = 0.2  # of the images
     photons: tuple[float, float] = (3000.0, 300000.0)  # counts in the brightest pixels
     photons_share: _Share = 0.2  # of the images, whose photons are counted again
-    background: float = Field(0.002, ge=0, le=1)  # largest, share of the brightest pixels
+    background: float = Field(
+        0.002, ge=0, le=1
+    )  # largest, share of the brightest pixels
     gap_share: _Share = 0.1  # of the images, with a chip gap
-    sources: float = Field(0.5, ge=0, le=1000)  # mean number of point sources, put in or masked
+    sources: float = Field(
+        0.5, ge=0, le=1000
+    )  # mean number of point sources, put in or masked
 
 
 class EncoderConfig(Section):
     """What is trained, and how."""
 
     method: MethodName = "simclr"
-    backbone: str = "small"  # small, resnet18, resnet50, convnext_tiny or any model of timm
+    backbone: str = (
+        "small"  # small, resnet18, resnet50, convnext_tiny or any model of timm
+    )
     size: int = Field(64, ge=16, le=4096)  # pixels a side of the input
     epochs: Epochs = 30
     batch: int = Field(256, ge=4, le=1_000_000)  # maps a step, all processes together
     learning_rate: Rate = 1e-3  # after the warm-up; falls to zero along a cosine
     weight_decay: float = Field(1e-4, ge=0, le=1e3)
-    warmup: float = Field(0.05, ge=0, lt=1)  # share of the steps over which the rate rises
-    positives: Literal["views", "projections"] = "projections"  # of one map, of one snapshot
+    warmup: float = Field(
+        0.05, ge=0, lt=1
+    )  # share of the steps over which the rate rises
+    positives: Literal["views", "projections"] = (
+        "projections"  # of one map, of one snapshot
+    )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    devices: int = Field(1, ge=1, le=4096)  # processes; more than one: DistributedDataParallel
+    devices: int = Field(
+        1, ge=1, le=4096
+    )  # processes; more than one: DistributedDataParallel
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
-    components: int = Field(32, ge=1, le=4096)  # principal components that a flow is given
+    components: int = Field(
+        32, ge=1, le=4096
+    )  # principal components that a flow is given
     checkpoint_every: Epochs = 1
 
 
@@ -158,7 +186,10 @@ class EmbedConfig(Section):
         for name in set(cls.model_fields) - {"seed", "embed", "views"}:
             section = values.get(name, {})
             if isinstance(section, dict) and isinstance(section.get("views", {}), dict):
-                filled[name] = {**section, "views": {**shared, **section.get("views", {})}}
+                filled[name] = {
+                    **section,
+                    "views": {**shared, **section.get("views", {})},
+                }
         return filled
 
     @property
@@ -168,7 +199,9 @@ class EmbedConfig(Section):
         return section
 
 
-def read_embed_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> EmbedConfig:
+def read_embed_config(
+    path: str | Path | None = None, changes: Sequence[str] = ()
+) -> EmbedConfig:
     """Read a TOML file and apply ``section.key=value`` changes.
 
     Raises:

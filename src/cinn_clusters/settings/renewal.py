@@ -20,7 +20,9 @@ def renewed(values: JsonObject) -> JsonObject:
         {'model': {'flow': 'mixture'}, 'train': {'augment': True}, 'mixture': {'hidden': 8}}
     """
     model, train = dict(values.get("model", {})), dict(values.get("train", {}))
-    flat = {name: model.pop(name) for name in model.keys() - ModelConfig.model_fields.keys()}
+    flat = {
+        name: model.pop(name) for name in model.keys() - ModelConfig.model_fields.keys()
+    }
     if "uncertain" not in train and not flat:
         return values
     flow = model.get("flow", "autoregressive").replace("-", "_")

@@ -62,7 +62,9 @@ def to_toml(settings: BaseModel) -> str:
 
 
 def _toml_value(value: Any) -> str:
-    return json.dumps(value)  # strings, numbers, truth values and lists look alike in both
+    return json.dumps(
+        value
+    )  # strings, numbers, truth values and lists look alike in both
 
 
 def _read_toml(path: Path) -> JsonObject:
@@ -74,7 +76,9 @@ def _read_toml(path: Path) -> JsonObject:
     except OSError as error:
         reason = error.strerror or "an error"
         hint = f"or a name that comes with the package: {', '.join(shipped)}"
-        raise ConfigError(str(path), "a readable TOML file", reason, "", hint) from error
+        raise ConfigError(
+            str(path), "a readable TOML file", reason, "", hint
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "valid TOML", str(error)) from error
 
@@ -105,11 +109,15 @@ def _refusal(
     key = ".".join(location)
     if complaint["type"] != "extra_forbidden":
         expected = complaint["msg"].removeprefix("Input should be ")
-        return ConfigError(f"setting '{key}'", expected, repr(complaint["input"]), source)
+        return ConfigError(
+            f"setting '{key}'", expected, repr(complaint["input"]), source
+        )
     hint = f"known: {', '.join(_field_names(kind, location[:-1]))}"
     if name := _name_today(kind, key, values):
         hint = f"it is now {name}"
-    return ConfigError(f"setting '{key}'", "a known setting", "an unknown one", source, hint)
+    return ConfigError(
+        f"setting '{key}'", "a known setting", "an unknown one", source, hint
+    )
 
 
 def _name_today(kind: type[BaseModel], key: str, values: JsonObject) -> str:
@@ -119,7 +127,9 @@ def _name_today(kind: type[BaseModel], key: str, values: JsonObject) -> str:
     section, _, name = key.partition(".")
     if section != "model":
         return ""
-    sections = [other for other in kind.model_fields if name in _field_names(kind, [other])]
+    sections = [
+        other for other in kind.model_fields if name in _field_names(kind, [other])
+    ]
     flow = values["model"].get("flow", "autoregressive")
     if flow in sections:
         return f"{flow}.{name}"

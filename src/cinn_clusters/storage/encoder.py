@@ -56,7 +56,10 @@ def load_encoder(path: str | Path) -> Encoder:
         hint = "make one with cinn-clusters embed train"
         raise BundleError(path, f"an {ENCODER_KIND}", "another model", "", hint)
     tensors = bundle.tensors
-    offset, projection = tensors.pop("offset").numpy(), tensors.pop("projection").numpy()
+    offset, projection = (
+        tensors.pop("offset").numpy(),
+        tensors.pop("projection").numpy(),
+    )
     config = EmbedConfig.model_validate(bundle.info["config"])
     backbone = make_backbone(config.embed.backbone, config.seed)
     weights = {name.removeprefix("backbone."): value for name, value in tensors.items()}
@@ -70,10 +73,15 @@ def write_encoder(encoder: Encoder, destination: Destination) -> None:
     Raises:
         OutputError: If the file is taken or cannot be written.
     """
-    tensors = {f"backbone.{name}": value for name, value in encoder.backbone.state_dict().items()}
+    tensors = {
+        f"backbone.{name}": value
+        for name, value in encoder.backbone.state_dict().items()
+    }
     tensors["offset"] = torch.tensor(encoder.offset)
     tensors["projection"] = torch.tensor(encoder.projection)
-    write_bundle(destination.path, encoder.info, tensors, overwrite=destination.overwrite)
+    write_bundle(
+        destination.path, encoder.info, tensors, overwrite=destination.overwrite
+    )
 
 
 def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> Path:
@@ -95,7 +103,9 @@ def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> 
     }
     facts = {name: encoder.info[name] for name in _PUBLISHED if name in encoder.info}
     overwrite = destination.overwrite
-    with atomic_directory(destination.path, overwrite=overwrite, markers=(VECTORS,)) as scratch:
+    with atomic_directory(
+        destination.path, overwrite=overwrite, markers=(VECTORS,)
+    ) as scratch:
         for name, values in arrays.items():
             np.save(scratch / name, values, allow_pickle=False)
         write_json(scratch / ENCODER, facts)
@@ -107,9 +117,13 @@ def _demand_alike(info: JsonObject, store: MapStore) -> None:
     variant = info.get("variant", store.variant)
     if variant != store.variant:
         expected = f"{variant} maps, as in the encoder's training"
-        raise DataError(store.source, expected, store.variant, "", f"pass --variant {variant}")
+        raise DataError(
+            store.source, expected, store.variant, "", f"pass --variant {variant}"
+        )
     trained, half_width = info.get("half_width_r500", 0.0), store.half_width
     if trained and half_width and abs(half_width / trained - 1.0) > _WIDTH_TOLERANCE:
-        expected = f"maps of {trained:g} R500 to each side, as in the encoder's training"
+        expected = (
+            f"maps of {trained:g} R500 to each side, as in the encoder's training"
+        )
         hint = f"cut them anew with --half-width {trained:g}"
         raise DataError(store.source, expected, f"{half_width:g} R500", "", hint)

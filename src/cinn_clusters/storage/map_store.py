@@ -93,7 +93,11 @@ def store_writer(
     layers = [("log_brightness", "f2", facts.unit)]
     if has_counts:
         layers += [("counts", "u4", "photons"), ("exposure", "f2", "ks")]
-    options = {"shape": (num_maps, size, size), "chunks": (1, size, size), "compression": "lzf"}
+    options = {
+        "shape": (num_maps, size, size),
+        "chunks": (1, size, size),
+        "compression": "lzf",
+    }
     with atomic_file(path) as scratch, h5py.File(scratch, "w") as file:
         for name, dtype, unit in layers:
             file.create_dataset(name, dtype=dtype, **options).attrs["unit"] = unit
@@ -145,7 +149,9 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
                 got = f"the stretch {facts.stretch}"
                 raise DataError(path, "log brightness, as encoders see", got)
             table = _table(_names(file))
-            return MapStore(_values(file, variant), table, facts.half_width, str(path), variant)
+            return MapStore(
+                _values(file, variant), table, facts.half_width, str(path), variant
+            )
     except (OSError, KeyError) as error:
         expected = f"a store of maps ({STORE} of cinn-clusters mock --maps)"
         raise DataError(path, expected, error) from error

@@ -26,7 +26,11 @@ from cinn_clusters.settings.renewal import renewed
 from cinn_clusters.storage.run import Run, split_hash, versions
 
 PACKAGED_MODEL = "tng-cluster"
-_SUPPORT, _POPULATIONS, _RECALIBRATION = "training_support", "training_populations", "recalibration"
+_SUPPORT, _POPULATIONS, _RECALIBRATION = (
+    "training_support",
+    "training_populations",
+    "recalibration",
+)
 _SELECTION = "selection."
 """Before the names of the tensors of the selection classifier."""
 _SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
@@ -45,7 +49,9 @@ def packaged_model() -> Path:
     return path
 
 
-def save_model(model: TrainedModel, path: str | Path, *, overwrite: bool = False) -> None:
+def save_model(
+    model: TrainedModel, path: str | Path, *, overwrite: bool = False
+) -> None:
     """Write a model as a bundle.
 
     Args:
@@ -68,7 +74,9 @@ def save_model(model: TrainedModel, path: str | Path, *, overwrite: bool = False
         "package": "cinn-clusters",
         "versions": versions(),
         "config": model.config.model_dump(),
-        "columns": {name: _column_info(transforms.schema.column(name)) for name in names},
+        "columns": {
+            name: _column_info(transforms.schema.column(name)) for name in names
+        },
         "transforms": transforms.to_dict(),
         "provenance": model.provenance,
     }
@@ -139,11 +147,16 @@ def load_model(path: str | Path | None = None, *, device: str = "auto") -> Train
     try:
         return _parse(bundle, path, device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        expected, reason = f"a model of format {FORMAT_VERSION}", str(error).splitlines()[0]
+        expected, reason = (
+            f"a model of format {FORMAT_VERSION}",
+            str(error).splitlines()[0],
+        )
         raise BundleError(str(path), expected, reason, "", "train it again") from error
 
 
-def load_posterior(path: str | Path | None = None, *, device: str = "auto") -> Posterior:
+def load_posterior(
+    path: str | Path | None = None, *, device: str = "auto"
+) -> Posterior:
     """Load the posterior of a trained model: the short form of ``load_model(path).posterior``.
 
     Raises:
@@ -164,10 +177,21 @@ def describe_bundle(path: str | Path) -> JsonObject:
     """
     bundle = read_bundle(path)
     if missing := [name for name in _SECTIONS if name not in bundle.info]:
-        expected, got = f"a model of format {FORMAT_VERSION}", f"no {', '.join(missing)}"
+        expected, got = (
+            f"a model of format {FORMAT_VERSION}",
+            f"no {', '.join(missing)}",
+        )
         raise BundleError(str(path), expected, got, "", "train it again")
-    sizes = [value.numel() for value in bundle.tensors.values() if value.dtype == torch.float32]
-    return {"format_version": FORMAT_VERSION, **bundle.info, "num_parameters": sum(sizes)}
+    sizes = [
+        value.numel()
+        for value in bundle.tensors.values()
+        if value.dtype == torch.float32
+    ]
+    return {
+        "format_version": FORMAT_VERSION,
+        **bundle.info,
+        "num_parameters": sum(sizes),
+    }
 
 
 def demand_own_model(run: Run) -> None:
@@ -177,10 +201,15 @@ def demand_own_model(run: Run) -> None:
         BundleError: If the model is missing, damaged or another run's.
     """
     provenance = describe_bundle(run.paths.model)["provenance"]
-    expected = {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
+    expected = {
+        "table_sha256": run.record["table_sha256"],
+        "split_sha256": split_hash(run.record),
+    }
     if any(provenance.get(key) != value for key, value in expected.items()):
         path = str(run.paths.model)
-        raise BundleError(path, "the model of this run's split", "another's", "", "train it here")
+        raise BundleError(
+            path, "the model of this run's split", "another's", "", "train it here"
+        )
 
 
 def _parse(bundle: Bundle, path: Path, device: str) -> TrainedModel:
@@ -202,7 +231,9 @@ def _parse(bundle: Bundle, path: Path, device: str) -> TrainedModel:
     support = TrainingSupport.from_dict(info[_SUPPORT], transforms)
     populations = tuple(map(TrainingPopulation.from_dict, info[_POPULATIONS]))
     selection = _selection(transforms, bundle.tensors)
-    return TrainedModel(posterior, config, support, populations, selection, provenance, path)
+    return TrainedModel(
+        posterior, config, support, populations, selection, provenance, path
+    )
 
 
 def _selection(
@@ -226,12 +257,16 @@ _RENAMED_SECTIONS = {"domain": _SUPPORT, "references": _POPULATIONS}
 
 def _renew(bundle: Bundle) -> Bundle:
     """A bundle of format 1 in the words of format 2."""
-    info = {_RENAMED_SECTIONS.get(name, name): value for name, value in bundle.info.items()}
+    info = {
+        _RENAMED_SECTIONS.get(name, name): value for name, value in bundle.info.items()
+    }
     if "found" in info.get(_RECALIBRATION, {}):
         maps = dict(info[_RECALIBRATION])
         info[_RECALIBRATION] = {"coverage": maps.pop("found"), **maps}
     tensors = {
-        _SELECTION + name.removeprefix("recorded.") if name.startswith("recorded.") else name: value
+        _SELECTION + name.removeprefix("recorded.")
+        if name.startswith("recorded.")
+        else name: value
         for name, value in bundle.tensors.items()
     }
     return Bundle(info, tensors)

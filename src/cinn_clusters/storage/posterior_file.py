@@ -24,7 +24,14 @@ import xarray as xr
 
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
-from cinn_clusters.schema import CLUSTER_COLUMN, DEFAULT, ERROR_PREFIX, KEYS, PROJECTION, Schema
+from cinn_clusters.schema import (
+    CLUSTER_COLUMN,
+    DEFAULT,
+    ERROR_PREFIX,
+    KEYS,
+    PROJECTION,
+    Schema,
+)
 from cinn_clusters.storage.run import versions
 
 DIMENSIONS = ("chain", "draw", "cluster")
@@ -102,7 +109,10 @@ def sample_writer(
     Raises:
         OutputError: If the file is taken or cannot be written whole.
     """
-    with atomic_file(path, overwrite=overwrite) as scratch, _EnduringFile(scratch, "w+") as stream:
+    with (
+        atomic_file(path, overwrite=overwrite) as scratch,
+        _EnduringFile(scratch, "w+") as stream,
+    ):
         with h5netcdf.File(stream, "w") as file:
             file.attrs.update({**layout.attributes, "created_at": _time_of_writing()})
             yield _lay_out(file, layout)
@@ -112,7 +122,9 @@ def sample_writer(
 def _time_of_writing() -> str:
     """ISO time in UTC; SOURCE_DATE_EPOCH decides it where set, so that builds can be reproduced."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    moment = (
+        datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    )
     return moment.isoformat(timespec="seconds")
 
 
@@ -167,7 +179,9 @@ def _lay_out(file: Any, layout: SampleLayout) -> SampleWriter:
         _add_columns(group, parameters, layout.schema)
     if not layout.has_densities:
         return SampleWriter(layout.targets, posterior)
-    sample_stats = _add_group(file, "sample_stats", layout, num_samples=layout.num_samples)
+    sample_stats = _add_group(
+        file, "sample_stats", layout, num_samples=layout.num_samples
+    )
     _add_densities(sample_stats, min(NUM_DENSITIES, layout.num_samples), chunks[-1])
     return SampleWriter(layout.targets, posterior, sample_stats)
 
@@ -181,7 +195,9 @@ def _add_group(file: Any, name: str, layout: SampleLayout, num_samples: int = 0)
     group.dimensions = {dimension: len(index) for dimension, index in indices.items()}
     for dimension, index in indices.items():
         group.create_variable(dimension, (dimension,), data=index)
-    keys = layout.keys.rename(columns={"cluster": CLUSTER_COLUMN})  # the name of a dimension
+    keys = layout.keys.rename(
+        columns={"cluster": CLUSTER_COLUMN}
+    )  # the name of a dimension
     for key, column in keys.items():
         if pd.api.types.is_numeric_dtype(column):
             group.create_variable(str(key), ("cluster",), data=column.to_numpy())
@@ -194,7 +210,9 @@ def _add_group(file: Any, name: str, layout: SampleLayout, num_samples: int = 0)
 
 def _add_columns(group: Any, columns: Mapping[str, np.ndarray], schema: Schema) -> None:
     for name, values in columns.items():
-        variable = group.create_variable(name, ("cluster",), data=np.asarray(values, dtype=float))
+        variable = group.create_variable(
+            name, ("cluster",), data=np.asarray(values, dtype=float)
+        )
         variable.attrs.update(_description(name, schema))
 
 
@@ -211,7 +229,9 @@ def _description(name: str, schema: Schema) -> dict[str, str]:
 
 def _add_densities(group: Any, num_densities: int, num_objects: int) -> None:
     chunks = (1, num_densities, num_objects)  # chunks without a value take no room
-    samples = group.create_variable("lp", DIMENSIONS, "f4", chunks=chunks, fillvalue=np.nan)
+    samples = group.create_variable(
+        "lp", DIMENSIONS, "f4", chunks=chunks, fillvalue=np.nan
+    )
     samples.attrs["long_name"] = (
         "log-density of the sample, physical units; NaN where it was not evaluated"
     )
@@ -240,14 +260,22 @@ def read_index(path: str | Path) -> SampleIndex:
     dimensions = ", ".join(DIMENSIONS)
     expected = f"a netCDF file with a group posterior, dims {dimensions}, keys {' and '.join(keys)}"
     with _group(path, "posterior", expected) as dataset:
-        names = [str(name) for name, data in dataset.items() if set(data.dims) == set(DIMENSIONS)]
+        names = [
+            str(name)
+            for name, data in dataset.items()
+            if set(data.dims) == set(DIMENSIONS)
+        ]
         keys += [PROJECTION] if PROJECTION in dataset.variables else []
-        numbers = pd.DataFrame({key: dataset[key].to_numpy().astype("int64") for key in keys})
+        numbers = pd.DataFrame(
+            {key: dataset[key].to_numpy().astype("int64") for key in keys}
+        )
     if not names:
         raise BundleError(str(path), f"variables with dims {dimensions}", "none")
     repeated = numbers.duplicated()
     if repeated.any():
-        first = ", ".join(f"{key} {value}" for key, value in numbers[repeated].iloc[0].items())
+        first = ", ".join(
+            f"{key} {value}" for key, value in numbers[repeated].iloc[0].items()
+        )
         got = f"{int(repeated.sum())} repeated"
         raise BundleError(str(path), "each object once", got, f"first {first}")
     return SampleIndex(tuple(names), numbers)
@@ -269,7 +297,9 @@ def read_samples(path: str | Path, targets: Sequence[str]) -> np.ndarray:
     Raises:
         BundleError: If the file is missing, damaged or lacks a target.
     """
-    with _group(path, "posterior", f"posterior samples of {', '.join(targets)}") as dataset:
+    with _group(
+        path, "posterior", f"posterior samples of {', '.join(targets)}"
+    ) as dataset:
         return np.stack([_by_sample(dataset[name]) for name in targets], -1)
 
 
@@ -315,4 +345,8 @@ def _readable(path: str | Path, expected: str) -> Iterator[None]:
 
 def _by_sample(variable: xr.DataArray) -> np.ndarray:
     """Chains joined, (S, N)."""
-    return variable.stack(sample=("chain", "draw")).transpose("sample", "cluster").to_numpy()
+    return (
+        variable.stack(sample=("chain", "draw"))
+        .transpose("sample", "cluster")
+        .to_numpy()
+    )

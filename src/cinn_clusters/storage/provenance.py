@@ -32,6 +32,13 @@ def with_provenance(
         attributes: Of the posterior file.
         log: What was converted.
     """
-    keys = {key: attributes[name] for key, name in _HEADER_KEYS.items() if name in attributes}
-    comments = [*lines_of(dict(meta), COMMENTS), f"cinn-clusters: {attributes['conditional']}"]
+    keys = {
+        key: attributes[name]
+        for key, name in _HEADER_KEYS.items()
+        if name in attributes
+    }
+    comments = [
+        *lines_of(dict(meta), COMMENTS),
+        f"cinn-clusters: {attributes['conditional']}",
+    ]
     return {**meta, **keys, COMMENTS: [*comments, *log]}

@@ -128,7 +128,9 @@ def split_hash(record: dict[str, Any]) -> str:
 
 def json_hash(values: object) -> str:
     """Return the sha256 of plain values as JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(values, sort_keys=True, default=str).encode()
+    ).hexdigest()
 
 
 def model_hash(model: Path) -> str:
@@ -149,7 +151,9 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def _catalogue(paths: RunPaths, record: dict[str, Any], transforms: Transforms) -> Catalogue:
+def _catalogue(
+    paths: RunPaths, record: dict[str, Any], transforms: Transforms
+) -> Catalogue:
     x, y, meta = (read_csv(table) for table in paths.tables)
     if record["protocol"] == "original":
         x, y = _unscaled(x, transforms.observables), _unscaled(y, transforms.targets)

@@ -112,7 +112,9 @@ class RunPaths(ResultPaths):
         """
         if not self.split.is_file():
             expected = f"a prepared run (a folder with {self.split.name})"
-            raise BundleError(self.root, expected, "none", "", "run cinn-clusters prepare")
+            raise BundleError(
+                self.root, expected, "none", "", "run cinn-clusters prepare"
+            )
 
     @classmethod
     def around(cls, posterior: Path) -> RunPaths | None:

@@ -13,7 +13,11 @@ from cinn_clusters.storage.run import csv_text
 
 
 def write_summary(
-    frame: pd.DataFrame, path: Path, schema: Schema = DEFAULT, *, overwrite: bool = False
+    frame: pd.DataFrame,
+    path: Path,
+    schema: Schema = DEFAULT,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a summary as ECSV (with the units of a schema) if the name ends so, as CSV otherwise.
 

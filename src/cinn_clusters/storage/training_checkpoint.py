@@ -18,7 +18,9 @@ from cinn_clusters.training.fit import FitState, member_tensors
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def write_checkpoint(path: Path, model: nn.Module, state: FitState, identity: str) -> None:
+def write_checkpoint(
+    path: Path, model: nn.Module, state: FitState, identity: str
+) -> None:
     """Write the state after an epoch; a kill at any moment leaves the last whole one.
 
     Args:
@@ -27,19 +29,28 @@ def write_checkpoint(path: Path, model: nn.Module, state: FitState, identity: st
         state: The rest.
         identity: What the run is (hash of table and settings): another one may not resume it.
     """
-    tensors: dict[str, Tensor] = {"best_loss": state.best_loss, "best_epoch": state.best_epoch}
+    tensors: dict[str, Tensor] = {
+        "best_loss": state.best_loss,
+        "best_epoch": state.best_epoch,
+    }
     for name, value in member_tensors(model).items():
         tensors[f"weight/{name}"] = value
         tensors[f"best/{name}"] = state.best[name]
     for name, parameter in model.named_parameters():
         for moment in MOMENTS:
             tensors[f"{moment}/{name}"] = state.optimiser.state[parameter][moment]
-    notes = {"identity": identity, "epoch": str(state.epoch), "history": json.dumps(state.history)}
+    notes = {
+        "identity": identity,
+        "epoch": str(state.epoch),
+        "history": json.dumps(state.history),
+    }
     with atomic_file(path) as scratch:
         scratch.write_bytes(pack_tensors(tensors, notes))
 
 
-def read_checkpoint(path: Path, model: nn.Module, state: FitState, identity: str) -> None:
+def read_checkpoint(
+    path: Path, model: nn.Module, state: FitState, identity: str
+) -> None:
     """Put a stored state into a fresh model and state.
 
     Raises:
@@ -71,7 +82,8 @@ def read_checkpoint(path: Path, model: nn.Module, state: FitState, identity: str
     )
     state.epoch = int(notes["epoch"])
     state.history = [
-        (int(epoch), train, held_out) for epoch, train, held_out in json.loads(notes["history"])
+        (int(epoch), train, held_out)
+        for epoch, train, held_out in json.loads(notes["history"])
     ]
 
 
@@ -86,5 +98,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             }
     except (SafetensorError, OSError) as error:
         raise BundleError(
-            str(path), "a whole checkpoint", str(error), "", "pass --overwrite to start anew"
+            str(path),
+            "a whole checkpoint",
+            str(error),
+            "",
+            "pass --overwrite to start anew",
         ) from error

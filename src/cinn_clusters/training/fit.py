@@ -65,7 +65,11 @@ def member_tensors(model: nn.Module) -> dict[str, Tensor]:
     All carry the member axis first; buffers of whole numbers (permutations) belong to the
     architecture.
     """
-    return {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if value.is_floating_point()
+    }
 
 
 def start(model: nn.Module, num_members: int, config: OptimiserConfig) -> FitState:
@@ -156,7 +160,9 @@ def _shuffled(train_rows: Sequence[Tensor], generator: torch.Generator) -> Tenso
     return torch.stack(shuffled)
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, epoch: int) -> None:
+def _set_rate(
+    optimiser: torch.optim.Optimizer, config: OptimiserConfig, epoch: int
+) -> None:
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate *= 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / config.epochs))
@@ -166,8 +172,12 @@ def _set_rate(optimiser: torch.optim.Optimizer, config: OptimiserConfig, epoch: 
 
 def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
     """Scale the gradient of each member to a norm of at most the limit."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
+    gradients = [
+        parameter.grad for parameter in parameters if parameter.grad is not None
+    ]
+    squares = torch.stack(
+        [gradient.flatten(1).square().sum(1) for gradient in gradients]
+    )
     norms = squares.sum(0).sqrt()  # (K,)
     factor = (limit / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:

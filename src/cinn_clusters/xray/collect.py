@@ -70,7 +70,9 @@ def find_files(paths: Sequence[str | Path]) -> list[Path]:
         if not path.exists():
             raise DataError(path, "a file or folder of X-ray maps", "nothing")
         if path.is_dir():
-            files += sorted(file for file in path.rglob("*") if kind_of(file) and file.is_file())
+            files += sorted(
+                file for file in path.rglob("*") if kind_of(file) and file.is_file()
+            )
         else:
             files.append(path)
     if not files:
@@ -120,10 +122,14 @@ def collect(
         first, *further = problems
         more = f" (and {len(further)} more)" * bool(further)
         raise DataError("maps", "at least one that can be read", f"none: {first}{more}")
-    return Collection(tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes))
+    return Collection(
+        tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes)
+    )
 
 
-def demand_new_name(name: str, path: Path, sources: Mapping[str, Path], hint: str = "") -> None:
+def demand_new_name(
+    name: str, path: Path, sources: Mapping[str, Path], hint: str = ""
+) -> None:
     """Refuse a map with the name of one of another source.
 
     Raises:
@@ -131,7 +137,9 @@ def demand_new_name(name: str, path: Path, sources: Mapping[str, Path], hint: st
     """
     if name in sources:
         first = f"first {sources[name]}"
-        raise DataError(path, "a name of its own for each map", f"'{name}' again", first, hint)
+        raise DataError(
+            path, "a name of its own for each map", f"'{name}' again", first, hint
+        )
 
 
 def _read_companion(path: Path | None) -> XrayMap | None:

@@ -44,7 +44,11 @@ def radius_in_pixels(radius_kpc: float, redshift: float, pixel_arcsec: float) ->
     Raises:
         DataError: If a number is not positive.
     """
-    for name, value in (("R500", radius_kpc), ("redshift", redshift), ("pixel", pixel_arcsec)):
+    for name, value in (
+        ("R500", radius_kpc),
+        ("redshift", redshift),
+        ("pixel", pixel_arcsec),
+    ):
         if not value > 0.0:
             raise DataError(name, "a positive number", value)
     return radius_kpc * arcsec_per_kpc(redshift) / pixel_arcsec

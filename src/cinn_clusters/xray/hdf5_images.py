@@ -78,10 +78,15 @@ def _read_data_set(stored: Any, name: str, path: Path, planes: Planes) -> list[X
     if num_planes != 3:
         raise DataError(path, "three projections", f"{num_planes} planes", data_set)
     projections = enumerate(np.moveaxis(values, 2, 0))
-    return [XrayMap(f"{name}_proj_{axis}", image, scale, path) for axis, image in projections]
+    return [
+        XrayMap(f"{name}_proj_{axis}", image, scale, path)
+        for axis, image in projections
+    ]
 
 
-def _picture(values: np.ndarray, is_whole: bool, name: str, path: Path, hint: str = "") -> XrayMap:
+def _picture(
+    values: np.ndarray, is_whole: bool, name: str, path: Path, hint: str = ""
+) -> XrayMap:
     """Return a picture of colours (H, W, 3 or 4) as a map of grey levels."""
     white = 255.0 if is_whole or np.nanmax(values) > 1.0 else 1.0
     try:
@@ -107,7 +112,11 @@ def _demand_no_colours(values: np.ndarray, path: Path, data_set: str) -> None:
 
 def _unit(stored: Any) -> str:
     """Return the attribute ``unit`` (or ``units``, ``BUNIT``) of a data set."""
-    units = [stored.attrs[name] for name in ("unit", "units", "BUNIT") if name in stored.attrs]
+    units = [
+        stored.attrs[name]
+        for name in ("unit", "units", "BUNIT")
+        if name in stored.attrs
+    ]
     unit = [*units, ""][0]
     if isinstance(unit, bytes):
         return unit.decode("utf-8", "replace")

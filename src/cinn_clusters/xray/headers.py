@@ -90,7 +90,11 @@ def _demand_coordinates(header: Any, path: Path) -> None:
 def _number(header: Any, keyword: str, default: float, path: Path) -> float:
     """Return a finite number of a header."""
     value = header.get(keyword, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not np.isfinite(value)
+    ):
         expected = f"a number as {keyword} of its coordinates (WCS)"
         raise DataError(path, expected, repr(value), "header")
     return float(value)

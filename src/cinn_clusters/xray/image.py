@@ -29,7 +29,9 @@ class XrayMap:
     source: Path
     pixel_arcsec: float | None = None  # None when the file does not say
     wcs: Any = None  # ``astropy.wcs.WCS``, or None
-    notes: tuple[str, ...] = ()  # what is malformed in the file and was read all the same
+    notes: tuple[
+        str, ...
+    ] = ()  # what is malformed in the file and was read all the same
 
     @property
     def is_picture(self) -> bool:
@@ -45,7 +47,9 @@ def value_scale(unit: str, path: Path, place: str = "") -> ValueScale:
     """
     if _OTHER_LOG.match(unit):
         expected = "the unit (BUNIT) of a brightness or of its log10"
-        raise DataError(path, expected, f"'{unit}'", place, "write the brightness itself")
+        raise DataError(
+            path, expected, f"'{unit}'", place, "write the brightness itself"
+        )
     return "log10" if _LOG10.match(unit) else "brightness"
 
 

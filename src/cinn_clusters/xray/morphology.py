@@ -37,7 +37,9 @@ MORPHOLOGY = (
 """Columns of ``morphology``."""
 
 
-def morphology(maps: np.ndarray, half_width: float = 1.0, *, chunk: int = 256) -> np.ndarray:
+def morphology(
+    maps: np.ndarray, half_width: float = 1.0, *, chunk: int = 256
+) -> np.ndarray:
     """Measure maps.
 
     Args:
@@ -98,7 +100,9 @@ def _measure(maps: np.ndarray, grid: _Grid, first: int) -> np.ndarray:
     light = np.maximum(maps.reshape(len(maps), -1), 0.0)
     is_dark = light @ grid.disc <= 0.0
     if is_dark.any():
-        raise DataError("maps", "light within R500", "none", f"map {first + is_dark.argmax()}")
+        raise DataError(
+            "maps", "light within R500", "none", f"map {first + is_dark.argmax()}"
+        )
     apertures = grid.within(np.array([0.05, 0.1, 0.5, 1.0]))
     flux_005, flux_01, flux_05, flux_1 = (light @ apertures.T).T
     inner = light[:, grid.inside]
@@ -144,12 +148,16 @@ def _power_ratios(light: np.ndarray, grid: _Grid) -> dict[str, np.ndarray]:
     x, y = _centroids(light, grid, np.ones(1))[:, 0].T
     shift = -(x + 1j * y)
     z = grid.x + 1j * grid.y
-    moments = [light @ (grid.disc * z**k) for k in range(5)]  # a_k + i b_k about the centre
+    moments = [
+        light @ (grid.disc * z**k) for k in range(5)
+    ]  # a_k + i b_k about the centre
     ratios = {}
     for m in range(1, 5):
         moved = moments[1]
         if m > 1:
-            moved = sum(comb(m, k) * moments[k] * shift ** (m - k) for k in range(m + 1))
+            moved = sum(
+                comb(m, k) * moments[k] * shift ** (m - k) for k in range(m + 1)
+            )
         # R = 1; P0 = (a_0 ln R)^2 with the logarithm dropped
         ratios[f"log_p{m}"] = np.abs(moved / flux) ** 2 / (2.0 * m**2)
     return ratios
@@ -166,7 +174,9 @@ def _gini(light: np.ndarray) -> np.ndarray:
     """Return the Gini coefficient of the pixel values (Lotz+04, eq. 6)."""
     num = light.shape[1]
     ranks = 2.0 * np.arange(1, num + 1) - num - 1.0
-    return np.asarray(np.sort(light, axis=1) @ ranks / (light.mean(1) * num * (num - 1)))
+    return np.asarray(
+        np.sort(light, axis=1) @ ranks / (light.mean(1) * num * (num - 1))
+    )
 
 
 def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:

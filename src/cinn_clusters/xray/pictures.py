@@ -52,7 +52,9 @@ def grey_levels(colours: np.ndarray) -> np.ndarray:
     nearest, distance = nearest_map(colours)
     if distance > _LIMITS[nearest]:
         names = ", ".join(name for name in COLOUR_MAPS if name != "grey")
-        expected = f"a grey picture, or one in a colour map that rises in brightness ({names})"
+        expected = (
+            f"a grey picture, or one in a colour map that rises in brightness ({names})"
+        )
         got = f"other colours ({distance:.2f} from '{nearest}', the nearest)"
         raise DataError("picture", expected, got, "", "save it in grey, or as FITS")
     return np.asarray(colours @ LUMINANCE)
@@ -72,7 +74,9 @@ def colour_map(name: str, num: int = 256) -> np.ndarray:
     colours = stored.reshape(-1, 3) / 255.0
     steps = np.arange(len(colours))
     positions = np.linspace(0.0, len(colours) - 1.0, num)
-    return np.stack([np.interp(positions, steps, channel) for channel in colours.T], axis=1)
+    return np.stack(
+        [np.interp(positions, steps, channel) for channel in colours.T], axis=1
+    )
 
 
 def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, median_filter
+from scipy.ndimage import (
+    gaussian_filter,
+    map_coordinates,
+    maximum_filter,
+    median_filter,
+)
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import XrayMap
@@ -40,7 +45,9 @@ def count_rate(
     """
     photons = counts.values
     total = np.nansum(photons)
-    if not total > 0.0:  # single pixels may be negative: out-of-time events were subtracted
+    if (
+        not total > 0.0
+    ):  # single pixels may be negative: out-of-time events were subtracted
         raise DataError(counts.source, "counts", f"a sum of {total:g}")
     seconds = on_grid(exposure, counts)
     longest = np.nanmax(seconds)
@@ -125,7 +132,9 @@ def on_grid(
         got = f"{image.values.shape} against {shape}, without coordinates"
         raise DataError(image.source, expected, got)
     y, x = np.indices(shape)
-    column, row = image.wcs.world_to_pixel_values(*target.wcs.pixel_to_world_values(x, y))
+    column, row = image.wcs.world_to_pixel_values(
+        *target.wcs.pixel_to_world_values(x, y)
+    )
     height, width = image.values.shape
     positions = [_clamped(row, height), _clamped(column, width)]
     interpolate: Any = map_coordinates

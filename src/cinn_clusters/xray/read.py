@@ -16,7 +16,8 @@ from cinn_clusters.xray.image import XrayMap, demand_map
 from cinn_clusters.xray.pictures import read_picture
 
 _SUFFIX = re.compile(
-    r"\.((?P<picture>png|jpe?g)|(?P<fits>fits|fit|fts)(\.gz)?|(?P<HDF5>h5|hdf5))$", re.IGNORECASE
+    r"\.((?P<picture>png|jpe?g)|(?P<fits>fits|fit|fts)(\.gz)?|(?P<HDF5>h5|hdf5))$",
+    re.IGNORECASE,
 )
 
 
@@ -64,7 +65,9 @@ def read_each(
     except DataError as error:
         if str(path) in str(error):
             raise
-        raise DataError(path, error.expected, error.got, error.where, error.hint) from error
+        raise DataError(
+            path, error.expected, error.got, error.where, error.hint
+        ) from error
     except Exception as error:  # the readers below raise anything on damaged files
         raise DataError(path, f"a readable {kind} file", line_of(error)) from error
 
@@ -97,7 +100,9 @@ def _checked(image: XrayMap | DataError, may_be_flat: bool) -> XrayMap | DataErr
     """Return a map with NaN for all that is not finite, or what is wrong with it."""
     if isinstance(image, DataError):
         return image
-    image = replace(image, values=np.where(np.isfinite(image.values), image.values, np.nan))
+    image = replace(
+        image, values=np.where(np.isfinite(image.values), image.values, np.nan)
+    )
     try:
         demand_map(image, may_be_flat=may_be_flat)
     except DataError as error:

@@ -7,7 +7,9 @@ import numpy as np
 from cinn_clusters.errors import DataError
 
 
-def log_brightness(values: np.ndarray, *, decades: float = 5.0, least: float = 0.0) -> np.ndarray:
+def log_brightness(
+    values: np.ndarray, *, decades: float = 5.0, least: float = 0.0
+) -> np.ndarray:
     """Return log10 of a brightness (H, W), at least ``least`` and ``decades`` below the brightest.
 
     NaN stays NaN.

@@ -53,7 +53,9 @@ def test_the_length_of_the_file_does_not_matter(
         )  # vectorised loops round their ends otherwise
 
 
-def test_other_rows_do_not_matter(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_other_rows_do_not_matter(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
     whole = draws_of(trained, frame, tmp_path, "whole")
     other = frame.copy()
     other.loc[other.index != 70, "Group_M_Crit500"] += 0.1
@@ -65,7 +67,8 @@ def test_other_rows_do_not_matter(trained: Path, frame: pd.DataFrame, tmp_path: 
 
 def test_the_seed_matters(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
     one, other = (
-        draws_of(trained, frame.head(3), tmp_path, f"s{seed}", seed=seed) for seed in (0, 1)
+        draws_of(trained, frame.head(3), tmp_path, f"s{seed}", seed=seed)
+        for seed in (0, 1)
     )
     assert (one != other).mean() > 0.99
 
@@ -78,7 +81,11 @@ def test_objects_draw_apart(trained: Path, frame: pd.DataFrame, tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", ["csv", "ecsv"])
 def test_two_results_are_written_or_none(
-    suffix: str, trained: Path, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str,
+    trained: Path,
+    frame: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The summary comes last: when it fails, old samples are not replaced by new ones that it
     does not describe."""
@@ -94,9 +101,12 @@ def test_two_results_are_written_or_none(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("cinn_clusters.catalogues.table_files._write", fail)
-    monkeypatch.setattr("cinn_clusters.pipeline.inference.result_table.demand_writable", fail_not)
+    monkeypatch.setattr(
+        "cinn_clusters.pipeline.inference.result_table.demand_writable", fail_not
+    )
     with pytest.raises(
-        OutputError, match=f"s.{suffix}: expected to be written whole; got No space left"
+        OutputError,
+        match=f"s.{suffix}: expected to be written whole; got No space left",
     ):
         inferred(trained, tmp_path / "a.csv", seed=1, **options)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -112,14 +122,20 @@ def test_one_name_for_two_files_is_refused(
     before = (tmp_path / "a.csv").read_bytes()
     line = f"infer --model {trained / 'model'} --catalogue {tmp_path / 'a.csv'} --overwrite {names.format(tmp_path)}"
     command(line).demand_error("three files", "one name twice")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.csv": before}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a.csv": before
+    }
 
 
 def test_a_missing_column_is_told_and_nothing_written(
     trained: Path, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    frame.rename(columns={"GroupGasMass": "GasMass"}).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(DataError, match=r"'GroupGasMass'.*a.csv; did you mean 'GasMass'"):
+    frame.rename(columns={"GroupGasMass": "GasMass"}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    with pytest.raises(
+        DataError, match=r"'GroupGasMass'.*a.csv; did you mean 'GasMass'"
+    ):
         inferred(trained, tmp_path / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
@@ -141,8 +157,13 @@ def test_rows_that_cannot_be_used_stand_in_the_table_with_their_reasons(
     ] == status
     assert "Group_M_Crit500: expected a number" in table["cinn_reasons"][1]
     assert table["cinn_reasons"][2].count("outside") == 2
-    assert table["cinn_reasons"][4] == "GroupGasMass: missing, the model takes complete rows only"
-    assert (table["last_T_coll_median"] == "").tolist() == [bool(value) for value in status]
+    assert (
+        table["cinn_reasons"][4]
+        == "GroupGasMass: missing, the model takes complete rows only"
+    )
+    assert (table["last_T_coll_median"] == "").tolist() == [
+        bool(value) for value in status
+    ]
     with xr.open_dataset(done.posterior, group="posterior") as data:
         assert data["cluster"].to_numpy().tolist() == [0, 3]
 
@@ -153,10 +174,14 @@ def test_a_table_in_another_unit_is_refused_unless_told(
     wrong = frame.assign(
         Group_R_Crit500=frame["Group_R_Crit500"] - np.log10(1.0 + 1.0)
     )  # physical, not comoving
-    with pytest.raises(DataError, match=r"radii off by -0.30 dex in the median.*--allow-atypical"):
+    with pytest.raises(
+        DataError, match=r"radii off by -0.30 dex in the median.*--allow-atypical"
+    ):
         draws_of(trained, wrong, tmp_path, "wrong")
     assert not list(tmp_path.glob("wrong*.nc"))
-    assert np.isfinite(draws_of(trained, wrong, tmp_path, "told", allow_atypical=True)).all()
+    assert np.isfinite(
+        draws_of(trained, wrong, tmp_path, "told", allow_atypical=True)
+    ).all()
 
 
 def test_objects_beyond_training_are_counted(
@@ -207,7 +232,9 @@ def test_every_format_gives_the_same_samples(
     samples = read_samples(
         inferred(trained, path, num_samples=30).posterior, schema.DEFAULT_TARGETS
     )
-    np.testing.assert_array_equal(samples, draws_of(trained, frame.head(4), tmp_path, "same"))
+    np.testing.assert_array_equal(
+        samples, draws_of(trained, frame.head(4), tmp_path, "same")
+    )
 
 
 def test_keys_and_conditions_stand_in_the_file(
@@ -221,4 +248,6 @@ def test_keys_and_conditions_stand_in_the_file(
                 assert values.tolist() == frame[name].head(4).tolist()
             assert tree[group].coords["HaloOrigID"].to_numpy().dtype == np.int64
         conditions = tree["constant_data"]
-        np.testing.assert_array_equal(conditions["GroupGasMass"], frame["GroupGasMass"].head(4))
+        np.testing.assert_array_equal(
+            conditions["GroupGasMass"], frame["GroupGasMass"].head(4)
+        )

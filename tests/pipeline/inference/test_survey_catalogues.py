@@ -51,7 +51,9 @@ def erass(num: int = 6) -> Table:
 
 def inferred(path: Path, **options: Any) -> Inferred:
     """Infer with the mapping of eRASS1; all but mapping, model, sampling are options."""
-    known = {name: options.pop(name) for name in ("model", "mapping") if name in options}
+    known = {
+        name: options.pop(name) for name in ("model", "mapping") if name in options
+    }
     sampling = Sampling(options.pop("num_samples", 20), options.pop("seed", 0))
     return infer(
         path,
@@ -76,19 +78,21 @@ def test_every_format_comes_back_with_columns_appended(
     kinds = {"vot": "votable", "csv": "ascii.csv", "ecsv": "ascii.ecsv"}
     erass().write(tmp_path / f"own.{ending}", format=kinds.get(ending, ending))
     out = tmp_path / "own.nc"
-    line = (
-        f"infer --catalogue {tmp_path}/own.{ending} --preset erass1 --out {out} --draws 50 --no-map"
-    )
+    line = f"infer --catalogue {tmp_path}/own.{ending} --preset erass1 --out {out} --draws 50 --no-map"
     done = command(line)
     assert done.code == 0, done.err
     table = read_table(tmp_path / f"own_table.{ending}")
-    assert [str(name) for name in table["NAME"]] == [f"1eRASS J{row:04d}" for row in range(6)]
+    assert [str(name) for name in table["NAME"]] == [
+        f"1eRASS J{row:04d}" for row in range(6)
+    ]
     assert np.isfinite(np.asarray(table[SINCE], dtype=float)).all()
     assert {str(status) for status in table["cinn_status"]} <= {"ok", "flagged"}
     if ending != "csv":
         assert str(table[SINCE].unit) == "Gyr"
     assert "converted: mass: M500" in done.err
-    with xr.open_dataset(tmp_path / "own.nc", group="posterior", engine="h5netcdf") as samples:
+    with xr.open_dataset(
+        tmp_path / "own.nc", group="posterior", engine="h5netcdf"
+    ) as samples:
         assert samples["last_T_coll"].shape == (1, 50, 6)
         assert samples["object"].values.tolist()[0] == "1eRASS J0000"
 
@@ -129,7 +133,9 @@ def strange() -> Table:
     table["M500"][1] *= 100.0
     for name in ("MGAS500", "MGAS500_L", "MGAS500_H"):
         table[name][2] *= 0.02
-    table["BEST_Z"] = MaskedColumn(table["BEST_Z"], mask=[False, False, False, True, False])
+    table["BEST_Z"] = MaskedColumn(
+        table["BEST_Z"], mask=[False, False, False, True, False]
+    )
     table["BEST_Z"][4] = 1.6
     return table
 
@@ -143,7 +149,13 @@ def test_flags_say_why(tmp_path: Path) -> None:
     assert "unlike" in reasons[2] or "below" in reasons[2]
     assert "no redshift" in reasons[3]
     assert f"{schema.LOOKBACK} above all" in reasons[4]
-    assert np.ma.getmaskarray(table[SINCE]).tolist() == [False, False, False, True, False]
+    assert np.ma.getmaskarray(table[SINCE]).tolist() == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
     assert np.asarray(table["ood_score"][1]) > 0.99
 
 
@@ -155,26 +167,46 @@ def test_refused_and_kept(tmp_path: Path) -> None:
         "unusable",
         "refused",
     ]
-    with xr.open_dataset(tmp_path / "own.nc", group="posterior", engine="h5netcdf") as samples:
+    with xr.open_dataset(
+        tmp_path / "own.nc", group="posterior", engine="h5netcdf"
+    ) as samples:
         assert samples["cluster"].values.tolist() == [0]
     kept = answered(tmp_path, strange(), ood="keep")
-    assert [str(one) for one in kept["cinn_status"]] == ["ok", "ok", "ok", "unusable", "ok"]
+    assert [str(one) for one in kept["cinn_status"]] == [
+        "ok",
+        "ok",
+        "ok",
+        "unusable",
+        "ok",
+    ]
     np.testing.assert_allclose(kept[SINCE][0], refused[SINCE][0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [11.96, -5.0, 0.0, -99.0, np.inf])
-def test_a_value_that_was_given_and_not_used_is_flagged(tmp_path: Path, value: float) -> None:
+def test_a_value_that_was_given_and_not_used_is_flagged(
+    tmp_path: Path, value: float
+) -> None:
     table = erass()
     table["M500"] = MaskedColumn(
         table["M500"] * 1e13, mask=[False, True, False, False, False, False]
     )
     table["M500"][0] = value
-    mapping = Mapping.model_validate({"redshift": {"column": "BEST_Z"}, "mass": {"column": "M500"}})
+    mapping = Mapping.model_validate(
+        {"redshift": {"column": "BEST_Z"}, "mass": {"column": "M500"}}
+    )
     kept = answered(tmp_path, table, mapping=mapping)
-    assert [str(status) for status in kept["cinn_status"][:3]] == ["flagged", "ok", "ok"]
+    assert [str(status) for status in kept["cinn_status"][:3]] == [
+        "flagged",
+        "ok",
+        "ok",
+    ]
     assert "taken as missing" in str(kept["cinn_reasons"][0])
     refused = answered(tmp_path, table, mapping=mapping, ood="refuse")
-    assert [str(status) for status in refused["cinn_status"][:3]] == ["refused", "ok", "ok"]
+    assert [str(status) for status in refused["cinn_status"][:3]] == [
+        "refused",
+        "ok",
+        "ok",
+    ]
     assert np.ma.getmaskarray(refused[SINCE])[:3].tolist() == [True, False, False]
 
 
@@ -183,7 +215,9 @@ def test_a_contradiction_is_counted_once(tmp_path: Path) -> None:
     table["R500"][:2] = 100.0
     table.write(tmp_path / "own.vot", format="votable")
     done = inferred(tmp_path / "own.vot")
-    (told,) = [count for reason, count in done.reasons.items() if "contradiction" in reason]
+    (told,) = [
+        count for reason, count in done.reasons.items() if "contradiction" in reason
+    ]
     assert told == 2
 
 
@@ -215,7 +249,10 @@ def test_a_simulated_table_may_lack_columns(tmp_path: Path, command: Command) ->
     ("change", "told"),
     [
         (lambda table: table.rename_column("M500", "M5"), "column 'M500'"),
-        (lambda table: table.__setitem__("BEST_Z", np.full(6, -1.0)), "row that can be answered"),
+        (
+            lambda table: table.__setitem__("BEST_Z", np.full(6, -1.0)),
+            "row that can be answered",
+        ),
         (
             lambda table: table.__setitem__("selection_probability", np.ones(6)),
             r"column 'selection_probability'.*own\.vot; rename it",
@@ -238,12 +275,16 @@ def test_places_and_models_are_looked_at_first(tmp_path: Path) -> None:
     erass().write(tmp_path / "own.fits")
     (tmp_path / "taken.nc").touch()
     with pytest.raises(OutputError, match=r"taken\.nc"):
-        infer(tmp_path / "own.fits", tmp_path / "taken.nc", mapping=read_preset("erass1"))
+        infer(
+            tmp_path / "own.fits", tmp_path / "taken.nc", mapping=read_preset("erass1")
+        )
     with pytest.raises(BundleError):
         inferred(tmp_path / "own.fits", model=tmp_path)
     russian = Table({"name": ["Пуля"], "z": [0.3]})
     russian.write(tmp_path / "own.ecsv")
-    mapping = Mapping.model_validate({"object_name": "name", "redshift": {"column": "z"}})
+    mapping = Mapping.model_validate(
+        {"object_name": "name", "redshift": {"column": "z"}}
+    )
     with pytest.raises(OutputError, match="ASCII"):
         inferred(tmp_path / "own.ecsv", mapping=mapping, table=tmp_path / "a.fits")
     done = inferred(tmp_path / "own.ecsv", mapping=mapping)
@@ -262,7 +303,9 @@ def test_p_recorded_falls_with_lookback_time_and_lies_in_0_1() -> None:
     model = load_model()
     assert model.selection is not None
     inputs = np.full((8, len(model.posterior.transforms.inputs)), np.nan)
-    inputs[:, model.posterior.transforms.names.index(schema.LOOKBACK)] = np.linspace(0.0, 7.9, 8)
+    inputs[:, model.posterior.transforms.names.index(schema.LOOKBACK)] = np.linspace(
+        0.0, 7.9, 8
+    )
     inputs[:, len(model.posterior.transforms.names) :] = 0.0
     chance = model.selection.probability(inputs)
     assert ((chance > 0) & (chance < 1)).all()
@@ -322,7 +365,9 @@ def test_options_that_would_be_ignored_are_refused(
     tmp_path: Path, command: Command, option: str, companion: str
 ) -> None:
     erass().write(tmp_path / "own.fits")
-    line = f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc"
+    line = (
+        f"infer --catalogue {tmp_path}/own.fits --preset erass1 --out {tmp_path}/own.nc"
+    )
     done = command(f"{line} {option.format(tmp_path)}")
     assert done.code == 2
     message = " ".join(done.err.replace("│", " ").split())
@@ -332,14 +377,20 @@ def test_options_that_would_be_ignored_are_refused(
 
 def test_strict_refuses_a_catalogue_with_an_unusable_row(tmp_path: Path) -> None:
     strange().write(tmp_path / "own.ecsv")
-    with pytest.raises(DataError, match=r"\(--strict\).*1 of 5 rows.*row 3, BEST_Z: no redshift"):
+    with pytest.raises(
+        DataError, match=r"\(--strict\).*1 of 5 rows.*row 3, BEST_Z: no redshift"
+    ):
         inferred(tmp_path / "own.ecsv", strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["own.ecsv"]
 
 
 def test_a_model_without_a_summary_of_its_clusters_is_refused(tmp_path: Path) -> None:
     bundle = read_bundle(packaged_model())
-    older = {name: value for name, value in bundle.info.items() if name != "training_populations"}
+    older = {
+        name: value
+        for name, value in bundle.info.items()
+        if name != "training_populations"
+    }
     write_bundle(tmp_path / "older", older, bundle.tensors)
     with pytest.raises(BundleError, match="train it again"):
         load_model(tmp_path / "older")
@@ -356,14 +407,15 @@ def test_known_clusters(tmp_path: Path) -> None:
         "Ng+15 (arXiv:1412.1826), returning; from memory, not verified",
         "no estimate",
     ]
-    assert "published (not verified) 0.91 (0.52 to 1.13)" in lines[2]["time since collision [Gyr]"]
+    assert (
+        "published (not verified) 0.91 (0.52 to 1.13)"
+        in lines[2]["time since collision [Gyr]"]
+    )
     for name in ("published.ecsv", "clusters.ecsv"):
         table = read_table(tmp_path / "named" / name)
-        assert [float(table[f"published_since{end}"][0]) for end in ("", "_low", "_high")] == [
-            0.585,
-            0.343,
-            1.09,
-        ]
+        assert [
+            float(table[f"published_since{end}"][0]) for end in ("", "_low", "_high")
+        ] == [0.585, 0.343, 1.09]
         assert str(table["published_speed"].unit) == "km / s"
         assert "Dawson 2013" in str(table["published_from"][0])
         assert str(table["published_phase"][2]) == "returning"
@@ -401,7 +453,11 @@ def test_an_answer_is_refused_before_the_work(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "parquet"])
 def test_metadata_of_the_observer_stay_beside_ours(tmp_path: Path, ending: str) -> None:
     own = erass()
-    own.meta |= {"comments": ["measured by me"], "HISTORY": ["cut at z 0.8"], "ORIGIN": "MPE"}
+    own.meta |= {
+        "comments": ["measured by me"],
+        "HISTORY": ["cut at z 0.8"],
+        "ORIGIN": "MPE",
+    }
     write_table(own, tmp_path / f"own.{ending}")
     done = inferred(tmp_path / f"own.{ending}")
     meta = read_table(done.table).meta
@@ -424,7 +480,11 @@ def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
         assert parse_ucd(ucd, check_controlled_vocabulary=True)
         assert "stat.min" not in ucd  # a percentile is no minimum
         assert "stat.max" not in ucd
-    assert ucds["last_V_coll_p16"] == ucds["last_V_coll_p84"] == "phys.veloc;stat.percentile"
+    assert (
+        ucds["last_V_coll_p16"]
+        == ucds["last_V_coll_p84"]
+        == "phys.veloc;stat.percentile"
+    )
     assert ucds["last_V_coll_lower68"] == "phys.veloc;stat.interval"
     assert ucds["ood_score"] == "stat.percentile"
 
@@ -436,7 +496,10 @@ def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
     for side, (low, high) in {"below": (0.3, 0.05), "above": (0.05, 0.3)}.items():
         table = erass(30)
         mass = np.asarray(table["M500"])
-        table["M500_L"], table["M500_H"] = mass * (1.0 - 10.0**-low), mass * (10.0**high - 1.0)
+        table["M500_L"], table["M500_H"] = (
+            mass * (1.0 - 10.0**-low),
+            mass * (10.0**high - 1.0),
+        )
         for name in ("MGAS500", "MGAS500_L", "MGAS500_H"):
             table[name] = np.nan
         for errors in ("network", "monte-carlo"):

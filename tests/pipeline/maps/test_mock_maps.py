@@ -47,7 +47,10 @@ def test_maps_belong_to_the_catalogue_of_the_same_seed(store: Path) -> None:
 
     observables, _ = mock_catalogue(3, 1)
     keys = set(map(tuple, observables[["HaloID", "Snapshot"]].to_numpy()))
-    assert set(map(tuple, read_store(store).table[["HaloID", "Snapshot"]].to_numpy())) == keys
+    assert (
+        set(map(tuple, read_store(store).table[["HaloID", "Snapshot"]].to_numpy()))
+        == keys
+    )
 
 
 def test_files_show_what_the_store_holds(store: Path) -> None:
@@ -84,7 +87,9 @@ def test_own_fits_files_are_read_back(store: Path) -> None:
 def test_processes_do_not_change_maps(store: Path, tmp_path: Path) -> None:
     options = MockMaps(3, size=32, num_projections=2, processes=2)
     write_mock_maps(Destination(tmp_path / "again"), options)
-    np.testing.assert_array_equal(read_store(tmp_path / "again").values, read_store(store).values)
+    np.testing.assert_array_equal(
+        read_store(tmp_path / "again").values, read_store(store).values
+    )
 
 
 def test_pictures_saturate_at_the_core() -> None:
@@ -103,7 +108,9 @@ def test_pictures_saturate_at_the_core() -> None:
         ({"formats": ("gif",)}, "png, jpg, fits"),
     ],
 )
-def test_what_cannot_be_drawn(options: dict[str, object], told: str, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn(
+    options: dict[str, object], told: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=told):
         write_mock_maps(Destination(tmp_path / "maps"), MockMaps(1, **options))  # type: ignore[arg-type]
     assert not (tmp_path / "maps").exists()
@@ -134,11 +141,15 @@ def test_commands(tmp_path: Path, command: Command) -> None:
     assert "broken.png" in result.err
     maps = read_store(tmp_path / "read.h5")
     assert maps.table.filename.str.startswith("snap_").all()
-    command(f"maps {tmp_path / 'none.png'} --out {tmp_path / 'a.h5'}").demand_error("none.png")
-    command(f"maps {tmp_path / 'mock/maps/png'} --out {tmp_path / 'read.h5'}").demand_error(
-        "read.h5"
+    command(f"maps {tmp_path / 'none.png'} --out {tmp_path / 'a.h5'}").demand_error(
+        "none.png"
     )
-    assert command(f"maps {tmp_path} --redshift 0.1 --out {tmp_path / 'a.h5'}").code == 2
+    command(
+        f"maps {tmp_path / 'mock/maps/png'} --out {tmp_path / 'read.h5'}"
+    ).demand_error("read.h5")
+    assert (
+        command(f"maps {tmp_path} --redshift 0.1 --out {tmp_path / 'a.h5'}").code == 2
+    )
     for wrong in (
         f"--background {tmp_path}",
         "--keep-sources",
@@ -150,5 +161,7 @@ def test_commands(tmp_path: Path, command: Command) -> None:
         "--stretch linear",
         "--planes rgb",
     ):
-        assert command(f"maps {tmp_path} {wrong} --out {tmp_path / 'a.h5'}").code == 2, wrong
+        assert (
+            command(f"maps {tmp_path} {wrong} --out {tmp_path / 'a.h5'}").code == 2
+        ), wrong
     assert command(f"maps {tmp_path} --centre here --out {tmp_path / 'a.h5'}").code == 2

@@ -32,13 +32,19 @@ def test_stores_of_real_maps_say_how_they_were_made(
     assert command(f"maps {shown} {scaled}").code == 0
     assert read_store(tmp_path / "a.h5").half_width == 1.2
     image = next((store / "fits").iterdir())
-    assert command(f"maps {image} --stretch asinh --size 32 --out {tmp_path / 'b.h5'}").code == 0
+    assert (
+        command(
+            f"maps {image} --stretch asinh --size 32 --out {tmp_path / 'b.h5'}"
+        ).code
+        == 0
+    )
     with h5py.File(tmp_path / "b.h5") as file:
         assert file.attrs["stretch"] == "asinh"
         assert file["log_brightness"].attrs["unit"].startswith("asinh")
         assert file["log_brightness"][:].max() == 1.0
     with pytest.raises(
-        DataError, match=r"b\.h5: expected log brightness, as encoders see; got the stretch asinh"
+        DataError,
+        match=r"b\.h5: expected log brightness, as encoders see; got the stretch asinh",
     ):
         read_store(tmp_path / "b.h5")
     with h5py.File(tmp_path / "a.h5") as file:
@@ -47,9 +53,12 @@ def test_stores_of_real_maps_say_how_they_were_made(
         b"SIMPLE  =                    T", b"SIMPLE  = 'T       '          ", 1
     )
     (tmp_path / "odd.fits").write_bytes(content)
-    result = command(f"maps {tmp_path / 'odd.fits'} --size 32 --out {tmp_path / 'c.h5'}")
+    result = command(
+        f"maps {tmp_path / 'odd.fits'} --size 32 --out {tmp_path / 'c.h5'}"
+    )
     assert (
-        f"note: {tmp_path / 'odd.fits'}: header's SIMPLE is text; read all the same" in result.err
+        f"note: {tmp_path / 'odd.fits'}: header's SIMPLE is text; read all the same"
+        in result.err
     )
 
 
@@ -57,8 +66,12 @@ def test_stores_of_several_clusters_become_one(
     store: Path, tmp_path: Path, command: Command
 ) -> None:
     pictures = sorted((store / "png").iterdir())[:3]
-    for number, (shown, radius) in enumerate(zip(pictures, (300, 320, 340), strict=True)):
-        made = f"maps {shown} --radius {radius} --pixel-kpc 30 --half-width 1.2 --size 16"
+    for number, (shown, radius) in enumerate(
+        zip(pictures, (300, 320, 340), strict=True)
+    ):
+        made = (
+            f"maps {shown} --radius {radius} --pixel-kpc 30 --half-width 1.2 --size 16"
+        )
         assert command(f"{made} --out {tmp_path / f'{number}.h5'}").code == 0
     all_three = " ".join(str(tmp_path / f"{number}.h5") for number in range(3))
     result = command(f"maps {all_three} --out {tmp_path / 'all.h5'} --json")
@@ -73,7 +86,9 @@ def test_stores_of_several_clusters_become_one(
         )
 
 
-def test_stores_that_do_not_go_together(store: Path, tmp_path: Path, command: Command) -> None:
+def test_stores_that_do_not_go_together(
+    store: Path, tmp_path: Path, command: Command
+) -> None:
     first, second = sorted((store / "png").iterdir())[:2]
     for name, line in {
         "a": f"{first} --size 16",
@@ -99,7 +114,7 @@ def test_stores_that_do_not_go_together(store: Path, tmp_path: Path, command: Co
         "--redshift 0.1 --radius 900",
     ):
         told = "stores alone, put together as they are"
-        command(f"maps {tmp_path / 'a.h5'} {options} --out {tmp_path / 'all.h5'}").demand_error(
-            told
-        )
+        command(
+            f"maps {tmp_path / 'a.h5'} {options} --out {tmp_path / 'all.h5'}"
+        ).demand_error(told)
     assert not (tmp_path / "all.h5").exists()

@@ -45,12 +45,16 @@ def judged(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def posterior(judged: Path, tmp_path: Path) -> Path:
     """That posterior alone, outside the run."""
-    return Path(shutil.copy(judged / "crossval/posterior.nc", tmp_path / "posterior.nc"))
+    return Path(
+        shutil.copy(judged / "crossval/posterior.nc", tmp_path / "posterior.nc")
+    )
 
 
 @pytest.fixture
 def tables_of(trained: Path) -> TruthFiles:
-    return TruthFiles(trained.parent / "unobservables1.csv", trained.parent / "observables1.csv")
+    return TruthFiles(
+        trained.parent / "unobservables1.csv", trained.parent / "observables1.csv"
+    )
 
 
 def rewrite(path: Path, change: Any) -> None:
@@ -83,7 +87,8 @@ def test_numbers_are_those_of_the_independent_script(
         )
     score = runpy.run_path(str(SHARED / "score.py"))["score"]
     tables = (
-        pd.read_csv(trained.parent / name) for name in ("unobservables1.csv", "observables1.csv")
+        pd.read_csv(trained.parent / name)
+        for name in ("unobservables1.csv", "observables1.csv")
     )
     with xr.open_dataset(judged / "crossval/posterior.nc", group="posterior") as data:
         theirs = score(data, *tables)
@@ -95,16 +100,22 @@ def test_numbers_are_those_of_the_independent_script(
         theirs["energy_score"], **exact
     )
     for name, of in report["targets"].items():
-        assert of["crps"]["value"] == pytest.approx(theirs["crps_per_target"][name], **exact)
+        assert of["crps"]["value"] == pytest.approx(
+            theirs["crps_per_target"][name], **exact
+        )
         assert of["calibration_error"] == pytest.approx(
             theirs["calibration_error_per_target"][name], **exact
         )
         assert of["contraction"] == pytest.approx(theirs["contraction"][name], **exact)
 
 
-def test_skill_and_likelihood_are_those_of_crossval(judged: Path, report: dict[str, Any]) -> None:
+def test_skill_and_likelihood_are_those_of_crossval(
+    judged: Path, report: dict[str, Any]
+) -> None:
     scores = json.loads((judged / "crossval/scores.json").read_text())
-    assert report["joint"]["nll"]["mean"]["value"] == pytest.approx(scores["nll"]["mean"], rel=1e-6)
+    assert report["joint"]["nll"]["mean"]["value"] == pytest.approx(
+        scores["nll"]["mean"], rel=1e-6
+    )
     assert set(report["joint"]["energy_skill"]) == set(scores["skill"])
 
 
@@ -127,14 +138,21 @@ def test_the_posterior_of_evaluate_is_judged_beside_its_scores(
     scores = evaluate(run, Sampling(60)).to_json()
     told = diagnose(run / "posterior.nc").to_json()
     assert (run / "diagnostics.json").is_file()
-    assert [told[name] for name in ("rows", "clusters")] == [scores["rows"], scores["clusters"]]
-    assert told["joint"]["nll"]["mean"]["value"] == pytest.approx(scores["nll"]["mean"], rel=1e-5)
+    assert [told[name] for name in ("rows", "clusters")] == [
+        scores["rows"],
+        scores["clusters"],
+    ]
+    assert told["joint"]["nll"]["mean"]["value"] == pytest.approx(
+        scores["nll"]["mean"], rel=1e-5
+    )
 
 
 def test_outside_a_run_the_tables_say_the_same(
     posterior: Path, tables_of: TruthFiles, report: dict[str, Any]
 ) -> None:
-    told = diagnose(posterior, tables_of, out=posterior.with_name("mine.json")).to_json()
+    told = diagnose(
+        posterior, tables_of, out=posterior.with_name("mine.json")
+    ).to_json()
     assert json.loads(posterior.with_name("mine.json").read_text()) == told
     assert told["targets"] == report["targets"]
     assert told["joint"] == report["joint"]
@@ -150,10 +168,13 @@ def test_a_rival_with_several_chains_in_another_order(
         order = np.random.default_rng(0).permutation(data.sizes["cluster"])
         halves = [data.isel(draw=slice(begin, begin + 125)) for begin in (0, 125)]
         halves = [
-            half.assign_coords(draw=np.arange(125), chain=[k]) for k, half in enumerate(halves)
+            half.assign_coords(draw=np.arange(125), chain=[k])
+            for k, half in enumerate(halves)
         ]
         joined = xr.concat(halves, "chain", join="outer").isel(cluster=order)
-        return joined.assign(spin=2 * joined["last_d_peri"]).transpose("cluster", "draw", "chain")
+        return joined.assign(spin=2 * joined["last_d_peri"]).transpose(
+            "cluster", "draw", "chain"
+        )
 
     rewrite(posterior, rival)
     told = diagnose(posterior, tables_of).to_json()
@@ -164,7 +185,9 @@ def test_a_rival_with_several_chains_in_another_order(
     for name in TARGETS:
         ours, theirs = report["targets"][name], told["targets"][name]
         assert theirs["crps"]["value"] == pytest.approx(ours["crps"]["value"], rel=1e-6)
-        assert theirs["calibration_error"] == pytest.approx(ours["calibration_error"], abs=1e-9)
+        assert theirs["calibration_error"] == pytest.approx(
+            ours["calibration_error"], abs=1e-9
+        )
 
 
 def test_wrong_posteriors_are_named(posterior: Path, tables_of: TruthFiles) -> None:
@@ -197,7 +220,9 @@ def test_points_and_explosions_are_judged_too(
 
     def spoil(data: xr.Dataset) -> xr.Dataset:
         data["last_V_coll"] = (
-            data["last_V_coll"].mean(("chain", "draw")).broadcast_like(data["last_V_coll"])
+            data["last_V_coll"]
+            .mean(("chain", "draw"))
+            .broadcast_like(data["last_V_coll"])
         )
         data["last_d_peri"][0, ::50] = 1e6
         return data
@@ -217,17 +242,28 @@ def test_points_and_explosions_are_judged_too(
 def test_the_table_tells_the_verdict(
     posterior: Path, tables_of: TruthFiles, command: Command
 ) -> None:
-    result = command(f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}")
+    result = command(
+        f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}"
+    )
     assert result.code == 0, result.err
-    for told in ("bias 0", "width 1", "TARP", "L-C2ST", "joint HPD", "NLL", "skill, prior", "68 %"):
+    for told in (
+        "bias 0",
+        "width 1",
+        "TARP",
+        "L-C2ST",
+        "joint HPD",
+        "NLL",
+        "skill, prior",
+        "68 %",
+    ):
         assert told in result.out, told
     for name in TARGETS:
         assert any(line.startswith(name) for line in result.out.splitlines()), name
-    again = command(f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}")
-    again.demand_error("diagnostics.json", "--overwrite")
-    line = (
-        f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)} --overwrite --json"
+    again = command(
+        f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)}"
     )
+    again.demand_error("diagnostics.json", "--overwrite")
+    line = f"diagnose {posterior} {FILES.format(folder=tables_of.targets.parent)} --overwrite --json"
     assert json.loads(command(line).out) == json.loads(
         posterior.with_name("diagnostics.json").read_text()
     )
@@ -245,27 +281,50 @@ def test_what_is_no_netcdf(tmp_path: Path, trained: Path, command: Command) -> N
     path = tmp_path / "p.nc"
     refused(command, path, trained.parent, "a posterior file")
     path.write_text("not netCDF")
-    refused(command, path, trained.parent, "p.nc", "a netCDF file with a group posterior")
+    refused(
+        command, path, trained.parent, "p.nc", "a netCDF file with a group posterior"
+    )
 
 
-def test_no_object_with_a_known_history(posterior: Path, trained: Path, command: Command) -> None:
+def test_no_object_with_a_known_history(
+    posterior: Path, trained: Path, command: Command
+) -> None:
     rewrite(posterior, lambda data: data.assign_coords(HaloID=data["HaloID"] + 10**9))
-    refused(command, posterior, trained.parent, "objects with a known history", "none in common")
+    refused(
+        command,
+        posterior,
+        trained.parent,
+        "objects with a known history",
+        "none in common",
+    )
 
 
-def test_objects_that_come_twice(posterior: Path, trained: Path, command: Command) -> None:
+def test_objects_that_come_twice(
+    posterior: Path, trained: Path, command: Command
+) -> None:
     rewrite(posterior, lambda data: data.isel(cluster=[0, 1, 1, 2]))
-    refused(command, posterior, trained.parent, "each object once", "1 repeated", "HaloID")
+    refused(
+        command, posterior, trained.parent, "each object once", "1 repeated", "HaloID"
+    )
 
 
-def test_samples_that_are_not_finite(posterior: Path, trained: Path, command: Command) -> None:
+def test_samples_that_are_not_finite(
+    posterior: Path, trained: Path, command: Command
+) -> None:
     def spoil(data: xr.Dataset) -> xr.Dataset:
         data["last_d_peri"][0, 3, 5] = np.nan
         data["last_V_coll"][0, 4, 7] = np.inf
         return data
 
     rewrite(posterior, spoil)
-    refused(command, posterior, trained.parent, "finite samples", "2 objects with others", "HaloID")
+    refused(
+        command,
+        posterior,
+        trained.parent,
+        "finite samples",
+        "2 objects with others",
+        "HaloID",
+    )
 
 
 def test_a_single_draw(posterior: Path, trained: Path, command: Command) -> None:
@@ -273,12 +332,22 @@ def test_a_single_draw(posterior: Path, trained: Path, command: Command) -> None
     refused(command, posterior, trained.parent, "two samples")
 
 
-def test_variables_without_draws(posterior: Path, trained: Path, command: Command) -> None:
+def test_variables_without_draws(
+    posterior: Path, trained: Path, command: Command
+) -> None:
     rewrite(posterior, lambda data: data.mean("draw"))
-    refused(command, posterior, trained.parent, "variables with dims chain, draw, cluster", "none")
+    refused(
+        command,
+        posterior,
+        trained.parent,
+        "variables with dims chain, draw, cluster",
+        "none",
+    )
 
 
-def test_variables_nobody_knows(posterior: Path, trained: Path, command: Command) -> None:
+def test_variables_nobody_knows(
+    posterior: Path, trained: Path, command: Command
+) -> None:
     rewrite(posterior, lambda data: data[["last_d_peri"]].rename(last_d_peri="spin"))
     refused(command, posterior, trained.parent, "variables that are columns", "spin")
 
@@ -298,7 +367,12 @@ def test_objects_without_keys(posterior: Path, trained: Path, command: Command) 
     ],
 )
 def test_a_missing_column(
-    file: str, name: str, posterior: Path, tmp_path: Path, tables_of: TruthFiles, command: Command
+    file: str,
+    name: str,
+    posterior: Path,
+    tmp_path: Path,
+    tables_of: TruthFiles,
+    command: Command,
 ) -> None:
     for path in (tables_of.targets, tables_of.observables):
         frame = pd.read_csv(path)
@@ -314,9 +388,9 @@ def test_outside_a_run_the_tables_are_needed(
     command(f"diagnose {posterior}").demand_error(
         "a file in a run", "pass --targets and --observables"
     )
-    command(f"diagnose {posterior} --targets {trained.parent / 'unobservables1.csv'}").demand_error(
-        "no --observables"
-    )
+    command(
+        f"diagnose {posterior} --targets {trained.parent / 'unobservables1.csv'}"
+    ).demand_error("no --observables")
     command(
         f"diagnose {posterior} --observables {trained.parent / 'observables1.csv'}"
     ).demand_error("no --targets")
@@ -331,9 +405,18 @@ def test_the_posterior_is_not_overwritten(judged: Path, command: Command) -> Non
     assert path.read_bytes() == before
 
 
-def test_densities_that_are_no_densities(posterior: Path, tables_of: TruthFiles) -> None:
-    sizes = {"lp": (("lines", "draw"), np.zeros((2, 3))), "lp_truth": (("lines",), np.zeros(2))}
+def test_densities_that_are_no_densities(
+    posterior: Path, tables_of: TruthFiles
+) -> None:
+    sizes = {
+        "lp": (("lines", "draw"), np.zeros((2, 3))),
+        "lp_truth": (("lines",), np.zeros(2)),
+    }
     rewrite(posterior, lambda data: data)
-    xr.Dataset(sizes).to_netcdf(posterior, group="sample_stats", engine="h5netcdf", mode="a")
-    with pytest.raises(BundleError, match="expected log-densities of samples and ground truth"):
+    xr.Dataset(sizes).to_netcdf(
+        posterior, group="sample_stats", engine="h5netcdf", mode="a"
+    )
+    with pytest.raises(
+        BundleError, match="expected log-densities of samples and ground truth"
+    ):
         diagnose(posterior, tables_of)

@@ -49,7 +49,8 @@ def judge() -> Judge:
     def run(posterior: Path, folder: Path) -> dict[str, Any]:
         with xr.open_dataset(posterior, group="posterior") as data:
             tables = (
-                pd.read_csv(folder / name) for name in ("unobservables1.csv", "observables1.csv")
+                pd.read_csv(folder / name)
+                for name in ("unobservables1.csv", "observables1.csv")
             )
             return dict(score(data, *tables))
 
@@ -98,7 +99,9 @@ def test_marks_are_answered_but_not_scored_under_the_original_protocol(
 ) -> None:
     seed = next(seed for seed in range(50) if _marks_in_test(files, seed))
     run = prepare(
-        TableFiles(*files), tmp_path / "run", options=Preparation(protocol="original", seed=seed)
+        TableFiles(*files),
+        tmp_path / "run",
+        options=Preparation(protocol="original", seed=seed),
     )
     marks = int((run.catalogue.theta[run.split.test, 2] < 0).sum())
     train(run.path, settings)
@@ -109,7 +112,9 @@ def test_marks_are_answered_but_not_scored_under_the_original_protocol(
     judged = judge(run.path / "posterior.nc", files[0].parent)
     assert scores["rows"] == judged["rows"]
     assert scores["crps"]["mean"] == pytest.approx(judged["crps"], abs=1e-6)
-    assert scores["energy_score"]["mean"] == pytest.approx(judged["energy_score"], abs=1e-6)
+    assert scores["energy_score"]["mean"] == pytest.approx(
+        judged["energy_score"], abs=1e-6
+    )
 
 
 def _marks_in_test(files: Files, seed: int) -> bool:
@@ -142,7 +147,9 @@ def test_no_history_of_a_fold_reaches_its_own_posterior(
     frame.loc[keys, TARGETS] *= 0.95
     frame.reset_index().to_csv(files[1], index=False)
     other = prepare(TableFiles(*files), tmp_path / "other")
-    assert (other.catalogue.theta[fold.test] != run.catalogue.theta[fold.test]).any(1).mean() > 0.9
+    assert (other.catalogue.theta[fold.test] != run.catalogue.theta[fold.test]).any(
+        1
+    ).mean() > 0.9
     one, two = (out_of_fold(tmp_path / name, settings) for name in ("run", "other"))
     np.testing.assert_array_equal(one[:, fold.test], two[:, fold.test])
     rest = np.concatenate([fold.train, fold.validation])
@@ -163,7 +170,9 @@ def test_three_results_are_written_or_none(
     monkeypatch.setattr(f"cinn_clusters.pipeline.simulation.evaluate.{failing}", fail)
     with pytest.raises(OutputError, match="No space left"):
         evaluate(run, Sampling(5, seed=1), overwrite=True)
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in run.rglob("*") if path.is_file()
+    } == before
 
 
 def test_histories_of_a_forest_lie_before_the_observation(trained: Path) -> None:
@@ -178,4 +187,6 @@ def test_histories_of_a_forest_lie_before_the_observation(trained: Path) -> None
     assert (samples[..., d] >= 0).all()
     others = [i for i in range(len(catalogue.targets)) if i != d]
     known = {tuple(row) for row in catalogue.theta[split.train][:, others]}
-    assert {tuple(row) for row in samples[..., others].reshape(-1, len(others))} <= known
+    assert {
+        tuple(row) for row in samples[..., others].reshape(-1, len(others))
+    } <= known

@@ -49,7 +49,9 @@ def test_a_mirror_gives_the_two_files(
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     files = fetch("tng-cluster", tmp_path / "tng", address=mirror[0], sha256=mirror[1])
-    for file, original in zip(files, ("observables1.csv", "unobservables1.csv"), strict=True):
+    for file, original in zip(
+        files, ("observables1.csv", "unobservables1.csv"), strict=True
+    ):
         mine, theirs = pd.read_csv(file), pd.read_csv(tmp_path / "mock" / original)
         pd.testing.assert_frame_equal(mine[theirs.columns], theirs)
 
@@ -64,7 +66,12 @@ def test_another_file_is_refused(
     with pytest.raises(DataError, match="another file"):
         fetch("tng-cluster", tmp_path / "tng", address=mirror[0])
     with pytest.raises(DataError, match="to be downloaded"):
-        fetch("tng-cluster", tmp_path / "tng", address=mirror[0] + ".absent", sha256=mirror[1])
+        fetch(
+            "tng-cluster",
+            tmp_path / "tng",
+            address=mirror[0] + ".absent",
+            sha256=mirror[1],
+        )
     assert not (tmp_path / "tng").exists()
     assert SOURCES["tng-cluster"].sha256.startswith("fab2b9a9a561e9d5")
 

@@ -73,7 +73,9 @@ def make_tables(folder: Path) -> Files:
         {
             "halo_num": np.arange(NUM_CLUSTERS * NUM_SNAPSHOTS) % NUM_CLUSTERS + 500,
             "snap": np.repeat(np.arange(NUM_SNAPSHOTS), NUM_CLUSTERS),
-            "tree": [f"t{k % NUM_CLUSTERS}" for k in range(NUM_CLUSTERS * NUM_SNAPSHOTS)],
+            "tree": [
+                f"t{k % NUM_CLUSTERS}" for k in range(NUM_CLUSTERS * NUM_SNAPSHOTS)
+            ],
         }
     )
     redshift = 0.1 + 0.2 * rows.snap.to_numpy()
@@ -126,7 +128,9 @@ def test_the_declared_table_goes_through_every_stage(
     assert len(catalogue.complete_rows()) == len(catalogue.table) - 4
     redshift = 0.1 + 0.2 * catalogue.table.Snapshot.to_numpy()
     expected = lookback_at_redshift(redshift)
-    np.testing.assert_allclose(catalogue.table[catalogue.schema.time], expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        catalogue.table[catalogue.schema.time], expected, rtol=1e-12
+    )
     assert catalogue.table.HaloID.min() == 500, "keys have fixed names inside a run"
     assert not set(catalogue.clusters[opened.split.test]) & set(
         catalogue.clusters[opened.split.train]
@@ -138,12 +142,16 @@ def test_the_declared_table_goes_through_every_stage(
     scores = json.loads((run / "scores.json").read_text())
     assert scores["unphysical"] == 0.0
     assert set(scores["crps_per_target"]) == {"t_hit", "share", "push", "free"}
-    assert len(scores["skill"]) == 2, "the declared mass and time are what a reference is given"
+    assert len(scores["skill"]) == 2, (
+        "the declared mass and time are what a reference is given"
+    )
     posterior = load_posterior(run / "model")
     assert posterior.transforms.schema == catalogue.schema
     _demand_support(posterior)
     out = f"--model {run / 'model'} --out {tmp_path / 'p.nc'} --table {tmp_path / 'p.ecsv'}"
-    result = command(f"infer --catalogue {own[0]} {out} --samples 50 --analogues {own[0]}")
+    result = command(
+        f"infer --catalogue {own[0]} {out} --samples 50 --analogues {own[0]}"
+    )
     assert result.code == 0, result.err
     table = Table.read(tmp_path / "p.ecsv")
     assert len(table) == NUM_CLUSTERS * NUM_SNAPSHOTS, "rows with gaps are answered"
@@ -153,7 +161,10 @@ def test_the_declared_table_goes_through_every_stage(
     assert table["time_since_collision_Gyr_median"].min() > 0
     assert re.fullmatch(r"\d:5\d\d( \d:5\d\d){4}", table["analogues"][0])
     with xr.open_dataset(tmp_path / "p.nc", group="posterior") as dataset:
-        assert dataset["share"].attrs == {"units": "1", "long_name": "share of the mass"}
+        assert dataset["share"].attrs == {
+            "units": "1",
+            "long_name": "share of the mass",
+        }
         assert dataset["halo_num"].to_numpy().tolist() == table["halo_num"].tolist()
 
 
@@ -162,7 +173,11 @@ def _demand_support(posterior: Posterior) -> None:
     schema = posterior.transforms.schema
     assert schema.bounded(posterior.targets) == ("t_hit", "share")
     lookback = lookback_at_redshift(np.array([0.1, 0.7]))
-    values = {"my_mass": [14.5, np.nan], "core": [390.0, np.nan], schema.time: lookback.tolist()}
+    values = {
+        "my_mass": [14.5, np.nan],
+        "core": [390.0, np.nan],
+        schema.time: lookback.tolist(),
+    }
     inputs = np.array([values.get(name, [0.0, 0.0]) for name in posterior.inputs]).T
     samples = posterior.sample(inputs, 300, seed=1)
     time, share, push, _ = np.moveaxis(samples, -1, 0)
@@ -190,11 +205,17 @@ def test_a_model_of_exact_inputs_leaves_incomplete_rows_out(
     assert f"{num_lost} rows with a missing observable left out" in result.err
 
 
-def test_a_table_without_keys_is_numbered(own: Files, tmp_path: Path, command: Command) -> None:
+def test_a_table_without_keys_is_numbered(
+    own: Files, tmp_path: Path, command: Command
+) -> None:
     for file in own:
-        frame = pd.read_csv(file).drop(columns=["halo_num", "snap", "tree"], errors="ignore")
+        frame = pd.read_csv(file).drop(
+            columns=["halo_num", "snap", "tree"], errors="ignore"
+        )
         frame.to_csv(file, index=False)
-    text = DECLARED.replace('halo = "halo_num"\nsnapshot = "snap"\ncluster = "tree"', "")
+    text = DECLARED.replace(
+        'halo = "halo_num"\nsnapshot = "snap"\ncluster = "tree"', ""
+    )
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     keys = "--halo-column none --snapshot-column none --cluster-column none"
     result = command(prepare_line(own, tmp_path / "run", keys))
@@ -203,7 +224,9 @@ def test_a_table_without_keys_is_numbered(own: Files, tmp_path: Path, command: C
     kept = np.flatnonzero(pd.read_csv(own[1]).notna().all(axis=1))
     assert catalogue.table.HaloID.tolist() == kept.tolist()
     assert (catalogue.table.Snapshot == 0).all()
-    assert catalogue.clusters.tolist() == kept.tolist(), "every row is a cluster of its own"
+    assert catalogue.clusters.tolist() == kept.tolist(), (
+        "every row is a cluster of its own"
+    )
     frame = pd.read_csv(own[1])
     np.testing.assert_array_equal(catalogue.theta, frame.to_numpy()[kept])
     frame.head(50).to_csv(own[1], index=False)
@@ -212,14 +235,20 @@ def test_a_table_without_keys_is_numbered(own: Files, tmp_path: Path, command: C
     )
 
 
-def test_keys_that_are_not_there_are_told(own: Files, tmp_path: Path, command: Command) -> None:
+def test_keys_that_are_not_there_are_told(
+    own: Files, tmp_path: Path, command: Command
+) -> None:
     line = prepare_line(own, tmp_path / "run", "--halo-column number")
     command(line).demand_error("'number'", "--halo-column", "none")
     line = prepare_line(own, tmp_path / "run", "--cluster-column none")
-    command(line).demand_error("cluster column", "--cluster-column", "share their history")
+    command(line).demand_error(
+        "cluster column", "--cluster-column", "share their history"
+    )
 
 
-def test_without_time_nothing_needs_it(own: Files, tmp_path: Path, command: Command) -> None:
+def test_without_time_nothing_needs_it(
+    own: Files, tmp_path: Path, command: Command
+) -> None:
     text = DECLARED.replace('role = "redshift"', "").replace(
         "resolution = 0.1", "resolution = 0.1\nbounds = [0, 13.8]"
     )

@@ -32,19 +32,25 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_files_hold_catalogue_values_to_the_last_bit(files: Files, tmp_path: Path) -> None:
+def test_files_hold_catalogue_values_to_the_last_bit(
+    files: Files, tmp_path: Path
+) -> None:
     prepare(TableFiles(*files), tmp_path / "run")
-    x, y, meta = (rows_of(tmp_path / "run" / name) for name in ("X.csv", "Y.csv", "meta.csv"))
+    x, y, meta = (
+        rows_of(tmp_path / "run" / name) for name in ("X.csv", "Y.csv", "meta.csv")
+    )
     assert list(x[0]) == OBSERVABLES
     assert list(y[0]) == TARGETS
     assert list(meta[0])[:3] == [*KEYS, "HaloOrigID"]
     seen, hidden = (
-        {(row["HaloID"], row["Snapshot"]): row for row in rows_of(path)} for path in files
+        {(row["HaloID"], row["Snapshot"]): row for row in rows_of(path)}
+        for path in files
     )
     used = {
         key
         for key in seen
-        if hidden[key]["last_T_coll"] and float(hidden[key]["last_M_Crit500_coll"]) != -1
+        if hidden[key]["last_T_coll"]
+        and float(hidden[key]["last_M_Crit500_coll"]) != -1
     }
     keys = [(row["HaloID"], row["Snapshot"]) for row in meta]
     assert set(keys) == used
@@ -66,7 +72,9 @@ def test_split_says_where_it_comes_from(files: Files, tmp_path: Path) -> None:
         hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest()
         for name in ("X.csv", "Y.csv", "meta.csv")
     ]
-    assert record["table_sha256"] == hashlib.sha256("".join(hashes).encode()).hexdigest()
+    assert (
+        record["table_sha256"] == hashlib.sha256("".join(hashes).encode()).hexdigest()
+    )
     assert record["files"] == [
         {"name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
         for file in files
@@ -77,17 +85,23 @@ def test_split_says_where_it_comes_from(files: Files, tmp_path: Path) -> None:
         "HaloOrigID",
     )
     assert {"cinn-clusters", "torch", "numpy", "pandas"} <= set(record["versions"])
-    clusters = np.array([int(row["HaloOrigID"]) for row in rows_of(tmp_path / "run/meta.csv")])
+    clusters = np.array(
+        [int(row["HaloOrigID"]) for row in rows_of(tmp_path / "run/meta.csv")]
+    )
     expected = split_by_cluster(clusters, 3)
     assert record["rows"] == {
-        name: getattr(expected, name).tolist() for name in ("train", "validation", "test")
+        name: getattr(expected, name).tolist()
+        for name in ("train", "validation", "test")
     }
     assert record["num_clusters"] == {
-        name: len({clusters[row] for row in rows}) for name, rows in record["rows"].items()
+        name: len({clusters[row] for row in rows})
+        for name, rows in record["rows"].items()
     }
 
 
-def test_same_input_same_bytes_other_seed_other_split(files: Files, tmp_path: Path) -> None:
+def test_same_input_same_bytes_other_seed_other_split(
+    files: Files, tmp_path: Path
+) -> None:
     for name, seed in (("one", 42), ("again", 42), ("other", 43)):
         prepare(TableFiles(*files), tmp_path / name, options=Preparation(seed=seed))
     names = ("X.csv", "Y.csv", "meta.csv", "split.json", "transforms.json")
@@ -113,8 +127,12 @@ def test_nothing_trained_depends_on_rows_it_must_not_see(
     for file, names in zip(files, (OBSERVABLES, TARGETS), strict=True):
         frame = pd.read_csv(file).set_index(KEYS)
         for name in set(names) - {schema.LOOKBACK, schema.COLLISION_TIME}:
-            frame.loc[keys, name] += 0.02 if schema.column(name).unit.startswith("log10") else 0.0
-            frame.loc[keys, name] *= 1.0 if schema.column(name).unit.startswith("log10") else 0.9
+            frame.loc[keys, name] += (
+                0.02 if schema.column(name).unit.startswith("log10") else 0.0
+            )
+            frame.loc[keys, name] *= (
+                1.0 if schema.column(name).unit.startswith("log10") else 0.9
+            )
         if schema.COLLISION_TIME in names:
             frame.loc[keys, schema.COLLISION_TIME] *= 0.9
         frame.reset_index().to_csv(file, index=False)
@@ -127,30 +145,46 @@ def test_nothing_trained_depends_on_rows_it_must_not_see(
     assert one.read_bytes() == two.read_bytes()
     groups = "2" if changed == "unseen" else "0"
     settings = read_config(
-        changes=[p for p in TINY.split() if p != "--set"] + [f"train.held_out_groups={groups}"]
+        changes=[p for p in TINY.split() if p != "--set"]
+        + [f"train.held_out_groups={groups}"]
     )
     for name in ("run", "other"):
         train(tmp_path / name, settings)
     weights = [
-        (tmp_path / name / "model/weights.safetensors").read_bytes() for name in ("run", "other")
+        (tmp_path / name / "model/weights.safetensors").read_bytes()
+        for name in ("run", "other")
     ]
-    history = [pd.read_csv(tmp_path / name / "history.csv") for name in ("run", "other")]
+    history = [
+        pd.read_csv(tmp_path / name / "history.csv") for name in ("run", "other")
+    ]
     pd.testing.assert_series_equal(
         history[0]["train_nll"], history[1]["train_nll"], check_exact=True
     )
     if changed == "unseen":
         assert weights[0] == weights[1]
     else:
-        assert (history[0]["validation_nll"] != history[1]["validation_nll"]).all(), "they steer"
+        assert (history[0]["validation_nll"] != history[1]["validation_nll"]).all(), (
+            "they steer"
+        )
 
 
-def test_the_original_protocol_comes_back_in_catalogue_units(files: Files, tmp_path: Path) -> None:
-    run = prepare(TableFiles(*files), tmp_path / "run", options=Preparation(protocol="original"))
+def test_the_original_protocol_comes_back_in_catalogue_units(
+    files: Files, tmp_path: Path
+) -> None:
+    run = prepare(
+        TableFiles(*files), tmp_path / "run", options=Preparation(protocol="original")
+    )
     again = open_run(tmp_path / "run")
     assert again.is_original
-    np.testing.assert_allclose(again.catalogue.theta, run.catalogue.theta, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        again.catalogue.theta, run.catalogue.theta, rtol=1e-12, atol=1e-12
+    )
     assert (pd.read_csv(tmp_path / "run/Y.csv").mean().abs() < 1e-9).all()
     scalers = json.loads((tmp_path / "run/transforms.json").read_text())
     assert [entry["name"] for entry in scalers["observables"]] == OBSERVABLES
-    assert scalers["targets"][0]["shift"] == pytest.approx(run.catalogue.theta[:, 0].mean())
-    assert scalers["targets"][0]["scale"] == pytest.approx(run.catalogue.theta[:, 0].std())
+    assert scalers["targets"][0]["shift"] == pytest.approx(
+        run.catalogue.theta[:, 0].mean()
+    )
+    assert scalers["targets"][0]["scale"] == pytest.approx(
+        run.catalogue.theta[:, 0].std()
+    )

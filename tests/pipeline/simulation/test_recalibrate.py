@@ -34,7 +34,9 @@ def wrong(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Posterior:
     run = open_run(trained)
 
     def predict(rows: object, config: Config, device: str) -> room.HeldOutPosteriors:
-        kept = run.catalogue.rows(np.concatenate([run.split.train, run.split.validation]))
+        kept = run.catalogue.rows(
+            np.concatenate([run.split.train, run.split.validation])
+        )
         theta, rng = kept.theta, np.random.default_rng(0)
         centre = theta + 0.1 * theta.std(0) * rng.normal(size=theta.shape)
         draws = centre + 0.25 * theta.std(0) * rng.normal(size=(1000, *theta.shape))
@@ -50,7 +52,9 @@ def _recalibrated(
     posterior: Posterior, trained: Path, folds: int = 3
 ) -> tuple[Posterior, dict[str, object]]:
     run = open_run(trained)
-    return room.recalibrated(posterior, run.catalogue, run.split, _settings(folds), "cpu")
+    return room.recalibrated(
+        posterior, run.catalogue, run.split, _settings(folds), "cpu"
+    )
 
 
 def test_it_is_off_by_default(trained: Path) -> None:
@@ -88,7 +92,9 @@ def test_what_does_not_help_is_left_out(
         held_out = narrow(*arguments)  # type: ignore[arg-type]
         rng, width = np.random.default_rng(1), 0.25 * held_out.truth.std(0)
         centre = held_out.truth + width * rng.normal(size=held_out.truth.shape)
-        return replace(held_out, samples=centre + width * rng.normal(size=held_out.samples.shape))
+        return replace(
+            held_out, samples=centre + width * rng.normal(size=held_out.samples.shape)
+        )
 
     monkeypatch.setattr(room, "predict_held_out", calibrated)
     posterior, table = _recalibrated(wrong, trained)
@@ -124,7 +130,9 @@ def test_targets_without_bounds_are_not_recalibrated(trained: Path) -> None:
         replace(target, bijection="identity", is_log=False)
         for target in posterior.transforms.targets
     )
-    posterior = replace(posterior, transforms=replace(posterior.transforms, targets=free))
+    posterior = replace(
+        posterior, transforms=replace(posterior.transforms, targets=free)
+    )
     with pytest.raises(ConfigError, match=r"prepared with --protocol cluster"):
         _recalibrated(posterior, trained)
 

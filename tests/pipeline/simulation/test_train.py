@@ -14,7 +14,12 @@ from cinn_clusters.progress import Progress
 from cinn_clusters.settings.config import Config, read_config
 from support import TINY, Command
 
-RESULTS = ("model/weights.safetensors", "model/bundle.json", "model/manifest.json", "history.csv")
+RESULTS = (
+    "model/weights.safetensors",
+    "model/bundle.json",
+    "model/manifest.json",
+    "history.csv",
+)
 EPOCHS = 6
 
 
@@ -30,7 +35,9 @@ def settings(*changes: str) -> Config:
 
 def fresh(trained: Path, folder: Path) -> Path:
     return Path(
-        shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("model", "history.csv"))
+        shutil.copytree(
+            trained, folder, ignore=shutil.ignore_patterns("model", "history.csv")
+        )
     )
 
 
@@ -89,7 +96,9 @@ def test_stopped_after_any_epoch_it_ends_the_same(
         assert content(run) == content(whole)
 
 
-def test_stopped_after_every_epoch_it_ends_the_same(trained: Path, tmp_path: Path) -> None:
+def test_stopped_after_every_epoch_it_ends_the_same(
+    trained: Path, tmp_path: Path
+) -> None:
     config, whole, run = (
         settings(),
         fresh(trained, tmp_path / "whole"),
@@ -102,7 +111,9 @@ def test_stopped_after_every_epoch_it_ends_the_same(trained: Path, tmp_path: Pat
     assert content(run) == content(whole)
 
 
-def test_a_checkpoint_of_anything_else_is_refused_and_kept(trained: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_anything_else_is_refused_and_kept(
+    trained: Path, tmp_path: Path
+) -> None:
     run = fresh(trained, tmp_path / "run")
     stop_after(run, settings(), 2, resume=False)
     before = content(run)
@@ -114,15 +125,19 @@ def test_a_checkpoint_of_anything_else_is_refused_and_kept(trained: Path, tmp_pa
         "train.checkpoint_every=2",
     ):
         with pytest.raises(
-            BundleError, match="the checkpoint of this table and these settings; got another run's"
+            BundleError,
+            match="the checkpoint of this table and these settings; got another run's",
         ):
             train(run, settings(change), resume=True)
     with pytest.raises(
-        OutputError, match=r"checkpoint.safetensors: expected no training under way.*--resume"
+        OutputError,
+        match=r"checkpoint.safetensors: expected no training under way.*--resume",
     ):
         train(run, settings())
     (run / "X.csv").write_text((run / "X.csv").read_text().replace("1", "2", 1))
-    with pytest.raises(BundleError, match="the tables that were split; got changed ones"):
+    with pytest.raises(
+        BundleError, match="the tables that were split; got changed ones"
+    ):
         train(run, settings(), resume=True)
     (run / "X.csv").write_bytes(before["X.csv"])
     assert content(run) == before
@@ -136,7 +151,9 @@ def test_starting_anew_forgets_the_checkpoint(trained: Path, tmp_path: Path) -> 
     assert content(run) == content(whole)
 
 
-def test_a_finished_training_says_so(trained: Path, tmp_path: Path, command: Command) -> None:
+def test_a_finished_training_says_so(
+    trained: Path, tmp_path: Path, command: Command
+) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     before = content(run)
     result = command(f"train {run} --resume {TINY}")
@@ -169,11 +186,14 @@ def test_model_and_history_are_replaced_both_or_none(
     assert after == before
 
 
-def test_the_untouched_model_of_before_is_not_written_over(trained: Path, tmp_path: Path) -> None:
+def test_the_untouched_model_of_before_is_not_written_over(
+    trained: Path, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     before = content(run)
     with pytest.raises(
-        OutputError, match=r"model: expected a path that does not exist yet; .*--overwrite"
+        OutputError,
+        match=r"model: expected a path that does not exist yet; .*--overwrite",
     ):
         train(run, settings("seed=8"))
     assert content(run) == before

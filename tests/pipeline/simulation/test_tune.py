@@ -19,7 +19,9 @@ from cinn_clusters.settings.sections import to_toml
 from cinn_clusters.storage.run import open_run
 from support import TINY, Command
 
-pytest.importorskip("optuna", reason="optuna is not installed (pip install -e '.[tune]')")
+pytest.importorskip(
+    "optuna", reason="optuna is not installed (pip install -e '.[tune]')"
+)
 FIXED = [change for change in TINY.split() if change != "--set"]
 
 
@@ -46,7 +48,14 @@ def test_a_search_keeps_its_record(run: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [progress.done for progress in seen] == [1, 2, 3]
     assert found.value == found.trials["value"].min()
     assert seen[-1].note == f"best crps {found.value:.4f}"
-    assert set(found.trials) >= {"trial", "state", "value", "seconds", "train.batch", "model.flow"}
+    assert set(found.trials) >= {
+        "trial",
+        "state",
+        "value",
+        "seconds",
+        "train.batch",
+        "model.flow",
+    }
     assert "autoregressive.hidden" not in found.trials, "what is set is not searched"
     preset = found.trials[found.trials["trial"] == 0].iloc[0]
     assert (preset["train.batch"], preset["model.flow"]) == (32, "autoregressive"), (
@@ -71,7 +80,9 @@ def test_what_is_judged_later_is_never_seen(
     clusters = opened.catalogue.clusters
     aside = clusters[opened.split.test]
     if fold is not None:
-        aside = np.array_split(np.random.default_rng(0).permutation(np.unique(clusters)), 5)[fold]
+        aside = np.array_split(
+            np.random.default_rng(0).permutation(np.unique(clusters)), 5
+        )[fold]
     met: set[object] = set()
     real = room.fit
 
@@ -85,7 +96,9 @@ def test_what_is_judged_later_is_never_seen(
 
 
 @pytest.mark.parametrize("objective", ["energy", "nll"])
-def test_other_objectives(run: Path, objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_objectives(
+    run: Path, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(room, "SPACE", {"train.batch": (32, 64)})
     found = tune(run, FIXED, search=Search(1, objective, inner_folds=2))  # type: ignore[arg-type]
     assert np.isfinite(found.value)
@@ -95,7 +108,10 @@ def test_other_objectives(run: Path, objective: str, monkeypatch: pytest.MonkeyP
     ("options", "message"),
     [
         ({"num_trials": 0}, r"--trials: expected at least 1; got 0"),
-        ({"objective": "mse"}, r"--objective: expected one of crps, energy, nll; got 'mse'"),
+        (
+            {"objective": "mse"},
+            r"--objective: expected one of crps, energy, nll; got 'mse'",
+        ),
         ({"fold": 5}, r"--fold: expected 0 to 4; got 5"),
     ],
 )

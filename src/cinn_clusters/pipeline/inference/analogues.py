@@ -54,7 +54,10 @@ def read_analogues(path: str | Path, posterior: Posterior) -> Analogues:
     if not isinstance(transforms, MeasurementTransforms):
         expected = "a model that accepts missing observables"
         raise DataError("analogues", expected, "another", "", "leave out --analogues")
-    table, keys = with_time(read_table(path), transforms.schema), transforms.schema.keys.row_keys
+    table, keys = (
+        with_time(read_table(path), transforms.schema),
+        transforms.schema.keys.row_keys,
+    )
     scalars = list(transforms.scalars)
     demand_columns(pd.DataFrame(columns=table.colnames), [*keys, *scalars], str(path))
     converted = read_by_name(table, scalars, transforms.schema)
@@ -62,6 +65,10 @@ def read_analogues(path: str | Path, posterior: Posterior) -> Analogues:
     if len(rows) < _NUM_ANALOGUES:
         expected = f"at least {_NUM_ANALOGUES} complete rows"
         raise DataError(path, expected, str(len(rows)))
-    columns = [np.asarray(table[name], dtype=int)[rows] for name in reversed(keys)] or [rows]
+    columns = [np.asarray(table[name], dtype=int)[rows] for name in reversed(keys)] or [
+        rows
+    ]
     names = [":".join(map(str, key)) for key in zip(*columns, strict=True)]
-    return Analogues(transforms, np.array(names), converted.inputs(transforms.inputs)[rows])
+    return Analogues(
+        transforms, np.array(names), converted.inputs(transforms.inputs)[rows]
+    )

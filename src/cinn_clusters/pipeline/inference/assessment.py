@@ -48,7 +48,9 @@ class Assessment:
         return np.isin(self.status, ("ok", "flagged"))
 
 
-def assess(model: TrainedModel, catalogue: CatalogueQuery, ood: Ood, seed: int) -> Assessment:
+def assess(
+    model: TrainedModel, catalogue: CatalogueQuery, ood: Ood, seed: int
+) -> Assessment:
     """Assess every object.
 
     Args:
@@ -64,7 +66,9 @@ def assess(model: TrainedModel, catalogue: CatalogueQuery, ood: Ood, seed: int) 
     model_reasons = columns.pop(_REASONS)
     reasons, status = [], []
     for row, reasons_of_model in zip(catalogue.rows, model_reasons, strict=True):
-        is_answerable = isinstance(reasons_of_model, list)  # NaN where no view is usable
+        is_answerable = isinstance(
+            reasons_of_model, list
+        )  # NaN where no view is usable
         object_reasons = list(catalogue.converted.reasons.get(int(row), ()))
         if is_answerable and ood != "keep":
             object_reasons += reasons_of_model
@@ -91,7 +95,9 @@ def _assess_views(model: TrainedModel, views: Query, seed: int) -> pd.DataFrame:
         reasons = model.support.reasons(views.inputs, disagreement)
     else:
         counts = columns[EXTRAPOLATED]
-        reasons = [[f"observables beyond the training support ({n})"] * (n > 0) for n in counts]
+        reasons = [
+            [f"observables beyond the training support ({n})"] * (n > 0) for n in counts
+        ]
     if model.selection is not None:
         columns[SELECTION] = model.selection.probability(views.inputs)
     columns[_REASONS] = pd.Series(reasons, columns.index, dtype=object)
@@ -102,7 +108,12 @@ def _by_object(columns: pd.DataFrame) -> pd.DataFrame:
     """Join the views of each object: means, the largest scores, and all reasons."""
     if columns.index.is_unique:
         return columns
-    joins = {DISAGREEMENT: "mean", EXTRAPOLATED: "max", OOD_SCORE: "max", SELECTION: "mean"}
+    joins = {
+        DISAGREEMENT: "mean",
+        EXTRAPOLATED: "max",
+        OOD_SCORE: "max",
+        SELECTION: "mean",
+    }
     present = {name: join for name, join in joins.items() if name in columns}
     groups = columns.groupby(level=0)
     return groups.agg({**present, _REASONS: "sum"})
@@ -113,4 +124,6 @@ def _sample_test(model: TrainedModel, views: Query, seed: int) -> tuple[float, f
     if not model.populations or not isinstance(transforms, MeasurementTransforms):
         return np.nan, np.nan
     first = ~views.keys.index.duplicated()
-    return two_sample_test(model.populations, transforms, views.inputs[first], seed=seed)
+    return two_sample_test(
+        model.populations, transforms, views.inputs[first], seed=seed
+    )

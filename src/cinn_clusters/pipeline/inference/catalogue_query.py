@@ -17,7 +17,12 @@ from cinn_clusters.catalogues.table_files import names_of, numbers, read_table
 from cinn_clusters.data.checks import demand_typical
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
-from cinn_clusters.pipeline.inference.map_views import NO_MAP, EmbeddingFiles, Views, join_views
+from cinn_clusters.pipeline.inference.map_views import (
+    NO_MAP,
+    EmbeddingFiles,
+    Views,
+    join_views,
+)
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import OBJECT, Query
 from cinn_clusters.schema import ERROR_PREFIX, PROJECTION, Schema, is_embedding
@@ -130,7 +135,9 @@ def _demand_typical(converted: ConvertedCatalogue, schema: Schema) -> None:
 
 
 def _note_unused_errors(converted: ConvertedCatalogue, posterior: Posterior) -> None:
-    stated = [name for name, errors in converted.two_sided.items() if np.any(errors > 0.0)]
+    stated = [
+        name for name, errors in converted.two_sided.items() if np.any(errors > 0.0)
+    ]
     if stated and not posterior.transforms.accepts_missing:
         note = "not used, the model takes exact values"
         converted.log.append(f"errors of {', '.join(stated)}: {note}")
@@ -154,7 +161,10 @@ def _key_values(table: Table, name: str) -> np.ndarray:
 
 
 def _query(
-    converted: ConvertedCatalogue, keys: pd.DataFrame, views: Views, posterior: Posterior
+    converted: ConvertedCatalogue,
+    keys: pd.DataFrame,
+    views: Views,
+    posterior: Posterior,
 ) -> Query:
     """Make a query of the views; the index of their keys is their object."""
     inputs = converted.inputs(posterior.inputs)[views.rows]
@@ -167,7 +177,9 @@ def _query(
     return query
 
 
-def _note_missing(converted: ConvertedCatalogue, posterior: Posterior, query: Query) -> None:
+def _note_missing(
+    converted: ConvertedCatalogue, posterior: Posterior, query: Query
+) -> None:
     """Say of each row what a model of complete rows lacks."""
     missing = pd.DataFrame(np.isnan(query.inputs), columns=list(posterior.inputs))
     missing = missing.groupby(query.places).any()
@@ -184,7 +196,9 @@ def _note_missing(converted: ConvertedCatalogue, posterior: Posterior, query: Qu
         converted.note(unexplained.to_numpy(), reason)
 
 
-def _split_views(table: Table, query: Query, views: Views, path: Path) -> tuple[Table, Query]:
+def _split_views(
+    table: Table, query: Query, views: Views, path: Path
+) -> tuple[Table, Query]:
     """Make every view an object of its own, with its projection among the keys."""
     if PROJECTION in table.colnames:
         got = f"'{PROJECTION}'"

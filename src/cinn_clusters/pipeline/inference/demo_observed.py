@@ -100,7 +100,9 @@ def published_table(clusters: list[KnownCluster]) -> Table:
         table[column] = _masked(frame[column])
     table["values_from"] = list(frame["values_from"])
     for number, quantity in enumerate(_QUANTITIES):
-        estimates = np.array([cluster.estimates[number] or _UNKNOWN for cluster in clusters])
+        estimates = np.array(
+            [cluster.estimates[number] or _UNKNOWN for cluster in clusters]
+        )
         for ending, values in zip(("", "_low", "_high"), estimates.T, strict=True):
             column = _masked(values)
             column.unit = quantity.unit or None
@@ -155,7 +157,9 @@ def demo_observed(
         )
         reasons = read_table(scratch / _TABLE)[REASONS]
         age = age_at_lookback(lookback_at_redshift(np.array(table["z"])))
-        samples = _quantities(read_samples(scratch / _POSTERIOR, schema.DEFAULT_TARGETS), age)
+        samples = _quantities(
+            read_samples(scratch / _POSTERIOR, schema.DEFAULT_TARGETS), age
+        )
         figure = known_clusters(
             samples,
             [cluster.estimates for cluster in clusters],
@@ -167,7 +171,11 @@ def demo_observed(
         (scratch / _FIGURE).write_bytes(rendered(figure, "png"))
     flags = np.ma.filled(np.ma.asarray(reasons).astype(object), "")
     return [
-        _line(cluster, [quantity[:, row] for quantity in samples], str(flags[row]) or "none")
+        _line(
+            cluster,
+            [quantity[:, row] for quantity in samples],
+            str(flags[row]) or "none",
+        )
         for row, cluster in enumerate(clusters)
     ]
 
@@ -175,19 +183,32 @@ def demo_observed(
 def _quantities(samples: np.ndarray, age: np.ndarray) -> list[np.ndarray]:
     """Samples (S, N) of the quantities that have published estimates."""
     columns = dict(
-        zip(schema.DEFAULT_TARGETS, np.moveaxis(samples.astype(float), -1, 0), strict=True)
+        zip(
+            schema.DEFAULT_TARGETS,
+            np.moveaxis(samples.astype(float), -1, 0),
+            strict=True,
+        )
     )
     since = age - columns[schema.COLLISION_TIME]
     return [since, 10.0 ** columns["last_V_coll"], columns["last_Mass_ratio"]]
 
 
-def _line(cluster: KnownCluster, samples: list[np.ndarray], flags: str) -> dict[str, str]:
+def _line(
+    cluster: KnownCluster, samples: list[np.ndarray], flags: str
+) -> dict[str, str]:
     word = "published" if cluster.is_verified else "published (not verified)"
     values = {
         quantity.label: f"{_interval(values)}{_published(estimate, word)}"
-        for quantity, values, estimate in zip(_QUANTITIES, samples, cluster.estimates, strict=True)
+        for quantity, values, estimate in zip(
+            _QUANTITIES, samples, cluster.estimates, strict=True
+        )
     }
-    return {"cluster": cluster.name, **values, "published by": cluster.source, "flags": flags}
+    return {
+        "cluster": cluster.name,
+        **values,
+        "published by": cluster.source,
+        "flags": flags,
+    }
 
 
 def _interval(samples: np.ndarray) -> str:

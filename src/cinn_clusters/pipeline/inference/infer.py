@@ -45,9 +45,7 @@ from cinn_clusters.storage.model import load_model, packaged_model
 from cinn_clusters.storage.posterior_file import library_attributes
 from cinn_clusters.storage.provenance import with_provenance
 
-CONDITIONAL = (
-    "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
-)
+CONDITIONAL = "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
 
 
 @dataclass(frozen=True)
@@ -147,13 +145,20 @@ def infer(
     destination = out if isinstance(out, Destination) else Destination(Path(out))
     catalogue = Path(catalogue)
     table = Destination(
-        Path(options.table or table_path(destination.path, catalogue)), destination.overwrite
+        Path(options.table or table_path(destination.path, catalogue)),
+        destination.overwrite,
     )
     _demand_places(destination, table, catalogue)
     trained = load_model(model, device=sampling.device)
-    analogues = options.analogues and read_analogues(options.analogues, trained.posterior)
+    analogues = options.analogues and read_analogues(
+        options.analogues, trained.posterior
+    )
     source = CatalogueSource(
-        catalogue, mapping, embeddings, options.projections == "each", options.allow_atypical
+        catalogue,
+        mapping,
+        embeddings,
+        options.projections == "each",
+        options.allow_atypical,
     )
     objects = read_query(source, trained.posterior)
     demand_room(objects.table, trained.posterior.targets, catalogue, table.path)
@@ -162,12 +167,19 @@ def infer(
     _demand_answers(assessment, objects, catalogue, options.strict)
     query = _answered(objects, assessment)
     attributes = _attributes(trained, source, objects, sampling, options)
-    attributes |= _finite(sample_mmd2=assessment.sample_test[0], sample_p=assessment.sample_test[1])
+    attributes |= _finite(
+        sample_mmd2=assessment.sample_test[0], sample_p=assessment.sample_test[1]
+    )
     content = PosteriorContent(attributes, with_map=options.with_map)
     _demand_modes(query, options)
     with atomic_file(destination.path, overwrite=destination.overwrite) as scratch:
         summary = write_posterior(
-            posterior, query, scratch, sampling, content=content, on_progress=on_progress
+            posterior,
+            query,
+            scratch,
+            sampling,
+            content=content,
+            on_progress=on_progress,
         )
         summary.index = query.keys.index.unique()
         summary = summary.join(assessment.columns)
@@ -211,7 +223,9 @@ def _with_errors(
         return posterior
     if not isinstance(transforms, MeasurementTransforms):
         expected, got = "a model that accepts errors", "one of exact observables"
-        raise DataError("errors by Monte Carlo", expected, got, "", "leave out --errors")
+        raise DataError(
+            "errors by Monte Carlo", expected, got, "", "leave out --errors"
+        )
     two_sided = objects.converted.errors_below_and_above(transforms.optional)
     parts = (posterior.flow, transforms, posterior.device, posterior.recalibration)
     return MonteCarlo(*parts, two_sided=two_sided)
@@ -228,10 +242,14 @@ def _demand_answers(
         raise DataError(catalogue, "every row to be usable (--strict)", got, first)
     if not assessment.is_answered.any():
         first = _first_reason(assessment, objects, ~assessment.is_answered)
-        raise DataError(catalogue, "a row that can be answered", f"none of {num_objects}", first)
+        raise DataError(
+            catalogue, "a row that can be answered", f"none of {num_objects}", first
+        )
 
 
-def _first_reason(assessment: Assessment, objects: CatalogueQuery, index: np.ndarray) -> str:
+def _first_reason(
+    assessment: Assessment, objects: CatalogueQuery, index: np.ndarray
+) -> str:
     number = int(np.flatnonzero(index)[0])
     reasons = "; ".join(assessment.reasons[number]) or "nothing is known of it"
     return f"first: row {objects.rows[number]}, {reasons}"
@@ -245,7 +263,10 @@ def _answered(objects: CatalogueQuery, assessment: Assessment) -> Query:
 
 def _demand_modes(query: Query, options: InferenceOptions) -> None:
     if options.with_map and len(query) > len(group_views(query)[0]):
-        expected, hint = "one map of each object", "leave out --map, or ask for --projections each"
+        expected, hint = (
+            "one map of each object",
+            "leave out --map, or ask for --projections each",
+        )
         raise DataError("modes", expected, "mixtures over several maps", "", hint)
 
 
@@ -284,4 +305,6 @@ def _num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
 
 def _count(reasons: Iterable[Iterable[str]]) -> Counter[str]:
     """How often each reason was given; values of single rows stand in brackets and do not count."""
-    return Counter(reason.split(" (")[0] for object_reasons in reasons for reason in object_reasons)
+    return Counter(
+        reason.split(" (")[0] for object_reasons in reasons for reason in object_reasons
+    )

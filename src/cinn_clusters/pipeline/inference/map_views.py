@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
-from cinn_clusters.data.embeddings import Embeddings, read_embeddings, read_named_embeddings
+from cinn_clusters.data.embeddings import (
+    Embeddings,
+    read_embeddings,
+    read_named_embeddings,
+)
 from cinn_clusters.errors import DataError
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import OBJECT
@@ -39,7 +43,9 @@ class Views:
     def without_maps(cls, num_rows: int) -> Views:
         """One view of each row, without a map."""
         projections = np.full(num_rows, schema.NO_PROJECTION)
-        return cls(np.arange(num_rows), projections, pd.DataFrame(index=range(num_rows)))
+        return cls(
+            np.arange(num_rows), projections, pd.DataFrame(index=range(num_rows))
+        )
 
     def summary(self, num_rows: int) -> list[str]:
         """Say how many of the rows of the catalogue have a map."""
@@ -47,11 +53,15 @@ class Views:
         num_maps, num_seen = len(self.rows) - num_missing, num_rows - num_missing
         lines = [f"maps: {num_maps} of {num_seen} rows, {num_missing} rows have none"]
         if self.unmatched:
-            lines.append(f"maps: {len(self.unmatched)} of no row, first {self.unmatched[0]}")
+            lines.append(
+                f"maps: {len(self.unmatched)} of no row, first {self.unmatched[0]}"
+            )
         return lines
 
 
-def join_views(keys: pd.DataFrame, files: EmbeddingFiles, posterior: Posterior) -> Views:
+def join_views(
+    keys: pd.DataFrame, files: EmbeddingFiles, posterior: Posterior
+) -> Views:
     """Join maps to the rows of a catalogue, by HaloID and Snapshot or by the name of the object.
 
     Args:
@@ -75,11 +85,16 @@ def join_views(keys: pd.DataFrame, files: EmbeddingFiles, posterior: Posterior) 
     if views.filename.isna().all():
         example = ", ".join(f"{name} {keys[name].iloc[0]}" for name in names)
         hint = "are they of one simulation or survey, and do the names of the maps hold the key?"
-        raise DataError(vectors_file, f"maps of the catalogue, such as {example}", "none", "", hint)
+        raise DataError(
+            vectors_file, f"maps of the catalogue, such as {example}", "none", "", hint
+        )
     matched = set(views.filename.dropna())
     return Views(
         views["_row"].to_numpy(),
-        views[schema.PROJECTION].fillna(schema.NO_PROJECTION).to_numpy().astype("int64"),
+        views[schema.PROJECTION]
+        .fillna(schema.NO_PROJECTION)
+        .to_numpy()
+        .astype("int64"),
         views[list(embeddings.columns)],
         tuple(name for name in embeddings.table.filename if name not in matched),
     )
@@ -95,12 +110,19 @@ def embedding_files(files: EmbeddingFiles) -> tuple[Path, Path]:
     return path, path.with_name("filenames.npy")
 
 
-def _demand_features(posterior: Posterior, embeddings: Embeddings, vectors_file: Path) -> None:
+def _demand_features(
+    posterior: Posterior, embeddings: Embeddings, vectors_file: Path
+) -> None:
     features = [name for name in posterior.inputs if schema.is_embedding(name)]
     if not features:
         expected = "one that was trained with embeddings of maps"
-        raise DataError("model", expected, "one of scalars alone", "", "leave out --embeddings")
+        raise DataError(
+            "model", expected, "one of scalars alone", "", "leave out --embeddings"
+        )
     if set(features) != set(embeddings.columns):
-        expected, got = f"vectors of {len(features)} features", f"{len(embeddings.columns)}"
+        expected, got = (
+            f"vectors of {len(features)} features",
+            f"{len(embeddings.columns)}",
+        )
         hint = "encode the maps with the encoder that the model was trained with"
         raise DataError(vectors_file, expected, got, "", hint)

@@ -17,7 +17,12 @@ from cinn_clusters.posterior.summary import TIME_SINCE_COLLISION, summary_column
 from cinn_clusters.schema import DEFAULT, Schema, fits_unit
 from cinn_clusters.schema import Column as SchemaColumn
 
-STATUS, REASONS, ANALOGUES, NUM_VIEWS = "cinn_status", "cinn_reasons", "analogues", "num_views"
+STATUS, REASONS, ANALOGUES, NUM_VIEWS = (
+    "cinn_status",
+    "cinn_reasons",
+    "analogues",
+    "num_views",
+)
 _DESCRIPTIONS = {
     STATUS: "ok, flagged (a value not used, or the model may not apply), refused, or unusable",
     REASONS: "what was wrong with the row, and why the model may not apply",
@@ -53,14 +58,20 @@ def table_path(out: Path, catalogue: Path) -> Path:
     return out.with_name(f"{out.stem}_table{ending}")
 
 
-def demand_room(table: Table, targets: tuple[str, ...], catalogue: Path, path: Path) -> None:
+def demand_room(
+    table: Table, targets: tuple[str, ...], catalogue: Path, path: Path
+) -> None:
     """Refuse a catalogue that holds a column of the result, or cannot be written.
 
     Raises:
         DataError: If a column has the name of one of the result.
         OutputError: If the format of the result cannot hold the catalogue.
     """
-    taken = [name for name in (*_DESCRIPTIONS, *summary_columns(targets)) if name in table.colnames]
+    taken = [
+        name
+        for name in (*_DESCRIPTIONS, *summary_columns(targets))
+        if name in table.colnames
+    ]
     if taken:
         got, hint = "one of the catalogue", "rename it"
         if STATUS in taken:
@@ -71,7 +82,10 @@ def demand_room(table: Table, targets: tuple[str, ...], catalogue: Path, path: P
 
 
 def append_columns(
-    table: Table, assessment: Assessment, summary: pd.DataFrame, schema: Schema = DEFAULT
+    table: Table,
+    assessment: Assessment,
+    summary: pd.DataFrame,
+    schema: Schema = DEFAULT,
 ) -> Table:
     """Append status, reasons and summary; objects without a posterior keep these empty.
 

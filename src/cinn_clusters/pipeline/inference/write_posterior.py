@@ -85,8 +85,12 @@ def write_posterior(
             inputs = query.inputs[first[objects]]
             if content.dequantised is not None:
                 truth = content.dequantised[objects]
-                writer.put_log_prob(objects, *densities(posterior, samples, truth, inputs))
-            pieces.append(summarise(posterior, inputs, samples, with_map=content.with_map))
+                writer.put_log_prob(
+                    objects, *densities(posterior, samples, truth, inputs)
+                )
+            pieces.append(
+                summarise(posterior, inputs, samples, with_map=content.with_map)
+            )
             on_progress(Progress(objects.stop, len(counts), "infer"))
     return pd.concat(pieces, ignore_index=True)
 
@@ -112,7 +116,9 @@ def group_views(query: Query) -> tuple[np.ndarray, np.ndarray]:
     """Return the first view of each object and the number of its views, (N,) each."""
     if not len(query.keys):
         return np.arange(len(query)), np.ones(len(query), dtype=int)
-    _, first, counts = np.unique(query.keys.index, return_index=True, return_counts=True)
+    _, first, counts = np.unique(
+        query.keys.index, return_index=True, return_counts=True
+    )
     return first, counts
 
 
@@ -142,10 +148,14 @@ def _layout(
     posterior: Posterior, query: Query, sampling: Sampling, content: PosteriorContent
 ) -> SampleLayout:
     first, counts = group_views(query)
-    keys = query.keys.iloc[first] if len(query.keys) else pd.DataFrame(index=query.places)
+    keys = (
+        query.keys.iloc[first] if len(query.keys) else pd.DataFrame(index=query.places)
+    )
     inputs = dict(zip(posterior.inputs, query.inputs[first].T, strict=True))
     if counts.max(initial=1) > 1:  # an object of several views has several embeddings
-        inputs = {name: value for name, value in inputs.items() if not is_embedding(name)}
+        inputs = {
+            name: value for name, value in inputs.items() if not is_embedding(name)
+        }
     return SampleLayout(
         posterior.targets,
         sampling.num_samples,

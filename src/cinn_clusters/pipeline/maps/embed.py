@@ -32,7 +32,10 @@ from cinn_clusters.schema import KEYS
 from cinn_clusters.settings.config import Config, ModelConfig
 from cinn_clusters.settings.embedding import EmbedConfig
 from cinn_clusters.storage.encoder import ENCODER_KIND, Encoder, write_encoder
-from cinn_clusters.storage.encoder_checkpoint import read_learning_state, write_learning_state
+from cinn_clusters.storage.encoder_checkpoint import (
+    read_learning_state,
+    write_learning_state,
+)
 from cinn_clusters.storage.map_store import MapStore
 from cinn_clusters.storage.run import Run, versions
 
@@ -90,7 +93,9 @@ def train_encoder(
     checkpoint = path.with_name(f".{path.name}.checkpoint")
     start = read_learning_state(checkpoint, config) if resume else None
     on_epoch = _AfterEpoch(checkpoint, config, on_progress)
-    encoder, losses = fit_encoder(catalogue, train, store, config, start=start, on_epoch=on_epoch)
+    encoder, losses = fit_encoder(
+        catalogue, train, store, config, start=start, on_epoch=on_epoch
+    )
     provenance = {"table_sha256": run.record.get("table_sha256", "")}
     encoder = replace(encoder, info=encoder.info | provenance)
     write_encoder(encoder, destination)
@@ -128,7 +133,9 @@ def fit_encoder(
     clusters = catalogue.clusters[rows]
     numbers = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
     labels = _labels(catalogue, train, config.embed.method)[rows]
-    data = MapSet(inputs, torch.as_tensor(numbers), torch.tensor(labels).float(), _partners(rows))
+    data = MapSet(
+        inputs, torch.as_tensor(numbers), torch.tensor(labels).float(), _partners(rows)
+    )
     backbone = make_backbone(config.embed.backbone, config.seed)
     method = _make_method(config, backbone, len(catalogue.targets), labels.shape[1])
     losses = learn(method, data, config, progress=start, on_epoch=on_epoch)
@@ -209,10 +216,17 @@ def _make_method(
         single = Config(seed=config.seed, model=ModelConfig(members=1))
         density = make_flow(single, num_targets, num_labels - num_targets + outputs)
         return Joint(
-            backbone, density=density, num_targets=num_targets, outputs=outputs, seed=config.seed
+            backbone,
+            density=density,
+            num_targets=num_targets,
+            outputs=outputs,
+            seed=config.seed,
         )
 
 
 def _write_history(losses: Sequence[float], path: Path) -> None:
-    lines = ["epoch,loss", *(f"{epoch},{loss!r}" for epoch, loss in enumerate(losses, 1))]
+    lines = [
+        "epoch,loss",
+        *(f"{epoch},{loss!r}" for epoch, loss in enumerate(losses, 1)),
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -86,7 +86,9 @@ def draw_gallery(
     if query is None:
         queries = _test_maps(embedded, np.isin(rows, run.split.test))
     else:
-        collection = collect([query], Framing(size=store.values.shape[1], centre="middle"))
+        collection = collect(
+            [query], Framing(size=store.values.shape[1], centre="middle")
+        )
         queries = _embed(encoder, np.array(collection.names), collection.values)
     plane, axes = flatten(embedded.vectors)
     figures = {
@@ -96,7 +98,9 @@ def draw_gallery(
         "neighbours": _draw_neighbours(queries, embedded),
     }
     markers, overwrite = ("gallery.png",), destination.overwrite
-    with atomic_directory(destination.path, overwrite=overwrite, markers=markers) as scratch:
+    with atomic_directory(
+        destination.path, overwrite=overwrite, markers=markers
+    ) as scratch:
         for name, figure in figures.items():
             (scratch / f"{name}.png").write_bytes(rendered(figure, "png"))
     return tuple(figures)
@@ -112,7 +116,10 @@ def flatten(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     try:
         import umap
     except ImportError:
-        return components[:, :2], ("first principal component", "second principal component")
+        return components[:, :2], (
+            "first principal component",
+            "second principal component",
+        )
     reducer = umap.UMAP(n_neighbors=30, random_state=0, n_jobs=1)
     return np.asarray(reducer.fit_transform(components)), ("UMAP 1", "UMAP 2")
 
@@ -122,11 +129,15 @@ def _quantities(run: Run, chosen: Sequence[str]) -> tuple[list[str], np.ndarray]
     names, values = quantities_of(run)
     for name in chosen:
         if name not in names:
-            raise DataError(f"'{name}'", f"one of {', '.join(names)}", "another quantity")
+            raise DataError(
+                f"'{name}'", f"one of {', '.join(names)}", "another quantity"
+            )
     chosen = chosen or [name for name in _DEFAULT_QUANTITIES if name in names]
     titles = {SINCE_COLLISION: "time since collision [Gyr]"}
     columns = [names.index(name) for name in chosen]
-    return [titles.get(name) or column(name).label for name in chosen], values[:, columns]
+    return [titles.get(name) or column(name).label for name in chosen], values[
+        :, columns
+    ]
 
 
 def _embed(

@@ -61,7 +61,9 @@ class MockMaps:
             raise DataError("projections", expected, self.num_projections)
         unknown = [name for name in self.formats if name not in MAP_FORMATS]
         if unknown:
-            raise DataError("formats", f"any of {', '.join(MAP_FORMATS)}", ", ".join(unknown))
+            raise DataError(
+                "formats", f"any of {', '.join(MAP_FORMATS)}", ", ".join(unknown)
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,10 @@ class _ClusterMaps:
 
 
 def write_mock_maps(
-    destination: Destination, options: MockMaps, *, on_progress: OnProgress = ignore_progress
+    destination: Destination,
+    options: MockMaps,
+    *,
+    on_progress: OnProgress = ignore_progress,
 ) -> Path:
     """Draw the maps of a mock catalogue into a folder, and return the path of their store.
 
@@ -87,7 +92,9 @@ def write_mock_maps(
     """
     options.demand_drawable()
     num_clusters = options.num_clusters
-    num_maps = len(mock_catalogue(num_clusters, options.seed)[0]) * options.num_projections
+    num_maps = (
+        len(mock_catalogue(num_clusters, options.seed)[0]) * options.num_projections
+    )
     with atomic_directory(
         destination.path, overwrite=destination.overwrite, markers=(STORE,)
     ) as scratch:
@@ -95,9 +102,15 @@ def write_mock_maps(
             (scratch / name).mkdir()
         draw = partial(_draw_cluster_maps, options=options)
         path = scratch / STORE
-        with store_writer(path, num_maps, options.size, _FACTS, has_counts=True) as writer:
-            for number, maps in enumerate(_in_processes(draw, num_clusters, options.processes), 1):
-                writer.append(maps.names, maps.log_brightness, maps.counts, maps.exposure)
+        with store_writer(
+            path, num_maps, options.size, _FACTS, has_counts=True
+        ) as writer:
+            for number, maps in enumerate(
+                _in_processes(draw, num_clusters, options.processes), 1
+            ):
+                writer.append(
+                    maps.names, maps.log_brightness, maps.counts, maps.exposure
+                )
                 _write_files(maps, scratch, options.formats)
                 on_progress(Progress(number, num_clusters, "maps"))
     return destination.path / STORE

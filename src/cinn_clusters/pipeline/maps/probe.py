@@ -83,7 +83,9 @@ def probe_encoders(
     explained: dict[str, dict[str, np.ndarray]] = {"knn": {}, "linear": {}}
     health: dict[str, dict[str, float]] = {}
     for name, values in vectors.items():
-        probe = probe_embedding(values[data.maps], data.quantities, data.train, data.test)
+        probe = probe_embedding(
+            values[data.maps], data.quantities, data.train, data.test
+        )
         explained["knn"][name], explained["linear"][name] = probe.knn, probe.linear
         health[name] = {
             "effective_rank": probe.rank,
@@ -93,9 +95,13 @@ def probe_encoders(
         if name in loaded:
             health[name] |= _invariance(loaded[name], store, data)
     quantity = pd.Index(data.names, name="quantity")
-    frames = {kind: pd.DataFrame(table, quantity).T for kind, table in explained.items()}
+    frames = {
+        kind: pd.DataFrame(table, quantity).T for kind, table in explained.items()
+    }
     markers, overwrite = tuple(_TABLES.values()), destination.overwrite
-    with atomic_directory(destination.path, overwrite=overwrite, markers=markers) as scratch:
+    with atomic_directory(
+        destination.path, overwrite=overwrite, markers=markers
+    ) as scratch:
         for kind, frame in frames.items():
             text = csv_text(frame.rename_axis("embedding").reset_index())
             (scratch / _TABLES[kind]).write_text(text, encoding="utf-8")
@@ -109,10 +115,17 @@ def quantities_of(run: Run) -> tuple[tuple[str, ...], np.ndarray]:
     These are observables, targets and the time since the collision.
     """
     catalogue = run.catalogue
-    scalars = tuple(name for name in catalogue.observables if not schema.is_embedding(name))
-    names, values = (*scalars, *catalogue.targets), [catalogue.inputs(scalars), catalogue.theta]
+    scalars = tuple(
+        name for name in catalogue.observables if not schema.is_embedding(name)
+    )
+    names, values = (
+        (*scalars, *catalogue.targets),
+        [catalogue.inputs(scalars), catalogue.theta],
+    )
     if schema.COLLISION_TIME in catalogue.targets:
-        collision_age = catalogue.theta[:, catalogue.targets.index(schema.COLLISION_TIME)]
+        collision_age = catalogue.theta[
+            :, catalogue.targets.index(schema.COLLISION_TIME)
+        ]
         names = (*names, SINCE_COLLISION)
         values.append((catalogue.age - collision_age)[:, None])
     return names, np.concatenate(values, 1)
@@ -146,7 +159,9 @@ def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
 def _baselines(store: MapStore, data: _ProbeData) -> dict[str, np.ndarray]:
     """Return vectors of all maps that need no network."""
     pixels = as_inputs(store.values, 32).flatten(1).numpy()
-    offset, projection = fit_components(pixels[data.maps[data.train]], _PIXEL_COMPONENTS)
+    offset, projection = fit_components(
+        pixels[data.maps[data.train]], _PIXEL_COMPONENTS
+    )
     baselines = {"pixels (PCA)": (pixels - offset) @ projection}
     if store.half_width >= 1.0:
         brightness = 10.0 ** np.nan_to_num(store.values.astype(float), nan=-9.0)
@@ -154,7 +169,9 @@ def _baselines(store: MapStore, data: _ProbeData) -> dict[str, np.ndarray]:
     return baselines
 
 
-def _invariance(encoder: Encoder, store: MapStore, data: _ProbeData) -> dict[str, float]:
+def _invariance(
+    encoder: Encoder, store: MapStore, data: _ProbeData
+) -> dict[str, float]:
     """Return how alike an encoder's vectors are under views, rotations and projections."""
     generator = torch_stream(0, "judge")
     inputs = as_inputs(store.values[data.maps], encoder.size)
@@ -183,7 +200,11 @@ def _rotation_against_projection(
         neighbours = (vectors[train] - centre) / spread
         return knn_predictions(neighbours, goal, (queries - centre) / spread)
 
-    angle = torch.rand(len(test), generator=torch_stream(0, "judge", "angle")) * 2.0 * math.pi
+    angle = (
+        torch.rand(len(test), generator=torch_stream(0, "judge", "angle"))
+        * 2.0
+        * math.pi
+    )
     predicted = predict(vectors[test])
     turned = predict(encode(encoder.backbone, rotate(inputs[test], angle)))
     changes = {"change_by_rotation": _rms(turned - predicted)}

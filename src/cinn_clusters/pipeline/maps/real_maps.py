@@ -10,7 +10,12 @@ import numpy as np
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination
 from cinn_clusters.progress import OnProgress, ignore_progress
-from cinn_clusters.storage.map_store import StoreFacts, is_store, read_stored, store_writer
+from cinn_clusters.storage.map_store import (
+    StoreFacts,
+    is_store,
+    read_stored,
+    store_writer,
+)
 from cinn_clusters.xray.collect import Collection, Reading, collect, demand_new_name
 from cinn_clusters.xray.framing import Framing
 
@@ -75,17 +80,23 @@ def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Colle
         if values.shape[1] != size:
             expected = f"maps of {size} px, as in {first}"
             raise DataError(path, expected, f"{values.shape[1]} px")
-        _demand_same(path, "half_width_r500", new_facts.half_width, facts.half_width, first)
+        _demand_same(
+            path, "half_width_r500", new_facts.half_width, facts.half_width, first
+        )
         _demand_same(path, "stretch", new_facts.stretch, facts.stretch, first)
         for name in names:
             demand_new_name(name, path, sources)
             sources[name] = path
-    collection = Collection(tuple(sources), np.concatenate([values for _, _, values, _ in stores]))
+    collection = Collection(
+        tuple(sources), np.concatenate([values for _, _, values, _ in stores])
+    )
     _write(destination.path, collection, facts)
     return collection
 
 
-def _demand_same(path: Path, fact: str, value: object, expected: object, first: Path) -> None:
+def _demand_same(
+    path: Path, fact: str, value: object, expected: object, first: Path
+) -> None:
     if value != expected:
         raise DataError(path, f"{fact} of {expected}, as in {first}", value)
 

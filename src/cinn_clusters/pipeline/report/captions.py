@@ -37,9 +37,15 @@ class Caption:
 
 
 def _read_captions() -> dict[str, Caption]:
-    text = files("cinn_clusters.pipeline.report").joinpath("captions.toml").read_text("utf-8")
+    text = (
+        files("cinn_clusters.pipeline.report")
+        .joinpath("captions.toml")
+        .read_text("utf-8")
+    )
     return {
-        entry["name"]: Caption(entry["title"], entry["text"], tuple(entry.get("numbers", ())))
+        entry["name"]: Caption(
+            entry["title"], entry["text"], tuple(entry.get("numbers", ()))
+        )
         for entry in tomllib.loads(text)["figure"]
     }
 

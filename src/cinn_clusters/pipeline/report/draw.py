@@ -14,14 +14,25 @@ from cinn_clusters import schema
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.evaluation.matched import MatchedPosterior, match_ground_truth
-from cinn_clusters.figures.calibration import Curve, coverage_curves, rank_curves, tarp_curves
+from cinn_clusters.figures.calibration import (
+    Curve,
+    coverage_curves,
+    rank_curves,
+    tarp_curves,
+)
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.error_bars import uncertainties
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
 from cinn_clusters.figures.learning import ScoreBand, learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
-from cinn_clusters.figures.performance import prediction_heat_maps, truth_against_estimate
-from cinn_clusters.figures.sensitivity_matrix import SensitivityMatrix, sensitivity_analysis
+from cinn_clusters.figures.performance import (
+    prediction_heat_maps,
+    truth_against_estimate,
+)
+from cinn_clusters.figures.sensitivity_matrix import (
+    SensitivityMatrix,
+    sensitivity_analysis,
+)
 from cinn_clusters.figures.style import Figure, rendered
 from cinn_clusters.files import (
     JsonObject,
@@ -143,8 +154,15 @@ def draw_figures(
     demand_one_model(run.paths, products)
     sources = _Sources(run, posterior, match_ground_truth(posterior, run=run), options)
     names, skipped = [], []
-    with atomic_directory(out, overwrite=overwrite, markers=(f"{FIRST_FIGURE}.png",)) as scratch:
-        for draw in (_draw_posteriors, _draw_sensitivity, _draw_calibration, _draw_learning):
+    with atomic_directory(
+        out, overwrite=overwrite, markers=(f"{FIRST_FIGURE}.png",)
+    ) as scratch:
+        for draw in (
+            _draw_posteriors,
+            _draw_sensitivity,
+            _draw_calibration,
+            _draw_learning,
+        ):
             try:
                 for name, figure in draw(sources):
                     _write(figure, scratch / name)
@@ -201,7 +219,9 @@ def _summary_modes(sources: _Sources) -> np.ndarray:
         summary = read_csv(path)
         keys = [key for key in schema.ROW_KEYS if key in summary and key in rows.table]
         if set(columns) <= set(summary) and set(schema.KEYS) <= set(keys):
-            matched = rows.table[keys].merge(summary, on=keys, how="left", validate="many_to_one")
+            matched = rows.table[keys].merge(
+                summary, on=keys, how="left", validate="many_to_one"
+            )
             if matched[columns].notna().all(axis=None):
                 return matched[columns].to_numpy(float)
     hint = "draw the median, or write the summary with the MAP"
@@ -209,7 +229,11 @@ def _summary_modes(sources: _Sources) -> np.ndarray:
 
 
 def _draw_posteriors(sources: _Sources) -> Iterator[tuple[str, Figure]]:
-    inference, rows, options = _inference(sources), sources.matched.objects, sources.options
+    inference, rows, options = (
+        _inference(sources),
+        sources.matched.objects,
+        sources.options,
+    )
     chosen = choose_rows(rows, options.halos, options.num_rows, options.seed)
     some_rows, some_posteriors = rows.rows(chosen), inference.rows(chosen)
     prior = sources.run.catalogue.theta[sources.run.split.train]
@@ -266,15 +290,26 @@ def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
     if diagnosis.get("posterior_sha256") != sha256_of(sources.posterior):
         problem = f"{path.name} is that of another posterior"
         raise _NotDrawnError(f"sbc_ecdf, coverage, tarp, skill: {problem}: {hint}")
-    targets = {sources.columns(name).label: entry for name, entry in diagnosis["targets"].items()}
+    targets = {
+        sources.columns(name).label: entry
+        for name, entry in diagnosis["targets"].items()
+    }
     joint = diagnosis["joint"]
-    yield "sbc_ecdf", rank_curves({label: _ecdf(entry["pit"]) for label, entry in targets.items()})
+    yield (
+        "sbc_ecdf",
+        rank_curves({label: _ecdf(entry["pit"]) for label, entry in targets.items()}),
+    )
     coverage = {label: _coverage(entry["coverage"]) for label, entry in targets.items()}
     yield "coverage", coverage_curves(coverage)
-    yield "tarp", tarp_curves({name: _ecdf(joint[key]) for name, key in _TARP_TESTS.items()})
+    yield (
+        "tarp",
+        tarp_curves({name: _ecdf(joint[key]) for name, key in _TARP_TESTS.items()}),
+    )
     skills = {}
     for reference, energy_skill in joint["energy_skill"].items():
-        crps_skills = {label: entry["crps_skill"][reference] for label, entry in targets.items()}
+        crps_skills = {
+            label: entry["crps_skill"][reference] for label, entry in targets.items()
+        }
         bands = {**crps_skills, "joint\n(energy score)": energy_skill}
         skills[reference] = {label: _band(skill) for label, skill in bands.items()}
     yield "skill", skill_bars(skills)
@@ -289,7 +324,9 @@ def _coverage(entry: JsonObject) -> Curve:
 
 
 def _band(entry: JsonObject) -> ScoreBand:
-    value, lower, upper = np.array([entry["value"], entry["lower"], entry["upper"]], float)
+    value, lower, upper = np.array(
+        [entry["value"], entry["lower"], entry["upper"]], float
+    )
     return float(value), float(lower), float(upper)
 
 

@@ -52,7 +52,9 @@ def read_facts(run: Run) -> RunFacts:
     for result, command in ((paths.scores, "evaluate"), (paths.figures, "figures")):
         if not result.exists():
             hint = f"run cinn-clusters {command} first"
-            raise BundleError(str(run.path), f"{result.name} of the run", "none", "", hint)
+            raise BundleError(
+                str(run.path), f"{result.name} of the run", "none", "", hint
+            )
     figures = _optional(paths.figures / FIGURES_RECORD)
     _demand_current(run, paths.figures, figures.get("sources"), "figures")
     diagnosis = _optional(paths.diagnostics)
@@ -69,16 +71,22 @@ def read_facts(run: Run) -> RunFacts:
     )
 
 
-def _demand_current(run: Run, result: Path, sources: dict[str, str] | None, command: str) -> None:
+def _demand_current(
+    run: Run, result: Path, sources: dict[str, str] | None, command: str
+) -> None:
     """Refuse a result whose sources, by path in the run, have other hashes now."""
     hint = f"run cinn-clusters {command} --overwrite"
     if sources is None:
-        raise BundleError(str(result), "results of this version", "older ones", "", hint)
+        raise BundleError(
+            str(result), "results of this version", "older ones", "", hint
+        )
     for name, recorded in sources.items():
         source = run.path / name
         if source.is_file() and sha256_of(source) != recorded:
             got = f"one of another {name}"
-            raise BundleError(str(result), "the result of the run's own files", got, "", hint)
+            raise BundleError(
+                str(result), "the result of the run's own files", got, "", hint
+            )
 
 
 def _optional(path: Path) -> JsonObject:

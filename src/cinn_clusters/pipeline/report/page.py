@@ -25,8 +25,17 @@ _FOLDER = files("cinn_clusters.pipeline.report")
 _PROSE = tomllib.loads((_FOLDER / "captions.toml").read_text("utf-8"))
 _TEXTS, _NOTICES = _PROSE["sections"], _PROSE["notices"]
 _SENSITIVITY = tuple(name for name in CAPTIONS if name.startswith("5."))
-_CALIBRATION = ("sbc_ecdf", "coverage", "tarp", "3.uncertainties", "skill", "learning_curves")
-_POSTERIORS = tuple(name for name in CAPTIONS if name not in {*_CALIBRATION, *_SENSITIVITY})
+_CALIBRATION = (
+    "sbc_ecdf",
+    "coverage",
+    "tarp",
+    "3.uncertainties",
+    "skill",
+    "learning_curves",
+)
+_POSTERIORS = tuple(
+    name for name in CAPTIONS if name not in {*_CALIBRATION, *_SENSITIVITY}
+)
 _ESTIMATES = {"median": "posterior median", "mean": "posterior mean", "map": "MAP"}
 
 
@@ -65,7 +74,9 @@ class Notice:
     is_warning: bool = False
 
 
-def report(path: str | Path, *, out: str | Path | None = None, overwrite: bool = False) -> Path:
+def report(
+    path: str | Path, *, out: str | Path | None = None, overwrite: bool = False
+) -> Path:
     """Write the report of a run.
 
     Args:
@@ -98,7 +109,9 @@ def _render(facts: RunFacts) -> str:
         _scores(facts),
         ReportSection("posteriors", "Posteriors", figures=_figures(facts, _POSTERIORS)),
         _calibration(facts),
-        ReportSection("sensitivity", "Sensitivity", figures=_figures(facts, _SENSITIVITY)),
+        ReportSection(
+            "sensitivity", "Sensitivity", figures=_figures(facts, _SENSITIVITY)
+        ),
         _provenance(facts.run),
     ]
     environment = jinja2.Environment(
@@ -143,7 +156,10 @@ def _notices(facts: RunFacts) -> list[Notice]:
     run, scores, notices = facts.run, facts.scores, []
     if run.record.get("is_mock"):
         notices.append(Notice("A mock catalogue", [_NOTICES["mock"]], is_warning=True))
-    if any(overlap.shared_with_validation for overlap in audit_split(run.catalogue, run.split)):
+    if any(
+        overlap.shared_with_validation
+        for overlap in audit_split(run.catalogue, run.split)
+    ):
         notices.append(Notice("This split leaks", [_NOTICES["leak"]], is_warning=True))
     summary = []
     if facts.findings and not facts.problems:
@@ -161,7 +177,8 @@ def _notices(facts: RunFacts) -> list[Notice]:
 
 def _problem_notice(facts: RunFacts) -> Notice:
     items = [
-        f"{entry['subject']}: {entry['name']} ({entry['evidence']})" for entry in facts.problems
+        f"{entry['subject']}: {entry['name']} ({entry['evidence']})"
+        for entry in facts.problems
     ]
     items.append(_NOTICES["small"].format(clusters=facts.scores["clusters"]))
     return Notice("Findings of the diagnostics", items, is_warning=True)
@@ -180,9 +197,13 @@ def _data(run: Run) -> ReportSection:
     record = run.record
     rows = [["rows in the files", f"{record['rows_read']}", ""]]
     for entry in record["dropped"]:
-        rows.append([f"dropped: {entry['reason']}", f"-{entry['rows']}", f"{entry['clusters']}"])
+        rows.append(
+            [f"dropped: {entry['reason']}", f"-{entry['rows']}", f"{entry['clusters']}"]
+        )
     for part in PARTS:
-        rows.append([part, f"{len(record['rows'][part])}", f"{record['num_clusters'][part]}"])
+        rows.append(
+            [part, f"{len(record['rows'][part])}", f"{record['num_clusters'][part]}"]
+        )
     audit = []
     for overlap in audit_split(run.catalogue, run.split):
         shares = f"{overlap.percent:.1f} %", f"{overlap.percent_with_validation:.1f} %"
@@ -193,9 +214,16 @@ def _data(run: Run) -> ReportSection:
     if unmatched := record.get("unmatched_maps"):
         file = run.paths.split.name
         text.append(_TEXTS["unmatched_maps"].format(number=len(unmatched), file=file))
-    heads = ["of the test set", "number", "also in training", "in training or validation"]
+    heads = [
+        "of the test set",
+        "number",
+        "also in training",
+        "in training or validation",
+    ]
     tables = [
-        ReportTable(["", "rows", "clusters"], rows, "Rows that were read, dropped and used"),
+        ReportTable(
+            ["", "rows", "clusters"], rows, "Rows that were read, dropped and used"
+        ),
         ReportTable(heads, audit, "Data leakage"),
     ]
     return ReportSection("data", "Data", text, tables)
@@ -205,16 +233,23 @@ def _scores(facts: RunFacts) -> ReportSection:
     scores = facts.scores
     text = [_TEXTS["scores"]]
     nll = scores["nll"]["mean"]
-    text.append(_TEXTS["likelihood"].format(nll="infinite" if nll is None else f"{nll:.3f}"))
+    text.append(
+        _TEXTS["likelihood"].format(nll="infinite" if nll is None else f"{nll:.3f}")
+    )
     if targets := _bounded_targets(facts.run):
-        text.append(_TEXTS["unphysical"].format(targets=targets, share=scores["unphysical"]))
+        text.append(
+            _TEXTS["unphysical"].format(targets=targets, share=scores["unphysical"])
+        )
     tables = [_score_table(scores), _target_table(scores), _estimate_table(facts)]
     return ReportSection("scores", "Scores", text, tables)
 
 
 def _score_table(scores: JsonObject) -> ReportTable:
     """Scores of the model, of the model without maps, and of the references."""
-    models = {"this model": scores, "this model without maps": scores.get("without_maps")}
+    models = {
+        "this model": scores,
+        "this model without maps": scores.get("without_maps"),
+    }
     rows = []
     for name, entry in models.items():
         if entry:
@@ -272,7 +307,10 @@ def _calibration(facts: RunFacts) -> ReportSection:
         error = crossval["calibration_error"]
         text.append(_TEXTS["crossval"].format(**numbers, calibration_error=error))
     if facts.findings:
-        rows = [[entry["subject"], entry["name"], entry["evidence"]] for entry in facts.findings]
+        rows = [
+            [entry["subject"], entry["name"], entry["evidence"]]
+            for entry in facts.findings
+        ]
         tables.append(ReportTable(["", "verdict", "evidence"], rows))
     figures = _figures(facts, _CALIBRATION)
     return ReportSection("calibration", "Calibration and skill", text, tables, figures)
@@ -280,8 +318,13 @@ def _calibration(facts: RunFacts) -> ReportSection:
 
 def _provenance(run: Run) -> ReportSection:
     record, details = run.record, []
-    rows = [[f"file {entry['name']}", f"sha256 {entry['sha256']}"] for entry in record["files"]]
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    rows = [
+        [f"file {entry['name']}", f"sha256 {entry['sha256']}"]
+        for entry in record["files"]
+    ]
+    versions = ", ".join(
+        f"{name} {number}" for name, number in record["versions"].items()
+    )
     rows.append(["protocol", record["protocol"]])
     rows.append(["seed of the split", str(record["seed"])])
     rows.append(["versions", versions])

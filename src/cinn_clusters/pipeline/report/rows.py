@@ -12,7 +12,9 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.errors import DataError
 
 
-def choose_rows(rows: Catalogue, halos: Sequence[str], num_rows: int, seed: int) -> np.ndarray:
+def choose_rows(
+    rows: Catalogue, halos: Sequence[str], num_rows: int, seed: int
+) -> np.ndarray:
     """Find rows by HaloID or Snapshot:HaloID, or draw some, one a cluster.
 
     Raises:
@@ -22,7 +24,9 @@ def choose_rows(rows: Catalogue, halos: Sequence[str], num_rows: int, seed: int)
         return np.array([_row_of(rows.table, halo) for halo in halos])
     rng = np.random.default_rng(seed)
     clusters = rng.permutation(np.unique(rows.clusters))[:num_rows]
-    return np.array([rng.choice(np.flatnonzero(rows.clusters == name)) for name in clusters])
+    return np.array(
+        [rng.choice(np.flatnonzero(rows.clusters == name)) for name in clusters]
+    )
 
 
 def _row_of(table: pd.DataFrame, halo: str) -> int:

@@ -79,7 +79,9 @@ def baseline(
     report = _report(run, predictions, options)
     columns = ["phase", "epoch", "train_loss", "validation_loss"]
     history = pd.DataFrame(ensemble.history, columns=columns)
-    with atomic_directory(home.root, overwrite=overwrite, markers=(home.mae.name,)) as folder:
+    with atomic_directory(
+        home.root, overwrite=overwrite, markers=(home.mae.name,)
+    ) as folder:
         paths = BaselinePaths(folder)
         _write_array(paths.predictions, predictions)
         _write_array(paths.ground_truth, theta[test])
@@ -103,7 +105,9 @@ def load_baseline(run: Run) -> tuple[Ensemble, EnsembleOptions]:
     bundle = read_bundle(path)
     if bundle.info.get("split_sha256") != split_hash(run.record):
         hint = "run cinn-clusters baseline"
-        raise BundleError(path, "the ensemble of this run's split", "another's", "", hint)
+        raise BundleError(
+            path, "the ensemble of this run's split", "another's", "", hint
+        )
     options = EnsembleOptions.from_json(bundle.info["options"])
     x_moments, theta_moments = (
         np.array(bundle.info[name]) for name in ("x_moments", "theta_moments")
@@ -114,8 +118,13 @@ def load_baseline(run: Run) -> tuple[Ensemble, EnsembleOptions]:
     return Ensemble(network, x_moments, theta_moments), options
 
 
-def _report(run: Run, predictions: np.ndarray, options: EnsembleOptions) -> BaselineReport:
-    test, train_theta = run.catalogue.rows(run.split.test), run.catalogue.theta[run.split.train]
+def _report(
+    run: Run, predictions: np.ndarray, options: EnsembleOptions
+) -> BaselineReport:
+    test, train_theta = (
+        run.catalogue.rows(run.split.test),
+        run.catalogue.theta[run.split.train],
+    )
     truth, weights = test.theta, bootstrap_weights(test.clusters)
     error = np.abs(predictions - truth)
     se = (weights @ error).std(axis=0)

@@ -81,15 +81,21 @@ def crossval(
     encoder_clusters = run.record.get("encoder_clusters") or ()
     demand_unseen(encoder_clusters, catalogue.clusters, str(run.path), _LEAKAGE_HINT)
     answers = _Answers.empty(catalogue, sampling)
-    for k, split in enumerate(folds_by_cluster(catalogue.clusters, num_folds, sampling.seed)):
+    for k, split in enumerate(
+        folds_by_cluster(catalogue.clusters, num_folds, sampling.seed)
+    ):
 
         def report(state: FitState, fold: int = k) -> None:
-            on_progress(state.progress(config.train.epochs, f"fold {fold + 1}/{num_folds}"))
+            on_progress(
+                state.progress(config.train.epochs, f"fold {fold + 1}/{num_folds}")
+            )
 
         posterior = _fit_fold(run, split, config, sampling.device, report)
         answers.put(posterior, split, sampling)
     rows = np.flatnonzero(answers.is_answered)
-    sampled = SampledObjects(catalogue, answers.samples, answers.log_prob, answers.references)
+    sampled = SampledObjects(
+        catalogue, answers.samples, answers.log_prob, answers.references
+    )
     scores = score_report(sampled.rows(rows)).model_copy(
         update={"folds": num_folds, "config": config.model_dump()}
     )
@@ -99,8 +105,12 @@ def crossval(
         "table_sha256": run.record["table_sha256"],
     }
     home = run.paths.crossval
-    with atomic_directory(home.root, overwrite=overwrite, markers=(home.scores.name,)) as folder:
-        _write(ResultPaths(folder).posterior, answers, rows, posterior.inputs, attributes)
+    with atomic_directory(
+        home.root, overwrite=overwrite, markers=(home.scores.name,)
+    ) as folder:
+        _write(
+            ResultPaths(folder).posterior, answers, rows, posterior.inputs, attributes
+        )
         scores.write(ResultPaths(folder).scores)
     return scores
 
@@ -148,7 +158,11 @@ class _Answers:
 
 
 def _fit_fold(
-    run: Run, split: Split, config: Config, device: str, on_epoch: Callable[[FitState], None]
+    run: Run,
+    split: Split,
+    config: Config,
+    device: str,
+    on_epoch: Callable[[FitState], None],
 ) -> Posterior:
     if run.is_original:
         transforms = standard_transforms(run.catalogue, split.train)
@@ -182,4 +196,6 @@ def _write(
     with sample_writer(path, layout) as writer:
         everything = slice(0, len(rows))
         writer.put(everything, answers.samples[:, rows])
-        writer.put_log_prob(everything, answers.log_prob_samples[:, rows], answers.log_prob[rows])
+        writer.put_log_prob(
+            everything, answers.log_prob_samples[:, rows], answers.log_prob[rows]
+        )

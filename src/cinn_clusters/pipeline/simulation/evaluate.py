@@ -82,10 +82,19 @@ def evaluate(
             for result in (paths.posterior, paths.summary, paths.scores)
         )
         summary = write_posterior(
-            posterior, query, samples_path, sampling, content=content, on_progress=on_progress
+            posterior,
+            query,
+            samples_path,
+            sampling,
+            content=content,
+            on_progress=on_progress,
         )
         ensemble = describe_ensemble(posterior, query, sampling.seed)
-        write_summary(pd.concat([query.keys, summary, ensemble], axis=1), summary_path, test.schema)
+        write_summary(
+            pd.concat([query.keys, summary, ensemble], axis=1),
+            summary_path,
+            test.schema,
+        )
         references = reference_samples(
             run.catalogue, run.split.train, rows, sampling.num_samples, sampling.seed
         )
@@ -99,7 +108,10 @@ def evaluate(
                 {"map": summary[modes].to_numpy()} if with_map else {},
             )
         )
-        origin = {"model_sha256": model_sha256, "summary_sha256": sha256_of(summary_path)}
+        origin = {
+            "model_sha256": model_sha256,
+            "summary_sha256": sha256_of(summary_path),
+        }
         scores = scores.model_copy(update=origin)
         if embedding_columns(posterior):
             without_path = stack.enter_context(atomic_file(paths.without_maps))
@@ -109,7 +121,9 @@ def evaluate(
     return scores
 
 
-def answerable_rows(posterior: Posterior, catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
+def answerable_rows(
+    posterior: Posterior, catalogue: Catalogue, rows: np.ndarray
+) -> np.ndarray:
     """Those of some rows that a model can answer: an exact one needs every observable."""
     inputs = catalogue.inputs(posterior.inputs)[rows]
     return np.asarray(rows[posterior.transforms.is_usable(inputs).numpy()])
@@ -133,7 +147,9 @@ def _without_maps(
     run: Run, posterior: Posterior, rows: np.ndarray, sampling: Sampling, path: Path
 ) -> ScoresWithoutMaps:
     """Ask the same model without embeddings, once for all projections of a cluster."""
-    is_repeated = run.catalogue.table.iloc[rows].duplicated(list(schema.KEYS)).to_numpy()
+    is_repeated = (
+        run.catalogue.table.iloc[rows].duplicated(list(schema.KEYS)).to_numpy()
+    )
     rows = rows[~is_repeated]
     objects = run.catalogue.rows(rows)
     query = posterior.query(objects.table, (run.catalogue.cluster_column, *schema.KEYS))

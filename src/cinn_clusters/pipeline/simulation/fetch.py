@@ -65,12 +65,16 @@ def fetch(
         OutputError: If the folder is taken.
     """
     if name not in SOURCES:
-        raise ConfigError(f"table '{name}'", f"one of {', '.join(SOURCES)}", "another name")
+        raise ConfigError(
+            f"table '{name}'", f"one of {', '.join(SOURCES)}", "another name"
+        )
     out = Path(out)
     demand_free(out, overwrite)
     source = SOURCES[name]
     table = read_csv(_downloaded(address or source.address, sha256 or source.sha256))
-    demand_columns(table, [*schema.KEYS, schema.CLUSTER_COLUMN], str(address or source.address))
+    demand_columns(
+        table, [*schema.KEYS, schema.CLUSTER_COLUMN], str(address or source.address)
+    )
     targets = [name for name in map(str, table) if name.startswith(("last_", "mean_"))]
     observables = [name for name in map(str, table) if name not in targets]
     keys = [*schema.KEYS, schema.CLUSTER_COLUMN]
@@ -89,11 +93,17 @@ def _downloaded(address: str, sha256: str) -> Path:
         ) from error
     try:
         return Path(
-            pooch.retrieve(address, f"sha256:{sha256}", path=pooch.os_cache("cinn-clusters"))
+            pooch.retrieve(
+                address, f"sha256:{sha256}", path=pooch.os_cache("cinn-clusters")
+            )
         )
     except ValueError as error:  # of pooch, where the hash differs
         hint = "the public file changed or the download was cut short; try again"
-        raise DataError(address, f"sha256 {sha256[:12]}...", "another file", "", hint) from error
+        raise DataError(
+            address, f"sha256 {sha256[:12]}...", "another file", "", hint
+        ) from error
     except OSError as error:  # requests' errors are of this kind
         reason = str(error).splitlines()[0][:120]
-        raise DataError(address, "to be downloaded", reason, "", "or --address a mirror") from error
+        raise DataError(
+            address, "to be downloaded", reason, "", "or --address a mirror"
+        ) from error

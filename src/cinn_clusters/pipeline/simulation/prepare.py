@@ -12,22 +12,37 @@ import pandas as pd
 
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
-from cinn_clusters.data.embeddings import demand_unseen, join_embeddings, read_embeddings
+from cinn_clusters.data.embeddings import (
+    demand_unseen,
+    join_embeddings,
+    read_embeddings,
+)
 from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.files import JsonObject, atomic_directory, demand_free, sha256_of, write_json
+from cinn_clusters.files import (
+    JsonObject,
+    atomic_directory,
+    demand_free,
+    sha256_of,
+    write_json,
+)
 from cinn_clusters.legacy.processed import processed_tables
 from cinn_clusters.pipeline.simulation.mock import MOCK_MARK
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
-from cinn_clusters.schema import CLUSTER_COLUMN, DEFAULT, KEYS, NO_PROJECTION, PROJECTION, Schema
+from cinn_clusters.schema import (
+    CLUSTER_COLUMN,
+    DEFAULT,
+    KEYS,
+    NO_PROJECTION,
+    PROJECTION,
+    Schema,
+)
 from cinn_clusters.storage.run import Run, csv_text, decision_hash, table_hash, versions
 from cinn_clusters.storage.run_paths import RunPaths
 
 Protocol = Literal["cluster", "original"]
 PathLike = str | Path
-_ENCODER_HINT = (
-    "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
-)
+_ENCODER_HINT = "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
 
 
 @dataclass(frozen=True)
@@ -123,8 +138,13 @@ def prepare(
         transforms = standard_transforms(catalogue)
     else:
         split = split_by_cluster(catalogue.clusters, options.seed)
-        trained, tested = encoder.get("encoder_clusters") or (), catalogue.clusters[split.test]
-        demand_unseen(trained, tested, str((files.embeddings or ("",))[0]), _ENCODER_HINT)
+        trained, tested = (
+            encoder.get("encoder_clusters") or (),
+            catalogue.clusters[split.test],
+        )
+        demand_unseen(
+            trained, tested, str((files.embeddings or ("",))[0]), _ENCODER_HINT
+        )
         transforms = fit_catalogue_transforms(catalogue, split, seed=options.seed)
     record = _record(catalogue, split, options, files) | encoder
     record = _write(Run(out, catalogue, split, transforms, record), overwrite)
@@ -155,7 +175,9 @@ def _write(run: Run, overwrite: bool) -> JsonObject:
         for file, frame in zip(paths.tables, _tables(run), strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")
         if run.catalogue.left_out is not None:
-            paths.left_out.write_text(csv_text(run.catalogue.left_out), encoding="utf-8")
+            paths.left_out.write_text(
+                csv_text(run.catalogue.left_out), encoding="utf-8"
+            )
             record = {**record, "left_out_sha256": sha256_of(paths.left_out)}
         record = {"table_sha256": table_hash(paths), **record}
         record["sha256"] = decision_hash(record, run.transforms.to_dict())
@@ -193,7 +215,8 @@ def prepare_processed(
     cluster_column = schema.keys.cluster or CLUSTER_COLUMN
     frames = processed_tables(processed, clusters, cluster_column)
     observables, targets = (
-        [str(name) for name in frame if name not in (*KEYS, cluster_column)] for frame in frames
+        [str(name) for name in frame if name not in (*KEYS, cluster_column)]
+        for frame in frames
     )
     if schema.observables != DEFAULT.observables:
         observables = list(schema.observables)
@@ -204,10 +227,14 @@ def prepare_processed(
         for file, frame in zip(tables, frames, strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")
         files = TableFiles(*tables, embeddings, RunPaths(Path(processed)).tables)
-        return prepare(files, out, schema=schema.choose(observables, targets), **options)
+        return prepare(
+            files, out, schema=schema.choose(observables, targets), **options
+        )
 
 
-def standard_transforms(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> Transforms:
+def standard_transforms(
+    catalogue: Catalogue, rows: np.ndarray | slice = slice(None)
+) -> Transforms:
     """Shift and scale raw columns only, as the original did: no bounds, logarithms or ratios."""
 
     def moments(name: str) -> tuple[float, float]:
@@ -230,7 +257,10 @@ def _tables(run: Run) -> tuple[pd.DataFrame, ...]:
     x, y = table[list(catalogue.observables)], table[list(catalogue.targets)]
     keys = table.drop(columns=[*catalogue.observables, *catalogue.targets])
     if run.is_original:
-        x, y = _scaled(x, run.transforms.observables), _scaled(y, run.transforms.targets)
+        x, y = (
+            _scaled(x, run.transforms.observables),
+            _scaled(y, run.transforms.targets),
+        )
     return x, y, keys
 
 
@@ -249,14 +279,18 @@ def _record(
         "protocol": options.protocol,
         "seed": options.seed,
         "cluster_column": catalogue.cluster_column,
-        "files": [{"name": file.name, "sha256": sha256_of(file)} for file in files.named],
+        "files": [
+            {"name": file.name, "sha256": sha256_of(file)} for file in files.named
+        ],
         "is_mock": Path(files.observables).with_name(MOCK_MARK).is_file(),
         "rows_read": catalogue.rows_read,
         "unknown_columns": list(catalogue.unknown),
         "num_missing": catalogue.num_missing(),
         "dropped": [asdict(entry) for entry in catalogue.dropped],
         "versions": versions(),
-        "num_clusters": {name: len(np.unique(clusters[rows])) for name, rows in parts.items()},
+        "num_clusters": {
+            name: len(np.unique(clusters[rows])) for name, rows in parts.items()
+        },
         "rows": {name: rows.tolist() for name, rows in parts.items()},
     }
     if catalogue.schema != DEFAULT:

@@ -14,7 +14,12 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.diagnostics.coverage import hpd_ranks
 from cinn_clusters.diagnostics.ranks import pit
-from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS, central_coverage, crps, energy_score
+from cinn_clusters.diagnostics.scores import (
+    COVERAGE_LEVELS,
+    central_coverage,
+    crps,
+    energy_score,
+)
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
 from cinn_clusters.files import JsonObject
@@ -47,7 +52,11 @@ class HeldOutPosteriors:
 
 
 def recalibrated(
-    posterior: Posterior, catalogue: Catalogue, split: Split, config: Config, device: str
+    posterior: Posterior,
+    catalogue: Catalogue,
+    split: Split,
+    config: Config,
+    device: str,
 ) -> tuple[Posterior, JsonObject]:
     """Recalibrate a posterior if clusters that it was not fitted on say that this helps.
 
@@ -79,7 +88,9 @@ def recalibrated(
     before = _scores(held_out, held_out.samples)
     after = _scores(held_out, _cross_fitted(held_out))
     is_better = after["calibration_error"] < before["calibration_error"]
-    helps = is_better and all(after[name] <= before[name] for name in ("crps", "energy_score"))
+    helps = is_better and all(
+        after[name] <= before[name] for name in ("crps", "energy_score")
+    )
     table = {"before": before, "after": after, "is_used": helps}
     if not helps:
         return posterior, table
@@ -87,7 +98,9 @@ def recalibrated(
     return replace(posterior, recalibration=_fit(held_out, all_rows)), table
 
 
-def predict_held_out(objects: Catalogue, config: Config, device: str) -> HeldOutPosteriors:
+def predict_held_out(
+    objects: Catalogue, config: Config, device: str
+) -> HeldOutPosteriors:
     """Train without each fold of clusters in turn and answer for it."""
     num_rows, num_targets = len(objects.table), len(objects.targets)
     samples = np.empty((_NUM_SAMPLES, num_rows, num_targets), np.float32)
@@ -96,7 +109,9 @@ def predict_held_out(objects: Catalogue, config: Config, device: str) -> HeldOut
     num_folds = config.train.recalibration_folds
     without = config.train.model_copy(update={"recalibration_folds": 0})
     plain = config.model_copy(update={"train": without})
-    for k, split in enumerate(folds_by_cluster(objects.clusters, num_folds, config.seed)):
+    for k, split in enumerate(
+        folds_by_cluster(objects.clusters, num_folds, config.seed)
+    ):
         posterior = fit(objects, split, plain, device=device)
         inputs = objects.inputs(posterior.inputs)[split.test]
         answers = posterior.sample(inputs, _NUM_SAMPLES, seed=config.seed)

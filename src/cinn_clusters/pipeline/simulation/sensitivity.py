@@ -77,12 +77,16 @@ def sensitivity(
 
     def importance(columns: Columns) -> np.ndarray:
         places = _places(columns, names)
-        return permutation_importance(error, x, places, num_repeats=num_repeats, seed=seed)
+        return permutation_importance(
+            error, x, places, num_repeats=num_repeats, seed=seed
+        )
 
     weights = bootstrap_weights(test.clusters)
     matrices.put("sensitivity", singles, importance(singles), weights)
     matrices.put("grouped", groups, importance(groups), weights)
-    shares = sage_values(error, x, _places(groups, names), num_repeats=num_repeats, seed=seed)
+    shares = sage_values(
+        error, x, _places(groups, names), num_repeats=num_repeats, seed=seed
+    )
     matrices.put("shapley", groups, shares, weights)
     if run.paths.model.is_dir():
         demand_own_model(run)
@@ -96,7 +100,9 @@ def sensitivity(
         matrices.put("crps_sensitivity", columns, increase, asked.weights)
     if refit_members:
         columns, fewer = singles | groups, replace(options, members=refit_members)
-        matrices.put("ablation", columns, _refitted_ablation(run, columns, fewer), weights)
+        matrices.put(
+            "ablation", columns, _refitted_ablation(run, columns, fewer), weights
+        )
     markers = (home.matrix("sensitivity").name,)
     with atomic_directory(home.root, overwrite=overwrite, markers=markers) as folder:
         matrices.write(SensitivityPaths(folder))
@@ -113,7 +119,9 @@ class _Matrices:
     values: dict[str, pd.DataFrame] = field(default_factory=dict)
     errors: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def put(self, kind: str, columns: Columns, increase: np.ndarray, weights: np.ndarray) -> None:
+    def put(
+        self, kind: str, columns: Columns, increase: np.ndarray, weights: np.ndarray
+    ) -> None:
         """Reduce the increase of each row (G, N, D) to a matrix (G, D)."""
         spread = np.stack([(weights @ by_row).std(axis=0) for by_row in increase])
         self.values[kind] = self._frame(increase.mean(axis=1), columns)
@@ -141,7 +149,9 @@ def _write(path: Path, frame: pd.DataFrame) -> None:
 
 def _singles(names: Sequence[str]) -> Columns:
     """Every observable by itself; an embedding, whose columns mean nothing alone, as one."""
-    columns: Columns = {name: (name,) for name in names if not schema.is_embedding(name)}
+    columns: Columns = {
+        name: (name,) for name in names if not schema.is_embedding(name)
+    }
     embedding = tuple(name for name in names if schema.is_embedding(name))
     return {**columns, schema.EMBEDDING: embedding} if embedding else columns
 
@@ -162,8 +172,13 @@ class _AskedModel:
 
     @classmethod
     def of(cls, run: Run, posterior: Posterior, seed: int) -> _AskedModel:
-        test = run.catalogue.rows(answerable_rows(posterior, run.catalogue, run.split.test))
-        inputs, weights = test.inputs(posterior.inputs), bootstrap_weights(test.clusters)
+        test = run.catalogue.rows(
+            answerable_rows(posterior, run.catalogue, run.split.test)
+        )
+        inputs, weights = (
+            test.inputs(posterior.inputs),
+            bootstrap_weights(test.clusters),
+        )
         return cls(posterior, inputs, test.theta, weights, seed)
 
     def known(self, columns: Columns) -> Columns:
@@ -172,14 +187,18 @@ class _AskedModel:
         known: Columns = {}
         for name, members in columns.items():
             errors = [schema.ERROR_PREFIX + member for member in members]
-            if names := tuple(entry for entry in (*members, *errors) if entry in inputs):
+            if names := tuple(
+                entry for entry in (*members, *errors) if entry in inputs
+            ):
                 known[name] = names
         return known
 
     def maskable(self, columns: Columns) -> Columns:
         """Those that may be missing: the time of the observation is always known."""
         time = self.posterior.transforms.time
-        return {name: members for name, members in columns.items() if time not in members}
+        return {
+            name: members for name, members in columns.items() if time not in members
+        }
 
     def ablation(self, columns: Columns) -> np.ndarray:
         """Increase (G, N, D) of the absolute error of the median with columns missing."""
@@ -187,7 +206,8 @@ class _AskedModel:
         with_all = self._absolute_error(query)
         return np.stack(
             [
-                self._absolute_error(mask_columns(self.posterior, query, list(members))) - with_all
+                self._absolute_error(mask_columns(self.posterior, query, list(members)))
+                - with_all
                 for members in columns.values()
             ]
         )
@@ -209,7 +229,9 @@ class _AskedModel:
         return np.asarray(np.abs(np.median(samples, axis=0) - self.truth))
 
 
-def _refitted_ablation(run: Run, columns: Columns, options: EnsembleOptions) -> np.ndarray:
+def _refitted_ablation(
+    run: Run, columns: Columns, options: EnsembleOptions
+) -> np.ndarray:
     """Increase (G, N, D) of the absolute error of ensembles that are trained without columns."""
     names, split, theta = run.catalogue.observables, run.split, run.catalogue.theta
 

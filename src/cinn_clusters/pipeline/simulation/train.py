@@ -86,10 +86,14 @@ def train(
         on_progress(state.progress(config.train.epochs, "train"))
     _write_results(run, job)
     checkpoint.unlink(missing_ok=True)
-    for scratch in run.path.glob(f".{checkpoint.name}.*"):  # of a process killed while it wrote
+    for scratch in run.path.glob(
+        f".{checkpoint.name}.*"
+    ):  # of a process killed while it wrote
         scratch.unlink(missing_ok=True)
     best_loss = float(job.state.best_loss.mean())
-    return Training(paths.model, job.state.epoch, best_loss, resumed_at, job.num_incomplete)
+    return Training(
+        paths.model, job.state.epoch, best_loss, resumed_at, job.num_incomplete
+    )
 
 
 def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
@@ -98,7 +102,9 @@ def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
         demand_free(run.paths.model, overwrite)
     elif not (resume or overwrite):
         hint = "pass --resume to go on, or --overwrite to start anew"
-        raise OutputError(checkpoint, "no training under way", "the checkpoint of one", "", hint)
+        raise OutputError(
+            checkpoint, "no training under way", "the checkpoint of one", "", hint
+        )
 
 
 def _already_trained(run: Run, config: Config) -> Training:
@@ -106,7 +112,9 @@ def _already_trained(run: Run, config: Config) -> Training:
     model = run.paths.model
     info = describe_bundle(model)
     provenance = info["provenance"]
-    is_same_run = all(provenance.get(key) == value for key, value in _run_hashes(run).items())
+    is_same_run = all(
+        provenance.get(key) == value for key, value in _run_hashes(run).items()
+    )
     if info["config"] != config.model_dump() or not is_same_run:
         expected = "the model of these settings to be complete"
         hint = "resume with the settings it was started with, or pass --overwrite to start anew"
@@ -118,7 +126,9 @@ def _already_trained(run: Run, config: Config) -> Training:
 def _write_results(run: Run, job: Job) -> None:
     """Recalibrate if that helps, and write history and model, both or none."""
     config, state, record = job.config, job.state, run.record
-    posterior, table = recalibrated(job.posterior(), run.catalogue, run.split, config, job.device)
+    posterior, table = recalibrated(
+        job.posterior(), run.catalogue, run.split, config, job.device
+    )
     provenance: JsonObject = {
         "protocol": record["protocol"],
         **_run_hashes(run),
@@ -133,7 +143,9 @@ def _write_results(run: Run, job: Job) -> None:
     if table:
         provenance["recalibration"] = table
     model = add_checks(posterior, config, *rows_for_checks(run), provenance)
-    history = pd.DataFrame(state.history, columns=["epoch", "train_nll", "validation_nll"])
+    history = pd.DataFrame(
+        state.history, columns=["epoch", "train_nll", "validation_nll"]
+    )
     with atomic_file(run.paths.history) as scratch:
         scratch.write_text(csv_text(history), encoding="utf-8")
         save_model(model, run.paths.model, overwrite=True)
@@ -151,9 +163,14 @@ def rows_for_checks(run: Run) -> tuple[Catalogue, pd.DataFrame | None]:
 
 
 def _run_hashes(run: Run) -> dict[str, str]:
-    return {"table_sha256": run.record["table_sha256"], "split_sha256": split_hash(run.record)}
+    return {
+        "table_sha256": run.record["table_sha256"],
+        "split_sha256": split_hash(run.record),
+    }
 
 
 def _identity(run: Run, config: Config) -> str:
     """Hash of all that decides the weights."""
-    return json_hash([*_run_hashes(run).values(), run.transforms.to_dict(), config.model_dump()])
+    return json_hash(
+        [*_run_hashes(run).values(), run.transforms.to_dict(), config.model_dump()]
+    )

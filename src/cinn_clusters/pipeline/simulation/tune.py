@@ -43,7 +43,9 @@ def _flattened(nested: JsonObject) -> JsonObject:
 
 
 SPACE: Space = _flattened(
-    tomllib.loads(Path(__file__).with_name("search_space.toml").read_text(encoding="utf-8"))
+    tomllib.loads(
+        Path(__file__).with_name("search_space.toml").read_text(encoding="utf-8")
+    )
 )
 """What is searched, unless it is set; the section of a flow only with the flow it belongs to."""
 
@@ -142,16 +144,22 @@ def tune(
     run = open_run(path)
     demand_free(run.paths.tune.root, overwrite)
     catalogue = _training_clusters(run.catalogue, run.split.test, search)
-    sampler = optuna.samplers.TPESampler(seed=search.seed, n_startup_trials=_NUM_STARTUP_TRIALS)
+    sampler = optuna.samplers.TPESampler(
+        seed=search.seed, n_startup_trials=_NUM_STARTUP_TRIALS
+    )
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_NUM_STARTUP_TRIALS)
     study = optuna.create_study(direction="minimize", sampler=sampler, pruner=pruner)
     preset = _flattened(base.model_dump())  # the first trial is the one to beat
-    study.enqueue_trial({key: preset[key] for key in space if preset[key] in space[key]})
+    study.enqueue_trial(
+        {key: preset[key] for key in space if preset[key] in space[key]}
+    )
 
     def objective(trial: Any) -> float:
         config = _changed(base, _suggested(trial, base, space))
         scores = np.empty(0)
-        for step, fold_scores in enumerate(_inner_scores(catalogue, config, search, device)):
+        for step, fold_scores in enumerate(
+            _inner_scores(catalogue, config, search, device)
+        ):
             scores = np.concatenate([scores, fold_scores])
             trial.report(float(scores.mean()), step)
             if trial.should_prune():
@@ -159,7 +167,9 @@ def tune(
         return float(scores.mean())
 
     def report(study: Any, trial: Any) -> None:
-        values = [trial.value for trial in study.trials if trial.state.name == "COMPLETE"]
+        values = [
+            trial.value for trial in study.trials if trial.state.name == "COMPLETE"
+        ]
         note = f"best {search.objective} {min(values, default=np.nan):.4f}"
         on_progress(Progress(len(study.trials), search.num_trials, "tune", note))
 
@@ -207,7 +217,9 @@ def _changed(base: Config, settings: JsonObject) -> Config:
     return Config.model_validate(values)
 
 
-def _training_clusters(catalogue: Catalogue, test: np.ndarray, search: Search) -> Catalogue:
+def _training_clusters(
+    catalogue: Catalogue, test: np.ndarray, search: Search
+) -> Catalogue:
     """Rows that a search may see."""
     if search.fold is not None:
         folds = list(folds_by_cluster(catalogue.clusters, search.num_folds))
@@ -253,4 +265,6 @@ def _table(study: Any) -> pd.DataFrame:
         for trial in study.trials
     ]
     order = ["inner_folds", "value"]
-    return pd.DataFrame(rows).sort_values(order, ascending=[False, True], ignore_index=True)
+    return pd.DataFrame(rows).sort_values(
+        order, ascending=[False, True], ignore_index=True
+    )
