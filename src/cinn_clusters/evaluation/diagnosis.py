@@ -157,7 +157,7 @@ def _diagnose_targets(
         placed = verdict.placement(pit[:, d], weights, alpha=alpha)
         shape = uniformity(pit[:, d], weights, alpha=alpha)
         skill = evidence.skill(
-            crps[:, d], {key: of[:, d] for key, of in reference_crps.items()}
+            crps[:, d], {key: score[:, d] for key, score in reference_crps.items()}
         )
         excess = inside[:, :, d].mean(axis=0) - scores.COVERAGE_LEVELS.mean()
         core = mean_estimate(excess, weights, alpha)
@@ -175,8 +175,8 @@ def _diagnose_targets(
                 for level, tail in zip(coverage.TAILS, tails[d], strict=True)
             ),
             coverage_68_by_tertile={
-                key: tuple(_of_target(tertile, d) for tertile in of)
-                for key, of in tertiles.items()
+                key: tuple(_of_target(tertile, d) for tertile in thirds)
+                for key, thirds in tertiles.items()
             },
             pit=UniformityTest.of(shape),
             sbc=_rank_test(evidence, d),

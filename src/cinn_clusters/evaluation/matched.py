@@ -152,35 +152,39 @@ def _ground_truth(
     """The rows of the run or of the tables, and the variables that no table knows."""
     if files.targets is None and files.observables is None:
         paths = RunPaths.around(posterior)
-        if paths is None:
-            expected = "a file in a run, whose tables hold the ground truth"
-            hint = "pass --targets and --observables"
-            raise DataError(posterior, expected, "none", "", hint)
-        return open_run(paths.root).catalogue, ()
+        if paths is not None:
+            return open_run(paths.root).catalogue, ()
+        expected = "a file in a run, whose tables hold the ground truth"
+        hint = "pass --targets and --observables"
+        raise DataError(posterior, expected, "none", "", hint)
     if files.targets is None or files.observables is None:
         missing = "--targets" if files.targets is None else "--observables"
         raise DataError(
             "the ground truth", "both --targets and --observables", f"no {missing}"
         )
-    targets, observables = read_csv(files.targets), read_csv(files.observables)
+    return _read_tables(posterior, index, files, read_csv(files.targets))
+
+
+def _read_tables(
+    posterior: Path, index: SampleIndex, files: TruthFiles, targets: pd.DataFrame
+) -> tuple[Catalogue, tuple[str, ...]]:
     names = [
         name for name in index.variables if name in targets or name in schema.DEFAULT
     ]
-    ignored = tuple(name for name in index.variables if name not in names)
     if not names:
         expected = f"variables that are columns of {files.targets}"
         raise DataError(posterior, expected, ", ".join(index.variables))
     demand_columns(targets, names, str(files.targets))
-    demand_columns(observables, [schema.LOOKBACK], str(files.observables))
+    observables = read_csv(str(files.observables))
     x_columns = [name for name in schema.DEFAULT_OBSERVABLES if name in observables]
     catalogue = read_catalogue(
-        files.observables,
-        files.targets,
+        str(files.observables),
+        str(files.targets),
         schema.DEFAULT.choose(x_columns, names, cluster=files.cluster_column),
         drop_incomplete=True,
         allow_atypical=True,
     )
-    return catalogue, ignored
+    return catalogue, tuple(name for name in index.variables if name not in names)
 
 
 def _demand_finite(samples: np.ndarray, objects: Catalogue, posterior: Path) -> None:
@@ -189,6 +193,6 @@ def _demand_finite(samples: np.ndarray, objects: Catalogue, posterior: Path) -> 
     is_bad = ~np.isfinite(samples).all(axis=(0, 2))
     if is_bad.any():
         first = objects.table[is_bad].iloc[0]
-        where = "first at " + ", ".join(f"{key} {first[key]}" for key in schema.KEYS)
+        row = ", ".join(f"{key} {first[key]}" for key in schema.KEYS)
         got = f"{int(is_bad.sum())} objects with others"
-        raise DataError(posterior, "finite samples", got, where)
+        raise DataError(posterior, "finite samples", got, f"first at {row}")

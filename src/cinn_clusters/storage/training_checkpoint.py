@@ -1,5 +1,6 @@
-"""A run that was killed goes on as if it had not been: all of a training state in one file,
-replaced atomically.
+"""The whole state of a training under way in one file, replaced atomically.
+
+A training that was killed goes on from it as if it had not been.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
 from cinn_clusters.training.fit import FitState, member_tensors
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def write_checkpoint(
@@ -27,7 +28,7 @@ def write_checkpoint(
         path: The file.
         model: Weights after ``state.epoch`` epochs.
         state: The rest.
-        identity: What the run is (hash of table and settings): another one may not resume it.
+        identity: Hash of table and settings: a run with another may not resume it.
     """
     tensors: dict[str, Tensor] = {
         "best_loss": state.best_loss,
@@ -37,7 +38,7 @@ def write_checkpoint(
         tensors[f"weight/{name}"] = value
         tensors[f"best/{name}"] = state.best[name]
     for name, parameter in model.named_parameters():
-        for moment in MOMENTS:
+        for moment in _MOMENTS:
             tensors[f"{moment}/{name}"] = state.optimiser.state[parameter][moment]
     notes = {
         "identity": identity,
@@ -56,51 +57,31 @@ def read_checkpoint(
     Raises:
         BundleError: If the file is damaged or belongs to another run.
     """
-    notes, tensors = _read(path)
+    notes, tensors = _read(path, state.best_loss.device)
     if notes.get("identity") != identity:
-        raise BundleError(
-            str(path),
-            "the checkpoint of this table and these settings",
-            "another run's",
-            "",
-            "resume with the settings it was started with, or pass --overwrite to start anew",
-        )
-    device = state.best_loss.device
+        expected = "the checkpoint of this table and these settings"
+        hint = "resume with the settings it was started with, or pass --overwrite to start anew"
+        raise BundleError(path, expected, "another run's", "", hint)
     with torch.no_grad():
         for name, value in member_tensors(model).items():
             value.copy_(tensors[f"weight/{name}"])
             state.best[name].copy_(tensors[f"best/{name}"])
-        for name, parameter in model.named_parameters():
-            moments = {moment: tensors[f"{moment}/{name}"] for moment in MOMENTS}
-            state.optimiser.state[parameter] = {
-                moment: value if moment == "step" else value.to(device)
-                for moment, value in moments.items()
-            }
-    state.best_loss, state.best_epoch = (
-        tensors["best_loss"].to(device),
-        tensors["best_epoch"].to(device),
-    )
+    for name, parameter in model.named_parameters():
+        moments = {moment: tensors[f"{moment}/{name}"] for moment in _MOMENTS}
+        moments["step"] = moments["step"].cpu()  # where the optimiser keeps it
+        state.optimiser.state[parameter] = moments
+    state.best_loss, state.best_epoch = tensors["best_loss"], tensors["best_epoch"]
     state.epoch = int(notes["epoch"])
-    state.history = [
-        (int(epoch), train, held_out)
-        for epoch, train, held_out in json.loads(notes["history"])
-    ]
+    state.history = [tuple(losses) for losses in json.loads(notes["history"])]
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path, device: torch.device) -> tuple[dict[str, str], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as stored:
-            return stored.metadata() or {}, {
-                name: stored.get_tensor(name)
-                for name in stored.keys()  # noqa: SIM118
-            }
+        with safe_open(path, framework="pt", device=str(device)) as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            return stored.metadata() or {}, tensors
     except (SafetensorError, OSError) as error:
-        raise BundleError(
-            str(path),
-            "a whole checkpoint",
-            str(error),
-            "",
-            "pass --overwrite to start anew",
-        ) from error
+        hint = "pass --overwrite to start anew"
+        raise BundleError(path, "a whole checkpoint", str(error), "", hint) from error

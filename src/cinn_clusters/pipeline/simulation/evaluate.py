@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,61 +66,139 @@ def evaluate(
     for result in (paths.posterior, paths.summary, paths.scores, paths.without_maps):
         demand_free(result, overwrite)
     demand_own_model(run)
-    posterior = load_posterior(paths.model, device=sampling.device)
-    rows = answerable_rows(posterior, run.catalogue, run.split.test)
-    test = run.catalogue.rows(rows)
-    keys = (run.catalogue.cluster_column, *schema.ROW_KEYS)
-    query = posterior.query(test.table, keys)
-    model_sha256 = model_hash(paths.model)
-    content = PosteriorContent(
-        {"model_sha256": model_sha256, "table_sha256": run.record["table_sha256"]},
-        ground_truth=test.theta,
-        dequantised=dequantised_ground_truth(run.catalogue, rows),
-        with_map=with_map,
-    )
+    test = _TestRows.of(run, sampling)
     with ExitStack() as stack:  # all results or none
-        samples_path, summary_path, scores_path = (
+        posterior_path, summary_path, scores_path = (
             stack.enter_context(atomic_file(result, overwrite=overwrite))
             for result in (paths.posterior, paths.summary, paths.scores)
+        )
+        summary = test.answer(posterior_path, with_map, on_progress)
+        write_summary(summary, summary_path, test.objects.schema)
+        modes = [f"{name}_map" for name in test.objects.targets]
+        estimates = {"map": summary[modes].to_numpy()} if with_map else {}
+        scores = test.score(posterior_path, estimates, with_references=True)
+        origin = {
+            "model_sha256": model_hash(paths.model),
+            "summary_sha256": sha256_of(summary_path),
+        }
+        scores = scores.model_copy(update=origin)
+        if test.embedding_columns:
+            without_path = stack.enter_context(atomic_file(paths.without_maps))
+            without_maps = test.without_maps()
+            without_maps.answer(without_path)
+            section = ScoresWithoutMaps.of(without_maps.score(without_path))
+            scores = scores.model_copy(update={"without_maps": section})
+        scores.write(scores_path)
+    return scores
+
+
+@dataclass(frozen=True, eq=False)
+class _TestRows:
+    """N test rows of a run as its model is asked about them.
+
+    Args:
+        run: The run.
+        posterior: The model of the run.
+        rows: Numbers of the rows in the catalogue, (N,).
+        query: Inputs and keys of the rows.
+        sampling: How posterior samples are drawn.
+    """
+
+    run: Run
+    posterior: Posterior
+    rows: np.ndarray
+    query: Query
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, run: Run, sampling: Sampling) -> _TestRows:
+        posterior = load_posterior(run.paths.model, device=sampling.device)
+        rows = answerable_rows(posterior, run.catalogue, run.split.test)
+        keys = (run.catalogue.cluster_column, *schema.ROW_KEYS)
+        query = posterior.query(run.catalogue.rows(rows).table, keys)
+        return cls(run, posterior, rows, query, sampling)
+
+    @property
+    def objects(self) -> Catalogue:
+        return self.run.catalogue.rows(self.rows)
+
+    @property
+    def embedding_columns(self) -> list[str]:
+        """Inputs that stand for a map and may be missing."""
+        if not self.posterior.transforms.accepts_missing:
+            return []
+        return [name for name in self.posterior.inputs if schema.is_embedding(name)]
+
+    def without_maps(self) -> _TestRows:
+        """The same clusters and snapshots, once for all projections, their embedding missing."""
+        is_repeated = self.query.keys.duplicated(list(schema.KEYS)).to_numpy()
+        chosen = np.flatnonzero(~is_repeated)
+        masked = mask_columns(
+            self.posterior, self.query.rows(chosen), self.embedding_columns
+        )
+        keys = masked.keys.drop(columns=schema.PROJECTION, errors="ignore").reset_index(
+            drop=True
+        )
+        query = Query(masked.inputs, masked.places, keys)
+        return replace(self, rows=self.rows[chosen], query=query)
+
+    def answer(
+        self,
+        path: Path,
+        with_map: bool = False,
+        on_progress: OnProgress = ignore_progress,
+    ) -> pd.DataFrame:
+        """Write the posterior and return its summary with keys."""
+        run, posterior, query = self.run, self.posterior, self.query
+        model_sha256, table_sha256 = (
+            model_hash(run.paths.model),
+            run.record["table_sha256"],
+        )
+        content = PosteriorContent(
+            {"model_sha256": model_sha256, "table_sha256": table_sha256},
+            ground_truth=self.objects.theta,
+            dequantised=dequantised_ground_truth(run.catalogue, self.rows),
+            with_map=with_map,
         )
         summary = write_posterior(
             posterior,
             query,
-            samples_path,
-            sampling,
+            path,
+            self.sampling,
             content=content,
             on_progress=on_progress,
         )
-        ensemble = describe_ensemble(posterior, query, sampling.seed)
-        write_summary(
-            pd.concat([query.keys, summary, ensemble], axis=1),
-            summary_path,
-            test.schema,
+        ensemble = describe_ensemble(posterior, query, self.sampling.seed)
+        return pd.concat([query.keys, summary, ensemble], axis=1)
+
+    def score(
+        self,
+        path: Path,
+        estimates: Mapping[str, np.ndarray] | None = None,
+        *,
+        with_references: bool = False,
+    ) -> Scores:
+        """Score a posterior that was written, beside references drawn from training rows."""
+        samples, densities = (
+            read_samples(path, self.posterior.targets),
+            read_log_prob(path),
         )
-        references = reference_samples(
-            run.catalogue, run.split.train, rows, sampling.num_samples, sampling.seed
-        )
-        modes = [f"{name}_map" for name in test.targets]
-        scores = score_report(
-            SampledObjects(
-                test,
-                read_samples(samples_path, posterior.targets),
-                _log_prob(samples_path),
-                references,
-                {"map": summary[modes].to_numpy()} if with_map else {},
+        assert densities is not None
+        references: dict[str, np.ndarray] = {}
+        if with_references:
+            catalogue, train, sampling = (
+                self.run.catalogue,
+                self.run.split.train,
+                self.sampling,
             )
+            references = reference_samples(
+                catalogue, train, self.rows, sampling.num_samples, sampling.seed
+            )
+        log_prob = densities[1]
+        sampled = SampledObjects(
+            self.objects, samples, log_prob, references, estimates or {}
         )
-        origin = {
-            "model_sha256": model_sha256,
-            "summary_sha256": sha256_of(summary_path),
-        }
-        scores = scores.model_copy(update=origin)
-        if embedding_columns(posterior):
-            without_path = stack.enter_context(atomic_file(paths.without_maps))
-            without_maps = _without_maps(run, posterior, rows, sampling, without_path)
-            scores = scores.model_copy(update={"without_maps": without_maps})
-        scores.write(scores_path)
-    return scores
+        return score_report(sampled)
 
 
 def answerable_rows(
@@ -129,44 +209,8 @@ def answerable_rows(
     return np.asarray(rows[posterior.transforms.is_usable(inputs).numpy()])
 
 
-def embedding_columns(posterior: Posterior) -> list[str]:
-    """Inputs that stand for a map and may be missing."""
-    if not posterior.transforms.accepts_missing:
-        return []
-    return [name for name in posterior.inputs if schema.is_embedding(name)]
-
-
 def mask_columns(posterior: Posterior, query: Query, names: list[str]) -> Query:
     """Return the query with some inputs missing."""
     inputs = query.inputs.copy()
     inputs[:, [posterior.inputs.index(name) for name in names]] = np.nan
     return Query(inputs, query.places, query.keys)
-
-
-def _without_maps(
-    run: Run, posterior: Posterior, rows: np.ndarray, sampling: Sampling, path: Path
-) -> ScoresWithoutMaps:
-    """Ask the same model without embeddings, once for all projections of a cluster."""
-    is_repeated = (
-        run.catalogue.table.iloc[rows].duplicated(list(schema.KEYS)).to_numpy()
-    )
-    rows = rows[~is_repeated]
-    objects = run.catalogue.rows(rows)
-    query = posterior.query(objects.table, (run.catalogue.cluster_column, *schema.KEYS))
-    query = mask_columns(posterior, query, embedding_columns(posterior))
-    content = PosteriorContent(
-        {"model_sha256": model_hash(run.paths.model), "without_maps": 1},
-        ground_truth=objects.theta,
-        dequantised=dequantised_ground_truth(run.catalogue, rows),
-    )
-    write_posterior(posterior, query, path, sampling, content=content)
-    samples = read_samples(path, posterior.targets)
-    scores = score_report(SampledObjects(objects, samples, _log_prob(path)))
-    return ScoresWithoutMaps.of(scores)
-
-
-def _log_prob(path: Path) -> np.ndarray:
-    """Log-density (N,) of the dequantised ground truth, as written."""
-    densities = read_log_prob(path)
-    assert densities is not None
-    return densities[1]
