@@ -43,6 +43,21 @@ def test_public_names_resolve(name: str) -> None:
     assert name in dir(cinn_clusters)
 
 
+@pytest.mark.parametrize("name", cinn_clusters.__all__)
+def test_public_names_have_an_example(name: str) -> None:
+    text = getattr(cinn_clusters, name).__doc__
+    assert ">>>" in text
+    assert "+SKIP" not in text
+
+
+def test_type_checkers_know_the_public_names() -> None:
+    stub = Path(cinn_clusters.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    names = {
+        name for line in stub.splitlines() for name in re.findall(r"(\w+) as \1", line)
+    }
+    assert names == set(cinn_clusters.__all__)
+
+
 def test_an_unknown_name_is_none_of_ours() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
         _ = cinn_clusters.fly

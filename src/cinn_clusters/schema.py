@@ -139,6 +139,10 @@ class Schema:
         keys: Names of the key columns.
         observables: Columns of x unless others are chosen.
         targets: Columns of theta unless others are chosen.
+
+    Examples:
+        >>> DEFAULT.column("last_d_peri").unit
+        'log10 kpc'
     """
 
     columns: tuple[Column, ...] = field(repr=False)

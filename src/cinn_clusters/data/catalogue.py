@@ -59,6 +59,12 @@ class Catalogue:
         left_out: Rows with observables but without a usable history: keys, observables, and
             ``is_recorded``, whether any target is there.
         schema: What the columns are.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> catalogue = cc.read_catalogue("mock/observables1.csv", "mock/unobservables1.csv")
+        >>> catalogue.theta.shape == (len(catalogue.table), 6)
+        True
     """
 
     table: pd.DataFrame = field(repr=False)
@@ -169,6 +175,11 @@ def read_catalogue(
 
     Raises:
         DataError: If a file, a column or a value is not what the schema says.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> cc.read_catalogue("mock/observables1.csv", "mock/unobservables1.csv").targets[0]
+        'last_T_coll'
     """
     schema = _timed(schema)
     _demand_names(schema)

@@ -34,6 +34,13 @@ def read_schema(path: str | Path) -> Schema:
 
     Raises:
         ConfigError: If the file cannot be read, or an entry is unknown or wrong.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> path = getfixture("tmp_path") / "columns.toml"
+        >>> _ = path.write_text('columns.my_mass.unit = "log10 Msun"')
+        >>> cc.read_schema(path).column("my_mass").unit
+        'log10 Msun'
     """
     try:
         return declared_schema(tomllib.loads(Path(path).read_text(encoding="utf-8")))

@@ -22,6 +22,10 @@ class Split:
         train: Rows that the network and every scaler see, (n,).
         validation: Rows that decide when to stop (early stopping), (m,).
         test: Rows that nothing but the scores sees, (k,).
+
+    Examples:
+        >>> Split(np.array([0, 1]), np.array([2]), np.array([3])).test
+        array([3])
     """
 
     train: np.ndarray

@@ -22,6 +22,10 @@ class Sampling:
         num_samples: S, posterior samples of each object.
         seed: Samples of an object depend on this seed and on its place in the file only.
         device: ``auto`` (CUDA when present) or any torch device.
+
+    Examples:
+        >>> Sampling(200).seed
+        0
     """
 
     num_samples: int = 1000

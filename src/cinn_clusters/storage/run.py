@@ -73,6 +73,11 @@ def open_run(path: str | Path) -> Run:
 
     Raises:
         BundleError: If the folder is not a run, or a file of it is missing, damaged or changed.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> cc.open_run("run").is_original
+        False
     """
     paths = RunPaths(Path(path))
     paths.demand_prepared()

@@ -65,6 +65,10 @@ class InferenceOptions:
         with_map: Find the maximum a posteriori (MAP) of each posterior, too.
         strict: Refuse the catalogue if a row cannot be used.
         allow_atypical: Accept medians that suggest another unit (columns by name, 20 rows or more).
+
+    Examples:
+        >>> InferenceOptions(ood="refuse").errors
+        'network'
     """
 
     table: str | Path | None = None
@@ -90,6 +94,13 @@ class Inferred:
         conversions: Log of conversions.
         reasons: How often each reason was given, the values of single rows left out.
         sample_test: MMD^2 of the sample and the training clusters, and its p-value.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> catalogue = "mock/observables1.csv"
+        >>> inferred = cc.infer(catalogue, "inferred.nc", sampling=cc.Sampling(20))
+        >>> inferred.table.name
+        'inferred_table.csv'
     """
 
     posterior: Path
@@ -137,9 +148,11 @@ def infer(
         OutputError: If a file is taken or cannot be written.
 
     Examples:
-        >>> from cinn_clusters import Sampling, infer, read_preset
-        >>> done = infer("rexcess.csv", "posterior.nc", mapping=read_preset("rexcess"),
-        ...              sampling=Sampling(200))  # doctest: +SKIP
+        >>> import cinn_clusters as cc
+        >>> catalogue = "mock/observables1.csv"
+        >>> inferred = cc.infer(catalogue, "posterior.nc", sampling=cc.Sampling(20))
+        >>> inferred.num_objects
+        192
     """
     sampling, options = sampling or Sampling(), options or InferenceOptions()
     destination = out if isinstance(out, Destination) else Destination(Path(out))

@@ -144,6 +144,12 @@ def draw_figures(
         BundleError: If the run or the posterior is missing or damaged, or there is no MAP to draw.
         DataError: If a halo is not among the rows of the posterior.
         OutputError: If figures stand there already or cannot be written.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> drawn = cc.draw_figures("run", overwrite=True)
+        >>> drawn.names[0]
+        '1.posterior_distribution'
     """
     run, options = open_run(path), options or FigureOptions()
     posterior = Path(posterior or run.paths.posterior)

@@ -91,6 +91,12 @@ def report(
     Raises:
         BundleError: If the run, its scores or its figures are missing, damaged or stale.
         OutputError: If the report stands there already or cannot be written.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> drawn = cc.draw_figures("run", overwrite=True)
+        >>> cc.report("run", overwrite=True).name
+        'report.html'
     """
     run = open_run(path)
     out = Path(out or run.paths.report)

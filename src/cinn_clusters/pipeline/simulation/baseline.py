@@ -67,6 +67,13 @@ def baseline(
         BundleError: If the run is damaged.
         OutputError: If a baseline stands there already.
         TrainingError: If a loss is not finite.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> options = EnsembleOptions(members=2, epochs=(1, 1))
+        >>> report = cc.baseline("run", options, overwrite=True)
+        >>> report.targets["last_V_coll"].unit
+        'dex'
     """
     options = options or EnsembleOptions()
     run = open_run(path)

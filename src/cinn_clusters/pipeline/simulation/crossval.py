@@ -73,6 +73,14 @@ def crossval(
             (benchmarks/maps.py).
         OutputError: If results stand there already.
         TrainingError: If the loss is not finite.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> changes = ["train.epochs=1", "model.members=2", "train.held_out_groups=2"]
+        >>> config = cc.read_config(changes=changes)
+        >>> scores = cc.crossval("run", config, cc.Sampling(20), num_folds=2, overwrite=True)
+        >>> scores.draws
+        20
     """
     config, sampling = config or Config(), sampling or Sampling()
     run = open_run(path)

@@ -37,6 +37,12 @@ def diagnose(
         BundleError: If the posterior or the run is missing or damaged.
         DataError: If the posterior cannot be matched with its ground truth.
         OutputError: If the result stands there already or cannot be written.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> diagnosis = cc.diagnose("run/posterior.nc", overwrite=True)
+        >>> list(diagnosis.targets)[0]
+        'last_T_coll'
     """
     posterior = Path(posterior)
     out = ResultPaths(posterior.parent).diagnostics if out is None else Path(out)

@@ -60,6 +60,11 @@ def evaluate(
     Raises:
         BundleError: If the run or its model is missing or damaged.
         OutputError: If results stand there already.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> cc.evaluate("run", cc.Sampling(20), overwrite=True).draws
+        20
     """
     run, sampling = open_run(path), sampling or Sampling()
     paths = run.paths

@@ -30,6 +30,11 @@ def write_mock(
     Raises:
         ConfigError: If there is no cluster to make.
         OutputError: If the folder is taken or cannot be written.
+
+    Examples:
+        >>> path = getfixture("tmp_path") / "mock"
+        >>> [file.name for file in write_mock(path, num_clusters=2)]
+        ['observables1.csv', 'unobservables1.csv']
     """
     out = Path(out)
     frames = mock_catalogue(num_clusters, seed)

@@ -55,6 +55,10 @@ class TableFiles:
         embeddings: Vectors of maps and their names, see ``read_embeddings``: further optional
             columns of x, a row a projection.
         sources: Files that the two tables were made from, to be named in their stead.
+
+    Examples:
+        >>> TableFiles("observables1.csv", "unobservables1.csv").embeddings is None
+        True
     """
 
     observables: PathLike
@@ -79,6 +83,10 @@ class Preparation:
         seed: Seed of the split.
         drop_incomplete: See ``read_catalogue``.
         allow_atypical: See ``read_catalogue``.
+
+    Examples:
+        >>> Preparation(seed=1).protocol
+        'cluster'
     """
 
     protocol: Protocol = "cluster"
@@ -118,6 +126,13 @@ def prepare(
         DataError: If the files are not what the schema says, or the encoder was trained on test
             clusters.
         OutputError: If the folder is taken or cannot be written.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> files = cc.TableFiles("mock/observables1.csv", "mock/unobservables1.csv")
+        >>> run = cc.prepare(files, "prepared")
+        >>> sorted(path.name for path in run.path.glob("*.json"))
+        ['split.json', 'transforms.json']
     """
     out, options = Path(out), options or Preparation()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

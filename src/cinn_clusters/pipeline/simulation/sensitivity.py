@@ -64,6 +64,14 @@ def sensitivity(
     Raises:
         BundleError: If the run or its baseline is missing or damaged.
         OutputError: If matrices stand there already.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> from cinn_clusters.evaluation.mlp_ensemble import EnsembleOptions
+        >>> _ = cc.baseline("run", EnsembleOptions(members=2, epochs=(1, 1)), overwrite=True)
+        >>> matrices = cc.sensitivity("run", num_repeats=1, refit_members=0, overwrite=True)
+        >>> matrices["sensitivity_matrix"].shape
+        (7, 6)
     """
     run = open_run(path)
     paths = run.paths.sensitivity

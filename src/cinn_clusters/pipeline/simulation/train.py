@@ -66,6 +66,13 @@ def train(
         BundleError: If the run or its checkpoint is damaged or another's.
         OutputError: If there is a model or a checkpoint already.
         TrainingError: If the loss is not finite.
+
+    Examples:
+        >>> import cinn_clusters as cc
+        >>> changes = ["train.epochs=1", "model.members=2", "train.held_out_groups=2"]
+        >>> config = cc.read_config(changes=changes)
+        >>> cc.train("run", config, overwrite=True).epochs
+        1
     """
     config = config or Config()
     run = open_run(path)
