@@ -98,6 +98,10 @@ def print_preparation(record: JsonObject, as_json: bool) -> None:
         log(
             f"note: {len(maps)} maps without a row are left out, the first {maps[0]} (split.json)"
         )
+    _print_rows(record, rows)
+
+
+def _print_rows(record: JsonObject, rows: Mapping[str, int]) -> None:
     print(f"{record['rows_read']:>6} rows in both files")
     for entry in record["dropped"]:
         clusters = (

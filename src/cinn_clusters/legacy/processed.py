@@ -67,20 +67,24 @@ def scaler_of(processed: Path, side: str) -> tuple[Path, Scaler, Sequence[str]]:
     Raises:
         DataError: If there is none or several, or it cannot be read.
     """
-    files = [
-        path for path in sorted(processed.glob("*")) if path.suffix in _SCALER_SUFFIXES
-    ]
-    matching = [path for path in files if _SCALER_WORDS[side] & _words(path)]
-    if len(matching) != 1:
-        names = ", ".join(path.name for path in (matching or files))
-        expected = f"one scaler of {side}, such as scaler_{side}.pkl"
-        raise DataError(processed, expected, names or "none")
-    scaler = read_scaler(matching[0])
+    path = _scaler_file(processed, side)
+    scaler = read_scaler(path)
     columns: Sequence[str] = scaler.names or _DEFAULT_COLUMNS[side]
     table = processed / _TABLES[side]
     if not scaler.names and table.is_file():
         columns = [str(name) for name in read_csv(table)]
-    return matching[0], scaler, columns
+    return path, scaler, columns
+
+
+def _scaler_file(processed: Path, side: str) -> Path:
+    paths = sorted(processed.glob("*"))
+    files = [path for path in paths if path.suffix in _SCALER_SUFFIXES]
+    matching = [path for path in files if _SCALER_WORDS[side] & _words(path)]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(path.name for path in (matching or files))
+    expected = f"one scaler of {side}, such as scaler_{side}.pkl"
+    raise DataError(processed, expected, names or "none")
 
 
 def _words(path: Path) -> set[str]:
