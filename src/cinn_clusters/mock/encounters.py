@@ -22,6 +22,10 @@ _AHEAD, _BEHIND = 1.5, 9.0
 MIXING_TIME = 1.8
 """A remnant fades, and the main gas comes to rest, in so long [Gyr] (ZuHone 2011, arXiv:1004.3820;
 Poole+06, astro-ph/0608560)."""
+_SPIRAL_TIME = 1.0
+"""Pericentre shrinks in so long [Gyr]."""
+_MOMENT = 0.02
+"""The direction of motion is taken over so long [Gyr]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,9 @@ class Encounter:
 
     def decay(self, time: float) -> float:
         """Return the share exp(-t / time) that is left of what began to decay at pericentre."""
-        return float(np.exp(-max(self.since, 0.0) / time))
+        elapsed = max(self.since, 0.0)
+        share = np.exp(-elapsed / time)
+        return float(share)
 
 
 def encounters_at(history: History, snapshot: int, axes: np.ndarray) -> list[Encounter]:
@@ -51,25 +57,31 @@ def encounters_at(history: History, snapshot: int, axes: np.ndarray) -> list[Enc
 
     ``axes`` (M, 2, 3) are the directions of the infall and of the pericentre of each collision.
     """
-    redshift, log_mass = REDSHIFTS[snapshot], history.log_mass[snapshot : snapshot + 1]
-    comoving_radius = 10.0 ** log_radius_crit500(log_mass, redshift)[0]
-    radius = float(comoving_radius / (1.0 + redshift))
-    sound_speed = 1100.0 * 10.0 ** ((float(log_mass[0]) - 14.7) / 3.0)  # km/s at 5 keV
+    radius, sound_speed = _radius_and_sound_speed(history, snapshot)
+    since_pericentre = since_collision(history.age)[snapshot].tolist()
+    speeds = 10.0**history.log_speed
+    pericentres = 10.0**history.log_pericentre / radius
+
     encounters = []
-    for number, since in enumerate(since_collision(history.age)[snapshot]):
+    for number, since in enumerate(since_pericentre):
         if not -_AHEAD < since < _BEHIND:
             continue
-        infall, outward = axes[number]
-        speed = 10.0 ** history.log_speed[number]
+
+        # Place on the orbit now and a moment later, in R500 of the snapshot
+        speed = speeds[number]
         speed_per_gyr = speed / GYR_PER_KPC_S / radius
-        pericentre = 10.0 ** history.log_pericentre[number] / radius
-        along, across = _orbit(float(since), speed_per_gyr, pericentre)
-        next_along, next_across = _orbit(float(since) + 0.02, speed_per_gyr, pericentre)
+        pericentre = pericentres[number]
+        along, across = _orbit(since, speed_per_gyr, pericentre)
+        next_along, next_across = _orbit(since + _MOMENT, speed_per_gyr, pericentre)
+
+        # From the plane of the orbit to the box
+        infall, outward = axes[number]
+        position = infall * along + outward * across
         motion = infall * (next_along - along) + outward * (next_across - across)
         encounter = Encounter(
-            since=float(since),
+            since=since,
             ratio=float(history.ratio[number]),
-            position=infall * along + outward * across,
+            position=position,
             motion=motion / np.linalg.norm(motion),
             axis=infall,
             normal=np.cross(infall, outward),
@@ -80,18 +92,43 @@ def encounters_at(history: History, snapshot: int, axes: np.ndarray) -> list[Enc
     return encounters
 
 
+def _radius_and_sound_speed(history: History, snapshot: int) -> tuple[float, float]:
+    """Return R500 [physical kpc] and the speed of sound in the gas [km/s] at a snapshot."""
+    redshift = REDSHIFTS[snapshot]
+    log_mass = history.log_mass[snapshot : snapshot + 1]
+    (log_radius,) = log_radius_crit500(log_mass, redshift)
+    radius = float(10.0**log_radius / (1.0 + redshift))
+
+    # 1100 km/s at 5 keV, the temperature of 10^14.7 Msun; T ~ M^(2/3), so c ~ M^(1/3)
+    log_ratio = (float(log_mass[0]) - 14.7) / 3.0
+    sound_speed = 1100.0 * 10.0**log_ratio
+    return radius, sound_speed
+
+
 def _orbit(since: float, speed: float, pericentre: float) -> tuple[float, float]:
     """Return the position along and across the infall [R500] at a time since pericentre [Gyr].
 
     The subcluster passes at ``speed`` [R500 / Gyr] and ``pericentre`` [R500], turns, and comes
     back, ever closer.
     """
-    apocentre = 1.9 + 0.5 * np.log(max(speed, 0.3))
+    # Faster encounters swing farther out.
+    log_speed = np.log(max(speed, 0.3))
+    apocentre = 1.9 + 0.5 * log_speed
+
     if since < 0.0:
-        slowing = 0.35 * min(-since, 1.5) * speed * 0.3
-        return -apocentre * np.tanh(-since * speed / apocentre) - slowing, pericentre
+        # It comes in from far outside, slower the farther it is from pericentre.
+        remaining = -since
+        time_outside = min(remaining, 1.5)
+        slowing = 0.35 * time_outside * speed * 0.3
+        approach = np.tanh(remaining * speed / apocentre)
+        along = -apocentre * approach - slowing
+        return along, pericentre
+
+    # Dynamical friction damps the swing through the centre.
     period = 1.2 * np.pi * apocentre / speed
     swing = apocentre * np.exp(-since / MIXING_TIME)
-    return swing * float(np.sin(np.pi * since / period)), pericentre * float(
-        np.exp(-since / 1.0)
-    )
+    phase = np.pi * since / period
+    shrinking = np.exp(-since / _SPIRAL_TIME)
+    along = swing * float(np.sin(phase))
+    across = pericentre * float(shrinking)
+    return along, across

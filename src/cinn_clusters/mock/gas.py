@@ -25,16 +25,22 @@ class Plane:
 
     def radius(self, centre: np.ndarray) -> np.ndarray:
         """Return the distance of each pixel from a point (2,)."""
-        x, y = centre
-        return np.asarray(np.hypot(self.x - x, self.y - y))
+        centre_x, centre_y = centre
+        distance: np.ndarray = np.hypot(self.x - centre_x, self.y - centre_y)
+        return distance
 
     def along(
         self, origin: np.ndarray, direction: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return each pixel's coordinates along and across a unit vector (2,) from a point (2,)."""
-        x, y = self.x - origin[0], self.y - origin[1]
+        origin_x, origin_y = origin
+        x = self.x - origin_x
+        y = self.y - origin_y
+
         cosine, sine = direction
-        return x * cosine + y * sine, y * cosine - x * sine
+        along = x * cosine + y * sine
+        across = y * cosine - x * sine
+        return along, across
 
     def elliptical(
         self, centre: np.ndarray, direction: np.ndarray, axis_ratio: float
@@ -45,14 +51,37 @@ class Plane:
         """
         along, across = self.along(centre, direction)
         stretch = np.sqrt(axis_ratio)
-        return np.asarray(np.hypot(along * stretch, across / stretch))
+        radius: np.ndarray = np.hypot(along * stretch, across / stretch)
+        return radius
 
 
 def make_plane(size: int, half_width: float) -> Plane:
     """Return a grid of ``size`` pixels a side whose edges are at +-``half_width`` [R500]."""
-    centres = (np.arange(size) + 0.5) / size * 2.0 * half_width - half_width
+    fractions = (np.arange(size) + 0.5) / size
+    centres = fractions * 2.0 * half_width - half_width
     x, y = np.meshgrid(centres, centres)
     return Plane(x, y)
+
+
+def beta_profile(radius: np.ndarray, core: float, power: float) -> np.ndarray:
+    """Return (1 + (r / core)^2)^power (Cavaliere & Fusco-Femiano 1976)."""
+    scaled = radius / core
+    profile: np.ndarray = (1.0 + scaled**2) ** power
+    return profile
+
+
+def cut_off(radius: np.ndarray, edge: float | np.ndarray, power: int = 4) -> np.ndarray:
+    """Return exp(-(r / edge)^power), which ends a profile at its edge."""
+    scaled = radius / edge
+    factor: np.ndarray = np.exp(-(scaled**power))
+    return factor
+
+
+def gaussian_exponent(offset: np.ndarray, width: float | np.ndarray) -> np.ndarray:
+    """Return -(offset / width)^2 / 2."""
+    scaled = offset / width
+    exponent: np.ndarray = -0.5 * scaled**2
+    return exponent
 
 
 def beta_halo(
@@ -66,9 +95,14 @@ def beta_halo(
         slope: beta (Cavaliere & Fusco-Femiano 1976).
         outskirts: Radius at which it steepens (Vikhlinin+06, eq. 3).
     """
-    inner = (1.0 + (radius / core) ** 2) ** (0.5 - 3.0 * slope)
-    outer = (1.0 + (radius / outskirts) ** 3) ** (-_STEEPENING / 3.0)
-    return np.asarray(inner * outer)
+    power = 0.5 - 3.0 * slope
+    inner = beta_profile(radius, core, power)
+
+    # second factor of Vikhlinin+06, eq. 3, whose gamma is 3
+    scaled = radius / outskirts
+    outer = (1.0 + scaled**3) ** (-_STEEPENING / 3.0)
+    brightness: np.ndarray = inner * outer
+    return brightness
 
 
 def cool_core(radius: np.ndarray, size: float = COOL_CORE) -> np.ndarray:
@@ -76,7 +110,7 @@ def cool_core(radius: np.ndarray, size: float = COOL_CORE) -> np.ndarray:
 
     Together with the halo it is a double-beta model (Mohr+99, astro-ph/9901281).
     """
-    return np.asarray((1.0 + (radius / size) ** 2) ** -1.8)
+    return beta_profile(radius, size, -1.8)
 
 
 def stripped_tail(
@@ -87,11 +121,22 @@ def stripped_tail(
     It is brightest behind the head, and wider farther off.
     """
     along, across = plane.along(head, motion)
+
+    # The tail spreads as it falls behind; the light of a slice is conserved.
     behind = np.maximum(-along, 0.0)
     spread = width * (1.0 + 0.8 * behind / length)
-    tail = np.exp(-behind / length - 0.5 * (across / spread) ** 2) * (width / spread)
-    cap = np.exp(-0.5 * (along / width) ** 2 - 0.5 * (across / width) ** 2)
-    return np.where(along < 0.0, tail, cap)
+    dilution = width / spread
+    along_tail = -behind / length
+    across_tail = gaussian_exponent(across, spread)
+    tail = np.exp(along_tail + across_tail) * dilution
+
+    # Ahead of the head the gas ends in a round cap.
+    along_cap = gaussian_exponent(along, width)
+    across_cap = gaussian_exponent(across, width)
+    cap = np.exp(along_cap + across_cap)
+
+    brightness: np.ndarray = np.where(along < 0.0, tail, cap)
+    return brightness
 
 
 def shock_front(
@@ -108,12 +153,21 @@ def shock_front(
     """
     along, across = plane.along(centre, motion)
     distance = np.hypot(along, across)
-    ahead = np.clip(along / np.maximum(distance, 1e-6), 0.0, None) ** 2
-    inside = np.clip(
-        (radius - distance) / 0.015 + 0.5, 0.0, 1.0
-    )  # an edge as sharp as a pixel
-    fading = np.exp(-np.maximum(radius - distance, 0.0) / (0.35 * radius))
-    return np.asarray(1.0 + jump * ahead * inside * fading)
+
+    # strongest in the direction of motion, absent behind
+    cosine = along / np.maximum(distance, 1e-6)
+    ahead = np.clip(cosine, 0.0, None) ** 2
+
+    # an edge as sharp as a pixel
+    depth = radius - distance
+    inside = np.clip(depth / 0.015 + 0.5, 0.0, 1.0)
+
+    # the compressed gas expands again behind the front
+    fading_length = 0.35 * radius
+    fading = np.exp(-np.maximum(depth, 0.0) / fading_length)
+
+    factor: np.ndarray = 1.0 + jump * ahead * inside * fading
+    return factor
 
 
 def sloshing_spiral(
@@ -124,10 +178,19 @@ def sloshing_spiral(
     The pattern of cold fronts grows outwards with time (Ascasibar & Markevitch 2006,
     astro-ph/0603246).
     """
-    radius, angle = np.hypot(plane.x, plane.y), np.arctan2(plane.y, plane.x)
-    turns = handedness * angle - 2.0 * np.log(np.maximum(radius, 1e-3)) - phase
-    saw = np.mod(turns / (2.0 * np.pi), 1.0) - 0.5  # rises slowly, falls at an edge
-    return np.asarray(1.0 + strength * saw * np.exp(-((radius / reach) ** 4)))
+    radius = np.hypot(plane.x, plane.y)
+    angle = np.arctan2(plane.y, plane.x)
+
+    # logarithmic spiral: the angle advances with log r
+    log_radius = np.log(np.maximum(radius, 1e-3))
+    winding = handedness * angle - 2.0 * log_radius - phase
+    turns = winding / (2.0 * np.pi)
+
+    # a saw rises slowly and falls at an edge, the cold front
+    saw = np.mod(turns, 1.0) - 0.5
+    amplitude = strength * saw
+    factor: np.ndarray = 1.0 + amplitude * cut_off(radius, reach)
+    return factor
 
 
 def turbulence(
@@ -142,11 +205,21 @@ def turbulence(
         smallest: Smallest scale that is left [px].
     """
     shape = (size, size)
-    frequencies = np.fft.fftfreq(size), np.fft.rfftfreq(size)
-    k = np.hypot(*np.meshgrid(*frequencies, indexing="ij"))
-    power_law = np.maximum(k, 1.0 / size) ** (-slope / 2)
-    amplitude = np.where(k > 1.0 / size / 2, power_law, 0.0)
+    lowest = 1.0 / size
+
+    # Wave numbers of the half plane that a real field needs, (size, size // 2 + 1) [1 / px]
+    rows = np.fft.fftfreq(size)
+    columns = np.fft.rfftfreq(size)
+    k = np.hypot(*np.meshgrid(rows, columns, indexing="ij"))
+
+    # The amplitude is the root of the power; the mean (k = 0) is left out.
+    power_law = np.maximum(k, lowest) ** (-slope / 2)
+    amplitude = np.where(k > lowest / 2, power_law, 0.0)
     amplitude *= np.exp(-0.5 * (k * smallest) ** 2)
-    noise = np.fft.rfft2(rng.normal(size=shape))
+
+    # White noise, coloured in Fourier space
+    white = rng.normal(size=shape)
+    noise = np.fft.rfft2(white)
     field = np.fft.irfft2(noise * amplitude, shape)
-    return np.asarray(field / field.std())
+    normalised: np.ndarray = field / field.std()
+    return normalised

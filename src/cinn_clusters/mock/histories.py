@@ -49,14 +49,10 @@ class History:
     """Growth of one cluster at the eight snapshots, (8,), and its collisions, (M,)."""
 
     log_mass: np.ndarray  # log10 M500c [Msun] at the snapshots
-    log_excess: (
-        np.ndarray
-    )  # part of it that a subcluster inside R500 adds for a while [dex]
+    log_excess: np.ndarray  # part of it that subclusters inside R500 add for a while
     age: np.ndarray  # cosmic age at each collision [Gyr], increasing
     log_speed: np.ndarray  # log10 relative speed [km/s]
-    host_mass: (
-        np.ndarray
-    )  # M500c at the collision [1e14 Msun], -1 where it was not measured
+    host_mass: np.ndarray  # M500c at the collision [1e14 Msun]; -1: not measured
     sub_mass: np.ndarray  # mass of the subcluster [1e14 Msun]
     ratio: np.ndarray  # mass ratio at infall in (0, 1]
     log_pericentre: np.ndarray  # log10 pericentre [kpc]
@@ -81,44 +77,73 @@ def draw_history(rng: np.random.Generator) -> History:
     arXiv:2311.06338, fig. 1); it grows as M(z) = M(0) exp(-alpha z) (Wechsler+02, astro-ph/0108151,
     eq. 3).
     """
-    mass_today = np.clip(rng.normal(14.63, 0.26), 14.05, 15.3)
-    alpha = np.clip(rng.normal(1.5, 0.5), 0.4, 3.0)
+    growth = _draw_growth(rng)
 
-    def smooth_mass(redshift: np.ndarray) -> np.ndarray:
-        return np.asarray(mass_today - alpha * redshift / np.log(10.0))
-
+    # Subclusters cross the virial radius...
     grid = np.linspace(0.0, FIRST_REDSHIFT, 60)
-    redshift, ratio = draw_mergers(smooth_mass(grid), grid, rng)
+    redshift, ratio = draw_mergers(growth.log_mass(grid), grid, rng)
     num = len(redshift)
-    log_mass = smooth_mass(redshift)
+    log_mass = growth.log_mass(redshift)
     halo = 10.0**log_mass / CIRCULAR_TO_HALO
     radius = 10.0 ** log_radius_crit500(log_mass, redshift) / (1.0 + redshift)
     orbits = draw_orbits(halo, radius * _VIRIAL_RADIUS, rng)
+
+    # ... and pass pericentre; the one recorded is that at a snapshot, which may be late.
     age, delay = _collision_age(redshift, rng)
     travelled = orbits.speed * delay / GYR_PER_KPC_S
     log_pericentre = np.log10(np.hypot(orbits.pericentre, travelled))
-    log_remaining = np.minimum(rng.normal(*_STRIPPING, num), 0.0)
+
+    # Masses at the collision
+    log_remaining = rng.normal(*_STRIPPING, num)
+    log_remaining = np.minimum(log_remaining, 0.0)
     sub_mass = ratio * halo * 10.0**log_remaining
-    host = (
-        10.0 ** (log_mass - 14.0)
-        * (1.0 + 0.5 * ratio)
-        * np.exp(rng.normal(0.18, 0.12, num))
-    )
-    host_mass = np.where(rng.random(num) < _MARK_SHARE, -1.0, host)
+    scatter = np.exp(rng.normal(0.18, 0.12, num))
+    host = 10.0 ** (log_mass - 14.0) * (1.0 + 0.5 * ratio) * scatter
+    is_marked = rng.random(num) < _MARK_SHARE
+    host_mass = np.where(is_marked, -1.0, host)
+
+    # Mass of the cluster itself at the eight snapshots
     noise = rng.normal(0.0, 0.05, len(REDSHIFTS))
     excess = _excess(age, ratio)
+    final_mass = growth.log_mass(REDSHIFTS) + excess + noise
+
+    # Columns in the order of ``History``, (6, M)
     columns = np.stack(
         [age, np.log10(orbits.speed), host_mass, sub_mass / 1e14, ratio, log_pericentre]
     )
-    is_recorded = (age <= snapshot_ages()[0]) & (sub_mass >= THRESHOLD)
+    is_past = age <= snapshot_ages()[0]
+    is_recorded = is_past & (sub_mass >= THRESHOLD)
     columns = columns[:, is_recorded]
-    columns = columns[:, np.argsort(columns[0])]
-    return History(smooth_mass(REDSHIFTS) + excess + noise, excess, *columns)
+    order = np.argsort(columns[0])
+    return History(final_mass, excess, *columns[:, order])
+
+
+@dataclass(frozen=True)
+class _Growth:
+    """Smooth growth of one cluster, M(z) = M(0) exp(-alpha z) (Wechsler+02, eq. 3)."""
+
+    mass_today: float  # log10 M500c [Msun]
+    alpha: float
+
+    def log_mass(self, redshift: np.ndarray) -> np.ndarray:
+        """Return log10 M500c [Msun]."""
+        decades = self.alpha * redshift / np.log(10.0)
+        log_mass: np.ndarray = self.mass_today - decades
+        return log_mass
+
+
+def _draw_growth(rng: np.random.Generator) -> _Growth:
+    mass_today = rng.normal(14.63, 0.26)
+    alpha = rng.normal(1.5, 0.5)
+    return _Growth(
+        mass_today=np.clip(mass_today, 14.05, 15.3), alpha=np.clip(alpha, 0.4, 3.0)
+    )
 
 
 def since_collision(history_age: np.ndarray) -> np.ndarray:
     """Return the time since each collision at each snapshot [Gyr], (8, M); negative before it."""
-    return np.asarray(snapshot_ages()[:, None] - history_age[None])
+    since: np.ndarray = np.subtract.outer(snapshot_ages(), history_age)
+    return since
 
 
 @cache
@@ -131,13 +156,19 @@ def snapshot_ages() -> np.ndarray:
 def recorded_ages() -> np.ndarray:
     """Return the ages of all snapshots [Gyr]: the eight and others about 0.15 Gyr apart."""
     eight = np.sort(snapshot_ages())
-    first = age_at_lookback(lookback_at_redshift(np.array([FIRST_REDSHIFT])))
+    first_lookback = lookback_at_redshift(np.array([FIRST_REDSHIFT]))
+    first = age_at_lookback(first_lookback)
+
+    # Equal steps between one of the eight and the next
     ends = np.concatenate([first, eight])
     pieces = []
     for start, stop in pairwise(ends):
         num = max(1, round((stop - start) / 0.15))
-        pieces.append(np.linspace(start, stop, num, endpoint=False))
-    return np.concatenate([*pieces, eight[-1:]])
+        piece = np.linspace(start, stop, num, endpoint=False)
+        pieces.append(piece)
+
+    last = eight[-1:]
+    return np.concatenate([*pieces, last])
 
 
 def _collision_age(
@@ -147,15 +178,24 @@ def _collision_age(
 
     Most ages are those of the nearest snapshot.
     """
+    num = len(redshift)
     infall = age_at_lookback(lookback_at_redshift(redshift))
-    scatter = np.exp(rng.normal(0.0, 0.3, len(infall)))
-    age = infall + _FALL_TIME * 0.1 * infall * scatter
+
+    # The dynamical time is a tenth of the age of the universe at infall.
+    scatter = np.exp(rng.normal(0.0, 0.3, num))
+    fall = _FALL_TIME * 0.1 * infall * scatter
+    age = infall + fall
+
+    # The nearest snapshot: between two midpoints
     snapshots = recorded_ages()
     edges = 0.5 * (snapshots[1:] + snapshots[:-1])
     nearest = snapshots[np.searchsorted(edges, age)]
-    is_snapped = (rng.random(len(age)) < _ON_SNAPSHOT) & (age <= snapshots[-1])
+
+    is_past = age <= snapshots[-1]
+    is_snapped = is_past & (rng.random(num) < _ON_SNAPSHOT)
     recorded = np.where(is_snapped, nearest, age)
-    return recorded, recorded - age
+    delay = recorded - age
+    return recorded, delay
 
 
 def _excess(age: np.ndarray, ratio: np.ndarray) -> np.ndarray:
@@ -163,7 +203,11 @@ def _excess(age: np.ndarray, ratio: np.ndarray) -> np.ndarray:
 
     It is all at pericentre, and less as they settle.
     """
-    since = since_collision(age)
-    remaining = np.exp(-np.maximum(since, 0.0) / _SETTLE_TIME)
+    since = since_collision(age)  # (8, M)
+    elapsed = np.maximum(since, 0.0)
+    remaining = np.exp(-elapsed / _SETTLE_TIME)
     inside = np.where(since >= 0.0, remaining, 0.0)
-    return np.asarray(np.log10(1.0 + 0.5 * (inside * ratio).sum(1)))
+
+    added_mass = (inside * ratio).sum(1)
+    excess: np.ndarray = np.log10(1.0 + 0.5 * added_mass)
+    return excess

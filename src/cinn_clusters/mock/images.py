@@ -17,7 +17,10 @@ from cinn_clusters.mock.gas import (
     SLOPE,
     Plane,
     beta_halo,
+    beta_profile,
     cool_core,
+    cut_off,
+    gaussian_exponent,
     make_plane,
     shock_front,
     sloshing_spiral,
@@ -32,6 +35,8 @@ _STRIPPING_TIME, _SLOSHING_TIME, _COOLING_TIME = 1.2, 6.0, 3.0
 """A subcluster loses its gas, sloshing dies and a cool core returns, each in so long [Gyr]
 (ZuHone 2011, arXiv:1004.3820; Poole+06, astro-ph/0608560; Ascasibar & Markevitch 2006,
 astro-ph/0603246)."""
+_SHOCK_TIME = 1.5
+"""A shock front fades in so long [Gyr]."""
 _LOG_GAS_FRACTION = -0.71
 """log10 of gas mass over M500 of a cluster without infall (mock/observables.py)."""
 _SKY = 1e-6
@@ -59,6 +64,14 @@ class View:
     def project(self, vector: np.ndarray) -> np.ndarray:
         """Return the two components of a vector (..., 3) in the plane."""
         return np.delete(vector, self.axis, axis=-1)
+
+    def project_with_length(self, vector: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the two components of a unit vector (3,), and their norm.
+
+        It is the sine of the angle to the line of sight.
+        """
+        projected = self.project(vector)
+        return projected, float(np.linalg.norm(projected))
 
     def facing(self, normal: np.ndarray) -> float:
         """Return the cosine between the line of sight and a normal (3,), signed by its side.
@@ -91,17 +104,20 @@ def draw_maps(
         log10 surface brightness, relative to a cluster of 10^14.4 Msun at its centre, (8, P, size,
         size).
     """
-    axes = np.array([_directions(rng) for _ in history.age]).reshape(-1, 2, 3)
+    # Decided once, so that all snapshots show the same cluster
+    orbits = [_directions(rng) for _ in history.age]
+    axes = np.array(orbits).reshape(-1, 2, 3)
     substructure = _draw_substructure(rng)
+
     plane = make_plane(size, HALF_WIDTH)
+    views = [View(plane, axis, substructure) for axis in range(num_projections)]
     levels = _central_brightness(history.log_mass, log_gas, REDSHIFTS)
-    maps = np.empty((len(REDSHIFTS), num_projections, size, size), np.float32)
+    maps = np.empty((len(levels), num_projections, size, size), np.float32)
     for snapshot, level in enumerate(levels):
         encounters = encounters_at(history, snapshot, axes)
-        for projection in range(num_projections):
-            view = View(plane, projection, substructure)
-            brightness = level * (_brightness(view, encounters, rng) + _SKY)
-            maps[snapshot, projection] = np.log10(brightness)
+        for projection, view in enumerate(views):
+            brightness = _brightness(view, encounters, rng) + _SKY
+            maps[snapshot, projection] = np.log10(level * brightness)
     return maps
 
 
@@ -110,16 +126,23 @@ def _central_brightness(
 ) -> np.ndarray:
     """Return the gas density squared times the length of the path, the cluster's size."""
     log_density = log_gas - log_mass - _LOG_GAS_FRACTION
-    log_level = 2.0 * log_density + (log_mass - 14.4) / 3.0
-    return np.asarray(10.0**log_level * (1.0 + redshift) ** 3)
+    log_size = (log_mass - 14.4) / 3.0
+    log_level = 2.0 * log_density + log_size
+    # densities within R500 follow the critical density, about (1 + z)^3
+    density_growth = (1.0 + redshift) ** 3
+    level: np.ndarray = 10.0**log_level * density_growth
+    return level
 
 
 def _directions(rng: np.random.Generator) -> np.ndarray:
     """Draw two perpendicular unit vectors, of an infall and its pericentre, (2, 3)."""
     first, second = rng.normal(size=(2, 3))
     first /= np.linalg.norm(first)
+
+    # Gram-Schmidt
     second -= first * (first @ second)
-    return np.stack([first, second / np.linalg.norm(second)])
+    second /= np.linalg.norm(second)
+    return np.stack([first, second])
 
 
 def _draw_substructure(rng: np.random.Generator) -> Substructure:
@@ -127,67 +150,96 @@ def _draw_substructure(rng: np.random.Generator) -> Substructure:
 
     Axis ratios follow Allgood+06 (astro-ph/0508497; gas is rounder); clumps crowd along filaments.
     """
-    long_axis = _directions(rng)[0]
-    axis_ratio = float(np.clip(rng.normal(0.87, 0.06), 0.6, 1.0))
-    filaments = np.stack([_directions(rng)[0] for _ in range(3)])
+    long_axis, _ = _directions(rng)
+    axis_ratio = np.clip(rng.normal(0.87, 0.06), 0.6, 1.0)
+    directions = [_directions(rng) for _ in range(3)]
+    filaments = np.stack([filament for filament, _ in directions])
+
+    # Each clump lies near the axis of one filament, at a distance of its own.
     num = rng.poisson(5)
-    position = filaments[rng.integers(len(filaments), size=num)]
-    position = position + rng.normal(0.0, 0.35, (num, 3))
-    distance = rng.uniform(0.5, 2.4, num)
-    position *= (distance / np.linalg.norm(position, axis=1))[:, None]
+    filament_of_clump = rng.integers(len(filaments), size=num)
+    scatter = rng.normal(0.0, 0.35, (num, 3))
+    position = filaments[filament_of_clump] + scatter
+    distance = rng.uniform(0.5, 2.4, (num, 1))
+    position *= distance / np.linalg.norm(position, axis=1, keepdims=True)
+
     size = 0.02 + 0.03 * rng.random(num)
     brightness = 10.0 ** rng.uniform(-3.6, -1.8, num)
     clumps = np.column_stack([position, size, brightness])
-    return Substructure(long_axis, axis_ratio, filaments, clumps)
+    return Substructure(long_axis, float(axis_ratio), filaments, clumps)
 
 
 def _brightness(
     view: View, encounters: list[Encounter], rng: np.random.Generator
 ) -> np.ndarray:
     """Return the surface brightness (H, H) of all gas, relative to the main halo's centre."""
-    plane, size = view.plane, len(view.plane.x)
+    plane = view.plane
+    size = len(plane.x)
     stirred = _stirring(encounters)
+
+    # Radius on ellipses that are the more lopsided, the farther out
     centre = view.project(_recoil(encounters))
     direction, axis_ratio = _elongation(view, encounters)
     radius = plane.elliptical(centre, direction, axis_ratio)
-    lopsidedness = 0.15 * np.minimum(radius, 1.5)  # the more, the farther out
-    radius = radius * np.exp(lopsidedness * turbulence(size, rng, slope=4.5))
-    edge = 1.6 * (1.0 + 0.1 * turbulence(size, rng))  # accretion shock, ragged
-    main = beta_halo(radius, CORE * (1.0 + 0.8 * stirred), SLOPE)
+    lopsidedness = 0.15 * np.minimum(radius, 1.5)
+    log_stretch = lopsidedness * turbulence(size, rng, slope=4.5)
+    radius = radius * np.exp(log_stretch)
+
+    # Main halo: stirring widens the core and puts out the cool core.
+    core = CORE * (1.0 + 0.8 * stirred)
     peak = 6.0 * (1.0 - stirred) ** 2
-    main = main + peak * cool_core(plane.radius(centre), COOL_CORE)
+    main = beta_halo(radius, core, SLOPE)
+    core_radius = plane.radius(centre)
+    main = main + peak * cool_core(core_radius, COOL_CORE)
     for encounter in encounters:
         main = main * _fronts(view, encounter)
-    outskirts = 2e-5 * np.exp(-((radius / (1.3 * edge)) ** 3))
-    total = main * np.exp(-((radius / edge) ** 4)) + outskirts
+
+    # It ends at a ragged accretion shock.
+    raggedness = 0.1 * turbulence(size, rng)
+    edge = 1.6 * (1.0 + raggedness)
+    outskirts = 2e-5 * cut_off(radius, 1.3 * edge, 3)
+    total = main * cut_off(radius, edge) + outskirts
+
+    # Gas that is still falling in
     for encounter in encounters:
         total = total + _subcluster(view, encounter)
     total = total + _infalling_gas(view)
+
+    # Density fluctuations, stronger in a stirred core and outside
     roughness = 0.03 + 0.07 * stirred + 0.07 * np.minimum(radius, 2.0)
-    return np.asarray(total * np.exp(roughness * turbulence(size, rng)))
+    log_fluctuations = roughness * turbulence(size, rng)
+    brightness: np.ndarray = total * np.exp(log_fluctuations)
+    return brightness
 
 
 def _stirring(encounters: list[Encounter]) -> float:
     """Return how far from rest the core is, in [0, 1], by strong, close and recent collisions."""
     total = 0.0
     for encounter in encounters:
-        if encounter.since > -0.1:
-            closeness = np.exp(-encounter.pericentre / 0.6)
-            strength = 1.8 * encounter.ratio**0.35 * closeness
-            total += strength * encounter.decay(_COOLING_TIME)
-    return float(1.0 - np.exp(-total))
+        if encounter.since <= -0.1:
+            continue
+        closeness = np.exp(-encounter.pericentre / 0.6)
+        strength = 1.8 * encounter.ratio**0.35 * closeness
+        total += strength * encounter.decay(_COOLING_TIME)
+
+    # many collisions saturate
+    rest = np.exp(-total)
+    return float(1.0 - rest)
 
 
 def _recoil(encounters: list[Encounter]) -> np.ndarray:
     """Return the offset of the main gas from the centre after collisions [R500], (3,)."""
     offset = np.zeros(3)
     for encounter in encounters:
-        if encounter.since > 0.0:
-            amplitude = 0.35 * encounter.ratio**0.8 * encounter.decay(MIXING_TIME)
-            offset = (
-                offset
-                + amplitude * np.sin(2.2 * encounter.since + 0.3) * encounter.axis
-            )
+        since = encounter.since
+        if since <= 0.0:
+            continue
+
+        # A damped oscillation along the infall
+        amplitude = 0.35 * encounter.ratio**0.8 * encounter.decay(MIXING_TIME)
+        phase = 2.2 * since + 0.3
+        displacement = amplitude * np.sin(phase)
+        offset = offset + displacement * encounter.axis
     return offset
 
 
@@ -196,39 +248,61 @@ def _elongation(view: View, encounters: list[Encounter]) -> tuple[np.ndarray, fl
 
     Its own shape is stretched along recent infalls.
     """
+    # Stretching tensor, (2, 2): one plus a term v v^T for each direction
     halo = view.substructure
     long_axis = view.project(halo.long_axis)
-    tensor = (1.0 / halo.axis_ratio - 1.0) * np.outer(long_axis, long_axis)
+    flattening = 1.0 / halo.axis_ratio - 1.0
+    tensor = flattening * np.outer(long_axis, long_axis)
     for encounter in encounters:
         if encounter.since > 0.0:
             pull = 1.2 * encounter.ratio**0.7 * encounter.decay(MIXING_TIME)
             infall = view.project(encounter.axis)
             tensor = tensor + pull * np.outer(infall, infall)
-    values, vectors = np.linalg.eigh(np.eye(2) + tensor)
-    return np.asarray(vectors[:, 1]), float(np.clip(values[0] / values[1], 0.35, 1.0))
+
+    # Eigenvalues come in increasing order.
+    (minor, major), vectors = np.linalg.eigh(np.eye(2) + tensor)
+    _, direction = vectors.T
+    axis_ratio = np.clip(minor / major, 0.35, 1.0)
+    return direction, float(axis_ratio)
 
 
 def _fronts(view: View, encounter: Encounter) -> np.ndarray:
     """Return the factor of the shock ahead of a subcluster and of cold fronts in the core."""
-    since, mach = encounter.since, encounter.mach
+    since = encounter.since
     factor = np.ones_like(view.plane.x)
     if since <= 0.0:
         return factor
-    motion = view.project(encounter.axis)
-    tilt = float(np.linalg.norm(motion))
-    if since < 2.5 and mach > 1.0:
-        strength = 2.0 * min(mach - 1.0, 2.0) * encounter.ratio**0.4
-        jump = strength * encounter.decay(1.5) * tilt**2
-        reach = 0.15 + 0.6 * since * mach**0.5
-        direction = motion / max(tilt, 1e-6)
-        factor = factor * shock_front(view.plane, np.zeros(2), direction, reach, jump)
+
+    if since < 2.5 and encounter.mach > 1.0:
+        factor = factor * _shock(view, encounter)
+
+    # Sloshing needs an off-centre passage, and some time to build up.
     if since > 0.2:
         offset = min(encounter.pericentre / 0.1, 1.0)
-        strength = 1.6 * encounter.ratio**0.3 * offset * encounter.decay(_SLOSHING_TIME)
-        factor = factor * sloshing(
-            view, encounter, strength * (1.0 - np.exp(-since / 0.4))
-        )
+        decay = encounter.decay(_SLOSHING_TIME)
+        strength = 1.6 * encounter.ratio**0.3 * offset * decay
+        growth = 1.0 - np.exp(-since / 0.4)
+        factor = factor * sloshing(view, encounter, strength * growth)
     return factor
+
+
+def _shock(view: View, encounter: Encounter) -> np.ndarray:
+    """Return the factor (H, H) of the bow shock, fainter where it moves along the line of sight."""
+    mach = encounter.mach
+    motion, tilt = view.project_with_length(encounter.axis)
+    direction = motion / max(tilt, 1e-6)
+
+    # Jump of the surface brightness, which saturates at high Mach numbers
+    excess = min(mach - 1.0, 2.0)
+    strength = 2.0 * excess * encounter.ratio**0.4
+    decay = encounter.decay(_SHOCK_TIME)
+    jump = strength * decay * tilt**2
+
+    # The front runs outwards, faster after a faster encounter.
+    travelled = 0.6 * encounter.since * mach**0.5
+    reach = 0.15 + travelled
+    middle = np.zeros(2)
+    return shock_front(view.plane, middle, direction, reach, jump)
 
 
 def sloshing(view: View, encounter: Encounter, strength: float) -> np.ndarray:
@@ -236,54 +310,88 @@ def sloshing(view: View, encounter: Encounter, strength: float) -> np.ndarray:
 
     It is a spiral from above, and faint blurred arcs from the side.
     """
-    since, normal = encounter.since, encounter.normal
+    normal, infall = encounter.normal, encounter.axis
     facing = view.facing(normal)
-    nodes = np.cross(
-        normal, np.eye(3)[view.axis]
-    )  # the orbit's plane meets that of the sky
+
+    # The plane of the orbit meets that of the sky in the line of nodes; seen from right above, any
+    # direction in the plane will do.
+    line_of_sight = np.eye(3)[view.axis]
+    nodes = np.cross(normal, line_of_sight)
     length = float(np.linalg.norm(nodes))
-    # seen from right above, any direction in the plane will do
-    nodes = nodes / length if length > 1e-9 else encounter.axis
+    nodes = nodes / length if length > 1e-9 else infall
+
+    # Coordinates in the plane of the orbit: what is across the nodes is foreshortened.
+    foreshortening = max(abs(facing), 0.4)
     along, across = view.plane.along(np.zeros(2), view.project(nodes))
-    above = Plane(along, across / max(abs(facing), 0.4))
-    sine = encounter.axis @ np.cross(normal, nodes)
-    infall_angle = np.arctan2(sine, encounter.axis @ nodes)
-    visible = strength * (0.25 + 0.75 * facing**2)
+    above = Plane(along, across / foreshortening)
+
+    sine = infall @ np.cross(normal, nodes)
+    cosine = infall @ nodes
+    infall_angle = np.arctan2(sine, cosine)
     handedness = 1.0 if facing >= 0.0 else -1.0
-    phase, reach = 1.8 * since + infall_angle, 0.2 + 0.17 * since
+
+    # The pattern turns and grows.
+    since = encounter.since
+    phase = 1.8 * since + infall_angle
+    reach = 0.2 + 0.17 * since
+    visible = strength * (0.25 + 0.75 * facing**2)
     return sloshing_spiral(above, phase, reach, visible, handedness)
 
 
 def _subcluster(view: View, encounter: Encounter) -> np.ndarray:
     """Return a subcluster's gas and its tail: whole before pericentre, stripped and mixed after."""
-    centre, motion = view.project(encounter.position), view.project(encounter.motion)
-    tilt = float(np.linalg.norm(motion))
+    # Sizes go with the cube root of the mass.
     scale = encounter.ratio ** (1.0 / 3.0)
     bound = encounter.decay(_STRIPPING_TIME)
-    stripped = (1.0 - bound) * encounter.decay(MIXING_TIME)
+    centre = view.project(encounter.position)
     radius = view.plane.radius(centre)
-    core = 3.0 * cool_core(radius, COOL_CORE * scale**0.5)
-    gas = bound * scale * (beta_halo(radius, CORE * scale, SLOPE, scale) + core)
-    gas = gas * np.exp(-((radius / (1.5 * scale)) ** 4))
+
+    # Gas that is still bound: a small cluster with a cool core
+    core_radius = CORE * scale
+    halo = beta_halo(radius, core_radius, SLOPE, scale)
+    cool_radius = COOL_CORE * scale**0.5
+    core = 3.0 * cool_core(radius, cool_radius)
+    edge = 1.5 * scale
+    gas: np.ndarray = bound * scale * (halo + core)
+    gas = gas * cut_off(radius, edge)
+
+    # Gas that was stripped and is not mixed yet
+    unmixed = encounter.decay(MIXING_TIME)
+    stripped = (1.0 - bound) * unmixed
+    motion, tilt = view.project_with_length(encounter.motion)
     if tilt < 1e-3 or stripped < 1e-3:
-        return np.asarray(gas)
-    length = (0.25 + 0.3 * min(encounter.since, 2.0)) * tilt * scale
+        return gas
+
+    # The tail grows for 2 Gyr; it is seen in projection.
+    growing_time = min(encounter.since, 2.0)
+    length = (0.25 + 0.3 * growing_time) * tilt * scale
+    length = max(length, 0.05)
     width = 0.12 * scale + 0.04
-    tail = stripped_tail(view.plane, centre, motion / tilt, max(length, 0.05), width)
-    return np.asarray(gas + 0.5 * stripped * scale * tail)
+    direction = motion / tilt
+    tail = stripped_tail(view.plane, centre, direction, length, width)
+    tail_brightness = 0.5 * stripped * scale
+    total: np.ndarray = gas + tail_brightness * tail
+    return total
 
 
 def _infalling_gas(view: View) -> np.ndarray:
     """Return the surface brightness of filaments and of small clumps."""
-    total = np.zeros_like(view.plane.x)
+    plane = view.plane
+    total = np.zeros_like(plane.x)
+
+    # Filaments widen outwards; they come in from one side and are brightest near R500.
     for filament in view.substructure.filaments:
-        direction = view.project(filament)
-        tilt = float(np.linalg.norm(direction))
-        along, across = view.plane.along(np.zeros(2), direction / tilt)
+        direction, tilt = view.project_with_length(filament)
+        along, across = plane.along(np.zeros(2), direction / tilt)
         width = 0.12 + 0.14 * np.maximum(along, 0.0)
-        profile = 3e-3 * tilt * np.exp(-0.5 * (across / width) ** 2)
-        total += profile * np.clip(along, 0.0, 1.0) ** 2 / (1.0 + along**2)
+        across_profile = np.exp(gaussian_exponent(across, width))
+        profile = 3e-3 * tilt * across_profile
+        rise = np.clip(along, 0.0, 1.0) ** 2
+        total += profile * rise / (1.0 + along**2)
+
+    # Clumps are beta models with beta = 2/3.
     for *position, size, brightness in view.substructure.clumps:
-        radius = view.plane.radius(view.project(np.array(position)))
-        total += brightness * (1.0 + (radius / size) ** 2) ** -1.5
+        centre = view.project(np.array(position))
+        radius = plane.radius(centre)
+        total += brightness * beta_profile(radius, size, -1.5)
     return total

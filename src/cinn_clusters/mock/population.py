@@ -46,9 +46,10 @@ def mock_catalogue(
         history, keys, columns = draw_cluster(cluster, seed)
         observables.append(pd.DataFrame(keys | columns))
         targets.append(pd.DataFrame(keys | _recorded(history)))
-    return pd.concat(observables, ignore_index=True), pd.concat(
-        targets, ignore_index=True
-    )
+
+    observables_table = pd.concat(observables, ignore_index=True)
+    targets_table = pd.concat(targets, ignore_index=True)
+    return observables_table, targets_table
 
 
 def draw_cluster(
@@ -58,10 +59,14 @@ def draw_cluster(
 
     All depend on seed and number alone.
     """
-    history = draw_history(numpy_stream(seed, "history", cluster))
+    # Streams of their own: a change of one model leaves the draws of the other alone.
+    history_rng = numpy_stream(seed, "history", cluster)
+    history = draw_history(history_rng)
+
     rng = numpy_stream(seed, "observables", cluster)
     keys = _keys(cluster, rng)
-    return history, keys, draw_observables(history, rng)
+    observables = draw_observables(history, rng)
+    return history, keys, observables
 
 
 def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -69,11 +74,12 @@ def _keys(cluster: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
     HaloID is a number of the snapshot's own catalogue and identifies no cluster.
     """
+    num = len(SNAPSHOTS)
     first = (100 - SNAPSHOTS) * 400_000 + cluster * 64
-    halo = first + rng.integers(64, size=len(SNAPSHOTS))
+    offset = rng.integers(64, size=num)
     return {
-        schema.CLUSTER_COLUMN: np.full(len(SNAPSHOTS), cluster),
-        "HaloID": halo,
+        schema.CLUSTER_COLUMN: np.full(num, cluster),
+        "HaloID": first + offset,
         "Snapshot": SNAPSHOTS,
     }
 
@@ -83,14 +89,23 @@ def _recorded(history: History) -> dict[str, np.ndarray]:
 
     Values are NaN where there is none.
     """
-    collisions = history.targets()
-    last = np.full((len(SNAPSHOTS), collisions.shape[1]), np.nan)
+    collisions = history.targets()  # (M, 6)
+    _, num_targets = collisions.shape
+    last = np.full((len(SNAPSHOTS), num_targets), np.nan)
     mean = last.copy()
     for row, age in enumerate(snapshot_ages()):
         before = collisions[history.age <= age]
         if len(before):
-            last[row], mean[row] = before[-1], before.mean(0)
+            last[row] = before[-1]
+            mean[row] = before.mean(0)
+
+    # In the file each target stands beside its mean.
     columns: dict[str, np.ndarray] = {}
-    for number, names in enumerate(zip(schema.DEFAULT_TARGETS, _MEANS, strict=True)):
-        columns |= dict(zip(names, (last[:, number], mean[:, number]), strict=True))
+    names = zip(schema.DEFAULT_TARGETS, _MEANS, strict=True)
+    values = zip(last.T, mean.T, strict=True)
+    for (last_name, mean_name), (last_values, mean_values) in zip(
+        names, values, strict=True
+    ):
+        columns[last_name] = last_values
+        columns[mean_name] = mean_values
     return columns
