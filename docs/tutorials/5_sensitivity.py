@@ -9,7 +9,10 @@
 import numpy as np
 
 import cinn_clusters as cc
-from cinn_clusters.figures.sensitivity_matrix import sensitivity_analysis
+from cinn_clusters.figures.sensitivity_matrix import (
+    SensitivityMatrix,
+    sensitivity_analysis,
+)
 
 observables, targets = cc.write_mock("mock", num_clusters=60, seed=1, overwrite=True)
 run = cc.prepare(cc.TableFiles(observables, targets), "run", overwrite=True)
@@ -24,20 +27,21 @@ matrices = cc.sensitivity("run", num_repeats=10, refit_members=1, overwrite=True
 matrices["sensitivity_matrix"].round(3)
 
 # %% [markdown]
-# R500 is a function of M500 and redshift. Shuffled alone, either looks replaceable; left out and refitted,
+# R500 is a function of M500 and redshift. Shuffled alone, either looks replaceable; left out,
 # it is.
 
 # %%
 matrices["ablation_matrix"].round(3)
 
 # %%
-matrix, scale = matrices["grouped_matrix"], run.catalogue.theta.std(0)
-figure = sensitivity_analysis(
+matrix = matrices["grouped_matrix"]
+grouped = SensitivityMatrix(
     matrix.to_numpy(),
-    list(matrix.index),
-    list(matrix),
-    scale=scale,
-    what="increase of MAE when a group is shuffled",
+    matrices["grouped_errors"].to_numpy(),
+    scale=run.catalogue.theta.std(0),
+    observables=list(matrix.index),
+    targets=list(matrix),
 )
+figure = sensitivity_analysis(grouped, "increase of MAE when a group is shuffled")
 assert np.isfinite(matrix.to_numpy()).all()
 figure

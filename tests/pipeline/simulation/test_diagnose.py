@@ -279,7 +279,7 @@ def refused(command: Command, posterior: Path, folder: Path, *told: str) -> None
 
 def test_what_is_no_netcdf(tmp_path: Path, trained: Path, command: Command) -> None:
     path = tmp_path / "p.nc"
-    refused(command, path, trained.parent, "a posterior file")
+    refused(command, path, trained.parent, "p.nc", "a readable file")
     path.write_text("not netCDF")
     refused(
         command, path, trained.parent, "p.nc", "a netCDF file with a group posterior"
