@@ -146,3 +146,33 @@ def test_disagreement_is_judged_against_clusters_of_which_the_same_is_known(
             [any("disagree" in reason for reason in reasons) for reasons in told]
         )
         assert 0.0 < share < 0.03, missing
+
+
+def test_a_table_without_any_complete_row_still_tells_a_bias(training) -> None:  # type: ignore[no-untyped-def]
+    _, inputs, clusters = training
+    incomplete = inputs.copy()
+    incomplete[::2, 0] = np.nan
+    incomplete[1::2, 1] = np.nan
+    names = (schema.MASS, GAS, schema.LOOKBACK)
+    maps = tuple(ObservableMap(name, shift=0.0, scale=1.0) for name in names)
+    # some complete rows tell the Gaussian how mass and gas go together
+    columns = dict(
+        zip(names, np.vstack([inputs[::9], incomplete])[:, :3].T, strict=True)
+    )
+    transforms = accept_missing_values(Transforms(maps, (TargetMap("mine"),)), columns)
+    population = fit_population(transforms, incomplete, clusters)
+    assert population.tolerance < 1.0
+    like = clusters_like_training(50, np.random.default_rng(3))[0]
+    assert two_sample_test([population], transforms, like)[1] > 0.01
+    biased = shifted(like, gas=-0.3)
+    assert two_sample_test([population], transforms, biased)[1] < 0.01
+
+
+def test_missing_scalars_are_imputed_with_their_scatter(training) -> None:  # type: ignore[no-untyped-def]
+    transforms, inputs, clusters = training
+    incomplete = inputs.copy()
+    incomplete[:, 1] = np.nan
+    population = fit_population(transforms, incomplete, clusters)
+    simulated = population.draw(inputs[:, 2], np.random.default_rng(0))
+    np.testing.assert_allclose(simulated.mean(0), inputs[:, :2].mean(0), atol=0.05)
+    np.testing.assert_allclose(simulated.std(0), inputs[:, :2].std(0), rtol=0.15)

@@ -23,6 +23,8 @@ _NUM_HALVINGS, _TOLERANCE_LEVEL = 20, 0.9
 _MAX_OBJECTS, _NUM_PERMUTATIONS = 500, 200
 MIN_OBJECTS = 10
 """Fewest objects that are tested."""
+_MIN_CLUSTERS = 2 * MIN_OBJECTS
+"""Fewest clusters whose halves are compared."""
 
 
 class SampleTest(NamedTuple):
@@ -54,57 +56,109 @@ class TrainingPopulation:
 
     def draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw a training-like cluster at each lookback time [Gyr], (N, U)."""
-        component = rng.choice(len(self.weights), len(times), p=self.weights)
-        noise = rng.standard_normal((len(times), len(self.slope)))
-        roots = np.linalg.cholesky(self.covariances)
-        scatter = np.einsum("nij,nj->ni", roots[component], noise)
+        num_objects, num_scalars = len(times), len(self.slope)
+        component = rng.choice(len(self.weights), num_objects, p=self.weights)
+        noise = rng.standard_normal((num_objects, num_scalars))
+        roots = np.linalg.cholesky(self.covariances)[component]  # (N, U, U)
+        scatter = np.einsum("nij,nj->ni", roots, noise)
         trend = np.outer(times, self.slope)
-        return np.asarray(self.means[component] + scatter + trend)
+        scalars: np.ndarray = self.means[component] + scatter + trend
+        return scalars
 
     @property
     def spread(self) -> np.ndarray:
         """Standard deviation of each observable at one time, (U,)."""
+        # law of total variance: within the Gaussians, and between their means
+        within = np.diagonal(self.covariances, axis1=1, axis2=2)  # (K, U)
         mean = self.weights @ self.means
-        squares = (
-            np.diagonal(self.covariances, axis1=1, axis2=2) + (self.means - mean) ** 2
-        )
-        return np.asarray(np.sqrt(self.weights @ squares))
+        between = (self.means - mean) ** 2
+        variance = self.weights @ (within + between)
+        spread: np.ndarray = np.sqrt(variance)
+        return spread
 
     def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
-        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+        return {
+            "slope": self.slope.tolist(),
+            "weights": self.weights.tolist(),
+            "means": self.means.tolist(),
+            "covariances": self.covariances.tolist(),
+            "tolerance": self.tolerance,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> TrainingPopulation:
         """Inverse of ``to_dict``."""
         arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
-        return cls(tolerance=float(arrays.pop("tolerance")), **arrays)
+        tolerance = float(arrays.pop("tolerance"))
+        return cls(tolerance=tolerance, **arrays)
 
 
 def fit_population(
     transforms: MeasurementTransforms, inputs: np.ndarray, clusters: np.ndarray
 ) -> TrainingPopulation:
-    """Summarise training rows (N, L) without missing scalars; rows of one cluster are alike.
+    """Summarise training rows (N, L) that have all scalars; rows of one cluster are alike.
 
-    With fewer than 20 clusters the tolerance is 1, and no test rejects.
+    Where fewer than 20 clusters have such rows, all rows are used, their missing scalars drawn from
+    the Gaussian of the model. With fewer than 20 clusters in all the tolerance is 1, and no test
+    rejects.
     """
     values, _ = transforms.raw_values(inputs)
     is_complete = np.isfinite(values).all(1)
-    times, scalars = _split_time(transforms, values[is_complete])
-    clusters = clusters[is_complete]
+    num_complete = len(np.unique(clusters[is_complete]))
+    if num_complete < _MIN_CLUSTERS:
+        values = _imputed(transforms, inputs, values)
+    else:
+        values, clusters = values[is_complete], clusters[is_complete]
+    times, scalars = _split_time(transforms, values)
     names = np.unique(clusters)
-    if len(names) < 2 * MIN_OBJECTS:
+    if len(names) < _MIN_CLUSTERS:
         return _fit_mixture(times, scalars, tolerance=1.0)
+
     statistics = []
     for halving in range(_NUM_HALVINGS):
         rng = np.random.default_rng(halving)
-        is_held_out = np.isin(clusters, rng.permutation(names)[: len(names) // 2])
-        half = _fit_mixture(times[~is_held_out], scalars[~is_held_out])
-        rows = rng.permutation(np.flatnonzero(is_held_out))[:_MAX_OBJECTS]
-        simulated = half.draw(times[rows], rng)
-        statistics.append(_statistics(scalars[rows], simulated, half.spread, rng, 0)[0])
-    tolerance = max(float(np.quantile(statistics, _TOLERANCE_LEVEL)), 0.0)
+        num_held_out = len(names) // 2
+        held_out = rng.permutation(names)[:num_held_out]
+        is_held_out = np.isin(clusters, held_out)
+        statistics.append(_held_out_statistic(times, scalars, is_held_out, rng))
+    level = np.quantile(statistics, _TOLERANCE_LEVEL)
+    tolerance = max(float(level), 0.0)
     return _fit_mixture(times, scalars, tolerance)
+
+
+def _imputed(
+    transforms: MeasurementTransforms, inputs: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    """Scalars (N, S), the missing ones drawn given the measured ones and the embedding.
+
+    Their conditional means would scatter too little (Little & Rubin 2002, section 4.3).
+    """
+    mean, covariance = transforms.condition(inputs)
+    # roots by eigenvalues, since the covariance of measured scalars is zero
+    variances, axes = np.linalg.eigh(covariance)  # (N, S), (N, S, S)
+    noise = np.random.default_rng(0).standard_normal(variances.shape)
+    deviations = noise * np.sqrt(np.maximum(variances, 0.0))
+    scatter = np.einsum("nij,nj->ni", axes, deviations)
+    drawn = mean[:, : values.shape[1]] + scatter
+    return np.where(np.isnan(values), drawn, values)
+
+
+def _held_out_statistic(
+    times: np.ndarray,
+    scalars: np.ndarray,
+    is_held_out: np.ndarray,
+    rng: np.random.Generator,
+) -> float:
+    """MMD^2 of held-out rows (N,) from the mixture of the others."""
+    is_fitted = ~is_held_out
+    population = _fit_mixture(times[is_fitted], scalars[is_fitted])
+    held_out = np.flatnonzero(is_held_out)
+    rows = rng.permutation(held_out)[:_MAX_OBJECTS]
+    simulated = population.draw(times[rows], rng)
+    spread = population.spread
+    statistic, *_ = _statistics(scalars[rows], simulated, spread, rng, 0)
+    return float(statistic)
 
 
 def two_sample_test(
@@ -137,28 +191,47 @@ def two_sample_test(
     values, errors = transforms.raw_values(inputs)
     times, scalars = _split_time(transforms, values)
     _, widths = _split_time(transforms, errors)
-    is_measured = np.isfinite(widths)
-    columns = np.flatnonzero(is_measured.sum(0) > 0.5 * len(inputs))
-    rows = np.flatnonzero(is_measured[:, columns].all(1))
+    is_measured = np.isfinite(widths)  # (N, U)
+
+    # scalars that most objects have, and the objects that have all of these
+    num_measured = is_measured.sum(0)
+    columns = np.flatnonzero(num_measured > 0.5 * len(inputs))
+    has_all = is_measured[:, columns].all(1)
+    rows = np.flatnonzero(has_all)
     if len(rows) < MIN_OBJECTS or len(columns) == 0:
         return SampleTest(math.nan, math.nan)
-    rows = np.random.default_rng(seed).permutation(rows)[:_MAX_OBJECTS]
-    sample, widths = scalars[np.ix_(rows, columns)], widths[np.ix_(rows, columns)]
-    tests = []
-    for population in populations:
-        rng = np.random.default_rng(seed)
-        simulated = population.draw(times[rows], rng)[:, columns]
-        simulated += widths * rng.standard_normal(sample.shape)
-        spread = population.spread[columns]
-        statistic, *permuted = _statistics(
-            sample, simulated, spread, rng, _NUM_PERMUTATIONS
-        )
-        num_larger = sum(
-            other >= statistic - population.tolerance for other in permuted
-        )
-        p_value = (1 + num_larger) / (1 + _NUM_PERMUTATIONS)
-        tests.append(SampleTest(float(statistic), float(p_value)))
+
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    rows = shuffled[:_MAX_OBJECTS]
+    used = np.ix_(rows, columns)
+    sample = _Sample(scalars[used], widths[used], times[rows], columns)
+    tests = [sample.test(population, seed) for population in populations]
     return max(tests, key=lambda test: (test.p_value, -test.mmd_squared))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Objects with all of some scalars: values and errors (N, V), times (N,), columns (V,)."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    times: np.ndarray
+    columns: np.ndarray
+
+    def test(self, population: TrainingPopulation, seed: int) -> SampleTest:
+        """Compare with a population observed at the same times with the same errors."""
+        rng = np.random.default_rng(seed)
+        simulated = population.draw(self.times, rng)[:, self.columns]
+        noise = rng.standard_normal(simulated.shape)
+        simulated += self.errors * noise
+        spread = population.spread[self.columns]
+        statistic, *permuted = _statistics(
+            self.values, simulated, spread, rng, _NUM_PERMUTATIONS
+        )
+        excess = statistic - population.tolerance
+        num_larger = np.count_nonzero(np.array(permuted) >= excess)
+        p_value = (1 + num_larger) / (1 + _NUM_PERMUTATIONS)
+        return SampleTest(float(statistic), p_value)
 
 
 def _split_time(
@@ -176,11 +249,16 @@ def _fit_mixture(
 ) -> TrainingPopulation:
     from sklearn.mixture import GaussianMixture
 
+    # least squares; the slope is zero where all rows are of one time
     offset = times - times.mean()
-    slope = offset @ scalars / max(offset @ offset, np.finfo(float).tiny)
-    count = min(_NUM_GAUSSIANS, max(1, len(scalars) // _ROWS_A_GAUSSIAN))
-    mixture = GaussianMixture(count, reg_covar=1e-4, random_state=0)
-    mixture.fit(scalars - np.outer(times, slope))
+    sum_of_squares = max(offset @ offset, np.finfo(float).tiny)
+    slope = offset @ scalars / sum_of_squares
+    at_time_zero = scalars - np.outer(times, slope)
+
+    num_affordable = len(scalars) // _ROWS_A_GAUSSIAN
+    num_gaussians = min(_NUM_GAUSSIANS, max(1, num_affordable))
+    mixture = GaussianMixture(num_gaussians, reg_covar=1e-4, random_state=0)
+    mixture.fit(at_time_zero)
     return TrainingPopulation(
         slope, mixture.weights_, mixture.means_, mixture.covariances_, tolerance
     )
@@ -196,13 +274,17 @@ def _statistics(
     """MMD^2 (1 + P,) of two samples (N, U) of one size, then of P permutations of their points."""
     points = np.concatenate([sample, simulated]) / spread
     offsets = points[:, None] - points[None]
-    squared = (offsets**2).sum(-1)
-    width = np.median(squared[squared > 0])
+    squared = (offsets**2).sum(-1)  # (2 N, 2 N)
+    is_apart = squared > 0
+    width = np.median(squared[is_apart])
     kernel = np.exp(-squared / width)
-    np.fill_diagonal(kernel, 0.0)
+    np.fill_diagonal(kernel, 0.0)  # no point is paired with itself
+
+    # the sign of a point says to which sample it belongs
     signs = np.repeat([1.0, -1.0], len(sample))
     permuted = [rng.permutation(signs) for _ in range(num_permutations)]
-    return _discrepancies(kernel, np.stack([signs, *permuted]))
+    all_signs = np.stack([signs, *permuted])
+    return _discrepancies(kernel, all_signs)
 
 
 def _discrepancies(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
@@ -210,10 +292,14 @@ def _discrepancies(kernel: np.ndarray, signs: np.ndarray) -> np.ndarray:
 
     The kernel is zero on its diagonal.
     """
-    num, total = signs.shape[1] // 2, kernel.sum()
-    difference = np.einsum(
-        "pi,pi->p", signs @ kernel, signs
-    )  # pairs within less pairs between
+    num_objects = signs.shape[1] // 2
+    # s^T k s is the sum over pairs within the samples less that over pairs between them
+    total = kernel.sum()
+    difference = np.einsum("pi,pi->p", signs @ kernel, signs)
     within = (total + difference) / 2.0
     between = (total - difference) / 2.0
-    return np.asarray(within / (num * (num - 1)) - between / num**2)
+
+    # Gretton+12, eq. 3
+    num_pairs = num_objects * (num_objects - 1)
+    discrepancies: np.ndarray = within / num_pairs - between / num_objects**2
+    return discrepancies

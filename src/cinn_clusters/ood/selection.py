@@ -7,7 +7,6 @@ a recorded collision have no embedding in training.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +39,13 @@ class SelectionClassifier:
         """P(recorded) of objects, (N,), from values and errors (N, len(transforms.inputs))."""
         scalars = self.transforms.without_embedding(inputs)
         x = self.transforms.standardise_inputs(scalars).float()
+        x_of_members = x.expand(_NUM_MEMBERS, -1, -1)  # (K, N, F)
+        self.network.eval()
         with torch.no_grad():
-            logits: Tensor = self.network.eval()(x.expand(_NUM_MEMBERS, -1, -1))
-        probabilities = torch.sigmoid(logits[..., 0]).double()
-        return probabilities.mean(0).numpy()
+            logits: Tensor = self.network(x_of_members)
+        of_members = torch.sigmoid(logits.squeeze(-1)).double()
+        probability: np.ndarray = of_members.mean(0).numpy()
+        return probability
 
 
 def make_classifier(
@@ -81,34 +83,56 @@ def fit_classifier(
     """
     classifier = make_classifier(transforms, seed)
     network = classifier.network
-    rng = numpy_stream(seed, "recorded corruption")
-    scalars = transforms.without_embedding(inputs)
-    copies = [transforms.augment(scalars, rng) for _ in range(_NUM_COPIES)]
-    x = torch.stack([transforms.standardise_inputs(copy) for copy in copies]).float()
+    x = _augmented_features(transforms, inputs, seed)  # (C, N, F)
     label = torch.from_numpy(np.asarray(is_recorded, dtype=np.float32))
-    order = numpy_stream(seed, "recorded groups").permutation(np.unique(clusters))
-    groups = np.array_split(order, _NUM_MEMBERS)
-    held_out = [np.flatnonzero(np.isin(clusters, group)) for group in groups]
-    train_rows = [np.setdiff1d(np.arange(len(inputs)), rows) for rows in held_out]
+    is_held_out = _held_out_masks(clusters, seed)  # (K, N)
 
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         copy = torch.randint(_NUM_COPIES, rows.shape, generator=generator)
-        return _cross_entropy(network(x[copy, rows]), label[rows]).mean(1)
+        logits = network(x[copy, rows])  # (K, B, 1)
+        losses = _cross_entropy(logits, label[rows])
+        return losses.mean(1)
 
     def held_out_loss() -> Tensor:
-        features = x[:_NUM_HELD_OUT_COPIES, None].expand(-1, _NUM_MEMBERS, -1, -1)
-        losses = [_cross_entropy(network(copy), label) for copy in features]
-        loss = torch.stack(losses).mean(0)
-        of_members = [loss[k, rows].mean() for k, rows in enumerate(held_out)]
-        return torch.stack(of_members)
+        losses = torch.zeros(is_held_out.shape)
+        # the same copies for every member, so that their losses compare
+        for copy in x[:_NUM_HELD_OUT_COPIES]:
+            logits = network(copy.expand(_NUM_MEMBERS, -1, -1))
+            losses += _cross_entropy(logits, label)
+        losses /= _NUM_HELD_OUT_COPIES
+        of_members = map(torch.masked_select, losses, is_held_out)
+        means = [member_losses.mean() for member_losses in of_members]
+        return torch.stack(means)
 
+    train_rows = [torch.nonzero(~mask).flatten() for mask in is_held_out]
+    objective = TrainingObjective(batch_loss, held_out_loss, train_rows)
     state = start(network, _NUM_MEMBERS, _OPTIONS)
-    objective = TrainingObjective(
-        batch_loss, held_out_loss, [torch.from_numpy(rows) for rows in train_rows]
-    )
-    deque(epochs(network, objective, _OPTIONS, state, seed), maxlen=0)
+    for _ in epochs(network, objective, _OPTIONS, state, seed):
+        pass  # network and state change in place
     load_best(network, state)
     return classifier
+
+
+def _augmented_features(
+    transforms: MeasurementTransforms, inputs: np.ndarray, seed: int
+) -> Tensor:
+    """Features (C, N, F) of augmented copies of the scalars."""
+    rng = numpy_stream(seed, "recorded corruption")
+    scalars = transforms.without_embedding(inputs)
+    features = []
+    for _ in range(_NUM_COPIES):
+        augmented = transforms.augment(scalars, rng)
+        features.append(transforms.standardise_inputs(augmented))
+    return torch.stack(features).float()
+
+
+def _held_out_masks(clusters: np.ndarray, seed: int) -> Tensor:
+    """Rows (K, N) that each member holds out: those of a tenth of the clusters."""
+    rng = numpy_stream(seed, "recorded groups")
+    names = rng.permutation(np.unique(clusters))
+    groups = np.array_split(names, _NUM_MEMBERS)
+    masks = [np.isin(clusters, group) for group in groups]
+    return torch.from_numpy(np.stack(masks))
 
 
 def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:

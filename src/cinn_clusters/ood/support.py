@@ -58,9 +58,8 @@ class TrainingSupport:
     def ood_score(self, inputs: np.ndarray) -> np.ndarray:
         """Percentile (N,) in [0, 1] of the robust distance of inputs (N, L) among training clusters."""
         log_rarity = _log_rarity(self.robust, self.transforms, inputs)
-        return _percentiles(
-            log_rarity, self.distances, _groups(self.transforms, inputs)
-        )
+        groups = _groups(self.transforms, inputs)
+        return _percentiles(log_rarity, self.distances, groups)
 
     def disagreement_score(
         self, inputs: np.ndarray, disagreement: np.ndarray
@@ -122,7 +121,8 @@ class TrainingSupport:
     ) -> TrainingSupport:
         """Inverse of ``to_dict``."""
         arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
-        robust = ObservablePrior(arrays.pop("mean"), arrays.pop("covariance"))
+        mean, covariance = arrays.pop("mean"), arrays.pop("covariance")
+        robust = ObservablePrior(mean, covariance)
         return cls(transforms, robust=robust, **arrays)
 
 
@@ -136,19 +136,27 @@ def fit_support(
     ``disagreement`` gives that of the ensemble [nats] on inputs (M, L), (M,).
     """
     values, _ = transforms.raw_values(inputs)
-    robust = _robust_prior(
-        transforms, np.hstack([values, transforms.embeddings(inputs)])
-    )
-    rows = np.random.default_rng(0).permutation(len(inputs))[:_NUM_ENSEMBLE_ROWS]
+    vectors = transforms.embeddings(inputs)
+    robust = _robust_prior(transforms, np.hstack([values, vectors]))
+    shuffled = np.random.default_rng(0).permutation(len(inputs))
+    rows = shuffled[:_NUM_ENSEMBLE_ROWS]
+
     distances, disagreements = [], []
     for mask in _masks(transforms):
         subset = transforms.without(inputs, mask)
         log_rarity = _log_rarity(robust, transforms, subset)
+        of_ensemble = disagreement(subset[rows])
         distances.append(np.quantile(log_rarity, LEVELS))
-        disagreements.append(np.quantile(disagreement(subset[rows]), LEVELS))
-    lower, upper = np.nanmin(values, 0), np.nanmax(values, 0)
-    quantiles = np.stack(distances), np.stack(disagreements)
-    return TrainingSupport(transforms, lower, upper, robust, *quantiles)
+        disagreements.append(np.quantile(of_ensemble, LEVELS))
+
+    return TrainingSupport(
+        transforms,
+        lower=np.nanmin(values, 0),
+        upper=np.nanmax(values, 0),
+        robust=robust,
+        distances=np.stack(distances),
+        disagreements=np.stack(disagreements),
+    )
 
 
 def _robust_prior(
@@ -161,8 +169,10 @@ def _robust_prior(
     """
     from sklearn.covariance import MinCovDet
 
-    complete = values[np.isfinite(values).all(1)]
-    if len(complete) < _ROWS_A_DIMENSION * values.shape[1]:
+    is_complete = np.isfinite(values).all(1)
+    complete = values[is_complete]
+    num_rows, num_dimensions = complete.shape
+    if num_rows < _ROWS_A_DIMENSION * num_dimensions:
         return transforms.prior
     bulk = MinCovDet(random_state=0).fit(complete)
     return ObservablePrior(bulk.location_, bulk.covariance_)
@@ -173,8 +183,11 @@ def _log_rarity(
 ) -> np.ndarray:
     """-log10 of the probability (N,) that a training cluster lies further away."""
     squared, degrees = transforms.mahalanobis(robust, inputs)
-    rarity = -chi2.logsf(squared, np.maximum(degrees, 1)) / math.log(10.0)
-    return np.where(degrees > 0, rarity, 0.0)  # of nothing measured
+    is_measured = degrees > 0
+    log_probability = chi2.logsf(squared, np.where(is_measured, degrees, 1))
+    rarity = -log_probability / math.log(10.0)
+    # an object of which nothing was measured is like any cluster
+    return np.where(is_measured, rarity, 0.0)
 
 
 def _groups(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray:
@@ -182,40 +195,54 @@ def _groups(transforms: MeasurementTransforms, inputs: np.ndarray) -> np.ndarray
     is_measured = transforms.is_measured(inputs)
     num_blocks = is_measured.shape[1]
     if 2**num_blocks <= MAX_SUBSETS:
-        return np.asarray(is_measured @ (1 << np.arange(num_blocks)))
+        bits = 1 << np.arange(num_blocks)
+        subset: np.ndarray = is_measured @ bits
+        return subset
+
+    # sizes 0..U without the embedding, then as many with it
     num_scalars = len(transforms.optional)
-    has_embedding = is_measured[:, num_scalars:].sum(1)
-    return np.asarray(
-        is_measured[:, :num_scalars].sum(1) + (num_scalars + 1) * has_embedding
-    )
+    scalars, embedding = np.split(is_measured, [num_scalars], axis=1)
+    has_embedding = embedding.sum(1)
+    size: np.ndarray = scalars.sum(1) + (num_scalars + 1) * has_embedding
+    return size
 
 
 def _masks(transforms: MeasurementTransforms) -> np.ndarray:
     """What is measured in each group, (G, B); a random subset of its size stands for a group."""
     num_scalars, has_embedding = len(transforms.optional), transforms.has_embedding
     num_blocks = num_scalars + has_embedding
-    if 2**num_blocks <= MAX_SUBSETS:
-        bits = np.arange(2**num_blocks)[:, None] >> np.arange(num_blocks)
-        return np.asarray(bits & 1 == 1)
+    num_subsets = 2**num_blocks
+    if num_subsets <= MAX_SUBSETS:
+        # block b is measured in the subsets whose number has bit b
+        subsets = np.arange(num_subsets).reshape(-1, 1)
+        bits = 1 << np.arange(num_blocks)
+        has_block: np.ndarray = subsets & bits > 0
+        return has_block
+
+    sizes = np.arange(num_scalars + 1).reshape(-1, 1)
     order = np.random.default_rng(0).permutation(num_scalars)
-    scalars = order < np.arange(num_scalars + 1)[:, None]
+    scalars: np.ndarray = order < sizes  # (U + 1, U)
     if not has_embedding:
         return scalars
+    without_and_with = np.tile(scalars, (2, 1))
     presence = np.repeat([False, True], len(scalars))
-    return np.column_stack([np.tile(scalars, (2, 1)), presence])
+    return np.column_stack([without_and_with, presence])
 
 
 def _percentiles(
     values: np.ndarray, quantiles: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
     """Share (N,) of the training clusters below each value in its group; 1 beyond all of them."""
-    result = np.empty(len(values))
+    levels = LEVELS * (1.0 - 1e-6)  # one is left to what lies beyond all
+    percentiles = np.empty(len(values))
     for group in np.unique(groups):
-        is_member, levels = groups == group, LEVELS * (1.0 - 1e-6)
-        shares = np.interp(values[is_member], quantiles[group], levels)
-        is_beyond = values[is_member] > quantiles[group][-1]
-        result[is_member] = np.where(is_beyond, 1.0, shares)
-    return result
+        is_member = groups == group
+        members = values[is_member]
+        knots = quantiles[group]
+        largest = knots[-1]
+        shares = np.interp(members, knots, levels)
+        percentiles[is_member] = np.where(members > largest, 1.0, shares)
+    return percentiles
 
 
 def nearest_analogues(
@@ -238,10 +265,12 @@ def nearest_analogues(
     values, errors = transforms.raw_values(inputs)
     table, _ = transforms.raw_values(candidates)
     spread = np.nanstd(table, 0)
-    order = np.empty((len(values), num_nearest), dtype=int)
-    for row, (value, error) in enumerate(zip(values, errors, strict=True)):
-        columns = np.isfinite(error)
-        scale = np.hypot(spread[columns], error[columns])
-        squared = (((table[:, columns] - value[columns]) / scale) ** 2).sum(1)
-        order[row] = np.argsort(squared, kind="stable")[:num_nearest]
-    return order
+    nearest = []
+    for value, error in zip(values, errors, strict=True):
+        is_measured = np.isfinite(error)
+        offset = table[:, is_measured] - value[is_measured]
+        scale = np.hypot(spread, error)[is_measured]
+        squared = ((offset / scale) ** 2).sum(1)
+        order = np.argsort(squared, kind="stable")
+        nearest.append(order[:num_nearest])
+    return np.array(nearest, dtype=int).reshape(-1, num_nearest)
