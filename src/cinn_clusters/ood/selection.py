@@ -94,13 +94,13 @@ def fit_classifier(
         return losses.mean(1)
 
     def held_out_loss() -> Tensor:
-        losses = torch.zeros(is_held_out.shape)
+        losses = []
         # the same copies for every member, so that their losses compare
         for copy in x[:_NUM_HELD_OUT_COPIES]:
             logits = network(copy.expand(_NUM_MEMBERS, -1, -1))
-            losses += _cross_entropy(logits, label)
-        losses /= _NUM_HELD_OUT_COPIES
-        of_members = map(torch.masked_select, losses, is_held_out)
+            losses.append(_cross_entropy(logits, label))
+        mean = torch.stack(losses).mean(0)  # (K, N)
+        of_members = map(torch.masked_select, mean, is_held_out)
         means = [member_losses.mean() for member_losses in of_members]
         return torch.stack(means)
 
