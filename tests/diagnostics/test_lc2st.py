@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from cinn_clusters.diagnostics.lc2st import NUM_NEWTON_STEPS, PENALTY, lc2st, logistic
+from cinn_clusters.diagnostics.lc2st import (
+    NUM_NEWTON_STEPS,
+    PENALTY,
+    LocalTestOptions,
+    lc2st,
+    logistic,
+)
 from known import NAMES, known
 
 
@@ -85,7 +91,12 @@ def test_exchanging_whole_clusters_keeps_false_alarms_rare_where_exchanging_rows
         samples = world.samples("exact")[:, :, :2]
         found = [
             lc2st(
-                samples, world.truth[:, :2], world.x[:, :2], of, num_null=99, seed=seed
+                samples,
+                world.truth[:, :2],
+                world.x[:, :2],
+                of,
+                options=LocalTestOptions(num_null=99),
+                seed=seed,
             ).p_value
             for of in (world.clusters, np.arange(len(world.clusters)))
         ]
@@ -110,8 +121,7 @@ def test_another_classifier_can_be_passed() -> None:
         world.truth,
         world.x,
         world.clusters,
-        classifier=coin,
-        num_null=9,
+        options=LocalTestOptions(coin, 9),
     )
     assert found.statistic == 0.0
     assert found.p_value == 1.0

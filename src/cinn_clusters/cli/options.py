@@ -147,7 +147,6 @@ AllowAtypical = Annotated[
     bool,
     typer.Option("--allow-atypical", help="Accept medians that hint at another unit."),
 ]
-ClusterColumn = Annotated[str, typer.Option(help="Column that identifies a cluster.")]
 
 
 def _of_table(name: str, help_text: str) -> Any:

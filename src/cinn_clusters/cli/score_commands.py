@@ -12,7 +12,8 @@ from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AsJson,
     Changes,
-    ClusterColumn,
+    ClusterKey,
+    ColumnsPath,
     ConfigPath,
     Device,
     Draws,
@@ -21,6 +22,7 @@ from cinn_clusters.cli.options import (
     SeedOption,
     Threads,
     app,
+    chosen_schema,
     existing,
     input_file,
     output_path,
@@ -113,7 +115,8 @@ def diagnose_command(
     observables: Annotated[
         Path | None, input_file("CSV of the observables; not needed in a run.")
     ] = None,
-    cluster_column: ClusterColumn = "HaloOrigID",
+    columns: ColumnsPath = None,
+    cluster_column: ClusterKey = None,
     out: Annotated[
         Path | None,
         output_path("JSON file; default: diagnostics.json beside POSTERIOR."),
@@ -128,6 +131,7 @@ def diagnose_command(
     from cinn_clusters.evaluation.matched import TruthFiles
     from cinn_clusters.pipeline.simulation.diagnose import diagnose
 
-    files = TruthFiles(targets, observables, cluster_column)
+    schema = chosen_schema(columns, None, None, cluster=cluster_column)
+    files = TruthFiles(targets, observables, schema)
     diagnosis = diagnose(posterior, files, out=out, seed=seed, overwrite=overwrite)
     results.print_diagnosis(diagnosis, as_json)

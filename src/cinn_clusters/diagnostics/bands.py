@@ -47,15 +47,23 @@ def estimate(value: float, resampled: np.ndarray, alpha: float = ALPHA) -> Estim
     """
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"estimate: expected alpha in (0, 1); got {alpha}")
-    half_width = float(norm.ppf(1 - alpha / 2) * np.std(resampled))
-    return Estimate(float(value), float(value) - half_width, float(value) + half_width)
+    # value -+ Phi^-1(1 - alpha / 2) * sd of the resamples
+    quantile = norm.ppf(1 - alpha / 2)
+    half_width = float(quantile * np.std(resampled))
+
+    value = float(value)  # plain, for JSON
+    lower = value - half_width
+    upper = value + half_width
+    return Estimate(value, lower, upper)
 
 
 def mean_estimate(
     values: np.ndarray, weights: np.ndarray, alpha: float = ALPHA
 ) -> Estimate:
     """Mean of one value a row, (N,), with its band from bootstrap weights (R, N)."""
-    return estimate(float(values.mean()), weights @ values, alpha)
+    mean = values.mean()
+    resampled = weights @ values  # (R,)
+    return estimate(mean, resampled, alpha)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +80,10 @@ class Uniformity:
     @property
     def is_inside(self) -> bool:
         """Whether the whole ECDF lies in its band."""
-        return bool(((self.lower <= self.ecdf) & (self.ecdf <= self.upper)).all())
+        is_above_lower = self.lower <= self.ecdf  # (G,)
+        is_below_upper = self.ecdf <= self.upper
+        is_between = is_above_lower & is_below_upper
+        return bool(is_between.all())
 
 
 def uniformity(
@@ -92,15 +103,26 @@ def uniformity(
     """
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("uniformity: expected values in [0, 1]; got others")
-    is_below = (values[:, None] <= ECDF_GRID).astype(float)  # (N, G)
+    is_below = _below_grid(values)  # (N, G)
     ecdf = is_below.mean(axis=0)
-    distance = float(np.abs(ecdf - ECDF_GRID).max())
+    deviation = np.abs(ecdf - ECDF_GRID)
+    distance = float(deviation.max())
+
+    # what resampling alone does to the ECDF, whether the values are uniform or not
     resampled = weights @ is_below  # (R, G)
-    null_distances = np.abs(resampled - ecdf).max(axis=1)
-    lower, upper = ecdf_band(effective_number(values, weights), alpha)
-    return Uniformity(
-        ECDF_GRID, ecdf, lower, upper, distance, p_value(distance, null_distances)
-    )
+    null_deviation = np.abs(resampled - ecdf)
+    null_distances = null_deviation.max(axis=1)
+    chance = p_value(distance, null_distances)
+
+    num_independent = effective_number(values, weights)
+    lower, upper = ecdf_band(num_independent, alpha)
+    return Uniformity(ECDF_GRID, ecdf, lower, upper, distance, chance)
+
+
+def _below_grid(values: np.ndarray) -> np.ndarray:
+    """1 where a value (N,) is at or below a level of the grid, else 0, (N, G)."""
+    is_below = values[:, None] <= ECDF_GRID
+    return is_below.astype(float)
 
 
 def p_value(statistic: float, null: np.ndarray) -> float:
@@ -110,7 +132,10 @@ def p_value(statistic: float, null: np.ndarray) -> float:
         >>> p_value(2.0, np.array([0.0, 1.0, 3.0]))
         0.5
     """
-    return float((1 + (null >= statistic).sum()) / (1 + len(null)))
+    # (1 + #{r: null_r >= statistic}) / (1 + R)
+    is_as_large = null >= statistic
+    num_as_large = 1 + is_as_large.sum()
+    return float(num_as_large / (1 + len(null)))
 
 
 def ecdf_band(num_values: int, alpha: float = ALPHA) -> tuple[np.ndarray, np.ndarray]:
@@ -126,15 +151,22 @@ def ecdf_band(num_values: int, alpha: float = ALPHA) -> tuple[np.ndarray, np.nda
         >>> bool((lower < ECDF_GRID).all() and (upper > ECDF_GRID).all())
         True
     """
+    # uniform values between two levels of the grid, summed up to counts below a level
     steps = np.diff(ECDF_GRID, prepend=0.0, append=1.0)
     rng = np.random.default_rng(0)
-    counts = rng.multinomial(num_values, steps, NUM_SIMULATIONS).cumsum(axis=1)[:, :-1]
+    in_steps = rng.multinomial(num_values, steps, NUM_SIMULATIONS)
+    counts = in_steps.cumsum(axis=1)[:, :-1]  # (NUM_SIMULATIONS, G)
+
+    # the most extreme pointwise level of each simulation; alpha of them lie below gamma
     lower_tail = binom.cdf(counts, num_values, ECDF_GRID)
     upper_tail = binom.sf(counts - 1, num_values, ECDF_GRID)
-    extreme = 2 * np.minimum(lower_tail, upper_tail).min(axis=1)
+    tail = np.minimum(lower_tail, upper_tail)
+    extreme = 2 * tail.min(axis=1)
     gamma = np.quantile(extreme, alpha)
-    lower = np.asarray(binom.ppf(gamma / 2, num_values, ECDF_GRID))
-    upper = np.asarray(binom.ppf(1 - gamma / 2, num_values, ECDF_GRID))
+
+    # the binomial intervals of that level
+    lower: np.ndarray = binom.ppf(gamma / 2, num_values, ECDF_GRID)
+    upper: np.ndarray = binom.ppf(1 - gamma / 2, num_values, ECDF_GRID)
     return lower / num_values, upper / num_values
 
 
@@ -150,8 +182,14 @@ def effective_number(values: np.ndarray, weights: np.ndarray) -> int:
         >>> 40 <= effective_number(values, np.repeat(counts / 400, 8, axis=1)) <= 60
         True
     """
-    is_below = (values[:, None] <= ECDF_GRID).astype(float)
-    variance = float((weights @ is_below).var(axis=0).sum())
-    independent_variance = float((ECDF_GRID * (1 - ECDF_GRID)).sum()) / len(values)
-    design_effect = max(1.0, variance / independent_variance)
-    return max(1, round(len(values) / design_effect))
+    num_values = len(values)
+    resampled = weights @ _below_grid(values)  # (R, G)
+    variance = resampled.var(axis=0)
+
+    # an ECDF of independent uniform values scatters by F (1 - F) / N at a level F
+    binomial_variance = ECDF_GRID * (1 - ECDF_GRID)
+    independent = float(binomial_variance.sum()) / num_values
+    design_effect = max(1.0, float(variance.sum()) / independent)
+
+    num_independent = round(num_values / design_effect)
+    return max(1, num_independent)

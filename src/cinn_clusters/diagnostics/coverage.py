@@ -20,8 +20,10 @@ def coverage_band(
 
     ``inside`` (C, N, D) is that of ``central_coverage``, ``weights`` (R, N) resample clusters.
     """
-    resampled = np.einsum("rn,cnd->rcd", weights, inside.astype(float), optimize=True)
-    lower, upper = np.quantile(resampled, [alpha / 2, 1 - alpha / 2], axis=0)
+    share = inside.astype(float)
+    resampled = np.einsum("rn,cnd->rcd", weights, share, optimize=True)  # (R, C, D)
+    tails = [alpha / 2, 1 - alpha / 2]
+    lower, upper = np.quantile(resampled, tails, axis=0)
     return lower, upper
 
 
@@ -41,12 +43,17 @@ def calibration_error(
     ``inside`` (C, N, D) is that of ``central_coverage``, ``weights`` (R, N) resample clusters.
     """
     coverage = inside.mean(axis=1)  # (C, D)
-    absolute = np.abs(coverage - COVERAGE_LEVELS[:, None]).mean(axis=0)
+    error = np.abs(coverage - COVERAGE_LEVELS[:, None])
+    absolute = error.mean(axis=0)  # (D,)
+
+    # the mean over levels comes first, so that whole rows can be resampled
     signed = inside.mean(axis=0) - COVERAGE_LEVELS.mean()  # (N, D)
-    return [
-        CalibrationError(float(error), mean_estimate(by_row, weights, alpha))
-        for error, by_row in zip(absolute, signed.T, strict=True)
-    ]
+
+    errors = []
+    for of_target, of_rows in zip(absolute, signed.T, strict=True):
+        band = mean_estimate(of_rows, weights, alpha)
+        errors.append(CalibrationError(float(of_target), band))
+    return errors
 
 
 def tail_coverage(
@@ -56,6 +63,7 @@ def tail_coverage(
 
     The randomised PIT (N, D) makes it exact for any number of samples; ``weights`` are (R, N).
     """
+    # a central interval of mass c holds the truth where |2 PIT - 1| < c
     centred = np.abs(2 * pit - 1)
     return [
         [mean_estimate(distance < level, weights) for level in levels]
@@ -87,14 +95,17 @@ def by_tertile(
     if not np.isfinite(values).all():
         raise ValueError("by_tertile: expected finite values; got NaN or infinity")
     edges = np.quantile(values, [1 / 3, 2 / 3])
-    number = np.searchsorted(edges, values)
+    number = np.searchsorted(edges, values)  # 0, 1 or 2, (N,)
+
     tertiles = []
     for k in np.unique(number):
         is_member = number == k
         members = values[is_member]
+        lower, upper = float(members.min()), float(members.max())
+
         coverage = _subset_coverage(inside[is_member], weights[:, is_member])
-        bounds = float(members.min()), float(members.max())
-        tertiles.append(Tertile(*bounds, len(members), coverage))
+        tertile = Tertile(lower, upper, len(members), coverage)
+        tertiles.append(tertile)
     return tertiles
 
 
@@ -102,7 +113,10 @@ def _subset_coverage(inside: np.ndarray, weights: np.ndarray) -> list[Estimate]:
     """Coverage (D,) of some rows; resamples that hold none of them are left out."""
     mass = weights.sum(axis=1)
     is_usable = mass > 0
-    resampled = weights[is_usable] @ inside / mass[is_usable, None]  # (R, D)
+
+    # weights of the rest of the table are gone: normalise to one again
+    held = weights[is_usable] @ inside
+    resampled = held / mass[is_usable, None]  # (R, D)
     coverage = inside.mean(axis=0)
     return [estimate(*pair) for pair in zip(coverage, resampled.T, strict=True)]
 
@@ -127,9 +141,13 @@ def hpd_ranks(log_prob: np.ndarray, log_prob_truth: np.ndarray) -> np.ndarray:
         >>> hpd_ranks(np.array([[-1.0], [-2.0], [-3.0], [np.nan]]), np.array([-2.5]))
         array([0.66666667])
     """
-    num_evaluated = (~np.isnan(log_prob)).sum(axis=0)
+    is_evaluated = ~np.isnan(log_prob)  # (S, N)
+    num_evaluated = is_evaluated.sum(axis=0)
     if np.isnan(log_prob_truth).any() or not num_evaluated.all():
         expected = "a density of every truth and of some samples of every object"
         raise ValueError(f"hpd_ranks: expected {expected}; got NaN")
-    num_denser = (log_prob >= log_prob_truth).sum(axis=0)  # NaN is never denser
-    return np.asarray(num_denser / num_evaluated)
+
+    is_denser = log_prob >= log_prob_truth  # never where it is NaN
+    num_denser = is_denser.sum(axis=0)
+    shares: np.ndarray = num_denser / num_evaluated
+    return shares

@@ -54,8 +54,12 @@ def permutation_importance(
         (True, 0.0)
     """
     orders = _orders(len(x), num_repeats, seed)
-    shuffled = np.stack([_shuffled_loss(loss, x, group, orders) for group in groups])
-    return np.asarray(shuffled - loss(x))
+    losses = [_shuffled_loss(loss, x, group, orders) for group in groups]
+    shuffled = np.stack(losses)  # (G, N, D)
+
+    intact = loss(x)  # (N, D)
+    increase: np.ndarray = shuffled - intact
+    return increase
 
 
 def sage_values(
@@ -94,31 +98,48 @@ def sage_values(
         raise ValueError(
             f"sage_values: expected at most {MAX_GROUPS} groups; got {number}"
         )
+
+    # the value v(C) of every coalition C: the loss with all other columns shuffled
+    orders = _orders(len(x), num_repeats, seed)  # the same for all
     losses = {}
     for coalition in _coalitions(num_groups):
         absent = [k for k in range(num_groups) if k not in coalition]
         columns = [column for k in absent for column in groups[k]]
-        orders = _orders(len(x), num_repeats, seed)
         losses[coalition] = _shuffled_loss(loss, x, columns, orders)
-    return np.stack([_shapley_value(losses, k, num_groups) for k in range(num_groups)])
+
+    values = [_shapley_value(losses, k, num_groups) for k in range(num_groups)]
+    return np.stack(values)  # (G, N, D)
 
 
 def _coalitions(num_groups: int) -> Iterator[Coalition]:
+    """All 2^G subsets of the groups, the smallest first."""
+    numbers = range(num_groups)
     for size in range(num_groups + 1):
-        yield from map(frozenset, combinations(range(num_groups), size))
+        members = combinations(numbers, size)
+        yield from map(frozenset, members)
 
 
 def _shapley_value(
     losses: dict[Coalition, np.ndarray], group: int, num_groups: int
 ) -> np.ndarray:
-    """Weighted mean over coalitions of what a group saves when it joins, (N, D)."""
+    """Weighted mean over coalitions of what a group saves when it joins, (N, D).
+
+    phi_k = sum over C without k of (v(C) - v(C + k)) / (G binom(G - 1, |C|)).
+    """
     savings = []
-    for coalition in losses:
-        if group not in coalition:
-            weight = 1.0 / (num_groups * comb(num_groups - 1, len(coalition)))
-            saving = losses[coalition] - losses[coalition | {group}]
-            savings.append(weight * saving)
-    return np.asarray(np.sum(savings, axis=0))
+    for coalition, loss_without in losses.items():
+        if group in coalition:
+            continue
+
+        joined = coalition | {group}
+        saving = loss_without - losses[joined]
+
+        num_alike = comb(num_groups - 1, len(coalition))
+        weight = 1.0 / (num_groups * num_alike)
+        savings.append(weight * saving)
+
+    value: np.ndarray = np.sum(savings, axis=0)
+    return value
 
 
 def _orders(num_rows: int, num_repeats: int, seed: int) -> list[np.ndarray]:
@@ -132,10 +153,12 @@ def _shuffled_loss(
     """Loss (N, D) with columns shuffled, averaged over permutations."""
     if not columns:
         return loss(x)
-    moved = list(columns)
+
     losses = []
     for order in orders:
         shuffled = x.copy()
-        shuffled[:, moved] = x[order][:, moved]
+        shuffled[:, columns] = x[np.ix_(order, columns)]
         losses.append(loss(shuffled))
-    return np.asarray(np.mean(losses, axis=0))
+
+    mean_loss: np.ndarray = np.mean(losses, axis=0)
+    return mean_loss

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from cinn_clusters.diagnostics.bands import p_value
-from cinn_clusters.diagnostics.tarp import cluster_folds, standardised
+from cinn_clusters.diagnostics.tarp import cluster_folds, positive_spread, standardised
 
 NUM_NULL = 250
 """Number of null classifiers: enough for a p-value below 0.5 %."""
@@ -48,16 +48,38 @@ def logistic(
     References:
         Boehning & Lindsay (1988), Monotonicity of quadratic-approximation algorithms.
     """
-    design = np.insert(features, 0, 1.0, axis=1)
-    penalty = PENALTY * np.eye(design.shape[1])
+    design = np.insert(features, 0, 1.0, axis=1)  # (n, 1 + F), a constant first
+    _, num_terms = design.shape
+    _, num_sets = labels.shape
+    penalty = PENALTY * np.eye(num_terms)
     penalty[0, 0] = 1e-9  # the constant goes free
-    step = np.linalg.inv(design.T @ design / 4 + penalty)
-    slope = np.zeros((design.shape[1], labels.shape[1]))
+
+    # p (1 - p) <= 1 / 4 bounds the Hessian X^T diag(p (1 - p)) X + penalty
+    bound = design.T @ design / 4 + penalty
+    step = np.linalg.inv(bound)
+
+    slope = np.zeros((num_terms, num_sets))
     for _ in range(NUM_NEWTON_STEPS):
         residual = labels - expit(design @ slope)
         gradient = design.T @ residual - penalty @ slope
         slope += step @ gradient
-    return np.asarray(expit(np.insert(queries, 0, 1.0, axis=1) @ slope))
+
+    query_design = np.insert(queries, 0, 1.0, axis=1)
+    chance: np.ndarray = expit(query_design @ slope)
+    return chance
+
+
+@dataclass(frozen=True)
+class LocalTestOptions:
+    """What L-C2ST is made of.
+
+    Args:
+        classifier: Classifier of linear and quadratic terms of theta and x.
+        num_null: H, classifiers trained on exchanged labels.
+    """
+
+    classifier: Classifier = logistic
+    num_null: int = NUM_NULL
 
 
 def lc2st(
@@ -66,8 +88,7 @@ def lc2st(
     x: np.ndarray,
     clusters: np.ndarray,
     *,
-    classifier: Classifier = logistic,
-    num_null: int = NUM_NULL,
+    options: LocalTestOptions | None = None,
     seed: int = 0,
 ) -> Lc2st:
     """Train classifiers on (truth, x) against (sample, x) and evaluate them on other clusters.
@@ -80,8 +101,7 @@ def lc2st(
         truth: Ground-truth parameters, (N, D), in the same units.
         x: Observables, (N, L).
         clusters: Cluster of each row, (N,).
-        classifier: Classifier of linear and quadratic terms of theta and x.
-        num_null: Number of classifiers trained on exchanged labels.
+        options: Classifier and number of nulls; logistic regression when absent.
         seed: Seed of the exchanges and the folds.
 
     Returns:
@@ -93,61 +113,84 @@ def lc2st(
     References:
         Linhart, Gramfort & Rodrigues (2023, arXiv:2306.03580), algorithms 1 and 2.
     """
-    if len(samples) < 2:
-        raise ValueError(f"lc2st: expected two samples or more; got {len(samples)}")
-    num_evaluated = min(NUM_EVALUATED, len(samples) - 1)
-    numbers = np.linspace(1, len(samples) - 1, num_evaluated).astype(int)
+    num_samples = len(samples)
+    if num_samples < 2:
+        raise ValueError(f"lc2st: expected two samples or more; got {num_samples}")
+    options = options or LocalTestOptions()
+
+    # the first sample trains, others are evaluated
+    num_evaluated = min(NUM_EVALUATED, num_samples - 1)
+    numbers = np.linspace(1, num_samples - 1, num_evaluated).astype(int)
     pairs = _features([truth, samples[0]], x)  # (2, N, F)
     queries = _features(samples[numbers], x)  # (V, N, F)
-    is_exchanged = _exchanges(clusters, num_null, seed)  # (1 + H, N)
-    local = np.empty(is_exchanged.shape)
+
+    is_exchanged = _exchanges(clusters, options.num_null, seed)  # (1 + H, N)
+    statistics = np.empty(is_exchanged.shape)
     for train, test in cluster_folds(clusters, seed=seed):
         features, held_out = _scaled(pairs[:, train], queries[:, test])
-        flipped = is_exchanged[:, train]
-        labels = np.concatenate(
-            [~flipped, flipped], axis=1
-        )  # a truth is 1, unless exchanged
-        chance = classifier(
-            features, labels.T.astype(float), held_out
-        ).T  # (1 + H, V n)
-        deviation = ((chance - 0.5) ** 2).reshape(1 + num_null, num_evaluated, -1)
-        local[:, test] = deviation.mean(axis=1)
-    statistic, null = float(local[0].mean()), local[1:].mean(axis=1)
-    num_larger = (local[1:] >= local[0]).sum(axis=0)
-    local_p_values = (1 + num_larger) / (1 + num_null)
-    return Lc2st(statistic, null, p_value(statistic, null), local[0], local_p_values)
+        labels = _labels(is_exchanged[:, train])
+        chance = options.classifier(features, labels, held_out)  # (V n, 1 + H)
+        deviation = (chance.T - 0.5) ** 2
+        by_sample = deviation.reshape(len(is_exchanged), num_evaluated, -1)
+        statistics[:, test] = by_sample.mean(axis=1)
+    return _outcome(statistics[0], statistics[1:])
+
+
+def _labels(is_exchanged: np.ndarray) -> np.ndarray:
+    """Labels (2 n, 1 + H) of truths, then of samples: a truth is 1, unless exchanged."""
+    labels = np.concatenate([~is_exchanged, is_exchanged], axis=1)
+    return labels.T.astype(float)
+
+
+def _outcome(local: np.ndarray, local_null: np.ndarray) -> Lc2st:
+    """Compare the statistic of each object (N,) with those of exchanged labels (H, N)."""
+    statistic = float(local.mean())
+    null = local_null.mean(axis=1)
+    chance = p_value(statistic, null)
+
+    is_as_large = local_null >= local
+    num_as_large = is_as_large.sum(axis=0)
+    local_p_values = (1 + num_as_large) / (1 + len(local_null))
+    return Lc2st(statistic, null, chance, local, local_p_values)
 
 
 def _exchanges(clusters: np.ndarray, num_null: int, seed: int) -> np.ndarray:
     """Rows whose truth and sample change labels, (1 + H, N): none first, then random clusters."""
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
-    chance = np.random.default_rng(seed).random((num_null, len(names)))
+    rng = np.random.default_rng(seed)
+    chance = rng.random((num_null, len(names)))
     is_exchanged = chance[:, cluster_of_row] < 0.5
     return np.insert(is_exchanged, 0, False, axis=0)
 
 
 def _features(thetas: Sequence[np.ndarray] | np.ndarray, x: np.ndarray) -> np.ndarray:
     """Linear and quadratic terms of (theta, x), (len(thetas), N, F), scaled by the first theta."""
-    centre, spread = thetas[0].mean(axis=0), _spread(thetas[0])
+    reference = thetas[0]
+    centre = reference.mean(axis=0)
+    spread = positive_spread(reference)
     observables = standardised(x)
+
     features = []
     for theta in thetas:
-        linear = np.concatenate([(theta - centre) / spread, observables], axis=1)
+        scaled = (theta - centre) / spread
+        linear = np.concatenate([scaled, observables], axis=1)  # (N, D + L)
+
+        # all products of two, squares among them
         first, second = np.triu_indices(linear.shape[1])
         quadratic = linear[:, first] * linear[:, second]
-        features.append(np.concatenate([linear, quadratic], axis=1))
+        terms = np.concatenate([linear, quadratic], axis=1)
+        features.append(terms)
     return np.stack(features)
 
 
 def _scaled(features: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flatten to rows and standardise both by the spread of the first."""
-    rows = features.reshape(-1, features.shape[-1])
-    query_rows = queries.reshape(-1, queries.shape[-1])
-    centre, spread = rows.mean(axis=0), _spread(rows)
-    return (rows - centre) / spread, (query_rows - centre) / spread
+    num_terms = features.shape[-1]
+    rows = features.reshape(-1, num_terms)
+    query_rows = queries.reshape(-1, num_terms)
 
-
-def _spread(rows: np.ndarray) -> np.ndarray:
-    """Standard deviation of columns; 1 where a column is constant."""
-    spread = rows.std(axis=0)
-    return np.where(spread > 0, spread, 1.0)
+    centre = rows.mean(axis=0)
+    spread = positive_spread(rows)
+    scaled = (rows - centre) / spread
+    scaled_queries = (query_rows - centre) / spread
+    return scaled, scaled_queries

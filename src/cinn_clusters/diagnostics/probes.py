@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
 
+from cinn_clusters.diagnostics.tarp import positive_spread
+
 NUM_NEIGHBOURS_PROBED = 20
 COLLAPSED = 3.0
 """Effective ranks below this are an alarm."""
@@ -48,55 +50,82 @@ def probe_embedding(
     """
     z = _standardised_by(vectors, train)
     goal = _standardised_by(quantities, train)
-    neighbours = knn_predictions(z[train], goal[train], z[test])
-    ridge = RidgeCV(np.logspace(-1, 5, 13)).fit(z[train], goal[train])
-    return EmbeddingProbe(
-        explained(neighbours, goal[test]),
-        explained(ridge.predict(z[test]), goal[test]),
-        effective_rank(vectors),
-        sphere_uniformity(vectors[test]),
-    )
+    z_train, z_test = z[train], z[test]
+    goal_train, goal_test = goal[train], goal[test]
+
+    by_neighbours = knn_predictions(z_train, goal_train, z_test)
+    knn = explained(by_neighbours, goal_test)
+
+    penalties = np.logspace(-1, 5, 13)
+    ridge = RidgeCV(penalties).fit(z_train, goal_train)
+    linear = explained(ridge.predict(z_test), goal_test)
+
+    rank = effective_rank(vectors)
+    uniformity = sphere_uniformity(vectors[test])
+    return EmbeddingProbe(knn, linear, rank, uniformity)
 
 
 def _standardised_by(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    spread = values[train].std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    return np.asarray((values - values[train].mean(axis=0)) / scale)
+    """Values (N, C) in units of the mean and spread of the training rows."""
+    reference = values[train]
+    mean = reference.mean(axis=0)
+    scaled: np.ndarray = (values - mean) / positive_spread(reference)
+    return scaled
 
 
 def explained(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Explained variance (C,) of predictions (N, C)."""
     residual = predicted.reshape(truth.shape) - truth
-    return np.asarray(1.0 - (residual**2).mean(axis=0) / truth.var(axis=0))
+    squared = residual**2
+    mean_squared = squared.mean(axis=0)
+
+    shares: np.ndarray = 1.0 - mean_squared / truth.var(axis=0)
+    return shares
 
 
 def effective_rank(vectors: np.ndarray) -> float:
     """Number of directions that centred vectors (N, F) use: exp(entropy of singular values)."""
-    singular = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False)
+    centred = vectors - vectors.mean(axis=0)
+    singular = np.linalg.svd(centred, compute_uv=False)
     positive = singular[singular > 0]
     if not len(positive):
         return 1.0
+
+    # Shannon entropy -sum p log p of the shares p
     shares = positive / positive.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    information = shares * np.log(shares)
+    entropy = -information.sum()
+    return float(np.exp(entropy))
 
 
 def sphere_uniformity(vectors: np.ndarray, *, most: int = 1000) -> float:
     """Log mean of exp(-2 |a - b|^2) over pairs of the first normalised vectors (N, F)."""
     unit = _normalised(vectors[:most])
-    squared = np.maximum(2.0 - 2.0 * unit @ unit.T, 0.0)
-    pairs = squared[np.triu_indices(len(unit), 1)]
-    return float(np.log(np.exp(-2.0 * pairs).mean()))
+
+    # |a - b|^2 = 2 - 2 a b, rounding put back to zero
+    product = 2.0 * unit @ unit.T
+    squared = np.maximum(2.0 - product, 0.0)
+
+    # every pair once
+    first, second = np.triu_indices(len(unit), 1)
+    distances = squared[first, second]
+    potential = np.exp(-2.0 * distances)
+    return float(np.log(potential.mean()))
 
 
 def alignment(first: np.ndarray, second: np.ndarray) -> float:
     """Mean squared distance of normalised vectors (N, F) of two views; lower is better."""
     difference = _normalised(first) - _normalised(second)
-    return float((difference**2).sum(axis=1).mean())
+    squared = difference**2
+    distances = squared.sum(axis=1)  # (N,)
+    return float(distances.mean())
 
 
 def _normalised(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (N, F) of length 1; one of length 0 stays."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-12))
+    unit: np.ndarray = vectors / np.maximum(length, 1e-12)
+    return unit
 
 
 def knn_predictions(
@@ -104,5 +133,8 @@ def knn_predictions(
 ) -> np.ndarray:
     """Mean of quantities (N, C) over the neighbours (N, F) nearest to queries (M, F), (M, C)."""
     num_neighbours = min(NUM_NEIGHBOURS_PROBED, len(vectors))
-    regressor = KNeighborsRegressor(num_neighbours).fit(vectors, quantities)
-    return np.asarray(regressor.predict(queries)).reshape(len(queries), -1)
+    regressor = KNeighborsRegressor(num_neighbours)
+    regressor.fit(vectors, quantities)
+
+    predicted: np.ndarray = regressor.predict(queries)
+    return predicted.reshape(len(queries), -1)

@@ -26,14 +26,16 @@ def ranks(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
         >>> ranks(np.array([[[0.0]], [[1.0]], [[2.0]]]), np.array([[1.5]]))
         array([[2]])
     """
-    return np.asarray((samples < truth).sum(axis=0))
+    is_below = samples < truth  # (S, N, D)
+    numbers: np.ndarray = is_below.sum(axis=0)
+    return numbers
 
 
 def pit(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Randomised PIT (N, D) of the truth under samples (S, N, D): uniform for any S."""
-    return randomised_shares(
-        ranks(samples, truth) / len(samples), len(samples), seed=seed
-    )
+    num_samples = len(samples)
+    shares = ranks(samples, truth) / num_samples
+    return randomised_shares(shares, num_samples, seed=seed)
 
 
 def randomised_shares(
@@ -44,8 +46,13 @@ def randomised_shares(
     Shares of any shape, such as ``tarp_fractions`` and ``hpd_ranks``, become exactly uniform where
     the numbers of samples behind them are; ``num_samples`` is S, or one an object.
     """
-    u = np.random.default_rng(seed).random(shares.shape).clip(1e-9, 1 - 1e-9)
-    return np.asarray((np.round(shares * num_samples) + u) / (num_samples + 1))
+    rng = np.random.default_rng(seed)
+    u = rng.random(shares.shape)
+    u = u.clip(1e-9, 1 - 1e-9)  # a share of 0 or 1 has no Gaussian score
+
+    numbers = np.round(shares * num_samples)
+    spread: np.ndarray = (numbers + u) / (num_samples + 1)
+    return spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +62,7 @@ class ChiSquare:
     counts: np.ndarray  # (B,)
     statistic: float  # sum of (counts - expected)^2 / expected
     p_value: float  # with whole clusters resampled
-    p_value_of_rows: (
-        float  # if rows were independent: too small where they share a cluster
-    )
+    p_value_of_rows: float  # too small where rows share a cluster
 
 
 def sbc_chi_square(
@@ -77,14 +82,22 @@ def sbc_chi_square(
         raise ValueError(
             f"sbc_chi_square: expected {expected}; got {num_samples} samples; {hint}"
         )
+
+    # histogram of the ranks 0 to S in bins of equally many
+    num_rows = len(target_ranks)
     bins = target_ranks * NUM_RANK_BINS // (num_samples + 1)
-    is_in_bin = (bins[:, None] == np.arange(NUM_RANK_BINS)).astype(float)  # (N, B)
+    is_in_bin = bins[:, None] == np.arange(NUM_RANK_BINS)  # (N, B)
+    counts = is_in_bin.sum(axis=0)
     share = is_in_bin.mean(axis=0)
-    null = _chi_square(weights @ is_in_bin - share, len(bins))
-    statistic = float(_chi_square(share - 1 / NUM_RANK_BINS, len(bins)))
+    excess = share - 1 / NUM_RANK_BINS
+    statistic = float(_chi_square(excess, num_rows))
+
+    # what resampling alone does to the histogram, whether it is flat or not
+    resampled = weights @ is_in_bin.astype(float)  # (R, B)
+    null = _chi_square(resampled - share, num_rows)
+    chance = p_value(statistic, null)
     independent = float(chi2.sf(statistic, NUM_RANK_BINS - 1))
-    counts = is_in_bin.sum(axis=0).astype(int)
-    return ChiSquare(counts, statistic, p_value(statistic, null), independent)
+    return ChiSquare(counts, statistic, chance, independent)
 
 
 def whole_bins(num_samples: int) -> int:
@@ -94,11 +107,15 @@ def whole_bins(num_samples: int) -> int:
         >>> whole_bins(1000), whole_bins(999), whole_bins(18)
         (999, 999, 0)
     """
-    ranks_a_bin = (num_samples + 1) // NUM_RANK_BINS
-    return max(0, ranks_a_bin * NUM_RANK_BINS - 1)
+    num_ranks = num_samples + 1  # 0 to S
+    num_left_over = num_ranks % NUM_RANK_BINS
+    return max(0, num_samples - num_left_over)
 
 
 def _chi_square(difference: np.ndarray, num_rows: int) -> np.ndarray:
     """Chi-square of shares that differ from equal ones, over the last axis."""
+    # sum of (N difference)^2 / (N / B)
     num_bins = difference.shape[-1]
-    return np.asarray(num_rows * num_bins * (difference**2).sum(axis=-1))
+    squared = difference**2
+    statistic: np.ndarray = num_rows * num_bins * squared.sum(axis=-1)
+    return statistic

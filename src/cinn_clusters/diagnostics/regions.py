@@ -35,10 +35,15 @@ def shortest_interval(
             f"shortest_interval: {expected}; got {level} and {num_samples}"
         )
     ordered = np.sort(samples, axis=0)
-    held = min(num_samples, max(2, round(level * num_samples)))
-    last = num_samples - held
-    widths = ordered[held - 1 :] - ordered[: last + 1]
-    first = widths.argmin(0)[None]
-    lower = np.take_along_axis(ordered, first, 0)[0]
-    upper = np.take_along_axis(ordered, first + held - 1, 0)[0]
-    return lower, upper
+    num_held = max(2, round(level * num_samples))
+    num_held = min(num_samples, num_held)
+
+    # every interval runs from a sorted sample to the one num_held - 1 later
+    step = num_held - 1
+    starts = ordered[: num_samples - step]
+    ends = ordered[step:]
+
+    shortest = np.argmin(ends - starts, axis=0, keepdims=True)  # (1, N, D)
+    lower = np.take_along_axis(starts, shortest, axis=0)
+    upper = np.take_along_axis(ends, shortest, axis=0)
+    return lower[0], upper[0]

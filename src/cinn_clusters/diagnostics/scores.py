@@ -35,11 +35,18 @@ def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
         array([[0.]])
     """
     num_samples = len(samples)
+    error = np.abs(samples - truth)  # (S, N, D)
+    distance = error.mean(axis=0)
+
+    # the mean distance of two samples as a weighted sum of the sorted ones
     rank = np.arange(1, num_samples + 1)
-    weight = (2.0 * rank - num_samples - 1) / (num_samples * (num_samples - 1))
-    spread = np.einsum("s,snd->nd", weight, np.sort(samples, axis=0))
-    distance = np.abs(samples - truth).mean(axis=0)
-    return np.asarray(distance - spread)
+    num_pairs = num_samples * (num_samples - 1)
+    weight = (2.0 * rank - num_samples - 1) / num_pairs
+    ordered = np.sort(samples, axis=0)
+    spread = np.einsum("s,snd->nd", weight, ordered)
+
+    score: np.ndarray = distance - spread
+    return score
 
 
 def energy_score(
@@ -53,38 +60,53 @@ def energy_score(
         Gneiting & Raftery (2007), Strictly proper scoring rules, eq. (22).
     """
     rng = np.random.default_rng(seed)
-    num_samples = len(samples)
-    spread = np.zeros(truth.shape[0])
+    num_samples, num_objects, _ = samples.shape
+
+    spread = np.zeros(num_objects)
     for _ in range(NUM_PAIRINGS):
-        partner = samples[rng.permutation(num_samples)]
-        spread += np.linalg.norm(samples - partner, axis=-1).mean(axis=0) / NUM_PAIRINGS
-    distance = np.linalg.norm(samples - truth, axis=-1).mean(axis=0)
+        order = rng.permutation(num_samples)
+        separation = np.linalg.norm(samples - samples[order], axis=-1)  # (S, N)
+        spread += separation.mean(axis=0) / NUM_PAIRINGS
+
+    error = np.linalg.norm(samples - truth, axis=-1)  # (S, N)
+    distance = error.mean(axis=0)
+
+    # a permutation pairs a sample with itself once in S times, at no distance
     without_self_pairs = num_samples / (num_samples - 1)
-    return np.asarray(distance - 0.5 * spread * without_self_pairs)
+    score: np.ndarray = distance - 0.5 * spread * without_self_pairs
+    return score
 
 
 def central_coverage(
     samples: np.ndarray, truth: np.ndarray, levels: np.ndarray = COVERAGE_LEVELS
 ) -> np.ndarray:
     """Whether the central interval of each level (C,) holds the truth, (C, N, D)."""
-    rank = (samples < truth).mean(axis=0)
-    distance = np.abs(2.0 * rank - 1.0)
-    return np.asarray(distance < levels[:, None, None])
+    is_below = samples < truth  # (S, N, D)
+    rank = is_below.mean(axis=0)
+    distance = np.abs(2.0 * rank - 1.0)  # of the truth from the median, in mass
+
+    inside: np.ndarray = distance < levels[:, None, None]
+    return inside
 
 
 def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """1 - mean posterior variance / variance of the truth, unclipped, (D,); 0 is uninformative."""
-    posterior_variance = samples.var(axis=0, ddof=1, dtype=float).mean(axis=0)
-    return np.asarray(1.0 - posterior_variance / truth.var(axis=0, ddof=1))
+    variance = samples.var(axis=0, ddof=1, dtype=float)  # (N, D)
+    posterior_variance = variance.mean(axis=0)
+    prior_variance = truth.var(axis=0, ddof=1)
+
+    shrinkage: np.ndarray = 1.0 - posterior_variance / prior_variance
+    return shrinkage
 
 
 def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(Posterior mean - truth) / posterior standard deviation, (N, D); NaN for a point mass."""
-    mean, deviation = (
-        samples.mean(axis=0, dtype=float),
-        samples.std(axis=0, ddof=1, dtype=float),
-    )
-    return np.asarray((mean - truth) / np.where(deviation > 0, deviation, np.nan))
+    mean = samples.mean(axis=0, dtype=float)
+    deviation = samples.std(axis=0, ddof=1, dtype=float)
+    deviation[deviation == 0] = np.nan
+
+    scores: np.ndarray = (mean - truth) / deviation
+    return scores
 
 
 def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> Estimate:
@@ -96,8 +118,13 @@ def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> Esti
         >>> skill(np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.full((3, 2), 0.5)).value
         0.5
     """
-    resampled = 1.0 - (weights @ score) / (weights @ reference)
-    return estimate(1.0 - float(score.mean() / reference.mean()), resampled)
+    ratio = float(score.mean() / reference.mean())
+
+    # numerator and denominator are resampled together: their errors are correlated
+    resampled_score = weights @ score  # (R,)
+    resampled_reference = weights @ reference
+    resampled_ratio = resampled_score / resampled_reference
+    return estimate(1.0 - ratio, 1.0 - resampled_ratio)
 
 
 def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -114,15 +141,21 @@ def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     num_samples, _, num_targets = samples.shape
     mean = samples.mean(axis=0, dtype=float)
     centred = np.moveaxis(samples - mean, 1, 0)  # (N, S, D)
-    covariance = centred.transpose(0, 2, 1) @ centred / (num_samples - 1)
+    scatter = centred.transpose(0, 2, 1) @ centred  # (N, D, D)
+    covariance = scatter / (num_samples - 1)
     if (np.linalg.matrix_rank(covariance) < num_targets).any():
         expected = f"samples that span {num_targets} directions"
         raise ValueError(f"gaussian_log_prob: expected {expected}; got fewer")
-    residual = (truth - mean)[:, :, None]
-    whitened = np.linalg.solve(covariance, residual)
-    distance = (residual * whitened).sum(axis=(1, 2))
-    log_determinant = np.linalg.slogdet(2 * np.pi * covariance)[1]
-    return np.asarray(-0.5 * (distance + log_determinant))
+
+    # squared Mahalanobis distance r^T C^-1 r
+    residual = (truth - mean)[:, :, None]  # (N, D, 1)
+    solved = np.linalg.solve(covariance, residual)
+    product = residual * solved
+    distance = product.sum(axis=(1, 2))  # (N,)
+
+    _, log_determinant = np.linalg.slogdet(2 * np.pi * covariance)
+    log_prob: np.ndarray = -0.5 * (distance + log_determinant)
+    return log_prob
 
 
 def bootstrap_weights(
@@ -134,9 +167,13 @@ def bootstrap_weights(
     """
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
     num_clusters = len(names)
-    draws = np.random.default_rng(seed).integers(
-        num_clusters, size=(num_resamples, num_clusters)
-    )
+
+    # as many clusters as there are, drawn with replacement
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(num_clusters, size=(num_resamples, num_clusters))
     counts = np.stack([np.bincount(draw, minlength=num_clusters) for draw in draws])
-    weights = counts[:, cluster_of_row].astype(float)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    # every row of a cluster comes as often as its cluster, (R, N)
+    row_counts = counts[:, cluster_of_row].astype(float)
+    weights: np.ndarray = row_counts / row_counts.sum(axis=1, keepdims=True)
+    return weights

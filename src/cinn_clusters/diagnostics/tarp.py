@@ -35,9 +35,14 @@ def tarp_fractions(
     sample_norm = np.einsum("snd,snd->sn", samples, samples)
     reference_norm = np.einsum("nd,nd->n", references, references)
     product = np.einsum("snd,nd->sn", samples, references)
-    distance = sample_norm - 2 * product + reference_norm
-    truth_distance = ((truth - references) ** 2).sum(axis=1)
-    return np.asarray((distance < truth_distance).mean(axis=0))
+    distance = sample_norm - 2 * product + reference_norm  # (S, N)
+
+    offset = truth - references
+    truth_distance = (offset**2).sum(axis=1)  # (N,)
+
+    is_nearer = distance < truth_distance
+    fractions: np.ndarray = is_nearer.mean(axis=0)
+    return fractions
 
 
 def plain_references(truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -45,8 +50,10 @@ def plain_references(truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
     With them a bias that does not depend on x, and a posterior that is the prior, go unnoticed.
     """
-    lower, upper = truth.min(axis=0), truth.max(axis=0)
-    return np.asarray(np.random.default_rng(seed).uniform(lower, upper, truth.shape))
+    rng = np.random.default_rng(seed)
+    lower = truth.min(axis=0)
+    upper = truth.max(axis=0)
+    return rng.uniform(lower, upper, truth.shape)
 
 
 def references_from_x(
@@ -70,15 +77,25 @@ def references_from_x(
         Lemos+23 (arXiv:2302.03026), theorem 3: references that depend on x make the test
         sufficient.
     """
-    x = standardised(x)
-    references = np.empty_like(truth, dtype=float)
+    features = standardised(x)
+    _, num_features = features.shape
+    penalty = RIDGE * np.eye(num_features)
+
+    # theta = mean + x slope with slope = (X^T X + RIDGE)^-1 X^T (theta - mean)
+    predicted = np.empty_like(truth, dtype=float)
     for train, test in cluster_folds(clusters, seed=seed):
-        mean = truth[train].mean(axis=0)
-        gram = x[train].T @ x[train] + RIDGE * np.eye(x.shape[1])
-        slope = np.linalg.solve(gram, x[train].T @ (truth[train] - mean))
-        references[test] = mean + x[test] @ slope
-    step = np.random.default_rng([seed, 1]).normal(size=truth.shape)
-    return np.asarray(references + OFFSET * truth.std(axis=0) * step)
+        design, goal = features[train], truth[train]
+        mean = goal.mean(axis=0)
+        gram = design.T @ design + penalty
+        slope = np.linalg.solve(gram, design.T @ (goal - mean))
+        predicted[test] = mean + features[test] @ slope
+
+    # a step off the prediction: the truth itself must not be a reference
+    rng = np.random.default_rng([seed, 1])
+    step = rng.normal(size=truth.shape)
+    scale = OFFSET * truth.std(axis=0)
+    references: np.ndarray = predicted + scale * step
+    return references
 
 
 def cluster_folds(
@@ -90,18 +107,30 @@ def cluster_folds(
         ValueError: If there are fewer than two clusters.
     """
     names, cluster_of_row = np.unique(clusters, return_inverse=True)
-    if len(names) < 2:
+    num_clusters = len(names)
+    if num_clusters < 2:
         raise ValueError(
-            f"cluster_folds: expected two clusters or more; got {len(names)}"
+            f"cluster_folds: expected two clusters or more; got {num_clusters}"
         )
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold = order % min(NUM_REFERENCE_FOLDS, len(names))
-    for k in range(fold.max() + 1):
-        is_test = fold[cluster_of_row] == k
+
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(num_clusters)
+    num_folds = min(NUM_REFERENCE_FOLDS, num_clusters)
+    fold_of_cluster = order % num_folds
+    fold_of_row = fold_of_cluster[cluster_of_row]
+    for fold in range(num_folds):
+        is_test = fold_of_row == fold
         yield ~is_test, is_test
 
 
 def standardised(x: np.ndarray) -> np.ndarray:
     """Columns (N, L) with mean 0 and standard deviation 1; a constant column becomes 0."""
-    spread = x.std(axis=0)
-    return np.asarray((x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0))
+    centred = x - x.mean(axis=0)
+    result: np.ndarray = centred / positive_spread(x)
+    return result
+
+
+def positive_spread(rows: np.ndarray) -> np.ndarray:
+    """Standard deviation of columns (N, L); 1 where a column is constant."""
+    spread = rows.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)

@@ -18,12 +18,8 @@ from cinn_clusters.diagnostics.bands import (
 
 JOINT = "joint"
 CALIBRATED, NARROW, WIDE = "calibrated", "too narrow", "too wide"
-LOW, HIGH, MISSHAPEN, UNINFORMATIVE = (
-    "biased low",
-    "biased high",
-    "misshapen",
-    "uninformative",
-)
+LOW, HIGH = "biased low", "biased high"
+MISSHAPEN, UNINFORMATIVE = "misshapen", "uninformative"
 INACCURATE = "not calibrated"
 
 
@@ -65,11 +61,14 @@ def placement(
         hint = "pass the randomised one"
         raise ValueError(f"placement: expected PIT inside (0, 1); got others; {hint}")
     scores = norm.ppf(pit)
+    bias = mean_estimate(-scores, weights, alpha)
+
+    # mean absolute deviation, sqrt(2 / pi) for a standard Gaussian
+    ideal = np.sqrt(2 / np.pi)
     deviation = np.abs(scores - scores.mean())
-    ideal = np.sqrt(2 / np.pi)  # of a standard Gaussian
-    resampled = ideal / (weights @ deviation)
-    width = estimate(float(ideal / deviation.mean()), resampled, alpha)
-    return Placement(mean_estimate(-scores, weights, alpha), width)
+    resampled = weights @ deviation  # (R,)
+    width = estimate(ideal / deviation.mean(), ideal / resampled, alpha)
+    return Placement(bias, width)
 
 
 def target_findings(
@@ -164,10 +163,5 @@ def _width_name(is_narrow: bool) -> str:
 def _uninformative(subject: str, skill: Estimate | None) -> list[Finding]:
     if skill is None or skill.lower > 0:
         return []
-    return [
-        Finding(
-            subject,
-            UNINFORMATIVE,
-            f"not significantly better than the prior: skill {skill}",
-        )
-    ]
+    evidence = f"not significantly better than the prior: skill {skill}"
+    return [Finding(subject, UNINFORMATIVE, evidence)]

@@ -6,7 +6,7 @@ joint HPD coverage), computed in ``diagnostics`` on arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,11 @@ from cinn_clusters.evaluation.matched import MatchedPosterior
 from cinn_clusters.evaluation.reference_posteriors import PRIOR
 
 NO_DENSITIES = "joint HPD and NLL need densities (group sample_stats with lp and lp_truth): skipped"
+NO_TIME = (
+    "no time of observation in the table: prior given M500, z, coverage by redshift "
+    "and the spread of collision times over their resolution: skipped"
+)
+NO_MASS = "no mass in the table: prior given M500, z and coverage by M500: skipped"
 NO_GAUSSIAN = "NLL beside a reference: its samples do not span all targets: skipped"
 _NUM_RESAMPLES = 2000
 _LEVEL = 0.68
@@ -105,7 +110,7 @@ def diagnose_posterior(matched: MatchedPosterior, *, seed: int = 0) -> Diagnosis
     evidence = _gather(matched, seed)
     targets, findings = _diagnose_targets(evidence)
     joint, energy_skill = _diagnose_jointly(evidence)
-    skipped = []
+    skipped = list(_absent_context(matched.objects))
     hpd_error = None
     if matched.has_densities:
         hpd, hpd_error = _diagnose_regions(matched, evidence.weights)
@@ -133,6 +138,14 @@ def diagnose_posterior(matched: MatchedPosterior, *, seed: int = 0) -> Diagnosis
         skipped=tuple(skipped),
         ignored_variables=matched.ignored,
     )
+
+
+def _absent_context(objects: Catalogue) -> Iterator[str]:
+    """What the table lacks that references and tertiles are conditioned on."""
+    if objects.having("time") is None:
+        yield NO_TIME
+    if objects.having("mass") is None:
+        yield NO_MASS
 
 
 def _diagnose_targets(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.evaluation.ground_truth import is_marked
 from cinn_clusters.evaluation.reference_posteriors import reference_samples
+from cinn_clusters.schema import DEFAULT, Schema
 from cinn_clusters.storage.posterior_file import (
     SampleIndex,
     read_index,
@@ -34,12 +35,12 @@ class TruthFiles:
     Args:
         targets: CSV of the histories.
         observables: CSV of the observables.
-        cluster_column: Column that identifies a cluster in these files.
+        schema: What their columns are, and which are keys.
     """
 
     targets: Path | None = None
     observables: Path | None = None
-    cluster_column: str = schema.CLUSTER_COLUMN
+    schema: Schema = field(default=DEFAULT, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class MatchedPosterior:
 def match_ground_truth(
     posterior: str | Path, files: TruthFiles | None = None, *, run: Run | None = None
 ) -> MatchedPosterior:
-    """Read a posterior and the histories of its objects, matched on HaloID and Snapshot.
+    """Read a posterior and the histories of its objects, matched on their keys.
 
     Args:
         posterior: netCDF file in the ArviZ layout.
@@ -118,10 +119,11 @@ def match_ground_truth(
     if not posterior.is_file():
         hint = "run cinn-clusters crossval or infer first"
         raise BundleError(posterior, "a posterior file", "none", "", hint)
-    index = read_index(posterior)
+    files = files or TruthFiles()
+    index = read_index(posterior, files.schema.keys)
     ignored: tuple[str, ...] = ()
     if run is None:
-        catalogue, ignored = _ground_truth(posterior, index, files or TruthFiles())
+        catalogue, ignored = _ground_truth(posterior, index, files)
     else:
         catalogue = run.catalogue
     catalogue = catalogue.rows(np.flatnonzero(~is_marked(catalogue)))
@@ -162,29 +164,45 @@ def _ground_truth(
         raise DataError(
             "the ground truth", "both --targets and --observables", f"no {missing}"
         )
-    return _read_tables(posterior, index, files, read_csv(files.targets))
+    return _read_tables(
+        posterior, index.variables, files.targets, files.observables, files.schema
+    )
 
 
 def _read_tables(
-    posterior: Path, index: SampleIndex, files: TruthFiles, targets: pd.DataFrame
+    posterior: Path,
+    variables: tuple[str, ...],
+    targets_file: Path,
+    observables_file: Path,
+    declared: Schema,
 ) -> tuple[Catalogue, tuple[str, ...]]:
-    names = [
-        name for name in index.variables if name in targets or name in schema.DEFAULT
-    ]
+    """The rows of the tables, and the variables that are neither in them nor declared."""
+    targets, observables = read_csv(targets_file), read_csv(observables_file)
+    names = [name for name in variables if name in targets or name in declared]
     if not names:
-        expected = f"variables that are columns of {files.targets}"
-        raise DataError(posterior, expected, ", ".join(index.variables))
-    demand_columns(targets, names, str(files.targets))
-    observables = read_csv(str(files.observables))
-    x_columns = [name for name in schema.DEFAULT_OBSERVABLES if name in observables]
+        expected = f"variables that are columns of {targets_file}"
+        raise DataError(posterior, expected, ", ".join(variables))
+    demand_columns(targets, names, str(targets_file))
+    x_columns = [name for name in declared.observables if name in observables]
     catalogue = read_catalogue(
-        str(files.observables),
-        str(files.targets),
-        schema.DEFAULT.choose(x_columns, names, cluster=files.cluster_column),
+        observables_file,
+        targets_file,
+        _untimed(declared, observables).choose(x_columns, names),
         drop_incomplete=True,
         allow_atypical=True,
     )
-    return catalogue, tuple(name for name in index.variables if name not in names)
+    return catalogue, tuple(name for name in variables if name not in names)
+
+
+def _untimed(declared: Schema, observables: pd.DataFrame) -> Schema:
+    """Lift the bound of collision times where the table has no time of observation."""
+    if {declared.time, declared.having("redshift")} & set(observables):
+        return declared
+    columns = [
+        {"age": replace(column, bijection="identity")}.get(column.bijection, column)
+        for column in declared.columns
+    ]
+    return replace(declared, columns=tuple(columns))
 
 
 def _demand_finite(samples: np.ndarray, objects: Catalogue, posterior: Path) -> None:

@@ -30,6 +30,7 @@ from cinn_clusters.schema import (
     ERROR_PREFIX,
     KEYS,
     PROJECTION,
+    Keys,
     Schema,
 )
 from cinn_clusters.storage.run import versions
@@ -249,26 +250,27 @@ class SampleIndex:
     keys: pd.DataFrame
 
 
-def read_index(path: str | Path) -> SampleIndex:
+def read_index(path: str | Path, declared: Keys = DEFAULT.keys) -> SampleIndex:
     """Read which samples a file holds, of which rows of a simulation.
+
+    The keys stand under their fixed names, or under those that the simulation declares; where it
+    declares that it has none, its rows are numbered and all of snapshot 0.
 
     Raises:
         BundleError: If the file is missing, damaged, not in ArviZ' layout, or does not name its
             objects, each once.
     """
-    keys = list(KEYS)
-    dimensions = ", ".join(DIMENSIONS)
-    expected = f"a netCDF file with a group posterior, dims {dimensions}, keys {' and '.join(keys)}"
+    dimensions, required = ", ".join(DIMENSIONS), " and ".join(declared.row_keys)
+    expected = (
+        f"a netCDF file with a group posterior, dims {dimensions}, keys {required}"
+    )
     with _group(path, "posterior", expected) as dataset:
         names = [
             str(name)
             for name, data in dataset.items()
             if set(data.dims) == set(DIMENSIONS)
         ]
-        keys += [PROJECTION] if PROJECTION in dataset.variables else []
-        numbers = pd.DataFrame(
-            {key: dataset[key].to_numpy().astype("int64") for key in keys}
-        )
+        numbers = _key_numbers(dataset, declared)
     if not names:
         raise BundleError(str(path), f"variables with dims {dimensions}", "none")
     repeated = numbers.duplicated()
@@ -279,6 +281,20 @@ def read_index(path: str | Path) -> SampleIndex:
         got = f"{int(repeated.sum())} repeated"
         raise BundleError(str(path), "each object once", got, f"first {first}")
     return SampleIndex(tuple(names), numbers)
+
+
+def _key_numbers(dataset: xr.Dataset, declared: Keys) -> pd.DataFrame:
+    """Keys of the N objects under their fixed names."""
+    rows = np.arange(dataset.sizes["cluster"])
+    numbers = {KEYS[0]: rows, KEYS[1]: np.zeros_like(rows)}
+    names = dict(zip(KEYS, (declared.halo, declared.snapshot), strict=True))
+    for key in (*KEYS, PROJECTION):
+        name = names.get(key)
+        if name in dataset.variables:
+            numbers[key] = dataset[name].to_numpy()
+        elif key in dataset.variables or name is not None:
+            numbers[key] = dataset[key].to_numpy()
+    return pd.DataFrame(numbers).astype("int64")
 
 
 def read_attributes(path: str | Path) -> dict[str, Any]:

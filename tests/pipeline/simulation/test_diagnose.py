@@ -16,9 +16,11 @@ import pytest
 import xarray as xr
 
 from cinn_clusters import schema
+from cinn_clusters.data.declared import read_schema
 from cinn_clusters.errors import BundleError
-from cinn_clusters.evaluation.diagnosis import NO_DENSITIES
-from cinn_clusters.evaluation.matched import TruthFiles
+from cinn_clusters.evaluation.diagnosis import NO_DENSITIES, NO_TIME
+from cinn_clusters.evaluation.ground_truth import score_scales
+from cinn_clusters.evaluation.matched import TruthFiles, match_ground_truth
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.pipeline.simulation.diagnose import diagnose
 from cinn_clusters.pipeline.simulation.evaluate import evaluate
@@ -190,6 +192,140 @@ def test_a_rival_with_several_chains_in_another_order(
         )
 
 
+def test_without_a_time_column_what_needs_it_is_skipped(
+    posterior: Path, tables_of: TruthFiles, tmp_path: Path, report: dict[str, Any]
+) -> None:
+    assert tables_of.observables is not None
+    frame = pd.read_csv(tables_of.observables).drop(columns="lookback_time_Gyr")
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    timeless = diagnose(
+        posterior, TruthFiles(tables_of.targets, tmp_path / "x.csv")
+    ).to_json()
+    assert timeless["skipped"] == [NO_TIME]
+    assert set(timeless["joint"]["energy_skill"]) == {"prior"}
+    assert timeless["joint"]["energy_score"] == report["joint"]["energy_score"]
+    for name in TARGETS:
+        ours, theirs = report["targets"][name], timeless["targets"][name]
+        assert set(theirs["coverage_68_by_tertile"]) == {"mass"}
+        assert theirs["crps"] == ours["crps"]
+        assert theirs["coverage"] == ours["coverage"]
+    matched = match_ground_truth(posterior, tables_of)
+    d = TARGETS.index("last_T_coll")
+    below = (matched.samples[:239, :, d] < matched.objects.theta[:, d]).sum(axis=0)
+    counts = np.bincount(below * 20 // 240, minlength=20)
+    sbc = timeless["targets"]["last_T_coll"]["sbc"]
+    assert sbc["counts"] == counts.tolist(), "ranks of the times as they are recorded"
+
+
+OWN_COLUMNS = """
+observables = ["my_mass", "z_obs", "glow"]
+targets = ["last_V_coll", "ratio"]
+
+[keys]
+halo = "halo_num"
+snapshot = "snap"
+cluster = "tree"
+
+[columns.my_mass]
+unit = "log10 Msun"
+role = "mass"
+
+[columns.z_obs]
+bounds = [0, 2]
+role = "redshift"
+
+[columns.last_V_coll]
+unit = "km/s"
+"""
+
+
+def own_files(folder: Path) -> tuple[Path, TruthFiles]:
+    """An own simulation: 40 clusters at two redshifts, its posterior the truth plus noise."""
+    rng = np.random.default_rng(5)
+    keys = pd.DataFrame(
+        {
+            "halo_num": np.arange(80) + 7,
+            "snap": np.repeat([4, 9], 40),
+            "tree": np.tile(np.arange(40), 2),
+        }
+    )
+    truth = keys.drop(columns="tree").assign(
+        last_V_coll=rng.normal(900.0, 200.0, 80), ratio=rng.uniform(0, 1, 80)
+    )
+    x = keys.assign(
+        my_mass=rng.normal(14.5, 0.3, 80),
+        z_obs=np.repeat([0.5, 0.1], 40),
+        glow=truth["last_V_coll"] + rng.normal(0, 100, 80),
+    )
+    truth.to_csv(folder / "y.csv", index=False)
+    x.to_csv(folder / "x.csv", index=False)
+    (folder / "mine.toml").write_text(OWN_COLUMNS, encoding="utf-8")
+    order = rng.permutation(80)
+    widths = {"last_V_coll": 50.0, "ratio": 0.1}
+    middle = {
+        name: truth[name].to_numpy() + rng.normal(0, width, 80)
+        for name, width in widths.items()
+    }
+    draws = {
+        name: (middle[name] + width * rng.normal(size=(1, 250, 80)))[:, :, order]
+        for name, width in widths.items()
+    }
+    dims = ("chain", "draw", "cluster")
+    coordinates = {
+        key: ("cluster", keys[key].to_numpy()[order]) for key in ("halo_num", "snap")
+    }
+    file = folder / "own.nc"
+    data = {name: (dims, samples) for name, samples in draws.items()}
+    xr.Dataset(data, coordinates).to_netcdf(file, group="posterior", engine="h5netcdf")
+    schema = read_schema(folder / "mine.toml")
+    return file, TruthFiles(folder / "y.csv", folder / "x.csv", schema)
+
+
+def test_declared_columns_and_keys_match_an_own_simulation(
+    tmp_path: Path, command: Command
+) -> None:
+    file, files = own_files(tmp_path)
+    tables = f"--targets {files.targets} --observables {files.observables}"
+    result = command(f"diagnose {file} {tables} --columns {tmp_path / 'mine.toml'}")
+    assert result.code == 0, result.err
+    report = json.loads((tmp_path / "diagnostics.json").read_text())
+    assert (report["rows"], report["clusters"], report["draws"]) == (80, 40, 250)
+    assert list(report["targets"]) == ["last_V_coll", "ratio"]
+    assert report["skipped"] == [NO_DENSITIES]
+    assert set(report["joint"]["energy_skill"]) == {"prior", "prior given M500, z"}
+    thirds = report["targets"]["ratio"]["coverage_68_by_tertile"]["redshift"]
+    assert [(third["from"], third["rows"]) for third in thirds] == [
+        (0.1, 40),
+        (0.5, 40),
+    ]
+    assert report["targets"]["last_V_coll"]["width"]["value"] == pytest.approx(
+        1, abs=0.2
+    )
+    posterior_sd = np.array([50.0, 0.1])
+    spread = pd.read_csv(str(files.targets))[["last_V_coll", "ratio"]].std(ddof=0)
+    contraction = 1 - posterior_sd**2 / spread.to_numpy() ** 2
+    for name, expected in zip(report["targets"], contraction, strict=True):
+        assert report["targets"][name]["contraction"] == pytest.approx(
+            expected, abs=0.02
+        )
+
+
+def test_a_declared_column_is_scored_in_its_own_spread(tmp_path: Path) -> None:
+    """last_V_coll is re-declared in km/s without a score_scale: that of TNG is another's."""
+    file, files = own_files(tmp_path)
+    matched = match_ground_truth(file, files)
+    assert schema.column("last_V_coll").score_scale is not None
+    truth = pd.read_csv(str(files.targets))[["last_V_coll", "ratio"]]
+    expected = truth.std(ddof=0).to_numpy()
+    np.testing.assert_allclose(score_scales(matched.objects), expected, rtol=1e-12)
+
+
+def test_an_undeclared_key_is_named(tmp_path: Path, command: Command) -> None:
+    file, files = own_files(tmp_path)
+    tables = f"--targets {files.targets} --observables {files.observables}"
+    command(f"diagnose {file} {tables}").demand_error("keys HaloID and Snapshot")
+
+
 def test_wrong_posteriors_are_named(posterior: Path, tables_of: TruthFiles) -> None:
     """Draws pulled to their middle and pushed away from it, with the truths where they are."""
 
@@ -279,7 +415,7 @@ def refused(command: Command, posterior: Path, folder: Path, *told: str) -> None
 
 def test_what_is_no_netcdf(tmp_path: Path, trained: Path, command: Command) -> None:
     path = tmp_path / "p.nc"
-    refused(command, path, trained.parent, "p.nc", "a readable file")
+    refused(command, path, trained.parent, "a readable file")
     path.write_text("not netCDF")
     refused(
         command, path, trained.parent, "p.nc", "a netCDF file with a group posterior"
@@ -362,7 +498,6 @@ def test_objects_without_keys(posterior: Path, trained: Path, command: Command) 
     [
         ("unobservables1.csv", "last_d_peri"),
         ("observables1.csv", "HaloOrigID"),
-        ("observables1.csv", "lookback_time_Gyr"),
         ("unobservables1.csv", "Snapshot"),
     ],
 )
