@@ -55,8 +55,11 @@ class TargetMap:
     def raw(self, theta: Tensor, anchor: Tensor) -> Tensor:
         """Unbounded value of theta; +-inf on a bound, NaN outside."""
         if self.bijection == "age":
-            return torch.log(anchor - theta) - torch.log(theta)
-        return self._absolute(theta) - self._offset(anchor)
+            # logit of s = (age - theta) / age: the age cancels
+            log_since = torch.log(anchor - theta)
+            return log_since - torch.log(theta)
+        absolute = self._absolute(theta)
+        return absolute - self._offset(anchor)
 
     def physical(self, raw: Tensor, anchor: Tensor) -> Tensor:
         """Value of the target that belongs to an unbounded value: always inside the bounds."""
@@ -74,13 +77,16 @@ class TargetMap:
         raw = raw + self._offset(anchor)
         if self.bijection == "identity":
             return torch.where(torch.tensor(self.is_log), raw, 0.0)
+        # d sigmoid / d raw = sigmoid(raw) sigmoid(-raw)
         squeeze = logsigmoid(raw) + logsigmoid(-raw)
         if self.bijection == "age":
             return torch.log(anchor) + squeeze
         lower, upper = self._limits
-        slope = squeeze + math.log(upper - lower)
+        width = upper - lower
+        slope = squeeze + math.log(width)
         if self.is_log:
-            slope = slope + lower + (upper - lower) * torch.sigmoid(raw)
+            # theta = exp(value), and the log of that slope is the value
+            slope = slope + lower + width * torch.sigmoid(raw)
         return slope
 
     @property
@@ -96,7 +102,8 @@ class TargetMap:
         if self.bijection == "identity":
             return value
         lower, upper = self._limits
-        return torch.log(value - lower) - torch.log(upper - value)
+        above, below = value - lower, upper - value
+        return torch.log(above) - torch.log(below)
 
     def _offset(self, anchor: Tensor) -> Tensor | float:
         """What a relative target is measured from, as a raw value."""

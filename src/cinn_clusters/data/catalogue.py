@@ -131,7 +131,8 @@ class Catalogue:
             >>> Catalogue(table, ("x",), ("y",)).complete_rows()
             array([0, 2])
         """
-        return np.flatnonzero(np.isfinite(self.inputs(self.observables)).all(1))
+        is_finite = np.isfinite(self.inputs(self.observables))
+        return np.flatnonzero(is_finite.all(1))
 
 
 def read_catalogue(
@@ -169,6 +170,7 @@ def read_catalogue(
     """
     schema = _timed(schema)
     _demand_names(schema)
+    _demand_cluster(schema)
     observed, unknown = read_observables(observables_file, schema)
     histories, more = read_targets(targets_file, schema)
     joined, unjoined = join_tables(observed, histories, schema.keys)
@@ -219,10 +221,9 @@ class _Selection:
     def drop(self, is_dropped: pd.Series, reason: str) -> None:
         """Leave rows out for a reason."""
         if is_dropped.any():
-            num_clusters = self.table.loc[is_dropped, self.cluster_column].nunique()
-            self.dropped.append(
-                Dropped(reason, int(is_dropped.sum()), int(num_clusters))
-            )
+            clusters = self.table.loc[is_dropped, self.cluster_column]
+            dropped = Dropped(reason, len(clusters), clusters.nunique())
+            self.dropped.append(dropped)
             self.table = self.table[~is_dropped]
 
 
@@ -234,31 +235,37 @@ def _timed(schema: Schema) -> Schema:
 
 
 def _demand_names(schema: Schema) -> None:
-    observables, targets, cluster = (
-        schema.observables,
-        schema.targets,
-        schema.keys.cluster,
-    )
-    for side, names in (("observables", observables), ("targets", targets)):
+    """Refuse columns that are none, twice there, or of two kinds at once."""
+    observables, targets = schema.observables, schema.targets
+    for kind, names in (("observables", observables), ("targets", targets)):
         if not names or len(set(names)) < len(names):
-            raise DataError(side, "one or more columns, each once", f"{list(names)}")
+            raise DataError(kind, "one or more columns, each once", f"{list(names)}")
     expected = "an observable or a target"
-    row_keys = {*KEYS, schema.keys.halo, schema.keys.snapshot} - {None}
+    row_keys = _row_keys(schema)
     if shared := set(observables) & set(targets):
         raise DataError(f"column '{min(shared)}'", expected, "both")
     if keys := [name for name in (*observables, *targets) if name in row_keys]:
         raise DataError(f"column '{keys[0]}'", expected, "a key, which numbers rows")
+
+
+def _demand_cluster(schema: Schema) -> None:
+    """Refuse a cluster column that is something else, and none where snapshots call for one."""
+    cluster = schema.keys.cluster
     subject = f"cluster column '{cluster}'"
-    if cluster in row_keys:
-        got = "a key, which changes between snapshots"
-        raise DataError(subject, "a name of the cluster alone", got)
-    if cluster in {*observables, *targets}:
-        raise DataError(subject, "a name of the cluster alone", expected)
+    expected = "a name of the cluster alone"
+    if cluster in _row_keys(schema):
+        raise DataError(subject, expected, "a key, which changes between snapshots")
+    if cluster in (*schema.observables, *schema.targets):
+        raise DataError(subject, expected, "an observable or a target")
     if cluster is None and schema.keys.snapshot is not None:
+        expected = "a column beside the snapshot"
         hint = "pass --cluster-column: snapshots of one cluster share their history"
-        raise DataError(
-            "the cluster column", "a column beside the snapshot", "none", "", hint
-        )
+        raise DataError("the cluster column", expected, "none", "", hint)
+
+
+def _row_keys(schema: Schema) -> set[str | None]:
+    """Names that number rows, those of the file and the fixed ones."""
+    return {*KEYS, schema.keys.halo, schema.keys.snapshot} - {None}
 
 
 def _needed_time(joined: pd.DataFrame, schema: Schema, path: str) -> list[str]:
@@ -274,12 +281,13 @@ def _needed_time(joined: pd.DataFrame, schema: Schema, path: str) -> list[str]:
 def _drop_unlabelled(selection: _Selection, schema: Schema) -> None:
     """Drop rows without targets; where their absence says nothing, rows that lack any of them."""
     is_missing = selection.table[list(schema.targets)].isna()
-    meanings = {schema.column(name).absent_means for name in schema.targets}
-    if is_missing.all(axis=1).all():
+    is_unlabelled = is_missing.all(axis=1)
+    if is_unlabelled.all():
         got = f"{len(is_missing)} rows without any"
         raise DataError("targets", "at least one row with a known history", got)
+    meanings = {schema.column(name).absent_means for name in schema.targets}
     if len(meanings) == 1 and None not in meanings:
-        selection.drop(is_missing.all(axis=1), str(meanings.pop()))
+        selection.drop(is_unlabelled, str(meanings.pop()))
     else:
         selection.drop(is_missing.any(axis=1), MISSING_TARGET)
 
@@ -298,11 +306,12 @@ def _left_out(
     """Rows without a usable history but with observables, and whether any target is there."""
     names = list(schema.observables)
     is_usable = np.ones(len(frame), dtype=bool)
-    for problem in problems(frame, names, schema, optional=set(names) - set(needed)):
+    optional = set(names).difference(needed)
+    for problem in problems(frame, names, schema, optional=optional):
         is_usable &= ~problem.rows
-    is_recorded = (
-        frame.loc[is_usable, list(schema.targets)].notna().any(axis=1).astype(int)
-    )
+    usable = frame[is_usable]
+    has_target = usable[list(schema.targets)].notna()
+    is_recorded = has_target.any(axis=1).astype(int)
     columns = list(dict.fromkeys([*KEYS, cluster_column, *names]))
-    table = frame.loc[is_usable, columns]
-    return table.assign(is_recorded=is_recorded).reset_index(drop=True)
+    table = usable[columns].assign(is_recorded=is_recorded)
+    return table.reset_index(drop=True)

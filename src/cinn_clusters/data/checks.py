@@ -132,10 +132,8 @@ def demand_typical(
 def _demand_typical_median(frame: pd.DataFrame, column: Column) -> None:
     values, relation = frame[column.name], ""
     if column.relative_to is not None:
-        values, relation = (
-            values - frame[column.relative_to],
-            f" minus {column.relative_to}",
-        )
+        values = values - frame[column.relative_to]
+        relation = f" minus {column.relative_to}"
     median, (lower, upper) = float(values.median()), column.typical
     if median < lower or median > upper:
         expected = f"a median{relation} in [{lower:g}, {upper:g}] [{column.unit}]"
@@ -149,9 +147,8 @@ def _demand_radius(frame: pd.DataFrame, names: Sequence[str], schema: Schema) ->
     if not {schema.mass, schema.radius} <= set(names) or schema.time not in frame:
         return
     mass, radius, time = (frame[name].to_numpy(float) for name in columns)
-    offset = float(
-        np.nanmedian(radius - log_radius_crit500(mass, redshift_at_lookback(time)))
-    )
+    expected_radius = log_radius_crit500(mass, redshift_at_lookback(time))
+    offset = float(np.nanmedian(radius - expected_radius))
     if abs(offset) > RADIUS_TOLERANCE:
         raise DataError(
             "columns '{}', '{}' and '{}'".format(*columns),
@@ -169,28 +166,17 @@ def _column_problems(
     unit = f" [{column.unit}]".replace(" []", "")
     marks = [column.missing_mark] * keep_marks
     is_outside = (number < lower) | (number > upper)
-    if (
-        column.is_log and column.floor == 0
-    ):  # a floor stands in for the zero of an observable
+    # A floor stands in for the zero of an observable.
+    if column.is_log and column.floor == 0:
         is_outside |= number <= 0
     is_outside &= np.isfinite(number) & ~np.isin(number, np.array(marks, dtype=float))
     is_missing, is_infinite = np.isnan(number), np.isinf(number)
     finite, inside = f"finite values{unit}", f"values in [{lower:g}, {upper:g}]{unit}"
     zero_hint = "a logarithm of zero? remove or mend these rows"
+    fill_hint = "pass --drop-incomplete or fill them"
+    unit_hint = "check the unit (log10 or linear?)"
     return [
-        Problem(
-            column.name,
-            finite,
-            "NaN",
-            is_missing,
-            "pass --drop-incomplete or fill them",
-        ),
+        Problem(column.name, finite, "NaN", is_missing, fill_hint),
         Problem(column.name, finite, "infinite", is_infinite, zero_hint),
-        Problem(
-            column.name,
-            inside,
-            "outside",
-            is_outside,
-            "check the unit (log10 or linear?)",
-        ),
+        Problem(column.name, inside, "outside", is_outside, unit_hint),
     ]

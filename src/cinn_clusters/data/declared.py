@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -20,6 +21,8 @@ from cinn_clusters.schema import DEFAULT, INFINITE, Column, Keys, Schema, named_
 
 _FIELDS = {entry.name for entry in fields(Column)} - {"name", "is_log"} | {"log"}
 _COLUMN = TypeAdapter(Column)
+_SECTIONS = ("keys", "observables", "targets", "columns")
+_TIME_ROLES = {"time", "redshift"}
 
 
 def read_schema(path: str | Path) -> Schema:
@@ -42,16 +45,17 @@ def read_schema(path: str | Path) -> Schema:
         >>> cc.read_schema(path).column("my_mass").unit
         'log10 Msun'
     """
+    source = str(path)
     try:
-        return declared_schema(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        text = Path(path).read_text(encoding="utf-8")
+        return declared_schema(tomllib.loads(text))
     except ConfigError as error:
-        raise error.at(str(path)) from error
+        raise error.at(source) from error
     except OSError as error:
-        raise ConfigError(
-            str(path), "a readable TOML file", error.strerror or "none"
-        ) from error
+        got = error.strerror or "none"
+        raise ConfigError(source, "a readable TOML file", got) from error
     except ValueError as error:  # of TOML or UTF-8
-        raise ConfigError(str(path), "valid TOML", str(error)) from error
+        raise ConfigError(source, "valid TOML", str(error)) from error
 
 
 def declared_schema(document: Mapping[str, Any]) -> Schema:
@@ -65,47 +69,63 @@ def declared_schema(document: Mapping[str, Any]) -> Schema:
         >>> declared_schema(document).mass
         'my_mass'
     """
-    _demand_known(
-        "the declaration", document, ("keys", "observables", "targets", "columns")
-    )
-    entries = document.get("columns", {})
-    for name, entry in entries.items():
-        _demand_known(f"column '{name}'", entry, _FIELDS)
-    has_time = any(
-        entry.get("role") in ("time", "redshift") for entry in entries.values()
-    )
-    declared = [
-        _declared_column(name, entry, has_time) for name, entry in entries.items()
-    ]
-    roles = [column.role for column in declared if column.role]
-    if len(set(roles)) < len(roles):
-        repeated = next(role for role in roles if roles.count(role) > 1)
-        raise ConfigError(f"role '{repeated}'", "one column", "several")
-    if {"time", "redshift"} <= set(roles):
-        raise ConfigError("roles", "one of time and redshift", "both")
-    columns = {
-        column.name: replace(column, role=None) if column.role in roles else column
-        for column in DEFAULT.columns
-    }
+    _demand_known("the declaration", document, _SECTIONS)
+    declared = _declared_columns(document.get("columns", {}))
+    columns = {column.name: column for column in DEFAULT.columns}
+
+    # A role belongs to one column: a declared one takes it from the default.
+    roles = {column.role for column in declared if column.role}
+    for name, column in columns.items():
+        if column.role in roles:
+            columns[name] = replace(column, role=None)
     columns |= {column.name: column for column in declared}
+
+    keys = _keys(document.get("keys", {}))
+    observables = document.get("observables", DEFAULT.observables)
+    targets = document.get("targets", DEFAULT.targets)
     return Schema(
         tuple(columns.values()),
-        _keys(document.get("keys", {})),
-        _names(document.get("observables", DEFAULT.observables), "observables"),
-        _names(document.get("targets", DEFAULT.targets), "targets"),
+        keys,
+        _names(observables, "observables"),
+        _names(targets, "targets"),
     )
+
+
+def _declared_columns(entries: Mapping[str, Any]) -> list[Column]:
+    """Columns of the tables ``[columns.<name>]``, each role once among them."""
+    for name, entry in entries.items():
+        _demand_known(f"column '{name}'", entry, _FIELDS)
+    stated_roles = {entry.get("role") for entry in entries.values()}
+    has_time = not stated_roles.isdisjoint(_TIME_ROLES)
+    columns = [
+        _declared_column(name, entry, has_time) for name, entry in entries.items()
+    ]
+    counts = Counter(column.role for column in columns if column.role)
+    repeated = [role for role, count in counts.items() if count > 1]
+    if repeated:
+        raise ConfigError(f"role '{repeated[0]}'", "one column", "several")
+    if set(counts) >= _TIME_ROLES:
+        raise ConfigError("roles", "one of time and redshift", "both")
+    return columns
 
 
 def _declared_column(name: str, entry: Mapping[str, Any], has_time: bool) -> Column:
-    values = {{"log": "is_log"}.get(key, key): value for key, value in entry.items()}
-    for limits in {"bounds", "typical"} & set(values):
-        values[limits] = _limits(values[limits], f"column '{name}'", limits)
+    subject = f"column '{name}'"
+    values = {"name": name, **entry}
+    if "log" in values:
+        values["is_log"] = values.pop("log")
+    for key in ("bounds", "typical"):
+        if key in values:
+            values[key] = _limits(values[key], subject, key)
     try:
-        column = _COLUMN.validate_python({"name": name, **values})
+        column = _COLUMN.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        got = f"{first['input']!r} for {'.'.join(map(str, first['loc']))}"
-        raise ConfigError(f"column '{name}'", first["msg"].lower(), got) from error
+        field = ".".join(map(str, first["loc"]))
+        got = f"{first['input']!r} for {field}"
+        raise ConfigError(subject, first["msg"].lower(), got) from error
+
+    # A collision cannot be later than the observation, where that time is there.
     if column.role == "collision_time" and has_time:
         column = replace(column, bijection="age")
     return column.mapped()
@@ -114,36 +134,36 @@ def _declared_column(name: str, entry: Mapping[str, Any], has_time: bool) -> Col
 def _limits(ends: Any, subject: str, key: str) -> tuple[float, float]:
     """Two ends in order; None is an end that is not there."""
     expected = f"{key} = [lower, upper], numbers in order (inf where there is none)"
+    refusal = ConfigError(subject, expected, repr(ends))
     if not isinstance(ends, list | tuple) or len(ends) != 2:
-        raise ConfigError(subject, expected, repr(ends))
-    lower, upper = (
-        default if end is None else end
-        for end, default in zip(ends, INFINITE, strict=True)
-    )
-    if (
-        not all(isinstance(end, int | float) for end in (lower, upper))
-        or not lower < upper
-    ):
-        raise ConfigError(subject, expected, repr(ends))
-    return float(lower), float(upper)
+        raise refusal
+    limits = list(INFINITE)
+    for side, end in enumerate(ends):
+        if end is None:
+            continue
+        if not isinstance(end, int | float):
+            raise refusal
+        limits[side] = float(end)
+    lower, upper = limits
+    if not lower < upper:  # NaN, too
+        raise refusal
+    return lower, upper
 
 
 def _keys(entry: Mapping[str, Any]) -> Keys:
     """The declared key columns; a document that declares keys has only those it names."""
     _demand_known("[keys]", entry, ("halo", "snapshot", "cluster"))
-    if not all(name is None or isinstance(name, str) for name in entry.values()):
+    if not all(isinstance(name, str | None) for name in entry.values()):
         raise ConfigError("[keys]", "names of columns", repr(dict(entry)))
     if not entry:
         return DEFAULT.keys
-    return Keys(
-        **{"halo": None, "snapshot": None, "cluster": None, **named_keys(entry)}
-    )
+    names = dict.fromkeys(("halo", "snapshot", "cluster"))
+    return Keys(**(names | named_keys(entry)))
 
 
 def _names(names: Any, subject: str) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not all(
-        isinstance(name, str) for name in names
-    ):
+    is_list = isinstance(names, list | tuple)
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise ConfigError(subject, "a list of column names", repr(names))
     return tuple(names)
 
@@ -151,10 +171,10 @@ def _names(names: Any, subject: str) -> tuple[str, ...]:
 def _demand_known(subject: str, entry: Any, names: Iterable[str]) -> None:
     if not isinstance(entry, Mapping):
         raise ConfigError(subject, "a table", repr(entry))
-    unknown = sorted(set(entry) - set(names))
+    unknown = set(entry).difference(names)
     if unknown:
-        alike = get_close_matches(unknown[0], list(names), 1)
+        first = min(unknown)
+        alike = get_close_matches(first, names, 1)
         hint = "".join(f"did you mean '{name}'?" for name in alike)
-        raise ConfigError(
-            subject, f"one of {', '.join(sorted(names))}", f"'{unknown[0]}'", "", hint
-        )
+        expected = f"one of {', '.join(sorted(names))}"
+        raise ConfigError(subject, expected, f"'{first}'", "", hint)

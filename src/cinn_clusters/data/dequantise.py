@@ -41,11 +41,12 @@ def dequantise(
     for d, column in enumerate(columns):
         if column.bijection == "age" and column.resolution:
             since = age - theta[:, d]
-            jitter = rng.uniform(-0.5, 0.5, len(since)) * column.resolution
+            steps = rng.uniform(-0.5, 0.5, len(since))
+            jitter = steps * column.resolution
+            reflected = np.abs(since + jitter)
+            jittered = np.clip(reflected, TIME_FLOOR, age - TIME_FLOOR)
             result = result.copy()
-            result[:, d] = age - np.clip(
-                np.abs(since + jitter), TIME_FLOOR, age - TIME_FLOOR
-            )
+            result[:, d] = age - jittered
     return result
 
 
@@ -69,12 +70,13 @@ def off_bounds(
         array([[13.799,  0.999]])
     """
     result = theta.copy()
-    for d, column in enumerate(columns):
+    for column, recorded, values in zip(columns, theta.T, result.T, strict=True):
         if column.bijection == "age":
-            result[:, d] = np.clip(theta[:, d], TIME_FLOOR, age - TIME_FLOOR)
+            latest = age - TIME_FLOOR
+            values[:] = np.clip(recorded, TIME_FLOOR, latest)
         elif column.bijection == "logit" and not column.is_log:
             lower, upper = column.bounds
             margin = EDGE * (upper - lower)
-            result[theta[:, d] <= lower, d] = lower + margin
-            result[theta[:, d] >= upper, d] = upper - margin
+            values[recorded <= lower] = lower + margin
+            values[recorded >= upper] = upper - margin
     return result

@@ -59,16 +59,16 @@ def read_embeddings(
         DataError: If a file is not what it should be, lengths differ, a vector is not finite, a
             name cannot be read, or two files show the same projection.
     """
-    keys, vectors = _read_vectors(
-        Path(embeddings_file), Path(filenames_file), parsed_names
-    )
-    repeated = keys[keys.duplicated(list(ROW_KEYS), keep=False)]
-    if len(repeated):
-        first, second, *_ = repeated.sort_values(list(ROW_KEYS)).filename
-        raise DataError(
-            str(filenames_file), "one file a projection", f"two: {first} and {second}"
-        )
-    return _embeddings(keys, vectors, Path(embeddings_file))
+    embeddings_path, filenames_path = Path(embeddings_file), Path(filenames_file)
+    keys, vectors = _read_vectors(embeddings_path, filenames_path, parsed_names)
+    row_keys = list(ROW_KEYS)
+    is_repeated = keys.duplicated(row_keys, keep=False)
+    if is_repeated.any():
+        repeated = keys[is_repeated].sort_values(row_keys)
+        first, second, *_ = repeated.filename
+        got = f"two: {first} and {second}"
+        raise DataError(str(filenames_file), "one file a projection", got)
+    return _embeddings(keys, vectors, embeddings_path)
 
 
 def read_named_embeddings(
@@ -82,29 +82,28 @@ def read_named_embeddings(
     Raises:
         DataError: As ``read_embeddings``.
     """
-    keys, vectors = _read_vectors(
-        Path(embeddings_file), Path(filenames_file), _object_names
-    )
-    return _embeddings(keys, vectors, Path(embeddings_file))
+    embeddings_path, filenames_path = Path(embeddings_file), Path(filenames_file)
+    keys, vectors = _read_vectors(embeddings_path, filenames_path, _object_names)
+    return _embeddings(keys, vectors, embeddings_path)
 
 
 def _embeddings(
     keys: pd.DataFrame, vectors: pd.DataFrame, embeddings_file: Path
 ) -> Embeddings:
     clusters = _read_encoder_clusters(embeddings_file.with_name(ENCODER))
-    return Embeddings(
-        pd.concat([keys, vectors], axis=1), tuple(map(str, vectors)), clusters
-    )
+    table = pd.concat([keys, vectors], axis=1)
+    return Embeddings(table, tuple(map(str, vectors)), clusters)
 
 
 def _object_names(names: Sequence[str], where: str) -> pd.DataFrame:
     """Split the names of maps into object and Projection; any name will do."""
     stems = pd.Series([re.split(r"[/\\]", name)[-1] for name in names], dtype=object)
     parts = stems.str.extract(r"^(.*?)(?:_proj_(\d+))?(?:\.(?:fits|npy|png|jpe?g))?$")
-    order = parts.groupby(0).cumcount()
-    projection = pd.to_numeric(parts[1]).fillna(order).astype("int64")
+    objects, numbers = parts[0], parts[1]
+    order = objects.groupby(objects).cumcount()
+    projection = pd.to_numeric(numbers).fillna(order).astype("int64")
     return pd.DataFrame(
-        {"object": parts[0], PROJECTION: projection, "filename": list(names)}
+        {"object": objects, PROJECTION: projection, "filename": list(names)}
     )
 
 
@@ -114,28 +113,29 @@ def _read_vectors(
     parse: Callable[[Sequence[str], str], pd.DataFrame],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the keys and the vectors of M maps: key columns, and ``embedding_000`` ..."""
-    values, names = _read_array(embeddings_file), _read_names(filenames_file)
+    values = _read_array(embeddings_file)
+    names = _read_names(filenames_file)
     source = str(embeddings_file)
-    if (
-        values.ndim != 2
-        or not np.issubdtype(values.dtype, np.number)
-        or not values.shape[1]
-    ):
+    is_numeric = np.issubdtype(values.dtype, np.number)
+    if values.ndim != 2 or not is_numeric or not values.shape[1]:
         got = f"{values.dtype} of shape {values.shape}"
         raise DataError(source, "numbers, (maps, features)", got)
-    if len(values) != len(names):
-        got = f"{len(values)} vectors and {len(names)} names"
-        raise DataError(source, f"a vector for each name of {filenames_file}", got)
+    num_maps, num_features = values.shape
+    if num_maps != len(names):
+        expected = f"a vector for each name of {filenames_file}"
+        got = f"{num_maps} vectors and {len(names)} names"
+        raise DataError(source, expected, got)
     is_bad = ~np.isfinite(values).all(1)
     if is_bad.any():
-        first = f"first row {int(is_bad.argmax())}, {names[int(is_bad.argmax())]}"
+        row = int(is_bad.argmax())
         got = f"{int(is_bad.sum())} rows with NaN or infinity"
-        raise DataError(source, "finite values", got, first)
-    width = max(3, len(str(values.shape[1] - 1)))
-    columns = [f"{EMBEDDING}_{number:0{width}d}" for number in range(values.shape[1])]
-    return parse(names, str(filenames_file)), pd.DataFrame(
-        values.astype(float), columns=columns
-    )
+        raise DataError(source, "finite values", got, f"first row {row}, {names[row]}")
+
+    # Zeros in front, so that the order of the names is that of the components.
+    num_digits = max(3, len(str(num_features - 1)))
+    columns = [f"{EMBEDDING}_{i:0{num_digits}d}" for i in range(num_features)]
+    vectors = pd.DataFrame(values.astype(float), columns=columns)
+    return parse(names, str(filenames_file)), vectors
 
 
 def join_embeddings(
@@ -161,9 +161,8 @@ def join_embeddings(
     )
     matched = set(table.filename.dropna())
     if not matched:
-        example = ", ".join(
-            f"{key} {catalogue.table[key].iloc[0]}" for key in (SNAPSHOT, HALO)
-        )
+        first = catalogue.table[list(KEYS)].iloc[0]
+        example = f"{SNAPSHOT} {first[SNAPSHOT]}, {HALO} {first[HALO]}"
         expected = f"maps of rows of the catalogue, such as {example}"
         hint = "are they one simulation, and is the number in the name the HaloID?"
         raise DataError("embeddings", expected, "none", "", hint)
@@ -192,23 +191,22 @@ def demand_unseen(
 
 def parsed_names(names: Sequence[str], source: str) -> pd.DataFrame:
     """Read HaloID, Snapshot and Projection out of file names; ``source`` is for the error."""
-    matches = [NAME.fullmatch(name) for name in names]
-    unread = [name for name, match in zip(names, matches, strict=True) if match is None]
+    unread = [name for name in names if not NAME.fullmatch(name)]
     if unread:
-        raise DataError(
-            source, PATTERN, f"{len(unread)} other names", f"first '{unread[0]}'"
-        )
-    numbers = [[int(part) for part in match.groups()] for match in matches if match]
-    snapshot, halo, projection = np.array(numbers, dtype="int64").reshape(-1, 3).T
-    keys = dict(zip(ROW_KEYS, (halo, snapshot, projection), strict=True))
-    return pd.DataFrame({**keys, "filename": list(names)})
+        got = f"{len(unread)} other names"
+        raise DataError(source, PATTERN, got, f"first '{unread[0]}'")
+    parts = pd.Series(names, dtype=object).str.extract(NAME)
+    parts.columns = pd.Index([SNAPSHOT, HALO, PROJECTION])
+    table = parts[list(ROW_KEYS)].astype("int64")
+    return table.assign(filename=list(names))
 
 
 def _read_encoder_clusters(path: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))["clusters"]))
+        encoder = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(map(str, encoder["clusters"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         expected = "the clusters that the encoder was trained on"
         raise DataError(str(path), expected, "damaged JSON") from error
@@ -218,13 +216,12 @@ def _read_array(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
-        raise DataError(
-            str(path), "a readable .npy file", error.strerror or str(error)
-        ) from error
-    except (
-        ValueError
-    ) as error:  # no .npy file, cut short, or pickled objects, which would be code
-        expected, got = "an array in numpy's .npy format", str(error).splitlines()[0]
+        got = error.strerror or str(error)
+        raise DataError(str(path), "a readable .npy file", got) from error
+    except ValueError as error:
+        # No .npy file, one that is cut short, or pickled objects, which would be code
+        expected = "an array in numpy's .npy format"
+        got = str(error).splitlines()[0]
         hint = "write it with numpy.save of an array of numbers or of text (dtype=str)"
         raise DataError(str(path), expected, got, "", hint) from error
 
@@ -238,9 +235,8 @@ def _read_names(path: Path) -> list[str]:
         return [line.strip() for line in lines if line.strip()]
     names = _read_array(path)
     if names.ndim != 1 or names.dtype.kind not in "US":
-        raise DataError(
-            str(path), "a list of text", f"{names.dtype} of shape {names.shape}"
-        )
+        got = f"{names.dtype} of shape {names.shape}"
+        raise DataError(str(path), "a list of text", got)
     if names.dtype.kind == "S":
         names = np.char.decode(names, "utf-8")
     return [str(name) for name in names]

@@ -34,53 +34,75 @@ class ObservablePrior:
         (Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45).
         """
         is_measured, total, offset = self._measured(values, errors)
-        cross = self.covariance * is_measured[:, None, :]  # C_o
+        # Columns of what was not measured are zero, so that all objects have one shape.
+        cross = self.covariance * is_measured[:, None, :]  # C_o, (N, L, L)
         transposed = cross.transpose(0, 2, 1)
-        solved = np.linalg.solve(total, transposed)
+        # The transposed gain (C_oo + R)^-1 C_o^T, for mean and covariance alike.
+        solved = np.linalg.solve(total, transposed)  # (N, L, L)
         shift = np.einsum("nkl,nk->nl", solved, offset)
+        mean = self.mean + shift
         covariance = self.covariance - cross @ solved
-        is_exact = is_measured & (errors == 0.0)  # to the last bit
-        covariance[is_exact[:, :, None] | is_exact[:, None, :]] = 0.0
-        return np.where(is_exact, values, self.mean + shift), covariance
+
+        # What has no error is itself to the last bit, without the rounding of the solver.
+        is_exact = is_measured & (errors == 0.0)
+        is_exact_row = is_exact[:, :, None]
+        is_exact_column = is_exact[:, None, :]
+        covariance[is_exact_row | is_exact_column] = 0.0
+        return np.where(is_exact, values, mean), covariance
 
     def conditional_mean(self, values: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """Mean (N, L) of the true observables alone, in a third of the time of ``condition``."""
         is_measured, total, offset = self._measured(values, errors)
-        weights = np.linalg.solve(
-            total, offset[:, :, None]
-        )  # zero where nothing was measured
-        shift = (self.covariance @ weights)[:, :, 0]
+        # The offset, and so the weight, is zero where nothing was measured: C stands for C_o.
+        right_side = offset[:, :, None]
+        weights = np.linalg.solve(total, right_side)  # (N, L, 1)
+        shift = self.covariance @ weights
+        mean = self.mean + shift[:, :, 0]
         is_exact = is_measured & (errors == 0.0)
-        return np.where(is_exact, values, self.mean + shift)
+        return np.where(is_exact, values, mean)
 
     def mahalanobis(
         self, values: np.ndarray, errors: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances (N,) from the training clusters, and their degrees of freedom (N,)."""
         is_measured, total, offset = self._measured(values, errors)
-        solved = np.linalg.solve(total, offset[:, :, None])[:, :, 0]
-        return np.einsum("nl,nl->n", offset, solved), is_measured.sum(1)
+        # (o - m_o)^T (C_oo + R)^-1 (o - m_o)
+        right_side = offset[:, :, None]
+        solved = np.linalg.solve(total, right_side)
+        squared = np.einsum("nl,nl->n", offset, solved[:, :, 0])
+        return squared, is_measured.sum(1)
 
     def _measured(
         self, values: np.ndarray, errors: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What was measured (N, L), C_oo + R (N, L, L), and o - m_o (N, L), zero elsewhere."""
         is_measured = np.isfinite(values) & np.isfinite(errors)
-        variance = np.where(is_measured, errors, 1.0) ** 2
-        is_pair = is_measured[:, :, None] & is_measured[:, None, :]
-        total = np.where(is_pair, self.covariance, 0.0)
-        total += variance[:, :, None] * np.eye(values.shape[1])
-        return is_measured, total, np.where(is_measured, values - self.mean, 0.0)
+        # A missing value gets a row and a column of the unit matrix, which the solver ignores.
+        scatter = np.where(is_measured, errors, 1.0)
+        variance = scatter**2
+        is_row = is_measured[:, :, None]
+        is_column = is_measured[:, None, :]
+        total = np.where(is_row & is_column, self.covariance, 0.0)
+        unit = np.eye(values.shape[1])
+        total += variance[:, :, None] * unit
+
+        offset = values - self.mean
+        return is_measured, total, np.where(is_measured, offset, 0.0)
 
     def expectation(
         self, values: np.ndarray, is_missing: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fill exact rows (N, L) that lack the same values (L,), and sum what scatter that loses."""
-        cross = self.covariance[:, ~is_missing]
-        inner = self.covariance[np.ix_(~is_missing, ~is_missing)]
+        """Fill exact rows (N, L) that lack the same values (L,); sum the scatter that this loses."""
+        is_there = ~is_missing
+        cross = self.covariance[:, is_there]  # C_o
+        inner = cross[is_there]  # C_oo
         gain = np.linalg.solve(inner, cross.T).T
-        mean = self.mean + (values - self.mean)[:, ~is_missing] @ gain.T
-        scatter = len(values) * (self.covariance - gain @ cross.T)
+        offset = values - self.mean
+        mean = self.mean + offset[:, is_there] @ gain.T
+
+        # Rows of one pattern of missing values have one conditional covariance.
+        conditional = self.covariance - gain @ cross.T
+        scatter = len(values) * conditional
         return np.where(is_missing, mean, values), scatter
 
     def leading(self, count: int) -> ObservablePrior:
@@ -94,18 +116,24 @@ class ObservablePrior:
     def leading_given(self, trailing: np.ndarray) -> ObservablePrior:
         """Conditional of the first observables given exact values (N, E) of the last ones."""
         count = len(self.mean) - trailing.shape[1]
-        marginal, other = self.leading(count), self.trailing(count)
-        cross = self.covariance[count:, :count]
-        gain = np.linalg.solve(other.covariance, cross)
-        mean = marginal.mean + (trailing - other.mean) @ gain
-        return ObservablePrior(mean, marginal.covariance - cross.T @ gain)
+        first = self.leading(count)
+        last = self.trailing(count)
+        cross = self.covariance[count:, :count]  # (E, S)
+        gain = np.linalg.solve(last.covariance, cross)
+        offset = trailing - last.mean
+        mean = first.mean + offset @ gain  # (N, S)
+        covariance = first.covariance - cross.T @ gain
+        return ObservablePrior(mean, covariance)
 
     def trailing_given(self, leading: np.ndarray) -> np.ndarray:
         """Conditional mean of the last observables given the means (N, S) of the first ones."""
         count = leading.shape[1]
-        marginal = self.leading(count)
-        gain = np.linalg.solve(marginal.covariance, self.covariance[:count, count:])
-        return np.asarray(self.mean[count:] + (leading - marginal.mean) @ gain)
+        first = self.leading(count)
+        cross = self.covariance[:count, count:]  # (S, E)
+        gain = np.linalg.solve(first.covariance, cross)
+        offset = leading - first.mean
+        mean: np.ndarray = self.mean[count:] + offset @ gain
+        return mean
 
 
 def fit_prior(values: np.ndarray) -> ObservablePrior:
@@ -117,28 +145,41 @@ def fit_prior(values: np.ndarray) -> ObservablePrior:
     num_rows, width = values.shape
     is_missing = np.isnan(values)
     if not is_missing.any():
-        return _regularised(values.mean(0), np.cov(values.T).reshape(width, width))
-    mean, covariance = np.nanmean(values, 0), np.diag(np.nanvar(values, 0))
-    patterns, pattern_of_row = np.unique(is_missing, axis=0, return_inverse=True)
-    groups = [
-        values[pattern_of_row.ravel() == number] for number in range(len(patterns))
-    ]
+        covariance = np.cov(values.T)
+        return _regularised(values.mean(0), covariance.reshape(width, width))
+
+    # Rows that lack the same values share one gain, so that a step solves once a pattern.
+    patterns, numbers = np.unique(is_missing, axis=0, return_inverse=True)
+    pattern_of_row = numbers.ravel()
+    groups = [values[pattern_of_row == number] for number in range(len(patterns))]
+
+    mean = np.nanmean(values, 0)
+    variance = np.nanvar(values, 0)
+    covariance = np.diag(variance)
     for _ in range(_MAX_EM_STEPS):
-        before = covariance
+        # Expectation of the complete rows and of their scatter
         prior = _regularised(mean, covariance)
-        filled, scatter = zip(*map(prior.expectation, groups, patterns), strict=True)
+        steps = map(prior.expectation, groups, patterns)
+        filled, scatter = zip(*steps, strict=True)
         complete = np.concatenate(filled)
+
+        # Maximisation: their sample mean and covariance
         mean = complete.mean(0)
         offset = complete - mean
-        covariance = (offset.T @ offset + np.sum(scatter, 0)) / num_rows
+        total = offset.T @ offset + np.sum(scatter, 0)
+        previous, covariance = covariance, total / num_rows
+
+        # A change is measured in the standard deviations of the two columns.
         spread = np.sqrt(np.diag(covariance))
-        if (
-            np.abs(covariance - before) <= _EM_TOLERANCE * np.outer(spread, spread)
-        ).all():
+        limit = _EM_TOLERANCE * np.outer(spread, spread)
+        if np.all(np.abs(covariance - previous) <= limit):
             break
-    return _regularised(mean, covariance * num_rows / (num_rows - 1))
+    unbiased = covariance * num_rows / (num_rows - 1)
+    return _regularised(mean, unbiased)
 
 
 def _regularised(mean: np.ndarray, covariance: np.ndarray) -> ObservablePrior:
     """Columns that are functions of others keep a covariance that can be inverted."""
-    return ObservablePrior(mean, covariance + _RIDGE * np.diag(np.diag(covariance)))
+    variance = np.diag(covariance)
+    ridge = _RIDGE * np.diag(variance)
+    return ObservablePrior(mean, covariance + ridge)

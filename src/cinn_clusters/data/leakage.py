@@ -63,10 +63,12 @@ def audit_split(
         [0, 0, 0]
     """
     clusters = catalogue.clusters.tolist()
-    histories: list[Hashable] = [tuple(row) for row in catalogue.theta]
+    histories: list[Hashable] = list(map(tuple, catalogue.theta))
     if len(catalogue.targets) < FINGERPRINT:
         histories = list(zip(clusters, histories, strict=True))
-    views = list(zip(clusters, catalogue.table[SNAPSHOT], strict=True))
+    snapshots = catalogue.table[SNAPSHOT]
+    views = list(zip(clusters, snapshots, strict=True))
+
     tested = sorted({clusters[row] for row in split.test})
     overlaps = (
         _overlap("test clusters", clusters, split, tested),
@@ -75,10 +77,12 @@ def audit_split(
     )
     if encoder_clusters is None:
         return overlaps
-    shared = len(set(map(str, tested)) & set(encoder_clusters))
-    encoder = Overlap(
-        "test clusters, by the encoder of maps", len(tested), shared, shared
-    )
+
+    # The names in encoder.json are text, whatever they are in the table.
+    leaked = set(map(str, tested)).intersection(encoder_clusters)
+    num_leaked = len(leaked)
+    kind = "test clusters, by the encoder of maps"
+    encoder = Overlap(kind, len(tested), num_leaked, num_leaked)
     return (*overlaps, encoder)
 
 
@@ -87,11 +91,9 @@ def _overlap(
 ) -> Overlap:
     """Count things of test rows, or those named, among those of the other parts."""
     trained = {things[row] for row in split.train}
-    decisive = trained | {things[row] for row in split.validation}
+    validated = {things[row] for row in split.validation}
+    decisive = trained | validated
     counted = tested or [things[row] for row in split.test]
-    return Overlap(
-        kind,
-        len(counted),
-        sum(thing in trained for thing in counted),
-        sum(thing in decisive for thing in counted),
-    )
+    num_trained = sum(thing in trained for thing in counted)
+    num_decisive = sum(thing in decisive for thing in counted)
+    return Overlap(kind, len(counted), num_trained, num_decisive)

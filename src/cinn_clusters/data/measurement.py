@@ -97,21 +97,27 @@ class MeasurementTransforms(Transforms):
         """
         self._demand_width(inputs, self.inputs, "inputs")
         inputs = np.asarray(inputs, dtype=float)
-        num_scalars = len(self.scalars)
-        maps = self.observables[:num_scalars]
-        columns = [_raw(entry, inputs[:, i]) for i, entry in enumerate(maps)]
-        values = np.stack(columns, 1)
-        errors = np.zeros_like(values)
-        factors = [
-            math.log(10.0) if maps[i].is_log else 1.0 for i in self._optional_columns
-        ]
-        errors[:, self._optional_columns] = inputs[:, len(self.names) :] * factors
-        return values, np.where(np.isnan(values) | np.isnan(errors), np.inf, errors)
+        maps = self.observables[: len(self.scalars)]
+        columns = map(_raw, maps, inputs.T)
+        values = np.stack(list(columns), 1)
+
+        # Errors of logarithms are in dex, the maps take natural logarithms.
+        optional = self._optional_columns
+        factors = np.ones(len(optional))
+        is_log = [maps[column].is_log for column in optional]
+        factors[is_log] = math.log(10.0)
+        stated = inputs[:, len(self.names) :]
+        errors = np.zeros_like(values)  # the time has none
+        errors[:, optional] = stated * factors
+
+        is_missing = np.isnan(values) | np.isnan(errors)
+        return values, np.where(is_missing, np.inf, errors)
 
     def embeddings(self, inputs: np.ndarray) -> np.ndarray:
         """Embeddings (N, E); NaN as a whole where a component is missing."""
         vectors = np.array(inputs[:, self._embedding], dtype=float)
-        vectors[np.isnan(vectors).any(1)] = np.nan
+        is_missing = np.isnan(vectors).any(1)
+        vectors[is_missing] = np.nan
         return vectors
 
     def is_measured(self, inputs: np.ndarray) -> np.ndarray:
@@ -120,18 +126,18 @@ class MeasurementTransforms(Transforms):
         scalars: np.ndarray = np.isfinite(errors[:, self._optional_columns])
         if not self.has_embedding:
             return scalars
-        return np.column_stack([scalars, np.isfinite(self.embeddings(inputs)).all(1)])
+        is_finite = np.isfinite(self.embeddings(inputs))
+        return np.column_stack([scalars, is_finite.all(1)])
 
     def without(self, inputs: np.ndarray, is_kept: np.ndarray) -> np.ndarray:
         """Inputs without what a mask (N, B) or (B,) leaves out, in the order of ``is_measured``."""
         result = np.array(inputs, dtype=float)
-        mask = np.broadcast_to(
-            is_kept, (len(inputs), len(self.optional) + self.has_embedding)
-        )
+        width = len(self.optional) + self.has_embedding
+        is_left_out = ~np.broadcast_to(is_kept, (len(inputs), width))  # (N, B)
         for number, column in enumerate(self._optional_columns):
-            result[~mask[:, number], column] = np.nan
+            result[is_left_out[:, number], column] = np.nan
         if self.has_embedding:
-            result[~mask[:, -1], self._embedding] = np.nan
+            result[is_left_out[:, -1], self._embedding] = np.nan
         return result
 
     def scalar_prior(
@@ -144,10 +150,10 @@ class MeasurementTransforms(Transforms):
         is_missing = np.isnan(vectors[:, :1])  # (N, 1)
         marginal = prior.leading(len(self.scalars))
         conditional = prior.leading_given(vectors)
-        mean = np.where(is_missing, marginal.mean, conditional.mean)
+        mean = np.where(is_missing, marginal.mean, conditional.mean)  # (N, S)
         covariance = np.where(
             is_missing[:, :, None], marginal.covariance, conditional.covariance
-        )
+        )  # (N, S, S)
         return ObservablePrior(mean, covariance)
 
     def without_embedding(self, inputs: np.ndarray) -> np.ndarray:
@@ -162,9 +168,11 @@ class MeasurementTransforms(Transforms):
         mean, covariance = prior.condition(*self.raw_values(inputs))
         if not self.has_embedding:
             return mean, covariance
-        vectors, expected = self.embeddings(inputs), self.prior.trailing_given(mean)
-        vectors = np.where(np.isnan(vectors), expected, vectors)
-        return np.hstack([mean, vectors]), covariance
+        # A missing embedding is replaced by its expectation given the scalars.
+        vectors = self.embeddings(inputs)
+        expected = self.prior.trailing_given(mean)
+        filled = np.where(np.isnan(vectors), expected, vectors)
+        return np.hstack([mean, filled]), covariance
 
     def mahalanobis(
         self, prior: ObservablePrior, inputs: np.ndarray
@@ -174,23 +182,30 @@ class MeasurementTransforms(Transforms):
         squared, degrees = scalars.mahalanobis(*self.raw_values(inputs))
         if not self.has_embedding:
             return squared, degrees
+        # d^2(scalars, embedding) = d^2(scalars | embedding) + d^2(embedding)
         marginal = prior.trailing(len(self.scalars))
         offset = self.embeddings(inputs) - marginal.mean
-        of_embedding = (offset @ np.linalg.inv(marginal.covariance) * offset).sum(1)
+        precision = np.linalg.inv(marginal.covariance)
+        products = offset @ precision * offset
+        of_embedding = products.sum(1)
+
+        # A missing embedding adds neither distance nor degrees of freedom.
         is_missing = np.isnan(of_embedding)
         num_components = np.where(is_missing, 0, offset.shape[1])
-        return squared + np.where(
-            is_missing, 0.0, of_embedding
-        ), degrees + num_components
+        of_embedding[is_missing] = 0.0
+        return squared + of_embedding, degrees + num_components
 
     def is_usable(self, inputs: np.ndarray) -> Tensor:
         """Whether a row can be answered, (N,): the time is measured, and no error is negative."""
         values, errors = self.raw_values(inputs)
         is_valid = ~np.isinf(values) & (errors >= 0.0)
-        is_valid &= ~np.isinf(self.embeddings(inputs)).any(1)[:, None]
+        is_usable = is_valid.all(1)
+        is_infinite = np.isinf(self.embeddings(inputs))
+        is_usable &= ~is_infinite.any(1)
         if self.time in self.scalars:
-            is_valid &= np.isfinite(values[:, [self.scalars.index(self.time)]])
-        return torch.from_numpy(is_valid.all(1))
+            times = values[:, self.scalars.index(self.time)]
+            is_usable &= np.isfinite(times)
+        return torch.from_numpy(is_usable)
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
         """Turn values and errors (N, len(inputs)) into the features (N, F) of a network, float64.
@@ -199,26 +214,35 @@ class MeasurementTransforms(Transforms):
         scalars, and one indicator of a missing embedding.
         """
         mean, covariance = self.condition(inputs)
+        x = self._standardised(mean)  # (N, S + E)
+
+        # diag(A C A^T), the variances of the features A v; rounding may take one below zero.
         matrix = self._matrix()[self._optional_columns, : len(self.scalars)]
-        variance = (matrix @ covariance * matrix).sum(-1)
-        features = [self._standardised(mean), np.sqrt(np.maximum(variance, 0.0))]
+        products = matrix @ covariance * matrix  # (N, U, S)
+        variance = products.sum(-1)
+        deviations = np.sqrt(np.maximum(variance, 0.0))
+
+        features = [x, deviations]
         if self.has_embedding:
-            features.append(~self.is_measured(inputs)[:, -1:])
+            has_embedding = self.is_measured(inputs)[:, -1:]
+            features.append(~has_embedding)
         return torch.from_numpy(np.concatenate(features, 1))
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
         """Count the observables of each row that lie beyond what was trained on, (N,)."""
         mean, _ = self.condition(inputs)
         x = self._standardised(mean)
-        return np.asarray((np.abs(x) >= self._clip).sum(1))
+        is_clipped = np.abs(x) >= self._clip
+        counts: np.ndarray = is_clipped.sum(1)
+        return counts
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D): ages, and conditional masses."""
-        prior, num_scalars = self.scalar_prior(self.prior, inputs), len(self.scalars)
-        mean = prior.conditional_mean(*self.raw_values(inputs))
+        prior = self.scalar_prior(self.prior, inputs)
+        values, errors = self.raw_values(inputs)
+        mean = prior.conditional_mean(values, errors)  # (N, S)
         filled = np.array(inputs, dtype=float)
-        for column, entry in enumerate(self.observables[:num_scalars]):
-            filled[:, column] = _value(entry, mean[:, column])
+        self._put_scalars(filled, mean)
         return super().anchors(filled)
 
     def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -227,20 +251,24 @@ class MeasurementTransforms(Transforms):
         Noise is drawn log-uniformly between 0.01 and 1 dex; in columns that are no logarithms, a
         dex is three standard deviations of the training clusters. What is missing stays missing.
         """
-        is_kept = self._draw_masks(len(inputs), rng)
-        errors = self._draw_errors(len(inputs), rng)
+        num_rows = len(inputs)
+        is_kept = self._draw_masks(num_rows, rng)
+        errors = self._draw_errors(num_rows, rng)
         noise = errors * rng.standard_normal(errors.shape)
-        result = self._noisy(inputs, errors, noise)
+        noisy = self._noisy(inputs, errors, noise)
         if self.has_embedding:
-            has_embedding = rng.random(len(inputs)) < EMBEDDING_SHARE
+            has_embedding = rng.random(num_rows) < EMBEDDING_SHARE
             is_kept = np.column_stack([is_kept, has_embedding])
-        return self.without(result, is_kept)
+        return self.without(noisy, is_kept)
 
     def _draw_masks(self, num_rows: int, rng: np.random.Generator) -> np.ndarray:
         """Which optional scalars rows keep, (N, U): any number, all, or the mass alone."""
+        # A share that is uniform for each row makes every number of observables as likely.
         shape = (num_rows, len(self.optional))
         share = rng.random((num_rows, 1))
         is_kept = rng.random(shape) < share
+
+        # Catalogues with all columns, or with nothing but masses, are commoner than that.
         kind = rng.random(num_rows)
         is_kept[kind < WHOLE_SHARE] = True
         if self.schema.mass in self.optional:
@@ -254,34 +282,39 @@ class MeasurementTransforms(Transforms):
         share = rng.random((num_rows, 1))
         share[rng.random(num_rows) < EXACT_SHARE] = 0.0
         has_error = rng.random(shape) < share
-        decades = math.log10(LARGEST_ERROR / SMALLEST_ERROR) * rng.random(shape)
+
+        num_decades = math.log10(LARGEST_ERROR / SMALLEST_ERROR)
+        decades = num_decades * rng.random(shape)
         errors = SMALLEST_ERROR * 10.0**decades
-        return np.where(has_error, errors * self._error_units, 0.0)
+        errors = errors * self._error_units
+        return np.where(has_error, errors, 0.0)
 
     def sample_values(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Turn Gaussian noise (N, S) into true scalars given the measured ones, as exact inputs."""
         mean, covariance = self.condition(inputs)
+        # Exact values leave the covariance singular: an eigendecomposition bears that, a Cholesky
+        # factor does not; rounding may take an eigenvalue below zero.
         eigenvalues, vectors = np.linalg.eigh(covariance)
-        scaled = np.sqrt(np.maximum(eigenvalues, 0.0)) * noise
+        deviations = np.sqrt(np.maximum(eigenvalues, 0.0))
+        scaled = deviations * noise
         scatter = np.einsum("nij,nj->ni", vectors, scaled)
         values = mean[:, : len(self.scalars)] + scatter
-        return self.exact_inputs(values, self.embeddings(inputs))
+        embeddings = self.embeddings(inputs)
+        return self.exact_inputs(values, embeddings)
 
     def exact_inputs(self, values: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
         """Inputs (N, len(inputs)), without errors, of scalars (N, S) as the maps take them."""
         result = np.zeros((len(values), len(self.inputs)))
-        for column in range(len(self.scalars)):
-            result[:, column] = _value(self.observables[column], values[:, column])
+        self._put_scalars(result, values)
         result[:, self._embedding] = embeddings
         return result
 
     def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
-        prior = {
-            "mean": self.prior.mean.tolist(),
-            "covariance": self.prior.covariance.tolist(),
-        }
-        return {**super().to_dict(), "prior": prior}
+        mean = self.prior.mean.tolist()
+        covariance = self.prior.covariance.tolist()
+        maps = super().to_dict()
+        return {**maps, "prior": {"mean": mean, "covariance": covariance}}
 
     @property
     def _embedding(self) -> slice:
@@ -299,14 +332,15 @@ class MeasurementTransforms(Transforms):
     @property
     def _error_units(self) -> np.ndarray:
         """Largest error drawn for each optional scalar, in the unit of its error, (U,)."""
-        spreads = np.sqrt(np.diag(self.prior.covariance))
+        variance = np.diag(self.prior.covariance)
+        spreads = SPREADS_A_DEX * np.sqrt(variance)
         units = np.ones(len(self.optional))
         for number, column in enumerate(self._optional_columns):
             entry = self.observables[column]
-            if not (
-                entry.is_log or self.schema.column(entry.name).unit.startswith("log10")
-            ):
-                units[number] = SPREADS_A_DEX * spreads[column]
+            unit = self.schema.column(entry.name).unit
+            is_in_dex = entry.is_log or unit.startswith("log10")
+            if not is_in_dex:
+                units[number] = spreads[column]
         return units
 
     def _noisy(
@@ -314,31 +348,42 @@ class MeasurementTransforms(Transforms):
     ) -> np.ndarray:
         """Inputs with noise (N, U) added, and its standard deviations (N, U) stated."""
         result = np.array(inputs, dtype=float)
-        for number, column in enumerate(self._optional_columns):
+        for column, scatter in zip(self._optional_columns, noise.T, strict=True):
             if self.observables[column].is_log:
-                result[:, column] *= 10.0 ** noise[:, number]
+                result[:, column] *= 10.0**scatter  # in dex
             else:
-                result[:, column] += noise[:, number]
-        result[:, len(self.names) :] = np.hypot(result[:, len(self.names) :], errors)
+                result[:, column] += scatter
+        # Errors that were there already add up in quadrature.
+        stated = result[:, len(self.names) :]
+        np.hypot(stated, errors, out=stated)
         return result
+
+    def _put_scalars(self, inputs: np.ndarray, values: np.ndarray) -> None:
+        """Write scalars (N, S), as the maps take them, into inputs in catalogue units."""
+        for column in range(len(self.scalars)):
+            entry = self.observables[column]
+            inputs[:, column] = _value(entry, values[:, column])
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         """Features x (N, L) of observables (N, L) as the maps take them."""
-        shift = np.array(
-            [observable.shift / observable.scale for observable in self.observables]
-        )
-        x = values @ self._matrix().T - shift
-        return np.asarray(np.clip(x, -self._clip, self._clip))
+        shifts = [
+            observable.shift / observable.scale for observable in self.observables
+        ]
+        matrix = self._matrix()
+        x = values @ matrix.T - np.array(shifts)
+        clipped: np.ndarray = np.clip(x, -self._clip, self._clip)
+        return clipped
 
     def _matrix(self) -> np.ndarray:
         """Linear part (L, L) of the map to x: scaling, and differences to reference columns."""
-        matrix = np.zeros((len(self.names),) * 2)
+        width = len(self.names)
+        matrix = np.zeros((width, width))
         for row, observable in enumerate(self.observables):
-            matrix[row, row] = 1.0 / observable.scale
+            slope = 1.0 / observable.scale
+            matrix[row, row] = slope
             if observable.relative_to is not None:
-                matrix[row, self.names.index(observable.relative_to)] -= (
-                    1.0 / observable.scale
-                )
+                reference = self.names.index(observable.relative_to)
+                matrix[row, reference] -= slope
         return matrix
 
 
@@ -347,9 +392,9 @@ def read_transforms(values: JsonObject) -> Transforms:
     transforms = Transforms.from_dict(values)
     if "prior" not in values:
         return transforms
-    mean, covariance = (
-        np.array(values["prior"][name]) for name in ("mean", "covariance")
-    )
+    moments = values["prior"]
+    mean = np.array(moments["mean"])
+    covariance = np.array(moments["covariance"])
     prior = ObservablePrior(mean, covariance)
     return MeasurementTransforms(
         transforms.observables, transforms.targets, prior, schema=transforms.schema
@@ -376,10 +421,11 @@ def accept_missing_values(
     if has_age and transforms.time not in names:
         expected = f"'{transforms.time}' among them, since any other may be missing"
         raise DataError("observables", expected, "none")
-    values = [
-        _raw(entry, np.asarray(columns[entry.name], dtype=float)) for entry in used
-    ]
-    prior = fit_prior(np.stack(values, 1))
+    raw_columns = []
+    for entry in used:
+        column = np.asarray(columns[entry.name], dtype=float)
+        raw_columns.append(_raw(entry, column))
+    prior = fit_prior(np.stack(raw_columns, 1))
     return MeasurementTransforms(
         tuple(used), transforms.targets, prior, schema=transforms.schema
     )
@@ -390,9 +436,14 @@ def _raw(entry: ObservableMap, value: np.ndarray) -> np.ndarray:
     if not entry.is_log:
         return value
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.log(np.maximum(value, entry.floor)))
+        floored = np.maximum(value, entry.floor)
+        logarithm: np.ndarray = np.log(floored)
+    return logarithm
 
 
 def _value(entry: ObservableMap, raw: np.ndarray) -> np.ndarray:
     """Inverse of ``_raw``."""
-    return np.exp(raw) if entry.is_log else raw
+    if not entry.is_log:
+        return raw
+    value: np.ndarray = np.exp(raw)
+    return value

@@ -68,13 +68,17 @@ def split_by_cluster(
         (64, 8, 8)
     """
     names = _demand_clusters(clusters)
-    order = np.random.default_rng(seed).permutation(names)
-    num_test = max(1, round(fractions[2] * len(names)))
-    num_validation = max(1, round(fractions[1] * len(names)))
-    parts = np.split(
-        order, [len(names) - num_test - num_validation, len(names) - num_test]
-    )
-    return Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
+    num_clusters = len(names)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(names)
+
+    _, validation_share, test_share = fractions
+    num_test = max(1, round(test_share * num_clusters))
+    num_validation = max(1, round(validation_share * num_clusters))
+    num_fitted = num_clusters - num_test
+    num_train = num_fitted - num_validation
+    train, validation, test = np.split(order, [num_train, num_fitted])
+    return _split_of_clusters(clusters, train, validation, test)
 
 
 def split_by_row(num_rows: int, seed: int = 42) -> Split:
@@ -94,12 +98,12 @@ def split_by_row(num_rows: int, seed: int = 42) -> Split:
     from sklearn.model_selection import train_test_split
 
     if num_rows < MIN_CLUSTERS:
-        raise DataError(
-            "the table", f"at least {MIN_CLUSTERS} rows to split", str(num_rows)
-        )
-    fitted, test = train_test_split(
-        np.arange(num_rows), test_size=0.1, random_state=seed
-    )
+        expected = f"at least {MIN_CLUSTERS} rows to split"
+        raise DataError("the table", expected, str(num_rows))
+
+    rows = np.arange(num_rows)
+    fitted, test = train_test_split(rows, test_size=0.1, random_state=seed)
+    # A ninth of nine tenths is a tenth of all rows.
     train, validation = train_test_split(fitted, test_size=0.1 / 0.9, random_state=seed)
     return Split(train, validation, test)
 
@@ -123,14 +127,30 @@ def folds_by_cluster(
         DataError: If there are fewer clusters than folds, or fewer than two folds.
     """
     names = _demand_clusters(clusters)
-    if not 2 <= num_folds <= len(names):
-        raise DataError("folds", f"2 to {len(names)} (the clusters)", str(num_folds))
-    folds = np.array_split(np.random.default_rng(seed).permutation(names), num_folds)
+    num_clusters = len(names)
+    if not 2 <= num_folds <= num_clusters:
+        expected = f"2 to {num_clusters} (the clusters)"
+        raise DataError("folds", expected, str(num_folds))
+
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(names)
+    folds = np.array_split(order, num_folds)
     for k, test in enumerate(folds):
-        order = np.random.default_rng([seed, k]).permutation(np.setdiff1d(names, test))
+        # A stream of its own for each fold, so that folds can be made in any order.
+        fold_rng = np.random.default_rng([seed, k])
+        fitted = np.setdiff1d(names, test)
+        order = fold_rng.permutation(fitted)
         num_validation = max(1, round(0.1 * len(order)))
-        parts = (order[num_validation:], order[:num_validation], test)
-        yield Split(*(np.flatnonzero(np.isin(clusters, part)) for part in parts))
+        validation, train = np.split(order, [num_validation])
+        yield _split_of_clusters(clusters, train, validation, test)
+
+
+def _split_of_clusters(clusters: np.ndarray, *parts: np.ndarray) -> Split:
+    """Rows of the clusters for training, validation and test."""
+    train, validation, test = (
+        np.flatnonzero(np.isin(clusters, part)) for part in parts
+    )
+    return Split(train, validation, test)
 
 
 def _demand_clusters(clusters: np.ndarray) -> np.ndarray:
@@ -139,8 +159,8 @@ def _demand_clusters(clusters: np.ndarray) -> np.ndarray:
         got = f"{int(missing.sum())} rows without"
         raise DataError("cluster column", "a cluster for every row", got)
     names = np.unique(clusters)
-    if len(names) < MIN_CLUSTERS:
-        raise DataError(
-            "the table", f"at least {MIN_CLUSTERS} clusters to split", str(len(names))
-        )
+    num_clusters = len(names)
+    if num_clusters < MIN_CLUSTERS:
+        expected = f"at least {MIN_CLUSTERS} clusters to split"
+        raise DataError("the table", expected, str(num_clusters))
     return names

@@ -35,38 +35,42 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     Raises:
         DataError: If the file is missing, empty, not UTF-8, ragged, or names a column twice.
     """
-    path = Path(path)
+    source = str(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = csv.reader(stream, skipinitialspace=True)
-            header = [name.strip() for name in next(filter(None, lines), [])]
-            _demand_even(lines, len(header), str(path))
+        header = _read_header(Path(path))
         frame: pd.DataFrame = pd.read_csv(
             path, encoding="utf-8-sig", skipinitialspace=True, **EXACT
         )
     except OSError as error:
-        raise DataError(
-            str(path), "a readable CSV file", error.strerror or "an error"
-        ) from error
+        got = error.strerror or "an error"
+        raise DataError(source, "a readable CSV file", got) from error
     except UnicodeDecodeError as error:
         got = f"byte 0x{error.object[error.start]:02x}"
-        raise DataError(
-            str(path), "UTF-8 text", got, "", "save it as CSV UTF-8"
-        ) from error
+        hint = "save it as CSV UTF-8"
+        raise DataError(source, "UTF-8 text", got, "", hint) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, csv.Error) as error:
-        expected, got = (
-            "a header and rows of equal length",
-            str(error).strip() or "nothing",
-        )
-        raise DataError(str(path), expected, got) from error
+        expected = "a header and rows of equal length"
+        got = str(error).strip() or "nothing"
+        raise DataError(source, expected, got) from error
+
+    # pandas would tell two columns of one name apart by a suffix.
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         expected = "each name once in the header"
-        raise DataError(f"column '{repeated[0]}'", expected, "it twice", str(path))
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+        raise DataError(f"column '{repeated[0]}'", expected, "it twice", source)
+    frame.columns = frame.columns.astype(str).str.strip()
     if frame.empty:
-        raise DataError(str(path), "at least one row below the header", "none")
+        raise DataError(source, "at least one row below the header", "none")
     return frame
+
+
+def _read_header(path: Path) -> list[str]:
+    """Names of the columns of a file whose rows are as long as its header."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        lines = csv.reader(stream, skipinitialspace=True)
+        first = next(filter(None, lines), [])  # the first line that is not blank
+        _demand_even(lines, len(first), str(path))
+    return [name.strip() for name in first]
 
 
 def _demand_even(lines: Any, width: int, source: str) -> None:
@@ -89,15 +93,14 @@ def demand_columns(
     missing = [name for name in names if name not in frame]
     if not missing:
         return
-    alike = get_close_matches(missing[0], [str(name) for name in frame.columns], 1)
-    if alike and not hint:
-        hint = f"did you mean '{alike[0]}'?"
+    first = missing[0]
     got = "no such column"
     if len(missing) > 1:
         got = f"{len(missing)} columns missing: {', '.join(missing)}"
-    raise DataError(
-        f"column '{missing[0]}'", "a column of the table", got, source, hint
-    )
+    alike = get_close_matches(first, map(str, frame.columns), 1)
+    if alike and not hint:
+        hint = f"did you mean '{alike[0]}'?"
+    raise DataError(f"column '{first}'", "a column of the table", got, source, hint)
 
 
 def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
@@ -108,11 +111,13 @@ def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None
     """
     repeated = frame.duplicated(list(keys)).to_numpy()
     if repeated.any():
-        row, got = int(np.argmax(repeated)), f"{int(repeated.sum())} repeated"
-        values = ", ".join(f"{key} {frame[key].iloc[row]}" for key in keys)
+        row = int(np.argmax(repeated))
+        first = frame.iloc[[row]]
+        values = ", ".join(f"{key} {first[key].item()}" for key in keys)
         line = f"{source}, line {row + FIRST_LINE} ({values})"
-        expected, subject = "each once", f"keys {' and '.join(keys)}"
-        raise DataError(subject, expected, got, line, "remove one of them")
+        subject = f"keys {' and '.join(keys)}"
+        got = f"{int(repeated.sum())} repeated"
+        raise DataError(subject, "each once", got, line, "remove one of them")
 
 
 def to_numbers(
@@ -128,28 +133,29 @@ def to_numbers(
     """
     result = frame.copy()
     for name in names:
-        values = pd.to_numeric(frame[name], errors="coerce").astype(float)
-        is_text = (values.isna() & frame[name].notna()).to_numpy()
+        column = frame[name]
+        values = pd.to_numeric(column, errors="coerce").astype(float)
+        is_text = values.isna() & column.notna()
         if is_text.any():
-            _refuse(frame[name], is_text, "numbers", source)
+            _refuse(column, is_text, "numbers", source)
         result[name] = values
+
     for name in set(integers) & set(names):
         values = result[name]
-        is_fraction = ~np.asarray(np.isfinite(values) & (values == values.round()))
+        is_whole = np.isfinite(values) & (values == values.round())
+        is_fraction = ~is_whole
         if is_fraction.any():
             _refuse(values, is_fraction, "whole numbers", source)
         result[name] = values.astype("int64")
     return result
 
 
-def _refuse(
-    values: pd.Series, is_wrong: np.ndarray, expected: str, source: str
-) -> None:
+def _refuse(values: pd.Series, is_wrong: pd.Series, expected: str, source: str) -> None:
     """Name the first of the wrong values and its line."""
-    row = int(np.argmax(is_wrong))
+    row = int(is_wrong.argmax())
     got = f"'{values.iloc[row]}'"
-    if is_wrong.sum() > 1:
-        got += f" and {is_wrong.sum() - 1} more"
-    raise DataError(
-        f"column '{values.name}'", expected, got, f"{source}, line {row + FIRST_LINE}"
-    )
+    num_more = is_wrong.sum() - 1
+    if num_more:
+        got += f" and {num_more} more"
+    line = f"{source}, line {row + FIRST_LINE}"
+    raise DataError(f"column '{values.name}'", expected, got, line)

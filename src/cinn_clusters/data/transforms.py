@@ -8,7 +8,7 @@ differentiated.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -88,9 +88,8 @@ class Transforms:
 
     def is_usable(self, inputs: np.ndarray) -> Tensor:
         """Whether a row can be answered, (N,): every value is finite."""
-        return torch.from_numpy(
-            np.isfinite(inputs).all(1)
-        )  # a clip hides an infinity in x
+        is_finite = np.isfinite(inputs)  # of the inputs: a clip hides an infinity in x
+        return torch.from_numpy(is_finite.all(1))
 
     def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return inputs as a catalogue may have them, for training: here, as they are."""
@@ -100,34 +99,31 @@ class Transforms:
         """Cosmic age at each row [Gyr], (N,); NaN where no target needs it."""
         if self.time not in self.inputs:
             return torch.full((len(inputs),), math.nan, dtype=torch.float64)
-        return torch.from_numpy(
-            age_at_lookback(inputs[:, self.inputs.index(self.time)])
-        )
+        lookback = inputs[:, self.inputs.index(self.time)]
+        return torch.from_numpy(age_at_lookback(lookback))
 
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D); zero where it stands alone."""
         age = self.age(inputs)
-        anchors = [
-            age if target.bijection == "age" else torch.zeros_like(age)
-            for target in self.targets
-        ]
-        for d, target in enumerate(self.targets):
+        anchors = []
+        for target in self.targets:
+            anchor = torch.zeros_like(age)
             if target.relative_to:
-                reference = inputs[:, self.inputs.index(target.relative_to)]
-                anchors[d] = target.anchor(
-                    torch.from_numpy(np.asarray(reference, dtype=float))
-                )
+                column = inputs[:, self.inputs.index(target.relative_to)]
+                reference = np.asarray(column, dtype=float)
+                anchor = target.anchor(torch.from_numpy(reference))
+            elif target.bijection == "age":
+                anchor = age
+            anchors.append(anchor)
         return torch.stack(anchors, -1)
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
         """Turn catalogue values (N, len(inputs)) into x (N, L), float64."""
         self._demand_width(inputs, self.inputs, "inputs")
-        columns = dict(zip(self.inputs, np.asarray(inputs, dtype=float).T, strict=True))
-        return torch.from_numpy(
-            np.stack(
-                [_scaled(observable, columns) for observable in self.observables], 1
-            )
-        )
+        values = np.asarray(inputs, dtype=float)
+        columns = dict(zip(self.inputs, values.T, strict=True))
+        scaled = [_scaled(observable, columns) for observable in self.observables]
+        return torch.from_numpy(np.stack(scaled, 1))
 
     def num_clipped(self, inputs: np.ndarray) -> np.ndarray:
         """Count the observables of each row that lie beyond what was trained on, (N,)."""
@@ -135,45 +131,54 @@ class Transforms:
         limits = torch.tensor(
             [observable.clip for observable in self.observables], dtype=torch.float64
         )
-        return np.asarray((x.abs() >= limits).sum(1))
+        is_clipped = x.abs() >= limits
+        counts: np.ndarray = is_clipped.sum(1).numpy()
+        return counts
 
     def standardise_targets(
         self, theta: np.ndarray | Tensor, anchors: Tensor
     ) -> Tensor:
         """Turn physical theta (..., D) into u (..., D)."""
         theta = torch.as_tensor(theta, dtype=torch.float64)
-        raw = [
-            target.raw(theta[..., d], anchors[..., d])
-            for d, target in enumerate(self.targets)
-        ]
-        return (torch.stack(raw, -1) - self.shift) / self.scale
+        columns = zip(self.targets, theta.unbind(-1), anchors.unbind(-1), strict=True)
+        raw = [target.raw(value, anchor) for target, value, anchor in columns]
+        centred = torch.stack(raw, -1) - self.shift
+        return centred / self.scale
 
     def physical_targets(self, u: Tensor, anchors: Tensor) -> Tensor:
         """Turn u (..., D) into physical theta (..., D), always inside the bounds."""
-        raw = u.double() * self.scale + self.shift
-        return torch.stack(
-            [
-                target.physical(raw[..., d], anchors[..., d])
-                for d, target in enumerate(self.targets)
-            ],
-            -1,
-        )
+        theta = [
+            target.physical(raw, anchor)
+            for target, raw, anchor in self._raw_columns(u, anchors)
+        ]
+        return torch.stack(theta, -1)
 
     def log_jacobian(self, u: Tensor, anchors: Tensor) -> Tensor:
         """log|det d theta / d u|, (...)."""
-        raw = u.double() * self.scale + self.shift
+        # The map acts on each target alone: its Jacobian is diagonal.
         slopes = [
-            target.log_slope(raw[..., d], anchors[..., d])
-            for d, target in enumerate(self.targets)
+            target.log_slope(raw, anchor)
+            for target, raw, anchor in self._raw_columns(u, anchors)
         ]
-        return torch.stack(slopes, -1).sum(-1) + self.scale.log().sum()
+        log_det_of_maps = torch.stack(slopes, -1).sum(-1)
+        log_det_of_scaling = self.scale.log().sum()
+        return log_det_of_maps + log_det_of_scaling
+
+    def _raw_columns(
+        self, u: Tensor, anchors: Tensor
+    ) -> Iterator[tuple[TargetMap, Tensor, Tensor]]:
+        """Each target with its raw values (...) and its anchors (...)."""
+        raw = u.double() * self.scale + self.shift
+        return zip(self.targets, raw.unbind(-1), anchors.unbind(-1), strict=True)
 
     def _demand_width(
         self, values: np.ndarray, names: Sequence[str], subject: str
     ) -> None:
-        if np.ndim(values) != 2 or np.shape(values)[1] != len(names):
-            expected = f"shape (N, {len(names)}) holding {', '.join(names)}"
-            raise DataError(subject, expected, f"shape {np.shape(values)}")
+        shape = np.shape(values)
+        width = len(names)
+        if len(shape) != 2 or shape[1] != width:
+            expected = f"shape (N, {width}) holding {', '.join(names)}"
+            raise DataError(subject, expected, f"shape {shape}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with a schema that is not the default; infinities become None."""
@@ -190,11 +195,11 @@ class Transforms:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Transforms:
         """Inverse of ``to_dict``."""
+        observables = map(_without_none, values["observables"])
+        targets = map(_without_none, values["targets"])
         return cls(
-            tuple(
-                ObservableMap(**_without_none(entry)) for entry in values["observables"]
-            ),
-            tuple(TargetMap(**_without_none(entry)) for entry in values["targets"]),
+            tuple(ObservableMap(**entry) for entry in observables),
+            tuple(TargetMap(**entry) for entry in targets),
             schema=declared_schema(values.get("schema", {})),
         )
 
@@ -225,22 +230,30 @@ def fit_transforms(
     Raises:
         DataError: If a column is constant or lies on its bounds.
     """
+    # Maps of shift 0 and scale 1 give the raw values, whose moments are then put in.
     observable_maps = [
         _observable_map(schema.column(name), observables) for name in observables
     ]
     target_maps = [_target_map(schema.column(name), observables) for name in targets]
     free = Transforms(tuple(observable_maps), tuple(target_maps), schema=schema)
-    table = np.stack([np.asarray(inputs[name], dtype=float) for name in free.inputs], 1)
-    raw_x, anchors = free.standardise_inputs(table), free.anchors(table)
-    raw_theta = free.standardise_targets(theta, anchors)
+    arrays = [np.asarray(inputs[name], dtype=float) for name in free.inputs]
+    table = np.stack(arrays, 1)
+    raw_x = free.standardise_inputs(table)  # (N, L)
+    anchors = free.anchors(table)
+    raw_theta = free.standardise_targets(theta, anchors)  # (N, D)
+
+    fitted_observables = []
+    for entry, raw in zip(observable_maps, raw_x.T, strict=True):
+        is_missing = torch.isnan(raw)
+        fitted = _standardised(entry, raw[~is_missing])
+        fitted_observables.append(replace(fitted, clip=clip))
+
     is_anchored = ~torch.isnan(anchors)
-    fitted_observables = [
-        replace(_standardised(entry, raw_x[~torch.isnan(raw_x[:, i]), i]), clip=clip)
-        for i, entry in enumerate(observable_maps)
-    ]
     fitted_targets = [
-        _standardised(entry, raw_theta[is_anchored[:, d], d])
-        for d, entry in enumerate(target_maps)
+        _standardised(target, raw[is_measurable])
+        for target, raw, is_measurable in zip(
+            target_maps, raw_theta.T, is_anchored.T, strict=True
+        )
     ]
     return replace(
         free, observables=tuple(fitted_observables), targets=tuple(fitted_targets)
@@ -268,11 +281,12 @@ def _standardised(entry: Map, raw: Tensor) -> Map:
     subject = f"column '{entry.name}'"
     if not len(raw):
         raise DataError(subject, "values in training rows", "none", "", "leave it out")
-    shift, scale = float(raw.mean()), float(raw.std(correction=0))
+    shift = float(raw.mean())
+    scale = float(raw.std(correction=0))
     if not (math.isfinite(shift) and math.isfinite(scale)):
-        raise DataError(
-            subject, "training values inside its bounds", "values on or outside them"
-        )
+        expected = "training values inside its bounds"
+        raise DataError(subject, expected, "values on or outside them")
+    # Rounding gives a constant column a scale just above zero.
     if scale < 1e-9 * max(1.0, abs(shift)):
         got = f"the one value {shift:g}"
         raise DataError(subject, "training values that differ", got, "", "leave it out")
@@ -286,7 +300,8 @@ def _scaled(entry: ObservableMap, columns: Mapping[str, np.ndarray]) -> np.ndarr
             value = np.log(np.maximum(value, entry.floor))
     if entry.relative_to is not None:
         value = value - columns[entry.relative_to]
-    return np.clip((value - entry.shift) / entry.scale, -entry.clip, entry.clip)
+    x = (value - entry.shift) / entry.scale
+    return np.clip(x, -entry.clip, entry.clip)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
