@@ -24,6 +24,8 @@ PATTERN = "snap_<snapshot>_halo_<HaloID>_proj_<number>, such as snap_050_halo_12
 ENCODER = "encoder.json"
 """Beside vectors of ``embed encode``: which encoder made them, and the clusters it was trained
 on."""
+ENCODER_HASH = "encoder_sha256"
+"""Hash of the encoder, in its facts, in the record of a run and in the provenance of a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,13 @@ class Embeddings:
             file name.
         columns: The columns of the vector.
         encoder_clusters: Clusters that the encoder was trained on; None where nobody said.
+        encoder_sha256: Hash of the encoder; None where nobody said.
     """
 
     table: pd.DataFrame = field(repr=False)
     columns: tuple[str, ...]
     encoder_clusters: tuple[str, ...] | None = None
+    encoder_sha256: str | None = None
 
 
 def read_embeddings(
@@ -90,9 +94,9 @@ def read_named_embeddings(
 def _embeddings(
     keys: pd.DataFrame, vectors: pd.DataFrame, embeddings_file: Path
 ) -> Embeddings:
-    clusters = _read_encoder_clusters(embeddings_file.with_name(ENCODER))
+    encoder = _read_encoder(embeddings_file.with_name(ENCODER))
     table = pd.concat([keys, vectors], axis=1)
-    return Embeddings(table, tuple(map(str, vectors)), clusters)
+    return Embeddings(table, tuple(map(str, vectors)), *encoder)
 
 
 def _object_names(names: Sequence[str], where: str) -> pd.DataFrame:
@@ -201,12 +205,13 @@ def parsed_names(names: Sequence[str], source: str) -> pd.DataFrame:
     return table.assign(filename=list(names))
 
 
-def _read_encoder_clusters(path: Path) -> tuple[str, ...] | None:
+def _read_encoder(path: Path) -> tuple[tuple[str, ...] | None, str | None]:
+    """Read the training clusters and the hash of an encoder, None where nobody says."""
     if not path.is_file():
-        return None
+        return None, None
     try:
-        encoder = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(map(str, encoder["clusters"]))
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(map(str, facts["clusters"])), facts.get(ENCODER_HASH)
     except (OSError, ValueError, KeyError, TypeError) as error:
         expected = "the clusters that the encoder was trained on"
         raise DataError(str(path), expected, "damaged JSON") from error

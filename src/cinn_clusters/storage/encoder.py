@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from cinn_clusters.bundle import read_bundle, write_bundle
-from cinn_clusters.data.embeddings import ENCODER
+from cinn_clusters.bundle import pack_tensors, read_bundle, write_bundle
+from cinn_clusters.data.embeddings import ENCODER, ENCODER_HASH
 from cinn_clusters.embed.backbones import Sharpened, make_backbone
 from cinn_clusters.embed.encode import encode
 from cinn_clusters.embed.scaling import as_inputs
@@ -44,6 +46,18 @@ class Encoder:
         """Return principal components (N, C) of vectors (N, F)."""
         return np.asarray((vectors - self.offset) @ self.projection)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return weights and principal axes by name, as the bundle holds them."""
+        weights = self.backbone.state_dict()
+        tensors = {f"backbone.{name}": value for name, value in weights.items()}
+        tensors["offset"] = torch.tensor(self.offset)
+        tensors["projection"] = torch.tensor(self.projection)
+        return tensors
+
+    def sha256(self) -> str:
+        """Return the hash of the tensors: vectors of equal hashes have one meaning."""
+        return hashlib.sha256(pack_tensors(self.tensors())).hexdigest()
+
 
 def load_encoder(path: str | Path) -> Encoder:
     """Read an encoder.
@@ -73,15 +87,8 @@ def write_encoder(encoder: Encoder, destination: Destination) -> None:
     Raises:
         OutputError: If the file is taken or cannot be written.
     """
-    tensors = {
-        f"backbone.{name}": value
-        for name, value in encoder.backbone.state_dict().items()
-    }
-    tensors["offset"] = torch.tensor(encoder.offset)
-    tensors["projection"] = torch.tensor(encoder.projection)
-    write_bundle(
-        destination.path, encoder.info, tensors, overwrite=destination.overwrite
-    )
+    path, overwrite = destination.path, destination.overwrite
+    write_bundle(path, encoder.info, encoder.tensors(), overwrite=overwrite)
 
 
 def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> Path:
@@ -102,6 +109,7 @@ def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> 
         NAMES: np.array(store.table.filename, dtype=str),
     }
     facts = {name: encoder.info[name] for name in _PUBLISHED if name in encoder.info}
+    facts[ENCODER_HASH] = encoder.sha256()
     overwrite = destination.overwrite
     with atomic_directory(
         destination.path, overwrite=overwrite, markers=(VECTORS,)

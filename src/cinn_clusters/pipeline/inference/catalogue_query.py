@@ -77,8 +77,15 @@ class CatalogueSource:
     allow_atypical: bool = False
 
 
-def read_query(source: CatalogueSource, posterior: Posterior) -> CatalogueQuery:
+def read_query(
+    source: CatalogueSource, posterior: Posterior, encoder_sha256: str | None = None
+) -> CatalogueQuery:
     """Read a catalogue and make a query of it.
+
+    Args:
+        source: The catalogue, and how its columns are read.
+        posterior: Its inputs are looked for.
+        encoder_sha256: Hash of the encoder of maps it was trained with, where it is known.
 
     Raises:
         DataError: If the catalogue or the vectors of its maps cannot be read, a column that the
@@ -107,7 +114,7 @@ def read_query(source: CatalogueSource, posterior: Posterior) -> CatalogueQuery:
     keys = _keys(table, mapping, posterior)
     views = Views.without_maps(len(table))
     if source.embeddings is not None:
-        views = join_views(keys, source.embeddings, posterior)
+        views = join_views(keys, source.embeddings, posterior, encoder_sha256)
         converted.log.extend(views.summary(len(table)))
     query = _query(converted, keys, views, posterior)
     if source.each_projection:

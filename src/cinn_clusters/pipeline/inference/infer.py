@@ -12,6 +12,7 @@ import numpy as np
 
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
+from cinn_clusters.data.embeddings import ENCODER_HASH
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, sha256_of
@@ -173,7 +174,8 @@ def infer(
         options.projections == "each",
         options.allow_atypical,
     )
-    objects = read_query(source, trained.posterior)
+    encoder_sha256 = trained.provenance.get(ENCODER_HASH)
+    objects = read_query(source, trained.posterior, encoder_sha256)
     demand_room(objects.table, trained.posterior.targets, catalogue, table.path)
     posterior = _with_errors(trained.posterior, objects, options)
     assessment = assess(trained, objects, options.ood, sampling.seed)

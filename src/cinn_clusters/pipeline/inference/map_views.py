@@ -21,6 +21,7 @@ from cinn_clusters.posterior.query import OBJECT
 EmbeddingFiles = str | Path | tuple[str | Path, str | Path]
 """A folder of ``embed encode``, a ``.npy`` file with ``filenames.npy`` beside it, or both files."""
 NO_MAP = "no map among the embeddings"
+_ENCODER_HINT = "encode the maps with the encoder that the model was trained with"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,10 @@ class Views:
 
 
 def join_views(
-    keys: pd.DataFrame, files: EmbeddingFiles, posterior: Posterior
+    keys: pd.DataFrame,
+    files: EmbeddingFiles,
+    posterior: Posterior,
+    encoder_sha256: str | None = None,
 ) -> Views:
     """Join maps to the rows of a catalogue, by HaloID and Snapshot or by the name of the object.
 
@@ -68,33 +72,33 @@ def join_views(
         keys: Key columns of the catalogue, N rows.
         files: Vectors and names of the maps.
         posterior: Its inputs say which features a vector has.
+        encoder_sha256: Hash of the encoder it was trained with, where it is known.
 
     Raises:
-        DataError: If the model takes no embeddings, or those of another number of features, or no
-            map belongs to a row.
+        DataError: If the model takes no embeddings, or those of another number of features or of
+            another encoder, or no map belongs to a row.
     """
     vectors_file, names_file = embedding_files(files)
     by_row = set(schema.KEYS) <= set(keys)
     read = read_embeddings if by_row else read_named_embeddings
     embeddings = read(vectors_file, names_file)
     _demand_features(posterior, embeddings, vectors_file)
+    _demand_encoder(encoder_sha256, embeddings, vectors_file)
+
     names = list(schema.KEYS) if by_row else [OBJECT]
     rows = keys[names].assign(_row=np.arange(len(keys)))
     views = rows.merge(embeddings.table, on=names, how="left")
     views = views.sort_values(["_row", schema.PROJECTION], ignore_index=True)
-    if views.filename.isna().all():
-        example = ", ".join(f"{name} {keys[name].iloc[0]}" for name in names)
-        hint = "are they of one simulation or survey, and do the names of the maps hold the key?"
-        raise DataError(
-            vectors_file, f"maps of the catalogue, such as {example}", "none", "", hint
-        )
     matched = set(views.filename.dropna())
+    if not matched:
+        example = ", ".join(f"{name} {keys[name].iloc[0]}" for name in names)
+        expected = f"maps of the catalogue, such as {example}"
+        hint = "are they of one simulation or survey, and do the names of the maps hold the key?"
+        raise DataError(vectors_file, expected, "none", "", hint)
+    projections = views[schema.PROJECTION].fillna(schema.NO_PROJECTION)
     return Views(
         views["_row"].to_numpy(),
-        views[schema.PROJECTION]
-        .fillna(schema.NO_PROJECTION)
-        .to_numpy()
-        .astype("int64"),
+        projections.to_numpy().astype("int64"),
         views[list(embeddings.columns)],
         tuple(name for name in embeddings.table.filename if name not in matched),
     )
@@ -120,9 +124,16 @@ def _demand_features(
             "model", expected, "one of scalars alone", "", "leave out --embeddings"
         )
     if set(features) != set(embeddings.columns):
-        expected, got = (
-            f"vectors of {len(features)} features",
-            f"{len(embeddings.columns)}",
-        )
-        hint = "encode the maps with the encoder that the model was trained with"
-        raise DataError(vectors_file, expected, got, "", hint)
+        expected = f"vectors of {len(features)} features"
+        got = str(len(embeddings.columns))
+        raise DataError(vectors_file, expected, got, "", _ENCODER_HINT)
+
+
+def _demand_encoder(
+    encoder_sha256: str | None, embeddings: Embeddings, vectors_file: Path
+) -> None:
+    """Refuse vectors of another encoder than that of the training, where both are known."""
+    hashes = (encoder_sha256, embeddings.encoder_sha256)
+    if None not in hashes and len(set(hashes)) > 1:
+        expected = "vectors of the encoder that the model was trained with"
+        raise DataError(vectors_file, expected, "another's", "", _ENCODER_HINT)

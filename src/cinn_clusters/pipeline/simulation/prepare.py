@@ -13,6 +13,7 @@ import pandas as pd
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
 from cinn_clusters.data.embeddings import (
+    ENCODER_HASH,
     demand_unseen,
     join_embeddings,
     read_embeddings,
@@ -177,7 +178,11 @@ def _with_embeddings(
         joined = joined.without(~has_map, "no map among the embeddings")
     trained = vectors.encoder_clusters
     clusters = None if trained is None else list(trained)
-    return joined, {"unmatched_maps": list(unmatched), "encoder_clusters": clusters}
+    record: JsonObject = {"unmatched_maps": list(unmatched)}
+    record["encoder_clusters"] = clusters
+    if vectors.encoder_sha256 is not None:
+        record[ENCODER_HASH] = vectors.encoder_sha256
+    return joined, record
 
 
 def _write(run: Run, overwrite: bool) -> JsonObject:
