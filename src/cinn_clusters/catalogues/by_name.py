@@ -112,9 +112,12 @@ class _ColumnReader:
         scale = self.scale
         is_logarithmic = self.schema.column(self.name).is_log or scale.is_log
         is_unit_stated = is_logarithmic and unit_in_file(self.table, column) is not None
-        error_scale = None if is_unit_stated else "dex"
-        quantity = Quantity(column=self.name, error=column, error_scale=error_scale)
-        log_value = scale.logarithm(value) if is_logarithmic else value
+        quantity = Quantity(column=self.name, error=column)
+        if not is_unit_stated:
+            quantity = Quantity(column=self.name, error=column, error_scale="dex")
+        log_value = value
+        if is_logarithmic:
+            log_value = scale.logarithm(value)
         measured = Measured(self.table, quantity, log_value, scale, HUBBLE_CONSTANT)
         errors, filled = errors_of(measured, self.converted.note)
         self.converted.log.extend(filled)
@@ -137,4 +140,6 @@ class _ColumnReader:
             raise DataError(subject, expected, f"'{stated}'", "", hint) from error
         self.converted.log.append(f"{self.name}: {scale} to {own}")
         linear = scale.linear(value) * factor
-        return own.logarithm(linear) if own.is_log else linear
+        if own.is_log:
+            return own.logarithm(linear)
+        return linear

@@ -110,10 +110,13 @@ class ConvertedCatalogue:
             self.reasons[int(row)].append(reason)
 
     def _column(self, name: str) -> np.ndarray:
+        num_rows = len(self.names)
         if name.startswith(schema.ERROR_PREFIX):
+            exact = np.zeros(num_rows)
             observable = name.removeprefix(schema.ERROR_PREFIX)
-            return self.errors.get(observable, np.zeros(len(self.names)))
-        return self.values.get(name, np.full(len(self.names), np.nan))
+            return self.errors.get(observable, exact)
+        missing = np.full(num_rows, np.nan)
+        return self.values.get(name, missing)
 
 
 def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
@@ -124,15 +127,11 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
     """
     _demand_mapped(table, mapping)
     converted = ConvertedCatalogue(names_of(table, mapping.object_name))
-    conversion = _Conversion(
-        table, mapping, converted, _redshift(table, mapping, converted)
-    )
-    converted.values[schema.LOOKBACK] = _lookback(conversion.redshift)
-    logs = {
-        name: _logged(conversion, name)
-        for name in mapping.quantities
-        if name not in _TIMES
-    }
+    redshift = _redshift(table, mapping, converted)
+    conversion = _Conversion(table, mapping, converted, redshift)
+    converted.values[schema.LOOKBACK] = _lookback(redshift)
+    measured = [name for name in mapping.quantities if name not in _TIMES]
+    logs = {name: _logged(conversion, name) for name in measured}
     if logs.keys() & {"mass", "radius", "temperature"}:
         mass, errors = _mass(conversion, logs)
         converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors
@@ -141,14 +140,13 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
             value, errors = _to_aperture(conversion, name, logs[name])
             converted.values[column], converted.two_sided[column] = value, errors
     if _BLACK_HOLE in converted.values:  # linear, 1e10 Msun/h
-        converted.values[_BLACK_HOLE] = (
-            10.0 ** (converted.values[_BLACK_HOLE] - 10.0) * HUBBLE_H
-        )
+        log_mass = converted.values[_BLACK_HOLE]
+        converted.values[_BLACK_HOLE] = 10.0 ** (log_mass - 10.0) * HUBBLE_H
     for column in (*_COLUMNS.values(), schema.MASS):
         _drop_impossible(converted, column)
     if schema.MASS in converted.values:  # comoving, as in the simulation's table
         mass = converted.values[schema.MASS]
-        converted.values[schema.RADIUS] = log_radius_crit500(mass, conversion.redshift)
+        converted.values[schema.RADIUS] = log_radius_crit500(mass, redshift)
     return converted
 
 
@@ -166,7 +164,8 @@ def _demand_mapped(table: Table, mapping: Mapping) -> None:
     names = [
         name for quantity in mapping.quantities.values() for name in quantity.columns
     ]
-    names += [mapping.object_name] if mapping.object_name else []
+    if mapping.object_name:
+        names.append(mapping.object_name)
     missing = [name for name in names if name not in table.colnames]
     if not missing:
         return
@@ -200,9 +199,11 @@ def _redshift_of_lookback(
     table: Table, quantity: Quantity, value: np.ndarray
 ) -> np.ndarray:
     scale = scale_of(table, quantity, "lookback_time")
-    lookback = scale.linear(value) * scale.unit.to(u.Gyr)
+    in_gyr = scale.unit.to(u.Gyr)
+    lookback = scale.linear(value) * in_gyr
     is_possible = (lookback >= 0) & (lookback <= max_lookback())
-    redshift = redshift_at_lookback(np.where(is_possible, lookback, 0.0))
+    possible = np.where(is_possible, lookback, 0.0)
+    redshift = redshift_at_lookback(possible)
     return np.where(is_possible, redshift, np.nan)
 
 
@@ -218,23 +219,20 @@ def _logged(conversion: _Conversion, name: str) -> _Logs:
     value, is_text = numbers(conversion.table, column)
     converted.note(is_text, f"{column}: expected a number")
     scale = scale_of(conversion.table, quantity, name)
-    is_bad = np.isinf(value) | (~np.array(scale.is_log) & (value <= 0.0))
-    expected = "finite" if scale.is_log else "positive"
+    is_bad, expected = np.isinf(value), "finite"
+    if not scale.is_log:
+        is_bad, expected = is_bad | (value <= 0.0), "positive"
     converted.note(is_bad, f"{column}: not {expected}, taken as missing")
     value = scale.logarithm(np.where(is_bad, np.nan, value))
-    measured = Measured(
-        conversion.table, quantity, value, scale, conversion.mapping.cosmology.H0
-    )
+    mapping, redshift = conversion.mapping, conversion.redshift
+    hubble = mapping.cosmology.H0
+    measured = Measured(conversion.table, quantity, value, scale, hubble)
     errors, filled = errors_of(measured, converted.note)
-    factor, remark = factor_to_default(
-        scale.unit, name, conversion.mapping, conversion.redshift
-    )
-    has_no_size = (
-        np.isfinite(value) & np.isnan(factor) & np.isfinite(conversion.redshift)
-    )
-    converted.note(
-        has_no_size, f"{column}: has no size at redshift 0, taken as missing"
-    )
+
+    factor, remark = factor_to_default(scale.unit, name, mapping, redshift)
+    is_near = np.isnan(factor) & np.isfinite(redshift)
+    reason = f"{column}: has no size at redshift 0, taken as missing"
+    converted.note(np.isfinite(value) & is_near, reason)
     value = np.where(np.isnan(errors).any(0), np.nan, value + np.log10(factor))
     converted.log.append(
         f"{name}: {column} [{scale}]{remark}, {describe_errors(quantity)}"
@@ -278,13 +276,11 @@ def _stated_mass(
         conversion.converted.log.append(
             f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
         )
-    mass = log_mass_500c(value, conversion.redshift, definition) + (
-        quantity.offset or 0.0
-    )
-    scatter = (
-        CONVERSION_SCATTER[definition] if quantity.scatter is None else quantity.scatter
-    )
-    return mass, np.hypot(errors, scatter)
+    offset, scatter = quantity.offset or 0.0, quantity.scatter
+    if scatter is None:
+        scatter = CONVERSION_SCATTER[definition]
+    mass = log_mass_500c(value, conversion.redshift, definition)
+    return mass + offset, np.hypot(errors, scatter)
 
 
 def _derived_masses(
@@ -311,25 +307,27 @@ def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
     """Bring an aperture to that of the simulation's table."""
     value, errors = logs
     quantity = conversion.mapping.quantities[name]
-    offset, scatter = OFFSETS.get(name, {}).get(quantity.definition or "", (0.0, 0.0))
-    offset = offset if quantity.offset is None else quantity.offset
-    scatter = scatter if quantity.scatter is None else quantity.scatter
+    definition, apertures = quantity.definition or "", OFFSETS.get(name, {})
+    offset, scatter = apertures.get(definition, (0.0, 0.0))
+    if quantity.offset is not None:
+        offset = quantity.offset
+    if quantity.scatter is not None:
+        scatter = quantity.scatter
     if offset or scatter:
-        aperture = (
-            f", for aperture {quantity.definition}" if quantity.definition else ""
-        )
-        conversion.converted.log.append(
-            f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex{aperture}"
-        )
-    return value + offset, np.where(np.isnan(value), 0.0, np.hypot(errors, scatter))
+        line = f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex"
+        if definition:
+            line += f", for aperture {definition}"
+        conversion.converted.log.append(line)
+    errors = np.hypot(errors, scatter)
+    return value + offset, np.where(np.isnan(value), 0.0, errors)
 
 
 def _drop_impossible(converted: ConvertedCatalogue, column: str) -> None:
     """Take values as missing that cannot be right in the unit of their column."""
     if column not in converted.values:
         return
-    lower, upper = schema.column(column).bounds
-    unit, value = schema.column(column).unit, converted.values[column]
+    declared, value = schema.column(column), converted.values[column]
+    (lower, upper), unit = declared.bounds, declared.unit
     is_outside = (value < lower) | (value > upper)  # NaN: no
     reason = f"outside [{lower:g}, {upper:g}] [{unit}], taken as missing"
     converted.note(is_outside, f"{column}: {reason}")

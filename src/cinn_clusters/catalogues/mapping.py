@@ -41,7 +41,9 @@ class _Rule(NamedTuple):
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys that act, with the definition where there are any."""
-        return (*self.acting, "definition") if self.definitions else self.acting
+        if not self.definitions:
+            return self.acting
+        return (*self.acting, "definition")
 
 
 _RULES = {
@@ -113,7 +115,9 @@ class Quantity(_Part):
         """Columns of errors or bounds below and above; one that holds for both stands twice."""
         below = self.error or self.error_low or self.low or self.error_high
         above = self.error or self.error_high or self.high or self.error_low
-        return (below, above) if below and above else None
+        if not (below and above):
+            return None
+        return below, above
 
 
 class Mapping(_Part):
@@ -258,11 +262,10 @@ def _parse(text: str, where: str) -> Mapping:
     uses = Counter(
         name for quantity in mapping.quantities.values() for name in quantity.columns
     )
-    column, count = uses.most_common(1)[0] if uses else ("", 0)
-    if count > 1:
-        raise ConfigError(
-            f"column '{column}'", "to be mapped once", "mapped twice", where
-        )
+    for column, count in uses.most_common(1):
+        if count > 1:
+            subject = f"column '{column}'"
+            raise ConfigError(subject, "to be mapped once", "mapped twice", where)
     if mapping.redshift is None and mapping.lookback_time is None:
         hint = "every posterior needs it"
         raise ConfigError(
@@ -272,9 +275,11 @@ def _parse(text: str, where: str) -> Mapping:
 
 
 def _as_config_error(error: ValidationError, where: str) -> CinnError:
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
+    first, *_ = error.errors()
+    context = first.get("ctx", {})
+    cause = context.get("error")
     if isinstance(cause, ConfigError):
         return cause.at(where)
     key = ".".join(map(str, first["loc"]))
-    return ConfigError(f"mapping of '{key}'", first["msg"], repr(first["input"]), where)
+    message, value = first["msg"], repr(first["input"])
+    return ConfigError(f"mapping of '{key}'", message, value, where)

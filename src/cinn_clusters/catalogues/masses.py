@@ -47,22 +47,30 @@ def log_mass_500c(
     if definition == "500c":
         return np.asarray(log_mass, dtype=float)
     if definition not in _DUFFY:
-        raise DataError(
-            "definition of a mass", f"500c, {', '.join(_DUFFY)}", f"'{definition}'"
-        )
+        expected = f"500c, {', '.join(_DUFFY)}"
+        raise DataError("definition of a mass", expected, f"'{definition}'")
     log_mass, redshift = np.broadcast_arrays(np.asarray(log_mass, float), redshift)
+
+    # Duffy+08, eq. 4: the radius of the definition in scale radii
     amplitude, slope, growth = _DUFFY[definition]
-    pivots = 10.0**log_mass * HUBBLE_H / 2e12
-    concentration = amplitude * pivots**slope * (1.0 + redshift) ** growth
+    in_pivots = 10.0**log_mass * HUBBLE_H / 2e12
+    evolution = (1.0 + redshift) ** growth
+    concentration = amplitude * in_pivots**slope * evolution
+    own_mass = _enclosed(concentration)
+
+    # The mean density within x scale radii falls as m(x) / x^3: find where it is
+    # ``ratio`` times that at the concentration, by Newton's method in ln x.
     ratio = 500.0 / _overdensity(redshift, definition)
-    # mean density within x scale radii falls as m(x) / x^3: find where it is ``ratio`` times that at c
-    target = ratio * _enclosed(concentration) / concentration**3
+    density = ratio * own_mass / concentration**3
     x = concentration * ratio ** (-1.0 / 2.2)
-    for _ in range(60):  # Newton in ln x
-        value = np.log(_enclosed(x) / x**3 / target)
-        log_slope = x**2 / (1.0 + x) ** 2 / _enclosed(x) - 3.0
-        x = x * np.exp(-value / log_slope)
-    return np.asarray(log_mass + np.log10(_enclosed(x) / _enclosed(concentration)))
+    for _ in range(60):
+        mass = _enclosed(x)
+        residual = np.log(mass / x**3 / density)
+        mass_slope = x**2 / (1.0 + x) ** 2 / mass  # d ln m / d ln x
+        step = -residual / (mass_slope - 3.0)
+        x = x * np.exp(step)
+    log_mass_ratio = np.log10(_enclosed(x) / own_mass)
+    return np.asarray(log_mass + log_mass_ratio)
 
 
 def log_mass_of_temperature(
@@ -74,30 +82,39 @@ def log_mass_of_temperature(
         >>> log_mass_of_temperature(np.array([5.0]), np.array([0.0])).round(2)
         array([14.62])
     """
+    # Vikhlinin+09, table 3
     normalisation = np.log10(3.02e14 / 0.72)
+    in_pivots = np.asarray(temperature, dtype=float) / 5.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.log10(np.asarray(temperature, dtype=float) / 5.0)
+        log_ratio = np.log10(in_pivots)
     evolution = np.log10(_expansion(redshift))
-    return np.asarray(normalisation + TEMPERATURE_SLOPE * log_ratio - evolution)
+    log_mass: np.ndarray = normalisation + TEMPERATURE_SLOPE * log_ratio - evolution
+    return log_mass
 
 
 def _expansion(redshift: np.ndarray) -> np.ndarray:
-    matter = OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3
-    return np.asarray(np.sqrt(matter + 1.0 - OMEGA_MATTER))
+    """E(z) of a flat universe."""
+    matter = OMEGA_MATTER * (1.0 + redshift) ** 3
+    squared = matter + 1.0 - OMEGA_MATTER
+    return np.asarray(np.sqrt(squared))
 
 
 def _overdensity(redshift: np.ndarray, definition: str) -> np.ndarray:
     """Mean density over the critical one (virial: Bryan & Norman 1998, astro-ph/9710107, eq. 6)."""
-    matter = OMEGA_MATTER * (1.0 + redshift) ** 3 / _expansion(redshift) ** 2
+    expansion = _expansion(redshift)
+    matter = OMEGA_MATTER * (1.0 + redshift) ** 3 / expansion**2
     if definition == "200c":
         return np.full_like(matter, 200.0)
     if definition == "200m":
-        return np.asarray(200.0 * matter)
-    return np.asarray(
-        18.0 * np.pi**2 + 82.0 * (matter - 1.0) - 39.0 * (matter - 1.0) ** 2
-    )
+        above_mean: np.ndarray = 200.0 * matter
+        return above_mean
+    excess = matter - 1.0
+    linear, quadratic = 82.0 * excess, 39.0 * excess**2
+    virial: np.ndarray = 18.0 * np.pi**2 + linear - quadratic
+    return virial
 
 
 def _enclosed(x: np.ndarray) -> np.ndarray:
     """Mass within x scale radii, in units of its own scale."""
-    return np.asarray(np.log1p(x) - x / (1.0 + x))
+    mass: np.ndarray = np.log1p(x) - x / (1.0 + x)
+    return mass

@@ -70,11 +70,15 @@ def lines_of(meta: Mapping[str, Any], key: str) -> list[str]:
         (['one'], [])
     """
     value = meta.get(key, [])
-    return [value] if isinstance(value, str) else list(map(str, value))
+    if isinstance(value, str):
+        return [value]
+    return list(map(str, value))
 
 
 def _ascii(text: Any) -> str:
-    return " ".join(str(text).split()).encode("ascii", "backslashreplace").decode()
+    words = str(text).split()
+    line = " ".join(words)
+    return line.encode("ascii", "backslashreplace").decode()
 
 
 def with_fits_columns(table: Table) -> Table:
@@ -83,13 +87,17 @@ def with_fits_columns(table: Table) -> Table:
     Where astropy joined columns to a position, numbers no longer fit, and it has restored what is
     known of them.
     """
-    is_flat = all(hasattr(table[name], "dtype") for name in table.colnames)
-    for match in filter(None, map(_COLUMN_KEY.fullmatch, map(str, list(table.meta)))):
-        value, number = table.meta.pop(match[0]), int(match[2])
-        if not is_flat or number > len(table.colnames):
+    names = table.colnames
+    is_flat = all(hasattr(table[name], "dtype") for name in names)
+    matches = map(_COLUMN_KEY.fullmatch, map(str, list(table.meta)))
+    for match in filter(None, matches):
+        key, kind, digits = match[0], match[1], match[2]
+        value, number = table.meta.pop(key), int(digits)
+        if not is_flat or number > len(names):
             continue
-        info = table[table.colnames[number - 1]].info
-        if match[1] == "UCD":
+        column = table[names[number - 1]]
+        info = column.info
+        if kind == "UCD":
             info.meta = {**(info.meta or {}), "ucd": value}
         else:
             info.description = info.description or value
@@ -123,11 +131,15 @@ def write_votable(table: Table, path: Path) -> None:
 def with_infos(table: Table, document: VOTableFile) -> Table:
     """Put INFO and PARAM of a VOTable into the metadata of its table."""
     parts = [*document.resources, *document.iter_tables()]
-    for info in (info for part in (document, *parts) for info in part.infos):
-        if info.name in _INFO_KEYS:
-            table.meta.setdefault(_INFO_KEYS[info.name], []).append(str(info.value))
-        else:
-            table.meta.setdefault(str(info.name), info.value)
-    for param in (param for part in parts for param in part.params):
-        table.meta.setdefault(str(param.name), param.value)
+    meta = table.meta
+    for part in (document, *parts):
+        for info in part.infos:
+            if info.name in _INFO_KEYS:
+                key = _INFO_KEYS[info.name]
+                meta.setdefault(key, []).append(str(info.value))
+            else:
+                meta.setdefault(str(info.name), info.value)
+    for part in parts:
+        for param in part.params:
+            meta.setdefault(str(param.name), param.value)
     return table

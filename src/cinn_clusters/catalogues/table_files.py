@@ -48,8 +48,8 @@ def file_format(path: Path) -> str:
         >>> file_format(Path("clusters.fits.gz"))
         'fits'
     """
-    endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    ending = endings[-1] if endings else ""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    *_, ending = ["", *(suffix for suffix in suffixes if suffix != ".gz")]
     if ending not in TABLE_FORMATS:
         expected = f"a file ending in {', '.join(TABLE_FORMATS)}"
         raise DataError(path, expected, f"'{ending}'", "", "or name its [read] format")
@@ -106,14 +106,14 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
+    return first
 
 
 def _read(path: Path, arguments: dict[str, Any]) -> Table:
     if arguments == {"format": "ascii.csv"} and path.suffix.lower() == ".csv":
-        return Table.from_pandas(
-            read_csv(path)
-        )  # the one reader of CSV, with its checks
+        frame = read_csv(path)  # the one reader of CSV, with its checks
+        return Table.from_pandas(frame)
     if arguments["format"] == "fits":
         if "hdu" not in arguments:
             _demand_one_table(path)
@@ -194,16 +194,15 @@ def _demand_ascii(table: Table, path: Path) -> None:
     for name in texts:
         foreign = [str(value) for value in table[name] if not str(value).isascii()]
         if foreign:
-            expected, got = (
-                "text in ASCII, all that FITS holds",
-                f"'{foreign[0]}' in {name}",
-            )
+            expected = "text in ASCII, all that FITS holds"
+            got = f"'{foreign[0]}' in {name}"
             hint = "ask for .ecsv, .vot or .parquet, which hold any script"
             raise OutputError(path, expected, got, "", hint)
 
 
 def _kind(column: Any) -> str:
-    return str(getattr(getattr(column, "dtype", None), "kind", "f"))
+    dtype = getattr(column, "dtype", None)
+    return getattr(dtype, "kind", "f")
 
 
 def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -213,24 +212,35 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
         DataError: If a row holds an array, a position or a time.
     """
     column = table[name]
-    if getattr(column, "ndim", 1) != 1 or not hasattr(column, "dtype"):
-        got = f"{type(column).__name__} of shape {column.shape}"
+    num_dimensions = getattr(column, "ndim", 1)
+    if num_dimensions != 1 or not hasattr(column, "dtype"):
+        kind = type(column).__name__
+        got = f"{kind} of shape {column.shape}"
         raise DataError(f"column '{name}'", "one number a row", got)
-    filled = np.ma.filled(np.ma.asarray(column).astype(object), np.nan)
+
+    # masked values are NaN, whatever stands below the mask
+    entries = np.ma.asarray(column).astype(object)
+    filled = np.ma.filled(entries, np.nan)
     values = pd.Series([_decoded(value) for value in filled])
-    number = pd.to_numeric(values, errors="coerce").astype(float).to_numpy()
-    is_words = [isinstance(value, str) and value.strip() != "" for value in values]
-    return number, np.isnan(number) & np.array(is_words)
+    numeric = pd.to_numeric(values, errors="coerce")
+    number = numeric.to_numpy(dtype=float)
+
+    # an empty text is missing, not wrong
+    is_text = [isinstance(value, str) and bool(value.strip()) for value in values]
+    return number, np.isnan(number) & is_text
 
 
 def names_of(table: Table, column: str | None) -> np.ndarray:
     """Return names of the objects as text, (N,); their row numbers where no column holds names."""
     if column is None:
-        return np.array([f"row {row}" for row in range(len(table))], dtype=object)
-    return np.array(
-        [str(_decoded(value)).strip() for value in table[column]], dtype=object
-    )
+        names = [f"row {row}" for row in range(len(table))]
+    else:
+        decoded = map(_decoded, table[column])
+        names = [str(name).strip() for name in decoded]
+    return np.array(names, dtype=object)
 
 
 def _decoded(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value

@@ -92,9 +92,9 @@ def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
 
 def _demand_bounds(measured: Measured, both_errors: list[_Side]) -> None:
     has_value = measured.has_value
-    num_crossed = int(
-        (has_value & (both_errors[0].is_wrong | both_errors[1].is_wrong)).sum()
-    )
+    below, above = both_errors
+    is_crossed = has_value & (below.is_wrong | above.is_wrong)
+    num_crossed = int(is_crossed.sum())
     if 2 * num_crossed <= has_value.sum():
         return
     subject = f"columns {', '.join(side.column for side in both_errors)}"
@@ -108,30 +108,42 @@ def _of_bound(measured: Measured, name: str, sign: int) -> _Side:
     """Distance of a bound from its value, below it (sign -1) or above (+1)."""
     bound, is_text = numbers(measured.table, name)
     scale = _own_scale(measured, name)
-    log_bound = scale.logarithm(bound) + np.log10(_factor(scale, name, measured))
+    factor = _factor(scale, name, measured)
+    log_bound = scale.logarithm(bound) + np.log10(factor)
     error = sign * (log_bound - measured.log_value)
-    if sign < 0 and not scale.is_log:
+    if sign < 0 and not scale.is_log:  # a lower bound of zero is no wrong one
+        largest = -np.log10(_SMALLEST_SHARE)
         error = np.where(bound == 0.0, np.inf, error)
-        error = np.minimum(error, -np.log10(_SMALLEST_SHARE))
+        error = np.minimum(error, largest)
+
     is_negative = ~np.isnan(bound) & np.isnan(log_bound)
-    is_wrong = is_text | np.isinf(error) | (error < -1e-9) | is_negative
-    return _Side(name, np.where(is_wrong, np.nan, np.maximum(error, 0.0)), is_wrong)
+    is_crossed = error < -1e-9  # on the other side of the value
+    is_wrong = is_text | np.isinf(error) | is_crossed | is_negative
+    error = np.maximum(error, 0.0)
+    return _Side(name, np.where(is_wrong, np.nan, error), is_wrong)
 
 
 def _of_error(measured: Measured, name: str) -> _Side:
     stated, is_text = numbers(measured.table, name)
     is_low = name == measured.quantity.error_low
-    if is_low and not (stated > 0.0).any():
+    is_positive = stated > 0.0
+    if is_low and not is_positive.any():
         stated = -stated  # lower errors often carry their sign
+
     is_wrong = is_text | (stated < 0.0) | np.isinf(stated)
     stated = np.where(is_wrong, np.nan, stated)
     kind, factor = _kind_of_error(measured, name)
+    error = stated * factor
     if kind == "dex":
-        return _Side(name, stated * factor, is_wrong)
-    share = _share(measured, stated * factor, kind)
+        return _Side(name, error, is_wrong)
+
+    # d log10 v = dv / (v ln 10) for one error to both sides, log10 (1 +- dv / v) for two
+    share = _share(measured, error, kind)
     if measured.quantity.error:
         return _Side(name, share / np.log(10.0), is_wrong)
-    change = np.maximum(1.0 - share, _SMALLEST_SHARE) if is_low else 1.0 + share
+    change = 1.0 + share
+    if is_low:
+        change = np.maximum(1.0 - share, _SMALLEST_SHARE)
     return _Side(name, np.abs(np.log10(change)), is_wrong)
 
 
@@ -165,26 +177,27 @@ def _filled(
     """Fill errors by the other side, else by the median of the rows that have one."""
     has_value, log = measured.has_value, []
     errors = np.stack([side.error for side in both_errors])
-    is_wrong = np.stack([side.is_wrong for side in both_errors])
     is_stated = np.isfinite(errors)
 
     def fill(rows: np.ndarray, column: str, is_wrong: np.ndarray, remedy: str) -> None:
         note(rows & ~is_wrong, f"{column}: error missing: {remedy}")
         note(rows & is_wrong, f"{column}: expected {expected}: {remedy}")
-        if rows.any():
-            count = f"{int(rows.sum())} of {int(has_value.sum())}"
+        num_filled, num_values = int(rows.sum()), int(has_value.sum())
+        if num_filled:
+            count = f"{num_filled} of {num_values}"
             log.append(f"{column}: {count} errors missing or wrong: {remedy}")
 
-    for side, other in ((0, 1), (1, 0)):
-        rows = has_value & ~is_stated[side] & is_stated[other]
-        fill(
-            rows, both_errors[side].column, is_wrong[side], "the other side's was taken"
-        )
+    remedy = "the other side's was taken"
+    for number, side in enumerate(both_errors):
+        rows = has_value & ~is_stated[number] & is_stated[1 - number]
+        fill(rows, side.column, side.is_wrong, remedy)
     errors = np.where(is_stated, errors, errors[::-1])
-    either_wrong = np.asarray(is_wrong.any(0))
-    has_none = has_value & ~is_stated.any(0)
+
+    either_wrong = both_errors[0].is_wrong | both_errors[1].is_wrong
+    has_error = is_stated.any(0)
+    has_none = has_value & ~has_error
     columns = " and ".join(dict.fromkeys(side.column for side in both_errors))
-    usable = errors[:, has_value & is_stated.any(0)]
+    usable = errors[:, has_value & has_error]
     if usable.size == 0:
         remedy = "no row of the column has one, the value was taken as missing"
         fill(has_none, columns, either_wrong, remedy)
@@ -232,13 +245,9 @@ def _factor(scale: Scale, name: str, measured: Measured) -> float:
     try:
         return conversion_factor(scale.unit, target, measured.hubble)
     except u.UnitConversionError as error:
-        subject, expected = (
-            f"unit of the error '{name}'",
-            f"one that converts to {target}",
-        )
-        raise DataError(
-            subject, expected, f"'{scale.unit}'", "", "correct the file"
-        ) from error
+        subject, got = f"unit of the error '{name}'", f"'{scale.unit}'"
+        expected = f"one that converts to {target}"
+        raise DataError(subject, expected, got, "", "correct the file") from error
 
 
 def describe_errors(quantity: Quantity) -> str:
@@ -247,5 +256,7 @@ def describe_errors(quantity: Quantity) -> str:
         return f"error {quantity.error_value:g} dex for all"
     if quantity.error_columns is None:
         return "no errors stated"
-    kind = "bounds" if quantity.low else "errors"
-    return f"{kind} {', '.join(dict.fromkeys(quantity.error_columns))}"
+    columns = ", ".join(dict.fromkeys(quantity.error_columns))
+    if quantity.low:
+        return f"bounds {columns}"
+    return f"errors {columns}"

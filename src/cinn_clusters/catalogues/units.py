@@ -54,17 +54,21 @@ class Scale:
 
     def linear(self, values: np.ndarray) -> np.ndarray:
         """Values in the unit itself."""
-        return 10.0**values if self.is_log else values
+        if self.is_log:
+            return 10.0**values
+        return values
 
     def logarithm(self, values: np.ndarray) -> np.ndarray:
         """log10 of the values in the unit."""
         if self.is_log:
             return values
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.log10(values))
+            logarithm: np.ndarray = np.log10(values)
+        return logarithm
 
     def __str__(self) -> str:
-        return f"log10 {self.unit}" if self.is_log else str(self.unit)
+        prefix = "log10 " * self.is_log
+        return f"{prefix}{self.unit}"
 
 
 def read_unit(stated: Any, column: str, default: Any) -> Scale:
@@ -82,9 +86,11 @@ def read_unit(stated: Any, column: str, default: Any) -> Scale:
     if logarithm:
         text = next((part for part in logarithm.groups() if part), "").strip()
     subject = f"unit of '{column}'"
+    unit = default
     try:
         with u.add_enabled_units(cosmology_units):
-            unit = u.Unit(text.replace("/h", " / littleh")) if text else default
+            if text:
+                unit = u.Unit(text.replace("/h", " / littleh"))
     except ValueError as error:
         raise DataError(subject, "a unit that astropy knows", f"'{stated}'") from error
     if isinstance(unit, u.function.FunctionUnitBase):
@@ -103,30 +109,28 @@ def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
     """
     stated = quantity.unit or unit_in_file(table, quantity.column)
     default = _DEFAULT_UNITS[name]
-    scale = (
-        Scale(default)
-        if stated is None
-        else read_unit(stated, quantity.column, default)
-    )
+    scale = Scale(default)
+    if stated is not None:
+        scale = read_unit(stated, quantity.column, default)
     subject = f"unit of '{quantity.column}' ({name})"
     is_angle = name == "radius" and scale.unit.is_equivalent(u.arcmin)
     if not (_converts(scale.unit, default) or is_angle):
         hint = "state the right one in the mapping"
-        raise DataError(
-            subject, f"one that converts to {default}", f"'{stated}'", "", hint
-        )
+        expected = f"one that converts to {default}"
+        raise DataError(subject, expected, f"'{stated}'", "", hint)
     if quantity.scale == "linear" and scale.is_log:
         hint = "leave scale out, or state the unit in the mapping"
-        raise DataError(
-            subject, "a linear one for scale = 'linear'", f"'{stated}'", "", hint
-        )
+        expected = "a linear one for scale = 'linear'"
+        raise DataError(subject, expected, f"'{stated}'", "", hint)
     return Scale(scale.unit, scale.is_log or quantity.scale == "log10")
 
 
 def unit_in_file(table: Table, column: str) -> str | None:
     """Return what the file says of the unit of a column; None where it says nothing."""
-    text = str(getattr(table[column], "unit", None) or "").strip()
-    return text or None
+    unit = getattr(table[column], "unit", None)
+    if unit is None:
+        return None
+    return str(unit).strip() or None
 
 
 def conversion_factor(unit: Any, target: Any, hubble: float = HUBBLE_CONSTANT) -> float:
@@ -135,8 +139,10 @@ def conversion_factor(unit: Any, target: Any, hubble: float = HUBBLE_CONSTANT) -
     Raises:
         UnitConversionError: If the units are of different kinds.
     """
-    with_h = cosmology_units.with_H0(hubble * u.km / u.s / u.Mpc)
-    return float((1.0 * unit).to(target, with_h).value)
+    hubble_constant = hubble * u.km / u.s / u.Mpc
+    with_h = cosmology_units.with_H0(hubble_constant)
+    one = 1.0 * unit
+    return float(one.to_value(target, with_h))
 
 
 def factor_to_default(
@@ -147,18 +153,17 @@ def factor_to_default(
     remark, factor = "", np.ones(len(redshift))
     if name == "radius" and unit.is_equivalent(u.arcmin):
         cosmology = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
-        factor, remark = (
-            _kpc_per_arcmin(cosmology, redshift),
-            " by the angular distance",
-        )
-        factor = factor * unit.to(u.arcmin)
+        factor = _kpc_per_arcmin(cosmology, redshift) * unit.to(u.arcmin)
+        remark = " by the angular distance"
     else:
         factor = factor * conversion_factor(unit, default, published.H0)
-    if name == "radius" and mapping.quantities[name].definition == "comoving":
+    definition = mapping.quantities[name].definition
+    if name == "radius" and definition == "comoving":
         factor, remark = factor / (1.0 + redshift), f"{remark}, comoving"
     power = _HUBBLE_POWER.get(name, 0.0)
     if power and published.H0 != HUBBLE_CONSTANT:
-        factor = factor * (HUBBLE_CONSTANT / published.H0) ** power
+        ratio = HUBBLE_CONSTANT / published.H0
+        factor = factor * ratio**power
         remark += f", H0 {published.H0:g} to {HUBBLE_CONSTANT:g} (h^{power:g})"
     return factor, remark
 
@@ -173,5 +178,6 @@ def _kpc_per_arcmin(cosmology: FlatLambdaCDM, redshift: np.ndarray) -> np.ndarra
 
 def _converts(unit: Any, default: Any) -> bool:
     littleh = cosmology_units.littleh
-    plain = unit * littleh if littleh in unit.decompose().bases else unit
-    return bool(plain.is_equivalent(default))
+    if littleh in unit.decompose().bases:
+        unit = unit * littleh
+    return bool(unit.is_equivalent(default))

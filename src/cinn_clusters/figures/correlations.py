@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,15 @@ def cross_correlations(inference: Inference) -> Figure:
     limits = axis_limits(np.concatenate([truth, estimate]))
     samples = inference.samples.reshape(-1, len(labels))
     figure, axes = _staircase(labels[:-1], labels[1:], limits[:-1], limits[1:])
-    histograms = {
-        (j, i): np.histogram2d(
-            samples[:, j], samples[:, i], _NUM_BINS, limits[[j, i]].tolist()
-        )
-        for i in range(1, len(labels))
-        for j in range(i)
-    }
-    norm = LogNorm(1, max(counts.max() for counts, _, _ in histograms.values()))
+    histograms = {}
+    for j, i in combinations(range(len(labels)), 2):
+        x, y = samples[:, j], samples[:, i]
+        bounds = limits[[j, i]].tolist()
+        histograms[j, i] = np.histogram2d(x, y, _NUM_BINS, bounds)
+    largest = max(counts.max() for counts, _, _ in histograms.values())
+    norm = LogNorm(1, largest)
+
+    name = inference.estimate_name
     for (j, i), (counts, x, y) in histograms.items():
         axis, occupied = axes[i - 1, j], np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
@@ -52,7 +54,6 @@ def cross_correlations(inference: Inference) -> Figure:
         axis.plot(
             *truth[:, [j, i]].T, **_TRUTH, **look, ms=3.5, mew=0.9, label=TRUTH_LABEL
         )
-        name = inference.estimate_name
         axis.plot(
             *estimate[:, [j, i]].T,
             **_ESTIMATE,
@@ -62,6 +63,7 @@ def cross_correlations(inference: Inference) -> Figure:
             mec="k",
             label=name,
         )
+
     handles, names = axes[0, 0].get_legend_handles_labels()
     corner = (0.97, 0.94)
     figure.legend(
@@ -103,7 +105,8 @@ def corner(
         for name, point in points.items():
             style = _look(name) | {"marker": "", "ls": "-."}
             axis.axvline(point[i], **style, lw=1, label=name)
-        axis.set(yticks=[], ylim=(0, 1.08 * max(density, default=1.0)), ylabel="")
+        top = 1.08 * max(density, default=1.0)
+        axis.set(yticks=[], ylim=(0, top), ylabel="")
     for axis, pair in _lower_triangle(axes):
         _draw_pair(axis, samples[:, pair], limits[pair])
         for name, point in points.items():
@@ -119,8 +122,9 @@ def _look(name: str) -> Any:
 
 
 def _lower_triangle(axes: Any) -> Iterator[tuple[Axes, list[int]]]:
-    for i, j in zip(*np.tril_indices(len(axes), -1), strict=True):
-        yield axes[i, j], [int(j), int(i)]
+    """Yield the panels below the diagonal with their targets across and down."""
+    for j, i in combinations(range(len(axes)), 2):
+        yield axes[i, j], [j, i]
 
 
 def _draw_pair(axis: Axes, samples: np.ndarray, limits: np.ndarray) -> None:
@@ -129,7 +133,8 @@ def _draw_pair(axis: Axes, samples: np.ndarray, limits: np.ndarray) -> None:
     levels = credible_levels(density, MASSES)
     if len(np.unique(levels)) == len(levels):
         fills = [(Colour.POSTERIOR, 0.2), (Colour.POSTERIOR, 0.5)]
-        axis.contourf(x, y, density, [*levels, density.max() * 1.01], colors=fills)
+        top = density.max() * 1.01
+        axis.contourf(x, y, density, [*levels, top], colors=fills)
         axis.contour(x, y, density, levels, colors=Colour.POSTERIOR, linewidths=0.8)
     axis.plot(*samples.T, ",", color=Colour.POSTERIOR, alpha=0.3, rasterized=True)
 
@@ -141,14 +146,17 @@ def _staircase(
     y_limits: np.ndarray,
 ) -> tuple[Figure, Any]:
     """Panels on and below the diagonal, labelled along the outer edges."""
-    figure, axes = panels(len(down), len(across), (1.5, 1.4))
+    num_rows, num_columns = len(down), len(across)
+    figure, axes = panels(num_rows, num_columns, (1.5, 1.4))
     figure.set_layout_engine(None)  # panels touch, to share their labels
     figure.subplots_adjust(0.1, 0.08, 0.98, 0.95, wspace=0.08, hspace=0.08)
     for (i, j), axis in np.ndenumerate(axes):
         axis.set_visible(j <= i)
         axis.set(xlim=x_limits[j], ylim=y_limits[i])
         axis.locator_params(nbins=4)
-        axis.tick_params(labelbottom=i == len(down) - 1, labelleft=j == 0)
+        is_lowest, is_first = i == num_rows - 1, j == 0
+        axis.tick_params(labelbottom=is_lowest, labelleft=is_first)
+
     for axis, label in zip(axes[-1], across, strict=True):
         axis.set_xlabel(label)
     for axis, label in zip(axes[:, 0], down, strict=True):

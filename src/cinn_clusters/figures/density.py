@@ -20,11 +20,14 @@ def bandwidth(samples: np.ndarray) -> float:
     References:
         Silverman (1986), Density estimation, eq. (3.31): 0.9 min(sd, IQR/1.34) S^(-1/5).
     """
-    lower, upper = np.quantile(samples, [0.25, 0.75])
-    if np.ptp(samples) <= 1e-9 * np.abs(samples).max():
+    largest = np.abs(samples).max()
+    if np.ptp(samples) <= 1e-9 * largest:
         return 0.0
     deviation = samples.std()
-    spread = min(deviation, (upper - lower) / 1.34) or deviation
+    lower, upper = np.quantile(samples, [0.25, 0.75])
+    quartile_range = upper - lower
+    # half of the samples may be equal: then the quartiles say nothing
+    spread = min(deviation, quartile_range / 1.34) or deviation
     return float(0.9 * spread * len(samples) ** -0.2)
 
 
@@ -46,20 +49,27 @@ def kernel_density(
         >>> bool(grid[0] > 0 and grid[-1] < 1), round(float(density.mean() * 1.0), 2)
         (True, 1.0)
     """
+    lower, upper = support
     least, most = samples.min(), samples.max()
-    if not (np.isfinite(samples).all() and support[0] <= least and most <= support[1]):
-        raise ValueError(
-            "kernel_density: expected finite samples inside their support; got others"
-        )
+    is_finite = np.isfinite(samples).all()
+    if not (is_finite and lower <= least and most <= upper):
+        expected = "finite samples inside their support"
+        raise ValueError(f"kernel_density: expected {expected}; got others")
+
+    # The grid ends at a bound of the support, or where the density has faded out;
+    # samples of a single value get a peak of 1 % of it to each side.
     width = bandwidth(samples)
-    reach = REACH * width or 0.01 * (abs(samples[0]) or 1.0)
-    limits = max(support[0], least - reach), min(support[1], most + reach)
+    magnitude = abs(samples[0]) or 1.0
+    reach = REACH * width or 0.01 * magnitude
+    limits = max(lower, least - reach), min(upper, most + reach)
     counts, edges = np.histogram(samples, _GRID_SIZE, limits)
     step = edges[1] - edges[0]
-    smooth = gaussian_filter1d(
-        counts.astype(float), max(width / step, 1.0), mode="reflect"
-    )
-    return _centres(edges), smooth / (len(samples) * step)
+
+    # reflection at the ends of the grid keeps the mass inside
+    num_steps = max(width / step, 1.0)
+    smooth = gaussian_filter1d(counts.astype(float), num_steps, mode="reflect")
+    density = smooth / (len(samples) * step)
+    return _centres(edges), density
 
 
 def support_of(column: Column, age: float | None = None) -> Limits:
@@ -69,9 +79,11 @@ def support_of(column: Column, age: float | None = None) -> Limits:
         >>> support_of(Column("ratio", bounds=(0.0, 1.0)))
         (0.0, 1.0)
     """
-    if column.bijection == "age" and age is not None and np.isfinite(age):
-        return 0.0, age + _ROUNDING
-    return column.bounds
+    if column.bijection != "age":
+        return column.bounds
+    if age is None or not np.isfinite(age):
+        return column.bounds
+    return 0.0, age + _ROUNDING
 
 
 def physical_density(
@@ -84,11 +96,15 @@ def physical_density(
         >>> round(float(np.trapezoid(density, grid)), 2)
         0.5
     """
-    inside = samples[(samples >= support[0]) & (samples <= support[1])]
+    lower, upper = support
+    is_inside = (samples >= lower) & (samples <= upper)
+    inside = samples[is_inside]
     if not len(inside):
-        return np.empty(0), np.empty(0)
+        empty = np.empty(0)
+        return empty, empty
     grid, density = kernel_density(inside, support)
-    return grid, density * (len(inside) / len(samples))
+    share = len(inside) / len(samples)
+    return grid, density * share
 
 
 def credible_levels(density: np.ndarray, masses: tuple[float, ...]) -> np.ndarray:
@@ -100,7 +116,10 @@ def credible_levels(density: np.ndarray, masses: tuple[float, ...]) -> np.ndarra
     """
     heights = np.sort(density, axis=None)[::-1]
     mass = heights.cumsum() / heights.sum()
-    return np.sort([heights[np.searchsorted(mass, share - 1e-12)] for share in masses])
+    # the first height at which the mass above it reaches each share, rounding aside
+    shares = np.array(masses) - 1e-12
+    levels = heights[np.searchsorted(mass, shares)]
+    return np.sort(levels)
 
 
 def plane_density(
@@ -114,16 +133,20 @@ def plane_density(
         Silverman (1986), Density estimation, eq. (4.14) for the width in two dimensions: sd
         S^(-1/6).
     """
-    counts, *edges = np.histogram2d(
-        samples[:, 0], samples[:, 1], num_bins, limits.tolist()
-    )
+    x, y = samples.T
+    counts, x_edges, y_edges = np.histogram2d(x, y, num_bins, limits.tolist())
+
+    # from 0.9 spread S^(-1/5) in one dimension to sd S^(-1/6) in two
     wider = len(samples) ** (1 / 5 - 1 / 6) / 0.9
-    steps = [edge[1] - edge[0] for edge in edges]
-    bandwidths = [wider * bandwidth(values) for values in samples.T]
-    widths = np.maximum(np.divide(bandwidths, steps), 1.0)
+    bandwidths = wider * np.array([bandwidth(x), bandwidth(y)])
+    steps = x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]
+    widths = np.maximum(bandwidths / steps, 1.0)
     smooth = gaussian_filter(counts, widths, mode="reflect")
-    return _centres(edges[0]), _centres(edges[1]), smooth.T
+    return _centres(x_edges), _centres(y_edges), smooth.T
 
 
 def _centres(edges: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (edges[1:] + edges[:-1]))
+    """Centres (G,) of the bins between edges (G + 1,)."""
+    left, right = edges[:-1], edges[1:]
+    centres: np.ndarray = 0.5 * (right + left)
+    return centres

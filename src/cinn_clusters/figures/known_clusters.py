@@ -36,15 +36,17 @@ def known_clusters(
             are dashed where not, and the name says so.
     """
     figure, axes = panels(len(names), len(samples), (2.3, 1.15), sharex="col")
-    for column, label in enumerate(labels):
-        published = [line[column] for line in estimates]
-        right = _right_limit(samples[column], published)
+    quantities = zip(samples, zip(*estimates, strict=True), supports, strict=True)
+    for column, (values, published, support) in enumerate(quantities):
+        right = _right_limit(values, published)
         for row, axis in enumerate(axes[:, column]):
-            _draw_posterior(axis, samples[column][:, row], supports[column])
+            _draw_posterior(axis, values[:, row], support)
             _draw_estimate(axis, published[row], verified[row])
             axis.set(ylim=(0, None), yticks=[])
         axes[0, column].set_xlim(right=right)
-        axes[-1, column].set_xlabel(label)
+    for axis, label in zip(axes[-1], labels, strict=True):
+        axis.set_xlabel(label)
+
     for axis, name, is_verified in zip(axes[:, 0], names, verified, strict=True):
         text = name.replace(" (", "\n(")
         if not is_verified:
@@ -56,8 +58,8 @@ def known_clusters(
 
 def _right_limit(samples: np.ndarray, published: Sequence[PublishedEstimate]) -> float:
     ends = [estimate[2] * 1.05 for estimate in published if estimate is not None]
-    quantiles = np.quantile(samples, 0.99, axis=0)
-    return float(max([*quantiles, *ends]))
+    tails = np.quantile(samples, 0.99, axis=0)
+    return float(max(*tails, *ends))
 
 
 def _draw_posterior(axis: Axes, samples: np.ndarray, support: Limits) -> None:

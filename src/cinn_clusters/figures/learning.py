@@ -37,6 +37,8 @@ def learning_curves(
         label=f"lowest, epoch {epoch[best]}",
     )
     axis.set(xlabel="epoch", ylabel="mean NLL [nats, standardised units]")
+
+    # the first epochs may be far above the others
     low, high = np.quantile([*train, *held_out], [0.0, 0.95])
     margin = 0.08 * (high - low)
     axis.set_ylim(low - margin, high + 2 * margin)
@@ -52,21 +54,28 @@ def skill_bars(
 
     ``skill`` holds bands by reference, then by label; 0 is no better than the reference, 1 perfect.
     """
-    labels = list(next(iter(skill.values())))
     figure, axes = panels(1, 1, (5.6, 3.0))
-    axis, width = axes[0, 0], 0.8 / len(skill)
+    axis = axes[0, 0]
+    first, *_ = skill.values()
+    labels = list(first)
     centres = np.arange(len(labels))
+
+    # bars of all references share 0.8 of the way from one label to the next
+    width = 0.8 / len(skill)
+    middle = 0.5 * (len(skill) - 1)
     for k, (reference, bands) in enumerate(skill.items()):
-        value, lower, upper = np.array([bands[label] for label in labels]).T
-        position = centres + (k - 0.5 * (len(skill) - 1)) * width
+        values = np.array([bands[label] for label in labels])  # (labels, 3)
+        value, lower, upper = values.T
+        position = centres + (k - middle) * width
         errors = np.clip([value - lower, upper - value], 0, None)
-        legend = f"against the {reference}"
-        axis.bar(position, value, 0.9 * width, color=_COLOURS[k % 4], label=legend)
+        legend, colour = f"against the {reference}", _COLOURS[k % 4]
+        axis.bar(position, value, 0.9 * width, color=colour, label=legend)
         axis.errorbar(
             position, value, errors, fmt="none", ecolor="k", elinewidth=0.8, capsize=2
         )
     axis.axhline(0, color="k", lw=0.7)
-    symbols = [label.split(" [")[0] for label in labels]  # a skill has no unit
+
+    symbols = [label.partition(" [")[0] for label in labels]  # a skill has no unit
     axis.set_xticks(centres, symbols, rotation=30, ha="right")
     axis.set(ylabel=f"skill in {score}, 99 % band")
     axis.legend()

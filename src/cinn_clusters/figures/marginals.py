@@ -31,23 +31,28 @@ def posterior_distribution(
         age: Cosmic age at each observation [Gyr], (n,): the upper bound of a collision time.
     """
     truth, estimate, targets = inference.truth, inference.estimate, inference.targets
-    values = [prior, truth, estimate, *inference.samples.swapaxes(0, 1)]
-    limits = axis_limits(np.concatenate(values))
+    name = inference.estimate_name
+    samples = inference.samples.reshape(-1, len(targets))
+    values = np.concatenate([prior, truth, estimate, samples])
+    limits = axis_limits(values)
     figure, axes = panels(len(truth), len(targets), (1.6, 1.35), sharex="col")
     for (i, d), axis in np.ndenumerate(axes):
-        samples, target = inference.samples[:, i, d], targets[d]
-        before = physical_density(prior[:, d], support_of(target))
-        axis.plot(*before, color=Colour.PRIOR, ls="--", lw=1.0, label="prior")
-        grid, density = physical_density(samples, support_of(target, float(age[i])))
+        target = targets[d]
+        grid, density = physical_density(prior[:, d], support_of(target))
+        axis.plot(grid, density, color=Colour.PRIOR, ls="--", lw=1.0, label="prior")
+
+        support = support_of(target, float(age[i]))
+        grid, density = physical_density(inference.samples[:, i, d], support)
         axis.fill_between(grid, density, color=Colour.POSTERIOR, alpha=0.25, lw=0)
         axis.plot(grid, density, color=Colour.POSTERIOR, label="posterior")
-        name = inference.estimate_name
+
         axis.axvline(estimate[i, d], color=Colour.ESTIMATE, ls="-.", label=name)
         axis.axvline(truth[i, d], color=Colour.TRUTH, label=TRUTH_LABEL)
         axis.set(xlim=limits[d], ylim=(0, None), yticks=[])
+
     for axis, label in zip(axes[-1], inference.labels, strict=True):
         axis.set_xlabel(label)
-    for axis, name in zip(axes[:, 0], names, strict=True):
-        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+    for axis, cluster in zip(axes[:, 0], names, strict=True):
+        axis.set_ylabel(cluster, rotation=0, ha="right", va="center")
     legend_above(figure, axes[0, 0])
     return figure

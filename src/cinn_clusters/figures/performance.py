@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -38,22 +40,26 @@ def prediction_heat_maps(inference: Inference) -> Figure:
     figure, axes = target_panels(len(inference.targets))
     histograms = []
     for d, bounds in enumerate(limits):
-        repeated = np.broadcast_to(truth[:, d], samples.shape[:2]).ravel()
-        values = samples[:, :, d].ravel()
-        histograms.append(np.histogram2d(repeated, values, _NUM_BINS, (bounds, bounds)))
-    norm = LogNorm(1, max(counts.max() for counts, _, _ in histograms))
+        repeated = np.broadcast_to(truth[:, d], samples.shape[:2])  # (S, N)
+        values = samples[:, :, d]
+        square = (bounds, bounds)
+        histogram = np.histogram2d(repeated.ravel(), values.ravel(), _NUM_BINS, square)
+        histograms.append(histogram)
+    largest = max(counts.max() for counts, _, _ in histograms)
+    norm = LogNorm(1, largest)
+
     for d, (axis, (counts, x, y)) in enumerate(zip(axes, histograms, strict=True)):
         occupied = np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
         middle, quantiles = _quantiles_by_truth(samples[:, :, d], truth[:, d])
-        axis.plot(middle, quantiles[1], color=Colour.TRUTH, label="median")
-        tails = ["10 %, 90 %", None]
-        axis.plot(middle, quantiles[[0, 2]].T, color=Colour.TRUTH, ls="--", label=tails)
-        origin = (limits[d, 0], limits[d, 0])
-        axis.axline(origin, **_DIAGONAL, label=f"sample = {TRUTH_LABEL}")
+        low, median, high = quantiles
+        axis.plot(middle, median, color=Colour.TRUTH, label="median")
+        dashed: Any = {"color": Colour.TRUTH, "ls": "--"}
+        axis.plot(middle, low, **dashed, label="10 %, 90 %")
+        axis.plot(middle, high, **dashed)
+        _draw_diagonal(axis, limits[d], f"sample = {TRUTH_LABEL}")
         label = inference.labels[d]
         axis.set(xlabel=f"{TRUTH_LABEL} {label}", ylabel=f"samples {label}")
-        axis.set(xlim=limits[d], ylim=limits[d])
     figure.colorbar(
         image, ax=list(axes), label="posterior samples in a bin", shrink=0.7
     )
@@ -61,14 +67,24 @@ def prediction_heat_maps(inference: Inference) -> Figure:
     return figure
 
 
+def _draw_diagonal(axis: Axes, limits: np.ndarray, label: str) -> None:
+    """Draw the line of equal values in a square panel."""
+    low, _ = limits
+    axis.axline((low, low), **_DIAGONAL, label=label)
+    axis.set(xlim=limits, ylim=limits)
+
+
 def _quantiles_by_truth(
     samples: np.ndarray, truth: np.ndarray, num_bins: int = 12
 ) -> tuple[np.ndarray, np.ndarray]:
     """Median truth of each bin (B,), and 10, 50 and 90 % of all samples of its rows (3, B)."""
-    num_bins = max(1, min(num_bins, len(truth) // 10))
-    bins = np.array_split(np.argsort(truth, kind="stable"), num_bins)
-    quantiles = [np.quantile(samples[:, rows], [0.1, 0.5, 0.9]) for rows in bins]
-    return np.array([np.median(truth[rows]) for rows in bins]), np.stack(quantiles, -1)
+    num_bins = min(num_bins, len(truth) // 10)
+    order = np.argsort(truth, kind="stable")
+    bins = np.array_split(order, max(1, num_bins))
+    middle = [np.median(truth[rows]) for rows in bins]
+    levels = [0.1, 0.5, 0.9]
+    quantiles = [np.quantile(samples[:, rows], levels) for rows in bins]
+    return np.array(middle), np.stack(quantiles, -1)
 
 
 @styled
@@ -80,24 +96,24 @@ def truth_against_estimate(inference: Inference) -> Figure:
     """
     truth, estimate, name = inference.truth, inference.estimate, inference.estimate_name
     num_targets = len(inference.targets)
-    columns = min(3, num_targets)
-    figure, grid = panels(2 * -(-num_targets // columns), columns, (2.7, 1.9))
+    num_columns = min(3, num_targets)
+    num_lines = -(-num_targets // num_columns)  # rounded up
+    figure, grid = panels(2 * num_lines, num_columns, (2.7, 1.9))
     upper_axes, lower_axes = grid[::2].ravel(), grid[1::2].ravel()
     limits = axis_limits(np.concatenate([truth, estimate]))
     for d, target in enumerate(inference.targets):
         upper, lower = upper_axes[d], lower_axes[d]
-        error = estimate[:, d] - truth[:, d]
-        for axis, values in ((upper, estimate[:, d]), (lower, error)):
+        x, y = truth[:, d], estimate[:, d]
+        error = y - x
+        for axis, values in ((upper, y), (lower, error)):
             label = "cluster at a snapshot"
-            axis.plot(
-                truth[:, d], values, **POINTS, color=Colour.POSTERIOR, label=label
-            )
-            _draw_bands(axis, truth[:, d], values)
-        origin = (limits[d, 0], limits[d, 0])
-        upper.axline(origin, **_DIAGONAL, label="no error")
+            axis.plot(x, values, **POINTS, color=Colour.POSTERIOR, label=label)
+            _draw_bands(axis, x, values)
+
+        _draw_diagonal(upper, limits[d], "no error")
         lower.axhline(0, color="0.3", lw=0.8, ls=":")
         _scale_errors(lower, error)
-        upper.set(xlim=limits[d], ylim=limits[d], ylabel=f"{name}\n{target.label}")
+        upper.set_ylabel(f"{name}\n{target.label}")
         lower.set(xlim=limits[d], xlabel=f"{TRUTH_LABEL} {target.label}")
         lower.set_ylabel(with_unit("error", target))
     for spare in (*upper_axes[num_targets:], *lower_axes[num_targets:]):
@@ -118,11 +134,17 @@ def _draw_bands(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
 def _scale_errors(axis: Axes, error: np.ndarray) -> None:
     """Scale linearly below the decade of a typical error, logarithmically beyond."""
     size = np.abs(error)
-    lowest = np.floor(np.log10(np.median(size) or 1.0))
-    highest = max(lowest + 1, np.ceil(np.log10(size.max() or 1.0)))
+    typical, largest = np.median(size), size.max()
+    lowest = np.floor(np.log10(typical or 1.0))
+    highest = np.ceil(np.log10(largest or 1.0))
+    highest = max(lowest + 1, highest)  # one decade at least
     axis.set_yscale("symlog", linthresh=10**lowest, linscale=0.7)
-    decades = 10.0 ** np.arange(lowest, highest + 1)
+
+    exponents = np.arange(lowest, highest + 1)
+    decades = 10.0**exponents
     ticks = [*-decades[::-1], 0.0, *decades]
-    axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    labels = [f"{tick:g}" for tick in ticks]
+    axis.set_yticks(ticks, labels)
     axis.yaxis.set_minor_locator(NullLocator())
-    axis.set_ylim(-decades[-1], decades[-1])
+    top = decades[-1]
+    axis.set_ylim(-top, top)

@@ -76,7 +76,7 @@ def map_gallery(
     ``axes`` are the labels of the coordinates; there are ``num_cells`` cells along each.
     """
     low, high = np.percentile(plane, [0.5, 99.5], axis=0)
-    cell = (plane - low) / (high - low) * num_cells
+    cell = (plane - low) / (high - low) * num_cells  # (N, 2), in cells
     size = maps.shape[-1]
     canvas = np.full((num_cells, size, num_cells, size), np.nan)
     for i, j in np.ndindex(num_cells, num_cells):

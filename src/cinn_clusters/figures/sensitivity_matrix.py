@@ -50,22 +50,32 @@ def sensitivity_analysis(matrix: SensitivityMatrix, label: str) -> Figure:
     The colour scale with its label is symmetric and logarithmic; values within two standard errors
     of zero are grey.
     """
-    scaled = matrix.values / matrix.scale
-    is_noise = np.abs(matrix.values) <= 2 * matrix.errors
+    values, errors = matrix.values, matrix.errors
+    scaled = values / matrix.scale
+    is_noise = np.abs(values) <= 2 * errors
     coloured = np.ma.masked_array(scaled, is_noise)
-    top = max(float(np.abs(scaled).max()), LEAST_TOP)
-    norm = SymLogNorm(linthresh=top / 10**DECADES, vmin=-top, vmax=top)
+
+    largest = float(np.abs(scaled).max())
+    top = max(largest, LEAST_TOP)
+    linear_part = top / 10**DECADES
+    norm = SymLogNorm(linthresh=linear_part, vmin=-top, vmax=top)
     colours = matplotlib.colormaps[COLOURS].with_extremes(bad=NOT_SIGNIFICANT)
+
     num_rows, num_columns = scaled.shape
-    figure, axes = panels(1, 1, (1.25 * num_columns + 2.2, 0.42 * num_rows + 1.4))
+    width, height = 1.25 * num_columns + 2.2, 0.42 * num_rows + 1.4
+    figure, axes = panels(1, 1, (width, height))
     axis = axes[0, 0]
     image = axis.imshow(coloured, norm=norm, cmap=colours, aspect="auto")
-    is_dark = ~is_noise & (np.abs(norm(scaled) - 0.5) > 0.35)
+
+    # numbers in the cells: white on the dark ends of the scale
+    depth = np.abs(norm(scaled) - 0.5)
+    is_dark = ~is_noise & (depth > 0.35)
     text_colours = np.where(is_dark, "white", "black")
-    for (i, j), value in np.ndenumerate(matrix.values):
-        text = f"{value:+.3f}\n± {matrix.errors[i, j]:.3f}"
+    for (i, j), value in np.ndenumerate(values):
+        text = f"{value:+.3f}\n± {errors[i, j]:.3f}"
         colour = str(text_colours[i, j])
         axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+
     axis.set_xticks(range(num_columns), matrix.targets)
     axis.set_yticks(range(num_rows), matrix.observables)
     axis.tick_params(length=0)

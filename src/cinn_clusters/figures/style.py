@@ -91,7 +91,8 @@ def panels(
 
     ``shared`` are ``sharex`` and ``sharey`` of ``Figure.subplots``.
     """
-    width, height = columns * size[0] + 0.4, rows * size[1] + 0.4
+    panel_width, panel_height = size
+    width, height = columns * panel_width + 0.4, rows * panel_height + 0.4
     figure = Figure((width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
@@ -100,8 +101,9 @@ def target_panels(
     num_targets: int, size: tuple[float, float] = (2.6, 2.5)
 ) -> tuple[Figure, Any]:
     """Return a figure with a panel for each target, three in a line, and its axes, (D,)."""
-    columns = min(3, num_targets)
-    figure, axes = panels(-(-num_targets // columns), columns, size)
+    num_columns = min(3, num_targets)
+    num_lines = -(-num_targets // num_columns)  # rounded up
+    figure, axes = panels(num_lines, num_columns, size)
     for spare in axes.flat[num_targets:]:
         spare.remove()
     return figure, axes.flat[:num_targets]
@@ -126,9 +128,11 @@ def axis_limits(values: np.ndarray, tail: float = 0.005) -> np.ndarray:
         >>> axis_limits(np.linspace(0, 1, 101)[:, None], tail=0.0).round(2).tolist()
         [[-0.03, 1.03]]
     """
-    flat = values.reshape(-1, values.shape[-1])
+    num_columns = values.shape[-1]
+    flat = values.reshape(-1, num_columns)
     lower, upper = np.quantile(flat, [tail, 1 - tail], axis=0)
-    margin = np.where(upper > lower, 0.03 * (upper - lower), 0.5)
+    width = upper - lower
+    margin = np.where(width > 0, 0.03 * width, 0.5)
     return np.stack([lower - margin, upper + margin], -1)
 
 
@@ -153,10 +157,13 @@ def binned(
     """
     num_bins = min(num_bins, len(x) // 10)
     if num_bins < 1:
-        return np.empty(0), np.empty((len(levels), 0))
-    bins = np.array_split(np.argsort(x, kind="stable"), num_bins)
-    middle = np.array([np.median(x[rows]) for rows in bins])
-    return middle, np.stack([np.quantile(y[rows], levels) for rows in bins], -1)
+        no_bins = (len(levels), 0)
+        return np.empty(0), np.empty(no_bins)
+    order = np.argsort(x, kind="stable")
+    bins = np.array_split(order, num_bins)
+    middle = [np.median(x[rows]) for rows in bins]
+    quantiles = [np.quantile(y[rows], levels) for rows in bins]
+    return np.array(middle), np.stack(quantiles, -1)
 
 
 def plain_log_axis(axis: Axis) -> None:
@@ -165,7 +172,8 @@ def plain_log_axis(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(3))
     if upper > 4 * lower:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    formatter = FuncFormatter(lambda value, _: f"{value:g}")
+    axis.set_major_formatter(formatter)
     axis.set_minor_formatter(NullFormatter())
 
 
