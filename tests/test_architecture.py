@@ -156,17 +156,66 @@ def test_rooms_are_small_and_documented(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     assert path.name != "utils.py"
-    assert text.count("\n") <= 430, "a module is at most 430 lines"
+    assert text.count("\n") <= 400, "a module is at most 400 lines"
     assert ast.get_docstring(tree), "a module says what it is for"
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-            assert length <= 90, f"{node.name} has {length} lines"
         if isinstance(node, ast.Attribute):
             assert node.attr not in {"set_default_dtype", "set_default_device"}, (
                 "no hidden state"
             )
+
+
+LARGE = {
+    "infer": "8 parameters, 61 lines",
+    "tune": "7 parameters",
+    "lc2st": "7 parameters",
+    "adopt": "12 branches",
+    "declared_schema": "11 branches",
+    "read_csv": "11 branches",
+    "_demand_names": "11 branches",
+}
+"""Functions that may have up to 12 branches, 8 parameters and 65 lines."""
+BRANCHES = (
+    ast.If,
+    ast.For,
+    ast.While,
+    ast.IfExp,
+    ast.ExceptHandler,
+    ast.comprehension,
+    ast.Assert,
+)
+
+
+def num_branches(function: ast.FunctionDef) -> int:
+    nodes = list(ast.walk(function))
+    joined = (len(node.values) - 1 for node in nodes if isinstance(node, ast.BoolOp))
+    return 1 + sum(isinstance(node, BRANCHES) for node in nodes) + sum(joined)
+
+
+def num_parameters(function: ast.FunctionDef) -> int:
+    signature = function.args
+    args = (*signature.posonlyargs, *signature.args, *signature.kwonlyargs)
+    counted = [arg.arg for arg in args if arg.arg not in {"self", "cls"}]
+    return len(counted) + bool(signature.vararg) + bool(signature.kwarg)
+
+
+def num_lines(function: ast.FunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(SOURCE))
+)
+def test_functions_are_small(path: Path) -> None:
+    for node in ast.walk(parsed(path)):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        is_large = node.name in LARGE
+        assert num_lines(node) <= (65 if is_large else 60), node.name
+        assert num_branches(node) <= (12 if is_large else 10), node.name
+        if room(path) != "cli":
+            assert num_parameters(node) <= (8 if is_large else 6), node.name
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -139,6 +140,21 @@ class ObservableMap:
     shift: float = 0.0
     scale: float = 1.0
     clip: float = math.inf
+
+    def raw(self, value: np.ndarray) -> np.ndarray:
+        """Return a column as the map takes it: its logarithm, where the map takes one."""
+        if not self.is_log:
+            return value
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logarithm: np.ndarray = np.log(np.maximum(value, self.floor))
+        return logarithm
+
+    def value(self, raw: np.ndarray) -> np.ndarray:
+        """Return the column that belongs to raw values."""
+        if not self.is_log:
+            return raw
+        value: np.ndarray = np.exp(raw)
+        return value
 
 
 Map = TypeVar("Map", ObservableMap, TargetMap)

@@ -23,21 +23,15 @@ import torch
 from torch import Tensor
 
 from cinn_clusters import schema
+from cinn_clusters.data.augmentation import EMBEDDING_SHARE, draw_errors, draw_masks
 from cinn_clusters.data.bijections import ObservableMap
 from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
 
-LARGEST_ERROR = 1.0
-"""Largest error drawn in training [dex]; beyond it a value is as good as missing."""
-SMALLEST_ERROR = 0.01
 SPREADS_A_DEX = 3.0
 """Standard deviations of the training clusters that stand for a dex, in columns without one."""
-EXACT_SHARE, WHOLE_SHARE, MASS_ONLY_SHARE = 0.3, 0.3, 0.1
-"""Shares of training rows without errors, with all observables, and with mass and time only."""
-EMBEDDING_SHARE = 0.5
-"""Share of training rows that keep their embedding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +92,7 @@ class MeasurementTransforms(Transforms):
         self._demand_width(inputs, self.inputs, "inputs")
         inputs = np.asarray(inputs, dtype=float)
         maps = self.observables[: len(self.scalars)]
-        columns = map(_raw, maps, inputs.T)
+        columns = map(ObservableMap.raw, maps, inputs.T)
         values = np.stack(list(columns), 1)
 
         # Errors of logarithms are in dex, the maps take natural logarithms.
@@ -252,42 +246,15 @@ class MeasurementTransforms(Transforms):
         dex is three standard deviations of the training clusters. What is missing stays missing.
         """
         num_rows = len(inputs)
-        is_kept = self._draw_masks(num_rows, rng)
-        errors = self._draw_errors(num_rows, rng)
+        is_mass = np.array([name == self.schema.mass for name in self.optional])
+        is_kept = draw_masks(num_rows, is_mass, rng)
+        errors = draw_errors(num_rows, self._error_units, rng)
         noise = errors * rng.standard_normal(errors.shape)
         noisy = self._noisy(inputs, errors, noise)
         if self.has_embedding:
             has_embedding = rng.random(num_rows) < EMBEDDING_SHARE
             is_kept = np.column_stack([is_kept, has_embedding])
         return self.without(noisy, is_kept)
-
-    def _draw_masks(self, num_rows: int, rng: np.random.Generator) -> np.ndarray:
-        """Which optional scalars rows keep, (N, U): any number, all, or the mass alone."""
-        # A share that is uniform for each row makes every number of observables as likely.
-        shape = (num_rows, len(self.optional))
-        share = rng.random((num_rows, 1))
-        is_kept = rng.random(shape) < share
-
-        # Catalogues with all columns, or with nothing but masses, are commoner than that.
-        kind = rng.random(num_rows)
-        is_kept[kind < WHOLE_SHARE] = True
-        if self.schema.mass in self.optional:
-            is_mass = np.array(self.optional) == self.schema.mass
-            is_kept[kind >= 1.0 - MASS_ONLY_SHARE] = is_mass
-        return is_kept
-
-    def _draw_errors(self, num_rows: int, rng: np.random.Generator) -> np.ndarray:
-        """Standard deviations of noise (N, U), log-uniform or zero, in the units of the errors."""
-        shape = (num_rows, len(self.optional))
-        share = rng.random((num_rows, 1))
-        share[rng.random(num_rows) < EXACT_SHARE] = 0.0
-        has_error = rng.random(shape) < share
-
-        num_decades = math.log10(LARGEST_ERROR / SMALLEST_ERROR)
-        decades = num_decades * rng.random(shape)
-        errors = SMALLEST_ERROR * 10.0**decades
-        errors = errors * self._error_units
-        return np.where(has_error, errors, 0.0)
 
     def sample_values(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Turn Gaussian noise (N, S) into true scalars given the measured ones, as exact inputs."""
@@ -362,7 +329,7 @@ class MeasurementTransforms(Transforms):
         """Write scalars (N, S), as the maps take them, into inputs in catalogue units."""
         for column in range(len(self.scalars)):
             entry = self.observables[column]
-            inputs[:, column] = _value(entry, values[:, column])
+            inputs[:, column] = entry.value(values[:, column])
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         """Features x (N, L) of observables (N, L) as the maps take them."""
@@ -424,26 +391,8 @@ def accept_missing_values(
     raw_columns = []
     for entry in used:
         column = np.asarray(columns[entry.name], dtype=float)
-        raw_columns.append(_raw(entry, column))
+        raw_columns.append(entry.raw(column))
     prior = fit_prior(np.stack(raw_columns, 1))
     return MeasurementTransforms(
         tuple(used), transforms.targets, prior, schema=transforms.schema
     )
-
-
-def _raw(entry: ObservableMap, value: np.ndarray) -> np.ndarray:
-    """A column as its map takes it: its logarithm, where the map takes one."""
-    if not entry.is_log:
-        return value
-    with np.errstate(divide="ignore", invalid="ignore"):
-        floored = np.maximum(value, entry.floor)
-        logarithm: np.ndarray = np.log(floored)
-    return logarithm
-
-
-def _value(entry: ObservableMap, raw: np.ndarray) -> np.ndarray:
-    """Inverse of ``_raw``."""
-    if not entry.is_log:
-        return raw
-    value: np.ndarray = np.exp(raw)
-    return value

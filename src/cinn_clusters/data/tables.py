@@ -142,8 +142,7 @@ def to_numbers(
 
     for name in set(integers) & set(names):
         values = result[name]
-        is_whole = np.isfinite(values) & (values == values.round())
-        is_fraction = ~is_whole
+        is_fraction = values.ne(values.round()) | values.isin([np.inf, -np.inf])
         if is_fraction.any():
             _refuse(values, is_fraction, "whole numbers", source)
         result[name] = values.astype("int64")

@@ -294,10 +294,7 @@ def _standardised(entry: Map, raw: Tensor) -> Map:
 
 
 def _scaled(entry: ObservableMap, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    value = columns[entry.name]
-    if entry.is_log:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.log(np.maximum(value, entry.floor))
+    value = entry.raw(columns[entry.name])
     if entry.relative_to is not None:
         value = value - columns[entry.relative_to]
     x = (value - entry.shift) / entry.scale

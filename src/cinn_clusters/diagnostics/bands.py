@@ -165,8 +165,8 @@ def ecdf_band(num_values: int, alpha: float = ALPHA) -> tuple[np.ndarray, np.nda
     gamma = np.quantile(extreme, alpha)
 
     # the binomial intervals of that level
-    lower: np.ndarray = binom.ppf(gamma / 2, num_values, ECDF_GRID)
-    upper: np.ndarray = binom.ppf(1 - gamma / 2, num_values, ECDF_GRID)
+    lower = np.asarray(binom.ppf(gamma / 2, num_values, ECDF_GRID))
+    upper = np.asarray(binom.ppf(1 - gamma / 2, num_values, ECDF_GRID))
     return lower / num_values, upper / num_values
 
 

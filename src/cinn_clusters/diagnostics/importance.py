@@ -56,7 +56,6 @@ def permutation_importance(
     orders = _orders(len(x), num_repeats, seed)
     losses = [_shuffled_loss(loss, x, group, orders) for group in groups]
     shuffled = np.stack(losses)  # (G, N, D)
-
     intact = loss(x)  # (N, D)
     increase: np.ndarray = shuffled - intact
     return increase
@@ -157,7 +156,7 @@ def _shuffled_loss(
     losses = []
     for order in orders:
         shuffled = x.copy()
-        shuffled[:, columns] = x[np.ix_(order, columns)]
+        shuffled[:, columns] = x[order][:, columns]
         losses.append(loss(shuffled))
 
     mean_loss: np.ndarray = np.mean(losses, axis=0)

@@ -47,9 +47,8 @@ def randomised_shares(
     the numbers of samples behind them are; ``num_samples`` is S, or one an object.
     """
     rng = np.random.default_rng(seed)
-    u = rng.random(shares.shape)
-    u = u.clip(1e-9, 1 - 1e-9)  # a share of 0 or 1 has no Gaussian score
-
+    # a share of 0 or 1 has no Gaussian score
+    u = rng.random(shares.shape).clip(1e-9, 1 - 1e-9)
     numbers = np.round(shares * num_samples)
     spread: np.ndarray = (numbers + u) / (num_samples + 1)
     return spread

@@ -119,7 +119,6 @@ def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> Esti
         0.5
     """
     ratio = float(score.mean() / reference.mean())
-
     # numerator and denominator are resampled together: their errors are correlated
     resampled_score = weights @ score  # (R,)
     resampled_reference = weights @ reference

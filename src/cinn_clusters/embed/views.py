@@ -96,13 +96,20 @@ def _recounted(maps: Tensor, config: ViewsConfig, generator: torch.Generator) ->
     chosen = torch.rand(len(maps), generator=generator) < config.photons_share
     num = int(chosen.sum())
     low, high = (math.log(counts) for counts in config.photons)
+
+    # counts of the brightest pixels are log-uniform
     exposure = torch.rand(num, 1, 1, 1, generator=generator)
-    brightest = torch.exp(low + (high - low) * exposure)
+    log_counts = low + (high - low) * exposure
+    brightest = torch.exp(log_counts)
     sky = config.background * torch.rand(num, 1, 1, 1, generator=generator)
     brightness = 10.0 ** (DEPTH * (maps[chosen] - 1.0))
-    counts = torch.poisson(brightest * (brightness + sky), generator=generator)
+    expected = brightest * (brightness + sky)
+    counts = torch.poisson(expected, generator=generator)
+
+    # back to the scale of maps: [0, 1] over the decades of the depth
     changed = maps.clone()
-    scaled = torch.log10((counts + 0.5) / brightest) / DEPTH + 1.0
+    rate = (counts + 0.5) / brightest
+    scaled = torch.log10(rate) / DEPTH + 1.0
     changed[chosen] = scaled.clamp(0.0, 1.0)
     return changed
 

@@ -25,7 +25,6 @@ from cinn_clusters.figures.style import (
 )
 
 _NUM_BINS = 24
-_DIAGONAL = {"slope": 1, "color": "0.3", "lw": 0.8, "ls": ":"}
 
 
 @styled
@@ -70,7 +69,7 @@ def prediction_heat_maps(inference: Inference) -> Figure:
 def _draw_diagonal(axis: Axes, limits: np.ndarray, label: str) -> None:
     """Draw the line of equal values in a square panel."""
     low, _ = limits
-    axis.axline((low, low), **_DIAGONAL, label=label)
+    axis.axline((low, low), slope=1, color="0.3", lw=0.8, ls=":", label=label)
     axis.set(xlim=limits, ylim=limits)
 
 

@@ -87,8 +87,14 @@ class Spline:
         value = torch.where(is_inside, u, 0.0)
         left, bottom, slopes = self._knots(parameters)
         segment = _Bin.holding(value, left, left, bottom, slopes)
-        xi = ((value - segment.left) / segment.width).clamp(0.0, 1.0)
-        image = segment.bottom + segment.height * segment.rise(xi)  # Durkan+19, eq. 4
+
+        # position in the bin; rounding may leave it by an ulp
+        offset = value - segment.left
+        xi = (offset / segment.width).clamp(0.0, 1.0)
+        rise = segment.height * segment.rise(xi)
+        image = segment.bottom + rise
+
+        # outside the box the map is the identity
         log_slope = torch.where(is_inside, segment.log_slope(xi), 0.0)
         return torch.where(is_inside, image, u), log_slope
 
@@ -98,19 +104,26 @@ class Spline:
         value = torch.where(is_inside, z, 0.0)
         left, bottom, slopes = self._knots(parameters)
         segment = _Bin.holding(value, bottom, left, bottom, slopes)
-        xi = segment.solve((value - segment.bottom) / segment.height)
+
+        # share of the height of the bin that is reached
+        offset = value - segment.bottom
+        rise = offset / segment.height
+        xi = segment.solve(rise)
         image = segment.left + segment.width * xi
+
+        # the slope of the inverse is one over that of the map
         log_slope = torch.where(is_inside, -segment.log_slope(xi), 0.0)
         return torch.where(is_inside, image, z), log_slope
 
     def _knots(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each, bins first."""
-        bins_first = parameters.movedim(
-            -2, 0
-        ).contiguous()  # a bin of all values is one block
+        # bins come first, so that a bin of all values is one block of memory
+        bins_first = parameters.movedim(-2, 0).contiguous()
         sizes = (self.num_bins, self.num_bins, self.num_bins - 1)
         widths, heights, slopes = bins_first.split(sizes)
         inner = MIN_SLOPE + softplus(slopes + _UNIT_SLOPE)
+
+        # slopes of one at both ends join the identity outside smoothly
         end = slopes.new_ones(1, *slopes.shape[1:])
         slopes = torch.cat((end, inner, end))
         return self._positions(widths), self._positions(heights), slopes
@@ -118,7 +131,10 @@ class Spline:
     def _positions(self, raw: Tensor) -> Tensor:
         smallest = MIN_SHARE / self.num_bins
         shares = smallest + (1.0 - MIN_SHARE) * softmax(raw, 0)
-        inner = self.bound * (2.0 * shares.cumsum(0)[:-1] - 1.0)
+
+        # shares of [0, 1] become positions in [-bound, bound]
+        edges = shares.cumsum(0)[:-1]
+        inner = self.bound * (2.0 * edges - 1.0)
         end = raw.new_full((1, *raw.shape[1:]), self.bound)
         return torch.cat((-end, inner, end))
 
@@ -161,20 +177,30 @@ class _Bin:
 
     def log_slope(self, xi: Tensor) -> Tensor:
         """Logarithm of the derivative at xi (Durkan+19, eq. 5)."""
-        s, product = self.mean_slope, xi * (1.0 - xi)
-        at_ends = self.next_slope * xi.square() + self.slope * (1.0 - xi).square()
+        s = self.mean_slope
+        rest = 1.0 - xi
+        product = xi * rest
+
+        # slopes of both ends, weighted by the squared distance to the other end
+        at_ends = self.next_slope * xi.square() + self.slope * rest.square()
         numerator = at_ends + 2.0 * s * product
         denominator = s + self.bend * product
         return 2.0 * s.log() + numerator.log() - 2.0 * denominator.log()
 
     def solve(self, rise: Tensor) -> Tensor:
         """Position xi at which a share of the height is reached (Durkan+19, eqs. 6-8)."""
-        s, bent = self.mean_slope, rise * self.bend
-        a = s - self.slope + bent  # all divided by the height
+        s = self.mean_slope
+        bent = rise * self.bend
+
+        # coefficients of the quadratic, divided by the height
+        a = s - self.slope + bent
         b = self.slope - bent
         c = -s * rise
-        discriminant = (b.square() - 4.0 * a * c).clamp(min=0.0)
-        xi = 2.0 * c / (-b - discriminant.sqrt())
+
+        # the root in the form that does not cancel
+        discriminant = b.square() - 4.0 * a * c
+        root = discriminant.clamp(min=0.0).sqrt()
+        xi = 2.0 * c / (-b - root)
         return xi.clamp(0.0, 1.0)
 
 

@@ -50,8 +50,12 @@ class GaussianMixture(Transform):
         # logit, mean, diagonal and rest of the root of the precision
         self.sizes = (1, num_targets, num_targets, len(self.below[0]))
         num_outputs = num_components * sum(self.sizes)
+
+        # zero weights: at first only the start, below, makes the components
         shape = replace(shape, zero_last=True)
         self.network = stacked_mlp(shape, num_observables, num_outputs, generator)
+
+        # the means are spread, everything else starts at zero
         first = torch.zeros(shape.num_members, num_components, sum(self.sizes))
         means = first[..., 1 : 1 + num_targets]
         means.copy_(_FIRST_SPREAD * torch.randn(means.shape, generator=generator))
@@ -62,22 +66,30 @@ class GaussianMixture(Transform):
         raw = self.network(x) + self.start
         parameters = raw.unflatten(-1, (self.num_components, -1))
         logits, means, diagonal, below = parameters.split(self.sizes, -1)
-        roots = torch.diag_embed(softplus(diagonal + _UNIT) + 1e-3)
+
+        # a positive diagonal makes the lower root, and so the precision, regular
+        positive = softplus(diagonal + _UNIT) + 1e-3
+        roots = torch.diag_embed(positive)
         roots[..., self.below[0], self.below[1]] = below
         return logits.squeeze(-1).log_softmax(-1), means, roots
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         log_weights, means, roots = self._components(x)
-        offset = (u.unsqueeze(-2) - means).unsqueeze(-1)
-        epsilon = (roots @ offset).squeeze(
-            -1
-        )  # (K, B, C, D), standard in each component
+        offset = u.unsqueeze(-2) - means
+        whitened = roots @ offset.unsqueeze(-1)
+        epsilon = whitened.squeeze(-1)  # (K, B, C, D), standard in each component
+
+        # log-density of each target in each component given the targets before it
         log_peak = roots.diagonal(dim1=-2, dim2=-1).log()
         log_density = log_peak - 0.5 * epsilon.square() - HALF_LOG_2PI
-        before = torch.cumsum(log_density, -1) - log_density
+
         # weight of a component given the targets before
-        log_share = (log_weights.unsqueeze(-1) + before).log_softmax(-2)
+        before = torch.cumsum(log_density, -1) - log_density
+        log_joint = log_weights.unsqueeze(-1) + before
+        log_share = log_joint.log_softmax(-2)
         z = _latent(epsilon, log_share)
+
+        # slope of the map: the conditional density over that of the Gaussian
         log_conditional = torch.logsumexp(log_share + log_density, -2)
         log_normal = -0.5 * z.square() - HALF_LOG_2PI
         return z, (log_conditional - log_normal).sum(-1)
@@ -86,11 +98,14 @@ class GaussianMixture(Transform):
         log_weights, means, roots = self._components(x)
         u = torch.zeros_like(z)
         for d in range(self.num_targets):
+            # epsilon_d = offset + scale (u_d - mean_d)
             row, scale = roots[..., d, :d], roots[..., d, d]
             moved = u[..., None, :d] - means[..., :d]
-            offset = (row * moved).sum(-1)  # epsilon_d = offset + scale (u_d - mean_d)
+            offset = (row * moved).sum(-1)
             centre = means[..., d] - offset / scale
             u[..., d] = _root(z[..., d], centre, scale, log_weights.softmax(-1))
+
+            # what is known of the component once this target is known
             epsilon = scale * (u[..., d, None] - centre)
             log_weights = log_weights + scale.log() - 0.5 * epsilon.square()
         return u, -self._forward(u, x)[1]
@@ -112,8 +127,11 @@ def _root(z: Tensor, centre: Tensor, scale: Tensor, share: Tensor) -> Tensor:
     """
     sign = torch.where(z > 0, -1.0, 1.0)
     target = ndtr(sign * z)
+
+    # roots of single components bracket that of the mixture
     ends = centre + z.unsqueeze(-1) / scale
-    low, high = ends.amin(-1), ends.amax(-1)
+    low = ends.amin(-1)
+    high = ends.amax(-1)
     for _ in range(_NUM_BISECTIONS):
         middle = 0.5 * (low + high)
         epsilon = scale * (middle.unsqueeze(-1) - centre)

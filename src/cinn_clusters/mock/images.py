@@ -138,7 +138,6 @@ def _directions(rng: np.random.Generator) -> np.ndarray:
     """Draw two perpendicular unit vectors, of an infall and its pericentre, (2, 3)."""
     first, second = rng.normal(size=(2, 3))
     first /= np.linalg.norm(first)
-
     # Gram-Schmidt
     second -= first * (first @ second)
     second /= np.linalg.norm(second)

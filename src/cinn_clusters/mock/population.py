@@ -62,7 +62,6 @@ def draw_cluster(
     # Streams of their own: a change of one model leaves the draws of the other alone.
     history_rng = numpy_stream(seed, "history", cluster)
     history = draw_history(history_rng)
-
     rng = numpy_stream(seed, "observables", cluster)
     keys = _keys(cluster, rng)
     observables = draw_observables(history, rng)

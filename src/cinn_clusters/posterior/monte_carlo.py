@@ -109,18 +109,25 @@ def two_piece(
     prior = transforms.scalar_prior(transforms.prior, query.inputs)
     mean, covariance = prior.condition(values, larger)
     eigenvalues, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
+    deviations = np.sqrt(np.maximum(eigenvalues, 0.0))
+    root = vectors * deviations[:, None, :]
     result = np.empty((len(query), sampling.num_samples, width))
     for row, place in enumerate(query.places):
         stream = numpy_stream(sampling.seed, "two-piece", int(place))
         noise = stream.standard_normal((NUM_PROPOSALS * sampling.num_samples, width))
         proposals = mean[row] + noise @ root[row].T
+
+        # the likelihoods differ where the errors of both sides do
         differs = below[row] != above[row]
+        low, high = below[row, differs], above[row, differs]
         offset = (proposals - values[row])[:, differs]
-        scale = np.where(offset < 0.0, below[row, differs], above[row, differs])
+        scale = np.where(offset < 0.0, low, high)
         precision = scale**-2.0 - larger[row, differs] ** -2.0
         log_weight = -0.5 * (offset**2 * precision).sum(1)
-        cumulative = np.cumsum(np.exp(log_weight - log_weight.max()))
+
+        # systematic resampling
+        weight = np.exp(log_weight - log_weight.max())
+        cumulative = np.cumsum(weight)
         levels = np.arange(sampling.num_samples) + stream.random()
         levels *= cumulative[-1] / sampling.num_samples
         result[row] = proposals[np.searchsorted(cumulative, levels)]

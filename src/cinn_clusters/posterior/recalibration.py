@@ -141,6 +141,9 @@ def _interpolate(
     widths = np.maximum(np.diff(knots), _TINY)
     slopes = np.maximum(np.diff(images) / widths, _TINY)
     slope = slopes[segment]
+
+    # beyond the knots nothing was observed
     is_inside = (value >= knots[0]) & (value <= knots[-1])
-    image = images[segment] + slope * (value - knots[segment])
+    offset = value - knots[segment]
+    image = images[segment] + slope * offset
     return np.where(is_inside, image, value), np.where(is_inside, slope, 1.0)

@@ -137,9 +137,16 @@ def _smoothed_counts(scaled: np.ndarray) -> np.ndarray:
     num_marginals = int(np.prod(shape))
     position = (scaled + _HALF_WIDTH) / _BIN_WIDTH
     bins = np.clip(position, 0, _NUM_BINS - 1).astype(int)
-    bins = bins.reshape(num_samples, -1) + _NUM_BINS * np.arange(num_marginals)
+
+    # one histogram for all marginals: each has bins of its own
+    first_bins = _NUM_BINS * np.arange(num_marginals)
+    bins = bins.reshape(num_samples, -1) + first_bins
     counts = np.bincount(bins.ravel(), minlength=_NUM_BINS * num_marginals)
+    histograms = counts.reshape(*shape, _NUM_BINS)
+
+    # Silverman's rule for samples of width one
     bandwidth = 0.9 * num_samples**-0.2
     distance = (_CENTRES[:, None] - _CENTRES) / bandwidth
     kernel = np.exp(-0.5 * distance**2)
-    return np.asarray(counts.reshape(*shape, _NUM_BINS) @ kernel)
+    density: np.ndarray = histograms @ kernel
+    return density

@@ -148,16 +148,17 @@ def _power_ratios(light: np.ndarray, grid: _Grid) -> dict[str, np.ndarray]:
     x, y = _centroids(light, grid, np.ones(1))[:, 0].T
     shift = -(x + 1j * y)
     z = grid.x + 1j * grid.y
-    moments = [
-        light @ (grid.disc * z**k) for k in range(5)
-    ]  # a_k + i b_k about the centre
+
+    # a_k + i b_k about the centre
+    moments = [light @ (grid.disc * z**k) for k in range(5)]
     ratios = {}
     for m in range(1, 5):
         moved = moments[1]
         if m > 1:
-            moved = sum(
-                comb(m, k) * moments[k] * shift ** (m - k) for k in range(m + 1)
-            )
+            # binomial theorem: the moment about the centroid
+            terms = (comb(m, k) * moments[k] * shift ** (m - k) for k in range(m + 1))
+            moved = sum(terms)
+
         # R = 1; P0 = (a_0 ln R)^2 with the logarithm dropped
         ratios[f"log_p{m}"] = np.abs(moved / flux) ** 2 / (2.0 * m**2)
     return ratios
@@ -184,27 +185,45 @@ def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:
 
     See Lotz+04, eq. 8.
     """
-    x, y = grid.x[grid.inside], grid.y[grid.inside]
+    x = grid.x[grid.inside]
+    y = grid.y[grid.inside]
     flux = light.sum(1, keepdims=True)
     centre_x = (light @ x)[:, None] / flux
     centre_y = (light @ y)[:, None] / flux
-    moment = light * ((x - centre_x) ** 2 + (y - centre_y) ** 2)
+    squared_distance = (x - centre_x) ** 2 + (y - centre_y) ** 2
+    moment = light * squared_distance
+
+    # the pixel that crosses 20 % still counts
     order = np.argsort(-light, axis=1, kind="stable")
     ordered = np.take_along_axis(light, order, 1)
-    before = np.cumsum(ordered, 1) - ordered  # the pixel that crosses 20 % still counts
+    before = np.cumsum(ordered, 1) - ordered
     is_bright = before < 0.2 * flux
-    brightest = np.where(is_bright, np.take_along_axis(moment, order, 1), 0.0).sum(1)
-    ratio = np.maximum(brightest, 1e-300) / np.maximum(moment.sum(1), 1e-300)
-    return np.asarray(np.log10(ratio).clip(-6.0))
+    ordered_moment = np.take_along_axis(moment, order, 1)
+    brightest = np.sum(ordered_moment, axis=1, where=is_bright)
+
+    # a single bright pixel has no moment
+    numerator = np.maximum(brightest, 1e-300)
+    denominator = np.maximum(moment.sum(1), 1e-300)
+    m20: np.ndarray = np.log10(numerator / denominator)
+    return m20.clip(-6.0)
 
 
 def _ellipticity(light: np.ndarray, grid: _Grid) -> np.ndarray:
     """Return one minus the axis ratio of the second moments within R500 about the centroid."""
     flux = light @ grid.disc
     x, y = _centroids(light, grid, np.ones(1))[:, 0].T
-    xx = light @ (grid.disc * grid.x**2) / flux - x**2
-    yy = light @ (grid.disc * grid.y**2) / flux - y**2
-    xy = light @ (grid.disc * grid.x * grid.y) / flux - x * y
-    mean, split = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
-    squared = np.maximum(mean - split, 0.0) / np.maximum(mean + split, 1e-300)
-    return np.asarray(1.0 - np.sqrt(squared))
+
+    # central second moments
+    weight_x = grid.disc * grid.x
+    weight_y = grid.disc * grid.y
+    xx = light @ (weight_x * grid.x) / flux - x**2
+    yy = light @ (weight_y * grid.y) / flux - y**2
+    xy = light @ (weight_x * grid.y) / flux - x * y
+
+    # their eigenvalues are the squares of the axes
+    mean = 0.5 * (xx + yy)
+    split = np.hypot(0.5 * (xx - yy), xy)
+    minor = np.maximum(mean - split, 0.0)
+    major = np.maximum(mean + split, 1e-300)
+    ellipticity: np.ndarray = 1.0 - np.sqrt(minor / major)
+    return ellipticity

@@ -74,9 +74,8 @@ def colour_map(name: str, num: int = 256) -> np.ndarray:
     colours = stored.reshape(-1, 3) / 255.0
     steps = np.arange(len(colours))
     positions = np.linspace(0.0, len(colours) - 1.0, num)
-    return np.stack(
-        [np.interp(positions, steps, channel) for channel in colours.T], axis=1
-    )
+    channels = [np.interp(positions, steps, channel) for channel in colours.T]
+    return np.stack(channels, axis=1)
 
 
 def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,16 +75,27 @@ def point_sources(
     """
     photons = counts.astype(float)
     smooth = gaussian_filter(photons, width)
-    surroundings = median_filter(smooth, max(int(12 * width) | 1, 5))
+    window = max(int(12 * width) | 1, 5)
+    surroundings = median_filter(smooth, window)
+
+    # Poisson error of the smoothed surroundings; smoothing averages over the beam
     beam = 4.0 * np.pi * width**2
-    noise = np.sqrt(np.maximum(surroundings, 0.02) / beam)
-    is_significant = smooth - surroundings > significance * noise
-    is_peak = is_significant & (smooth > 1.8 * surroundings + 0.05)
+    variance = np.maximum(surroundings, 0.02) / beam
+    noise = np.sqrt(variance)
+    excess = smooth - surroundings
+    is_significant = excess > significance * noise
+    is_steep = smooth > 1.8 * surroundings + 0.05
+    is_peak = is_significant & is_steep
+
+    # the cluster itself is a peak, too
     extended = gaussian_filter(photons, 4.0 * width)
     row, column = np.unravel_index(np.argmax(extended), counts.shape)
     y, x = np.indices(counts.shape)
-    is_core = np.hypot(y - row, x - column) < 0.1 * min(counts.shape)
-    return np.asarray(maximum_filter(is_peak & ~is_core, size=int(2 * width) | 1))
+    distance = np.hypot(y - row, x - column)
+    is_core = distance < 0.1 * min(counts.shape)
+    reach = int(2 * width) | 1
+    mask: np.ndarray = maximum_filter(is_peak & ~is_core, size=reach)
+    return mask
 
 
 def fill_holes(values: np.ndarray) -> np.ndarray:
@@ -100,7 +111,10 @@ def fill_holes(values: np.ndarray) -> np.ndarray:
         raise DataError("map", "finite pixels", "only NaN")
     height, width = values.shape
     y, x = np.indices(values.shape)
-    ring = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2).astype(int)
+    middle_y = (height - 1) / 2
+    middle_x = (width - 1) / 2
+    distance = np.hypot(y - middle_y, x - middle_x)
+    ring = distance.astype(int)
     radii = np.unique(ring[~is_hole])
     medians = [np.median(values[(ring == radius) & ~is_hole]) for radius in radii]
     return np.where(is_hole, np.interp(ring, radii, medians), values)
