@@ -126,8 +126,7 @@ def _central_brightness(
 ) -> np.ndarray:
     """Return the gas density squared times the length of the path, the cluster's size."""
     log_density = log_gas - log_mass - _LOG_GAS_FRACTION
-    log_size = (log_mass - 14.4) / 3.0
-    log_level = 2.0 * log_density + log_size
+    log_level = 2.0 * log_density + (log_mass - 14.4) / 3.0
     # densities within R500 follow the critical density, about (1 + z)^3
     density_growth = (1.0 + redshift) ** 3
     level: np.ndarray = 10.0**log_level * density_growth
@@ -222,8 +221,8 @@ def _stirring(encounters: list[Encounter]) -> float:
         total += strength * encounter.decay(_COOLING_TIME)
 
     # many collisions saturate
-    rest = np.exp(-total)
-    return float(1.0 - rest)
+    calm = np.exp(-total)
+    return float(1.0 - calm)
 
 
 def _recoil(encounters: list[Encounter]) -> np.ndarray:

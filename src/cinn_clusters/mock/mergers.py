@@ -44,8 +44,7 @@ def merger_rate(
     mass_factor = (halo_mass / 1e12) ** _MASS_SLOPE
     growth_factor = (1.0 + redshift) ** _REDSHIFT_SLOPE
     ratio_factor = ratio**_XI_SLOPE
-    major_exponent = (ratio / _RATE_XI) ** _XI_POWER
-    major_factor = np.exp(major_exponent)
+    major_factor = np.exp((ratio / _RATE_XI) ** _XI_POWER)
     rate: np.ndarray = _RATE * mass_factor * growth_factor * ratio_factor * major_factor
     return rate
 

@@ -22,19 +22,28 @@ def find_centre(values: np.ndarray, how: Centring = "peak") -> tuple[float, floa
     height, width = values.shape
     if how == "middle":
         return (height - 1) / 2, (width - 1) / 2
+
+    # The smoothed peak is the centre of the brightest extended emission, not of a source.
     size = min(height, width)
     light = np.maximum(np.nan_to_num(values), 0.0)
-    smooth = gaussian_filter(light, max(1.0, 0.02 * size))
-    row, column = map(float, np.unravel_index(np.argmax(smooth), values.shape))
+    width_of_blur = max(1.0, 0.02 * size)
+    smooth = gaussian_filter(light, width_of_blur)
+    peak = np.unravel_index(np.argmax(smooth), values.shape)
+    row, column = map(float, peak)
     if how == "peak":
         return row, column
+
+    # The circle follows the centroid, which settles within 20 steps.
     y, x = np.indices(values.shape)
     for _ in range(20):
-        is_near = np.hypot(y - row, x - column) < 0.25 * size
+        distance = np.hypot(y - row, x - column)
+        is_near = distance < 0.25 * size
         inside = light * is_near
         total = max(inside.sum(), 1e-300)
-        row = float((inside * y).sum() / total)
-        column = float((inside * x).sum() / total)
+        moment_y = (inside * y).sum()
+        moment_x = (inside * x).sum()
+        row = float(moment_y / total)
+        column = float(moment_x / total)
     return row, column
 
 
@@ -71,22 +80,34 @@ def frame(
     Raises:
         DataError: If less than half of the square is on the map.
     """
-    parts = max(1, int(np.ceil(2.0 * half_side / size)))  # samples a new pixel and axis
+    # Several samples a new pixel and axis, where new pixels are larger than old ones
+    old_per_new = 2.0 * half_side / size
+    parts = max(1, int(np.ceil(old_per_new)))
     num_samples = size * parts
+
+    # Their rows and columns in the map, (2, num_samples, num_samples)
     fractions = (np.arange(num_samples) + 0.5) / num_samples
     offsets = (2.0 * fractions - 1.0) * half_side
     row, column = centre
-    positions = np.stack(np.meshgrid(row + offsets, column + offsets, indexing="ij"))
+    grid = np.meshgrid(row + offsets, column + offsets, indexing="ij")
+    positions = np.stack(grid)
 
     def resample(image: np.ndarray) -> np.ndarray:
         interpolate: Any = map_coordinates
         order = int(parts == 1)
         samples = interpolate(image, positions, order=order, cval=0.0)
-        return np.asarray(samples.reshape(size, parts, size, parts).mean((1, 3)))
+        blocks = samples.reshape(size, parts, size, parts)
+        means: np.ndarray = blocks.mean((1, 3))
+        return means
 
+    # The mean over what was observed of each new pixel
     light = resample(np.nan_to_num(values))
-    weight = resample(np.isfinite(values).astype(float))
-    if weight.mean() < 0.5:
-        got = f"{100.0 * weight.mean():.0f} %"
+    is_observed = np.isfinite(values)
+    weight = resample(is_observed.astype(float))
+
+    coverage = weight.mean()
+    if coverage < 0.5:
+        got = f"{100.0 * coverage:.0f} %"
         raise DataError("map", "at least half of the frame on the map", got)
-    return np.where(weight >= 0.5, light / np.maximum(weight, 0.5), np.nan)
+    mean = light / np.maximum(weight, 0.5)
+    return np.where(weight >= 0.5, mean, np.nan)

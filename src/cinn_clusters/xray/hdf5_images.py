@@ -124,7 +124,10 @@ def _unit(stored: Any) -> str:
 
 
 def _is_colour(values: np.ndarray, is_whole: bool) -> bool:
-    """Return whether planes are colours: whole numbers in 0..255; fractions in [0, 1], not all dark."""
+    """Return whether planes are colours.
+
+    These are whole numbers in 0..255, or fractions in [0, 1] that are not all dark.
+    """
     if not np.isfinite(values).any() or np.nanmin(values) < 0.0:
         return False
     brightest = np.nanmax(values)

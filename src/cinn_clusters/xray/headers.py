@@ -26,11 +26,13 @@ def demand_header(content: bytes, path: Path) -> tuple[str, ...]:
     """
     notes: list[str] = []
     for keyword, text in _cards(content, path):
-        value = text.split("/")[0].strip()
+        before_comment, *_ = text.split("/")
+        value = before_comment.strip()
         if keyword == "SIMPLE" and value != "T":
             is_text = value.startswith("'")
             kind = "text" if is_text else f"{value or 'empty'}, not T"
             notes.append(f"{path}: header's SIMPLE is {kind}; read all the same")
+
         if keyword.startswith(_WHOLE_NUMBERS) and not value.lstrip("-").isdigit():
             expected = f"a header with a whole number as {keyword}"
             raise DataError(path, expected, value or "nothing")
@@ -57,6 +59,8 @@ def celestial(header: Any, path: Path) -> tuple[float | None, Any]:
         raise DataError(path, expected, line_of(error)) from error
     if not wcs.has_celestial:
         return None, None
+
+    # Huge pixels are a sign of arcsec where degrees belong.
     width, height = scales
     largest = min(1.5 * scales.min(), _LARGEST_PIXEL)
     if not np.isfinite(scales).all() or not 0.0 < scales.max() <= largest:
@@ -68,9 +72,14 @@ def celestial(header: Any, path: Path) -> tuple[float | None, Any]:
 
 def line_of(error: Exception) -> str:
     """Return the line of another library's error that says most: the last without a code place."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    stripped = map(str.strip, str(error).splitlines())
+    lines = [line for line in stripped if line]
     useful = [line for line in lines if not line.startswith("ERROR ")]
-    return [type(error).__name__, *lines[-1:], *useful[-1:]][-1]
+    if useful:
+        return useful[-1]
+    if lines:
+        return lines[-1]
+    return type(error).__name__
 
 
 def _demand_coordinates(header: Any, path: Path) -> None:
@@ -90,11 +99,8 @@ def _demand_coordinates(header: Any, path: Path) -> None:
 def _number(header: Any, keyword: str, default: float, path: Path) -> float:
     """Return a finite number of a header."""
     value = header.get(keyword, default)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not np.isfinite(value)
-    ):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value):
         expected = f"a number as {keyword} of its coordinates (WCS)"
         raise DataError(path, expected, repr(value), "header")
     return float(value)
@@ -103,12 +109,17 @@ def _number(header: Any, keyword: str, default: float, path: Path) -> float:
 def _cards(content: bytes, path: Path) -> Iterator[tuple[str, str]]:
     """Yield keyword and value of each line of the first header."""
     for start in range(0, len(content), _CARD):
+        # Bytes 0-7 are the keyword, "= " follows where there is a value (FITS standard, 4.1).
         card = content[start : start + _CARD]
-        keyword = card[:8].decode("ascii", "replace").strip()
+        text = card.decode("ascii", "replace")
+        keyword = text[:8].strip()
         if keyword == "END":
             return
-        if not (card.isascii() and card.decode("ascii").isprintable()):
-            got = f"other bytes in line {start // _CARD + 1} ({keyword})"
+
+        is_text = card.isascii() and text.isprintable()
+        if not is_text:
+            line = start // _CARD + 1
+            got = f"other bytes in line {line} ({keyword})"
             raise DataError(path, "a readable fits header, of ASCII text", got)
-        if card[8:10] == b"= ":
-            yield keyword, card[10:].decode("ascii")
+        if text[8:10] == "= ":
+            yield keyword, text[10:]

@@ -70,10 +70,13 @@ def morphology(
     if is_bad.any():
         got = f"{is_bad.sum()} maps with NaN or infinity"
         raise DataError("maps", "finite values", got, f"first map {is_bad.argmax()}")
+
+    # in chunks, to bound the memory
     grid = _Grid(maps.shape[1], half_width)
     parts = [np.empty((0, len(MORPHOLOGY)))]
     for start in range(0, len(maps), chunk):
-        parts.append(_measure(maps[start : start + chunk], grid, start))
+        stack = maps[start : start + chunk]
+        parts.append(_measure(stack, grid, start))
     return np.concatenate(parts)
 
 
@@ -84,27 +87,35 @@ class _Grid:
         self.pixel = 2.0 * half_width / size
         centres = (np.arange(size) + 0.5) * self.pixel - half_width
         y, x = np.meshgrid(centres, centres, indexing="ij")
-        self.x, self.y = x.ravel(), y.ravel()
+
+        # Pixels flattened, (H*H,)
+        self.x = x.ravel()
+        self.y = y.ravel()
         self.radius = np.hypot(self.x, self.y)
         self.inside = self.radius <= 1.0
-        self.disc = self.within(np.ones(1))[0]
+        (self.disc,) = self.within(np.ones(1))
 
     def within(self, radii: np.ndarray) -> np.ndarray:
         """Return the share of each pixel inside each radius, (A, H*H): edges are one pixel soft."""
-        depth = (radii[:, None] - self.radius) / self.pixel
-        return np.asarray(np.clip(depth + 0.5, 0.0, 1.0))
+        depth = np.subtract.outer(radii, self.radius)
+        pixels = depth / self.pixel
+        share: np.ndarray = np.clip(pixels + 0.5, 0.0, 1.0)
+        return share
 
 
 def _measure(maps: np.ndarray, grid: _Grid, first: int) -> np.ndarray:
     """Measure maps, the first of which has the number ``first``; (N, 11)."""
-    light = np.maximum(maps.reshape(len(maps), -1), 0.0)
+    light = np.maximum(maps.reshape(len(maps), -1), 0.0)  # (N, H*H)
     is_dark = light @ grid.disc <= 0.0
     if is_dark.any():
-        raise DataError(
-            "maps", "light within R500", "none", f"map {first + is_dark.argmax()}"
-        )
+        number = first + is_dark.argmax()
+        raise DataError("maps", "light within R500", "none", f"map {number}")
+
+    # Flux within apertures, (N,) each
     apertures = grid.within(np.array([0.05, 0.1, 0.5, 1.0]))
-    flux_005, flux_01, flux_05, flux_1 = (light @ apertures.T).T
+    fluxes = light @ apertures.T
+    flux_005, flux_01, flux_05, flux_1 = fluxes.T
+
     inner = light[:, grid.inside]
     columns = {
         "concentration": flux_01 / flux_1,
@@ -123,10 +134,14 @@ def _measure(maps: np.ndarray, grid: _Grid, first: int) -> np.ndarray:
 
 def _centroids(light: np.ndarray, grid: _Grid, radii: np.ndarray) -> np.ndarray:
     """Return the centroid of the light in each aperture, (N, A, 2)."""
-    masks = grid.within(radii)
-    flux = light @ masks.T
-    moments = np.stack([light @ (masks * grid.x).T, light @ (masks * grid.y).T], -1)
-    return np.asarray(moments / np.maximum(flux, 1e-300)[..., None])
+    masks = grid.within(radii)  # (A, H*H)
+    flux = light @ masks.T  # (N, A)
+    moment_x = light @ (masks * grid.x).T
+    moment_y = light @ (masks * grid.y).T
+    moments = np.stack([moment_x, moment_y], -1)
+    divisor = np.maximum(flux, 1e-300)
+    centroids: np.ndarray = moments / divisor[..., None]
+    return centroids
 
 
 def _centroid_shift(light: np.ndarray, grid: _Grid) -> np.ndarray:
@@ -134,8 +149,10 @@ def _centroid_shift(light: np.ndarray, grid: _Grid) -> np.ndarray:
 
     The distance is that from the centre of the map (Poole+06, eq. 7).
     """
-    distance = np.linalg.norm(_centroids(light, grid, _APERTURES), axis=2)
-    return np.asarray(distance.std(1, ddof=1))
+    centroids = _centroids(light, grid, _APERTURES)
+    distance = np.linalg.norm(centroids, axis=2)
+    shift: np.ndarray = distance.std(1, ddof=1)
+    return shift
 
 
 def _power_ratios(light: np.ndarray, grid: _Grid) -> dict[str, np.ndarray]:
@@ -144,40 +161,54 @@ def _power_ratios(light: np.ndarray, grid: _Grid) -> dict[str, np.ndarray]:
     P1 would vanish about the centroid and is taken about the centre of the map, the others about
     the centroid.
     """
+    # Moments a_k + i b_k about the centre of the map, (N,) each
     flux = light @ grid.disc
-    x, y = _centroids(light, grid, np.ones(1))[:, 0].T
-    shift = -(x + 1j * y)
     z = grid.x + 1j * grid.y
-
-    # a_k + i b_k about the centre
     moments = [light @ (grid.disc * z**k) for k in range(5)]
-    ratios = {}
-    for m in range(1, 5):
-        moved = moments[1]
-        if m > 1:
-            # binomial theorem: the moment about the centroid
-            terms = (comb(m, k) * moments[k] * shift ** (m - k) for k in range(m + 1))
-            moved = sum(terms)
 
+    # From the centre to the centroid
+    x, y = _centroid(light, grid)
+    shift = -(x + 1j * y)
+    moved = {1: moments[1]}
+    for m in (2, 3, 4):
+        # binomial theorem: (z + shift)^m
+        moved[m] = sum(
+            comb(m, k) * moment * shift ** (m - k)
+            for k, moment in enumerate(moments[: m + 1])
+        )
+
+    ratios = {}
+    for m, moment in moved.items():
         # R = 1; P0 = (a_0 ln R)^2 with the logarithm dropped
-        ratios[f"log_p{m}"] = np.abs(moved / flux) ** 2 / (2.0 * m**2)
+        amplitude = np.abs(moment / flux)
+        ratios[f"log_p{m}"] = amplitude**2 / (2.0 * m**2)
     return ratios
+
+
+def _centroid(light: np.ndarray, grid: _Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of the centroid of the light within R500 [R500], (N,) each."""
+    centroids = _centroids(light, grid, np.ones(1))
+    x, y = centroids[:, 0].T
+    return x, y
 
 
 def _asymmetry(light: np.ndarray, grid: _Grid) -> np.ndarray:
     """Return the sum of |map - map turned by 180 degrees| over twice the light, within R500."""
     turned = light[:, ::-1]  # the grid is symmetric about its centre
     difference = np.abs(light - turned) @ grid.disc
-    return np.asarray(difference / (2.0 * (light @ grid.disc)))
+    flux = light @ grid.disc
+    asymmetry: np.ndarray = difference / (2.0 * flux)
+    return asymmetry
 
 
 def _gini(light: np.ndarray) -> np.ndarray:
     """Return the Gini coefficient of the pixel values (Lotz+04, eq. 6)."""
-    num = light.shape[1]
-    ranks = 2.0 * np.arange(1, num + 1) - num - 1.0
-    return np.asarray(
-        np.sort(light, axis=1) @ ranks / (light.mean(1) * num * (num - 1))
-    )
+    _, num = light.shape
+    weights = 2.0 * np.arange(1, num + 1) - num - 1.0
+    weighted = np.sort(light, axis=1) @ weights
+    mean = light.mean(1)
+    gini: np.ndarray = weighted / (mean * num * (num - 1))
+    return gini
 
 
 def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:
@@ -187,43 +218,48 @@ def _m20(light: np.ndarray, grid: _Grid) -> np.ndarray:
     """
     x = grid.x[grid.inside]
     y = grid.y[grid.inside]
-    flux = light.sum(1, keepdims=True)
+    flux = light.sum(1, keepdims=True)  # (N, 1)
+
+    # Second moment of each pixel about the centroid, (N, pixels)
     centre_x = (light @ x)[:, None] / flux
     centre_y = (light @ y)[:, None] / flux
     squared_distance = (x - centre_x) ** 2 + (y - centre_y) ** 2
     moment = light * squared_distance
 
-    # the pixel that crosses 20 % still counts
+    # Brightest first; the pixel that crosses 20 % still counts.
     order = np.argsort(-light, axis=1, kind="stable")
     ordered = np.take_along_axis(light, order, 1)
-    before = np.cumsum(ordered, 1) - ordered
-    is_bright = before < 0.2 * flux
+    brighter = np.cumsum(ordered, 1) - ordered
+    is_bright = brighter < 0.2 * flux
     ordered_moment = np.take_along_axis(moment, order, 1)
-    brightest = np.sum(ordered_moment, axis=1, where=is_bright)
+    brightest = np.where(is_bright, ordered_moment, 0.0).sum(1)
 
     # a single bright pixel has no moment
     numerator = np.maximum(brightest, 1e-300)
     denominator = np.maximum(moment.sum(1), 1e-300)
-    m20: np.ndarray = np.log10(numerator / denominator)
-    return m20.clip(-6.0)
+    m20: np.ndarray = np.log10(numerator / denominator).clip(-6.0)
+    return m20
 
 
 def _ellipticity(light: np.ndarray, grid: _Grid) -> np.ndarray:
     """Return one minus the axis ratio of the second moments within R500 about the centroid."""
     flux = light @ grid.disc
-    x, y = _centroids(light, grid, np.ones(1))[:, 0].T
+    x, y = _centroid(light, grid)
 
-    # central second moments
-    weight_x = grid.disc * grid.x
-    weight_y = grid.disc * grid.y
-    xx = light @ (weight_x * grid.x) / flux - x**2
-    yy = light @ (weight_y * grid.y) / flux - y**2
-    xy = light @ (weight_x * grid.y) / flux - x * y
+    def central_moment(product: np.ndarray, mean_product: np.ndarray) -> np.ndarray:
+        raw = light @ product / flux
+        central: np.ndarray = raw - mean_product
+        return central
 
-    # their eigenvalues are the squares of the axes
+    xx = central_moment(grid.disc * grid.x**2, x**2)
+    yy = central_moment(grid.disc * grid.y**2, y**2)
+    xy = central_moment(grid.disc * grid.x * grid.y, x * y)
+
+    # Eigenvalues of the tensor of moments: mean -+ split
     mean = 0.5 * (xx + yy)
-    split = np.hypot(0.5 * (xx - yy), xy)
+    half_difference = 0.5 * (xx - yy)
+    split = np.hypot(half_difference, xy)
     minor = np.maximum(mean - split, 0.0)
     major = np.maximum(mean + split, 1e-300)
-    ellipticity: np.ndarray = 1.0 - np.sqrt(minor / major)
-    return ellipticity
+    axis_ratio: np.ndarray = np.sqrt(minor / major)
+    return 1.0 - axis_ratio

@@ -37,7 +37,9 @@ def read_picture(path: Path) -> np.ndarray:
         image.load()
         if image.mode.startswith(("I", "F")):  # more than 8 bits of grey
             deep = np.asarray(image, dtype=float)
-            return np.asarray(deep / max(deep.max(), 1.0))[::-1]
+            white = max(deep.max(), 1.0)
+            grey: np.ndarray = deep / white
+            return grey[::-1]
         colours = np.asarray(image.convert("RGB"), dtype=float)
     return grey_levels(colours / 255.0)[::-1]
 
@@ -57,7 +59,8 @@ def grey_levels(colours: np.ndarray) -> np.ndarray:
         )
         got = f"other colours ({distance:.2f} from '{nearest}', the nearest)"
         raise DataError("picture", expected, got, "", "save it in grey, or as FITS")
-    return np.asarray(colours @ LUMINANCE)
+    luminance: np.ndarray = colours @ LUMINANCE
+    return luminance
 
 
 def nearest_map(colours: np.ndarray) -> tuple[str, float]:
@@ -72,8 +75,11 @@ def colour_map(name: str, num: int = 256) -> np.ndarray:
     """Return the colours of a map from faint to bright, (num, 3) in [0, 1]."""
     stored = np.frombuffer(bytes.fromhex(COLOUR_MAPS[name]), dtype=np.uint8)
     colours = stored.reshape(-1, 3) / 255.0
-    steps = np.arange(len(colours))
-    positions = np.linspace(0.0, len(colours) - 1.0, num)
+
+    # Between the stored steps colours are interpolated.
+    last = len(colours) - 1
+    steps = np.arange(last + 1)
+    positions = np.linspace(0.0, last, num)
     channels = [np.interp(positions, steps, channel) for channel in colours.T]
     return np.stack(channels, axis=1)
 
@@ -83,9 +89,13 @@ def _palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pixels = colours.reshape(-1, 3)
     finite = pixels[np.isfinite(pixels).all(1)]
     levels = np.round(finite * _LEVELS).astype(int)
-    codes = np.ravel_multi_index(tuple(levels.T), (_LEVELS + 1,) * 3)
-    codes, counts = np.unique(codes, return_counts=True)
-    palette = np.stack(np.unravel_index(codes, (_LEVELS + 1,) * 3), axis=1)
+
+    # One whole number a colour: sorting numbers is faster than sorting rows.
+    cube = (_LEVELS + 1,) * 3
+    all_codes = np.ravel_multi_index(tuple(levels.T), cube)
+    codes, counts = np.unique(all_codes, return_counts=True)
+    channels = np.unravel_index(codes, cube)
+    palette = np.stack(channels, axis=1)
     return palette / _LEVELS, counts
 
 
@@ -96,9 +106,12 @@ def _distance(palette: np.ndarray, counts: np.ndarray, name: str) -> float:
     """
     if not len(palette):
         return 0.0
-    distance = np.asarray(cKDTree(colour_map(name)).query(palette)[0])
-    mean = np.average(distance, weights=counts)
+    tree = cKDTree(colour_map(name))
+    distance = np.asarray(tree.query(palette)[0])
+    mean = float(np.average(distance, weights=counts))
+
     is_common = counts >= 1e-3 * counts.sum()
     if not is_common.any():
-        return float(mean)
-    return float(max(mean, distance[is_common].mean()))
+        return mean
+    mean_of_common = float(distance[is_common].mean())
+    return max(mean, mean_of_common)

@@ -62,7 +62,9 @@ def count_rate(
     if mask_sources:
         exposed_photons = np.where(is_exposed, np.nan_to_num(photons), 0.0)
         rate[point_sources(exposed_photons)] = np.nan
-    return rate, 0.5 / float(np.median(seconds[is_exposed]))
+
+    typical_exposure = float(np.median(seconds[is_exposed]))
+    return rate, 0.5 / typical_exposure
 
 
 def point_sources(
@@ -75,27 +77,29 @@ def point_sources(
     """
     photons = counts.astype(float)
     smooth = gaussian_filter(photons, width)
-    window = max(int(12 * width) | 1, 5)
-    surroundings = median_filter(smooth, window)
+    box = int(12 * width) | 1  # odd
+    surroundings = median_filter(smooth, max(box, 5))
 
-    # Poisson error of the smoothed surroundings; smoothing averages over the beam
+    # Poisson error of the smoothed map: the Gaussian averages over 4 pi width^2 pixels.
     beam = 4.0 * np.pi * width**2
     variance = np.maximum(surroundings, 0.02) / beam
     noise = np.sqrt(variance)
+
     excess = smooth - surroundings
     is_significant = excess > significance * noise
     is_steep = smooth > 1.8 * surroundings + 0.05
     is_peak = is_significant & is_steep
 
-    # the cluster itself is a peak, too
+    # The cluster itself is a peak, too.
     extended = gaussian_filter(photons, 4.0 * width)
     row, column = np.unravel_index(np.argmax(extended), counts.shape)
     y, x = np.indices(counts.shape)
     distance = np.hypot(y - row, x - column)
     is_core = distance < 0.1 * min(counts.shape)
-    reach = int(2 * width) | 1
-    mask: np.ndarray = maximum_filter(is_peak & ~is_core, size=reach)
-    return mask
+
+    footprint = int(2 * width) | 1
+    is_source: np.ndarray = maximum_filter(is_peak & ~is_core, size=footprint)
+    return is_source
 
 
 def fill_holes(values: np.ndarray) -> np.ndarray:
@@ -109,15 +113,19 @@ def fill_holes(values: np.ndarray) -> np.ndarray:
     is_hole = np.isnan(values)
     if is_hole.all():
         raise DataError("map", "finite pixels", "only NaN")
+
+    # Rings of one pixel about the middle
     height, width = values.shape
     y, x = np.indices(values.shape)
     middle_y = (height - 1) / 2
     middle_x = (width - 1) / 2
-    distance = np.hypot(y - middle_y, x - middle_x)
-    ring = distance.astype(int)
-    radii = np.unique(ring[~is_hole])
-    medians = [np.median(values[(ring == radius) & ~is_hole]) for radius in radii]
-    return np.where(is_hole, np.interp(ring, radii, medians), values)
+    ring = np.hypot(y - middle_y, x - middle_x).astype(int)
+
+    measured, measured_ring = values[~is_hole], ring[~is_hole]
+    radii = np.unique(measured_ring)
+    medians = [np.median(measured[measured_ring == radius]) for radius in radii]
+    profile = np.interp(ring, radii, medians)
+    return np.where(is_hole, profile, values)
 
 
 def on_grid(
@@ -145,10 +153,11 @@ def on_grid(
         expected = "the grid of the counts or map, or a WCS in both files"
         got = f"{image.values.shape} against {shape}, without coordinates"
         raise DataError(image.source, expected, got)
+
+    # From pixels of the target over the sky to pixels of the map
     y, x = np.indices(shape)
-    column, row = image.wcs.world_to_pixel_values(
-        *target.wcs.pixel_to_world_values(x, y)
-    )
+    sky = target.wcs.pixel_to_world_values(x, y)
+    column, row = image.wcs.world_to_pixel_values(*sky)
     height, width = image.values.shape
     positions = [_clamped(row, height), _clamped(column, width)]
     interpolate: Any = map_coordinates
@@ -156,10 +165,12 @@ def on_grid(
     if not np.isfinite(values).any():
         expected = "the sky of the counts"
         raise DataError(image.source, expected, "a field that does not overlap")
-    filled = np.nan_to_num(values)
+
+    filled: np.ndarray = np.nan_to_num(values)
     if is_summed:
-        filled = filled * (_pixel_area(target) / _pixel_area(image))
-    return np.asarray(filled)
+        area_ratio = _pixel_area(target) / _pixel_area(image)
+        filled = filled * area_ratio
+    return filled
 
 
 def _clamped(position: np.ndarray, num: int) -> np.ndarray:
@@ -168,7 +179,8 @@ def _clamped(position: np.ndarray, num: int) -> np.ndarray:
     Positions farther out become ``-num``.
     """
     is_inside = (position >= -0.5) & (position <= num - 0.5)
-    return np.where(is_inside, np.clip(position, 0.0, num - 1.0), -num)
+    nearest = np.clip(position, 0.0, num - 1.0)
+    return np.where(is_inside, nearest, -num)
 
 
 def _pixel_area(image: XrayMap) -> float:

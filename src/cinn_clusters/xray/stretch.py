@@ -17,8 +17,11 @@ def log_brightness(
     Raises:
         DataError: If nothing is bright.
     """
-    floor = max(_brightest(values) * 10.0**-decades, least)
-    return np.asarray(np.log10(np.maximum(values, floor)))
+    faintest = _brightest(values) * 10.0**-decades
+    floor = max(faintest, least)
+    clipped = np.maximum(values, floor)
+    log_values: np.ndarray = np.log10(clipped)
+    return log_values
 
 
 def asinh_stretch(values: np.ndarray, *, softening: float = 0.01) -> np.ndarray:
@@ -32,7 +35,9 @@ def asinh_stretch(values: np.ndarray, *, softening: float = 0.01) -> np.ndarray:
     """
     from astropy.visualization import AsinhStretch
 
-    return np.asarray(AsinhStretch(softening)(values / _brightest(values)))
+    stretch = AsinhStretch(softening)
+    stretched: np.ndarray = stretch(values / _brightest(values))
+    return stretched
 
 
 def _brightest(values: np.ndarray) -> float:
