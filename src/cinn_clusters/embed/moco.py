@@ -58,7 +58,7 @@ class MoCoV2(MomentumMethod):
 
 
 class MoCoV3(MomentumMethod):
-    """No queue: negatives are the other clusters of the batch, and queries go through a predictor."""
+    """Negatives are the other clusters of the batch; queries go through a predictor."""
 
     def __init__(self, backbone: nn.Module, config: MoCoV3Config) -> None:
         num_features = num_features_of(backbone)

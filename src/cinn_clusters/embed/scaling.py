@@ -53,13 +53,10 @@ def blurred(maps: Tensor, width: float, reach: int) -> Tensor:
 
 def as_inputs(log_brightness: np.ndarray, size: int, *, chunk: int = 512) -> Tensor:
     """Inputs of an encoder (N, 1, size, size) from log surface brightness (N, H, W)."""
-    parts = [
-        log_brightness[start : start + chunk]
-        for start in range(0, len(log_brightness), chunk)
-    ]
-    return torch.cat(
-        [resize(torch.from_numpy(normalise(part))[:, None], size) for part in parts]
-    )
+    starts = range(0, len(log_brightness), chunk)
+    parts = [normalise(log_brightness[start : start + chunk]) for start in starts]
+    resized = [resize(torch.from_numpy(part)[:, None], size) for part in parts]
+    return torch.cat(resized)
 
 
 def _filled(brightness: np.ndarray) -> np.ndarray:

@@ -44,17 +44,21 @@ class Autoregressive(Transform):
 
     def _conditioned_one(self, u: Tensor, x: Tensor, d: int) -> Tensor:
         """Parameters of target d alone, (K, B, P, 1): the last layer is most of the network."""
-        last = self.network[-1]
+        *layers, last = self.network
         assert isinstance(last, MaskedLinear)
-        hidden = self.network[:-1](torch.cat((x, u), -1))
-        parameters = last.some(hidden, slice(d, None, self.num_targets))
-        return parameters.unsqueeze(-1)
+        hidden = torch.cat((x, u), -1)
+        for layer in layers:
+            hidden = layer(hidden)
+        every_parameter = slice(d, None, self.num_targets)
+        return last.some(hidden, every_parameter).unsqueeze(-1)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        u = z  # the network does not see the targets from d on: what stands there does not matter
+        # the network does not see the targets from d on: what stands there does not matter
+        u = z
         log_det = torch.zeros_like(z[..., 0])
         for d in range(self.num_targets):
-            before, target, after = u.split((d, 1, self.num_targets - d - 1), -1)
+            num_after = self.num_targets - d - 1
+            before, target, after = u.split((d, 1, num_after), -1)
             parameters = self._conditioned_one(u, x, d)
             value, log_slope = self.element.inverse(target, parameters)
             u = torch.cat((before, value, after), -1)

@@ -33,10 +33,9 @@ class Coupling(Transform):
         self.sizes = (first, second)
 
         def subnet(num_fixed: int, num_moved: int) -> nn.Module:
+            num_inputs = num_fixed + num_observables
             num_outputs = element.num_parameters * num_moved
-            return stacked_mlp(
-                shape, num_fixed + num_observables, num_outputs, generator
-            )
+            return stacked_mlp(shape, num_inputs, num_outputs, generator)
 
         self.subnet1 = subnet(first, second)
         self.subnet2 = None
@@ -52,24 +51,21 @@ class Coupling(Transform):
         v1, v2 = u.split(self.sizes, -1)
         log_det = torch.zeros_like(u[..., 0])
         if self.subnet2 is not None:
-            v1, log_slopes = self.element.forward(
-                v1, self._conditioned(self.subnet2, v2, x)
-            )
+            parameters = self._conditioned(self.subnet2, v2, x)
+            v1, log_slopes = self.element.forward(v1, parameters)
             log_det = log_slopes.sum(-1)
-        v2, log_slopes = self.element.forward(
-            v2, self._conditioned(self.subnet1, v1, x)
-        )
-        return torch.cat((v1, v2), -1), log_det + log_slopes.sum(-1)
+        parameters = self._conditioned(self.subnet1, v1, x)
+        v2, log_slopes = self.element.forward(v2, parameters)
+        log_det = log_det + log_slopes.sum(-1)
+        return torch.cat((v1, v2), -1), log_det
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         u1, u2 = z.split(self.sizes, -1)
-        u2, log_slopes = self.element.inverse(
-            u2, self._conditioned(self.subnet1, u1, x)
-        )
+        parameters = self._conditioned(self.subnet1, u1, x)
+        u2, log_slopes = self.element.inverse(u2, parameters)
         log_det = log_slopes.sum(-1)
         if self.subnet2 is not None:
-            u1, log_slopes = self.element.inverse(
-                u1, self._conditioned(self.subnet2, u2, x)
-            )
+            parameters = self._conditioned(self.subnet2, u2, x)
+            u1, log_slopes = self.element.inverse(u1, parameters)
             log_det = log_det + log_slopes.sum(-1)
         return torch.cat((u1, u2), -1), log_det

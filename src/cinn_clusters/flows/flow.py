@@ -25,15 +25,18 @@ class Flow(Transform):
     """
 
     def __init__(self, transforms: Sequence[Transform], num_members: int = 1) -> None:
-        super().__init__(transforms[0].num_targets, transforms[0].num_observables)
+        first = transforms[0]
+        super().__init__(first.num_targets, first.num_observables)
         self.transforms = nn.ModuleList(transforms)
         self.num_members = num_members
 
     def _check(self, u: Tensor, x: Tensor) -> None:
         super()._check(u, x)
         if len(u) != self.num_members:
-            got = f"{len(u)} (K, B, D = {tuple(u.shape)})"
-            raise DataError(type(self).__name__, f"{self.num_members} members", got)
+            name, shape = type(self).__name__, tuple(u.shape)
+            expected = f"{self.num_members} members"
+            got = f"{len(u)} (K, B, D = {shape})"
+            raise DataError(name, expected, got)
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = torch.zeros_like(u[..., 0])
@@ -87,4 +90,5 @@ class Flow(Transform):
     def sample(self, noise: Tensor, x: Tensor) -> Tensor:
         """Turn Gaussian noise (K, B, D) into targets (K, B, D) given x (K, B, L)."""
         with torch.no_grad():
-            return self.inverse(noise, x)[0]
+            u, _ = self.inverse(noise, x)
+        return u

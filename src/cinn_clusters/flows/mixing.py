@@ -15,15 +15,19 @@ class Permutation(Transform):
     undo: Tensor
 
     def __init__(self, order: Tensor, num_observables: int) -> None:
-        super().__init__(len(order), num_observables)
+        num_targets = len(order)
+        super().__init__(num_targets, num_observables)
+        undo = torch.argsort(order)
         self.register_buffer("order", order.clone())
-        self.register_buffer("undo", torch.argsort(order))
+        self.register_buffer("undo", undo)
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return u.index_select(-1, self.order), torch.zeros_like(u[..., 0])
+        z = u.index_select(-1, self.order)
+        return z, torch.zeros_like(z[..., 0])
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return z.index_select(-1, self.undo), torch.zeros_like(z[..., 0])
+        u = z.index_select(-1, self.undo)
+        return u, torch.zeros_like(u[..., 0])
 
 
 class ActNorm(Transform):
@@ -36,17 +40,22 @@ class ActNorm(Transform):
         self, num_targets: int, num_observables: int, num_members: int = 1
     ) -> None:
         super().__init__(num_targets, num_observables)
-        self.log_scale = nn.Parameter(torch.zeros(num_members, 1, num_targets))
-        self.shift = nn.Parameter(torch.zeros(num_members, 1, num_targets))
+        zeros = torch.zeros(num_members, 1, num_targets)
+        self.log_scale = nn.Parameter(zeros)
+        self.shift = nn.Parameter(zeros.clone())
 
     def _log_det(self, u: Tensor) -> Tensor:
-        return self.log_scale.sum(-1).expand(u.shape[:-1])
+        log_det = self.log_scale.sum(-1)  # (K, 1)
+        return log_det.expand(u.shape[:-1])
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return u * self.log_scale.exp() + self.shift, self._log_det(u)
+        z = u * self.log_scale.exp() + self.shift
+        return z, self._log_det(u)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return (z - self.shift) * (-self.log_scale).exp(), -self._log_det(z)
+        inverse_scale = (-self.log_scale).exp()
+        u = (z - self.shift) * inverse_scale
+        return u, -self._log_det(z)
 
 
 class Rotation(Transform):
@@ -60,21 +69,28 @@ class Rotation(Transform):
     def __init__(
         self, order: Tensor, num_observables: int, num_members: int = 1
     ) -> None:
-        super().__init__(len(order), num_observables)
+        num_targets = len(order)
+        super().__init__(num_targets, num_observables)
         self.register_buffer("order", order.clone())
-        self.skew = nn.Parameter(torch.zeros(num_members, len(order), len(order)))
+        zeros = torch.zeros(num_members, num_targets, num_targets)
+        self.skew = nn.Parameter(zeros)
 
     def _matrix(self) -> Tensor:
+        """Orthogonal matrix of each member, (K, D, D), its rows permuted."""
         lower = self.skew.tril(-1)
-        skew, identity = lower - lower.mT, torch.eye(self.num_targets).to(lower)
-        matrix: Tensor = torch.linalg.solve(identity + skew, identity - skew)
-        return matrix[:, self.order]
+        skew = lower - lower.mT
+        identity = torch.eye(self.num_targets).to(lower)
+        # (I + A)^-1 (I - A), which commute
+        rotation: Tensor = torch.linalg.solve(identity + skew, identity - skew)
+        return rotation[:, self.order]
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return u @ self._matrix().mT, torch.zeros_like(u[..., 0])
+        z = u @ self._matrix().mT
+        return z, torch.zeros_like(z[..., 0])
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return z @ self._matrix(), torch.zeros_like(z[..., 0])
+        u = z @ self._matrix()  # the inverse of an orthogonal matrix is its transpose
+        return u, torch.zeros_like(u[..., 0])
 
 
 class LULinear(Permutation):
@@ -87,28 +103,37 @@ class LULinear(Permutation):
         self, order: Tensor, num_observables: int, num_members: int = 1
     ) -> None:
         super().__init__(order, num_observables)
-        self.triangles = nn.Parameter(torch.zeros(num_members, len(order), len(order)))
-        self.log_diagonal = nn.Parameter(torch.zeros(num_members, 1, len(order)))
+        num_targets = len(order)
+        zeros = torch.zeros(num_members, num_targets, num_targets)
+        self.triangles = nn.Parameter(zeros)
+        self.log_diagonal = nn.Parameter(torch.zeros(num_members, 1, num_targets))
 
     def _factors(self) -> tuple[Tensor, Tensor]:
+        """L and U of each member, both (K, D, D)."""
         identity = torch.eye(self.num_targets).to(self.triangles)
-        diagonal = torch.diag_embed(self.log_diagonal.squeeze(1).exp())
-        return self.triangles.tril(-1) + identity, self.triangles.triu(1) + diagonal
+        lower = self.triangles.tril(-1) + identity
+        diagonal = self.log_diagonal.squeeze(1).exp()
+        upper = self.triangles.triu(1) + torch.diag_embed(diagonal)
+        return lower, upper
 
     def _log_det(self, u: Tensor) -> Tensor:
-        return self.log_diagonal.sum(-1).expand(u.shape[:-1])
+        log_det = self.log_diagonal.sum(-1)  # (K, 1)
+        return log_det.expand(u.shape[:-1])
 
     def _forward(self, u: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
-        z, _ = super()._forward(u @ upper.mT @ lower.mT, x)
+        mixed = u @ upper.mT @ lower.mT
+        z, _ = super()._forward(mixed, x)
         return z, self._log_det(u)
 
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
+        # D is small and B large: the factors are inverted, not solved for every row
         identity = torch.eye(self.num_targets).to(z).expand_as(lower)
         undo_lower = torch.linalg.solve_triangular(
             lower, identity, upper=False, unitriangular=True
         )
         undo_upper = torch.linalg.solve_triangular(upper, identity, upper=True)
-        u, _ = super()._inverse(z, x)
-        return u @ undo_lower.mT @ undo_upper.mT, -self._log_det(z)
+        mixed, _ = super()._inverse(z, x)
+        u = mixed @ undo_lower.mT @ undo_upper.mT
+        return u, -self._log_det(z)

@@ -54,14 +54,12 @@ class Transform(nn.Module, ABC):
     def _inverse(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def _check(self, u: Tensor, x: Tensor) -> None:
-        fits = u.ndim == x.ndim == 3 and u.shape[:2] == x.shape[:2]
-        if (
-            not fits
-            or u.shape[2] != self.num_targets
-            or x.shape[2] != self.num_observables
-        ):
-            raise DataError(
-                type(self).__name__,
-                f"targets (K, B, {self.num_targets}) and observables (K, B, {self.num_observables})",
-                f"{tuple(u.shape)} and {tuple(x.shape)}",
-            )
+        batch = u.shape[:-1]  # (K, B)
+        shapes = (*batch, self.num_targets), (*batch, self.num_observables)
+        if len(batch) == 2 and (u.shape, x.shape) == shapes:
+            return
+        name = type(self).__name__
+        targets = f"targets (K, B, {self.num_targets})"
+        observables = f"observables (K, B, {self.num_observables})"
+        got = f"{tuple(u.shape)} and {tuple(x.shape)}"
+        raise DataError(name, f"{targets} and {observables}", got)

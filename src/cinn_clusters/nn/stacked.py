@@ -57,7 +57,8 @@ class StackedLinear(nn.Module):
 
         def uniform(*shape: int) -> nn.Parameter:
             unit = torch.rand(*shape, generator=generator)
-            return nn.Parameter((2.0 * unit - 1.0) * bound)
+            symmetric = 2.0 * unit - 1.0
+            return nn.Parameter(symmetric * bound)
 
         self.weight = uniform(num_members, num_inputs, num_outputs)
         self.register_parameter("bias", None)
@@ -83,7 +84,8 @@ class MaskedLinear(StackedLinear):
     def __init__(
         self, num_members: int, mask: Tensor, generator: torch.Generator
     ) -> None:
-        super().__init__(num_members, mask.shape[0], mask.shape[1], generator)
+        num_inputs, num_outputs = mask.shape
+        super().__init__(num_members, num_inputs, num_outputs, generator)
         self.register_buffer("mask", mask.float(), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -93,8 +95,10 @@ class MaskedLinear(StackedLinear):
     def some(self, inputs: Tensor, outputs: slice) -> Tensor:
         """Map to some of the outputs only."""
         assert self.bias is not None
-        weight = self.weight[..., outputs] * self.mask[..., outputs]
-        return _product(inputs, weight, self.bias[..., outputs])
+        mask = self.mask[..., outputs]
+        weight = self.weight[..., outputs] * mask
+        bias = self.bias[..., outputs]
+        return _product(inputs, weight, bias)
 
 
 class StackedBatchNorm(nn.Module):
@@ -120,13 +124,19 @@ class StackedBatchNorm(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Normalise the features of all members as those of one wide layer of torch."""
         num_members, num_rows, num_features = inputs.shape
-        if self.training and num_rows == 1:  # one row has no variance; torch refuses it
-            return torch.zeros_like(inputs) + self.bias
-        wide = inputs.transpose(0, 1).reshape(num_rows, num_members * num_features)
-        moments = self.running_mean.view(-1), self.running_var.view(-1)
-        affine = self.weight.view(-1), self.bias.view(-1)
+        if self.training and num_rows == 1:
+            # one row has no variance; torch refuses it
+            return self.bias.expand_as(inputs)
+        rows_first = inputs.transpose(0, 1)  # (B, K, F)
         normed = nn.functional.batch_norm(
-            wide, *moments, *affine, self.training, self.momentum, _EPSILON
+            rows_first.reshape(num_rows, num_members * num_features),
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.view(-1),
+            self.bias.view(-1),
+            self.training,
+            self.momentum,
+            _EPSILON,
         )
         return normed.view(num_rows, num_members, num_features).transpose(0, 1)
 
@@ -143,23 +153,25 @@ class Dropout(nn.Module):
         """Scale the units that stay so that the mean stays; outside training nothing happens."""
         if not (self.training and self.rate):
             return hidden
-        stays = torch.rand(hidden.shape, generator=self.generator) >= self.rate
-        return hidden * stays.to(hidden) / (1.0 - self.rate)
+        uniform = torch.rand(hidden.shape, generator=self.generator)
+        stays = uniform >= self.rate
+        share = 1.0 - self.rate
+        return hidden * stays.to(hidden) / share
 
 
 def stacked_mlp(
     shape: NetworkShape, num_inputs: int, num_outputs: int, generator: torch.Generator
 ) -> nn.Sequential:
     """Return Linear-ReLU-...-Linear for K members: (K, B, num_inputs) to (K, B, num_outputs)."""
-    sizes = (num_inputs, *shape.hidden, num_outputs)
+    sizes = (num_inputs, *shape.hidden)
     layers: list[nn.Module] = []
-    for size in pairwise(sizes):
-        layers += activation(shape.dropout)
-        layers.append(StackedLinear(shape.num_members, *size, generator))
+    for before, after in pairwise(sizes):
+        linear = StackedLinear(shape.num_members, before, after, generator)
+        layers += [linear, *activation(shape.dropout)]
+    last = StackedLinear(shape.num_members, sizes[-1], num_outputs, generator)
     if shape.zero_last:
-        set_to_zero(layers[-1])
-    num_before_first = len(activation(shape.dropout))
-    return nn.Sequential(*layers[num_before_first:])
+        set_to_zero(last)
+    return nn.Sequential(*layers, last)
 
 
 def activation(dropout: float) -> list[nn.Module]:

@@ -56,7 +56,7 @@ class TrainingSupport:
     disagreements: np.ndarray
 
     def ood_score(self, inputs: np.ndarray) -> np.ndarray:
-        """Percentile (N,) in [0, 1] of the robust distance of inputs (N, L) among training clusters."""
+        """Percentile (N,) in [0, 1], among training clusters, of the distance of inputs (N, L)."""
         log_rarity = _log_rarity(self.robust, self.transforms, inputs)
         groups = _groups(self.transforms, inputs)
         return _percentiles(log_rarity, self.distances, groups)

@@ -79,13 +79,9 @@ def _prepared(inputs: Inputs, run: RunPaths) -> tuple[Path, ...]:
 
 
 def _prepare(inputs: Inputs, run: RunPaths, on_progress: OnProgress) -> None:
-    prepare(
-        TableFiles(inputs.observables, inputs.targets, inputs.embeddings),
-        run.root,
-        schema=inputs.schema,
-        options=inputs.preparation,
-        overwrite=True,
-    )
+    files = TableFiles(inputs.observables, inputs.targets, inputs.embeddings)
+    options = inputs.preparation
+    prepare(files, run.root, schema=inputs.schema, options=options, overwrite=True)
 
 
 def _train(inputs: Inputs, run: RunPaths, on_progress: OnProgress) -> None:

@@ -123,8 +123,9 @@ def epochs(
 
 def load_best(model: nn.Module, state: FitState) -> None:
     """Put the best weights of each member into the model."""
+    weights = member_tensors(model)
     with torch.no_grad():
-        for name, value in member_tensors(model).items():
+        for name, value in weights.items():
             value.copy_(state.best[name])
 
 
@@ -137,21 +138,29 @@ def _train_epoch(
 ) -> float:
     """Take one step for each batch and return the mean loss over rows and members."""
     model.train()
-    order = _shuffled(objective.train_rows, generator)
     parameters = list(model.parameters())
-    total = 0.0
-    for rows in order.split(config.batch, dim=1):
-        losses = objective.batch_loss(rows, generator)
-        _demand_finite(losses, "training loss", state.epoch + 1)
+    epoch = state.epoch + 1
+    order = _shuffled(objective.train_rows, generator)
+    total, num_rows = 0.0, 0
+    for rows in order.split(config.batch, dim=1):  # (K, B)
+        losses = objective.batch_loss(rows, generator)  # (K,)
+        _demand_finite(losses, "training loss", epoch)
+
+        # the gradient of the sum holds that of each member, since members never mix
         state.optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()
         _clip_members(parameters, config.clip)
         state.optimiser.step()
-        total += float(losses.detach().mean()) * rows.shape[1]
-    return total / order.shape[1]
+
+        mean = float(losses.detach().mean())
+        batch = rows.shape[1]
+        total += mean * batch
+        num_rows += batch
+    return total / num_rows
 
 
 def _shuffled(train_rows: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """Rows of each member in another order, (K, N), as many as the shortest has."""
     num_rows = min(map(len, train_rows))
     shuffled = []
     for rows in train_rows:
@@ -165,7 +174,9 @@ def _set_rate(
 ) -> None:
     rate = config.learning_rate
     if config.schedule == "cosine":
-        rate *= 0.5 * (1.0 + math.cos(math.pi * (epoch - 1) / config.epochs))
+        # Loshchilov & Hutter 2017, eq. 5, without restarts
+        phase = math.pi * (epoch - 1) / config.epochs
+        rate *= 0.5 * (1.0 + math.cos(phase))
     for group in optimiser.param_groups:
         group["lr"] = rate
 
@@ -175,28 +186,32 @@ def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
     gradients = [
         parameter.grad for parameter in parameters if parameter.grad is not None
     ]
-    squares = torch.stack(
-        [gradient.flatten(1).square().sum(1) for gradient in gradients]
-    )
-    norms = squares.sum(0).sqrt()  # (K,)
+    squares = [gradient.flatten(1).square().sum(1) for gradient in gradients]
+    norms = torch.stack(squares).sum(0).sqrt()  # (K,)
     factor = (limit / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
-        ones = [1] * (gradient.ndim - 1)
-        gradient.mul_(factor.view(-1, *ones))
+        ones = (1,) * (gradient.ndim - 1)
+        of_members = factor.view(-1, *ones)
+        gradient.mul_(of_members)
 
 
 def _keep_best(model: nn.Module, state: FitState, held_out: Tensor, epoch: int) -> None:
-    better = held_out < state.best_loss
-    state.best_loss = torch.where(better, held_out, state.best_loss)
-    state.best_epoch[better] = epoch
+    is_better = held_out < state.best_loss  # (K,)
+    state.best_loss = torch.minimum(held_out, state.best_loss)
+    state.best_epoch[is_better] = epoch
+    weights = member_tensors(model)
     with torch.no_grad():
-        for name, value in member_tensors(model).items():
-            state.best[name][better] = value[better]
+        for name, value in weights.items():
+            best = state.best[name]
+            best[is_better] = value[is_better]
 
 
 def _is_exhausted(state: FitState, config: OptimiserConfig) -> bool:
-    since_best = state.epoch - int(state.best_epoch.max())
-    return bool(config.patience) and since_best >= config.patience
+    """Whether no member has done better for as many epochs as patience says; 0 waits for ever."""
+    if not config.patience:
+        return False
+    last_gain = int(state.best_epoch.max())
+    return state.epoch >= last_gain + config.patience
 
 
 def _demand_finite(losses: Tensor, subject: str, epoch: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -29,10 +30,8 @@ class Caption:
         """Return the caption with numbers of a run; a sentence without its numbers is left out."""
         sentences = [self.text.format_map(values)]
         for sentence in self.numbers:
-            try:
+            with suppress(KeyError):
                 sentences.append(sentence.format_map(values))
-            except KeyError:
-                continue
         return " ".join(sentences)
 
 
