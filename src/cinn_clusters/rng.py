@@ -31,7 +31,12 @@ def stream_seed(seed: int, *name: str | int) -> int:
         >>> stream_seed(1, "epoch", 3) == stream_seed(1, "epoch", 4)
         False
     """
-    digest = hashlib.sha256(repr((int(seed), *name)).encode()).digest()
+    return number_of(repr((int(seed), *name)).encode())
+
+
+def number_of(content: bytes) -> int:
+    """Return a number in [0, 2**63) that stands for some bytes."""
+    digest = hashlib.sha256(content).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

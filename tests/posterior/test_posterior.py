@@ -247,9 +247,31 @@ class TestSample:
         np.testing.assert_array_equal(first, posterior.sample(inputs, 20, seed=1))
         assert (first != posterior.sample(inputs, 20, seed=2)).mean() > 0.99
 
-    def test_objects_have_their_own_noise(self, posterior, inputs) -> None:
-        draws = posterior.sample(np.tile(inputs[0], (2, 1)), 200)
-        assert (draws[:, 0] != draws[:, 1]).mean() > 0.99
+    def test_objects_have_the_noise_of_their_own_inputs(
+        self, posterior, inputs
+    ) -> None:
+        twins_and_more = inputs[[0, 0, 1]]
+        twins_and_more[2, 0] = np.nextafter(inputs[0, 0], 9.0, dtype=np.float32)
+        twins_and_more[2, 1:] = inputs[0, 1:]
+        draws = posterior.sample(twins_and_more, 200)
+        np.testing.assert_array_equal(draws[:, 0], draws[:, 1])
+        assert (draws[:, 0] != draws[:, 2]).mean() > 0.99
+
+    @pytest.mark.parametrize("num_samples", [1, 7, 20, 333])
+    def test_order_number_and_partition_of_the_rows_do_not_matter(
+        self, posterior, inputs, num_samples
+    ) -> None:
+        whole = posterior.sample(inputs, num_samples)
+        order = np.random.default_rng(0).permutation(len(inputs))
+        np.testing.assert_array_equal(
+            posterior.sample(inputs[order], num_samples), whole[:, order]
+        )
+        for size in (1, 3):
+            parts = [
+                posterior.sample(inputs[start : start + size], num_samples)
+                for start in range(0, len(inputs), size)
+            ]
+            np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
 
     @pytest.mark.parametrize("points", [1, 40, 100, 10**6])
     def test_batches_do_not_matter(

@@ -43,13 +43,17 @@ def test_columns_are_found_by_name_and_keys_are_kept(make_posterior, table) -> N
     assert repr(query) == "Query((3, 2), keys=['HaloID', 'object'])"
 
 
-def test_samples_of_a_query_are_those_of_its_inputs(make_posterior, table) -> None:
+def test_a_query_without_names_has_the_samples_of_its_inputs(
+    make_posterior, table
+) -> None:
     posterior = make_posterior("last_T_coll", "my_own", num_members=2, distance=0.2)
     query = posterior.query(table)
+    nameless = posterior.query(table.drop(columns=["HaloID", "object"]))
     np.testing.assert_array_equal(
-        posterior.sample(query, 20), posterior.sample(query.inputs, 20)
+        posterior.sample(nameless, 20), posterior.sample(query.inputs, 20)
     )
     theta = posterior.sample(query, 20)
+    assert (theta != posterior.sample(nameless, 20)).mean() > 0.9
     np.testing.assert_array_equal(
         posterior.log_prob(theta, query), posterior.log_prob(theta, query.inputs)
     )

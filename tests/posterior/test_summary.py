@@ -76,7 +76,7 @@ def test_marginal_modes_are_those_per_unit_of_u(make_posterior, inputs) -> None:
     modes = marginal_modes(posterior, inputs, posterior.sample(inputs, 20_000))
     anchors = posterior.transforms.anchors(inputs)
     u = posterior.transforms.standardise_targets(modes, anchors).numpy()
-    np.testing.assert_allclose(u, 0.0, atol=0.2)
+    np.testing.assert_allclose(u, 0.0, atol=0.3)
 
 
 def test_marginal_mode_of_a_skewed_marginal_is_its_peak(make_posterior, inputs) -> None:

@@ -6,6 +6,8 @@ little.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -33,7 +35,7 @@ def disagreement(
         posterior: An ensemble of K members.
         query: Objects, or their inputs (N, L).
         num_samples: Samples of each member by which the divergences are estimated.
-        seed: Samples of an object depend on the seed and its place in the file only.
+        seed: Samples of an object depend on the seed and the object itself only.
 
     Returns:
         Mean of KL(q_k || q_j) in nats over members k and up to two members j after each, (N,); zero
@@ -51,7 +53,8 @@ def disagreement(
     step = max(1, POINTS_A_BATCH // (posterior.flow.num_members * num_samples))
 
     def divergences(objects: slice) -> np.ndarray:
-        return _pairwise(posterior, context.x[objects], query.places[objects], sampling)
+        streams = query.rows(objects).streams
+        return _pairwise(posterior, context.x[objects], streams, sampling)
 
     return np.concatenate(
         [np.zeros(0), *parallel_map(divergences, list(query.batches(step)))]
@@ -59,22 +62,22 @@ def disagreement(
 
 
 def _pairwise(
-    posterior: Posterior, x: torch.Tensor, rows: np.ndarray, sampling: Sampling
+    posterior: Posterior, x: torch.Tensor, streams: Sequence[int], sampling: Sampling
 ) -> np.ndarray:
     """Mean divergence of the members, (n,)."""
     flow, num_members = posterior.flow, posterior.flow.num_members
     shifts = range(1, min(NUM_NEIGHBOURS, num_members - 1) + 1)
     if not shifts:
-        return np.zeros(len(rows))
-    noise = member_noise(sampling, rows, num_members, flow.num_targets).to(x.device)
-    context = x.repeat_interleave(sampling.num_samples, 0).expand(num_members, -1, -1)
+        return np.zeros(len(streams))
+    noise = member_noise(sampling, streams, num_members, flow.num_targets).to(x.device)
+    num_rows = noise.shape[1] // len(streams)
+    context = x.repeat_interleave(num_rows, 0).expand(num_members, -1, -1)
     with torch.no_grad():
-        u = flow.sample(noise, context)  # (K, n S, D)
+        u = flow.sample(noise, context)  # (K, n P, D)
         log_prob = flow.log_prob(u, context)
         neighbours = [
             flow.log_prob(u.roll(shift, 0), context).roll(-shift, 0) for shift in shifts
         ]
-    log_ratio = (
-        (log_prob - torch.stack(neighbours)).double().cpu().mean((0, 1))
-    )  # (n S,)
-    return log_ratio.view(len(rows), -1).mean(1).numpy()
+    log_ratio = (log_prob - torch.stack(neighbours)).double().cpu().mean((0, 1))
+    of_objects = log_ratio.view(len(streams), num_rows)[:, : sampling.num_samples]
+    return of_objects.mean(1).numpy()

@@ -6,15 +6,15 @@ the posterior samples. Errors that differ on both sides follow a two-piece norma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior
-from cinn_clusters.posterior.query import Query, Sampling, as_query
-from cinn_clusters.rng import numpy_stream, stream_seed
+from cinn_clusters.posterior.posterior import Context, Posterior
+from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.rng import numpy_stream
 
 NUM_PROPOSALS = 10
 """Proposals for each realisation where errors differ on both sides."""
@@ -40,28 +40,21 @@ class MonteCarlo(Posterior):
     num_realisations: int = 50
     two_sided: np.ndarray | None = None
 
-    def sample_batches(
-        self, query: Query | np.ndarray, sampling: Sampling
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield (slice of objects, samples (S, n, D) float32) as ``Posterior.sample_batches``."""
-        query = as_query(query)
-        self.context(query.inputs)  # refuses what cannot be answered
-        num_each = -(-sampling.num_samples // self.num_realisations)
-        step = max(1, POINTS_A_BATCH // sampling.num_samples)
-        for objects in query.batches(step):
-            batch = query.rows(objects)
-            parts = []
-            for number, inputs in enumerate(self._realisations(batch, sampling.seed)):
-                stream = Sampling(num_each, stream_seed(sampling.seed, "truth", number))
-                parts.append(self._draw(self.context(inputs), batch.places, stream))
-            yield objects, np.concatenate(parts)[: sampling.num_samples]
+    def _conditions(
+        self, query: Query, context: Context, sampling: Sampling
+    ) -> Context:
+        """Contexts of all realisations of n objects, (n T)."""
+        num_realisations = min(self.num_realisations, sampling.num_samples)
+        realisations = self._realisations(
+            query, Sampling(num_realisations, sampling.seed)
+        )
+        return self.context(realisations.reshape(-1, query.inputs.shape[1]))
 
-    def _realisations(self, query: Query, seed: int) -> Iterator[np.ndarray]:
-        """Yield inputs of all objects, exact and complete, ``num_realisations`` times."""
+    def _realisations(self, query: Query, sampling: Sampling) -> np.ndarray:
+        """Inputs of n objects, exact and complete, (n, T, L)."""
         transforms = self.transforms
         assert isinstance(transforms, MeasurementTransforms)
-        sampling = Sampling(self.num_realisations, seed)
-        noise = _noise(sampling, query.places, len(transforms.scalars))
+        noise = _noise(sampling, query.streams, len(transforms.scalars))
         skewed = np.zeros(0, dtype=int)
         if self.two_sided is not None:
             errors = self.two_sided[:, query.places]
@@ -69,19 +62,21 @@ class MonteCarlo(Posterior):
             values = two_piece(
                 transforms, query.rows(skewed), errors[:, skewed], sampling
             )
-        for number in range(self.num_realisations):
+        realisations = []
+        for number in range(sampling.num_samples):
             inputs = transforms.sample_values(query.inputs, noise[:, number])
             if len(skewed):
                 embeddings = transforms.embeddings(query.inputs[skewed])
                 inputs[skewed] = transforms.exact_inputs(values[:, number], embeddings)
-            yield inputs
+            realisations.append(inputs)
+        return np.stack(realisations, 1)
 
 
-def _noise(sampling: Sampling, rows: np.ndarray, width: int) -> np.ndarray:
-    """Gaussian noise (n, T, L) of n objects; it depends on seed and place in the file only."""
+def _noise(sampling: Sampling, streams: Sequence[int], width: int) -> np.ndarray:
+    """Gaussian noise (n, T, L) of n objects, each with a stream of its own."""
     shape = (sampling.num_samples, width)
-    streams = [numpy_stream(sampling.seed, "truths", int(row)) for row in rows]
-    return np.stack([stream.standard_normal(shape) for stream in streams])
+    generators = [numpy_stream(sampling.seed, "truths", stream) for stream in streams]
+    return np.stack([generator.standard_normal(shape) for generator in generators])
 
 
 def two_piece(
@@ -112,8 +107,8 @@ def two_piece(
     deviations = np.sqrt(np.maximum(eigenvalues, 0.0))
     root = vectors * deviations[:, None, :]
     result = np.empty((len(query), sampling.num_samples, width))
-    for row, place in enumerate(query.places):
-        stream = numpy_stream(sampling.seed, "two-piece", int(place))
+    for row, number in enumerate(query.streams):
+        stream = numpy_stream(sampling.seed, "two-piece", number)
         noise = stream.standard_normal((NUM_PROPOSALS * sampling.num_samples, width))
         proposals = mean[row] + noise @ root[row].T
 

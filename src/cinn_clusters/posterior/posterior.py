@@ -28,6 +28,8 @@ from cinn_clusters.rng import numpy_stream
 POINTS_A_BATCH = 32_000
 """Samples in flight at once: bounds memory whatever the length of the catalogue, and fits the
 cache."""
+ROWS_A_BLOCK = 8
+"""Rows that matrix products and vector instructions take at once, or a multiple."""
 _NUM_MARGINAL_SAMPLES = 1000
 """Samples that define the marginals of an object where a recalibrated density is evaluated."""
 
@@ -137,7 +139,9 @@ class Posterior:
         Args:
             query: Objects, or their inputs (N, len(self.inputs)).
             num_samples: S, samples of each object.
-            seed: Samples of an object depend on the seed and its place in the file only.
+            seed: Samples of an object depend on the seed, its inputs and its name only: neither
+                the order nor the number of the objects changes them, and objects without names and
+                of equal inputs have equal samples.
 
         Returns:
             Samples (S, N, D) in catalogue units, every one inside the physical bounds.
@@ -173,9 +177,9 @@ class Posterior:
         step = max(1, POINTS_A_BATCH // sampling.num_samples)
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
-            return objects, self._draw(
-                context.rows(objects), query.places[objects], sampling
-            )
+            batch = query.rows(objects)
+            contexts = self._conditions(batch, context.rows(objects), sampling)
+            return objects, self._draw(contexts, batch.streams, sampling)
 
         yield from parallel_map(draw, list(query.batches(step)))
 
@@ -211,26 +215,36 @@ class Posterior:
         log_prob = self.unbounded_log_prob(u, context) - log_jacobian
         return torch.where(is_inside, log_prob, -math.inf)
 
+    def _conditions(
+        self, query: Query, context: Context, sampling: Sampling
+    ) -> Context:
+        """What samples of n objects are conditioned on: T contexts an object, (n T)."""
+        return context
+
     def _draw(
-        self, context: Context, rows: np.ndarray, sampling: Sampling
+        self, contexts: Context, streams: Sequence[int], sampling: Sampling
     ) -> np.ndarray:
-        """Samples (S, n, D) of some objects; sample l comes from member l mod K."""
-        num_members, num_targets = self.flow.num_members, len(self.targets)
-        num_each = -(-sampling.num_samples // num_members)
-        stream = Sampling(num_each, sampling.seed)
-        z = member_noise(stream, rows, num_members, num_targets).to(self.device)
-        x = context.x.repeat_interleave(num_each, 0).expand(num_members, -1, -1)
-        u = (
-            self.flow.sample(z, x)
-            .cpu()
-            .view(num_members, len(rows), num_each, num_targets)
+        """Samples (S, n, D) of n objects with T contexts each.
+
+        Sample l has context l mod T and member (l // T) mod K.
+        """
+        num_members, num_objects = self.flow.num_members, len(streams)
+        num_contexts = len(contexts.x) // num_objects
+        num_each = -(-sampling.num_samples // (num_members * num_contexts))
+        stream = Sampling(num_contexts * num_each, sampling.seed)
+        z = member_noise(stream, streams, num_members, len(self.targets))
+        x = contexts.x.view(num_objects, num_contexts, -1).repeat_interleave(
+            num_each, 1
         )
-        anchors = context.anchors[None, :, None].expand(u.shape)
-        theta = (
-            self.transforms.physical_targets(u, anchors)
-            .permute(2, 0, 1, 3)
-            .flatten(0, 1)
-        )
+        num_unused = z.shape[1] // num_objects - stream.num_samples
+        x = torch.nn.functional.pad(x, (0, 0, 0, num_unused)).flatten(0, 1)
+        u = self.flow.sample(z.to(self.device), x.expand(num_members, -1, -1)).cpu()
+        u = u.view(num_members, num_objects, -1, len(self.targets))
+        shape = (num_members, num_objects, num_contexts, num_each, len(self.targets))
+        u = u[:, :, : stream.num_samples].reshape(shape)
+        anchors = contexts.anchors.view(num_objects, num_contexts, 1, -1).expand(shape)
+        theta = self.transforms.physical_targets(u, anchors)
+        theta = theta.permute(3, 0, 2, 1, 4).flatten(0, 2)  # (S, n, D)
         samples = theta[: sampling.num_samples].float().numpy()
         if self.recalibration is None:
             return samples
@@ -265,13 +279,21 @@ class Context:
 
 
 def member_noise(
-    sampling: Sampling, rows: np.ndarray, num_members: int, num_targets: int
+    sampling: Sampling, streams: Sequence[int], num_members: int, num_targets: int
 ) -> Tensor:
-    """Gaussian noise (K, n S, D) of n objects; it depends on seed and place in the file only."""
+    """Gaussian noise (K, n P, D) of n objects, each with a stream of its own.
+
+    P is the number of samples, filled up with zeros to a multiple of ``ROWS_A_BLOCK``: libraries of
+    linear algebra take rows in blocks, and round a row that is left over in another way.
+    """
+    num_filled = -(-sampling.num_samples // ROWS_A_BLOCK) * ROWS_A_BLOCK
     shape = (sampling.num_samples, num_members, num_targets)
-    streams = [numpy_stream(sampling.seed, "draws", int(row)) for row in rows]
-    noise = [stream.standard_normal(shape, dtype=np.float32) for stream in streams]
-    stacked = torch.from_numpy(np.stack(noise))  # (n, S, K, D)
+    noise = np.zeros((len(streams), num_filled, *shape[1:]), dtype=np.float32)
+    for number, stream in enumerate(streams):
+        generator = numpy_stream(sampling.seed, "draws", stream)
+        normal = generator.standard_normal(shape, dtype=np.float32)
+        noise[number, : sampling.num_samples] = normal
+    stacked = torch.from_numpy(noise)  # (n, P, K, D)
     return stacked.permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.rng import number_of
 
 OBJECT = "object"
 """Column that names an observed cluster."""
@@ -20,7 +21,7 @@ class Sampling:
 
     Args:
         num_samples: S, posterior samples of each object.
-        seed: Samples of an object depend on this seed and on its place in the file only.
+        seed: Samples of an object depend on this seed, its inputs and its name only.
         device: ``auto`` (CUDA when present) or any torch device.
 
     Examples:
@@ -45,15 +46,16 @@ class Query:
     Args:
         inputs: Values, then measurement errors, as ``Posterior.inputs`` names them, shape (N, L);
             NaN where a value is missing.
-        places: Row of each object in its file, shape (N,); it decides the random stream of the
-            object.
+        places: Row of each object in its file, shape (N,).
         keys: What identifies each object (HaloID, Snapshot, HaloOrigID, object, Projection), N
             rows.
+        is_named: Whether keys name the objects in any file; else they number rows of this one.
     """
 
     inputs: np.ndarray
     places: np.ndarray
     keys: pd.DataFrame = field(default_factory=pd.DataFrame)
+    is_named: bool = True
 
     @classmethod
     def from_inputs(cls, inputs: np.ndarray) -> Query:
@@ -69,10 +71,35 @@ class Query:
         """Show the shape of the inputs, not their values."""
         return f"Query({np.shape(self.inputs)}, keys={list(self.keys)})"
 
+    @property
+    def streams(self) -> list[int]:
+        """Random stream of each object, N numbers, by its inputs and its name wherever it stands.
+
+        Inputs count in single precision, so that a file of other digits asks for the same samples.
+
+        Examples:
+            >>> query = Query.from_inputs(np.array([[14.5, 0.1], [14.2, np.nan]]))
+            >>> query.streams[1] == query.rows(np.array([1, 0])).streams[0]
+            True
+        """
+        with np.errstate(over="ignore"):
+            single = self.inputs.astype(np.float32) + np.float32(0.0)  # -0 is 0
+        single[np.isnan(single)] = np.nan  # one of the many NaN
+        contents = [row.tobytes() for row in single]
+        if not (self.is_named and len(self.keys)):
+            return [number_of(content) for content in contents]
+        names = map("\n".join, self.keys.astype(str).to_numpy())
+        return [
+            number_of(content + name.encode(errors="surrogateescape"))
+            for content, name in zip(contents, names, strict=True)
+        ]
+
     def rows(self, index: np.ndarray | slice) -> Query:
         """Return some of the objects."""
         keys = self.keys.iloc[index] if len(self.keys) else self.keys
-        return Query(self.inputs[index], self.places[index], keys)
+        return replace(
+            self, inputs=self.inputs[index], places=self.places[index], keys=keys
+        )
 
     def batches(self, num_objects: int) -> Iterator[slice]:
         """Yield slices of at most ``num_objects`` objects, in order."""

@@ -65,6 +65,30 @@ def test_other_rows_do_not_matter(
     assert (np.delete(changed, 70, 1) != np.delete(whole, 70, 1)).any(axis=(0, 2)).all()
 
 
+def test_order_and_partition_of_the_rows_do_not_matter(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    table = frame.head(23)
+    whole = draws_of(trained, table, tmp_path, "whole")
+    order = np.random.default_rng(1).permutation(len(table))
+    shuffled = draws_of(trained, table.iloc[order], tmp_path, "shuffled")
+    np.testing.assert_array_equal(shuffled, whole[:, order])
+    parts = [
+        draws_of(trained, table.iloc[rows], tmp_path, f"part{rows.start}")
+        for rows in (slice(0, 1), slice(1, 9), slice(9, 23))
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
+
+
+def test_objects_without_names_have_the_samples_of_their_inputs(
+    trained: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    nameless = frame.head(6).drop(columns=["HaloID", "Snapshot", "HaloOrigID"])
+    whole = draws_of(trained, nameless, tmp_path, "whole")
+    backwards = draws_of(trained, nameless.iloc[::-1], tmp_path, "backwards")
+    np.testing.assert_array_equal(backwards[:, ::-1], whole)
+
+
 def test_the_seed_matters(trained: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
     one, other = (
         draws_of(trained, frame.head(3), tmp_path, f"s{seed}", seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,8 @@ def read_query(
     if source.embeddings is not None:
         views = join_views(keys, source.embeddings, posterior, encoder_sha256)
         converted.log.extend(views.summary(len(table)))
-    query = _query(converted, keys, views, posterior)
+    is_named = _is_named(table, mapping, posterior)
+    query = _query(converted, keys, views, posterior, is_named=is_named)
     if source.each_projection:
         table, query = _split_views(table, query, views, path)
     return CatalogueQuery(table, converted, query, mapping.name if mapping else BY_NAME)
@@ -160,6 +161,13 @@ def _keys(table: Table, mapping: Mapping | None, posterior: Posterior) -> pd.Dat
     return keys
 
 
+def _is_named(table: Table, mapping: Mapping | None, posterior: Posterior) -> bool:
+    """Whether the rows have names of their own, not the numbers that they got here."""
+    if mapping and mapping.object_name:
+        return True
+    return bool(set(posterior.key_columns) & set(table.colnames))
+
+
 def _key_values(table: Table, name: str) -> np.ndarray:
     values, _ = numbers(table, name)
     if np.isfinite(values).all() and (values == np.round(values)).all():
@@ -172,13 +180,16 @@ def _query(
     keys: pd.DataFrame,
     views: Views,
     posterior: Posterior,
+    *,
+    is_named: bool,
 ) -> Query:
     """Make a query of the views; the index of their keys is their object."""
     inputs = converted.inputs(posterior.inputs)[views.rows]
     for number, name in enumerate(posterior.inputs):
         if name in views.embeddings:
             inputs[:, number] = views.embeddings[name]
-    query = Query(inputs, views.rows, keys.iloc[views.rows].set_axis(views.rows))
+    keys_of_views = keys.iloc[views.rows].set_axis(views.rows)
+    query = Query(inputs, views.rows, keys_of_views, is_named)
     if not posterior.transforms.accepts_missing:
         _note_missing(converted, posterior, query)
     return query
@@ -213,4 +224,4 @@ def _split_views(
     split: Any = table[views.rows]
     split[PROJECTION] = Column(views.projections)
     keys = query.keys.assign(**{PROJECTION: views.projections})
-    return split, Query(query.inputs, query.places, keys.reset_index(drop=True))
+    return split, replace(query, keys=keys.reset_index(drop=True))
