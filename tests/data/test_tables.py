@@ -85,6 +85,15 @@ def test_the_same_table_in_another_dress(content: str | bytes, tmp_path: Path) -
     )
 
 
+def test_columns_of_names_keep_every_character(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("id, name,z\n007,NA,0.1\n1e5,None,0.2\n1E0657,,0.3\n")
+    frame = read_csv(path, text=("id", "name", "absent"))
+    assert frame["id"].tolist() == ["007", "1e5", "1E0657"]
+    assert frame["name"].tolist() == ["NA", "None", ""]
+    assert frame["z"].tolist() == [0.1, 0.2, 0.3]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

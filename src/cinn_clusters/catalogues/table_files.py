@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,16 @@ def file_format(path: Path) -> str:
     return TABLE_FORMATS[ending]
 
 
-def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table:
+def read_table(
+    path: str | Path, read: Mapping[str, Any] | None = None, text: Collection[str] = ()
+) -> Table:
     """Read a table of any format, of at least one row.
 
     Args:
         path: The file.
         read: Arguments of ``astropy.table.Table.read`` for files whose ending does not tell their
             format, or that hold several tables.
+        text: Columns of names, which keep every character that stands in a CSV file.
 
     Raises:
         DataError: If the file is missing, of unknown format, cut short, damaged or empty, or holds
@@ -79,7 +82,7 @@ def read_table(path: str | Path, read: Mapping[str, Any] | None = None) -> Table
         warnings.catch_warnings(record=True) as messages,
     ):
         warnings.simplefilter("always")
-        table = _read(path, arguments)
+        table = _read(path, arguments, text)
     if any("truncated" in str(message.message) for message in messages):
         raise DataError(
             path, "a whole file", "one that was cut short", "", "copy it again"
@@ -110,9 +113,9 @@ def _first_line(error: Exception) -> str:
     return first
 
 
-def _read(path: Path, arguments: dict[str, Any]) -> Table:
+def _read(path: Path, arguments: dict[str, Any], text: Collection[str]) -> Table:
     if arguments == {"format": "ascii.csv"} and path.suffix.lower() == ".csv":
-        frame = read_csv(path)  # the one reader of CSV, with its checks
+        frame = read_csv(path, text)  # the one reader of CSV, with its checks
         return Table.from_pandas(frame)
     if arguments["format"] == "fits":
         if "hdu" not in arguments:

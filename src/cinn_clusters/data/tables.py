@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ FIRST_LINE = 2
 """Line of the first row in a file: people count the header as line 1."""
 
 
-def read_csv(path: str | Path) -> pd.DataFrame:
+def read_csv(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     """Read a CSV file with a header, UTF-8 with or without byte-order mark, text left as it is.
 
     Args:
         path: The file.
+        text: Columns of names: they keep every character that stands in the file (``007``,
+            ``1e5``, ``NA``); an empty field is an empty text. Those that it lacks do not matter.
 
     Returns:
         At least one row; column names without surrounding blanks; floats parsed to the last bit.
@@ -38,8 +40,17 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     source = str(path)
     try:
         header = _read_header(Path(path))
+        # a converter leaves text alone, where a type would make "NA" a missing value
+        as_text: dict[Any, Any] = {
+            place: str for place, name in enumerate(header) if name in text
+        }
         frame: pd.DataFrame = pd.read_csv(
-            path, encoding="utf-8-sig", skipinitialspace=True, **EXACT
+            path,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            converters=as_text,
+            low_memory=False,  # one type a column, not one a block of rows
+            **EXACT,
         )
     except OSError as error:
         got = error.strerror or "an error"
