@@ -40,18 +40,11 @@ def read_csv(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     source = str(path)
     try:
         header = _read_header(Path(path))
-        # a converter leaves text alone, where a type would make "NA" a missing value
-        as_text: dict[Any, Any] = {
-            place: str for place, name in enumerate(header) if name in text
-        }
-        frame: pd.DataFrame = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            converters=as_text,
-            low_memory=False,  # one type a column, not one a block of rows
-            **EXACT,
-        )
+        places = [place for place, name in enumerate(header) if name in text]
+        frame: pd.DataFrame = _parse(path)
+        if places:
+            exact = _parse(path, usecols=places, dtype=str, na_filter=False)
+            frame[exact.columns] = exact
     except OSError as error:
         got = error.strerror or "an error"
         raise DataError(source, "a readable CSV file", got) from error
@@ -73,6 +66,18 @@ def read_csv(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     if frame.empty:
         raise DataError(source, "at least one row below the header", "none")
     return frame
+
+
+def _parse(path: str | Path, **arguments: Any) -> pd.DataFrame:
+    """Columns of one type each, not one a block of rows."""
+    return pd.read_csv(
+        path,
+        encoding="utf-8-sig",
+        skipinitialspace=True,
+        low_memory=False,
+        **EXACT,
+        **arguments,
+    )
 
 
 def _read_header(path: Path) -> list[str]:
