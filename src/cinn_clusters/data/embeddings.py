@@ -135,11 +135,20 @@ def _read_vectors(
         got = f"{int(is_bad.sum())} rows with NaN or infinity"
         raise DataError(source, "finite values", got, f"first row {row}, {names[row]}")
 
-    # Zeros in front, so that the order of the names is that of the components.
-    num_digits = max(3, len(str(num_features - 1)))
-    columns = [f"{EMBEDDING}_{i:0{num_digits}d}" for i in range(num_features)]
+    columns = embedding_names(num_features)
     vectors = pd.DataFrame(values.astype(float), columns=columns)
     return parse(names, str(filenames_file)), vectors
+
+
+def embedding_names(num_features: int) -> list[str]:
+    """Return the columns of a vector, zeros in front so that their order is that of the components.
+
+    Examples:
+        >>> embedding_names(2)
+        ['embedding_000', 'embedding_001']
+    """
+    num_digits = max(3, len(str(num_features - 1)))
+    return [f"{EMBEDDING}_{i:0{num_digits}d}" for i in range(num_features)]
 
 
 def join_embeddings(

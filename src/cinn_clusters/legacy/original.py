@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from cinn_clusters.flows.coupling import Coupling
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.mixing import Permutation
 from cinn_clusters.flows.zoo import make_flow
-from cinn_clusters.legacy.processed import scaler_of
+from cinn_clusters.legacy.processed import EMBEDDING, NamedScaler, scaler_of
 from cinn_clusters.nn.stacked import StackedLinear
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.settings.config import Config, GlowConfig, ModelConfig
@@ -31,6 +32,8 @@ _LAYER = re.compile(r"subnet[12]\.\d+\.(?:weight|bias)")
 _PERMUTATION = "perm"
 Layers = list[tuple[Tensor, Tensor]]
 """Weights (out, in) and biases (out,) of the linear layers of a sub-network."""
+Scaling = list[tuple[str, float, float]]
+"""Name, mean and scale of each column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +56,8 @@ def import_original(
 
     Args:
         checkpoint: State dict of the original network: GLOW coupling blocks and fixed permutations.
-        processed: Folder with the scalers of X and Y (pickle, joblib or ``.npz``), and X.csv, Y.csv
-            for column names.
+        processed: Folder with the scalers of X and Y (pickle, joblib or ``.npz``), and of the
+            embedding for a combined network; X.csv and Y.csv for column names.
         out: Bundle to make.
         clamp: Largest |log-scale| of the network, which a state dict does not hold.
         overwrite: Replace a bundle that stands there.
@@ -76,11 +79,11 @@ def import_original(
     _fill(flow, blocks, checkpoint)
     observables = tuple(
         ObservableMap(name, shift=mean, scale=scale)
-        for name, mean, scale in _scaling(processed, "X", num_observables, checkpoint)
+        for name, mean, scale in _scaling_of_x(processed, num_observables, checkpoint)
     )
     targets = tuple(
         TargetMap(name, shift=mean, scale=scale)
-        for name, mean, scale in _scaling(processed, "Y", num_targets, checkpoint)
+        for name, mean, scale in _scaling_of_y(processed, num_targets, checkpoint)
     )
     posterior = Posterior(flow.eval(), Transforms(observables, targets))
     provenance = {
@@ -92,17 +95,39 @@ def import_original(
     return posterior
 
 
-def _scaling(
-    processed: Path, side: str, size: int, checkpoint: Path
-) -> list[tuple[str, float, float]]:
-    """Name, mean and scale of each column of X or Y."""
-    path, scaler, names = scaler_of(processed, side)
-    if len(names) != size:
-        expected = f"a network of as many {side} columns as its scaler"
-        raise DataError(
-            checkpoint, expected, f"{size}, and {len(names)} in {path.name}"
-        )
-    return list(zip(names, scaler.mean.tolist(), scaler.scale.tolist(), strict=True))
+def _scaling_of_x(processed: Path, size: int, checkpoint: Path) -> Scaling:
+    """Scaling of the scalars; of a combined network, of its embedding behind them, too."""
+    scalars = scaler_of(processed, "X")
+    scaling = _scaling(scalars)
+    if len(scaling) == size:
+        return scaling
+    if len(scaling) < size:
+        with suppress(DataError):  # no scaler of embeddings
+            scaling += _scaling(scaler_of(processed, EMBEDDING))
+    if len(scaling) != size:
+        expected = "a network of as many X columns as its scaler"
+        got = f"{size}, and {len(scaling)} in {scalars.path.name}"
+        hint = "beside it, emb_scaler.pkl is that of an embedding"
+        raise DataError(checkpoint, expected, got, str(processed), hint)
+    return scaling
+
+
+def _scaling_of_y(processed: Path, size: int, checkpoint: Path) -> Scaling:
+    named = scaler_of(processed, "Y")
+    if len(named.columns) != size:
+        expected = "a network of as many Y columns as its scaler"
+        got = f"{size}, and {len(named.columns)} in {named.path.name}"
+        raise DataError(checkpoint, expected, got, str(processed))
+    return _scaling(named)
+
+
+def _scaling(named: NamedScaler) -> Scaling:
+    """Name, mean and scale of each column; of its first ones where their number differs."""
+    mean, scale = named.scaler.mean.tolist(), named.scaler.scale.tolist()
+    if len(named.columns) != len(mean):
+        expected = f"columns of {named.path.name}: {', '.join(named.columns)}"
+        raise DataError(named.path, expected, f"{len(mean)} columns")
+    return list(zip(named.columns, mean, scale, strict=True))
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:

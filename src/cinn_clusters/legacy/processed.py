@@ -1,30 +1,49 @@
-"""The processed tables of the original scripts, their scaling undone."""
+"""The processed tables of the original scripts, their scaling undone.
+
+The folder of the original holds X.csv, Y.csv, meta.csv (or ``.npy`` arrays of these names) and a
+scaler a table, whose names differ between its versions: ``scaler_X.pkl``, ``obs_scaler.pkl``.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
+from cinn_clusters.data.embeddings import embedding_names
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import DataError
 from cinn_clusters.legacy.scalers import Scaler, read_scaler
 
-_TABLES = {"X": "X.csv", "Y": "Y.csv"}
+EMBEDDING = "embedding"
 _DEFAULT_COLUMNS = {"X": schema.DEFAULT_OBSERVABLES, "Y": schema.DEFAULT_TARGETS}
 _SCALER_WORDS = {
-    "X": {"x", "input", "inputs", "features"},
-    "Y": {"y", "target", "targets", "output", "outputs"},
+    "X": {"x", "input", "inputs", "feature", "features", "scalar", "scalars", "cond"}
+    | {"obs", "observable", "observables", "observed"},
+    "Y": {"y", "target", "targets", "tar", "output", "outputs", "label", "labels"}
+    | {"unobs", "unobservable", "unobservables", "theta", "param", "params"},
+    EMBEDDING: {"emb", "embs", "embed", "embedding", "embeddings", "latent"},
 }
 _SCALER_SUFFIXES = {".pkl", ".pickle", ".joblib", ".npz"}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _DIGITS = 12
 """Significant digits that survive scaling, text and scaling back; rounding hides the rest, which
 could leave a bound."""
-_LARGEST_SCALED_MEAN = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class NamedScaler:
+    """A scaler of the folder, and the columns that it scales."""
+
+    path: Path
+    scaler: Scaler
+    columns: Sequence[str]
 
 
 def processed_tables(
@@ -37,7 +56,8 @@ def processed_tables(
     Args:
         processed: Folder with X.csv, Y.csv, meta.csv and the two scalers.
         clusters: CSV with HaloID, Snapshot and the cluster column (the observables of the
-            simulation are one), for a meta.csv without it.
+            simulation are one), for a meta.csv without it; its observables stand in for an X.csv
+            that is not there.
         cluster_column: Column that identifies a cluster.
 
     Returns:
@@ -47,86 +67,188 @@ def processed_tables(
         DataError: If a file or a column is missing, or the tables are not scaled.
     """
     processed = Path(processed)
+    _demand_files(processed, clusters)
     keys = list(schema.KEYS)
     meta = read_csv(processed / "meta.csv")
     demand_columns(meta, schema.KEYS, str(processed / "meta.csv"))
     if cluster_column not in meta:
-        meta = _with_cluster(meta, clusters, cluster_column, processed / "meta.csv")
-    observables, targets = (_unscaled(processed, side, len(meta)) for side in _TABLES)
+        meta = _with_columns(meta, clusters, [cluster_column], processed / "meta.csv")
+    targets = _unscaled(processed, "Y", len(meta))
+    observables = _observables(processed, meta, clusters)
     return (
         pd.concat([meta[[*keys, cluster_column]], observables], axis=1),
         pd.concat([meta[keys], targets], axis=1),
     )
 
 
-def scaler_of(processed: Path, side: str) -> tuple[Path, Scaler, Sequence[str]]:
-    """Find the one scaler of a side (X or Y), and its columns.
+def scaler_of(processed: Path, side: str) -> NamedScaler:
+    """Find the one scaler of a side (X, Y or embedding), and its columns.
 
-    The scaler holds their names, else the table beside it, else they are those of the schema.
+    Its name says of which side it is, else the names and the number of its columns do. The scaler
+    holds their names, else the table beside it, else they are those of the schema.
 
     Raises:
         DataError: If there is none or several, or it cannot be read.
     """
     path = _scaler_file(processed, side)
     scaler = read_scaler(path)
-    columns: Sequence[str] = scaler.names or _DEFAULT_COLUMNS[side]
-    table = processed / _TABLES[side]
-    if not scaler.names and table.is_file():
-        columns = [str(name) for name in read_csv(table)]
-    return path, scaler, columns
+    columns = scaler.names or _columns_of(processed, side)
+    if side == EMBEDDING:
+        columns = embedding_names(len(scaler.mean))
+    return NamedScaler(path, scaler, columns)
+
+
+def table_file(processed: Path, side: str) -> Path | None:
+    """The table of a side, as text or as an array; None where there is none."""
+    paths = (processed / f"{side}{suffix}" for suffix in (".csv", ".npy"))
+    return next(filter(Path.is_file, paths), None)
+
+
+def source_files(
+    processed: str | Path, clusters: str | Path | None = None
+) -> tuple[Path, ...]:
+    """Return the files that ``processed_tables`` reads its tables from."""
+    tables = (table_file(Path(processed), side) for side in "XY")
+    stand_in = Path(clusters or processed)
+    return (*(table or stand_in for table in tables), Path(processed, "meta.csv"))
+
+
+def _demand_files(processed: Path, clusters: str | Path | None) -> None:
+    """Refuse a folder that lacks a table, naming it and what is there."""
+    if not processed.is_dir():
+        raise DataError(processed, "a folder of the original scripts", "none")
+    missing = [f"{side}.csv" for side in "XY" if table_file(processed, side) is None]
+    if not (processed / "meta.csv").is_file():
+        missing.append("meta.csv")
+    if not missing or (missing == ["X.csv"] and clusters is not None):
+        return
+    names = ", ".join(sorted(path.name for path in processed.iterdir()))
+    hint = "write it with the original's data preparation, or give the unscaled tables as --observables and --targets"
+    if missing == ["X.csv"]:
+        hint = "pass --clusters with the observables of the simulation (HaloID, Snapshot, HaloOrigID and the columns of X)"
+    expected = f"{' and '.join(missing)} in the folder"
+    raise DataError(processed, expected, names or "an empty folder", "", hint)
+
+
+def _observables(
+    processed: Path, meta: pd.DataFrame, clusters: str | Path | None
+) -> pd.DataFrame:
+    """The observables, unscaled; from the table of the simulation where there is no X."""
+    if table_file(processed, "X") is not None:
+        return _unscaled(processed, "X", len(meta))
+    names: Sequence[str] = _DEFAULT_COLUMNS["X"]
+    with suppress(DataError):  # a scaler may be missing, too
+        names = scaler_of(processed, "X").columns
+    keys = meta[list(schema.KEYS)]
+    joined = _with_columns(keys, clusters, names, processed / "meta.csv")
+    return joined[list(names)]
+
+
+def _columns_of(processed: Path, side: str) -> Sequence[str]:
+    """Columns of a table by its header; those of the schema without one."""
+    table = table_file(processed, side)
+    if table is None or table.suffix != ".csv":
+        return _DEFAULT_COLUMNS.get(side, ())
+    return [str(name) for name in read_csv(table)]
 
 
 def _scaler_file(processed: Path, side: str) -> Path:
     paths = sorted(processed.glob("*"))
     files = [path for path in paths if path.suffix in _SCALER_SUFFIXES]
-    matching = [path for path in files if _SCALER_WORDS[side] & _words(path)]
+    matching = [path for path in files if side in _sides(path)]
+    if not matching:
+        unnamed = [path for path in files if not _sides(path)]
+        matching = [path for path in unnamed if _fits(path, processed, side)]
     if len(matching) == 1:
         return matching[0]
     names = ", ".join(path.name for path in (matching or files))
     expected = f"one scaler of {side}, such as scaler_{side}.pkl"
-    raise DataError(processed, expected, names or "none")
+    hint = "rename it so that its name says of which table it is"
+    raise DataError(processed, expected, names or "none", "", hint)
 
 
-def _words(path: Path) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", path.stem.lower()))
+def _sides(path: Path) -> set[str]:
+    """Of which tables a scaler is by the words of its name."""
+    words = {word.lower().replace("scaler", "") for word in _WORD.findall(path.stem)}
+    return {side for side, own_words in _SCALER_WORDS.items() if own_words & words}
+
+
+def _fits(path: Path, processed: Path, side: str) -> bool:
+    """Whether a scaler whose name says nothing has the columns of a side."""
+    if side == EMBEDDING:
+        return False
+    try:
+        scaler = read_scaler(path)
+    except DataError:
+        return False
+    columns = list(_columns_of(processed, side))
+    if scaler.names:
+        return list(scaler.names) == columns
+    return len(scaler.mean) == len(columns)
 
 
 def _unscaled(processed: Path, side: str, num_rows: int) -> pd.DataFrame:
     """One of the two tables in catalogue values."""
-    table = processed / _TABLES[side]
-    scaled = read_csv(table)
-    path, scaler, columns = scaler_of(processed, side)
-    if scaled.shape != (num_rows, len(columns)):
-        expected = f"{num_rows} rows (meta.csv) of {len(columns)} ({path.name})"
-        raise DataError(
-            table, expected, f"{scaled.shape[0]} rows of {scaled.shape[1]} columns"
+    table = table_file(processed, side)
+    assert table is not None  # by _demand_files
+    values = _read_table(table)
+    named = scaler_of(processed, side)
+    if values.shape != (num_rows, len(named.columns)):
+        expected = (
+            f"{num_rows} rows (meta.csv) of {len(named.columns)} ({named.path.name})"
         )
-    values = scaled.to_numpy(float)
-    means = np.nanmean(values, axis=0)
-    if np.nanmax(np.abs(means)) > _LARGEST_SCALED_MEAN:
-        hint = "give unscaled tables as --observables and --targets"
-        raise DataError(
-            table, "scaled columns, their means near zero", "others", "", hint
-        )
-    unscaled = values * scaler.scale + scaler.mean
-    return pd.DataFrame(_rounded(unscaled), columns=list(columns))
+        got = " rows of ".join(map(str, values.shape))
+        raise DataError(table, expected, f"{got} columns")
+    raw = _raw_values(values, named, table)
+    return pd.DataFrame(_rounded(raw), columns=list(named.columns))
 
 
-def _with_cluster(
-    meta: pd.DataFrame, clusters: str | Path | None, column: str, meta_path: Path
+def _raw_values(values: np.ndarray, named: NamedScaler, table: Path) -> np.ndarray:
+    """Values of a table that is scaled, or was left unscaled beside its scaler."""
+    if named.scaler.is_scaled(values):
+        return named.scaler.undo(values)
+    if named.scaler.is_raw(values):
+        return values
+    hint = "give unscaled tables as --observables and --targets"
+    expected = f"scaled columns, by their means, as {named.path.name} makes them"
+    raise DataError(table, expected, "others", "", hint)
+
+
+def _read_table(path: Path) -> np.ndarray:
+    """Numbers (N, C) of a table."""
+    if path.suffix == ".csv":
+        return read_csv(path).to_numpy(float)
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        got = str(error).splitlines()[0]
+        raise DataError(path, "an array in numpy's .npy format", got) from error
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        got = f"{values.dtype} of shape {values.shape}"
+        raise DataError(path, "numbers, (rows, columns)", got)
+    return np.asarray(values, dtype=float)
+
+
+def _with_columns(
+    meta: pd.DataFrame,
+    clusters: str | Path | None,
+    names: Sequence[str],
+    meta_path: Path,
 ) -> pd.DataFrame:
-    """Add the cluster column, looked up by HaloID and Snapshot in another table."""
+    """Add columns that another table holds, looked up by HaloID and Snapshot."""
     if clusters is None:
         expected = "the column that tells which rows are one cluster"
         hint = "pass --clusters with a CSV that holds it, such as the observables of the simulation"
-        raise DataError(f"column '{column}'", expected, "none", str(meta_path), hint)
+        subject = f"column '{names[0]}'"
+        raise DataError(subject, expected, "none", str(meta_path), hint)
     keys = list(schema.KEYS)
     lookup = read_csv(clusters)
-    demand_columns(lookup, [*keys, column], str(clusters))
-    joined = meta.merge(lookup[[*keys, column]].drop_duplicates(), on=keys, how="left")
-    num_missing = int(joined[column].isna().sum())
+    demand_columns(lookup, [*keys, *names], str(clusters))
+    rows = lookup[[*keys, *names]].drop_duplicates()
+    joined = meta.merge(rows, on=keys, how="left")
+    num_missing = int(joined[names[0]].isna().sum())
     if len(joined) != len(meta) or num_missing:
-        expected = f"one {column} for every row of {meta_path}"
+        expected = f"one {names[0]} for every row of {meta_path}"
         raise DataError(clusters, expected, f"{num_missing} without")
     return joined
 

@@ -35,7 +35,9 @@ class Record:
 
 
 class ScalerRecord(Record):
-    """A StandardScaler; its state is the dictionary of its attributes."""
+    """A scaler of scikit-learn; its state is the dictionary of its attributes."""
+
+    kind: ClassVar[str] = ""
 
 
 class _Encoded(Record):
@@ -94,13 +96,15 @@ class _JoblibArray(Record):
 
 
 _STAND_INS: dict[tuple[str, str], type[Record]] = {
-    ("sklearn.preprocessing._data", "StandardScaler"): ScalerRecord,
-    ("sklearn.preprocessing.data", "StandardScaler"): ScalerRecord,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
     ("_codecs", "encode"): _Encoded,
     ("numpy", "ndarray"): Record,
     ("numpy", "dtype"): _Dtype,
 }
+for _kind in ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler"):
+    _record = type(_kind, (ScalerRecord,), {"kind": _kind})
+    _STAND_INS["sklearn.preprocessing._data", _kind] = _record
+    _STAND_INS["sklearn.preprocessing.data", _kind] = _record
 for _core in ("numpy.core", "numpy._core"):
     _STAND_INS[f"{_core}.multiarray", "_reconstruct"] = _Array
     _STAND_INS[f"{_core}.multiarray", "scalar"] = Record
@@ -150,6 +154,15 @@ def array_of(value: Any) -> np.ndarray:
     if isinstance(value, _Array | _Buffer | _JoblibArray):
         return value.array()
     raise RefusedError(f"a {type(value).__name__} instead of an array")
+
+
+def tuple_of(value: Any) -> tuple[float, ...]:
+    """Return the numbers of a range."""
+    if isinstance(value, tuple | list) and all(
+        isinstance(end, int | float) for end in value
+    ):
+        return tuple(value)
+    raise RefusedError(f"a {type(value).__name__} instead of a range")
 
 
 def _from_bytes(

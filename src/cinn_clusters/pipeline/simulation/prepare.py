@@ -27,7 +27,7 @@ from cinn_clusters.files import (
     sha256_of,
     write_json,
 )
-from cinn_clusters.legacy.processed import processed_tables
+from cinn_clusters.legacy.processed import processed_tables, source_files
 from cinn_clusters.pipeline.simulation.mock import MOCK_MARK
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 from cinn_clusters.schema import (
@@ -246,7 +246,8 @@ def prepare_processed(
         tables = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
         for file, frame in zip(tables, frames, strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")
-        files = TableFiles(*tables, embeddings, RunPaths(Path(processed)).tables)
+        sources = source_files(processed, clusters)
+        files = TableFiles(*tables, embeddings, sources)
         return prepare(
             files, out, schema=schema.choose(observables, targets), **options
         )
