@@ -85,7 +85,7 @@ def maps_command(
         float, Option(min=0.1, help="Half the side of the square in R500.")
     ] = 1.5,
     centre: Annotated[
-        str, Option(help="peak, centroid, middle, or RA,DEC in degrees.")
+        str, Option(help="peak, centroid, middle, or RA,DEC in degrees (ICRS).")
     ] = "peak",
     size: Annotated[int, Option(min=16, help="Pixels a side.")] = 128,
     stretch: Annotated[

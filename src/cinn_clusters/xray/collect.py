@@ -112,9 +112,10 @@ def collect(
             try:
                 image = usable(image_or_error)
                 demand_new_name(image.name, path, sources, _RENAME)
-                maps[image.name] = frame_map(image, framing, companions)
+                framed = frame_map(image, framing, companions)
+                maps[image.name] = framed.values
                 sources[image.name] = path
-                notes += image.notes
+                notes += (*image.notes, *framed.notes)
             except CinnError as error:
                 problems.append(_line(error, path))
         on_progress(Progress(number, len(files), "maps"))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.headers import celestial, demand_header
+from cinn_clusters.xray.headers import demand_header
 from cinn_clusters.xray.image import XrayMap, value_scale
+from cinn_clusters.xray.sky import celestial
 
 _GZIP = b"\x1f\x8b"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from cinn_clusters.cosmology import arcsec_per_kpc
 from cinn_clusters.errors import DataError
+from cinn_clusters.xray import sky
 from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.rate import count_rate, fill_holes, on_grid
@@ -18,6 +19,8 @@ PICTURE_DEPTH = 3.3
 """Decades of brightness from black to white in a picture, whose true stretch is unknown."""
 _SAME_SCALE = 0.01
 """Largest relative difference between the pixel scale of the user and that of the coordinates."""
+_SAME_STEP = 0.005
+"""The same between the sides of a pixel, and between its scale in the header and at the centre."""
 Stretch = Literal["log", "asinh"]
 
 
@@ -28,7 +31,7 @@ class Framing:
     Args:
         size: Pixels a side.
         half_width: Half the side of the square [R500]; without a scale the whole map is taken.
-        centre: ``peak``, ``centroid``, ``middle``, or right ascension and declination [deg].
+        centre: ``peak``, ``centroid``, ``middle``, or right ascension and declination [deg] (ICRS).
         radius_kpc: R500 [physical kpc], or None.
         redshift: z, or None.
         pixel_arcsec: Side of a pixel, of files without coordinates.
@@ -62,8 +65,16 @@ class Companions:
         return [note for image in images if image is not None for note in image.notes]
 
 
-def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> np.ndarray:
-    """Return a map in its frame, (size, size).
+@dataclass(frozen=True, eq=False)
+class FramedMap:
+    """A map in its frame, and what was decided on the way there."""
+
+    values: np.ndarray  # (size, size)
+    notes: tuple[str, ...] = ()
+
+
+def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> FramedMap:
+    """Return a map in its frame.
 
     Raises:
         DataError: If the map, its scale and what comes with it do not fit.
@@ -72,15 +83,25 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> np.nd
         expected = f"a brightness, to be shown by {framing.stretch}"
         raise DataError(image.source, expected, "a picture, stretched before")
     brightness, least = _brightness(image, companions)
-    centre = _centre(brightness, framing)
-    half_side = _half_side(brightness, framing)
-    filled = fill_holes(frame(brightness.values, centre, half_side, framing.size))
+    square = _square(brightness, framing)
+    cut = frame(
+        brightness.values, square.centre, square.half_side, framing.size, square.lattice
+    )
+    filled = fill_holes(cut)
+    new_pixels_per_old = (framing.size / (2.0 * square.half_side)) ** 2
+    least *= min(new_pixels_per_old, 1.0)
+    return FramedMap(_stretched(filled, image, framing, least), square.notes)
+
+
+def _stretched(
+    filled: np.ndarray, image: XrayMap, framing: Framing, least: float
+) -> np.ndarray:
+    """Return a brightness, or the grey levels of a picture, as the framing shows it."""
     if image.is_picture:
         return (filled - 1.0) * PICTURE_DEPTH
     if framing.stretch == "asinh":
         return asinh_stretch(filled)
-    new_pixels_per_old = (framing.size / (2.0 * half_side)) ** 2
-    return log_brightness(filled, least=least * min(new_pixels_per_old, 1.0))
+    return log_brightness(filled, least=least)
 
 
 def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]:
@@ -108,6 +129,39 @@ def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]
     return replace(image, values=rate), least
 
 
+@dataclass(frozen=True, eq=False)
+class _Square:
+    """What is cut from a map."""
+
+    centre: tuple[float, float]  # row and column
+    half_side: float  # [px], of the mean side where pixels are no squares
+    lattice: np.ndarray | None = None  # see ``sky.square``
+    notes: tuple[str, ...] = ()
+
+
+def _square(image: XrayMap, framing: Framing) -> _Square:
+    """Return the square on the sky, north up and east left, where the map has coordinates."""
+    centre = _centre(image, framing)
+    if image.wcs is None:
+        return _Square(centre, _half_side(image, framing))
+    width, height, mean = sky.sides(image.wcs, centre)
+    if abs(mean / (image.pixel_arcsec or mean) - 1.0) > _SAME_STEP:
+        image = replace(image, pixel_arcsec=mean)
+    side = image.pixel_arcsec or mean
+    is_square = abs(width / height - 1.0) <= _SAME_STEP
+    half_side = _half_side(image, framing)
+    if framing.radius_kpc is None and not is_square:
+        num_rows, num_columns = image.values.shape
+        half_side = min(num_rows * height, num_columns * width) / (2.0 * side)
+    lattice = sky.square(image.wcs, centre, half_side * side, half_side)
+    if lattice is None:
+        return _Square(centre, half_side)
+    done = f"pixels of {width:.4g} x {height:.4g} arcsec were brought to squares"
+    if is_square:
+        done = "turned, so that north is up and east left"
+    return _Square(centre, half_side, lattice, (f"{image.source}: {done}",))
+
+
 def _centre(image: XrayMap, framing: Framing) -> tuple[float, float]:
     """Return row and column of the centre."""
     if isinstance(framing.centre, str):
@@ -115,12 +169,15 @@ def _centre(image: XrayMap, framing: Framing) -> tuple[float, float]:
     if image.wcs is None:
         expected = "coordinates (WCS), since a centre on the sky was given"
         raise DataError(image.source, expected, "none")
-    column, row = image.wcs.world_to_pixel_values(*framing.centre)
+    right_ascension, declination = framing.centre
+    row, column = sky.pixel_of(image.wcs, right_ascension, declination)
     height, width = image.values.shape
     if not (0 <= row < height and 0 <= column < width):
-        got = f"pixel ({column:.0f}, {row:.0f})"
-        raise DataError(image.source, "the centre on the map", got)
-    return float(row), float(column)
+        middle = sky.icrs(image.wcs, (height - 1) / 2, (width - 1) / 2)
+        got = f"{right_ascension:g}, {declination:g} (ICRS, degrees)"
+        place = f"the middle of the map is {middle.ra.deg:.4f}, {middle.dec.deg:.4f}"
+        raise DataError(image.source, "the centre on the map", got, place)
+    return row, column
 
 
 def _half_side(image: XrayMap, framing: Framing) -> float:

@@ -14,8 +14,6 @@ _CARD = 80
 """Bytes of a line of a header."""
 _WHOLE_NUMBERS = ("BITPIX", "NAXIS")
 """Beginnings of keywords that hold whole numbers."""
-_LARGEST_PIXEL = 600.0
-"""Side of a pixel [arcsec]."""
 
 
 def demand_header(content: bytes, path: Path) -> tuple[str, ...]:
@@ -39,37 +37,6 @@ def demand_header(content: bytes, path: Path) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def celestial(header: Any, path: Path) -> tuple[float | None, Any]:
-    """Return the side of a pixel [arcsec] and the coordinates (WCS), or None for both.
-
-    Raises:
-        DataError: If the header names coordinates that make no sense.
-    """
-    from astropy.wcs import WCS
-    from astropy.wcs.utils import proj_plane_pixel_scales
-
-    if "CTYPE1" not in header or not {"CDELT1", "CD1_1", "PC1_1"} & set(header):
-        return None, None  # simulated maps name axes without a scale
-    _demand_coordinates(header, path)
-    try:
-        wcs = WCS(header, naxis=2)
-        scales = np.abs(proj_plane_pixel_scales(wcs)) * 3600.0
-    except Exception as error:
-        expected = "a coordinate system (WCS) that can be read"
-        raise DataError(path, expected, line_of(error)) from error
-    if not wcs.has_celestial:
-        return None, None
-
-    # Huge pixels are a sign of arcsec where degrees belong.
-    width, height = scales
-    largest = min(1.5 * scales.min(), _LARGEST_PIXEL)
-    if not np.isfinite(scales).all() or not 0.0 < scales.max() <= largest:
-        got = f"pixels of {width:.3g} x {height:.3g} arcsec"
-        place = "header (CDELT, in degrees)"
-        raise DataError(path, "square pixels of less than 10 arcmin", got, place)
-    return float(np.sqrt(width * height)), wcs
-
-
 def line_of(error: Exception) -> str:
     """Return the line of another library's error that says most: the last without a code place."""
     stripped = map(str.strip, str(error).splitlines())
@@ -82,18 +49,32 @@ def line_of(error: Exception) -> str:
     return type(error).__name__
 
 
-def _demand_coordinates(header: Any, path: Path) -> None:
-    """Check what the library of coordinates would refuse in words that nobody understands."""
+def demand_coordinates(header: Any, path: Path, key: str = "") -> None:
+    """Check what the library of coordinates would refuse in words that nobody understands.
+
+    ``key`` is the letter of an alternate coordinate system.
+
+    Raises:
+        DataError: If a keyword is no number, a step 0, or a latitude beyond the poles.
+    """
     for axis in (1, 2):
-        step = _number(header, f"CDELT{axis}", 1.0, path)
-        centre = _number(header, f"CRVAL{axis}", 0.0, path)
-        if step == 0.0 and "CD1_1" not in header:
-            expected = f"pixels of some size (CDELT{axis}, WCS)"
+        step = _number(header, f"CDELT{axis}{key}", 1.0, path)
+        centre = _number(header, f"CRVAL{axis}{key}", 0.0, path)
+        has_matrix = any(f"CD{axis}_{j}{key}" in header for j in (1, 2))
+        if step == 0.0 and not has_matrix:
+            expected = f"pixels of some size (CDELT{axis}{key}, WCS)"
             raise DataError(path, expected, "0 degrees", "header")
-        kind = str(header.get(f"CTYPE{axis}", ""))
-        if kind.startswith(("DEC-", "GLAT", "ELAT")) and abs(centre) > 90.0:
-            expected = f"a latitude (CRVAL{axis}, {kind}) in -90..90 degrees"
+        kind = str(header.get(f"CTYPE{axis}{key}", ""))
+        is_latitude = kind.startswith(("DEC-", "GLAT", "ELAT"))
+        if is_latitude and abs(centre) > 90.0 and not _has_unit(header, axis, key):
+            expected = f"a latitude (CRVAL{axis}{key}, {kind}) in -90..90 degrees"
             raise DataError(path, expected, f"{centre:g}", "header")
+
+
+def _has_unit(header: Any, axis: int, key: str) -> bool:
+    """Return whether the coordinates of an axis are in another unit than degrees."""
+    unit = str(header.get(f"CUNIT{axis}{key}", "")).strip().lower()
+    return not (unit == "" or unit.startswith("deg"))
 
 
 def _number(header: Any, keyword: str, default: float, path: Path) -> float:

@@ -14,6 +14,7 @@ from scipy.ndimage import (
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import XrayMap
+from cinn_clusters.xray.sky import MatchedPixels, match_pixels
 
 _LEAST_EXPOSED = 0.1
 """Pixels with less than this share of the largest exposure are not used."""
@@ -129,9 +130,14 @@ def fill_holes(values: np.ndarray) -> np.ndarray:
 
 
 def on_grid(
-    image: XrayMap, target: XrayMap, *, is_summed: bool = False, order: int = 1
+    image: XrayMap,
+    target: XrayMap,
+    *,
+    is_summed: bool = False,
+    order: int = 1,
+    outside: float = 0.0,
 ) -> np.ndarray:
-    """Interpolate a map to the pixels of another on the same sky.
+    """Interpolate a map to the pixels of another, over the sky and whatever their coordinates are.
 
     Args:
         image: Map to interpolate.
@@ -139,52 +145,51 @@ def on_grid(
         is_summed: Whether values belong to whole pixels, as counts do, and scale with the area of a
             pixel.
         order: Order of the interpolation.
+        outside: Value of pixels outside of the map, and of those where it is NaN.
 
     Returns:
-        Values of the shape of ``target``; 0 outside.
+        Values of the shape of ``target``.
 
     Raises:
         DataError: If grids differ and one has no coordinates, or fields do not overlap.
     """
-    shape = target.values.shape
-    if image.wcs is None or target.wcs is None:
-        if image.values.shape == shape:
-            return image.values
+    if image.wcs is not None and target.wcs is not None:
+        matched = match_pixels(target.wcs, target.values.shape, image.wcs)
+        if image.values.shape != target.values.shape or not matched.is_same:
+            return _interpolated(image, matched, is_summed, order, outside)
+    elif image.values.shape != target.values.shape:
         expected = "the grid of the counts or map, or a WCS in both files"
-        got = f"{image.values.shape} against {shape}, without coordinates"
+        got = f"{image.values.shape} against {target.values.shape}, without coordinates"
         raise DataError(image.source, expected, got)
+    values: np.ndarray = np.nan_to_num(image.values, nan=outside)
+    return values
 
-    # From pixels of the target over the sky to pixels of the map
-    y, x = np.indices(shape)
-    sky = target.wcs.pixel_to_world_values(x, y)
-    column, row = image.wcs.world_to_pixel_values(*sky)
-    height, width = image.values.shape
-    positions = [_clamped(row, height), _clamped(column, width)]
+
+def _interpolated(
+    image: XrayMap, matched: MatchedPixels, is_summed: bool, order: int, outside: float
+) -> np.ndarray:
+    """Return the values of a map at the pixels that were matched with its own, as ``on_grid``."""
     interpolate: Any = map_coordinates
-    values = interpolate(image.values, positions, order=order, cval=np.nan)
-    if not np.isfinite(values).any():
+    height, width = image.values.shape
+    values = np.empty(matched.shape, image.values.dtype)
+    is_overlapping = False
+    for rows in matched.bands():
+        row, column, area = matched.of_rows(rows)
+        positions = [_clamped(row, height), _clamped(column, width)]
+        band = interpolate(image.values, positions, order=order, cval=np.nan)
+        is_overlapping |= bool(np.isfinite(band).any())
+        values[rows] = np.nan_to_num(band * area if is_summed else band, nan=outside)
+    if not is_overlapping:
         expected = "the sky of the counts"
         raise DataError(image.source, expected, "a field that does not overlap")
-
-    filled: np.ndarray = np.nan_to_num(values)
-    if is_summed:
-        area_ratio = _pixel_area(target) / _pixel_area(image)
-        filled = filled * area_ratio
-    return filled
+    return values
 
 
 def _clamped(position: np.ndarray, num: int) -> np.ndarray:
     """Move positions within the outer half of the first and last of ``num`` pixels to its centre.
 
-    Positions farther out become ``-num``.
+    Positions farther out, and those off the sky, become ``-num``.
     """
     is_inside = (position >= -0.5) & (position <= num - 0.5)
     nearest = np.clip(position, 0.0, num - 1.0)
     return np.where(is_inside, nearest, -num)
-
-
-def _pixel_area(image: XrayMap) -> float:
-    """Return the solid angle of a pixel [deg2]."""
-    from astropy.wcs.utils import proj_plane_pixel_area
-
-    return float(proj_plane_pixel_area(image.wcs))

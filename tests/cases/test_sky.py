@@ -1,0 +1,289 @@
+"""Public reports on images of the sky: coordinates, companions, extensions, hot pixels, size."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+
+from cinn_clusters.xray.collect import Collection, Reading, collect
+from cinn_clusters.xray.framing import Framing
+
+CLUSTER = SkyCoord(150.0, 2.0, unit="deg")
+CORE = 24.0
+"""Width of the cluster [arcsec]."""
+SIZE = 64
+FRAMING = Framing(
+    size=SIZE, centre=(150.0, 2.0), radius_kpc=300.0, redshift=0.2, half_width=1.0
+)
+
+
+def plain_header(at: SkyCoord = CLUSTER, size: int = 96) -> fits.Header:
+    """Coordinates with north up and east left, pixels of 3.6 arcsec."""
+    return fits.Header(
+        {
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": at.ra.deg,
+            "CRVAL2": at.dec.deg,
+            "CRPIX1": size / 2 + 0.5,
+            "CRPIX2": size / 2 + 0.5,
+            "CDELT1": -1e-3,
+            "CDELT2": 1e-3,
+        }
+    )
+
+
+def cluster_on(
+    header: fits.Header, at: SkyCoord = CLUSTER, size: int = 96
+) -> np.ndarray:
+    """A round cluster and a fainter companion 60 arcsec to its north east, where they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old forms
+        wcs = WCS(header).celestial
+    wcs.wcs.bounds_check(False, False)
+    y, x = np.indices((size, size))
+    sky = wcs.pixel_to_world(x, y).transform_to("icrs")
+    north_east = at.directional_offset_by(30.0 * units.deg, 80.0 * units.arcsec)
+    main, companion = (sky.separation(one).arcsec for one in (at, north_east))
+    light = np.exp(-0.5 * (main / CORE) ** 2)
+    light += 0.5 * np.exp(-0.5 * (companion / 15.0) ** 2)
+    return light + 1e-4
+
+
+def written(
+    path: Path, header: fits.Header, at: SkyCoord = CLUSTER, size: int = 96
+) -> Path:
+    fits.PrimaryHDU(cluster_on(header, at, size), header).writeto(path)
+    return path
+
+
+@pytest.fixture
+def expected(tmp_path: Path) -> np.ndarray:
+    """The cluster in its frame, of a plain file."""
+    return collect([written(tmp_path / "plain.fits", plain_header())], FRAMING).values[
+        0
+    ]
+
+
+def demand_alike(
+    values: np.ndarray, expected: np.ndarray, within: float = 0.06
+) -> None:
+    """The same pixels, where the cluster stands above the floor."""
+    is_bright = expected > expected.max() - 2.0
+    assert np.abs(values - expected)[is_bright].max() < within
+
+
+def test_case_105b_north_down(tmp_path: Path, expected: np.ndarray) -> None:
+    header = plain_header()
+    header["CDELT2"] = -1e-3
+    found = collect([written(tmp_path / "a.fits", header)], FRAMING)
+    demand_alike(found.values[0], expected)
+    assert "turned, so that north is up and east left" in found.notes[0]
+
+
+TURNED = {
+    "east right": {"CDELT1": 1e-3},
+    "half a turn": {"CDELT1": 1e-3, "CDELT2": -1e-3},
+    "CROTA2": {"CROTA2": 30.0},
+    "PC": {"PC1_1": 0.6, "PC1_2": -0.8, "PC2_1": 0.8, "PC2_2": 0.6},
+    "PC without CDELT": {"CDELT1": None, "CDELT2": None, "PC1_1": -1e-3, "PC2_2": 1e-3},
+    "old PC": {"PC001001": 0.6, "PC001002": -0.8, "PC002001": 0.8, "PC002002": 0.6},
+    "CD": {"CD1_1": -0.6e-3, "CD1_2": 0.8e-3, "CD2_1": 0.8e-3, "CD2_2": 0.6e-3},
+    "CD of a quarter turn": {
+        "CDELT1": None,
+        "CDELT2": None,
+        "CD1_2": 1e-3,
+        "CD2_1": 1e-3,
+    },
+    "arcsec": {
+        "CUNIT1": "arcsec",
+        "CUNIT2": "arcsec",
+        "CDELT1": -3.6,
+        "CDELT2": 3.6,
+        "CRVAL1": 540000.0,
+        "CRVAL2": 7200.0,
+    },
+    "arcmin": {
+        "CUNIT1": "arcmin",
+        "CUNIT2": "arcmin",
+        "CDELT1": -0.06,
+        "CDELT2": 0.06,
+        "CRVAL1": 9000.0,
+        "CRVAL2": 120.0,
+    },
+    "rad": {
+        "CUNIT1": "rad",
+        "CUNIT2": "rad",
+        "CDELT1": -np.deg2rad(1e-3),
+        "CDELT2": np.deg2rad(1e-3),
+        "CRVAL1": np.deg2rad(150.0),
+        "CRVAL2": np.deg2rad(2.0),
+    },
+    "declination first": {
+        "CTYPE1": "DEC--TAN",
+        "CTYPE2": "RA---TAN",
+        "CRVAL1": 2.0,
+        "CRVAL2": 150.0,
+    },
+    "SIN": {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
+    "ZEA": {"CTYPE1": "RA---ZEA", "CTYPE2": "DEC--ZEA"},
+    "equinox without a system": {"EQUINOX": 2000.0},
+    "old name of the system": {"RADECSYS": "FK5", "EQUINOX": 2000.0},
+}
+
+
+def changed(changes: dict[str, object]) -> fits.Header:
+    header = plain_header()
+    for name, value in changes.items():
+        if value is None:
+            del header[name]
+        else:
+            header[name] = value
+    return header
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_legal_forms_of_coordinates(
+    tmp_path: Path, expected: np.ndarray, kind: str
+) -> None:
+    path = written(tmp_path / "a.fits", changed(TURNED[kind]))
+    demand_alike(collect([path], FRAMING).values[0], expected)
+
+
+def test_case_107b_car_far_from_the_equator(tmp_path: Path) -> None:
+    at = SkyCoord(150.0, 60.0, unit="deg")
+    framing = Framing(
+        size=SIZE, centre=(150.0, 60.0), radius_kpc=300.0, redshift=0.2, half_width=1.0
+    )
+    plain = collect([written(tmp_path / "a.fits", plain_header(at), at)], framing)
+    header = plain_header(at)
+    header["CTYPE1"], header["CTYPE2"] = "RA---CAR", "DEC--CAR"
+    header["CRVAL2"], header["CRPIX2"] = 0.0, 48.5 - 60.0 / 1e-3
+    found = collect([written(tmp_path / "b.fits", header, at)], framing)
+    demand_alike(found.values[0], plain.values[0])
+    assert "pixels of 1.8 x 3.6 arcsec were brought to squares" in found.notes[0]
+
+
+@pytest.mark.parametrize("projection", ["HPX", "MER", "AIT", "CEA"])
+def test_maps_of_the_whole_sky(tmp_path: Path, projection: str) -> None:
+    at = SkyCoord(50.0, 40.0, unit="deg")
+    framing = Framing(
+        size=SIZE, centre=(50.0, 40.0), radius_kpc=300.0, redshift=0.2, half_width=1.0
+    )
+    plain = collect([written(tmp_path / "a.fits", plain_header(at), at)], framing)
+    header = plain_header(at)
+    header["CTYPE1"], header["CTYPE2"] = f"RA---{projection}", f"DEC--{projection}"
+    header["CRVAL1"], header["CRVAL2"] = 0.0, 0.0
+    header["CRPIX1"], header["CRPIX2"] = 0.0, 0.0
+    x, y = WCS(header).world_to_pixel(at)
+    header["CRPIX1"], header["CRPIX2"] = 47.5 - x, 47.5 - y
+    found = collect([written(tmp_path / "b.fits", header, at)], framing)
+    demand_alike(found.values[0], plain.values[0])
+
+
+def test_a_longitude_beyond_half_a_turn(tmp_path: Path) -> None:
+    at = SkyCoord(200.0, 0.0, unit="deg")
+    header = plain_header(at)
+    header["CTYPE1"], header["CTYPE2"] = "RA---CAR", "DEC--CAR"
+    header["CRVAL1"], header["CRPIX1"] = 0.0, 48.5 + 200.0 / 1e-3
+    framing = Framing(
+        size=SIZE, centre=(200.0, 0.0), radius_kpc=300.0, redshift=0.2, half_width=1.0
+    )
+    plain = collect([written(tmp_path / "a.fits", plain_header(at), at)], framing)
+    found = collect([written(tmp_path / "b.fits", header, at)], framing)
+    demand_alike(found.values[0], plain.values[0])
+
+
+def in_frame(frame: str, **keywords: object) -> fits.Header:
+    """Coordinates about the cluster in another frame."""
+    header = plain_header()
+    header.update(keywords)
+    kinds = {"galactic": ("GLON", "GLAT"), "ecliptic": ("ELON", "ELAT")}
+    first, second = kinds.get(frame, ("RA", "DEC"))
+    header["CTYPE1"] = f"{first:-<5}TAN"
+    header["CTYPE2"] = f"{second:-<5}TAN"
+    system = "barycentricmeanecliptic"
+    if frame != "ecliptic":
+        system = wcs_to_celestial_frame(WCS(header))
+    own = CLUSTER.transform_to(system).spherical
+    header["CRVAL1"], header["CRVAL2"] = own.lon.deg, own.lat.deg
+    return header
+
+
+FRAMES = {
+    "fk5": {"RADESYS": "FK5", "EQUINOX": 2000.0},
+    "fk4": {"RADESYS": "FK4", "EQUINOX": 1950.0},
+    "equinox": {"EQUINOX": 1950.0},
+    "old equinox": {"EPOCH": 1950.0},
+    "another equinox": {"RADESYS": "FK5", "EQUINOX": 2025.0},
+    "galactic": {},
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_case_107e_maps_of_any_frame(
+    tmp_path: Path, expected: np.ndarray, frame: str
+) -> None:
+    header = in_frame(frame, **FRAMES[frame])
+    found = collect([written(tmp_path / "a.fits", header)], FRAMING)
+    demand_alike(found.values[0], expected)
+
+
+def test_case_107c_a_centre_on_a_galactic_map(
+    tmp_path: Path, expected: np.ndarray
+) -> None:
+    path = written(tmp_path / "a.fits", in_frame("galactic"))
+    demand_alike(collect([path], FRAMING).values[0], expected)
+
+
+def test_case_108_pixels_that_are_no_squares(
+    tmp_path: Path, expected: np.ndarray
+) -> None:
+    header = plain_header()
+    header["CDELT1"] = -1.45e-3
+    found = collect([written(tmp_path / "a.fits", header)], FRAMING)
+    demand_alike(found.values[0], expected)
+    assert "pixels of 5.22 x 3.6 arcsec were brought to squares" in found.notes[0]
+
+
+def with_exposure(
+    tmp_path: Path, exposure: fits.PrimaryHDU, counts: np.ndarray
+) -> Collection:
+    exposure.writeto(tmp_path / "exposure.fits")
+    fits.PrimaryHDU(counts, plain_header()).writeto(tmp_path / "counts.fits")
+    reading = Reading(exposure=tmp_path / "exposure.fits", keep_sources=True)
+    return collect([tmp_path / "counts.fits"], FRAMING, reading)
+
+
+@pytest.mark.parametrize("frame", ["galactic", "fk4"])
+def test_case_151f_an_exposure_in_another_frame(
+    tmp_path: Path, expected: np.ndarray, frame: str
+) -> None:
+    header = in_frame(frame, **FRAMES[frame])
+    y, x = np.indices((96, 96))
+    own = WCS(header).pixel_to_world(x, y).transform_to("icrs")
+    plain = WCS(plain_header()).pixel_to_world(x, y)
+
+    def seconds(positions: SkyCoord) -> np.ndarray:
+        return 1e3 + 1e4 * (positions.dec.deg - 1.95)
+
+    counts = 1e4 * cluster_on(plain_header()) * seconds(plain)
+    exposure = fits.PrimaryHDU(seconds(own), header)
+    found = with_exposure(tmp_path, exposure, np.rint(counts)).values[0]
+    demand_alike(found - found.max(), expected - expected.max(), 0.01)
+
+
+def test_the_same_numbers_in_another_frame_are_another_field(tmp_path: Path) -> None:
+    header = plain_header()
+    header["CTYPE1"], header["CTYPE2"] = "GLON-TAN", "GLAT-TAN"
+    exposure = fits.PrimaryHDU(np.full((96, 96), 1e3), header)
+    with pytest.raises(Exception, match="does not overlap"):
+        with_exposure(tmp_path, exposure, np.rint(1e3 * cluster_on(plain_header())))
