@@ -13,8 +13,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
+from cinn_clusters.errors import DataError
 from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
+from cinn_clusters.xray.read import read_maps
+from support import Command, Result
 
 CLUSTER = SkyCoord(150.0, 2.0, unit="deg")
 CORE = 24.0
@@ -287,3 +290,150 @@ def test_the_same_numbers_in_another_frame_are_another_field(tmp_path: Path) -> 
     exposure = fits.PrimaryHDU(np.full((96, 96), 1e3), header)
     with pytest.raises(Exception, match="does not overlap"):
         with_exposure(tmp_path, exposure, np.rint(1e3 * cluster_on(plain_header())))
+
+
+def refused(result: Result, *parts: str) -> str:
+    """The one line of an error, under the bar of progress."""
+    *bar, line = result.err.splitlines()
+    assert result.code == 1, result
+    assert len(bar) <= 1
+    assert line.startswith("error: ")
+    for part in parts:
+        assert part in line, line
+    return line
+
+
+IMAGE = np.rint(1e3 * cluster_on(plain_header()))
+"""Counts of the cluster."""
+
+
+def in_planes(path: Path, *planes: fits.ImageHDU | fits.BinTableHDU) -> Path:
+    """A file whose first plane holds nothing."""
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(path)
+    return path
+
+
+def image(name: str, values: np.ndarray = IMAGE) -> fits.ImageHDU:
+    return fits.ImageHDU(values, plain_header(), name=name)
+
+
+ONES = np.ones((96, 96), np.uint8)
+
+
+def test_case_124b_a_mask_before_the_image(tmp_path: Path) -> None:
+    path = in_planes(tmp_path / "a.fits", image("MASK", ONES), image("SCI"))
+    (found,) = read_maps(path)
+    np.testing.assert_array_equal(found.values, IMAGE)
+    assert (
+        "2 'SCI' (96 x 96) read as the map of 1 'MASK' (96 x 96), 2 'SCI'"
+        in (found.notes[0])
+    )
+
+
+def test_a_mask_without_a_name_is_no_map(tmp_path: Path) -> None:
+    good = (IMAGE > 100.0).astype(np.int16)
+    path = in_planes(tmp_path / "a.fits", image("A", good), image("B"))
+    np.testing.assert_array_equal(read_maps(path)[0].values, IMAGE)
+
+
+def test_several_images_are_asked_about(tmp_path: Path, command: Command) -> None:
+    path = in_planes(tmp_path / "a.fits", image("SOFT"), image("HARD", 2.0 * IMAGE))
+    line = f"maps {path} --centre middle --out {tmp_path / 'a.h5'}"
+    told = refused(
+        command(line),
+        "one image that can be the map; got 1 'SOFT' (96 x 96), 2 'HARD' (96 x 96)",
+    )
+    assert told.endswith("pass --hdu with its number or name")
+    for number, hdu in enumerate(("2", "hard", "HARD,1")):
+        assert command(f"{line[:-5]}{number}.h5 --hdu {hdu}").code == 0
+    refused(command(f"{line} --hdu MEDIUM"), "an image as HDU 'MEDIUM'; got 1 'SOFT'")
+
+
+def test_case_124d_a_text_in_the_first_plane(tmp_path: Path) -> None:
+    text = np.frombuffer(b"<?xml version='1.0'?><VOTABLE/>", np.uint8)
+    fits.HDUList([fits.PrimaryHDU(text), image("IMAGE")]).writeto(tmp_path / "a.fits")
+    np.testing.assert_array_equal(read_maps(tmp_path / "a.fits")[0].values, IMAGE)
+
+
+def test_companions_in_one_file(tmp_path: Path, expected: np.ndarray) -> None:
+    path = in_planes(
+        tmp_path / "a.fits",
+        image("COUNTS"),
+        image("EXPMAP", np.full((96, 96), 1e3)),
+        image("BKG", np.full((96, 96), 0.1)),
+        image("MASK", np.zeros((96, 96))),
+    )
+    reading = Reading(exposure=path, background=path, mask=path, keep_sources=True)
+    found = collect([path], FRAMING, reading)
+    assert not found.problems
+    demand_alike(found.values[0] + 3.0, expected + 3.0, 0.1)
+
+
+def test_event_lists_are_to_be_binned(tmp_path: Path) -> None:
+    columns = [fits.Column(name, "E", array=np.ones(5)) for name in ("X", "Y", "PI")]
+    table = fits.BinTableHDU.from_columns(columns, name="EVENTS")
+    path = in_planes(tmp_path / "a.fits", table)
+    with pytest.raises(DataError, match=r"event list \('EVENTS', 5 rows\); bin it"):
+        read_maps(path)
+
+
+def test_compressed_images(tmp_path: Path) -> None:
+    plane = fits.CompImageHDU(IMAGE.astype(np.int32), plain_header())
+    path = in_planes(tmp_path / "a.fits", plane)
+    (found,) = read_maps(path)
+    np.testing.assert_array_equal(found.values, IMAGE)
+    assert found.wcs is not None
+
+
+def test_axes_of_one_plane_and_cubes(tmp_path: Path, expected: np.ndarray) -> None:
+    header = plain_header()
+    header.update({"CTYPE3": "STOKES", "CTYPE4": "FREQ", "CRVAL4": 1e18, "CRVAL3": 1})
+    light = cluster_on(plain_header())
+    fits.PrimaryHDU(light[None, None], header).writeto(tmp_path / "a.fits")
+    demand_alike(collect([tmp_path / "a.fits"], FRAMING).values[0], expected, 1e-9)
+    fits.PrimaryHDU(np.stack([light] * 3), header).writeto(tmp_path / "b.fits")
+    with pytest.raises(
+        DataError, match=r"one image; got a cube of shape \(3, 96, 96\)"
+    ):
+        read_maps(tmp_path / "b.fits")
+
+
+def test_coordinates_under_another_letter(tmp_path: Path, expected: np.ndarray) -> None:
+    header = fits.Header({"CTYPE1": "DETX", "CTYPE2": "DETY", "CDELT1": 1.0})
+    header["CDELT2"] = 1.0
+    for name, value in plain_header().items():
+        header[f"{name}B"] = value
+    path = tmp_path / "a.fits"
+    fits.PrimaryHDU(cluster_on(plain_header()), header).writeto(path)
+    demand_alike(collect([path], FRAMING).values[0], expected, 1e-9)
+
+
+def test_a_header_that_promises_more_than_the_file_holds(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.fits", plain_header())
+    content = path.read_bytes().replace(
+        b"NAXIS1  =                   96", b"NAXIS1  =             99000000"
+    )
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"99000000 x 96 pixels; got .* bytes, cut short"
+    ):
+        read_maps(path)
+
+
+@pytest.mark.parametrize("kind", ["u8", "i8", "u2", ">f4", "i1"])
+def test_numbers_of_any_kind(tmp_path: Path, kind: str) -> None:
+    values = np.rint(100.0 * cluster_on(plain_header())).astype(kind)
+    fits.PrimaryHDU(values, plain_header()).writeto(tmp_path / "a.fits")
+    np.testing.assert_array_equal(read_maps(tmp_path / "a.fits")[0].values, values)
+
+
+def test_scaled_numbers_and_blanks(tmp_path: Path) -> None:
+    plane = fits.PrimaryHDU(IMAGE.astype(np.int16), plain_header())
+    plane.header.update({"BSCALE": 0.5, "BZERO": 2.0, "BLANK": 0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plane.writeto(tmp_path / "a.fits")
+    content = (tmp_path / "a.fits").read_bytes()
+    assert b"BSCALE" in content
+    values = read_maps(tmp_path / "a.fits")[0].values
+    assert np.isfinite(values).any()

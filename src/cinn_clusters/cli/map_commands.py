@@ -68,6 +68,9 @@ def maps_command(
     mask: Annotated[
         Path | None, input_file("Map of the pixels to fill: not 0.")
     ] = None,
+    hdu: Annotated[
+        str | None, Option(help="Number or name of the image in FITS files of several.")
+    ] = None,
     keep_sources: Annotated[
         bool, Option("--keep-sources", help="Leave point sources in counts.")
     ] = False,
@@ -117,7 +120,7 @@ def maps_command(
         pixel_kpc=pixel_kpc,
         stretch=stretch,
     )
-    reading = Reading(exposure, background, mask, keep_sources, planes)
+    reading = Reading(exposure, background, mask, keep_sources, planes, hdu)
     destination = Destination(out, overwrite)
     with console.progress("maps") as on_progress:
         stored = store_files(

@@ -10,6 +10,7 @@ import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.framing import Companions, Framing, frame_map
 from cinn_clusters.xray.hdf5_images import Planes
 from cinn_clusters.xray.image import XrayMap
@@ -30,6 +31,7 @@ class Reading:
             not 0.
         keep_sources: Whether point sources in counts stay.
         planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
+        hdu: Number or name of the image in FITS files of several.
     """
 
     exposure: Path | None = None
@@ -37,13 +39,16 @@ class Reading:
     mask: Path | None = None
     keep_sources: bool = False
     planes: Planes = "auto"
+    hdu: str | None = None
 
     def companions(self) -> Companions:
         """Read the maps that belong to all files."""
-        exposure, background, mask = map(
-            _read_companion, (self.exposure, self.background, self.mask)
+        return Companions(
+            _read_companion(self.exposure, "exposure"),
+            _read_companion(self.background, "background"),
+            _read_companion(self.mask, "mask"),
+            self.keep_sources,
         )
-        return Companions(exposure, background, mask, self.keep_sources)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +113,7 @@ def collect(
     sources: dict[str, Path] = {}
     files = find_files(paths)
     for number, path in enumerate(files, 1):
-        for image_or_error in _read_file(path, reading.planes):
+        for image_or_error in _read_file(path, reading):
             try:
                 image = usable(image_or_error)
                 demand_new_name(image.name, path, sources, _RENAME)
@@ -143,14 +148,14 @@ def demand_new_name(
         )
 
 
-def _read_companion(path: Path | None) -> XrayMap | None:
-    return None if path is None else read_companion(path)
+def _read_companion(path: Path | None, role: Role) -> XrayMap | None:
+    return None if path is None else read_companion(path, role)
 
 
-def _read_file(path: Path, planes: Planes) -> Sequence[XrayMap | CinnError]:
+def _read_file(path: Path, reading: Reading) -> Sequence[XrayMap | CinnError]:
     """Read the maps of a file, with errors in the place of those that cannot be used."""
     try:
-        return read_each(path, planes)
+        return read_each(path, reading.planes, ImageChoice(hdu=reading.hdu))
     except CinnError as error:
         return [error]
 

@@ -32,6 +32,7 @@ class XrayMap:
     notes: tuple[
         str, ...
     ] = ()  # what is malformed in the file and was read all the same
+    unit: str = ""  # as the file gives it
 
     @property
     def is_picture(self) -> bool:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
-from cinn_clusters.xray.fits_images import read_fits
+from cinn_clusters.xray.fits.headers import line_of
+from cinn_clusters.xray.fits.images import read_fits
+from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.hdf5_images import Planes, read_hdf5
-from cinn_clusters.xray.headers import line_of
 from cinn_clusters.xray.image import XrayMap, demand_map
 from cinn_clusters.xray.pictures import read_picture
 
@@ -35,33 +36,37 @@ def read_maps(path: str | Path, planes: Planes = "auto") -> list[XrayMap]:
     return [usable(image) for image in read_each(path, planes)]
 
 
-def read_companion(path: str | Path) -> XrayMap:
-    """Read an exposure, a background or a mask: the first image of a file, which may be flat.
+def read_companion(path: str | Path, role: Role = "exposure") -> XrayMap:
+    """Read an exposure, a background or a mask, which may be flat.
 
     Raises:
         DataError: As ``read_maps``.
     """
-    return usable(read_each(path, may_be_flat=True)[0])
+    return usable(read_each(path, choice=ImageChoice(role))[0])
 
 
 def read_each(
-    path: str | Path, planes: Planes = "auto", *, may_be_flat: bool = False
+    path: str | Path, planes: Planes = "auto", choice: ImageChoice | None = None
 ) -> list[XrayMap | DataError]:
     """Read a file as ``read_maps`` does, with an error in the place of each map that is unusable.
 
-    A map ``may_be_flat`` if it is an exposure or a background.
+    The choice says which image of a FITS file; one that is no map may be flat.
 
     Raises:
         DataError: If the file is missing, damaged or of another kind.
     """
     path = Path(path)
+    choice = choice or ImageChoice()
+    may_be_flat = choice.role != "map"
     kind = kind_of(path)
     if kind is None:
         raise DataError(path, "a .png, .jpg, .fits or .h5 file", f"'{path.suffix}'")
     if not path.is_file():
         raise DataError(path, "a file", "none")
     try:
-        return [_checked(image, may_be_flat) for image in _read(path, kind, planes)]
+        return [
+            _checked(image, may_be_flat) for image in _read(path, kind, planes, choice)
+        ]
     except DataError as error:
         if str(path) in str(error):
             raise
@@ -80,12 +85,14 @@ def kind_of(path: Path) -> str | None:
     return next(kind for kind, suffix in match.groupdict().items() if suffix)
 
 
-def _read(path: Path, kind: str, planes: Planes) -> list[XrayMap | DataError]:
+def _read(
+    path: Path, kind: str, planes: Planes, choice: ImageChoice
+) -> list[XrayMap | DataError]:
     if kind == "HDF5":
         return read_hdf5(path, planes)
     name = _SUFFIX.sub("", path.name)
     if kind == "fits":
-        return [read_fits(path, name)]
+        return [read_fits(path, name, choice)]
     return [XrayMap(name, read_picture(path), "grey", path)]
 
 
@@ -100,9 +107,9 @@ def _checked(image: XrayMap | DataError, may_be_flat: bool) -> XrayMap | DataErr
     """Return a map with NaN for all that is not finite, or what is wrong with it."""
     if isinstance(image, DataError):
         return image
-    image = replace(
-        image, values=np.where(np.isfinite(image.values), image.values, np.nan)
-    )
+    is_bad = ~np.isfinite(image.values)
+    if is_bad.any():
+        image = replace(image, values=np.where(is_bad, np.nan, image.values))
     try:
         demand_map(image, may_be_flat=may_be_flat)
     except DataError as error:

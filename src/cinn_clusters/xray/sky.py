@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.headers import demand_coordinates, line_of
+from cinn_clusters.xray.fits.headers import demand_coordinates, line_of
 
 _LARGEST_PIXEL = 600.0
 """Side of a pixel [arcsec]."""

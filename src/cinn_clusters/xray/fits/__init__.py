@@ -1,0 +1,1 @@
+"""FITS files: headers, which of their images, and what it holds."""

@@ -1,0 +1,140 @@
+"""Maps from FITS files: which image, what its numbers mean, its coordinates."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from cinn_clusters.errors import DataError
+from cinn_clusters.xray.fits.headers import demand_header
+from cinn_clusters.xray.fits.planes import ImageChoice, choose_plane
+from cinn_clusters.xray.image import XrayMap, value_scale
+from cinn_clusters.xray.sky import celestial
+
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+"""First bytes of compressed files, and what opens them."""
+_LARGEST_FILE = 2**31
+"""Bytes of a file when it is not compressed."""
+_LARGEST_SIDE = 20_000
+_EXACT = 2**22
+"""Pixels up to which values are float64; those of larger maps stay float32 where they are."""
+
+
+def read_fits(path: Path, name: str, choice: ImageChoice | None = None) -> XrayMap:
+    """Read an image of a FITS file, also of one whose header says SIMPLE = 'T' (a text).
+
+    Args:
+        path: File, compressed or not.
+        name: Of the map.
+        choice: Which of several images; without it the only one that is no companion.
+
+    Raises:
+        DataError: If there is no such image, or its unit or coordinates make no sense.
+    """
+    from astropy.io import fits
+
+    with _opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        notes = demand_header(file.read(2**20), path)
+        num_bytes = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        options = {"ignore_missing_simple": True, "memmap": False}
+        with fits.open(file, **options) as planes:
+            plane, choice_notes = choose_plane(planes, path, choice or ImageChoice())
+            _demand_size(plane, path, num_bytes)
+            values = _two_axes(_numbers(plane), plane.header, path)
+            unit = str(plane.header.get("BUNIT", "")).strip()
+            pixel_arcsec, wcs = celestial(plane.header, path, planes)
+    return XrayMap(
+        name,
+        values,
+        value_scale(unit, path),
+        path,
+        pixel_arcsec,
+        wcs,
+        (*notes, *choice_notes),
+        unit,
+    )
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a file, decompressed: by its own handle, since astropy leaves a damaged file open.
+
+    Raises:
+        DataError: If it is huge when decompressed.
+    """
+    file = path.open("rb")
+    start = file.read(3)
+    file.seek(0)
+    for magic, unpack in _PACKED.items():
+        if start.startswith(magic):
+            with file, unpack(file) as packed:
+                return io.BytesIO(_limited(packed, path))
+    return file
+
+
+def _limited(packed: Any, path: Path) -> bytes:
+    """Return the content of a compressed file.
+
+    Raises:
+        DataError: If there is too much of it.
+    """
+    content: bytes = packed.read(_LARGEST_FILE)
+    if packed.read(1):
+        expected = "less than 2 GiB when decompressed"
+        raise DataError(path, expected, "more", "", "cut the image out first")
+    return content
+
+
+def _demand_size(plane: Any, path: Path, num_bytes: int) -> None:
+    """Check the size that a header promises before anything is allocated.
+
+    Raises:
+        DataError: If the file is shorter, or the image huge.
+    """
+    header = plane.header
+    widths = [header[f"NAXIS{axis + 1}"] for axis in range(header["NAXIS"])]
+    size = " x ".join(map(str, widths))
+    is_packed = hasattr(plane, "compression_type")
+    end = plane.fileinfo()["datLoc"] + plane.size
+    if end > num_bytes and not is_packed:
+        expected = f"a readable fits file of {size} pixels"
+        raise DataError(path, expected, f"{num_bytes} bytes, cut short")
+    if max(widths) > _LARGEST_SIDE:
+        expected = f"an image of at most {_LARGEST_SIDE} pixels a side"
+        raise DataError(path, expected, size, "", "cut the cluster out first")
+
+
+def _numbers(plane: Any) -> np.ndarray:
+    """Return the numbers of a plane, float32 where that is enough for a large one."""
+    stored = np.asarray(plane.data)
+    is_short = stored.dtype.kind == "f" or stored.dtype.itemsize <= 2
+    if stored.size > _EXACT and is_short and stored.dtype.itemsize <= 4:
+        return stored.astype(np.float32)
+    return stored.astype(np.float64)
+
+
+def _two_axes(values: np.ndarray, header: Any, path: Path) -> np.ndarray:
+    """Return an image (H, W) without axes of a single plane (Stokes, frequency, energy).
+
+    Raises:
+        DataError: If there are several planes.
+    """
+    for axis in reversed(range(values.ndim)):
+        if values.ndim > 2 and values.shape[axis] == 1:
+            values = values.squeeze(axis)
+    if values.ndim > 2:
+        kinds = [str(header.get(f"CTYPE{axis}", "")) for axis in (3, 4)]
+        got = f"a cube of shape {values.shape}"
+        place = ", ".join(filter(None, kinds))
+        raise DataError(
+            path, "one image", got, place, "cut out or add its planes first"
+        )
+    return values
