@@ -100,10 +100,6 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         set_value(0, "GroupGasMass", "n/k"),
         ("'GroupGasMass'", "expected numbers", "'n/k'", "line "),
     ),
-    "text in a key": (
-        set_value(0, "HaloID", "A907"),
-        ("'HaloID'", "expected numbers", "'A907'"),
-    ),
     "broken key": (set_value(0, "HaloID", 12.5), ("'HaloID'", "whole numbers", "12.5")),
     "NaN": (
         set_value(0, "lookback_time_Gyr", np.nan),

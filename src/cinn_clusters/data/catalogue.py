@@ -12,6 +12,7 @@ import pandas as pd
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
 from cinn_clusters.data.join import Dropped, join_tables, read_observables, read_targets
+from cinn_clusters.data.keys import demand_distinct
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (
@@ -186,6 +187,9 @@ def read_catalogue(
     if not original:
         _drop_marked(selection, schema)
     table = selection.table
+    demand_distinct(
+        table[selection.cluster_column].to_numpy(), selection.cluster_column
+    )
     if table.empty:
         files = f"{observables_file} and {targets_file}"
         raise DataError(files, "rows with a known history", "none left to use")

@@ -98,10 +98,10 @@ def demand_no_problem(
     for problem in problems(
         frame, names, schema, optional=optional, keep_marks=keep_marks
     ):
-        row = frame[problem.rows].iloc[0]
-        value = row[problem.column]
+        wrong = frame[problem.rows]
+        value = wrong[problem.column].iloc[0]
         first = "first at " + ", ".join(
-            f"{key} {row[key]:.0f}" for key in KEYS if key in frame
+            f"{key} {wrong[key].iloc[0]}" for key in KEYS if key in frame
         )
         if np.isfinite(value):
             first += f" with {value:g}"

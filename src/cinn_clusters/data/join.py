@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.cosmology import time_of_redshift
+from cinn_clusters.data.keys import alike, demand_named, key_values
 from cinn_clusters.data.tables import (
     demand_columns,
     demand_unique,
@@ -19,6 +21,12 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.schema import CLUSTER_COLUMN, KEYS, Keys, Schema
 
 _HALO, _SNAPSHOT = KEYS
+_NUMBER = r"_?(id|num|nr|number|no|index|idx)"
+_KEY_NAMES = {
+    "halo": re.compile(f"(sub)?(halo|group|grp|fof)({_NUMBER})?|id", re.IGNORECASE),
+    "snapshot": re.compile(f"snap(shot)?({_NUMBER})?", re.IGNORECASE),
+}
+"""What people call their key columns."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,8 @@ def read_observables(
     path: str | Path, schema: Schema
 ) -> tuple[pd.DataFrame, list[str]]:
     """The observables, the time (made from the redshift where there is none) and the mass."""
-    frame, time, redshift = read_csv(path), schema.time, schema.having("redshift")
+    frame = read_csv(path, text=schema.keys.names)
+    time, redshift = schema.time, schema.having("redshift")
     cluster = schema.keys.cluster
     if cluster is not None and cluster not in frame:
         raise DataError(
@@ -58,7 +67,8 @@ def read_observables(
 
 def read_targets(path: str | Path, schema: Schema) -> tuple[pd.DataFrame, list[str]]:
     """The targets, and the names of columns that nobody knows."""
-    frame, keys = read_csv(path), schema.keys
+    keys = schema.keys
+    frame = read_csv(path, text=keys.names)
     names = [*keys.row_keys, *schema.targets]
     context = [name for name in (keys.cluster,) if name in frame and name]
     return _read_columns(frame, names, context, schema, str(path))
@@ -72,18 +82,41 @@ def _read_columns(
     path: str,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The columns that are used, and the names of those that nobody knows."""
-    keys, row_keys = schema.keys, schema.keys.row_keys
-    hint = "name it with --halo-column or --snapshot-column (none: there is none)"
-    demand_columns(frame, row_keys, path, hint)
+    keys = schema.keys
+    demand_columns(frame, keys.row_keys, path, _hint_of_keys(frame, keys))
     demand_columns(frame, needed, path)
-    if keys.halo is not None:
-        demand_unique(frame, row_keys, path)
     names = list(dict.fromkeys([*needed, *context]))
-    numeric = [name for name in names if name != keys.cluster]
-    table = to_numbers(frame[names], numeric, path, integers=row_keys)
+    table = _typed(frame, names, keys, path)
+    if keys.halo is not None:
+        demand_unique(table, keys.row_keys, path)
     used = {*names, *keys.names}
     unknown = [str(name) for name in frame if name not in used and name not in schema]
     return with_keys(table, keys), unknown
+
+
+def _typed(
+    frame: pd.DataFrame, names: list[str], keys: Keys, path: str
+) -> pd.DataFrame:
+    """Columns as they are used: keys as integers or text, all others as numbers."""
+    numeric = [name for name in names if name not in keys.names]
+    table = to_numbers(frame[names], numeric, path)
+    for name in (name for name in keys.names if name in names):
+        table[name] = key_values(frame[name], name, path)
+        demand_named(table[name].to_numpy(), name, path)
+    return table
+
+
+def _hint_of_keys(frame: pd.DataFrame, keys: Keys) -> str:
+    """Name the options for key columns that are called otherwise, with the likely names."""
+    options = []
+    named = {"halo": keys.halo, "snapshot": keys.snapshot}
+    for kind, key in named.items():
+        alike = [str(name) for name in frame if _KEY_NAMES[kind].fullmatch(str(name))]
+        if key is not None and key not in frame and alike:
+            options.append(f"--{kind}-column {alike[0]}")
+    if options:
+        return f"pass {' '.join(options)} (none: there is none)"
+    return "name it with --halo-column or --snapshot-column (none: there is none)"
 
 
 def with_keys(table: pd.DataFrame, keys: Keys) -> pd.DataFrame:
@@ -119,6 +152,9 @@ def join_tables(
         got, hint = f"{len(observed)} and {len(histories)}", "or name a --halo-column"
         raise DataError("the two files", "as many rows in both", got, "", hint)
     twin, cluster = "_of_targets", keys.cluster or CLUSTER_COLUMN
+    observed, histories = observed.copy(), histories.copy()
+    for key in KEYS:
+        observed[key], histories[key] = alike(observed[key], histories[key])
     joined = observed.merge(
         histories,
         on=list(KEYS),
@@ -132,10 +168,12 @@ def join_tables(
         if len(frame) > len(joined)
     ]
     if cluster + twin in joined:
-        differs = joined[cluster] != joined[cluster + twin]
+        cluster_names, others = alike(joined[cluster], joined[cluster + twin])
+        differs = cluster_names != others
         if differs.any():
-            row = joined[differs].iloc[0]
-            first = f"HaloID {row.HaloID:.0f}, Snapshot {row.Snapshot:.0f}"
+            first = ", ".join(
+                f"{key} {joined.loc[differs, key].iloc[0]}" for key in KEYS
+            )
             raise DataError(
                 f"column '{cluster}'", "one cluster in both files", "two", first
             )
@@ -143,7 +181,13 @@ def join_tables(
     if joined.empty:
         expected, hint = (
             "common pairs of HaloID and Snapshot",
-            "are they one simulation?",
+            "are they one simulation, and are the ids written alike?",
         )
-        raise DataError("the two files", expected, "none", "", hint)
+        first = " and ".join(map(_first_key, (observed, histories)))
+        raise DataError("the two files", expected, "none", f"first {first}", hint)
     return joined, dropped
+
+
+def _first_key(table: pd.DataFrame) -> str:
+    """The keys of the first row as they were read."""
+    return ":".join(str(table[key].iloc[0]) for key in reversed(KEYS))

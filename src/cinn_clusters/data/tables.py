@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.schema import KEYS
 
 # pandas parses floats to the last bit by default from 3.1 on, where the argument is deprecated
 EXACT: dict[str, Any] = (
@@ -70,7 +69,7 @@ def read_csv(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
 
 def _parse(path: str | Path, **arguments: Any) -> pd.DataFrame:
     """Columns of one type each, not one a block of rows."""
-    return pd.read_csv(
+    frame: pd.DataFrame = pd.read_csv(
         path,
         encoding="utf-8-sig",
         skipinitialspace=True,
@@ -78,6 +77,7 @@ def _parse(path: str | Path, **arguments: Any) -> pd.DataFrame:
         **EXACT,
         **arguments,
     )
+    return frame
 
 
 def _read_header(path: Path) -> list[str]:
@@ -136,16 +136,11 @@ def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None
         raise DataError(subject, "each once", got, line, "remove one of them")
 
 
-def to_numbers(
-    frame: pd.DataFrame,
-    names: Sequence[str],
-    source: str,
-    integers: Sequence[str] = KEYS,
-) -> pd.DataFrame:
-    """Return the table with the named columns as float64, and ``integers`` among them as int64.
+def to_numbers(frame: pd.DataFrame, names: Sequence[str], source: str) -> pd.DataFrame:
+    """Return the table with the named columns as float64.
 
     Raises:
-        DataError: If a value is text, or one of ``integers`` is not a whole number.
+        DataError: If a value is text.
     """
     result = frame.copy()
     for name in names:
@@ -155,13 +150,6 @@ def to_numbers(
         if is_text.any():
             _refuse(column, is_text, "numbers", source)
         result[name] = values
-
-    for name in set(integers) & set(names):
-        values = result[name]
-        is_fraction = values.ne(values.round()) | values.isin([np.inf, -np.inf])
-        if is_fraction.any():
-            _refuse(values, is_fraction, "whole numbers", source)
-        result[name] = values.astype("int64")
     return result
 
 

@@ -15,12 +15,13 @@ import pandas as pd
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.declared import declared_schema
+from cinn_clusters.data.keys import INTEGER, typed_keys
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import read_json, sha256_of
-from cinn_clusters.schema import ROW_KEYS
+from cinn_clusters.schema import KEYS
 from cinn_clusters.storage.run_paths import RunPaths
 
 PARTS = ("train", "validation", "test")
@@ -65,7 +66,9 @@ class Run:
             return None
         if not path.is_file() or sha256_of(path) != self.record["left_out_sha256"]:
             raise _changed(path, "the rows that were left out", "other or none")
-        return pd.read_csv(path)
+        types = _types_of_keys(self.record)
+        frame = read_csv(path, text=types)
+        return typed_keys(frame, types)
 
 
 def open_run(path: str | Path) -> Run:
@@ -159,12 +162,11 @@ def versions() -> dict[str, str]:
 def _catalogue(
     paths: RunPaths, record: dict[str, Any], transforms: Transforms
 ) -> Catalogue:
-    x, y, meta = (read_csv(table) for table in paths.tables)
+    types = _types_of_keys(record)
+    x, y, meta = (read_csv(table, text=types) for table in paths.tables)
     if record["protocol"] == "original":
         x, y = _unscaled(x, transforms.observables), _unscaled(y, transforms.targets)
-    table = pd.concat([meta, x, y], axis=1)
-    for key in (name for name in ROW_KEYS if name in table):
-        table[key] = table[key].astype("int64")
+    table = pd.concat([typed_keys(meta, types), x, y], axis=1)
     return Catalogue(
         table,
         tuple(x.columns),
@@ -172,6 +174,12 @@ def _catalogue(
         record["cluster_column"],
         schema=declared_schema(record.get("schema", {})),
     )
+
+
+def _types_of_keys(record: dict[str, Any]) -> dict[str, str]:
+    """Type of each key column; a run of an earlier version says none, and values decide."""
+    names = dict.fromkeys((*KEYS, record["cluster_column"]), INTEGER)
+    return dict(record.get("key_types", names))
 
 
 def _unscaled(frame: pd.DataFrame, maps: tuple[Any, ...]) -> pd.DataFrame:

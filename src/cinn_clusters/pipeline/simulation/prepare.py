@@ -18,6 +18,7 @@ from cinn_clusters.data.embeddings import (
     join_embeddings,
     read_embeddings,
 )
+from cinn_clusters.data.keys import key_types
 from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import (
@@ -300,6 +301,9 @@ def _record(
         "protocol": options.protocol,
         "seed": options.seed,
         "cluster_column": catalogue.cluster_column,
+        "key_types": key_types(
+            catalogue.table, dict.fromkeys((*KEYS, catalogue.cluster_column))
+        ),
         "files": [
             {"name": file.name, "sha256": sha256_of(file)} for file in files.named
         ],
