@@ -260,17 +260,17 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
         (
             "redshift",
             'error = "e"',
-            r"\[redshift\] error: expected one of the keys column;",
+            r"\[redshift\] error: expected one of the keys column, missing;",
         ),
         (
             "redshift",
             "scale = 'log10'",
-            r"\[redshift\] scale: expected one of the keys column;",
+            r"\[redshift\] scale: expected one of the keys column, missing;",
         ),
         (
             "redshift",
             "offset = 0.1",
-            r"\[redshift\] offset: expected one of the keys column;",
+            r"\[redshift\] offset: expected one of the keys column, missing;",
         ),
         (
             "temperature",
@@ -416,7 +416,7 @@ def test_an_error_that_is_missing_or_wrong_is_never_taken_as_exact(bad: object) 
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     dex = np.array([0.1, 0.2, 0.3]) / np.log(10.0)
     np.testing.assert_allclose(found.errors[MASS], dex)
-    is_missing = bad is None or bad == "" or bad is np.nan
+    is_missing = bad in (None, "", -99.0) or bad is np.nan
     what = "error missing" if is_missing else "expected an error of at least 0"
     assert dict(found.reasons) == {
         1: [f"e: {what}: the column's median was taken (0.087 dex)"]
@@ -461,9 +461,8 @@ def test_an_error_of_zero_is_exact_and_a_sign_of_a_lower_error_is_a_habit() -> N
     assert not found.reasons
     table["e"] = [1.0, -99.0]
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    assert dict(found.reasons) == {
-        1: ["e: expected an error of at least 0: the other side's was taken"]
-    }
+    assert dict(found.reasons) == {1: ["e: error missing: the other side's was taken"]}
+    assert "e: -99 in 1 of 2 rows stands for no value, taken as missing" in found.log
 
 
 def test_apertures_of_the_offsets_are_those_of_the_mapping() -> None:
@@ -569,9 +568,10 @@ def test_a_value_that_cannot_be_used_is_told_and_an_absent_one_is_not() -> None:
     )
     assert dict(infinite.reasons) == {0: ["m: not finite, taken as missing"]}
     table = Table({"z": [0.0, 0.3], "r": [5.0, 5.0]})
+    radius = {"column": "r", "unit": "arcmin"}
+    redshift = {"column": "z", "missing": []}
     angle = convert(
-        table,
-        Mapping.model_validate({**Z, "radius": {"column": "r", "unit": "arcmin"}}),
+        table, Mapping.model_validate({"redshift": redshift, "radius": radius})
     )
     assert dict(angle.reasons) == {
         0: ["r: has no size at redshift 0, taken as missing"]

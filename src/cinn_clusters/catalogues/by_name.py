@@ -14,6 +14,7 @@ import pandas as pd
 from astropy import units as u
 from astropy.table import Table
 
+from cinn_clusters.catalogues.blanked import blank_named
 from cinn_clusters.catalogues.convert import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.table_files import names_of, numbers
@@ -70,6 +71,8 @@ def add_by_name(
     schema: Schema = DEFAULT,
 ) -> None:
     """Add further observables of a table by name; see ``read_by_name``."""
+    table, marks = blank_named(table, columns, schema)
+    converted.log.extend(marks)
     for name in columns:
         if name in table.colnames:
             reader = _ColumnReader(converted, table, name, schema)

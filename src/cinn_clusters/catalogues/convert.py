@@ -14,6 +14,7 @@ from astropy import units as u
 from astropy.table import Table
 
 from cinn_clusters import schema
+from cinn_clusters.catalogues.blanked import blank_mapped
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.catalogues.masses import (
     CONVERSION_SCATTER,
@@ -126,7 +127,8 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
         DataError: If a mapped column is missing or its unit cannot be converted.
     """
     _demand_mapped(table, mapping)
-    converted = ConvertedCatalogue(names_of(table, mapping.object_name))
+    table, marks = blank_mapped(table, mapping)
+    converted = ConvertedCatalogue(names_of(table, mapping.object_name), log=marks)
     redshift = _redshift(table, mapping, converted)
     conversion = _Conversion(table, mapping, converted, redshift)
     converted.values[schema.LOOKBACK] = _lookback(redshift)
@@ -184,15 +186,36 @@ def _redshift(
     redshift, is_text = numbers(table, quantity.column)
     if mapping.redshift is None:
         redshift = _redshift_of_lookback(table, quantity, redshift)
+    is_zero = (redshift == 0.0) & quantity.shows_marks
+    if mapping.redshift is None:
+        is_zero[:] = False  # no time before the present is a time
+    redshift = np.where(is_zero, np.nan, redshift)
     is_missing = np.isnan(redshift)
     is_outside = ~is_missing & ~((redshift >= 0.0) & (redshift < MAX_REDSHIFT))
     converted.note(is_text, f"{quantity.column}: expected a number")
     expected = f"a redshift in [0, {MAX_REDSHIFT:g}]"
     converted.note(is_outside, f"{quantity.column}: expected {expected}")
-    converted.note(is_missing & ~is_text, f"{quantity.column}: no redshift")
+    _note_missing_redshifts(converted, quantity.column, is_missing & ~is_text, is_zero)
     clock = f"clock of the simulation (H0 {HUBBLE_CONSTANT:g})"
     converted.log.append(f"time: lookback time from {quantity.column}, {clock}")
     return np.where(is_outside, np.nan, redshift)
+
+
+def _note_missing_redshifts(
+    converted: ConvertedCatalogue,
+    column: str,
+    is_missing: np.ndarray,
+    is_zero: np.ndarray,
+) -> None:
+    """Note rows without a redshift, and those where it is 0: no cluster has one of 0."""
+    reason = f"{column}: no redshift"
+    converted.note(is_missing & ~is_zero, reason)
+    if not is_zero.any():
+        return
+    remedy = "[redshift] missing = [] takes it as a value"
+    converted.note(is_zero, f"{reason} (0; {remedy})")
+    count = f"{int(is_zero.sum())} of {len(is_zero)} rows"
+    converted.log.append(f"{column}: 0 in {count} stands for no redshift; {remedy}")
 
 
 def _redshift_of_lookback(

@@ -6,9 +6,16 @@ import tomllib
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
 from cinn_clusters.errors import CinnError, ConfigError
@@ -24,9 +31,11 @@ _ERROR_WAYS = (
 """Ways to state errors, of which a quantity takes one."""
 _MEASURED = (
     "column",
+    "missing",
     "unit",
     "scale",
     "error_scale",
+    "error_unit",
     *(key for way in _ERROR_WAYS for key in way),
 )
 _SHIFTED = (*_MEASURED, "offset", "scatter")
@@ -47,8 +56,8 @@ class _Rule(NamedTuple):
 
 
 _RULES = {
-    "redshift": _Rule(("column",)),  # the model takes the time as exact
-    "lookback_time": _Rule(("column", "unit")),
+    "redshift": _Rule(("column", "missing")),  # the model takes the time as exact
+    "lookback_time": _Rule(("column", "missing", "unit")),
     "mass": _Rule(_SHIFTED, ("500c", "200c", "200m", "vir")),
     "radius": _Rule(_MEASURED, ("physical", "comoving")),
     "temperature": _Rule(_MEASURED, ("core-excised",)),
@@ -61,6 +70,17 @@ DEFINITIONS = {
     name: rule.definitions for name, rule in _RULES.items() if rule.definitions
 }
 """Known apertures and overdensities of each quantity; a radius is that of 500c."""
+
+
+def _listed(value: Any) -> Any:
+    """Take a single mark for a list of one."""
+    if isinstance(value, (int, float, str)):
+        return [value]
+    return value
+
+
+Marks = Annotated[tuple[float | str, ...], BeforeValidator(_listed)]
+"""Values of a file that stand for none."""
 
 
 class _Part(BaseModel):
@@ -80,16 +100,19 @@ class Quantity(_Part):
     """One quantity: its column, unit, error columns and definition (see docs/catalogues.md).
 
     ``low`` and ``high`` are columns of bounds (16 and 84 %); ``error_value``, ``offset`` and
-    ``scatter`` are in dex.
+    ``scatter`` are in dex. ``missing`` are marks of absence beside those that a column shows; an
+    empty list says that it has none at all, and that 0 is a value.
     """
 
     column: str
+    missing: Marks | None = None
     unit: str | None = None
     scale: Literal["linear", "log10"] | None = None
     error: str | None = None
     error_low: str | None = None
     error_high: str | None = None
     error_scale: Literal["linear", "dex", "relative"] | None = None
+    error_unit: str | None = None
     error_value: float | None = Field(default=None, ge=0)
     low: str | None = None
     high: str | None = None
@@ -111,6 +134,11 @@ class Quantity(_Part):
         return tuple(name for name in names if name)
 
     @property
+    def shows_marks(self) -> bool:
+        """Whether a value may be a mark of absence that nobody names."""
+        return self.missing != ()
+
+    @property
     def error_columns(self) -> tuple[str, str] | None:
         """Columns of errors or bounds below and above; one that holds for both stands twice."""
         below = self.error or self.error_low or self.low or self.error_high
@@ -121,13 +149,17 @@ class Quantity(_Part):
 
 
 class Mapping(_Part):
-    """What the columns of a catalogue mean; ``read`` holds arguments of ``Table.read``."""
+    """What the columns of a catalogue mean.
+
+    ``read`` holds arguments of ``Table.read``, ``missing`` the marks of absence of all columns.
+    """
 
     name: str = "catalogue"
     reference: str = ""
     tried_on: str = ""
     object_name: str | None = None
     read: JsonObject | None = None
+    missing: Marks = ()
     cosmology: PublishedCosmology = PublishedCosmology()
     redshift: Quantity | None = None
     lookback_time: Quantity | None = None
@@ -181,13 +213,25 @@ def _demand_one_error(name: str, quantity: Quantity) -> None:
     if len(stated) > 1:
         got = " and ".join(keys[0] for keys in stated)
         raise ConfigError(f"[{name}]", "one way to state its errors", got)
-    has_columns = stated and stated[0] in _ERROR_WAYS[:2]
-    if quantity.error_scale is not None and not has_columns:
-        raise ConfigError(
-            f"[{name}] error_scale", "columns of errors beside it", "none"
-        )
+    has_columns = bool(stated) and stated[0] in _ERROR_WAYS[:2]
+    _demand_meaning(name, quantity, has_columns)
     if (quantity.low is None) != (quantity.high is None):
         raise ConfigError(f"[{name}]", "both bounds, low and high", "one of them")
+
+
+def _demand_meaning(name: str, quantity: Quantity, has_columns: bool) -> None:
+    """Refuse a scale or a unit of errors that are in no column, or both for the same."""
+    for key in ("error_scale", "error_unit"):
+        if getattr(quantity, key) is not None and not has_columns:
+            expected = "columns of errors beside it"
+            raise ConfigError(f"[{name}] {key}", expected, "none")
+    scale = quantity.error_scale
+    if quantity.error_unit is not None and scale in ("dex", "relative"):
+        expected, got = (
+            "one meaning of the errors",
+            f"error_scale = '{scale}' beside it",
+        )
+        raise ConfigError(f"[{name}] error_unit", expected, got)
 
 
 def preset_names() -> tuple[str, ...]:

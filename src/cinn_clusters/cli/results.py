@@ -89,6 +89,8 @@ def print_overlaps(overlaps: Sequence[Overlap], as_json: bool) -> None:
 def print_preparation(record: JsonObject, as_json: bool) -> None:
     """Print how many rows were read, dropped with which reason, and used in which part."""
     rows = {part: len(numbers) for part, numbers in record["rows"].items()}
+    for note in record.get("marks", []):
+        log(f"note: {note}")
     if as_json:
         print(json.dumps({key: record[key] for key in _LOGGED} | {"num_rows": rows}))
         return

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.cosmology import age_at_lookback
+from cinn_clusters.data.absence import without_marks
 from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
 from cinn_clusters.data.join import Dropped, join_tables, read_observables, read_targets
 from cinn_clusters.data.keys import demand_distinct
@@ -46,6 +47,7 @@ class Catalogue:
         left_out: Rows with observables but without a usable history: keys, observables, and
             ``is_recorded``, whether any target is there.
         schema: What the columns are.
+        marks: Notes of marks of absence that were taken as missing.
 
     Examples:
         >>> import cinn_clusters as cc
@@ -63,6 +65,7 @@ class Catalogue:
     unknown: tuple[str, ...] = ()
     left_out: pd.DataFrame | None = field(default=None, repr=False)
     schema: Schema = field(default=DEFAULT, repr=False)
+    marks: tuple[str, ...] = ()
 
     @property
     def theta(self) -> np.ndarray:
@@ -147,7 +150,8 @@ def read_catalogue(
 ) -> Catalogue:
     """Read, join and validate the two files of a simulation.
 
-    A missing observable stays (NaN); a row without its targets is dropped and logged.
+    A missing observable stays (NaN), and so does one that holds a mark of absence such as -99; a
+    row without its targets is dropped and logged.
 
     Args:
         observables_file: CSV with the key columns and the observables.
@@ -175,6 +179,10 @@ def read_catalogue(
     observed, unknown = read_observables(observables_file, schema)
     histories, more = read_targets(targets_file, schema)
     joined, unjoined = join_tables(observed, histories, schema.keys)
+    marks: list[str] = []
+    if not original:
+        names = [*schema.observables, *schema.targets]
+        joined, marks = without_marks(joined, names, schema)
     needed = _needed_time(joined, schema, str(observables_file))
     selection = _Selection(
         joined, schema.keys.cluster or CLUSTER_COLUMN, list(unjoined)
@@ -211,6 +219,7 @@ def read_catalogue(
             joined.drop(index=table.index), selection.cluster_column, schema, needed
         ),
         schema,
+        tuple(marks),
     )
 
 

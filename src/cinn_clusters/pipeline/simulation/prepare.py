@@ -318,6 +318,8 @@ def _record(
         },
         "rows": {name: rows.tolist() for name, rows in parts.items()},
     }
+    if catalogue.marks:
+        record["marks"] = list(catalogue.marks)
     if catalogue.schema != DEFAULT:
         record["schema"] = catalogue.schema.to_dict()
     return record
