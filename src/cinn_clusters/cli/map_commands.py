@@ -45,6 +45,10 @@ MapVariant = Annotated[
     Literal["ideal", "observed"],
     Option(help="ideal: brightness; observed: counts over exposure."),
 ]
+MapUnitOption = Annotated[
+    Literal["rate", "counts", "log10", "brightness"] | None,
+    Option(help="What values are, where the files do not say (BUNIT) or say it wrong."),
+]
 _MAPS_EXAMPLE = (
     "cinn-clusters maps images/*.fits --redshift 0.167 --radius 1077 --out maps.h5"
 )
@@ -99,6 +103,7 @@ def maps_command(
         Literal["auto", "colour", "projections"],
         Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps."),
     ] = "auto",
+    unit: MapUnitOption = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +125,7 @@ def maps_command(
         pixel_kpc=pixel_kpc,
         stretch=stretch,
     )
-    reading = Reading(exposure, background, mask, keep_sources, planes, hdu)
+    reading = Reading(exposure, background, mask, keep_sources, planes, hdu, unit)
     destination = Destination(out, overwrite)
     with console.progress("maps") as on_progress:
         stored = store_files(
@@ -269,6 +274,7 @@ def embed_gallery(
         list[str] | None,
         Option(help="Quantities to show over the plane; default: some."),
     ] = None,
+    unit: MapUnitOption = None,
     variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
@@ -276,7 +282,7 @@ def embed_gallery(
 ) -> None:
     """Draw the plane of an embedding: quantities and maps on it, and neighbours of a map."""
     _set_up(threads)
-    from cinn_clusters.pipeline.maps.gallery import draw_gallery
+    from cinn_clusters.pipeline.maps.gallery import MapQuery, draw_gallery
     from cinn_clusters.storage.map_store import read_store
     from cinn_clusters.storage.run import open_run
 
@@ -285,7 +291,7 @@ def embed_gallery(
         read_store(maps, variant),
         model,
         Destination(out, overwrite),
-        query=query,
+        query=MapQuery(query, unit) if query is not None else None,
         quantity_names=colour or (),
     )
     console.print_values({"pictures": str(out), "drawn": len(names)}, as_json)

@@ -13,7 +13,7 @@ from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.framing import Companions, Framing, frame_map
 from cinn_clusters.xray.hdf5_images import Planes
-from cinn_clusters.xray.image import XrayMap
+from cinn_clusters.xray.image import MapUnit, XrayMap
 from cinn_clusters.xray.read import kind_of, read_companion, read_each, usable
 
 _RENAME = "rename it, or write a store of its own"
@@ -32,6 +32,7 @@ class Reading:
         keep_sources: Whether point sources in counts stay.
         planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
         hdu: Number or name of the image in FITS files of several.
+        unit: What values are; without it each file says so (BUNIT, or the attribute ``unit``).
     """
 
     exposure: Path | None = None
@@ -40,6 +41,7 @@ class Reading:
     keep_sources: bool = False
     planes: Planes = "auto"
     hdu: str | None = None
+    unit: MapUnit | None = None
 
     def companions(self) -> Companions:
         """Read the maps that belong to all files."""
@@ -123,7 +125,8 @@ def collect(
                 notes += (*image.notes, *framed.notes)
             except CinnError as error:
                 problems.append(_line(error, path))
-        on_progress(Progress(number, len(files), "maps"))
+        if maps:  # else an error may follow, which stands alone
+            on_progress(Progress(number, len(files), "maps"))
     if not maps:
         first, *further = problems
         more = f" (and {len(further)} more)" * bool(further)
@@ -155,7 +158,8 @@ def _read_companion(path: Path | None, role: Role) -> XrayMap | None:
 def _read_file(path: Path, reading: Reading) -> Sequence[XrayMap | CinnError]:
     """Read the maps of a file, with errors in the place of those that cannot be used."""
     try:
-        return read_each(path, reading.planes, ImageChoice(hdu=reading.hdu))
+        choice = ImageChoice(hdu=reading.hdu, unit=reading.unit)
+        return read_each(path, reading.planes, choice)
     except CinnError as error:
         return [error]
 

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.image import XrayMap, value_scale
+from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.pictures import MAX_DISTANCE, grey_levels, nearest_map
+from cinn_clusters.xray.values import is_logarithm
 
 Planes = Literal["auto", "colour", "projections"]
 """What the last axis of an array (H, W, 3) is; ``auto``: see ``_is_colour``."""
@@ -63,13 +64,14 @@ def _read_data_set(stored: Any, name: str, path: Path, planes: Planes) -> list[X
     if num_planes not in (3, 4):  # refused before it is read: it may be huge
         expected = "a data set of shape (H, W) or (H, W, 3)"
         raise DataError(path, expected, stored.shape, data_set)
-    scale = value_scale(_unit(stored), path, data_set)
+    unit = _unit(stored)
+    is_log = _is_log(unit, name, path)
     values = np.asarray(stored[()], dtype=float)
     if values.ndim == 2:
-        return [XrayMap(name, values, scale, path)]
+        return [XrayMap(name, values, "brightness", path, unit=unit)]
     is_whole = stored.dtype.kind in "ui"
     if planes == "auto":
-        if scale == "brightness" and _is_colour(values, is_whole):
+        if not is_log and _is_colour(values, is_whole):
             hint = "pass --planes projections if these are maps from three sides"
             return [_picture(values, is_whole, name, path, hint)]
         _demand_no_colours(values[..., :3], path, data_set)
@@ -79,9 +81,17 @@ def _read_data_set(stored: Any, name: str, path: Path, planes: Planes) -> list[X
         raise DataError(path, "three projections", f"{num_planes} planes", data_set)
     projections = enumerate(np.moveaxis(values, 2, 0))
     return [
-        XrayMap(f"{name}_proj_{axis}", image, scale, path)
+        XrayMap(f"{name}_proj_{axis}", image, "brightness", path, unit=unit)
         for axis, image in projections
     ]
+
+
+def _is_log(unit: str, name: str, path: Path) -> bool:
+    try:
+        return is_logarithm(unit, name)
+    except DataError as error:
+        place = f"'{name}'"
+        raise DataError(path, error.expected, error.got, place, error.hint) from error
 
 
 def _picture(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +12,9 @@ from cinn_clusters.errors import DataError
 
 ValueScale = Literal["brightness", "log10", "grey"]
 """Of the values: linear, its logarithm, or grey levels in [0, 1] of an unknown stretch."""
+MapUnit = Literal["rate", "counts", "log10", "brightness"]
+"""What values are: photons per exposure, photons, a logarithm, or another linear brightness."""
 _SMALLEST = 16
-_LOG10 = re.compile(r"\W*(log|lg|dex)(10|_10)?(\W|$)", re.IGNORECASE)
-"""Units of a decimal logarithm: log10, dex, dex(ct/s), log(erg/s/cm2), ..."""
-_OTHER_LOG = re.compile(r"\W*(ln|log_?e|log2|mag)(\W|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +30,8 @@ class XrayMap:
     notes: tuple[
         str, ...
     ] = ()  # what is malformed in the file and was read all the same
-    unit: str = ""  # as the file gives it
+    unit: str = ""  # as the file states it (BUNIT)
+    quantity: MapUnit | None = None  # of the unit or of the user; None where none says
 
     @property
     def is_picture(self) -> bool:
@@ -40,41 +39,35 @@ class XrayMap:
         return self.scale == "grey"
 
 
-def value_scale(unit: str, path: Path, place: str = "") -> ValueScale:
-    """Return whether values of a unit (BUNIT) are logarithms.
+def demand_image(image: XrayMap) -> None:
+    """Check that there is an image of finite pixels.
 
     Raises:
-        DataError: If they are logarithms of another base.
+        DataError: If it is too small, or nothing is finite.
     """
-    if _OTHER_LOG.match(unit):
-        expected = "the unit (BUNIT) of a brightness or of its log10"
-        raise DataError(
-            path, expected, f"'{unit}'", place, "write the brightness itself"
-        )
-    return "log10" if _LOG10.match(unit) else "brightness"
-
-
-def demand_map(image: XrayMap, *, may_be_flat: bool = False) -> None:
-    """Check that there is an image, and one with structure unless it ``may_be_flat``.
-
-    Raises:
-        DataError: If it is too small, or shows nothing.
-    """
-    path, name = image.source, f"'{image.name}'"
     shape = image.values.shape
     if len(shape) != 2 or min(shape) < _SMALLEST:
         expected = f"an image of at least {_SMALLEST} x {_SMALLEST} pixels"
-        raise DataError(path, expected, f"shape {shape}", name)
-    finite = image.values[np.isfinite(image.values)]
-    if not finite.size:
-        raise DataError(path, "finite pixels", "only NaN", name)
+        raise DataError(image.source, expected, f"shape {shape}", f"'{image.name}'")
+    if not np.isfinite(image.values).any():
+        raise DataError(image.source, "finite pixels", "only NaN", f"'{image.name}'")
+
+
+def demand_map(image: XrayMap, *, may_be_flat: bool = False) -> None:
+    """Check that an image has structure, unless it ``may_be_flat``.
+
+    Raises:
+        DataError: If it shows nothing.
+    """
     if may_be_flat:
         return
+    path, name = image.source, f"'{image.name}'"
+    finite = image.values[np.isfinite(image.values)]
     faintest, brightest = finite.min(), finite.max()
     if faintest == brightest:
         got = f"{brightest:g} in every pixel"
         raise DataError(path, "an image with structure", got, name)
     if image.scale == "brightness" and brightest <= 0.0:
-        hint = "a logarithm needs the unit log10 (BUNIT)"
+        hint = "a logarithm needs the unit log10 (BUNIT), or --unit log10"
         got = f"at most {brightest:g}"
         raise DataError(path, "a positive brightness somewhere", got, name, hint)

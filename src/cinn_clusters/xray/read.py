@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
 from cinn_clusters.xray.fits.headers import line_of
 from cinn_clusters.xray.fits.images import read_fits
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.hdf5_images import Planes, read_hdf5
-from cinn_clusters.xray.image import XrayMap, demand_map
+from cinn_clusters.xray.image import MapUnit, XrayMap, demand_image, demand_map
 from cinn_clusters.xray.pictures import read_picture
+from cinn_clusters.xray.values import interpreted
 
 _SUFFIX = re.compile(
     r"\.((?P<picture>png|jpe?g)|(?P<fits>fits|fit|fts)(\.gz)?|(?P<HDF5>h5|hdf5))$",
@@ -22,18 +20,22 @@ _SUFFIX = re.compile(
 )
 
 
-def read_maps(path: str | Path, planes: Planes = "auto") -> list[XrayMap]:
+def read_maps(
+    path: str | Path, planes: Planes = "auto", unit: MapUnit | None = None
+) -> list[XrayMap]:
     """Read all maps of a file.
 
     It is a ``.png``, ``.jpg`` or ``.fits`` (compressed or not) with one map, or ``.h5`` with a data
     set (H, W) or (H, W, 3) a map, in groups or not. ``planes`` says what the last axis of (H, W, 3)
-    is: ``colour``, ``projections``, or ``auto`` to conclude it from the values.
+    is: ``colour``, ``projections``, or ``auto`` to conclude it from the values. ``unit`` says what values are;
+    without it the file does (BUNIT, or the attribute ``unit``).
 
     Raises:
         DataError: If the file is missing, damaged, of another kind, or one of its maps cannot be
             used.
     """
-    return [usable(image) for image in read_each(path, planes)]
+    choice = ImageChoice(unit=unit)
+    return [usable(image) for image in read_each(path, planes, choice)]
 
 
 def read_companion(path: str | Path, role: Role = "exposure") -> XrayMap:
@@ -57,16 +59,14 @@ def read_each(
     """
     path = Path(path)
     choice = choice or ImageChoice()
-    may_be_flat = choice.role != "map"
     kind = kind_of(path)
     if kind is None:
         raise DataError(path, "a .png, .jpg, .fits or .h5 file", f"'{path.suffix}'")
     if not path.is_file():
         raise DataError(path, "a file", "none")
     try:
-        return [
-            _checked(image, may_be_flat) for image in _read(path, kind, planes, choice)
-        ]
+        images = _read(path, kind, planes, choice)
+        return [_checked(image, choice) for image in images]
     except DataError as error:
         if str(path) in str(error):
             raise
@@ -103,14 +103,14 @@ def usable(image: XrayMap | CinnError) -> XrayMap:
     return image
 
 
-def _checked(image: XrayMap | DataError, may_be_flat: bool) -> XrayMap | DataError:
-    """Return a map with NaN for all that is not finite, or what is wrong with it."""
+def _checked(image: XrayMap | DataError, choice: ImageChoice) -> XrayMap | DataError:
+    """Return a map whose values are understood, or what is wrong with it."""
     if isinstance(image, DataError):
         return image
-    is_bad = ~np.isfinite(image.values)
-    if is_bad.any():
-        image = replace(image, values=np.where(is_bad, np.nan, image.values))
+    may_be_flat = choice.role != "map"
     try:
+        demand_image(image)
+        image = interpreted(image, choice.unit, may_be_flat=may_be_flat)
         demand_map(image, may_be_flat=may_be_flat)
     except DataError as error:
         return error

@@ -20,8 +20,9 @@ from cinn_clusters.schema import column
 from cinn_clusters.storage.encoder import Encoder, load_encoder
 from cinn_clusters.storage.map_store import MapStore
 from cinn_clusters.storage.run import Run
-from cinn_clusters.xray.collect import collect
+from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
+from cinn_clusters.xray.image import MapUnit
 
 _DEFAULT_QUANTITIES = (
     SINCE_COLLISION,
@@ -47,13 +48,26 @@ class _EmbeddedMaps:
     clusters: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class MapQuery:
+    """A picture or FITS file whose neighbours are asked for, and what its values are."""
+
+    path: str | Path
+    unit: MapUnit | None = None
+
+    def read(self, size: int) -> Collection:
+        """Read it in pixels of the maps that it is compared with."""
+        framing = Framing(size=size, centre="middle")
+        return collect([self.path], framing, Reading(unit=self.unit))
+
+
 def draw_gallery(
     run: Run,
     store: MapStore,
     encoder_path: str | Path,
     destination: Destination,
     *,
-    query: str | Path | None = None,
+    query: MapQuery | None = None,
     quantity_names: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Draw the plane of an embedding.
@@ -63,7 +77,7 @@ def draw_gallery(
         store: Maps of its clusters.
         encoder_path: Bundle of ``embed train``.
         destination: Folder to make.
-        query: A picture or FITS file whose neighbours are shown; some test maps when absent.
+        query: Map whose neighbours are shown; some test maps when absent.
         quantity_names: Quantities to show over the plane; a choice of them when empty.
 
     Returns:
@@ -86,9 +100,7 @@ def draw_gallery(
     if query is None:
         queries = _test_maps(embedded, np.isin(rows, run.split.test))
     else:
-        collection = collect(
-            [query], Framing(size=store.values.shape[1], centre="middle")
-        )
+        collection = query.read(store.values.shape[1])
         queries = _embed(encoder, np.array(collection.names), collection.values)
     plane, axes = flatten(embedded.vectors)
     figures = {

@@ -15,7 +15,7 @@ import numpy as np
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.fits.headers import demand_header
 from cinn_clusters.xray.fits.planes import ImageChoice, choose_plane
-from cinn_clusters.xray.image import XrayMap, value_scale
+from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.sky import celestial
 
 _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
@@ -55,7 +55,7 @@ def read_fits(path: Path, name: str, choice: ImageChoice | None = None) -> XrayM
     return XrayMap(
         name,
         values,
-        value_scale(unit, path),
+        "brightness",
         path,
         pixel_arcsec,
         wcs,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.xray.image import MapUnit
 
 Role = Literal["map", "exposure", "background", "mask"]
 """What an image is to the command."""
@@ -36,15 +37,17 @@ _BINNING = (
 
 @dataclass(frozen=True)
 class ImageChoice:
-    """Which image of a file is read.
+    """Which image of a file is read, and what its values are.
 
     Args:
         role: What it is to be.
         hdu: Number or name (EXTNAME) of the plane (HDU), or None.
+        unit: What its values are, where the user says so.
     """
 
     role: Role = "map"
     hdu: str | None = None
+    unit: MapUnit | None = None
 
 
 def choose_plane(
