@@ -162,7 +162,8 @@ def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
 def test_errors_become_dex(
     error: dict[str, object], columns: dict[str, object], expected: list[float]
 ) -> None:
-    found = converted({"m": [4e14, 4e14], **columns}, mass={"column": "m", **error})
+    mass = {"column": "m", "missing": [], **error}
+    found = converted({"m": [4e14, 4e14], **columns}, mass=mass)
     np.testing.assert_allclose(found.errors[MASS], expected, atol=1e-12)
 
 
@@ -451,15 +452,18 @@ def test_a_value_whose_column_has_no_error_at_all_is_missing() -> None:
     assert dict(found.reasons) == {0: [f"e: {told}"]}
 
 
-def test_an_error_of_zero_is_exact_and_a_sign_of_a_lower_error_is_a_habit() -> None:
+def test_an_error_of_zero_is_exact_if_stated_and_a_lower_sign_is_a_habit() -> None:
     table = Table({"z": [0.3] * 2, "m": [5.0] * 2, "e": [-1.0, 0.0], "f": [0.0, 0.0]})
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
+    mass["missing"] = []
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     np.testing.assert_allclose(
         found.errors[MASS], [-np.log10(0.8) / 2.0, 0.0], atol=1e-12
     )
     assert not found.reasons
     table["e"] = [1.0, -99.0]
+    del mass["missing"]
+    table["f"] = [0.1, 0.1]
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
     assert dict(found.reasons) == {1: ["e: error missing: the other side's was taken"]}
     assert "e: -99 in 1 of 2 rows stands for no value, taken as missing" in found.log
@@ -521,9 +525,9 @@ def test_errors_that_look_like_bounds_are_told() -> None:
         {"z": [0.3] * 3, "m": [5.0] * 3, "l": [4.5, 4.4, 1.0], "h": [6.0, 6.0, 1.0]}
     )
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "l", "error_high": "h"}
-    found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    told = "above 0.8 of the value, as in most rows: if it is a bound, map it as low or high"
-    assert dict(found.reasons) == {row: [f"l: {told}", f"h: {told}"] for row in (0, 1)}
+    with pytest.raises(DataError, match=r"bounds around m in 2 of 3 rows; map them"):
+        convert(table, Mapping.model_validate({**Z, "mass": mass}))
+    told = "above 0.8 of the value, as in most rows: a bound (map it as low or high), or a percentage?"
     one = {"column": "m", "unit": "1e14 Msun", "error": "h"}
     found = convert(table, Mapping.model_validate({**Z, "mass": one}))
     assert dict(found.reasons) == {row: [f"h: {told}"] for row in (0, 1)}
@@ -551,7 +555,8 @@ def test_the_two_readings_of_erass1_are_told_apart() -> None:
     np.testing.assert_allclose(right[0].errors[MASS], right[1].errors[MASS])
     assert not right[0].reasons
     assert not right[1].reasons
-    assert "if it is a bound" in convert(bounds, read_preset("erass1")).reasons[0][0]
+    with pytest.raises(DataError, match="columns M500_L, M500_H: expected errors of"):
+        convert(bounds, read_preset("erass1"))
     with pytest.raises(DataError, match="columns M500_L, M500_H: expected bounds"):
         convert(errors, read_preset("erass1_bounds"))
 

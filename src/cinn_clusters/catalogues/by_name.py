@@ -17,8 +17,9 @@ from astropy.table import Table
 from cinn_clusters.catalogues.blanked import blank_named
 from cinn_clusters.catalogues.convert import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Quantity
+from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import names_of, numbers
-from cinn_clusters.catalogues.uncertainties import Measured, errors_of
+from cinn_clusters.catalogues.uncertainties import errors_of
 from cinn_clusters.catalogues.units import (
     Scale,
     conversion_factor,
@@ -29,6 +30,8 @@ from cinn_clusters.cosmology import HUBBLE_CONSTANT, time_of_redshift
 from cinn_clusters.data.checks import problems
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import DEFAULT, ERROR_PREFIX, Schema, fits_unit
+
+_REMEDY_OF_DEX = f"{ERROR_PREFIX}<name> is in dex, unless the file states its unit; leave it out for exact values"
 
 
 def read_by_name(
@@ -121,7 +124,12 @@ class _ColumnReader:
         log_value = value
         if is_logarithmic:
             log_value = scale.logarithm(value)
-        measured = Measured(self.table, quantity, log_value, scale, HUBBLE_CONSTANT)
+        remedy = (
+            _REMEDY_OF_DEX * is_logarithmic
+        )  # a quantity with a sign has errors of any size
+        measured = Measured(
+            self.table, quantity, log_value, scale, HUBBLE_CONSTANT, remedy
+        )
         errors, filled = errors_of(measured, self.converted.note)
         self.converted.log.extend(filled)
         value = np.where(np.isnan(errors).any(0), np.nan, value)

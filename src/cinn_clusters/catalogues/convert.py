@@ -23,8 +23,9 @@ from cinn_clusters.catalogues.masses import (
     log_mass_500c,
     log_mass_of_temperature,
 )
+from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import names_of, numbers
-from cinn_clusters.catalogues.uncertainties import Measured, describe_errors, errors_of
+from cinn_clusters.catalogues.uncertainties import describe_errors, errors_of
 from cinn_clusters.catalogues.units import factor_to_default, scale_of
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,

@@ -113,7 +113,7 @@ class Quantity(_Part):
     error_high: str | None = None
     error_scale: Literal["linear", "dex", "relative"] | None = None
     error_unit: str | None = None
-    error_value: float | None = Field(default=None, ge=0)
+    error_value: float | None = Field(default=None, ge=0, le=3)
     low: str | None = None
     high: str | None = None
     definition: str | None = None

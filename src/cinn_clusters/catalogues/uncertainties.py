@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
-from astropy import units as u
-from astropy.table import Table
 
-from cinn_clusters.catalogues.mapping import Quantity
-from cinn_clusters.catalogues.table_files import numbers
-from cinn_clusters.catalogues.units import (
-    Scale,
-    conversion_factor,
-    read_unit,
-    unit_in_file,
+from cinn_clusters.catalogues.error_checks import (
+    DEX,
+    demand_no_bounds,
+    demand_order,
+    demand_size,
 )
+from cinn_clusters.catalogues.mapping import Quantity
+from cinn_clusters.catalogues.measured import (
+    Measured,
+    factor_to_value,
+    kind_of_error,
+    own_scale,
+    share_of_value,
+)
+from cinn_clusters.catalogues.table_files import numbers
+from cinn_clusters.data.absence import is_known_mark
 from cinn_clusters.errors import DataError
 
 Note = Callable[[np.ndarray, str], None]
@@ -26,30 +31,6 @@ _LARGE = 0.8
 """An error above this share of its value in most rows is taken for a bound, and noted."""
 _SMALLEST_SHARE = 0.05
 """An error below never brings a value to less than this share of it."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Values of a quantity, whose errors are wanted.
-
-    Args:
-        table: The catalogue.
-        quantity: Which columns hold the errors.
-        log_value: log10 of the values in their own unit, (N,); NaN where missing.
-        scale: How the values are meant.
-        hubble: H0 of the catalogue [km/s/Mpc], for an ``h`` that stands in one unit only.
-    """
-
-    table: Table
-    quantity: Quantity
-    log_value: np.ndarray
-    scale: Scale
-    hubble: float
-
-    @property
-    def has_value(self) -> np.ndarray:
-        """Whether a row has a value, (N,)."""
-        return np.asarray(np.isfinite(self.log_value))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +50,8 @@ def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
     used. ``note`` is called with the rows whose error is missing or wrong.
 
     Raises:
-        DataError: If the unit of an error does not convert to that of the value, or bounds are none
-            in most rows.
+        DataError: If the unit of an error does not convert to that of the value, or in most rows
+            bounds are none, errors are bounds, or their size is that of another unit.
     """
     quantity = measured.quantity
     columns = quantity.error_columns
@@ -83,16 +64,61 @@ def errors_of(measured: Measured, note: Note) -> tuple[np.ndarray, list[str]]:
             for name, sign in zip(columns, (-1, 1), strict=True)
         ]
         _demand_bounds(measured, both_errors)
+        for side in both_errors:
+            demand_size(measured, side.column, side.error, DEX)
         return _filled(measured, both_errors, "a bound on its side of the value", note)
+    demand_no_bounds(measured)
     both_errors = [_of_error(measured, name) for name in columns]
     for side in both_errors[: len(set(columns))]:
         _note_likely_bounds(measured, side, note)
-    return _filled(measured, both_errors, "an error of at least 0", note)
+    both_errors, log = _stated_sides(measured, both_errors)
+    errors, filled = _filled(measured, both_errors, "an error of at least 0", note)
+    return errors, log + filled
+
+
+def _stated_sides(
+    measured: Measured, both_errors: list[_Side]
+) -> tuple[list[_Side], list[str]]:
+    """Errors of 0 beside others, and sides without any error, are not stated; a log of them."""
+    both_errors, log = _without_zeros(measured, both_errors)
+    has_value = measured.has_value
+    has_errors = [np.isfinite(side.error[has_value]).any() for side in both_errors]
+    if all(has_errors) or not any(has_errors):
+        return both_errors, log
+    absent, other = both_errors if has_errors[1] else both_errors[::-1]
+    remedy = f"those of {other.column} were taken for both"
+    log.append(f"{absent.column}: no row has an error: {remedy}")
+    return [other, other], log
+
+
+def _without_zeros(
+    measured: Measured, both_errors: list[_Side]
+) -> tuple[list[_Side], list[str]]:
+    columns = {side.column: side.error == 0.0 for side in both_errors}
+    zeros = {name: rows & measured.has_value for name, rows in columns.items()}
+    zeros = {name: rows for name, rows in zeros.items() if rows.any()}
+    if not measured.quantity.shows_marks or not zeros:
+        return both_errors, []
+    if not any(np.any(side.error > 0.0) for side in both_errors):
+        names = " and ".join(zeros)
+        return both_errors, [f"{names}: 0 in every row, values are taken as exact"]
+    log = [_note_of_zeros(name, rows, measured) for name, rows in zeros.items()]
+    sides = [
+        replace(side, error=np.where(side.error == 0.0, np.nan, side.error))
+        for side in both_errors
+    ]
+    return sides, log
+
+
+def _note_of_zeros(name: str, rows: np.ndarray, measured: Measured) -> str:
+    count = f"{int(rows.sum())} of {int(measured.has_value.sum())} errors"
+    return f"{name}: 0 in {count} stands for none (missing = [] takes it as exact)"
 
 
 def _demand_bounds(measured: Measured, both_errors: list[_Side]) -> None:
     has_value = measured.has_value
     below, above = both_errors
+    demand_order(measured, below.column, above.column)
     is_crossed = has_value & (below.is_wrong | above.is_wrong)
     num_crossed = int(is_crossed.sum())
     if 2 * num_crossed <= has_value.sum():
@@ -107,8 +133,8 @@ def _demand_bounds(measured: Measured, both_errors: list[_Side]) -> None:
 def _of_bound(measured: Measured, name: str, sign: int) -> _Side:
     """Distance of a bound from its value, below it (sign -1) or above (+1)."""
     bound, is_text = numbers(measured.table, name)
-    scale = _own_scale(measured, name)
-    factor = _factor(scale, name, measured)
+    scale = own_scale(measured, name)
+    factor = factor_to_value(scale, name, measured)
     log_bound = scale.logarithm(bound) + np.log10(factor)
     error = sign * (log_bound - measured.log_value)
     if sign < 0 and not scale.is_log:  # a lower bound of zero is no wrong one
@@ -126,19 +152,20 @@ def _of_bound(measured: Measured, name: str, sign: int) -> _Side:
 def _of_error(measured: Measured, name: str) -> _Side:
     stated, is_text = numbers(measured.table, name)
     is_low = name == measured.quantity.error_low
-    is_positive = stated > 0.0
-    if is_low and not is_positive.any():
-        stated = -stated  # lower errors often carry their sign
+    if is_low:
+        stated = _without_sign(measured, stated)
 
     is_wrong = is_text | (stated < 0.0) | np.isinf(stated)
     stated = np.where(is_wrong, np.nan, stated)
-    kind, factor = _kind_of_error(measured, name)
+    kind, factor = kind_of_error(measured, name)
     error = stated * factor
     if kind == "dex":
+        demand_size(measured, name, error, DEX)
         return _Side(name, error, is_wrong)
 
     # d log10 v = dv / (v ln 10) for one error to both sides, log10 (1 +- dv / v) for two
-    share = _share(measured, error, kind)
+    share = share_of_value(measured, error, kind)
+    demand_size(measured, name, share, "of the value")
     if measured.quantity.error:
         return _Side(name, share / np.log(10.0), is_wrong)
     change = 1.0 + share
@@ -147,27 +174,41 @@ def _of_error(measured: Measured, name: str) -> _Side:
     return _Side(name, np.abs(np.log10(change)), is_wrong)
 
 
-def _share(measured: Measured, error: np.ndarray, kind: str) -> np.ndarray:
-    """Errors in units of their values, (N,)."""
-    if kind == "relative":
-        return error
-    with np.errstate(over="ignore"):
-        return np.asarray(error / 10.0**measured.log_value)
+def _without_sign(measured: Measured, stated: np.ndarray) -> np.ndarray:
+    """Lower errors (N,), which often all carry a sign; NaN where all of them are one mark."""
+    if np.any(stated > 0.0):
+        return stated
+    distinct = np.unique(stated[np.isfinite(stated)])
+    is_mark = len(distinct) == 1 and distinct[0] < 0.0 and is_known_mark(distinct[0])
+    is_repeated = np.isfinite(stated).sum() > 1
+    if is_mark and is_repeated and not _mirrors_upper(measured, stated):
+        return np.full_like(stated, np.nan)
+    return -stated
+
+
+def _mirrors_upper(measured: Measured, stated: np.ndarray) -> bool:
+    upper = measured.quantity.error_high
+    if upper is None:
+        return False
+    values = numbers(measured.table, upper)[0]
+    return bool(np.array_equal(values, -stated, equal_nan=True))
 
 
 def _note_likely_bounds(measured: Measured, side: _Side, note: Note) -> None:
     """Note errors about as large as their values, as bounds are."""
-    kind, factor = _kind_of_error(measured, side.column)
+    kind, factor = kind_of_error(measured, side.column)
     if kind != "linear":
         return
     stated = np.abs(numbers(measured.table, side.column)[0])
-    share = _share(measured, np.where(side.is_wrong, np.nan, stated) * factor, kind)
+    share = share_of_value(
+        measured, np.where(side.is_wrong, np.nan, stated) * factor, kind
+    )
     is_large = share > _LARGE
     if 2 * is_large.sum() > np.isfinite(share).sum():
         reason = f"above {_LARGE:g} of the value, as in most rows"
         note(
             is_large,
-            f"{side.column}: {reason}: if it is a bound, map it as low or high",
+            f"{side.column}: {reason}: a bound (map it as low or high), or a percentage?",
         )
 
 
@@ -206,48 +247,6 @@ def _filled(
     remedy = f"the column's median was taken ({median.mean():.3f} dex)"
     fill(has_none, columns, either_wrong, remedy)
     return np.where(has_none, median[:, None], errors), log
-
-
-def _own_scale(measured: Measured, name: str) -> Scale:
-    """Unit of a column of errors: its own, else that of the value.
-
-    A unit that the file states for both alike is that of the value, whatever the mapping says that
-    is.
-    """
-    stated = unit_in_file(measured.table, name)
-    if stated is None or stated == unit_in_file(
-        measured.table, measured.quantity.column
-    ):
-        return measured.scale
-    return read_unit(stated, name, u.dimensionless_unscaled)
-
-
-def _kind_of_error(
-    measured: Measured, name: str
-) -> tuple[Literal["linear", "relative", "dex"], float]:
-    """How an error column is meant, and what brings it to the unit of its value."""
-    stated = measured.quantity.error_scale
-    if stated == "dex":
-        return "dex", 1.0
-    scale = _own_scale(measured, name)
-    if scale.unit.is_equivalent(u.dimensionless_unscaled) and not scale.is_log:
-        return "relative", float(scale.unit.to(u.dimensionless_unscaled))
-    if stated == "relative":
-        return "relative", 1.0
-    if scale.is_log and stated is None:
-        return "dex", 1.0
-    return "linear", _factor(scale, name, measured)
-
-
-def _factor(scale: Scale, name: str, measured: Measured) -> float:
-    """What brings one unit to another, an ``h`` of the catalogue taken out."""
-    target = measured.scale.unit
-    try:
-        return conversion_factor(scale.unit, target, measured.hubble)
-    except u.UnitConversionError as error:
-        subject, got = f"unit of the error '{name}'", f"'{scale.unit}'"
-        expected = f"one that converts to {target}"
-        raise DataError(subject, expected, got, "", "correct the file") from error
 
 
 def describe_errors(quantity: Quantity) -> str:
