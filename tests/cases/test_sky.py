@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.storage.map_store import read_stored
 from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.read import read_maps
@@ -437,3 +438,125 @@ def test_scaled_numbers_and_blanks(tmp_path: Path) -> None:
     assert b"BSCALE" in content
     values = read_maps(tmp_path / "a.fits")[0].values
     assert np.isfinite(values).any()
+
+
+def stored(path: Path, values: np.ndarray) -> Path:
+    fits.PrimaryHDU(values, plain_header()).writeto(path)
+    return path
+
+
+POSITION = Framing(size=32, radius_kpc=200.0, redshift=0.2, half_width=1.0)
+"""Centred on the peak."""
+
+
+def test_case_122c_a_hot_pixel(tmp_path: Path) -> None:
+    light = cluster_on(plain_header())
+    spoilt = light.copy()
+    spoilt[80, 12] = 1e6
+    clean = collect([stored(tmp_path / "a.fits", light)], POSITION)
+    found = collect([stored(tmp_path / "b.fits", spoilt)], POSITION)
+    np.testing.assert_allclose(found.values, clean.values, atol=1e-9)
+    assert (
+        "1 hot pixels were replaced by their surroundings, the first at x = 13, y = 81"
+        in found.notes[0]
+    )
+
+
+HOT = {
+    "on the cluster": (slice(48, 49), slice(48, 49)),
+    "a pair": (slice(20, 21), slice(20, 22)),
+    "a column": (slice(0, 96), slice(70, 71)),
+    "a row": (slice(85, 86), slice(0, 96)),
+    "a corner": (slice(0, 1), slice(0, 1)),
+}
+
+
+@pytest.mark.parametrize("place", HOT)
+def test_hot_pixels_and_lines(tmp_path: Path, place: str) -> None:
+    light = cluster_on(plain_header())
+    spoilt = light.copy()
+    spoilt[HOT[place]] = 1e4
+    clean = collect([stored(tmp_path / "a.fits", light)], FRAMING)
+    found = collect([stored(tmp_path / "b.fits", spoilt)], FRAMING)
+    demand_alike(found.values[0], clean.values[0], 0.1)
+    assert "hot pixels" in found.notes[0]
+
+
+def test_sources_and_photons_are_no_hot_pixels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.indices((96, 96))
+    star = 300.0 * np.exp(-0.5 * ((y - 20) ** 2 + (x - 20) ** 2) / 0.7**2)
+    counts = rng.poisson(5.0 * cluster_on(plain_header()) + 0.05 + star)
+    sparse = rng.poisson(0.02 + 0.2 * cluster_on(plain_header()))
+    for name, values in (("a", counts), ("b", sparse)):
+        assert not collect([stored(tmp_path / f"{name}.fits", values)], POSITION).notes
+
+
+def masked(tmp_path: Path, mask: np.ndarray, meaning: str | None = None) -> Collection:
+    light = stored(tmp_path / "map.fits", cluster_on(plain_header()))
+    path = stored(tmp_path / "mask.fits", mask)
+    return collect([light], FRAMING, Reading(mask=path, mask_meaning=meaning))  # type: ignore[arg-type]
+
+
+RADIUS = np.hypot(*(np.indices((96, 96)) - 47.5))
+
+
+@pytest.mark.parametrize("radius", [12.0, 40.0])
+def test_case_153_a_mask_of_good_pixels(
+    tmp_path: Path, expected: np.ndarray, radius: float, command: Command
+) -> None:
+    good = (radius > RADIUS).astype(np.uint8)
+    with pytest.raises(
+        DataError, match=r"mask\.fits: expected a mask of the pixels to"
+    ):
+        masked(tmp_path, good)
+    line = f"maps {tmp_path / 'map.fits'} --mask {tmp_path / 'mask.fits'} --size 64"
+    line += f" --centre 150,2 --radius 300 --redshift 0.2 --half-width 1 --out {tmp_path / 'a.h5'}"
+    told = refused(command(line), "and its brightest region")
+    assert told.endswith(
+        "--mask-means good if 1 marks good pixels, else --mask-means bad"
+    )
+    if radius == 40.0:
+        assert command(f"{line} --mask-means good").code == 0
+        _, values, _ = read_stored(tmp_path / "a.h5")
+        demand_alike(values[0].astype(float), expected, 0.02)
+
+
+def test_a_mask_of_bad_pixels_is_obeyed(tmp_path: Path, expected: np.ndarray) -> None:
+    bad = np.zeros((96, 96))
+    bad[:, 40:42] = 4.0
+    bad[70:90, 5:20] = np.nan
+    values = masked(tmp_path, bad).values[0]
+    assert 0.02 < (values != expected).mean() < 0.2
+
+
+def test_nan_in_a_mask_masks(tmp_path: Path) -> None:
+    ones, nans = np.zeros((96, 96)), np.zeros((96, 96))
+    ones[60:64, 60:64], nans[60:64, 60:64] = 1.0, np.nan
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = masked(tmp_path / "a", ones), masked(tmp_path / "b", nans)
+    np.testing.assert_array_equal(one.values, other.values)
+    good = np.where(np.isnan(nans), np.nan, 1.0)
+    (tmp_path / "c").mkdir()
+    np.testing.assert_array_equal(
+        masked(tmp_path / "c", good, "good").values, one.values
+    )
+
+
+def test_said_meanings_of_masks_are_not_asked_about(tmp_path: Path) -> None:
+    bad = (RADIUS < 10.0).astype(np.uint8)
+    found = masked(tmp_path, bad, "bad")
+    row, column = np.unravel_index(found.values[0].argmax(), (64, 64))
+    assert np.hypot(row - 31.5, column - 31.5) > 12.0
+
+
+def test_regions_are_no_mask(tmp_path: Path) -> None:
+    (tmp_path / "a.reg").write_text(
+        '# Region file format: DS9\nfk5\ncircle(150,2,9")\n'
+    )
+    light = stored(tmp_path / "map.fits", cluster_on(plain_header()))
+    with pytest.raises(
+        DataError, match="an image of the pixels to leave out; got a file"
+    ):
+        collect([light], FRAMING, Reading(mask=tmp_path / "a.reg"))

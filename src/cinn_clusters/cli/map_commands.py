@@ -72,6 +72,10 @@ def maps_command(
     mask: Annotated[
         Path | None, input_file("Map of the pixels to fill: not 0.")
     ] = None,
+    mask_means: Annotated[
+        Literal["bad", "good"] | None,
+        Option(help="What pixels of the mask that are not 0 are."),
+    ] = None,
     hdu: Annotated[
         str | None, Option(help="Number or name of the image in FITS files of several.")
     ] = None,
@@ -113,6 +117,8 @@ def maps_command(
     from cinn_clusters.xray.framing import Framing
 
     _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
+    if mask is None and mask_means is not None:
+        raise typer.BadParameter("--mask-means needs --mask")
     if exposure is None and (background is not None or keep_sources):
         raise typer.BadParameter("--background and --keep-sources need --exposure")
     framing = Framing(
@@ -125,7 +131,9 @@ def maps_command(
         pixel_kpc=pixel_kpc,
         stretch=stretch,
     )
-    reading = Reading(exposure, background, mask, keep_sources, planes, hdu, unit)
+    reading = Reading(
+        exposure, background, mask, keep_sources, planes, hdu, unit, mask_means
+    )
     destination = Destination(out, overwrite)
     with console.progress("maps") as on_progress:
         stored = store_files(

@@ -14,6 +14,7 @@ from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.framing import Companions, Framing, frame_map
 from cinn_clusters.xray.hdf5_images import Planes
 from cinn_clusters.xray.image import MapUnit, XrayMap
+from cinn_clusters.xray.masks import MaskMeaning
 from cinn_clusters.xray.read import kind_of, read_companion, read_each, usable
 
 _RENAME = "rename it, or write a store of its own"
@@ -28,11 +29,13 @@ class Reading:
             filled.
         background: Background map, with ``exposure``.
         mask: Map of the pixels of all files that are filled from their surroundings: those that are
-            not 0.
+            not 0, or NaN.
         keep_sources: Whether point sources in counts stay.
         planes: What the last axis of HDF5 data sets (H, W, 3) is, see ``read_maps``.
         hdu: Number or name of the image in FITS files of several.
         unit: What values are; without it each file says so (BUNIT, or the attribute ``unit``).
+        mask_meaning: What pixels of the mask that are not 0 are; None takes them as bad, and asks
+            where that leaves out the brightest region or most of a map.
     """
 
     exposure: Path | None = None
@@ -42,6 +45,7 @@ class Reading:
     planes: Planes = "auto"
     hdu: str | None = None
     unit: MapUnit | None = None
+    mask_meaning: MaskMeaning | None = None
 
     def companions(self) -> Companions:
         """Read the maps that belong to all files."""
@@ -50,6 +54,7 @@ class Reading:
             _read_companion(self.background, "background"),
             _read_companion(self.mask, "mask"),
             self.keep_sources,
+            self.mask_meaning,
         )
 
 
@@ -122,7 +127,7 @@ def collect(
                 framed = frame_map(image, framing, companions)
                 maps[image.name] = framed.values
                 sources[image.name] = path
-                notes += (*image.notes, *framed.notes)
+                notes += framed.notes
             except CinnError as error:
                 problems.append(_line(error, path))
         if maps:  # else an error may follow, which stands alone

@@ -12,7 +12,8 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.xray import sky
 from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
 from cinn_clusters.xray.image import XrayMap
-from cinn_clusters.xray.rate import count_rate, fill_holes, on_grid
+from cinn_clusters.xray.masks import MaskMeaning, hot_pixels, masked_pixels
+from cinn_clusters.xray.rate import count_rate, fill_holes
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 
 PICTURE_DEPTH = 3.3
@@ -58,6 +59,7 @@ class Companions:
     background: XrayMap | None = None
     mask: XrayMap | None = None
     keep_sources: bool = False
+    mask_meaning: MaskMeaning | None = None
 
     def notes(self) -> list[str]:
         """Return what is malformed in them and was read all the same."""
@@ -90,7 +92,8 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> Frame
     filled = fill_holes(cut)
     new_pixels_per_old = (framing.size / (2.0 * square.half_side)) ** 2
     least *= min(new_pixels_per_old, 1.0)
-    return FramedMap(_stretched(filled, image, framing, least), square.notes)
+    notes = (*brightness.notes, *square.notes)
+    return FramedMap(_stretched(filled, image, framing, least), notes)
 
 
 def _stretched(
@@ -109,14 +112,10 @@ def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]
 
     The brightness of a picture is its grey levels.
     """
-    values = image.values
-    if image.scale == "log10":
-        with np.errstate(over="ignore"):
-            values = 10.0**values
+    linear = _without_hot_pixels(_linear(image))
     if companions.mask is not None:
-        is_masked = on_grid(companions.mask, image, order=0) != 0.0
-        values = np.where(is_masked, np.nan, values)
-    linear = replace(image, values=values)
+        is_masked = masked_pixels(linear, companions.mask, companions.mask_meaning)
+        linear = replace(linear, values=np.where(is_masked, np.nan, linear.values))
     if companions.exposure is None:
         return linear, 0.0
     if image.scale != "brightness":
@@ -127,6 +126,29 @@ def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]
         linear, companions.exposure, companions.background, mask_sources=mask_sources
     )
     return replace(image, values=rate), least
+
+
+def _linear(image: XrayMap) -> XrayMap:
+    """Return a map whose values are no logarithms; grey levels stay."""
+    if image.scale != "log10":
+        return image
+    with np.errstate(over="ignore"):
+        return replace(image, values=10.0 ** image.values.astype(float))
+
+
+def _without_hot_pixels(image: XrayMap) -> XrayMap:
+    """Return a map without hot pixels, and a note on them."""
+    if image.is_picture:
+        return image
+    hot = hot_pixels(image.values)
+    if not len(hot.rows):
+        return image
+    values = image.values.copy()
+    values[hot.rows, hot.columns] = hot.surroundings
+    first = f"x = {hot.columns[0] + 1}, y = {hot.rows[0] + 1}"
+    done = f"{len(hot.rows)} hot pixels were replaced by their surroundings"
+    note = f"{image.source}: {done}, the first at {first}"
+    return replace(image, values=values, notes=(*image.notes, note))
 
 
 @dataclass(frozen=True, eq=False)

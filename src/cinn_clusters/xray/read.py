@@ -19,6 +19,8 @@ _SUFFIX = re.compile(
     re.IGNORECASE,
 )
 
+_REGIONS = (".reg", ".region", ".ds9")
+
 
 def read_maps(
     path: str | Path, planes: Planes = "auto", unit: MapUnit | None = None
@@ -44,6 +46,12 @@ def read_companion(path: str | Path, role: Role = "exposure") -> XrayMap:
     Raises:
         DataError: As ``read_maps``.
     """
+    if Path(path).suffix.lower() in _REGIONS:
+        expected = "an image of the pixels to leave out"
+        hint = (
+            "draw the regions on the grid of the map first (astropy's regions: to_mask)"
+        )
+        raise DataError(path, expected, "a file of regions", "", hint)
     return usable(read_each(path, choice=ImageChoice(role))[0])
 
 

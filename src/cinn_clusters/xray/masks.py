@@ -1,0 +1,131 @@
+"""Pixels that are left out: those of a mask, and hot ones, which no telescope can have imaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cinn_clusters.errors import DataError
+from cinn_clusters.xray.frame import find_centre
+from cinn_clusters.xray.image import XrayMap
+from cinn_clusters.xray.rate import on_grid
+
+MaskMeaning = Literal["bad", "good"]
+"""What pixels of a mask that are not 0 are."""
+_CONTRAST = 30.0
+"""Of a hot pixel over its surroundings: a point spread function blurs any source more."""
+_MOST_HOT = 0.03
+"""Largest share of pixels that are hot; where more stand out, the map is one of points."""
+_LARGEST_HOLE = 0.02
+"""Share of a map that a mask of a source on the brightest region may hide."""
+_BAND = 256
+
+
+def masked_pixels(
+    image: XrayMap, mask: XrayMap, meaning: MaskMeaning | None
+) -> np.ndarray:
+    """Return which pixels (H, W) of a map a mask leaves out, NaN in the mask among them.
+
+    Args:
+        image: Brightness.
+        mask: Mask, on any grid of the same sky; beyond its field nothing is known to be bad, or
+            to be good.
+        meaning: What pixels that are not 0 are; None takes them as bad, where that makes sense.
+
+    Raises:
+        DataError: If the mask leaves out the brightest region or most of the map, and nobody said
+            that it does.
+    """
+    if meaning == "good":
+        is_bad: np.ndarray = on_grid(mask, image, order=0) == 0.0
+        return is_bad
+    is_masked = _bad_pixels(image, mask)
+    if meaning is None:
+        _demand_sense(image, mask, is_masked)
+    return is_masked
+
+
+@dataclass(frozen=True, eq=False)
+class HotPixels:
+    """Single pixels, and lines of them, far above their surroundings."""
+
+    rows: np.ndarray  # (N,)
+    columns: np.ndarray
+    surroundings: np.ndarray  # median of the eight neighbours of each
+
+
+def hot_pixels(values: np.ndarray) -> HotPixels:
+    """Return the hot pixels of a brightness (H, W).
+
+    At least six of the eight neighbours are 30 times fainter, and so is what is typical of the map.
+    """
+    faintest = _CONTRAST * _typical(values)
+    parts = [np.empty((3, 0))]
+    for first in range(0, len(values), _BAND):
+        start = max(first - 1, 0)
+        row, column, surroundings = _hot_in(values[start : first + _BAND + 1], faintest)
+        row += start
+        is_inside = (row >= first) & (row < first + _BAND)
+        parts.append(np.stack([row, column, surroundings])[:, is_inside])
+    places = np.concatenate(parts, axis=1)
+    if places.shape[1] > max(_MOST_HOT * values.size, 1):
+        places = places[:, :0]
+    rows, columns = places[:2].astype(int)
+    return HotPixels(rows, columns, places[2])
+
+
+def _typical(values: np.ndarray) -> float:
+    """Return the median of what is positive, from a part of a large map."""
+    step = 1 + max(values.shape) // 1024
+    sample = values[::step, ::step]
+    positive = sample[sample > 0.0]
+    return float(np.median(positive)) if positive.size else np.inf
+
+
+def _hot_in(
+    values: np.ndarray, faintest: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, columns and surroundings of the hot pixels of a brightness (H, W)."""
+    padded = np.pad(np.nan_to_num(values), 1)
+    middle = padded[1:-1, 1:-1]
+    is_steep = _is_above(middle, padded[1:-1, :-2], padded[1:-1, 2:])
+    is_steep |= _is_above(middle, padded[:-2, 1:-1], padded[2:, 1:-1])
+    row, column = np.nonzero(is_steep & (middle > faintest))
+
+    # The third brightest of the eight neighbours, in pixels of the padded map
+    offsets = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
+    around = [padded[row + y, column + x] for y, x in offsets]
+    ranked = np.sort(np.reshape(around, (8, -1)), axis=0)
+    is_hot = middle[row, column] > _CONTRAST * ranked[5]
+    return row[is_hot], column[is_hot], ranked[3:5].mean(0)[is_hot]
+
+
+def _is_above(middle: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return which pixels are far above a neighbour, at least on a side."""
+    is_above: np.ndarray = middle > _CONTRAST * np.minimum(before, after)
+    return is_above
+
+
+def _bad_pixels(image: XrayMap, mask: XrayMap) -> np.ndarray:
+    """Return which pixels are not 0 in a mask, or NaN; beyond its field none is."""
+    is_bad = np.where(mask.values == 0.0, 0.0, 1.0)
+    flags = XrayMap(mask.name, is_bad, mask.scale, mask.source, wcs=mask.wcs)
+    is_masked: np.ndarray = on_grid(flags, image, order=0) != 0.0
+    return is_masked
+
+
+def _demand_sense(image: XrayMap, mask: XrayMap, is_masked: np.ndarray) -> None:
+    """Ask what a mask means that leaves out the brightest region or most of a map."""
+    row, column = find_centre(image.values)
+    hides_peak = bool(is_masked[round(row), round(column)])
+    share = is_masked[np.isfinite(image.values)].mean()
+    if share <= 0.5 and not (hides_peak and share > _LARGEST_HOLE):
+        return
+    got = f"one that leaves out {100.0 * share:.0f} % of {image.source.name}"
+    if hides_peak:
+        got += " and its brightest region"
+    expected = "a mask of the pixels to leave out (not 0)"
+    hint = "pass --mask-means good if 1 marks good pixels, else --mask-means bad"
+    raise DataError(mask.source, expected, got, "", hint)
