@@ -10,6 +10,7 @@ import pandas as pd
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.rng import number_of
+from cinn_clusters.schema import PROJECTION
 
 OBJECT = "object"
 """Column that names an observed cluster."""
@@ -75,7 +76,8 @@ class Query:
     def streams(self) -> list[int]:
         """Random stream of each object, N numbers, by its inputs and its name wherever it stands.
 
-        Inputs count in single precision, so that a file of other digits asks for the same samples.
+        A projection is one view of an object, which its inputs tell from the others. Inputs count
+        in single precision, so that a file of other digits asks for the same samples.
 
         Examples:
             >>> query = Query.from_inputs(np.array([[14.5, 0.1], [14.2, np.nan]]))
@@ -88,7 +90,8 @@ class Query:
         contents = [row.tobytes() for row in single]
         if not (self.is_named and len(self.keys)):
             return [number_of(content) for content in contents]
-        names = map("\n".join, self.keys.astype(str).to_numpy())
+        of_object = self.keys.drop(columns=PROJECTION, errors="ignore")
+        names = map("\n".join, of_object.astype(str).to_numpy())
         return [
             number_of(content + name.encode(errors="surrogateescape"))
             for content, name in zip(contents, names, strict=True)
