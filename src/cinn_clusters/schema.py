@@ -74,6 +74,7 @@ class Column:
     bijection: Bijection = "identity"
     anchor: str | None = None
     anchor_unit: float = 0.0
+    record_begin: float = 0.0
     resolution: float = 0.0
     role: Role | None = None
     group: str | None = None

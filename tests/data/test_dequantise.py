@@ -12,6 +12,7 @@ from scipy import stats
 from cinn_clusters.data.dequantise import TIME_FLOOR, dequantise, off_bounds
 from cinn_clusters.schema import COLLISION_TIME, TIME_RESOLUTION, column
 
+BEGIN = column(COLLISION_TIME).record_begin
 TARGETS = tuple(map(column, ("last_V_coll", COLLISION_TIME, "last_Mass_ratio")))
 
 
@@ -26,19 +27,20 @@ def _jittered(times: np.ndarray, age: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 @given(
-    age=st.floats(0.5, 13.8),
+    age=st.floats(BEGIN + 0.1, 13.8),
     share=st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0])),
     seed=st.integers(0, 1000),
 )
-def test_times_stay_between_zero_and_the_observation(
+def test_times_stay_between_the_begin_of_the_record_and_the_observation(
     age: float, share: float, seed: int
 ) -> None:
     ages = np.full(50, age)
-    times = _jittered(ages * share, ages, seed)
-    assert (times > 0).all()
+    recorded = BEGIN + (ages - BEGIN) * share
+    times = _jittered(recorded, ages, seed)
+    assert (times > BEGIN).all()
     assert (times < ages).all()
     assert (ages - times).min() >= TIME_FLOOR * (1 - 1e-9)
-    assert np.abs(times - age * share).max() <= TIME_RESOLUTION / 2 + TIME_FLOOR
+    assert np.abs(times - recorded).max() <= TIME_RESOLUTION / 2 + TIME_FLOOR
 
 
 def test_jitter_is_uniform_over_the_resolution() -> None:
@@ -55,6 +57,12 @@ def test_a_collision_at_the_snapshot_is_reflected_not_piled_up() -> None:
     assert at_floor.mean() == pytest.approx(TIME_FLOOR / (TIME_RESOLUTION / 2), rel=0.3)
     uniform = stats.uniform(0, TIME_RESOLUTION / 2)
     assert stats.kstest(since[~at_floor], uniform.cdf).statistic < 0.03
+
+
+def test_a_collision_at_the_begin_of_the_record_is_reflected_not_piled_up() -> None:
+    times = _jittered(np.full(20_000, BEGIN), np.full(20_000, 10.0))
+    uniform = stats.uniform(BEGIN, TIME_RESOLUTION / 2)
+    assert stats.kstest(times, uniform.cdf).statistic < 0.03
 
 
 def test_near_the_snapshot_both_sides_are_kept() -> None:
@@ -103,10 +111,10 @@ def test_values_on_a_bound_are_moved_inside_and_no_others() -> None:
         "mean_Mass_ratio",
     )
     theta = np.array(
-        [[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [4.0, 0.9999, 1e3, 2.0]]
+        [[10.0, 1.0, 0.2, -5.0], [0.0, 0.0, 1e-4, 2.0], [6.0, 0.9999, 1e3, 2.0]]
     )
     moved = off_bounds(theta, [column(name) for name in names], np.full(3, 10.0))
-    assert moved[:, 0].tolist() == [10.0 - TIME_FLOOR, TIME_FLOOR, 4.0]
+    assert moved[:, 0].tolist() == [10.0 - TIME_FLOOR, BEGIN + TIME_FLOOR, 6.0]
     assert moved[:, 1].tolist() == [0.999, 0.001, 0.9999]
     np.testing.assert_array_equal(moved[:, 2:], theta[:, 2:])
     assert theta[0, 0] == 10.0, "the given array is left as it was"

@@ -40,6 +40,7 @@ KINDS = {
         reference_unit=14.0,
     ),
     "age": TargetMap("f", "age", False, 0.0, 13.9, shift=-1.5, scale=2.0),
+    "window": TargetMap("h", "window", False, 0.1, 13.9, shift=-1.0, scale=1.2),
 }
 AGES = st.floats(0.2, 13.8)
 SHARES = st.floats(1e-6, 1 - 1e-6)
@@ -71,8 +72,8 @@ def _anchor(entry: TargetMap, age: float) -> torch.Tensor:
 
 def _within(entry: TargetMap, share: float, age: float) -> float:
     """A value of the target a given share of the way through its support."""
-    if entry.bijection == "age":
-        return age * share
+    if entry.is_before_observation:
+        return entry.lower + (age - entry.lower) * share
     if entry.bijection == "identity":
         value = 20 * share - 10
         return math.exp(value) if entry.is_log else value
@@ -83,6 +84,11 @@ def _within(entry: TargetMap, share: float, age: float) -> float:
     )
     value = lower + share * (upper - lower)
     return math.exp(value) if entry.is_log else value
+
+
+def _raw_values(entry: TargetMap) -> st.SearchStrategy[float]:
+    """Raw values that are not saturated: a window of 0.1 Gyr ends at the logarithm of 15 of it."""
+    return st.floats(-12, 0.3 if entry.bijection == "window" else 11)
 
 
 class TestTargetMap:
@@ -97,7 +103,7 @@ class TestTargetMap:
 
     @given(data=st.data())
     def test_u_goes_round(self, kind: TargetMap, data: st.DataObject) -> None:
-        age, raw = data.draw(AGES), data.draw(st.floats(-12, 12))
+        age, raw = data.draw(AGES), data.draw(_raw_values(kind))
         u = (raw - kind.shift) / kind.scale
         transforms = _alone(kind)
         theta = transforms.physical_targets(_float(u)[None], _anchor(kind, age))
@@ -109,7 +115,7 @@ class TestTargetMap:
     def test_log_jacobian_is_that_of_autodiff(
         self, kind: TargetMap, data: st.DataObject
     ) -> None:
-        anchor, raw = _anchor(kind, data.draw(AGES)), data.draw(st.floats(-12, 12))
+        anchor, raw = _anchor(kind, data.draw(AGES)), data.draw(_raw_values(kind))
         u = _float((raw - kind.shift) / kind.scale)[None].requires_grad_()
         transforms = _alone(kind)
         (slope,) = torch.autograd.grad(transforms.physical_targets(u, anchor).sum(), u)
@@ -121,14 +127,14 @@ class TestTargetMap:
     def test_maps_are_monotonic(self, kind: TargetMap, data: st.DataObject) -> None:
         age, raw, more = (
             data.draw(AGES),
-            data.draw(st.floats(-12, 11)),
-            data.draw(st.floats(1e-3, 1)),
+            data.draw(_raw_values(kind)),
+            data.draw(st.floats(1e-3, 0.1)),
         )
         low, high = (
             kind.physical(_float(value), _anchor(kind, age)).item()
             for value in (raw, raw + more)
         )
-        assert (low < high) is (kind.bijection != "age"), (
+        assert (low < high) is not kind.is_before_observation, (
             "u of an age grows with the time since"
         )
 
@@ -140,6 +146,7 @@ class TestTargetMap:
         }
         if kind.bijection == "identity" and kind.is_log:
             outside["identity"] += [0.0, -1.0]
+        outside["window"] = [kind.lower, 0.0, age, age + 1e-9, math.inf]
         outside["age"] = [0.0, -1.0, age, age + 1e-9, math.inf]
         for theta in [*outside[kind.bijection], math.nan]:
             u = _alone(kind).standardise_targets(np.array([theta]), _anchor(kind, age))
@@ -149,6 +156,15 @@ class TestTargetMap:
         entry = replace(KINDS["age"], shift=0.0, scale=1.0)
         raw = entry.raw(_float(2.0), _float(10.0)).item()
         assert raw == pytest.approx(math.log(0.8 / 0.2))
+
+    @pytest.mark.parametrize("lower", [0.0, 4.9])
+    def test_window_map_is_the_log_of_a_short_time_since(self, lower: float) -> None:
+        entry = TargetMap("t", "window", lower=lower)
+        for since in (1e-3, 1e-2):
+            raw = entry.raw(_float(5.9 - since), _float(5.9)).item()
+            assert raw == pytest.approx(math.log(since), abs=since)
+        edge = entry.physical(_float(50.0), _float(5.9)).item()
+        assert lower < edge < lower + 1e-5
 
     def test_a_mass_equal_to_its_reference_is_at_the_origin(self) -> None:
         entry = replace(
@@ -303,7 +319,7 @@ OBSERVABLE_MAPS = st.builds(
 TARGET_MAPS = st.builds(
     TargetMap,
     NAMES,
-    bijection=st.sampled_from(["identity", "logit", "age"]),
+    bijection=st.sampled_from(["identity", "logit", "age", "window"]),
     is_log=st.booleans(),
     lower=st.floats(-10, 10) | st.just(-math.inf),
     upper=st.floats(10, 100) | st.just(math.inf),
@@ -385,11 +401,14 @@ class TestInputs:
             transforms.standardise_inputs(np.zeros(shape))
 
 
+BEGIN = schema.column(schema.COLLISION_TIME).record_begin
+
+
 def _table(num_rows: int = 60) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(3)
     inputs = {
         schema.MASS: rng.normal(14.3, 0.4, num_rows),
-        schema.LOOKBACK: rng.uniform(0, 8, num_rows),
+        schema.LOOKBACK: rng.uniform(0, 7, num_rows),
         "bcg_SubhaloBHMass": rng.lognormal(-1, 1, num_rows),
     }
     inputs["GroupGasMass"] = (
@@ -398,7 +417,7 @@ def _table(num_rows: int = 60) -> tuple[dict[str, np.ndarray], np.ndarray]:
     age = age_at_lookback(inputs[schema.LOOKBACK])
     theta = np.stack(
         [
-            age * rng.uniform(0.3, 0.99, num_rows),
+            BEGIN + (age - BEGIN) * rng.uniform(0.1, 0.99, num_rows),
             rng.normal(3.3, 0.15, num_rows),
             rng.lognormal(1, 0.6, num_rows),
             rng.lognormal(-1, 0.6, num_rows),
@@ -434,8 +453,10 @@ class TestFit:
         transforms = fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
         for target in transforms.targets:
             known = schema.column(target.name)
-            assert (target.bijection, target.is_log) == (known.bijection, known.is_log)
-            assert (target.lower, target.upper) == known.bounds
+            bijection = {"age": "window"}.get(known.bijection, known.bijection)
+            assert (target.bijection, target.is_log) == (bijection, known.is_log)
+            lower, upper = known.bounds
+            assert (target.lower, target.upper) == (known.record_begin or lower, upper)
             assert (target.relative_to, target.reference_unit) == (
                 known.anchor,
                 known.anchor_unit,
@@ -530,7 +551,16 @@ class TestFit:
 
     @pytest.mark.parametrize(
         ("d", "value"),
-        [(0, 13.9), (0, 0.0), (2, -1.0), (3, 0.0), (4, 0.0), (4, 1.0), (5, np.nan)],
+        [
+            (0, 13.9),
+            (0, 0.0),
+            (0, 4.8),
+            (2, -1.0),
+            (3, 0.0),
+            (4, 0.0),
+            (4, 1.0),
+            (5, np.nan),
+        ],
     )
     def test_target_on_or_outside_its_bounds_is_refused(
         self, d: int, value: float

@@ -37,9 +37,10 @@ def _catalogue(num_clusters: int) -> Catalogue:
     rng = np.random.default_rng(0)
     num_rows = SNAPSHOTS * num_clusters
     lookback = np.tile([0.0, 1.3, 3.5, 7.9], num_clusters)
-    time = age_at_lookback(lookback) * rng.choice(
-        [0.5, 0.8, 1.0], num_rows
-    )  # one in three at the snapshot itself
+    begin = schema.column(schema.COLLISION_TIME).record_begin
+    window = age_at_lookback(lookback) - begin
+    # one in three at the snapshot itself
+    time = begin + window * rng.choice([0.5, 0.8, 1.0], num_rows)
     columns = {
         schema.CLUSTER_COLUMN: np.repeat(np.arange(num_clusters), SNAPSHOTS),
         schema.LOOKBACK: lookback,
@@ -157,7 +158,7 @@ def test_copies_are_jittered_times_and_nothing_else() -> None:
 
 def test_without_dequantisation_there_is_one_copy() -> None:
     catalogue, split, transforms = _prepared()
-    catalogue.table[schema.COLLISION_TIME] *= 0.9
+    catalogue.table[schema.COLLISION_TIME] -= 0.05
     config = _config(2, dequantise=False)
     pairs = make_training_pairs(catalogue, split, transforms, config)
     rows = np.concatenate([split.train, split.validation])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,14 +18,18 @@ SATURATION = 15.0
 round a value onto its bound or past it. The edge it spares is 3e-7 of the support."""
 
 
+TargetBijection = Literal[schema.Bijection, "window"]
+
+
 @dataclass(frozen=True)
 class TargetMap:
     """Bijection of one target onto the real line, then standardisation: u = (raw - shift) / scale.
 
     Args:
         name: Column.
-        bijection: ``identity``, ``logit`` between the bounds, or ``age``: the logit of (age -
-            theta) / age.
+        bijection: ``identity``, ``logit`` between the bounds, ``window``: log(-W log s) with s =
+            (theta - lower) / W and W = age - lower, the log of the time before observation where
+            that is short; or ``age``: the logit of (age - theta) / age, in models of format 2.
         is_log: The logarithm is what lies between the (log of the) bounds.
         lower: Lower bound, in the column's unit.
         upper: Upper bound, in the column's unit.
@@ -35,12 +39,12 @@ class TargetMap:
             collision is close to, and for a recent one equal to, the mass today.
         reference_unit: log10 of the target's unit in that of the reference.
 
-    Every method takes the anchor of a row (see ``Transforms.anchors``): the age for the bijection
-    ``age``, the raw value of the reference for a relative target; otherwise it is not used.
+    Every method takes the anchor of a row (see ``Transforms.anchors``): the age for the bijections
+    ``window`` and ``age``, the raw value of the reference for a relative target; otherwise it is not used.
     """
 
     name: str
-    bijection: schema.Bijection = "identity"
+    bijection: TargetBijection = "identity"
     is_log: bool = False
     lower: float = -math.inf
     upper: float = math.inf
@@ -49,12 +53,21 @@ class TargetMap:
     relative_to: str | None = None
     reference_unit: float = 0.0
 
+    @property
+    def is_before_observation(self) -> bool:
+        """Whether the age at observation bounds the target."""
+        return self.bijection in ("window", "age")
+
     def anchor(self, reference: Tensor) -> Tensor:
         """Raw value of the reference, given in log10 of its own unit."""
         return self._absolute(10.0 ** (reference - self.reference_unit))
 
     def raw(self, theta: Tensor, anchor: Tensor) -> Tensor:
         """Unbounded value of theta; +-inf on a bound, NaN outside."""
+        if self.bijection == "window":
+            width = anchor - self.lower
+            depth = -torch.log1p((theta - anchor) / width)
+            return torch.log(depth) + torch.log(width)
         if self.bijection == "age":
             # logit of s = (age - theta) / age: the age cancels
             log_since = torch.log(anchor - theta)
@@ -67,6 +80,11 @@ class TargetMap:
         raw = raw + self._offset(anchor)
         if self.bijection == "identity":
             return self._linear(raw)
+        if self.bijection == "window":
+            width = anchor - self.lower
+            depth = torch.exp(raw) / width
+            share = torch.exp(-depth.clamp(math.exp(-SATURATION), SATURATION))
+            return self.lower + width * share
         share = torch.sigmoid(raw.clamp(-SATURATION, SATURATION))
         if self.bijection == "age":
             return anchor * (1.0 - share)
@@ -78,6 +96,9 @@ class TargetMap:
         raw = raw + self._offset(anchor)
         if self.bijection == "identity":
             return torch.where(torch.tensor(self.is_log), raw, 0.0)
+        if self.bijection == "window":
+            # d theta / d raw = -W s depth
+            return raw - torch.exp(raw) / (anchor - self.lower)
         # d sigmoid / d raw = sigmoid(raw) sigmoid(-raw)
         squeeze = logsigmoid(raw) + logsigmoid(-raw)
         if self.bijection == "age":

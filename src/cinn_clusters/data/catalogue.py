@@ -198,6 +198,7 @@ def read_catalogue(
     demand_distinct(
         table[selection.cluster_column].to_numpy(), selection.cluster_column
     )
+    schema = _with_whole_record(schema, table)
     if table.empty:
         files = f"{observables_file} and {targets_file}"
         raise DataError(files, "rows with a known history", "none left to use")
@@ -311,6 +312,16 @@ def _drop_marked(selection: _Selection, schema: Schema) -> None:
         if mark is not None:
             is_marked = selection.table[name] == mark
             selection.drop(is_marked, f"{name} holds the missing-value mark {mark:g}")
+
+
+def _with_whole_record(schema: Schema, table: pd.DataFrame) -> Schema:
+    """Take the begin of the record away where a table holds collisions before it."""
+    columns = []
+    for column in schema.columns:
+        if column.name in table and (table[column.name] < column.record_begin).any():
+            column = replace(column, record_begin=0.0)
+        columns.append(column)
+    return replace(schema, columns=tuple(columns))
 
 
 def _left_out(

@@ -26,7 +26,7 @@ def dequantise(
 
     Most values of last_T_coll stand on snapshots; a flexible density would buy likelihood with
     spikes there. The jitter is uniform over one snapshot spacing; what would fall after the
-    observation is reflected at it.
+    observation, or before the record begins, is reflected at it.
 
     Args:
         theta: Physical targets, (N, D).
@@ -43,8 +43,9 @@ def dequantise(
             since = age - theta[:, d]
             steps = rng.uniform(-0.5, 0.5, len(since))
             jitter = steps * column.resolution
-            reflected = np.abs(since + jitter)
-            jittered = np.clip(reflected, TIME_FLOOR, age - TIME_FLOOR)
+            window = age - column.record_begin
+            reflected = window - np.abs(window - np.abs(since + jitter))
+            jittered = np.clip(reflected, TIME_FLOOR, window - TIME_FLOOR)
             result = result.copy()
             result[:, d] = age - jittered
     return result
@@ -73,7 +74,7 @@ def off_bounds(
     for column, recorded, values in zip(columns, theta.T, result.T, strict=True):
         if column.bijection == "age":
             latest = age - TIME_FLOOR
-            values[:] = np.clip(recorded, TIME_FLOOR, latest)
+            values[:] = np.clip(recorded, column.record_begin + TIME_FLOOR, latest)
         elif column.bijection == "logit" and not column.is_log:
             lower, upper = column.bounds
             margin = EDGE * (upper - lower)

@@ -199,7 +199,7 @@ class MeasurementTransforms(Transforms):
         if self.time in self.scalars:
             times = values[:, self.scalars.index(self.time)]
             is_usable &= np.isfinite(times)
-        return torch.from_numpy(is_usable)
+        return torch.from_numpy(is_usable) & ~self.is_before_record(inputs)
 
     def standardise_inputs(self, inputs: np.ndarray) -> Tensor:
         """Turn values and errors (N, len(inputs)) into the features (N, F) of a network, float64.
@@ -384,7 +384,7 @@ def accept_missing_values(
     redundant = transforms.schema.radius if is_derived else None
     used = [entry for entry in transforms.observables if entry.name != redundant]
     used.sort(key=lambda entry: schema.is_embedding(entry.name))  # scalars come first
-    has_age = any(target.bijection == "age" for target in transforms.targets)
+    has_age = any(target.is_before_observation for target in transforms.targets)
     if has_age and transforms.time not in names:
         expected = f"'{transforms.time}' among them, since any other may be missing"
         raise DataError("observables", expected, "none")

@@ -43,7 +43,7 @@ class Transforms:
         time, a mass).
         """
         names = [observable.name for observable in self.observables]
-        names += [self.time for target in self.targets if target.bijection == "age"]
+        names += [self.time for target in self.targets if target.is_before_observation]
         names += [target.relative_to for target in self.targets if target.relative_to]
         return tuple(dict.fromkeys(names))
 
@@ -87,9 +87,16 @@ class Transforms:
         return False
 
     def is_usable(self, inputs: np.ndarray) -> Tensor:
-        """Whether a row can be answered, (N,): every value is finite."""
+        """Whether a row can be answered, (N,): every value is finite, and a record exists."""
         is_finite = np.isfinite(inputs)  # of the inputs: a clip hides an infinity in x
-        return torch.from_numpy(is_finite.all(1))
+        return torch.from_numpy(is_finite.all(1)) & ~self.is_before_record(inputs)
+
+    def is_before_record(self, inputs: np.ndarray) -> Tensor:
+        """Whether a row is observed before the record of its targets begins, (N,)."""
+        begins = [
+            target.lower for target in self.targets if target.bijection == "window"
+        ]
+        return self.age(inputs) <= max([0.0, *begins])
 
     def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return inputs as a catalogue may have them, for training: here, as they are."""
@@ -112,7 +119,7 @@ class Transforms:
                 column = inputs[:, self.inputs.index(target.relative_to)]
                 reference = np.asarray(column, dtype=float)
                 anchor = target.anchor(torch.from_numpy(reference))
-            elif target.bijection == "age":
+            elif target.is_before_observation:
                 anchor = age
             anchors.append(anchor)
         return torch.stack(anchors, -1)
@@ -264,6 +271,8 @@ def _target_map(column: Column, observables: Sequence[str]) -> TargetMap:
     if column.bijection == "identity":
         return TargetMap(column.name, is_log=column.is_log and not column.floor)
     entry = TargetMap(column.name, column.bijection, column.is_log, *column.bounds)
+    if column.bijection == "age":
+        return replace(entry, bijection="window", lower=column.record_begin)
     if column.anchor not in observables:
         return entry
     return replace(entry, relative_to=column.anchor, reference_unit=column.anchor_unit)

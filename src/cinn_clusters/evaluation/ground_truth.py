@@ -65,5 +65,6 @@ def unphysical(samples: np.ndarray, objects: Catalogue) -> np.ndarray | None:
         values, (lower, upper) = samples[:, :, d], column.bounds
         is_outside |= (values < lower) | (values > upper)
         if column.bijection == "age":
-            is_outside |= (values < 0) | (values > objects.age + _TIME_TOLERANCE)
+            earliest = column.record_begin - _TIME_TOLERANCE
+            is_outside |= (values < earliest) | (values > objects.age + _TIME_TOLERANCE)
     return is_outside

@@ -83,7 +83,7 @@ def support_of(column: Column, age: float | None = None) -> Limits:
         return column.bounds
     if age is None or not np.isfinite(age):
         return column.bounds
-    return 0.0, age + _ROUNDING
+    return column.record_begin, age + _ROUNDING
 
 
 def physical_density(

@@ -68,7 +68,7 @@ VARIANTS = {
     "never": ("train.checkpoint_every=99",),
     "stops early": (
         "train.patience=1",
-        "train.learning_rate=0.1",
+        "train.learning_rate=0.02",
         "train.schedule=constant",
         "train.noise=0.05",
     ),

@@ -190,6 +190,9 @@ def _query(
             inputs[:, number] = views.embeddings[name]
     keys_of_views = keys.iloc[views.rows].set_axis(views.rows)
     query = Query(inputs, views.rows, keys_of_views, is_named)
+    is_before = posterior.transforms.is_before_record(query.inputs).numpy()
+    early_rows = np.isin(np.arange(len(keys)), query.places[is_before])
+    converted.note(early_rows, "observed before the record of collisions begins")
     if not posterior.transforms.accepts_missing:
         _note_missing(converted, posterior, query)
     return query
