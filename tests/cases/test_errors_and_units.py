@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units as u
 from astropy.table import Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.by_name import read_by_name
 from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping, read_mapping
+from cinn_clusters.catalogues.table_files import read_table
+from cinn_clusters.cosmology import HUBBLE_H
 from cinn_clusters.errors import ConfigError, DataError
 from support import Command
 
@@ -197,3 +201,151 @@ def test_errors_by_name_are_in_dex() -> None:
     table = {MASS: [14.5, 14.7], f"sigma_{MASS}": [3e13, 5e13]}
     with pytest.raises(DataError, match=r"sigma_<name> is in dex"):
         read_by_name(Table(table), [MASS])
+
+
+OVER_H = [
+    "Msun/h",
+    "Msun / h",
+    "h-1 Msun",
+    "Msun h^-1",
+    "Msun.h-1",
+    "MSUN/H",
+    "M_sun h**-1",
+    "h⁻¹ M☉",
+    r"$h^{-1}\,{\rm M}_\odot$",
+    "solMass / littleh",
+]
+OVER_H70 = [
+    "Msun/h70",
+    "h70-1 Msun",
+    "h_70^-1 M_sun",
+    "Msun h_{70}^{-1}",
+    "Msun h^{-1}_{70}",
+]
+PLAIN = [
+    "Msun",
+    "MSUN",
+    "M_sun",
+    "M_SOL",
+    "solMass",
+    "Solar masses",
+    "M⊙",
+    r"$M_\odot$",
+]
+SCALED = [
+    "1e14 Msun",
+    "10^14 Msun",
+    "10+14Msun",
+    "10**14 solMass",
+    "x10^14 M_sun",
+    "1E14Msun",
+]
+
+
+@pytest.mark.parametrize(
+    ("units", "mass"),
+    [
+        (OVER_H, 5e14 * HUBBLE_H),
+        (OVER_H70, 5e14 * HUBBLE_H / 0.7),
+        (PLAIN, 5e14),
+        (SCALED, 5.0),
+        (["10^14 Msun/h", "1e14 h-1 Msun", "10+14 h^-1 MSUN"], 5.0 * HUBBLE_H),
+    ],
+)
+def test_case_23e_a_mass_in_any_spelling_of_its_unit(
+    units: list[str], mass: float
+) -> None:
+    for unit in units:
+        found = converted({"m": [mass] * 4}, unit=unit)
+        np.testing.assert_allclose(found.values[MASS], np.log10(5e14), err_msg=unit)
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "vot", "fits", "parquet"])
+@pytest.mark.parametrize("unit", ["Msun / h", "h-1 Msun", "10^14 Msun h^-1"])
+def test_case_23e_in_files(tmp_path: Path, suffix: str, unit: str) -> None:
+    mass = 5e14 * HUBBLE_H
+    if unit.startswith("10"):
+        mass /= 1e14
+    table = Table({"z": [0.3], "m": [mass], "e": [0.1 * mass]})
+    for name in ("m", "e"):
+        table[name].unit = u.Unit(unit, parse_strict="silent")
+    path = tmp_path / f"own.{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table.write(path, **({"format": "votable"} if suffix == "vot" else {}))
+        read = read_table(path)
+    quantity = {"column": "m", "error": "e"}
+    own = {"redshift": {"column": "z"}, "mass": quantity}
+    found = convert(read, Mapping.model_validate(own))
+    np.testing.assert_allclose(found.values[MASS], np.log10(5e14))
+    np.testing.assert_allclose(found.errors[MASS], TENTH)
+    assert "littleh" in found.log[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "value"),
+    [
+        ("radius", "h^-1 Mpc", HUBBLE_H),
+        ("radius", "Mpc/h70", HUBBLE_H / 0.7),
+        ("radius", "kpc h_70^-1", 1e3 * HUBBLE_H / 0.7),
+        ("radius", "MPC", 1.0),
+        ("radius", "Kpc", 1e3),
+        ("radius", "m", 3.0856776e22),
+        ("radius", "deg", 1e3 / 4597.5 / 3600.0 * 1e3),
+        ("temperature", "KEV", 5.0),
+        ("temperature", "K", 5.0 / 8.617333262e-8),
+        ("temperature", "MK", 5e-6 / 8.617333262e-8),
+    ],
+)
+def test_lengths_and_temperatures(name: str, unit: str, value: float) -> None:
+    reference = {"radius": ("kpc", 1e3), "temperature": ("keV", 5.0)}[name]
+    masses = []
+    for stated, number in ((unit, value), reference):
+        quantity = {"column": "q", "unit": stated}
+        own = {"redshift": {"column": "z"}, name: quantity}
+        table = Table({"z": [0.3], "q": [number]})
+        masses.append(convert(table, Mapping.model_validate(own)).values[MASS])
+    np.testing.assert_allclose(*masses, atol=3e-3)
+
+
+def test_a_time_over_h() -> None:
+    table = Table({"t": [2.0 * HUBBLE_H]}, units={"t": "Gyr / h"})
+    own = Mapping.model_validate({"lookback_time": {"column": "t"}})
+    found = convert(table, own)
+    np.testing.assert_allclose(found.values[schema.LOOKBACK], 2.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("unit", "told"),
+    [
+        ("Msun/hx", r"a unit that astropy knows; got 'Msun/hx'; write it as in"),
+        ("Msun h^-5/2", "a unit that astropy knows; got 'Msun h"),
+        (
+            "[10^14 Msun]",
+            "whether it is a logarithm.*scale = 'linear' or scale = 'log10'",
+        ),
+        ("km/h", "one that converts to solMass"),
+        ("Msun/yr", "one that converts to solMass"),
+    ],
+)
+def test_a_unit_that_is_unknown_or_may_be_two(unit: str, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        converted({}, unit=unit)
+
+
+def test_brackets_as_the_mapping_says() -> None:
+    linear = converted({}, unit="[10^14 Msun]", scale="linear")
+    np.testing.assert_allclose(linear.values[MASS], 14.0 + np.log10(VALUES))
+    logarithm = converted({"m": np.log10(VALUES)}, unit="[10^14 Msun]", scale="log10")
+    np.testing.assert_allclose(logarithm.values[MASS], 14.0 + np.log10(VALUES))
+
+
+def test_comoving_units_are_told() -> None:
+    own = {"redshift": {"column": "z"}, "radius": {"column": "r", "unit": "ckpc/h"}}
+    with pytest.raises(DataError, match="definition = 'comoving'"):
+        convert(Table({"z": [0.3], "r": [1e3]}), Mapping.model_validate(own))
+
+
+def test_h_by_name() -> None:
+    table = Table({MASS: [5e14 * HUBBLE_H]}, units={MASS: "Msun / h"})
+    np.testing.assert_allclose(read_by_name(table, [MASS]).values[MASS], np.log10(5e14))

@@ -152,5 +152,5 @@ class _ColumnReader:
         self.converted.log.append(f"{self.name}: {scale} to {own}")
         linear = scale.linear(value) * factor
         if own.is_log:
-            return own.logarithm(linear)
+            return Scale(own.unit).logarithm(linear)
         return linear

@@ -26,7 +26,11 @@ from cinn_clusters.catalogues.masses import (
 from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import names_of, numbers
 from cinn_clusters.catalogues.uncertainties import describe_errors, errors_of
-from cinn_clusters.catalogues.units import factor_to_default, scale_of
+from cinn_clusters.catalogues.units import (
+    conversion_factor,
+    factor_to_default,
+    scale_of,
+)
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
     HUBBLE_H,
@@ -186,7 +190,9 @@ def _redshift(
     assert quantity is not None
     redshift, is_text = numbers(table, quantity.column)
     if mapping.redshift is None:
-        redshift = _redshift_of_lookback(table, quantity, redshift)
+        redshift = _redshift_of_lookback(
+            table, quantity, redshift, mapping.cosmology.H0
+        )
     is_zero = (redshift == 0.0) & quantity.shows_marks
     if mapping.redshift is None:
         is_zero[:] = False  # no time before the present is a time
@@ -220,10 +226,10 @@ def _note_missing_redshifts(
 
 
 def _redshift_of_lookback(
-    table: Table, quantity: Quantity, value: np.ndarray
+    table: Table, quantity: Quantity, value: np.ndarray, hubble: float
 ) -> np.ndarray:
     scale = scale_of(table, quantity, "lookback_time")
-    in_gyr = scale.unit.to(u.Gyr)
+    in_gyr = conversion_factor(scale.unit, u.Gyr, hubble)
     lookback = scale.linear(value) * in_gyr
     is_possible = (lookback >= 0) & (lookback <= max_lookback())
     possible = np.where(is_possible, lookback, 0.0)

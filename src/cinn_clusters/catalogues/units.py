@@ -13,6 +13,7 @@ from astropy.cosmology import units as cosmology_units
 from astropy.table import Table
 
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
+from cinn_clusters.catalogues.unit_text import parse_unit, without_h
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.errors import DataError
 
@@ -38,6 +39,9 @@ _LOGARITHM = re.compile(
 )
 """How tables say that a column is a logarithm: ``dex(solMass)``, ``log10 Msun``, ``[Msun]`` (the
 archive at CDS)."""
+_BRACKETED_NUMBER = re.compile(r"\[\s*[\dx].*\]")
+"""``[10^14 Msun]``: a logarithm at CDS, a unit in brackets elsewhere."""
+_COMOVING = re.compile(r"\bc(?:om|[kM]?pc)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,30 +76,44 @@ class Scale:
 
 
 def read_unit(stated: Any, column: str, default: Any) -> Scale:
-    """Read a unit as files and mappings write it.
+    """Read a unit as files and mappings write it, an ``h`` in any of its forms included.
 
     Raises:
-        DataError: If astropy does not know it.
+        DataError: If astropy does not know it, or it may be a logarithm or not.
 
     Examples:
-        >>> print(read_unit("dex(solMass)", "M", u.Msun), read_unit("Msun/h", "M", u.Msun))
+        >>> print(read_unit("dex(solMass)", "M", u.Msun), read_unit("Msun / h", "M", u.Msun))
         log10 solMass solMass / littleh
     """
     text = str(stated).strip()
+    subject, got = f"unit of '{column}'", f"'{stated}'"
+    if _BRACKETED_NUMBER.fullmatch(text):
+        expected = "one that says whether it is a logarithm, as brackets do at CDS"
+        hint = "state scale = 'linear' or scale = 'log10' in the mapping"
+        raise DataError(subject, expected, got, "", hint)
     logarithm = _LOGARITHM.fullmatch(text)
     if logarithm:
         text = next((part for part in logarithm.groups() if part), "").strip()
-    subject = f"unit of '{column}'"
     unit = default
     try:
-        with u.add_enabled_units(cosmology_units):
-            if text:
-                unit = u.Unit(text.replace("/h", " / littleh"))
-    except ValueError as error:
-        raise DataError(subject, "a unit that astropy knows", f"'{stated}'") from error
+        if text:
+            unit = parse_unit(text, default)
+    except (ValueError, TypeError) as error:
+        hint = "write it as in '1e14 Msun', 'Mpc/h', 'keV' in the mapping"
+        if _COMOVING.search(text):
+            hint = "write it without 'c', and definition = 'comoving', in the mapping"
+        expected = "a unit that astropy knows"
+        raise DataError(subject, expected, got, "", hint) from error
     if isinstance(unit, u.function.FunctionUnitBase):
-        raise DataError(subject, "a linear unit or a log10 of one", f"'{stated}'")
+        raise DataError(subject, "a linear unit or a log10 of one", got)
     return Scale(unit, logarithm is not None)
+
+
+def _stated_scale(quantity: Quantity, stated: str, default: Any) -> Scale:
+    """Scale of a unit, of which the mapping may say whether brackets mean a logarithm."""
+    if quantity.scale is None or not _BRACKETED_NUMBER.fullmatch(stated.strip()):
+        return read_unit(stated, quantity.column, default)
+    return read_unit(stated.strip(" []"), quantity.column, default)
 
 
 def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
@@ -111,7 +129,7 @@ def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
     default = _DEFAULT_UNITS[name]
     scale = Scale(default)
     if stated is not None:
-        scale = read_unit(stated, quantity.column, default)
+        scale = _stated_scale(quantity, stated, default)
     subject = f"unit of '{quantity.column}' ({name})"
     is_angle = name == "radius" and scale.unit.is_equivalent(u.arcmin)
     if not (_converts(scale.unit, default) or is_angle):
@@ -142,7 +160,7 @@ def conversion_factor(unit: Any, target: Any, hubble: float = HUBBLE_CONSTANT) -
     hubble_constant = hubble * u.km / u.s / u.Mpc
     with_h = cosmology_units.with_H0(hubble_constant)
     one = 1.0 * unit
-    return float(one.to_value(target, with_h))
+    return float(one.to_value(target, [*with_h, *u.temperature_energy()]))
 
 
 def factor_to_default(
@@ -177,7 +195,5 @@ def _kpc_per_arcmin(cosmology: FlatLambdaCDM, redshift: np.ndarray) -> np.ndarra
 
 
 def _converts(unit: Any, default: Any) -> bool:
-    littleh = cosmology_units.littleh
-    if littleh in unit.decompose().bases:
-        unit = unit * littleh
-    return bool(unit.is_equivalent(default))
+    plain = without_h(unit)
+    return bool(plain.is_equivalent(default, u.temperature_energy()))

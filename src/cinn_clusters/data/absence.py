@@ -85,12 +85,12 @@ def find_marks(values: np.ndarray, *, is_positive: bool = False) -> tuple[Mark, 
     finite = values[np.isfinite(values)]
     distinct, counts = np.unique(finite, return_counts=True)
     is_known = np.array([is_known_mark(value) for value in distinct], dtype=bool)
-    others = finite[~np.isin(finite, distinct[is_known])]
+    ordinary = finite[~np.isin(finite, distinct[is_known])]
     candidates = zip(distinct[is_known], counts[is_known], strict=True)
     return tuple(
         Mark(float(value), values == value)
         for value, count in candidates
-        if _is_mark(value, int(count), others, is_positive)
+        if _is_mark(value, int(count), ordinary, is_positive)
     )
 
 
@@ -154,62 +154,62 @@ def _is_fill(value: float) -> bool:
     return bool(np.isclose(value, _FILLS, rtol=_ROUNDING, atol=0.0).any())
 
 
-def _is_mark(value: float, count: int, others: np.ndarray, is_positive: bool) -> bool:
+def _is_mark(value: float, count: int, ordinary: np.ndarray, is_positive: bool) -> bool:
     """Whether a known mark can be none of the other values of its column."""
     if is_positive and value <= 0.0:
         return count > 1
     if value == 0.0:
         return False  # a floor, or the middle of a quantity with a sign
-    if len(others) == 0:
+    if len(ordinary) == 0:
         return count > 1 and _is_unmistakable(value)
-    if _are_classes(others) and abs(value) < _STRONG:
+    if _are_classes(ordinary) and abs(value) < _STRONG:
         return False
-    return _is_beyond(value, count, others) or _is_between(value, count, others)
+    return _is_beyond(value, count, ordinary) or _is_between(value, count, ordinary)
 
 
-def _is_beyond(value: float, count: int, others: np.ndarray) -> bool:
+def _is_beyond(value: float, count: int, ordinary: np.ndarray) -> bool:
     """Whether a value lies where none of the others could."""
     is_repeated = count > 1
-    if value < 0.0 and others.min() >= 0.0:
+    if value < 0.0 and ordinary.min() >= 0.0:
         return is_repeated or abs(value) >= _STRONG
-    is_apart = _is_apart(value, others, is_repeated)
+    is_apart = _is_apart(value, ordinary, is_repeated)
     return is_apart and (is_repeated or _is_unmistakable(value))
 
 
-def _is_between(value: float, count: int, others: np.ndarray) -> bool:
+def _is_between(value: float, count: int, ordinary: np.ndarray) -> bool:
     """Whether a value repeats within the range of others that never do."""
-    is_inside = others.min() < value < others.max()
-    return bool(is_inside) and count >= _FEWEST_INSIDE and _never_repeat(others)
+    is_inside = ordinary.min() < value < ordinary.max()
+    return bool(is_inside) and count >= _FEWEST_INSIDE and _never_repeat(ordinary)
 
 
-def _are_classes(others: np.ndarray) -> bool:
-    distinct = np.unique(others)
+def _are_classes(ordinary: np.ndarray) -> bool:
+    distinct = np.unique(ordinary)
     are_whole = bool(np.all(distinct == np.round(distinct)))
     return are_whole and len(distinct) <= _MOST_CLASSES
 
 
-def _is_apart(value: float, others: np.ndarray, is_repeated: bool) -> bool:
+def _is_apart(value: float, ordinary: np.ndarray, is_repeated: bool) -> bool:
     """Whether a value is far outside the range of the others, or of their logarithms."""
     if value < 0.0:
-        return _gap(value, others) > _GAP_BELOW
+        return _gap(value, ordinary) > _GAP_BELOW
     least = _GAP_ONCE
     if is_repeated:
         least = _GAP_ABOVE
-    return max(_gap(value, others), _decades(value, others)) > least
+    return max(_gap(value, ordinary), _decades(value, ordinary)) > least
 
 
-def _decades(value: float, others: np.ndarray) -> float:
+def _decades(value: float, ordinary: np.ndarray) -> float:
     """Distance of a positive value from positive others in units of their decades, at least one."""
-    if others.min() <= 0.0:
+    if ordinary.min() <= 0.0:
         return 0.0
-    return _gap(float(np.log10(value)), np.log10(others), smallest=1.0)
+    return _gap(float(np.log10(value)), np.log10(ordinary), smallest=1.0)
 
 
-def _gap(value: float, others: np.ndarray, smallest: float | None = None) -> float:
+def _gap(value: float, ordinary: np.ndarray, smallest: float | None = None) -> float:
     """Distance of a value from the range of the others, in units of their scale."""
-    lower, upper = others.min(), others.max()
+    lower, upper = ordinary.min(), ordinary.max()
     if smallest is None:
-        smallest = float(np.abs(np.median(others)))
+        smallest = float(np.abs(np.median(ordinary)))
     scale = max(upper - lower, smallest)
     distance = max(lower - value, value - upper)
     return float(distance) / max(scale, np.finfo(float).tiny)
@@ -221,6 +221,6 @@ def _is_unmistakable(value: float) -> bool:
     return abs(value) >= _STRONG and (value < 0.0 or is_long)
 
 
-def _never_repeat(others: np.ndarray) -> bool:
-    has_fractions = bool(np.any(others != np.round(others)))
-    return has_fractions and len(np.unique(others)) == len(others)
+def _never_repeat(ordinary: np.ndarray) -> bool:
+    has_fractions = bool(np.any(ordinary != np.round(ordinary)))
+    return has_fractions and len(np.unique(ordinary)) == len(ordinary)
