@@ -560,3 +560,78 @@ def test_regions_are_no_mask(tmp_path: Path) -> None:
         DataError, match="an image of the pixels to leave out; got a file"
     ):
         collect([light], FRAMING, Reading(mask=tmp_path / "a.reg"))
+
+
+def rated(
+    tmp_path: Path, values: np.ndarray, unit: str = "", seconds: float = 500.0
+) -> Collection:
+    header = plain_header()
+    header["BUNIT"] = unit
+    fits.PrimaryHDU(values, header).writeto(tmp_path / "map.fits")
+    stored(tmp_path / "exposure.fits", np.full((96, 96), seconds))
+    reading = Reading(exposure=tmp_path / "exposure.fits", keep_sources=True)
+    return collect([tmp_path / "map.fits"], FRAMING, reading)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "count/s",
+        "ct s-1",
+        "cts/s/pixel",
+        "photon/cm**2/s",
+        "ph / (cm2 s)",
+        "counts s^-1",
+        "erg/s/cm2",
+    ],
+)
+def test_case_154_a_rate_is_not_divided_again(tmp_path: Path, unit: str) -> None:
+    with pytest.raises(DataError, match="counts, since an exposure was given; got a "):
+        rated(tmp_path, IMAGE / 500.0, unit)
+
+
+@pytest.mark.parametrize("brightness", [1e-6, 1e-3, 0.5, 30.0])
+def test_case_154_a_rate_without_a_unit(tmp_path: Path, brightness: float) -> None:
+    counts = np.rint(brightness * 500.0 * cluster_on(plain_header()))
+    values = counts / 500.0
+    if brightness < 0.1:
+        values = brightness * cluster_on(plain_header())
+    with pytest.raises(
+        DataError, match=r"looks like a rate.*; leave --exposure out, or"
+    ):
+        rated(tmp_path, values)
+
+
+@pytest.mark.parametrize("unit", ["", "count", "counts", "ct/pixel", "photons"])
+def test_counts_are_divided(tmp_path: Path, expected: np.ndarray, unit: str) -> None:
+    found = rated(tmp_path, IMAGE, unit).values[0]
+    demand_alike(found + np.log10(0.5), expected, 0.06)
+
+
+def test_a_unit_of_the_user_goes_first(tmp_path: Path) -> None:
+    path = stored(tmp_path / "map.fits", IMAGE / 2000.0)
+    exposure = stored(tmp_path / "exposure.fits", np.full((96, 96), 500.0))
+    with pytest.raises(DataError, match="looks like a rate"):
+        collect([path], FRAMING, Reading(exposure=exposure))
+    assert collect([path], FRAMING, Reading(exposure=exposure, unit="counts")).names
+
+
+def test_a_background_in_another_unit(tmp_path: Path) -> None:
+    path = stored(tmp_path / "map.fits", IMAGE)
+    exposure = stored(tmp_path / "exposure.fits", np.full((96, 96), 500.0))
+    sky = stored(tmp_path / "sky.fits", np.full((96, 96), 2e4))
+    with pytest.raises(DataError, match=r"sky\.fits: expected fewer background counts"):
+        collect([path], FRAMING, Reading(exposure=exposure, background=sky))
+
+
+@pytest.mark.parametrize("gap", [0.0, np.nan, -1.0])
+def test_what_was_not_exposed_is_a_gap(
+    tmp_path: Path, expected: np.ndarray, gap: float
+) -> None:
+    seconds = np.full((96, 96), 2e7)  # cm2 s
+    seconds[:, 60:64] = gap
+    counts = np.where(seconds > 0.0, IMAGE, 0.0)
+    path = stored(tmp_path / "map.fits", counts)
+    exposure = stored(tmp_path / "exposure.fits", seconds)
+    found = collect([path], FRAMING, Reading(exposure=exposure, keep_sources=True))
+    assert np.abs(found.values[0] + np.log10(2e4) - expected)[32, 40:].max() < 0.7

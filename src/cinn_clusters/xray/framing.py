@@ -13,7 +13,7 @@ from cinn_clusters.xray import sky
 from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.masks import MaskMeaning, hot_pixels, masked_pixels
-from cinn_clusters.xray.rate import count_rate, fill_holes
+from cinn_clusters.xray.rate import count_rate, demand_counts, fill_holes
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 
 PICTURE_DEPTH = 3.3
@@ -112,20 +112,19 @@ def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]
 
     The brightness of a picture is its grey levels.
     """
+    if companions.exposure is not None:
+        demand_counts(image)
     linear = _without_hot_pixels(_linear(image))
     if companions.mask is not None:
         is_masked = masked_pixels(linear, companions.mask, companions.mask_meaning)
         linear = replace(linear, values=np.where(is_masked, np.nan, linear.values))
     if companions.exposure is None:
         return linear, 0.0
-    if image.scale != "brightness":
-        got = "a picture" if image.is_picture else "their logarithm (BUNIT)"
-        raise DataError(image.source, "counts, since an exposure was given", got)
     mask_sources = not companions.keep_sources
     rate, least = count_rate(
         linear, companions.exposure, companions.background, mask_sources=mask_sources
     )
-    return replace(image, values=rate), least
+    return replace(linear, values=rate), least
 
 
 def _linear(image: XrayMap) -> XrayMap:

@@ -16,6 +16,12 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.sky import MatchedPixels, match_pixels
 
+_COUNTS_EXPECTED = "counts, since an exposure was given"
+_NO_EXPOSURE = "leave --exposure out, or pass --unit counts if they are"
+_BRIGHTEST_SKY = 1.1
+"""Counts of a background over those of the map; above, it is in another unit."""
+_MOST_PHOTONS = 1e5
+"""In a pixel."""
 _LEAST_EXPOSED = 0.1
 """Pixels with less than this share of the largest exposure are not used."""
 
@@ -54,10 +60,12 @@ def count_rate(
     longest = np.nanmax(seconds)
     if not longest > 0.0:
         raise DataError(exposure.source, "a positive exposure", f"at most {longest:g}")
+    is_exposed = seconds > _LEAST_EXPOSED * longest
+    if counts.quantity is None:
+        _demand_no_rate(counts, seconds, is_exposed)
     sky: np.ndarray | float = 0.0
     if background is not None:
-        sky = on_grid(background, counts, is_summed=True)
-    is_exposed = seconds > _LEAST_EXPOSED * longest
+        sky = _background(background, counts, is_exposed)
     divisor = np.where(is_exposed, seconds, 1.0)
     rate = np.where(is_exposed, (photons - sky) / divisor, np.nan)
     if mask_sources:
@@ -66,6 +74,70 @@ def count_rate(
 
     typical_exposure = float(np.median(seconds[is_exposed]))
     return rate, 0.5 / typical_exposure
+
+
+def demand_counts(image: XrayMap) -> None:
+    """Check that a map whose exposure was given is one of counts, as far as it says what it is.
+
+    Raises:
+        DataError: If it is a picture, a logarithm, a rate, or of a unit that is not counts.
+    """
+    if image.scale == "grey":
+        raise DataError(image.source, _COUNTS_EXPECTED, "a picture")
+    if image.scale == "log10":
+        raise DataError(image.source, _COUNTS_EXPECTED, "their logarithm (BUNIT)")
+    if image.quantity not in (None, "counts"):
+        got = f"a {image.quantity} (unit '{image.unit}')"
+        if not image.unit:
+            got = f"a {image.quantity}"
+        raise DataError(image.source, _COUNTS_EXPECTED, got, "", _NO_EXPOSURE)
+
+
+def _demand_no_rate(
+    counts: XrayMap, seconds: np.ndarray, is_exposed: np.ndarray
+) -> None:
+    """Refuse values of no unit that are no counts: all below 1, or counts once multiplied.
+
+    Raises:
+        DataError: If they have been divided by the exposure before.
+    """
+    photons = np.where(is_exposed, np.nan_to_num(counts.values), 0.0)
+    brightest = photons.max()
+    is_divided = brightest < 1.0
+    if not is_divided and not _are_whole(photons):
+        is_divided = _are_whole(photons * np.where(is_exposed, seconds, 0.0))
+    if is_divided:
+        got = f"what looks like a rate, of at most {brightest:.3g}, without a unit (BUNIT)"
+        raise DataError(counts.source, _COUNTS_EXPECTED, got, "", _NO_EXPOSURE)
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    """Return whether nearly all values that are not 0 are whole numbers, of which some differ."""
+    positive = values[values > 0.0]
+    rounded = np.rint(positive)
+    is_whole = np.abs(positive - rounded) <= 1e-3 + 1e-6 * positive
+    is_number = is_whole & (rounded >= 1.0) & (rounded < _MOST_PHOTONS)
+    return bool(is_number.size and is_number.mean() > 0.98)
+
+
+def _background(
+    background: XrayMap, counts: XrayMap, is_exposed: np.ndarray
+) -> np.ndarray:
+    """Return the background counts of each pixel.
+
+    Raises:
+        DataError: If it is in another unit, or outshines the map.
+    """
+    if background.quantity not in (None, "counts"):
+        got = f"a {background.quantity} (unit '{background.unit}')"
+        raise DataError(background.source, "background counts of each pixel", got)
+    sky = on_grid(background, counts, is_summed=True)
+    in_sky, in_map = sky[is_exposed].sum(), np.nansum(counts.values[is_exposed])
+    if in_sky > _BRIGHTEST_SKY * in_map:
+        expected = f"fewer background counts than the {in_map:.4g} of the map"
+        hint = "bring it to counts in the exposure of the map"
+        raise DataError(background.source, expected, f"{in_sky:.4g}", "", hint)
+    return sky
 
 
 def point_sources(
