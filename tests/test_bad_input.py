@@ -234,8 +234,8 @@ def test_an_unusual_sample_can_be_allowed(
 NOT_A_TABLE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "nothing"),
     "blank": (b"\n\n", "expected"),
-    "latin-1": ("HaloID,Snapshot,größe\n1,2,3\n".encode("latin-1"), "UTF-8"),
-    "utf-16": ("HaloID,Snapshot\n1,2\n".encode("utf-16"), "UTF-8"),
+    "latin-1": ("HaloID,Snapshot,größe\n1,2,3\n".encode("latin-1"), "HaloOrigID"),
+    "utf-16": ("HaloID,Snapshot\n1,2\n".encode("utf-16"), "HaloOrigID"),
     "ragged": (b"HaloID,Snapshot\n1,2\n1,2,3,4\n", "rows of equal length"),
     "too wide": (b"HaloID,Snapshot\n1,2,3\n1,3,3\n", "2 values a row"),
     "twice": (b"HaloID,Snapshot,HaloID\n1,2,3\n", "each name once"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +13,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy.io import fits, votable
-from astropy.table import Table
+from astropy.io import votable
+from astropy.table import Column, MaskedColumn, Table
 
-from cinn_clusters.catalogues.metadata import (
-    with_fits_columns,
-    with_infos,
-    write_fits,
-    write_votable,
-)
-from cinn_clusters.data.tables import read_csv
+from cinn_clusters.catalogues.fits_tables import read_fits_table
+from cinn_clusters.catalogues.metadata import with_infos, write_fits, write_votable
+from cinn_clusters.catalogues.parquet import read_parquet
+from cinn_clusters.data.tables import demand_even, read_text_table
+from cinn_clusters.data.text.layout import KEYS_OF_READ
+from cinn_clusters.data.text.numbers import as_numbers, whole_or_text
+from cinn_clusters.data.text.sniff import PLAIN_TEXT, Content, demand_table, sniff
+from cinn_clusters.data.text.table import NOTES, UNITS
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file
 
@@ -35,6 +38,14 @@ TABLE_FORMATS = {
     ".parquet": "parquet",
 }
 """Formats of astropy by the ending of a file."""
+_TEXT_ENDINGS = {"", ".csv", ".tsv", ".txt", ".dat", ".asc", ".ascii", ".tab", ".tbl"}
+_TEXT_ENDINGS |= {".mrt", ".cds"}
+_PACKED = {".gz", ".bz2", ".xz"}
+_PLAIN = {PLAIN_TEXT, "csv", "ascii.csv", "ascii"}
+"""Formats of ``[read]`` that the reader of text tells by itself."""
+_FAMILIES = ("fits", "votable", "parquet")
+"""Formats that the content of a file tells without doubt."""
+_LINE = re.compile(r"\bline \d+")
 _TRIAL_ROWS = 50
 
 
@@ -48,53 +59,112 @@ def file_format(path: Path) -> str:
         >>> file_format(Path("clusters.fits.gz"))
         'fits'
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    *_, ending = ["", *(suffix for suffix in suffixes if suffix != ".gz")]
+    ending = _ending(path)
     if ending not in TABLE_FORMATS:
         expected = f"a file ending in {', '.join(TABLE_FORMATS)}"
         raise DataError(path, expected, f"'{ending}'", "", "or name its [read] format")
     return TABLE_FORMATS[ending]
 
 
+def _ending(path: Path) -> str:
+    """Ending of a file without that of its compression."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kept = [suffix for suffix in suffixes if suffix not in _PACKED]
+    *_, ending = ["", *kept]
+    return ending
+
+
 def read_table(
-    path: str | Path, read: Mapping[str, Any] | None = None, text: Collection[str] = ()
+    path: str | Path,
+    read: Mapping[str, Any] | None = None,
+    text: Collection[str] = (),
+    notes: list[str] | None = None,
 ) -> Table:
-    """Read a table of any format, of at least one row.
+    """Read a table of any format, of at least one row; its content tells the format.
 
     Args:
         path: The file.
-        read: Arguments of ``astropy.table.Table.read`` for files whose ending does not tell their
-            format, or that hold several tables.
-        text: Columns of names, which keep every character that stands in a CSV file.
+        read: Keys of ``[read]``: the layout of a table of text, or arguments of
+            ``astropy.table.Table.read``.
+        text: Columns of names, which keep every character that stands in a table of text; whole
+            numbers that print back the same are numbers all the same.
+        notes: Takes up what the reader had to decide.
 
     Raises:
-        DataError: If the file is missing, of unknown format, cut short, damaged or empty, or holds
-            several tables of which none is chosen.
+        DataError: If the file is missing, no table, cut short, damaged or empty, holds several
+            tables of which none is chosen, or a name twice.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(path, "a readable table", "no such file")
-    arguments = dict(read or {})
-    arguments.setdefault("format", "")
-    arguments["format"] = arguments["format"] or file_format(path)
-    with (
-        _readable(path, arguments["format"]),
-        warnings.catch_warnings(record=True) as messages,
-    ):
-        warnings.simplefilter("always")
-        table = _read(path, arguments, text)
-    if any("truncated" in str(message.message) for message in messages):
-        raise DataError(
-            path, "a whole file", "one that was cut short", "", "copy it again"
-        )
+    arguments, notes = dict(read or {}), [] if notes is None else notes
+    content = sniff(path)
+    kind = _kind_of(path, content, str(arguments.get("format") or ""), notes)
+    arguments["format"] = kind
+    if kind in _PLAIN and set(arguments) <= KEYS_OF_READ:
+        frame = read_text_table(path, content, text, arguments)
+        notes.extend(frame.attrs[NOTES])
+        return _from_frame(frame, text)
+    if kind == "ascii.ecsv":
+        demand_even(path, content)
+    table = _read_by_library(path, arguments, notes)
     if len(table) == 0:
         raise DataError(path, "at least one row", "none")
     return table
 
 
+def _read_by_library(
+    path: Path, arguments: Mapping[str, Any], notes: list[str]
+) -> Table:
+    with (
+        _readable(path, arguments["format"]),
+        warnings.catch_warnings(record=True) as messages,
+    ):
+        warnings.simplefilter("always")
+        table = _read(path, arguments, notes)
+    if any("truncated" in str(message.message) for message in messages):
+        raise _cut_short(path)
+    return table
+
+
+def _kind_of(path: Path, content: Content, stated: str, notes: list[str]) -> str:
+    """Format of a file: what ``[read]`` states, else what its content is."""
+    if stated:
+        _demand_agreement(path, content, stated)
+        return stated
+    demand_table(path, content)
+    ending = _ending(path)
+    expected = TABLE_FORMATS.get(ending, "")
+    if content.kind != PLAIN_TEXT:
+        if expected != content.kind and ending not in _TEXT_ENDINGS - {".csv"}:
+            notes.append(
+                f"read as {content.kind}, which its content is, not '{ending}'"
+            )
+        return content.kind
+    if ending in _TEXT_ENDINGS:
+        return PLAIN_TEXT
+    if not expected:
+        return file_format(path)
+    got = "a text"
+    hint = 'name it .csv, or write [read] format = "csv"'
+    raise DataError(path, f"{expected} by its ending '{ending}'", got, "", hint)
+
+
+def _demand_agreement(path: Path, content: Content, stated: str) -> None:
+    """Refuse a stated format that the content of a file contradicts."""
+    family = stated.split(".")[0]
+    is_binary = content.kind in _FAMILIES
+    if (is_binary and family != content.kind) or (
+        not is_binary and content.is_table and family in _FAMILIES
+    ):
+        expected = f'[read] format = "{stated}"'
+        got = f"a file in the format {content.kind.removeprefix('ascii.')}"
+        raise DataError(path, expected, got, "", "correct it, or leave it out")
+
+
 @contextmanager
 def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever astropy's readers raise into an error that names the file."""
+    """Turn whatever a library raises into an error that names the file, and the line if it can."""
     try:
         yield
     except DataError:
@@ -102,10 +172,21 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     except ImportError as error:
         hint = "pip install 'cinn-clusters[parquet]'"
         raise DataError(path, "what reads this format", str(error), "", hint) from error
+    except MemoryError:
+        raise
     except Exception as error:
-        raise DataError(
-            path, f"a whole {kind} table", _first_line(error), "", "is it complete?"
-        ) from error
+        if "truncated" in str(error) or "Truncated" in str(error):
+            raise _cut_short(path) from error
+        expected = f"a whole table in the format {kind.removeprefix('ascii.')}"
+        line = _LINE.search(str(error))
+        where = line[0] if line else ""
+        hint = "copy or save it again"
+        raise DataError(path, expected, "a damaged one", where, hint) from error
+
+
+def _cut_short(path: Path) -> DataError:
+    got, hint = "one that was cut short", "copy it again"
+    return DataError(path, "a whole file", got, "", hint)
 
 
 def _first_line(error: Exception) -> str:
@@ -113,32 +194,55 @@ def _first_line(error: Exception) -> str:
     return first
 
 
-def _read(path: Path, arguments: dict[str, Any], text: Collection[str]) -> Table:
-    if arguments == {"format": "ascii.csv"} and path.suffix.lower() == ".csv":
-        frame = read_csv(path, text)  # the one reader of CSV, with its checks
-        return Table.from_pandas(frame)
+def _read(path: Path, arguments: Mapping[str, Any], notes: list[str]) -> Table:
+    """Read the table by what reads its format best."""
     if arguments["format"] == "fits":
-        if "hdu" not in arguments:
-            _demand_one_table(path)
-        return with_fits_columns(Table.read(path, **arguments))
-    if arguments == {"format": "votable"}:
-        whole_file = votable.parse(path)
-        return with_infos(Table.read(whole_file, **arguments), whole_file)
-    return Table.read(path, **arguments)
+        return read_fits_table(path, arguments)
+    if arguments == {"format": "parquet"}:
+        return read_parquet(path, notes)
+    if arguments["format"] != "votable":
+        return Table.read(path, **arguments)
+    document = votable.parse(path)
+    for part in document.iter_tables():
+        _demand_once([field.name for field in part.fields], path)
+    return with_infos(Table.read(document, **arguments), document)
 
 
-def _demand_one_table(path: Path) -> None:
-    with fits.open(path) as units:
-        tables = [
-            f"{number} ({unit.name or 'unnamed'})"
-            for number, unit in enumerate(units)
-            if hasattr(unit, "columns")
-        ]
-    if len(tables) > 1:
-        hint = "choose one in the mapping, as in: [read] hdu = 1"
-        raise DataError(
-            path, "one table", f"{len(tables)}: HDU {', '.join(tables)}", "", hint
-        )
+def _demand_once(names: list[str], path: Path) -> None:
+    """Refuse fields of one name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            expected, hint = "each name once", "rename one of them"
+            raise DataError(f"column '{name}'", expected, "it twice", str(path), hint)
+
+
+def _from_frame(frame: pd.DataFrame, text: Collection[str]) -> Table:
+    """A table of astropy, its columns masked where a value is missing."""
+    table = Table()
+    units = frame.attrs[UNITS]
+    for name in map(str, frame):
+        values = frame[name]
+        if name in text:
+            values = whole_or_text(values)
+        table[name] = _masked_column(values)
+        if units.get(name):
+            table[name].unit = units[name]
+    return table
+
+
+def _masked_column(values: pd.Series) -> Column:
+    mask = values.isna().to_numpy()
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "O":
+        filled = values.where(~mask, "").astype(str).to_numpy(dtype=str)
+    else:
+        filled = values.fillna(0).to_numpy(dtype=_numpy_type(values))
+    if mask.any():
+        return MaskedColumn(filled, mask=mask)
+    return Column(filled)
+
+
+def _numpy_type(values: pd.Series) -> Any:
+    return getattr(values.dtype, "numpy_dtype", values.dtype)
 
 
 def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> None:
@@ -149,7 +253,7 @@ def write_table(table: Table, path: str | Path, *, overwrite: bool = False) -> N
         OutputError: If the file is taken, or the format cannot hold the table.
     """
     path = Path(path)
-    _demand_ascii(table, path)
+    _demand_fits(table, path)
     with atomic_file(path, overwrite=overwrite) as scratch:
         _write(table, scratch, path)
 
@@ -161,7 +265,7 @@ def demand_writable(table: Table, path: Path) -> None:
         DataError: If the ending is unknown.
         OutputError: If the format cannot hold a column, or FITS is to hold text beyond ASCII.
     """
-    _demand_ascii(table, path)
+    _demand_fits(table, path)
     try:
         with tempfile.TemporaryDirectory() as folder:
             _write(table[:_TRIAL_ROWS], Path(folder) / "trial", path)
@@ -190,9 +294,17 @@ def _write(table: Table, scratch: Path, path: Path) -> None:
         raise OutputError(path, expected, _first_line(error), "", hint) from error
 
 
-def _demand_ascii(table: Table, path: Path) -> None:
+def _demand_fits(table: Table, path: Path) -> None:
+    """Refuse what FITS cannot hold: names that differ in case only, and text beyond ASCII."""
     if file_format(path) != "fits":
         return
+    folded: dict[str, str] = {}
+    for name in table.colnames:
+        other = folded.setdefault(name.upper(), name)
+        if other != name:
+            expected = "names that differ in more than case, which FITS ignores"
+            hint = "rename one of them, or ask for .ecsv, .vot or .parquet"
+            raise OutputError(path, expected, f"'{other}' and '{name}'", "", hint)
     texts = [name for name in table.colnames if _kind(table[name]) in "UO"]
     for name in texts:
         foreign = [str(value) for value in table[name] if not str(value).isascii()]
@@ -221,16 +333,15 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
         got = f"{kind} of shape {column.shape}"
         raise DataError(f"column '{name}'", "one number a row", got)
 
-    # masked values are NaN, whatever stands below the mask
-    entries = np.ma.asarray(column).astype(object)
-    filled = np.ma.filled(entries, np.nan)
-    values = pd.Series([_decoded(value) for value in filled])
-    numeric = pd.to_numeric(values, errors="coerce")
-    number = numeric.to_numpy(dtype=float)
-
-    # an empty text is missing, not wrong
-    is_text = [isinstance(value, str) and bool(value.strip()) for value in values]
-    return number, np.isnan(number) & is_text
+    # masked values are missing, whatever stands below the mask
+    entries: Any = np.ma.asarray(column)
+    if entries.dtype.kind in "iuf":
+        number: np.ndarray = entries.astype(float).filled(np.nan)
+        return number, np.zeros(len(number), bool)
+    present = np.array(entries.data, dtype=object)
+    present[np.ma.getmaskarray(entries)] = None
+    read = as_numbers(present, name)
+    return read.values, read.is_text
 
 
 def names_of(table: Table, column: str | None) -> np.ndarray:

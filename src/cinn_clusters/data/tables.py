@@ -1,10 +1,11 @@
-"""CSV in, with one clear line when it is not one."""
+"""Tables of text in: sniffed once, read by one parser, with one clear line where one is none."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Collection, Sequence
+import re
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,90 +13,97 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.data.text.encoding import decoded
+from cinn_clusters.data.text.layout import lay_out
+from cinn_clusters.data.text.numbers import as_numbers
+from cinn_clusters.data.text.sniff import HEAD, PLAIN_TEXT, Content, demand_table, sniff
+from cinn_clusters.data.text.table import HEADER_LINE, NOTES, SKIPPED, TextTable
 from cinn_clusters.errors import DataError
 
-# pandas parses floats to the last bit by default from 3.1 on, where the argument is deprecated
-EXACT: dict[str, Any] = (
-    {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
-)
-FIRST_LINE = 2
-"""Line of the first row in a file: people count the header as line 1."""
+_ECSV_DELIMITER = re.compile(r"^# delimiter: '?([^'\n])'?", re.MULTILINE)
 
 
-def read_csv(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """Read a CSV file with a header, UTF-8 with or without byte-order mark, text left as it is.
+def read_csv(
+    path: str | Path, text: Collection[str] = (), read: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Read a table of text, whatever its delimiter, encoding, comments and mark of decimals.
 
     Args:
-        path: The file.
+        path: The file, which may be compressed.
         text: Columns of names: they keep every character that stands in the file (``007``,
             ``1e5``, ``NA``); an empty field is an empty text. Those that it lacks do not matter.
+        read: Keys of ``[read]`` that decide about the layout.
 
     Returns:
-        At least one row; column names without surrounding blanks; floats parsed to the last bit.
+        At least one row; column names without surrounding blanks. A column is of numbers where
+        nothing is lost by it (``numbers.typed``). What had to be decided stands in
+        ``attrs["notes"]``.
 
     Raises:
-        DataError: If the file is missing, empty, not UTF-8, ragged, or names a column twice.
+        DataError: If the file is missing, empty, no text, ragged, or names a column twice.
     """
-    source = str(path)
+    path = Path(path)
+    content = sniff(path)
+    demand_table(path, content)
+    if content.kind != PLAIN_TEXT:
+        got, hint = f"one in the format {content.kind}", "save the table as CSV UTF-8"
+        raise DataError(path, "a table of plain text", got, "", hint)
+    return read_text_table(path, content, text, read)
+
+
+def read_text_table(
+    path: Path,
+    content: Content,
+    text: Collection[str] = (),
+    read: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Read a table of text that was sniffed; see ``read_csv``.
+
+    Raises:
+        DataError: As ``read_csv``.
+    """
+    stated = str((read or {}).get("encoding", ""))
+    body, encoding = decoded(path, content.encoding, stated)
+    layout = lay_out(body[:HEAD], encoding, str(path), read)
+    _demand_once(layout.header, str(path))
     try:
-        header = _read_header(Path(path))
-        places = [place for place, name in enumerate(header) if name in text]
-        frame: pd.DataFrame = _parse(path)
-        if places:
-            exact = _parse(path, usecols=places, dtype=str, na_filter=False)
-            frame[exact.columns] = exact
-    except OSError as error:
-        got = error.strerror or "an error"
-        raise DataError(source, "a readable CSV file", got) from error
-    except UnicodeDecodeError as error:
-        got = f"byte 0x{error.object[error.start]:02x}"
-        hint = "save it as CSV UTF-8"
-        raise DataError(source, "UTF-8 text", got, "", hint) from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, csv.Error) as error:
-        expected = "a header and rows of equal length"
-        got = str(error).strip() or "nothing"
-        raise DataError(source, expected, got) from error
+        table = TextTable(path, body, layout)
+        columns = table.columns(text)
+    except csv.Error as error:
+        expected, hint = "fields of a table", "is a closing quote missing?"
+        raise DataError(path, expected, str(error), "", hint) from error
+    return table.frame(columns, text)
 
-    # pandas would tell two columns of one name apart by a suffix.
-    repeated = [name for name, count in Counter(header).items() if count > 1]
+
+def demand_even(path: Path, content: Content) -> None:
+    """Refuse a table of text whose rows are not as long as its header, or a name in it twice.
+
+    Raises:
+        DataError: If they are not.
+    """
+    body, encoding = decoded(path, content.encoding)
+    layout = lay_out(body[:HEAD], encoding, str(path), _stated_delimiter(body))
+    _demand_once(layout.header, str(path))
+    deque(TextTable(path, body, layout).rows(), maxlen=0)
+
+
+def _stated_delimiter(body: str) -> dict[str, str]:
+    """The delimiter that the header of ECSV states, blanks by default."""
+    stated = _ECSV_DELIMITER.search(body[:HEAD])
+    return {"delimiter": stated[1] if stated else " "}
+
+
+def _demand_once(header: Sequence[str], source: str) -> None:
+    """Refuse a name that stands twice in a header."""
+    repeated = [name for name, count in Counter(header).items() if count > 1 and name]
     if repeated:
-        expected = "each name once in the header"
-        raise DataError(f"column '{repeated[0]}'", expected, "it twice", source)
-    frame.columns = frame.columns.astype(str).str.strip()
-    if frame.empty:
-        raise DataError(source, "at least one row below the header", "none")
-    return frame
-
-
-def _parse(path: str | Path, **arguments: Any) -> pd.DataFrame:
-    """Columns of one type each, not one a block of rows."""
-    frame: pd.DataFrame = pd.read_csv(
-        path,
-        encoding="utf-8-sig",
-        skipinitialspace=True,
-        low_memory=False,
-        **EXACT,
-        **arguments,
-    )
-    return frame
-
-
-def _read_header(path: Path) -> list[str]:
-    """Names of the columns of a file whose rows are as long as its header."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(stream, skipinitialspace=True)
-        first = next(filter(None, lines), [])  # the first line that is not blank
-        _demand_even(lines, len(first), str(path))
-    return [name.strip() for name in first]
-
-
-def _demand_even(lines: Any, width: int, source: str) -> None:
-    """Refuse rows that pandas would fill up (a file cut short) or take for an index (too long)."""
-    for row in lines:
-        if len(row) != width and any(value.strip() for value in row):
-            expected = f"rows of equal length, {width} values a row as in the header"
-            line, hint = f"line {lines.line_num}", "is the file complete?"
-            raise DataError(source, expected, str(len(row)), line, hint)
+        name, expected = repeated[0], "each name once in the header"
+        numbers = [str(i) for i, other in enumerate(header, 1) if other == name]
+        got, hint = (
+            f"it twice, as columns {' and '.join(numbers)}",
+            "rename one of them",
+        )
+        raise DataError(f"column '{name}'", expected, got, source, hint)
 
 
 def demand_columns(
@@ -130,35 +138,45 @@ def demand_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None
         row = int(np.argmax(repeated))
         first = frame.iloc[[row]]
         values = ", ".join(f"{key} {first[key].item()}" for key in keys)
-        line = f"{source}, line {row + FIRST_LINE} ({values})"
+        line = f"{source}, line {file_line(frame, row)} ({values})"
         subject = f"keys {' and '.join(keys)}"
         got = f"{int(repeated.sum())} repeated"
         raise DataError(subject, "each once", got, line, "remove one of them")
+
+
+def file_line(table: pd.DataFrame | pd.Series, row: int) -> int:
+    """Line of a row in the file of a table; people count the first line as 1."""
+    line = int(table.attrs.get(HEADER_LINE, 1)) + 1 + row
+    for skipped in table.attrs.get(SKIPPED, ()):
+        line += skipped <= line
+    return line
 
 
 def to_numbers(frame: pd.DataFrame, names: Sequence[str], source: str) -> pd.DataFrame:
     """Return the table with the named columns as float64.
 
     Raises:
-        DataError: If a value is text.
+        DataError: If a value is text, logical or complex, or reads two ways.
     """
-    result = frame.copy()
+    result, notes = frame.copy(), list(frame.attrs.get(NOTES, ()))
     for name in names:
-        column = frame[name]
-        values = pd.to_numeric(column, errors="coerce").astype(float)
-        is_text = values.isna() & column.notna()
-        if is_text.any():
-            _refuse(column, is_text, "numbers", source)
-        result[name] = values
+        column = as_numbers(frame[name], name)
+        notes += column.notes
+        if column.is_text.any():
+            _refuse(frame[name], column.is_text, "numbers", source)
+        result[name] = column.values
+    result.attrs[NOTES] = notes
     return result
 
 
-def _refuse(values: pd.Series, is_wrong: pd.Series, expected: str, source: str) -> None:
+def _refuse(
+    values: pd.Series, is_wrong: np.ndarray, expected: str, source: str
+) -> None:
     """Name the first of the wrong values and its line."""
     row = int(is_wrong.argmax())
     got = f"'{values.iloc[row]}'"
     num_more = is_wrong.sum() - 1
     if num_more:
         got += f" and {num_more} more"
-    line = f"{source}, line {row + FIRST_LINE}"
+    line = f"{source}, line {file_line(values, row)}"
     raise DataError(f"column '{values.name}'", expected, got, line)

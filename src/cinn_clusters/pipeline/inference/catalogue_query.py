@@ -93,7 +93,9 @@ def read_query(
     """
     mapping, path = source.mapping, source.path
     schema = posterior.transforms.schema
-    table = read_table(path, mapping.read if mapping else None)
+    notes: list[str] = []
+    read = mapping.read if mapping else None
+    table = read_table(path, read, _name_columns(mapping, posterior), notes)
     scalars = [
         name
         for name in posterior.inputs
@@ -110,6 +112,7 @@ def read_query(
         further = [name for name in scalars if name not in converted.values]
         add_by_name(converted, table, further, schema)
         _demand_inputs(list(converted.values), scalars, posterior, path)
+    converted.log[:0] = notes
     _note_unused_errors(converted, posterior)
     keys = _keys(table, mapping, posterior)
     views = Views.without_maps(len(table))
@@ -121,6 +124,14 @@ def read_query(
     if source.each_projection:
         table, query = _split_views(table, query, views, path)
     return CatalogueQuery(table, converted, query, mapping.name if mapping else BY_NAME)
+
+
+def _name_columns(mapping: Mapping | None, posterior: Posterior) -> set[str]:
+    """Columns that name an object."""
+    names = {*posterior.key_columns}
+    if mapping and mapping.object_name:
+        names.add(mapping.object_name)
+    return names
 
 
 def _demand_inputs(

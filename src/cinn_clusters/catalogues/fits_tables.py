@@ -1,0 +1,88 @@
+"""FITS tables in: one table of a file, its names once, its undefined logical values masked."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import MaskedColumn, Table
+
+from cinn_clusters.catalogues.metadata import with_fits_columns
+from cinn_clusters.errors import DataError
+
+
+def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
+    """Read the one table of a file, or the one that ``hdu`` chooses.
+
+    Raises:
+        DataError: If there is none, several of which none is chosen, two columns of one name, or a
+            file that was cut short.
+    """
+    with fits.open(path) as units:
+        chosen = arguments.get("hdu")
+        if chosen is None:
+            chosen = _only_table(units, path)
+        unit = _unit(units, chosen, path)
+        _demand_names(unit, path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*NULL \\(undefined\\) values.*")
+            table = Table.read(path, **{**arguments, "hdu": chosen})
+        undefined = _undefined(unit)
+    for name in set(undefined) & set(table.colnames):
+        table[name] = MaskedColumn(table[name], mask=undefined[name])
+    return with_fits_columns(table)
+
+
+def _only_table(units: fits.HDUList, path: Path) -> int:
+    tables = [at for at, unit in enumerate(units) if hasattr(unit, "columns")]
+    if len(tables) == 1:
+        return tables[0]
+    if not tables:
+        raise DataError(path, "a table", "a FITS file without one, of images only")
+    names = [f"{at} ({units[at].name or 'unnamed'})" for at in tables]
+    hint = "choose one in the mapping, as in: [read] hdu = 1"
+    got = f"{len(tables)}: HDU {', '.join(names)}"
+    raise DataError(path, "one table", got, "", hint)
+
+
+def _unit(units: fits.HDUList, chosen: int | str, path: Path) -> Any:
+    """The chosen part of a file, which holds a table."""
+    names = [f"{at} ({unit.name or 'unnamed'})" for at, unit in enumerate(units)]
+    try:
+        unit = units[chosen]
+    except (KeyError, IndexError) as error:
+        expected = f"[read] hdu to be one of {', '.join(names)}"
+        raise DataError(path, expected, f"'{chosen}'") from error
+    if not hasattr(unit, "columns"):
+        raise DataError(path, f"a table in HDU {chosen}", "an image")
+    return unit
+
+
+def _demand_names(unit: Any, path: Path) -> None:
+    """Refuse a name that two columns have; FITS makes no difference of case."""
+    header = unit.header
+    numbers = range(1, header["TFIELDS"] + 1)
+    names = [str(header.get(f"TTYPE{number}", "")).strip() for number in numbers]
+    name, count = (
+        Counter(filter(None, names)).most_common(1)[0] if any(names) else ("", 1)
+    )
+    if count > 1:
+        keys = [f"TTYPE{i}" for i, other in enumerate(names, 1) if other == name]
+        expected, hint = "each name once", "rename one of them"
+        got = f"it twice, {' and '.join(keys)}"
+        raise DataError(f"column '{name}'", expected, got, str(path), hint)
+
+
+def _undefined(unit: Any) -> dict[str, np.ndarray]:
+    """Where logical columns are undefined (a zero byte), which astropy reads as False."""
+    raw = unit.data.view(np.ndarray)
+    logical = [column.name for column in unit.columns if column.format in ("L", "1L")]
+    if raw.dtype.names is None or unit.header["XTENSION"] != "BINTABLE":
+        return {}
+    masks = {name: raw[name].view(np.int8) == 0 for name in logical}
+    return {name: mask for name, mask in masks.items() if mask.any()}

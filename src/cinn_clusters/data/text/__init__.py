@@ -1,0 +1,1 @@
+"""Tables of text: what a file is, how it is laid out, what its numbers mean."""
