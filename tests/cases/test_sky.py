@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 from cinn_clusters.errors import DataError
 from cinn_clusters.storage.map_store import read_stored
 from cinn_clusters.xray.collect import Collection, Reading, collect
+from cinn_clusters.xray.frame import find_centre, frame
 from cinn_clusters.xray.framing import Framing
+from cinn_clusters.xray.rate import point_sources
 from cinn_clusters.xray.read import read_maps
 from support import Command, Result
 
@@ -635,3 +639,46 @@ def test_what_was_not_exposed_is_a_gap(
     exposure = stored(tmp_path / "exposure.fits", seconds)
     found = collect([path], FRAMING, Reading(exposure=exposure, keep_sources=True))
     assert np.abs(found.values[0] + np.log10(2e4) - expected)[32, 40:].max() < 0.7
+
+
+def test_case_128_a_large_map_costs_what_its_pixels_cost(tmp_path: Path) -> None:
+    size = 3000
+    y, x = np.ogrid[:size, :size]
+    light = np.float32(1.0) / (1.0 + ((y - 1700.0) ** 2 + (x - 1100.0) ** 2) / 90.0**2)
+    light = light.astype(np.float32)
+    start = time.process_time()
+    row, column = find_centre(light)
+    assert time.process_time() - start < 2.0  # 5 s when the whole map was smoothed
+    assert np.hypot(row - 1700.0, column - 1100.0) < 3.0
+    row, column = find_centre(light**2, "centroid")
+    assert np.hypot(row - 1700.0, column - 1100.0) < 5.0
+
+    path = tmp_path / "a.fits"
+    fits.PrimaryHDU(light, plain_header(size=size)).writeto(path)
+    tracemalloc.start()
+    (found,) = read_maps(path)
+    cut = frame(found.values, (1700.0, 1100.0), 600.0, 64)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3.0 * light.nbytes  # 1.9 at 8,000 px
+    assert np.unravel_index(cut.argmax(), cut.shape) in [
+        (31, 31),
+        (31, 32),
+        (32, 31),
+        (32, 32),
+    ]
+
+
+def test_sources_of_large_maps_are_those_of_small_ones() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.ogrid[:2100, :300]
+    expected = (
+        20.0 * np.exp(-0.5 * ((y - 1000.0) ** 2 + (x - 150.0) ** 2) / 60.0**2) + 0.2
+    )
+    expected = expected + 40.0 * np.exp(
+        -0.5 * ((y - 400.0) ** 2 + (x - 70.0) ** 2) / 1.5**2
+    )
+    mask = point_sources(rng.poisson(expected).astype(np.float32))
+    assert mask[400, 70]
+    assert not mask[900:1100, 100:200].any()
+    assert mask.mean() < 1e-3

@@ -30,12 +30,12 @@ def find_centre(values: np.ndarray, how: Centring = "peak") -> tuple[float, floa
         return (height - 1) / 2, (width - 1) / 2
 
     factor = -(-max(height, width) // _FINEST)
-    row, column = _brightest_region(_averaged(values, factor), how)
+    row, column = _brightest_region(averaged(values, factor), how)
     first = (factor - 1) / 2
     return first + factor * row, first + factor * column
 
 
-def _averaged(values: np.ndarray, factor: int) -> np.ndarray:
+def averaged(values: np.ndarray, factor: int) -> np.ndarray:
     """Return the light in blocks of ``factor`` x ``factor`` pixels, NaN and negative ones dark.
 
     What does not fill a block at the upper edges is left out.

@@ -62,8 +62,10 @@ def demand_map(image: XrayMap, *, may_be_flat: bool = False) -> None:
     if may_be_flat:
         return
     path, name = image.source, f"'{image.name}'"
-    finite = image.values[np.isfinite(image.values)]
-    faintest, brightest = finite.min(), finite.max()
+    faintest = np.fmin.reduce(image.values, axis=None)  # NaN left out, without a copy
+    brightest = np.fmax.reduce(image.values, axis=None)
+    if np.isnan(brightest):
+        raise DataError(path, "finite pixels", "only NaN and marks of absence", name)
     if faintest == brightest:
         got = f"{brightest:g} in every pixel"
         raise DataError(path, "an image with structure", got, name)

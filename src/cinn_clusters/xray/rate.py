@@ -13,6 +13,7 @@ from scipy.ndimage import (
 )
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.xray.frame import averaged
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.sky import MatchedPixels, match_pixels
 
@@ -22,6 +23,7 @@ _BRIGHTEST_SKY = 1.1
 """Counts of a background over those of the map; above, it is in another unit."""
 _MOST_PHOTONS = 1e5
 """In a pixel."""
+_LARGE = 2048
 _LEAST_EXPOSED = 0.1
 """Pixels with less than this share of the largest exposure are not used."""
 
@@ -148,10 +150,12 @@ def point_sources(
     ``width`` is that of the point spread function [px], ``significance`` the peak over the Poisson
     error. Within a tenth of the side of the smoothed maximum is the cluster, never masked.
     """
-    photons = counts.astype(float)
+    photons = counts
+    if counts.dtype != np.float32:
+        photons = counts.astype(float)
     smooth = gaussian_filter(photons, width)
     box = int(12 * width) | 1  # odd
-    surroundings = median_filter(smooth, max(box, 5))
+    surroundings = _medians(smooth, max(box, 5))
 
     # Poisson error of the smoothed map: the Gaussian averages over 4 pi width^2 pixels.
     beam = 4.0 * np.pi * width**2
@@ -164,15 +168,33 @@ def point_sources(
     is_peak = is_significant & is_steep
 
     # The cluster itself is a peak, too.
-    extended = gaussian_filter(photons, 4.0 * width)
-    row, column = np.unravel_index(np.argmax(extended), counts.shape)
-    y, x = np.indices(counts.shape)
+    row, column = _extended_peak(photons, 4.0 * width)
+    height, num_columns = counts.shape
+    y, x = np.ogrid[:height, :num_columns]
     distance = np.hypot(y - row, x - column)
     is_core = distance < 0.1 * min(counts.shape)
 
     footprint = int(2 * width) | 1
     is_source: np.ndarray = maximum_filter(is_peak & ~is_core, size=footprint)
     return is_source
+
+
+def _medians(smooth: np.ndarray, box: int) -> np.ndarray:
+    """Return the median in a box about each pixel, of large maps about every fourth."""
+    if max(smooth.shape) <= _LARGE:
+        medians: np.ndarray = median_filter(smooth, box)
+        return medians
+    coarse = median_filter(smooth[::4, ::4], max(box // 4 | 1, 5))
+    height, width = smooth.shape
+    return coarse.repeat(4, axis=0).repeat(4, axis=1)[:height, :width]
+
+
+def _extended_peak(photons: np.ndarray, width: float) -> tuple[float, float]:
+    """Return row and column of the peak of a map blurred by a width, in blocks if it is large."""
+    factor = -(-max(photons.shape) // _LARGE)
+    blurred = gaussian_filter(averaged(photons, factor), width / factor)
+    row, column = np.unravel_index(np.argmax(blurred), blurred.shape)
+    return factor * float(row), factor * float(column)
 
 
 def fill_holes(values: np.ndarray) -> np.ndarray:
