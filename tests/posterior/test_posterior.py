@@ -387,7 +387,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("num_samples", [0, -3])
     def test_no_draws(self, posterior, inputs, num_samples) -> None:
-        match = f"^num_samples: expected a positive number; got {num_samples}"
+        match = f"^num_samples: expected a whole number of 1 or more; got {num_samples}"
         with pytest.raises(DataError, match=match):
             next(posterior.sample_batches(inputs, Sampling(num_samples)))
         with pytest.raises(DataError, match=match):

@@ -7,6 +7,7 @@ In a mass, a length or a time of a cluster no hour can be meant: ``h`` is H0 / (
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -17,8 +18,16 @@ _LITTLE_H = cosmology_units.littleh
 _NOT_H = (u.hour, u.H)
 """What astropy takes an h for."""
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺"
-_SPELLINGS = (
-    (rf"[{_SUPERSCRIPTS}]+", lambda found: f"^{found[0].translate(_PLAIN)}"),
+_PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-+")
+
+
+def _with_power(superscripts: re.Match[str]) -> str:
+    return f"^{superscripts[0].translate(_PLAIN)}"
+
+
+_Replacement = str | Callable[[re.Match[str]], str]
+_SPELLINGS: tuple[tuple[str, _Replacement], ...] = (
+    (rf"[{_SUPERSCRIPTS}]+", _with_power),
     ("[\u2212\u2013]", "-"),
     (r"[⊙☉]|\\odot|\\sun", "sun"),
     ("\\\\times|[\u00d7\u00b7\u22c5]", " "),
@@ -40,7 +49,6 @@ _SPELLINGS = (
     ),
 )
 """Patterns, whatever their case, and what astropy has for them. No radius is in milliparsec."""
-_PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-+")
 _OWN_H = re.compile(r"(?<![a-zA-Z])h(\d{2,3})")
 _FRACTION = re.compile(r"\^[-+]?\d+/\d")
 """A power that may be a fraction or divided."""

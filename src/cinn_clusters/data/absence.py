@@ -212,7 +212,7 @@ def _gap(value: float, ordinary: np.ndarray, smallest: float | None = None) -> f
         smallest = float(np.abs(np.median(ordinary)))
     scale = max(upper - lower, smallest)
     distance = max(lower - value, value - upper)
-    return float(distance) / max(scale, np.finfo(float).tiny)
+    return float(distance / max(scale, np.finfo(float).tiny))
 
 
 def _is_unmistakable(value: float) -> bool:

@@ -12,8 +12,13 @@ import numpy as np
 import torch
 
 from cinn_clusters.parallel import parallel_map
-from cinn_clusters.posterior.posterior import POINTS_A_BATCH, Posterior, member_noise
-from cinn_clusters.posterior.query import Query, Sampling, as_query
+from cinn_clusters.posterior.posterior import (
+    POINTS_A_BATCH,
+    Objects,
+    Posterior,
+    member_noise,
+)
+from cinn_clusters.posterior.query import Sampling
 
 NUM_NEIGHBOURS = 2
 """Members that evaluate the samples of each, those after it on a ring: all pairs of a large
@@ -21,11 +26,7 @@ ensemble add hardly anything."""
 
 
 def disagreement(
-    posterior: Posterior,
-    query: Query | np.ndarray,
-    num_samples: int = 8,
-    *,
-    seed: int = 0,
+    posterior: Posterior, query: Objects, num_samples: int = 8, *, seed: int = 0
 ) -> np.ndarray:
     """Mean Kullback-Leibler divergence between members, for each object.
 
@@ -48,7 +49,7 @@ def disagreement(
         Lakshminarayanan+17, Simple and scalable predictive uncertainty estimation using deep
         ensembles, section 3.4.
     """
-    query, sampling = as_query(query), Sampling(num_samples, seed)
+    query, sampling = posterior.as_query(query), Sampling(num_samples, seed)
     context = posterior.context(query.inputs)
     step = max(1, POINTS_A_BATCH // (posterior.flow.num_members * num_samples))
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_clusters.posterior.posterior import Context, Posterior
-from cinn_clusters.posterior.query import Query, as_query
+from cinn_clusters.errors import DataError
+from cinn_clusters.posterior.arguments import as_samples
+from cinn_clusters.posterior.posterior import Context, Objects, Posterior
 
 NUM_CANDIDATES = 64
 NUM_STARTS = 2
@@ -23,7 +24,7 @@ OBJECTS_A_BATCH = 500
 
 
 def joint_mode(
-    posterior: Posterior, query: Query | np.ndarray, samples: np.ndarray
+    posterior: Posterior, query: Objects, samples: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum a posteriori (MAP) of each object, of the density per unit of u.
 
@@ -34,7 +35,7 @@ def joint_mode(
 
     Args:
         posterior: The density.
-        query: Objects, or their inputs (N, L).
+        query: Objects, a table of them by name, or their inputs (N, L).
         samples: Posterior samples (S, N, D) in catalogue units; the first 64 are tried as starts,
             all of them span the box.
 
@@ -54,7 +55,10 @@ def joint_mode(
         >>> mode.shape
         (1, 6)
     """
-    query = as_query(query)
+    query = posterior.as_query(query)
+    samples = as_samples(samples, len(query), len(posterior.targets))
+    if not len(query):
+        raise DataError("modes", "one object or more", "none")
     modes, log_densities = [], []
     for objects in query.batches(OBJECTS_A_BATCH):
         context = posterior.context(query.inputs[objects])

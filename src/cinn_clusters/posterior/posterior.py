@@ -8,12 +8,15 @@ lies inside the physical bounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
+from astropy.table import Table
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cinn_clusters import schema
@@ -21,10 +24,22 @@ from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.parallel import parallel_map
-from cinn_clusters.posterior.query import OBJECT, Query, Sampling, as_query
+from cinn_clusters.posterior.arguments import (
+    as_array,
+    as_frame,
+    column_of,
+    columns_of,
+    demand_inputs,
+    demand_no_nan,
+    frame_of_table,
+    is_table,
+)
+from cinn_clusters.posterior.query import OBJECT, Query, Sampling
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
+Objects: TypeAlias = Query | ArrayLike | pd.DataFrame | Table | Mapping[str, ArrayLike]
+"""What a posterior may be asked about: a query, a table by name, or inputs (N, L)."""
 POINTS_A_BATCH = 32_000
 """Samples in flight at once: bounds memory whatever the length of the catalogue, and fits the
 cache."""
@@ -73,14 +88,16 @@ class Posterior:
         names = (*self.transforms.schema.keys.names, *schema.ROW_KEYS, OBJECT)
         return tuple(dict.fromkeys(names))
 
-    def query(self, table: pd.DataFrame, keys: Sequence[str] = ()) -> Query:
+    def query(self, table: Objects, keys: Sequence[str] = ()) -> Query:
         """Make a query of a table that holds the inputs by name.
 
         A model that accepts missing values takes an absent column or value as a missing
         observable, and an absent ``sigma_<name>`` as an exact one.
 
         Args:
-            table: Columns named as ``Posterior.inputs``, in any order among others; N rows.
+            table: Columns named as ``Posterior.inputs``, in any order among others; N rows. It may
+                be of pandas, polars, astropy (whose units are converted), a structured array or a
+                dictionary.
             keys: Columns that identify an object, of which those in the table are kept; none:
                 ``key_columns``.
 
@@ -90,33 +107,60 @@ class Posterior:
         Raises:
             DataError: If a column is no number, or a value is missing that the model needs.
         """
-        values = {name: _numbers(table, name) for name in self.inputs}
+        if isinstance(table, Table):
+            table = frame_of_table(table, self.inputs, self.transforms.schema)
+        table = as_frame(table)
+        demand_inputs(table, self.inputs, self._needed)
+        values = {name: column_of(table, name) for name in self.inputs}
         inputs = np.stack(list(values.values()), 1)
         if not self.transforms.accepts_missing:
             self._demand_complete(values)
         names = [name for name in keys or self.key_columns if name in table]
         return Query(inputs, np.arange(len(table)), table[names].reset_index(drop=True))
 
-    def log_prob(self, theta: np.ndarray, query: Query | np.ndarray) -> np.ndarray:
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        """Inputs without which nothing can be answered."""
+        if not self.transforms.accepts_missing:
+            return self.inputs
+        return tuple(name for name in self.inputs if name == self.transforms.time)
+
+    def as_query(self, objects: Objects) -> Query:
+        """Return a query as it is, and make one of a table by name or of an array (N, L).
+
+        Raises:
+            DataError: If a column is missing, or the values are no numbers.
+        """
+        if isinstance(objects, Query):
+            return objects
+        if is_table(objects):
+            return self.query(objects)
+        return Query.from_inputs(as_array(objects, "inputs"))
+
+    def log_prob(self, theta: ArrayLike, query: Objects) -> np.ndarray:
         """Log-density in physical units; recalibrated, with marginals of samples of a fixed seed.
 
         Args:
-            theta: Targets in catalogue units, (N, D) or (S, N, D).
-            query: Objects, or their inputs (N, len(self.inputs)).
+            theta: Targets in catalogue units, (N, D) or (S, N, D), or a table with columns named as
+                ``Posterior.targets``.
+            query: Objects, a table of them (see ``query``), or inputs (N, len(self.inputs)).
 
         Returns:
             log q(theta | x), (N,) or (S, N); -inf outside the support or on its edge.
 
         Raises:
-            DataError: If the shapes do not fit or an input is not finite.
+            DataError: If the shapes do not fit, an input is not finite, or a target is NaN.
         """
-        query = as_query(query)
+        query = self.as_query(query)
         context = self.context(query.inputs)
-        theta = np.asarray(theta, dtype=float)
+        if is_table(theta):
+            theta = columns_of(theta, self.targets)
+        theta = as_array(theta, "theta")
         shape = (len(query), len(self.targets))
         if theta.ndim not in (2, 3) or theta.shape[-2:] != shape:
             expected = f"(N, D) or (S, N, D) with N, D = {shape}"
             raise DataError("theta", expected, f"{theta.shape}")
+        demand_no_nan(theta, "theta")
         layers = theta.reshape(-1, *shape)
         log_slope = np.zeros(layers.shape[:2])
         if self.recalibration is not None:
@@ -132,12 +176,12 @@ class Posterior:
         return np.asarray((np.stack(log_prob) + log_slope).reshape(theta.shape[:-1]))
 
     def sample(
-        self, query: Query | np.ndarray, num_samples: int = 1000, *, seed: int = 0
+        self, query: Objects, num_samples: int = 1000, *, seed: int = 0
     ) -> np.ndarray:
         """Draw samples from the posterior of each object.
 
         Args:
-            query: Objects, or their inputs (N, len(self.inputs)).
+            query: Objects, a table of them (see ``query``), or inputs (N, len(self.inputs)).
             num_samples: S, samples of each object.
             seed: Samples of an object depend on the seed, its inputs and its name only: neither
                 the order nor the number of the objects changes them, and objects without names and
@@ -149,7 +193,7 @@ class Posterior:
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
-        query, sampling = as_query(query), Sampling(num_samples, seed)
+        query, sampling = self.as_query(query), Sampling(num_samples, seed)
         samples = np.empty(
             (num_samples, len(query), len(self.targets)), dtype=np.float32
         )
@@ -158,12 +202,12 @@ class Posterior:
         return samples
 
     def sample_batches(
-        self, query: Query | np.ndarray, sampling: Sampling
+        self, query: Objects, sampling: Sampling
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Draw samples in pieces of bounded memory.
 
         Args:
-            query: Objects, or their inputs (N, len(self.inputs)).
+            query: Objects, a table of them (see ``query``), or inputs (N, len(self.inputs)).
             sampling: Number of samples and seed; the device is that of the posterior.
 
         Yields:
@@ -172,7 +216,7 @@ class Posterior:
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
         """
-        query = as_query(query)
+        query = self.as_query(query)
         context = self.context(query.inputs)
         step = max(1, POINTS_A_BATCH // sampling.num_samples)
 
@@ -189,7 +233,7 @@ class Posterior:
         Raises:
             DataError: If the shape does not fit or a value is not finite.
         """
-        inputs = np.asarray(inputs, dtype=float)
+        inputs = np.ascontiguousarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
         anchors = self.transforms.anchors(inputs)
         is_finite = torch.isfinite(x).all(1) & torch.isfinite(anchors).all(1)
@@ -295,14 +339,3 @@ def member_noise(
         noise[number, : sampling.num_samples] = normal
     stacked = torch.from_numpy(noise)  # (n, P, K, D)
     return stacked.permute(2, 0, 1, 3).reshape(num_members, -1, num_targets)
-
-
-def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column as floats (N,); an absent one is missing, and an absent error zero."""
-    if name in table:
-        try:
-            return table[name].to_numpy(dtype=float, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"column '{name}'", "numbers", str(error)) from error
-    is_error = name.startswith(schema.ERROR_PREFIX)
-    return np.full(len(table), 0.0 if is_error else np.nan)

@@ -35,9 +35,12 @@ class Sampling:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse a number of samples that is no count."""
-        if self.num_samples < 1:
-            raise DataError("num_samples", "a positive number", str(self.num_samples))
+        """Refuse a number of samples that is no count, and a seed that is none."""
+        counts = {"num_samples": (self.num_samples, 1), "seed": (self.seed, 0)}
+        for name, (value, least) in counts.items():
+            if not isinstance(value, (int, np.integer)) or value < least:
+                expected = f"a whole number of {least} or more"
+                raise DataError(name, expected, repr(value))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +111,3 @@ class Query:
         """Yield slices of at most ``num_objects`` objects, in order."""
         for begin in range(0, len(self), num_objects):
             yield slice(begin, min(begin + num_objects, len(self)))
-
-
-def as_query(query: Query | np.ndarray) -> Query:
-    """Return a query as it is, and make one of an array of inputs (N, L)."""
-    if isinstance(query, Query):
-        return query
-    return Query.from_inputs(query)

@@ -13,9 +13,9 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.diagnostics.regions import shortest_interval
+from cinn_clusters.posterior.arguments import as_samples
 from cinn_clusters.posterior.mode import joint_mode
-from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.posterior.query import Query, as_query
+from cinn_clusters.posterior.posterior import Objects, Posterior
 
 TIME_SINCE_COLLISION = "time_since_collision_Gyr"
 """Cosmic age at the observation less that at the collision; the first quantity of a summary."""
@@ -30,17 +30,13 @@ _CENTRES = (np.arange(_NUM_BINS) + 0.5) * _BIN_WIDTH - _HALF_WIDTH
 
 
 def summarise(
-    posterior: Posterior,
-    query: Query | np.ndarray,
-    samples: np.ndarray,
-    *,
-    with_map: bool = False,
+    posterior: Posterior, query: Objects, samples: np.ndarray, *, with_map: bool = False
 ) -> pd.DataFrame:
     """Summarise posterior samples.
 
     Args:
         posterior: The density they were drawn from.
-        query: Objects, or their inputs (N, L).
+        query: Objects, a table of them by name, or their inputs (N, L).
         samples: Posterior samples (S, N, D) in catalogue units.
         with_map: Add the maximum a posteriori per unit of u, which takes longer than the samples.
 
@@ -61,7 +57,8 @@ def summarise(
         >>> summary.columns[:2].tolist()
         ['time_since_collision_Gyr_median', 'time_since_collision_Gyr_p16']
     """
-    query = as_query(query)
+    query = posterior.as_query(query)
+    samples = as_samples(samples, len(query), len(posterior.targets))
     age = posterior.transforms.age(query.inputs).numpy()
     collision_time = posterior.transforms.schema.bounded_time
 
@@ -108,7 +105,7 @@ def summary_columns(
 
 
 def marginal_modes(
-    posterior: Posterior, query: Query | np.ndarray, samples: np.ndarray
+    posterior: Posterior, query: Objects, samples: np.ndarray
 ) -> np.ndarray:
     """Mode of each marginal per unit of u, by kernel density estimation of samples (S, N, D).
 
@@ -117,7 +114,7 @@ def marginal_modes(
     References:
         Silverman 1986, Density estimation for statistics and data analysis, eq. 3.31.
     """
-    anchors = posterior.transforms.anchors(as_query(query).inputs)
+    anchors = posterior.transforms.anchors(posterior.as_query(query).inputs)
     every = anchors.expand(samples.shape)
     u = posterior.transforms.standardise_targets(samples.astype(float), every).numpy()
     lower, median, upper = np.quantile(u, [0.25, 0.5, 0.75], axis=0)
