@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import h5py
+import matplotlib
 import numpy as np
 import pytest
 from astropy.io import fits
+from matplotlib import pyplot
+from PIL import Image
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
-from cinn_clusters.xray.image import MapUnit
+from cinn_clusters.xray.image import MapUnit, XrayMap
 from cinn_clusters.xray.read import read_maps
 from cinn_clusters.xray.values import stated_unit
 from support import Command
@@ -167,3 +171,163 @@ def test_names_of_data_sets_say_logarithm(tmp_path: Path) -> None:
     scales = {image.name: image.scale for image in read_maps(tmp_path / "m.h5")}
     logs = dict.fromkeys(("xray_log10", "logSB", "log_lum"), "log10")
     assert scales == logs | {"catalog": "brightness", "Dialog": "brightness"}
+
+
+def as_bytes(levels: np.ndarray, white: int = 255) -> np.ndarray:
+    return np.rint(levels * white).astype(np.uint8 if white == 255 else np.uint16)
+
+
+def in_colours(levels: np.ndarray, name: str) -> np.ndarray:
+    return as_bytes(matplotlib.colormaps[name](levels)[..., :3])
+
+
+def saved(path: Path, pixels: np.ndarray | Image.Image, **options: object) -> XrayMap:
+    """The map of a picture."""
+    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    picture.save(path, **options)
+    (image,) = read_maps(path)
+    return XrayMap(image.name, image.values[::-1], image.scale, path, notes=image.notes)
+
+
+LEVELS = np.clip(1.0 + np.log10(blob(96, (48.0, 44.0), 12.0) + 1e-4) / 4.5, 0.02, 0.95)
+"""A cluster as a picture shows it."""
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_case_131b_deep_pictures_are_scaled_as_others(
+    tmp_path: Path, suffix: str
+) -> None:
+    half = 0.5 * LEVELS
+    shallow = saved(tmp_path / "a.png", as_bytes(half))
+    deep = saved(tmp_path / f"b.{suffix}", as_bytes(half, 65535))
+    np.testing.assert_allclose(deep.values, shallow.values, atol=0.003)
+    np.testing.assert_allclose(deep.values, half, atol=1e-5)
+    twelve = saved(tmp_path / f"c.{suffix}", as_bytes(LEVELS / LEVELS.max(), 4095))
+    assert "4095 of 65535: multiply it by 16 if these are 12 bits" in twelve.notes[0]
+    np.testing.assert_allclose(twelve.values.max(), 4095 / 65535)
+
+
+@pytest.mark.parametrize(
+    "name", ["viridis", "inferno", "gist_heat", "hot", "gray", "jet"]
+)
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_case_132b_colour_maps_are_inverted_by_position(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    image = saved(tmp_path / f"m.{suffix}", in_colours(LEVELS, name))
+    error = np.abs(image.values - LEVELS)
+    assert error.mean() < (0.003 if suffix == "png" else 0.025)
+
+
+@pytest.mark.parametrize("name", ["gray_r", "inferno_r", "viridis_r", "bone_r"])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_case_132c_reversed_colour_maps_are_inverted_and_said(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    image = saved(tmp_path / f"m.{suffix}", in_colours(LEVELS, name))
+    assert np.abs(image.values - LEVELS).mean() < 0.03
+    base = "grey" if name == "gray_r" else name[:-2]
+    assert f"read in the reversed map '{base}_r'" in image.notes[0]
+    deep = saved(tmp_path / "d.png", as_bytes(1.0 - LEVELS, 65535))
+    np.testing.assert_allclose(deep.values, LEVELS, atol=1e-4)
+
+
+@pytest.mark.parametrize("opacity", [0, 255])
+@pytest.mark.parametrize("name", ["inferno", "gray", "gray_r"])
+def test_case_132c_borders_are_cut_off(
+    tmp_path: Path, opacity: int, name: str, command: Command
+) -> None:
+    inside = np.dstack([in_colours(LEVELS, name), np.full((96, 96), 255, np.uint8)])
+    whole = np.full((224, 224, 4), 255, np.uint8)
+    whole[..., 3] = opacity
+    whole[64:160, 60:156] = inside
+    image = saved(tmp_path / "m.png", whole)
+    if name == "gray_r" and opacity:
+        pytest.skip("fades into the border")
+    np.testing.assert_allclose(image.values, LEVELS, atol=0.01)
+    assert "border was cut off (224 x 224 to 96 x 96 pixels)" in image.notes[0]
+    line = f"maps {tmp_path / 'm.png'} --centre peak --out {tmp_path / 'out.h5'}"
+    assert command(line).code == 0
+
+
+@pytest.mark.parametrize("name", ["inferno", "gray", "gray_r", "viridis"])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("has_bar", [False, True])
+def test_case_132c_figures_with_axes_are_named(
+    tmp_path: Path, name: str, suffix: str, has_bar: bool, command: Command
+) -> None:
+    figure, axes = pyplot.subplots(figsize=(4.0, 3.0))
+    shown = axes.imshow(LEVELS, cmap=name, origin="lower", vmin=0.0, vmax=1.0)
+    if has_bar:
+        figure.colorbar(shown)
+    axes.set_xlabel("x [kpc]")
+    figure.savefig(tmp_path / f"m.{suffix}", dpi=80)
+    pyplot.close(figure)
+    line = f"maps {tmp_path / f'm.{suffix}'} --out {tmp_path / 'out.h5'}"
+    command(line).demand_error("a figure with axes or text?; crop it to the map")
+
+
+def test_transparent_pixels_are_gaps(tmp_path: Path) -> None:
+    y, x = np.indices((96, 96)) - 47.5
+    opacity = np.where(np.hypot(y, x) < 44.0, 255, 0).astype(np.uint8)
+    for mode, colours in (
+        ("LA", as_bytes(LEVELS)),
+        ("RGBA", in_colours(LEVELS, "hot")),
+    ):
+        picture = Image.fromarray(np.dstack([colours, opacity]), mode)
+        image = saved(tmp_path / f"{mode}.png", picture)
+        gaps = np.isnan(image.values)
+        assert image.values.shape == (88, 88)
+        np.testing.assert_array_equal(gaps, opacity[4:92, 4:92] == 0)
+        np.testing.assert_allclose(
+            image.values[~gaps], LEVELS[4:92, 4:92][~gaps], atol=0.01
+        )
+        assert "transparent pixels were taken as not observed" in image.notes[-1]
+
+
+def test_modes_of_pictures(tmp_path: Path) -> None:
+    grey = Image.fromarray(as_bytes(LEVELS))
+    inferno = Image.fromarray(in_colours(LEVELS, "inferno"))
+    palette = inferno.quantize(256)
+    for name, picture in {
+        "palette.png": palette,
+        "cmyk.jpg": grey.convert("CMYK"),
+        "ycck.tif": inferno.convert("CMYK"),
+        "grey.gif": grey,
+        "progressive.jpg": inferno,
+    }.items():
+        image = saved(tmp_path / name, picture)
+        assert np.abs(image.values - LEVELS).mean() < 0.02, name
+    several = {"save_all": True, "append_images": [grey.rotate(90)]}
+    image = saved(tmp_path / "two.gif", grey, **several)
+    assert "several pictures in one file: the first was read" in image.notes[0]
+    np.testing.assert_allclose(image.values, LEVELS, atol=0.01)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = saved(tmp_path / "turned.jpg", grey.rotate(90), exif=exif, quality=98)
+    assert np.abs(image.values - LEVELS).mean() < 0.01
+    assert "turned as its orientation (Exif) says" in image.notes[0]
+    floats = saved(tmp_path / "float.tif", (1e3 * CLUSTER).astype(np.float32))
+    assert floats.scale == "brightness"
+    np.testing.assert_allclose(floats.values, 1e3 * CLUSTER, rtol=1e-6)
+    with pytest.raises(DataError, match=r"black and white only \(1 bit a pixel\)"):
+        saved(tmp_path / "two.png", grey.convert("1"))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "gif"])
+def test_a_small_file_of_a_huge_picture_is_refused(
+    tmp_path: Path, kind: str, command: Command
+) -> None:
+    side = 9000
+    Image.new("L", (side, side)).save(tmp_path / f"m.{kind}")
+    tracemalloc.start()
+    line = f"maps {tmp_path / f'm.{kind}'} --out {tmp_path / 'out.h5'}"
+    command(line).demand_error("at most 5792 x 5792 pixels; got 9000 x 9000")
+    assert tracemalloc.get_traced_memory()[1] < 5e7
+    tracemalloc.stop()
+
+
+def test_a_unit_of_a_picture_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(as_bytes(LEVELS)).save(tmp_path / "m.png")
+    with pytest.raises(DataError, match=r"since --unit log10 was given; got a picture"):
+        read(tmp_path / "m.png", "log10")

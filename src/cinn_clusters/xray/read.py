@@ -11,11 +11,11 @@ from cinn_clusters.xray.fits.images import read_fits
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.hdf5_images import Planes, read_hdf5
 from cinn_clusters.xray.image import MapUnit, XrayMap, demand_image, demand_map
-from cinn_clusters.xray.pictures import read_picture
+from cinn_clusters.xray.picture_files import read_picture
 from cinn_clusters.xray.values import interpreted
 
 _SUFFIX = re.compile(
-    r"\.((?P<picture>png|jpe?g)|(?P<fits>fits|fit|fts)(\.gz)?|(?P<HDF5>h5|hdf5))$",
+    r"\.((?P<picture>png|jpe?g|tiff?|gif)|(?P<fits>fits|fit|fts)(\.gz)?|(?P<HDF5>h5|hdf5))$",
     re.IGNORECASE,
 )
 
@@ -101,7 +101,7 @@ def _read(
     name = _SUFFIX.sub("", path.name)
     if kind == "fits":
         return [read_fits(path, name, choice)]
-    return [XrayMap(name, read_picture(path), "grey", path)]
+    return [read_picture(path, name)]
 
 
 def usable(image: XrayMap | CinnError) -> XrayMap:
