@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.storage.map_store import read_store
 from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.image import MapUnit, XrayMap
@@ -331,3 +335,45 @@ def test_a_unit_of_a_picture_is_refused(tmp_path: Path) -> None:
     Image.fromarray(as_bytes(LEVELS)).save(tmp_path / "m.png")
     with pytest.raises(DataError, match=r"since --unit log10 was given; got a picture"):
         read(tmp_path / "m.png", "log10")
+
+
+def test_case_123c_no_file_is_passed_over_without_a_word(
+    tmp_path: Path, command: Command
+) -> None:
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    content = fits_map(folder / "m.fits", CLUSTER).read_bytes()
+    compressed = fits.CompImageHDU((1e3 * CLUSTER).astype(np.float32))
+    fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(folder / "m2.fits.fz")
+    (folder / "b.img").write_bytes(content)
+    (folder / "c.fits.bz2").write_bytes(bz2.compress(content))
+    (folder / "d.fits.xz").write_bytes(lzma.compress(content))
+    (folder / "e.dat").write_bytes(content)
+    (folder / "f.ftz").write_bytes(gzip.compress(content))
+    out = tmp_path / "out.h5"
+    result = command(f"maps {folder} --out {out} --json")
+    assert '"maps": 7' in result.out
+    assert '"left_out": 0' in result.out
+    assert list(read_store(out).table.filename) == ["b", "c", "d", "e", "f", "m", "m2"]
+    (folder / "README.md").write_text("notes")
+    np.save(folder / "values.npy", CLUSTER)
+    (folder / "link.fits").symlink_to(tmp_path / "nowhere.fits")
+    (folder / ".hidden.png").write_text("none")
+    exposure = fits_map(folder / "exposure.fits", np.full((48, 48), 1e3))
+    options = f"--exposure {exposure} --overwrite --json --unit counts"
+    options += " --centre middle --keep-sources"
+    result = command(f"maps {folder} --out {out} {options}")
+    assert "README.md, exposure.fits, values.npy" in result.err
+    assert "link.fits: expected a file; got none" in result.err
+    assert '"left_out": 4' in result.out, result.err
+
+
+def test_one_object_in_two_formats_is_one_map(tmp_path: Path) -> None:
+    fits_map(tmp_path / "m.fits", CLUSTER)
+    Image.fromarray(as_bytes(LEVELS)).save(tmp_path / "m.png")
+    result = collect([tmp_path], FRAMING)
+    assert result.names == ("m",)
+    assert (
+        "m.png: expected a name of its own for each map; got 'm' again"
+        in (result.problems[0])
+    )

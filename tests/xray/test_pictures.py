@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.pictures import COLOUR_MAPS, colour_map, grey_levels
+from cinn_clusters.xray.pictures.colours import COLOUR_MAPS, colour_map, grey_levels
 from cinn_clusters.xray.read import read_maps
 from xray_files import blob
 

@@ -12,9 +12,10 @@ from astropy.io import fits
 from PIL import Image
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.collect import Reading, collect, find_files
+from cinn_clusters.xray.collect import Reading, collect
+from cinn_clusters.xray.contents import find_files
 from cinn_clusters.xray.framing import Framing
-from cinn_clusters.xray.pictures import colour_map
+from cinn_clusters.xray.pictures.colours import colour_map
 from cinn_clusters.xray.read import read_maps
 from support import SHARED
 from xray_files import blob, header
@@ -398,7 +399,7 @@ def test_a_malformed_header_that_is_read_is_told(tmp_path: Path) -> None:
 
 
 def test_other_kinds_missing_files_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected a \.png.*'\.txt'"):
+    with pytest.raises(DataError, match=r"expected a file of PNG.*'\.txt'"):
         read_maps(tmp_path / "a.txt")
     with pytest.raises(DataError, match="a file"):
         read_maps(tmp_path / "a.png")

@@ -59,7 +59,8 @@ def maps_command(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="PNG, JPEG, FITS, HDF5, folders; or stores to join.", metavar="FILE..."
+            help="PNG, JPEG, TIFF, GIF, FITS, HDF5, folders; or stores to join.",
+            metavar="FILE...",
         ),
     ],
     out: Annotated[Path, output_path("HDF5 store to make.")],
@@ -143,9 +144,11 @@ def maps_command(
         console.log(f"note: {note}")
     for problem in stored.problems:
         console.log(f"left out: {problem}")
+    if line := stored.files.line():
+        console.log(f"left out: {line}")
     result = {
         "maps": len(stored.names),
-        "left_out": len(stored.problems),
+        "left_out": len(stored.problems) + len(stored.files.passed_over),
         "store": str(out),
     }
     console.print_values(result, as_json)

@@ -10,12 +10,13 @@ import numpy as np
 
 from cinn_clusters.errors import CinnError, DataError
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
+from cinn_clusters.xray.contents import MapFiles, find_files
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.framing import Companions, Framing, frame_map
 from cinn_clusters.xray.hdf5_images import Planes
 from cinn_clusters.xray.image import MapUnit, XrayMap
 from cinn_clusters.xray.masks import MaskMeaning
-from cinn_clusters.xray.read import kind_of, read_companion, read_each, usable
+from cinn_clusters.xray.read import read_companion, read_each, usable
 
 _RENAME = "rename it, or write a store of its own"
 
@@ -47,6 +48,11 @@ class Reading:
     unit: MapUnit | None = None
     mask_meaning: MaskMeaning | None = None
 
+    def paths(self) -> tuple[Path, ...]:
+        """Return the files that belong to all maps."""
+        files = (self.exposure, self.background, self.mask)
+        return tuple(path for path in files if path is not None)
+
     def companions(self) -> Companions:
         """Read the maps that belong to all files."""
         return Companions(
@@ -69,27 +75,7 @@ class Collection:
     values: np.ndarray  # log10 brightness, or as stretched, (N, size, size)
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def find_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the files among paths and the maps in folders and below, sorted.
-
-    Raises:
-        DataError: If a path does not exist or there is no map.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(path, "a file or folder of X-ray maps", "nothing")
-        if path.is_dir():
-            files += sorted(
-                file for file in path.rglob("*") if kind_of(file) and file.is_file()
-            )
-        else:
-            files.append(path)
-    if not files:
-        raise DataError(", ".join(map(str, paths)), "files of X-ray maps", "none")
-    return files
+    files: MapFiles = MapFiles()
 
 
 def collect(
@@ -118,8 +104,8 @@ def collect(
     notes, problems = companions.notes(), list[str]()
     maps: dict[str, np.ndarray] = {}
     sources: dict[str, Path] = {}
-    files = find_files(paths)
-    for number, path in enumerate(files, 1):
+    files = find_files(paths, reading.paths())
+    for number, path in enumerate(files.paths, 1):
         for image_or_error in _read_file(path, reading):
             try:
                 image = usable(image_or_error)
@@ -131,13 +117,13 @@ def collect(
             except CinnError as error:
                 problems.append(_line(error, path))
         if maps:  # else an error may follow, which stands alone
-            on_progress(Progress(number, len(files), "maps"))
+            on_progress(Progress(number, len(files.paths), "maps"))
     if not maps:
         first, *further = problems
         more = f" (and {len(further)} more)" * bool(further)
         raise DataError("maps", "at least one that can be read", f"none: {first}{more}")
     return Collection(
-        tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes)
+        tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes), files
     )
 
 

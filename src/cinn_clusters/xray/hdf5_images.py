@@ -10,7 +10,7 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import XrayMap
-from cinn_clusters.xray.pictures import MAX_DISTANCE, grey_levels, nearest_map
+from cinn_clusters.xray.pictures.colours import MAX_DISTANCE, grey_levels, nearest_map
 from cinn_clusters.xray.values import is_logarithm
 
 Planes = Literal["auto", "colour", "projections"]

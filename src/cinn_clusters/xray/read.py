@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from cinn_clusters.errors import CinnError, DataError
+from cinn_clusters.xray.contents import KINDS, kind_of, map_name
 from cinn_clusters.xray.fits.headers import line_of
 from cinn_clusters.xray.fits.images import read_fits
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.hdf5_images import Planes, read_hdf5
 from cinn_clusters.xray.image import MapUnit, XrayMap, demand_image, demand_map
-from cinn_clusters.xray.picture_files import read_picture
+from cinn_clusters.xray.pictures.decode import read_picture
 from cinn_clusters.xray.values import interpreted
-
-_SUFFIX = re.compile(
-    r"\.((?P<picture>png|jpe?g|tiff?|gif)|(?P<fits>fits|fit|fts)(\.gz)?|(?P<HDF5>h5|hdf5))$",
-    re.IGNORECASE,
-)
 
 _REGIONS = (".reg", ".region", ".ds9")
 
@@ -69,7 +64,7 @@ def read_each(
     choice = choice or ImageChoice()
     kind = kind_of(path)
     if kind is None:
-        raise DataError(path, "a .png, .jpg, .fits or .h5 file", f"'{path.suffix}'")
+        raise DataError(path, f"a file of {KINDS}", f"'{path.suffix or path.name}'")
     if not path.is_file():
         raise DataError(path, "a file", "none")
     try:
@@ -85,20 +80,12 @@ def read_each(
         raise DataError(path, f"a readable {kind} file", line_of(error)) from error
 
 
-def kind_of(path: Path) -> str | None:
-    """Return ``picture``, ``fits``, ``HDF5``, or None, by the end of the name in either case."""
-    match = _SUFFIX.search(path.name)
-    if match is None:
-        return None
-    return next(kind for kind, suffix in match.groupdict().items() if suffix)
-
-
 def _read(
     path: Path, kind: str, planes: Planes, choice: ImageChoice
 ) -> list[XrayMap | DataError]:
     if kind == "HDF5":
         return read_hdf5(path, planes)
-    name = _SUFFIX.sub("", path.name)
+    name = map_name(path)
     if kind == "fits":
         return [read_fits(path, name, choice)]
     return [read_picture(path, name)]

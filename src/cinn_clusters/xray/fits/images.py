@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.xray.contents import PACKED
 from cinn_clusters.xray.fits.headers import demand_header
 from cinn_clusters.xray.fits.planes import ImageChoice, choose_plane
 from cinn_clusters.xray.image import XrayMap
 from cinn_clusters.xray.sky import celestial
 
-_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
-"""First bytes of compressed files, and what opens them."""
 _LARGEST_FILE = 2**31
 """Bytes of a file when it is not compressed."""
 _LARGEST_SIDE = 20_000
@@ -71,9 +67,9 @@ def _opened(path: Path) -> IO[bytes]:
         DataError: If it is huge when decompressed.
     """
     file = path.open("rb")
-    start = file.read(3)
+    start = file.read(8)
     file.seek(0)
-    for magic, unpack in _PACKED.items():
+    for magic, unpack in PACKED.items():
         if start.startswith(magic):
             with file, unpack(file) as packed:
                 return io.BytesIO(_limited(packed, path))

@@ -137,8 +137,9 @@ def _positions(colours: np.ndarray, name: str) -> np.ndarray:
     )
     distinct = _decoded(palette, _DEPTH)
     _, nearest = _tree(name, _NUM_POSITIONS).query(distinct)
+    levels: np.ndarray = np.asarray(nearest) / (_NUM_POSITIONS - 1.0)
     values = np.full(has_colour.shape, np.nan)
-    values[has_colour] = (nearest / (_NUM_POSITIONS - 1.0))[numbers]
+    values[has_colour] = levels[numbers]
     return values
 
 

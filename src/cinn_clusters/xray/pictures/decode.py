@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cinn_clusters.errors import DataError
-from cinn_clusters.xray.borders import Box, map_box, opaque_box
 from cinn_clusters.xray.image import XrayMap
-from cinn_clusters.xray.pictures import is_dark_on_bright, read_levels
+from cinn_clusters.xray.pictures.borders import Box, map_box, opaque_box
+from cinn_clusters.xray.pictures.colours import is_dark_on_bright, read_levels
 
 _MOST_PIXELS = 2**25
 """Of a picture: a small file may stand for more than there is memory."""

@@ -1,0 +1,1 @@
+"""Maps from pictures: decoding, borders, colours."""
