@@ -18,6 +18,7 @@ LEVELS = {
     "cosmology": 0,
     "parallel": 0,
     "progress": 0,
+    "moments": 0,
     "schema": 1,
     "files": 1,
     "bundle": 1,

@@ -160,11 +160,7 @@ def infer_command(
     elif mapping is not None:
         meaning = read_mapping(mapping)
     set_threads(threads)
-    from cinn_clusters.pipeline.inference.infer import (
-        CONDITIONAL,
-        InferenceOptions,
-        infer,
-    )
+    from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
     from cinn_clusters.posterior.query import Sampling
 
     options = InferenceOptions(
@@ -193,7 +189,7 @@ def infer_command(
             options=options,
             on_progress=on_progress,
         )
-    _print_result(inferred, CONDITIONAL, as_json)
+    _print_result(inferred, as_json)
 
 
 def _demand_acting(
@@ -221,7 +217,7 @@ def _demand_absent(context: typer.Context, name: str, companion: str) -> None:
         raise typer.BadParameter(f"--{option} goes with {companion}; leave it out here")
 
 
-def _print_result(inferred: Inferred, condition: str, as_json: bool) -> None:
+def _print_result(inferred: Inferred, as_json: bool) -> None:
     for line in inferred.conversions:
         console.log(f"converted: {line}")
     for reason, count in inferred.reasons.most_common():
@@ -235,7 +231,8 @@ def _print_result(inferred: Inferred, condition: str, as_json: bool) -> None:
         console.log(
             f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})"
         )
-    console.log(f"note: {condition} (column selection_probability)")
+    if inferred.condition:
+        console.log(f"note: {inferred.condition} (column selection_probability)")
     result = {
         "posterior": str(inferred.posterior),
         "table": str(inferred.table),

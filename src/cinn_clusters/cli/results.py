@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Diagnosis,
         JointDiagnosis,
     )
+    from cinn_clusters.evaluation.json_model import JsonModel
     from cinn_clusters.evaluation.score_report import LogScore, MeanScore, Scores
     from cinn_clusters.pipeline.simulation.baseline import BaselineReport
 
@@ -29,11 +30,14 @@ _SHORT_NAMES = {
     "mass": "M500",
     "redshift": "z",
 }
+_PLAIN = 1e-5, 1e6
+"""Sizes of numbers that are written without a power of ten."""
 _LOGGED = (
     "protocol",
     "rows_read",
     "num_missing",
     "dropped",
+    "cautions",
     "num_clusters",
     "table_sha256",
 )
@@ -92,15 +96,24 @@ def print_preparation(record: JsonObject, as_json: bool) -> None:
     for note in record.get("marks", []):
         log(f"note: {note}")
     if as_json:
-        print(json.dumps({key: record[key] for key in _LOGGED} | {"num_rows": rows}))
+        logged = {key: record[key] for key in _LOGGED if key in record}
+        print(json.dumps(logged | {"num_rows": rows}))
+        log_cautions(record)
         return
     if unknown := record["unknown_columns"]:
         log(f"note: columns unknown to the schema are left out: {', '.join(unknown)}")
+    log_cautions(record)
     if maps := record.get("unmatched_maps"):
         log(
             f"note: {len(maps)} maps without a row are left out, the first {maps[0]} (split.json)"
         )
     _print_rows(record, rows)
+
+
+def log_cautions(record: JsonObject) -> None:
+    """Say on stderr what a table holds that may be wrong."""
+    for caution in record.get("cautions", []):
+        log(f"caution: {caution}")
 
 
 def _print_rows(record: JsonObject, rows: Mapping[str, int]) -> None:
@@ -162,10 +175,10 @@ def print_scores(scores: Scores, as_json: bool) -> None:
     references = [
         [
             name,
-            f"{reference.energy_score:.4f}",
-            f"{reference.energy_skill:+.3f}",
-            f"{reference.crps:.4f}",
-            f"{reference.crps_skill:+.3f}",
+            _number(reference.energy_score, ".4f"),
+            _number(reference.energy_skill, "+.3f"),
+            _number(reference.crps, ".4f"),
+            _number(reference.crps_skill, "+.3f"),
         ]
         for name, reference in scores.skill.items()
     ]
@@ -182,9 +195,11 @@ def print_scores(scores: Scores, as_json: bool) -> None:
     ]
     print_table(("target", "CRPS", "68 % coverage", "contraction"), details)
     print(f"NLL, dequantised, physical units  {_with_error(scores.nll)}")
-    print(f"calibration error                 {scores.calibration_error:.4f}")
-    print(f"levels outside their 99 % band    {scores.coverage_outside_99_band:.3f}")
+    error, outside = scores.calibration_error, scores.coverage_outside_99_band
+    print(f"calibration error                 {_number(error, '.4f')}")
+    print(f"levels outside their 99 % band    {_number(outside, '.3f')}")
     print(f"unphysical samples                {_number(scores.unphysical, '.4f')}")
+    _log_not_finite(scores)
 
 
 def print_diagnosis(diagnosis: Diagnosis, as_json: bool) -> None:
@@ -222,6 +237,7 @@ def print_diagnosis(diagnosis: Diagnosis, as_json: bool) -> None:
     ignored = [f"ignored variable: {name}" for name in diagnosis.ignored_variables]
     for note in (*diagnosis.skipped, *ignored):
         print(f"note: {note}")
+    _log_not_finite(diagnosis)
     for finding in diagnosis.findings:
         print(f"{finding.subject:<22}{finding.name:<16}{finding.evidence}")
 
@@ -233,11 +249,24 @@ def print_mae(report: BaselineReport, as_json: bool) -> None:
         return
     print(f"{report.rows} rows of {report.clusters} clusters")
     rows = [
-        [name, f"{e.mae:.4f}", f"{e.se:.4f}", f"{e.mae_of_the_median:.4f}", e.unit]
+        [
+            name,
+            _number(e.mae, ".4f"),
+            _number(e.se, ".4f"),
+            _number(e.mae_of_the_median, ".4f"),
+            e.unit,
+        ]
         for name, e in report.targets.items()
     ]
     print_table(("target", "MAE", "standard error", "MAE of the median", "unit"), rows)
     print(f"predictions out of bounds  {_number(report.unphysical, '.4f')}")
+    _log_not_finite(report)
+
+
+def _log_not_finite(result: JsonModel) -> None:
+    """Name the numbers that are not finite, and why; the JSON file says the same."""
+    for name, reason in result.not_finite().items():
+        log(f"note: {name} is not finite: {reason}")
 
 
 def print_matrix(matrix: pd.DataFrame, errors: pd.DataFrame, as_json: bool) -> None:
@@ -309,8 +338,11 @@ def _joint_lines(joint: JointDiagnosis) -> Iterator[str]:
         "TARP, plain references": joint.tarp_plain,
     }
     for name, test in tarps.items():
-        yield f"{name:<30}KS {test.ks:.3f}, p = {test.p_value:.4f}"
-    yield f"{'L-C2ST':<30}{joint.lc2st.statistic:.4f}, p = {joint.lc2st.p_value:.4f}"
+        distance, chance = _number(test.ks, ".3f"), _number(test.p_value, ".4f")
+        yield f"{name:<30}KS {distance}, p = {chance}"
+    local = joint.lc2st
+    statistic, chance = _number(local.statistic, ".4f"), _number(local.p_value, ".4f")
+    yield f"{'L-C2ST':<30}{statistic}, p = {chance}"
     if joint.hpd is not None:
         signed = _band(joint.hpd.signed_calibration_error, "+.3f")
         yield f"{'joint HPD coverage - level':<30}{signed}"
@@ -334,23 +366,29 @@ def _indented(title: str, value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _number(value: float | None, form: str) -> str:
-    """A number, or a dash where there is none."""
-    return "-" if value is None or value != value else f"{value:{form}}"
+    """A number, or a dash where there is none; in powers of ten where it is large or small."""
+    if value is None or value != value:
+        return "-"
+    is_plain = value == 0.0 or _PLAIN[0] <= abs(value) < _PLAIN[1]
+    if not is_plain:
+        sign = form[: form.startswith("+")]
+        return f"{value:{sign}.3e}"
+    return f"{value:{form}}"
 
 
 def _band(band: Band, form: str) -> str:
     if band.value is None:
         return "-"
-    half = float("nan")
+    half = None
     if band.lower is not None and band.upper is not None:
         half = (band.upper - band.lower) / 2
-    return f"{band.value:{form}} ± {half:{form.lstrip('+')}}"
+    return f"{_number(band.value, form)} ± {_number(half, form.lstrip('+'))}"
 
 
 def _with_error(score: MeanScore | LogScore) -> str:
     if score.mean is None:
         return _infinite(getattr(score, "rows_outside", 0))
-    return f"{score.mean:.4f} +- {score.se:.4f}"
+    return f"{_number(score.mean, '.4f')} +- {_number(score.se, '.4f')}"
 
 
 def _infinite(num_rows: int) -> str:

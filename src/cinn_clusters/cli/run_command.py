@@ -82,10 +82,12 @@ def run_command(
 
     settings = read_config(config, change or [])
     set_threads(threads)
+    from cinn_clusters.files import read_json
     from cinn_clusters.pipeline.simulation.prepare import Preparation
     from cinn_clusters.pipeline.stage import Inputs
     from cinn_clusters.pipeline.workflow import run_workflow
     from cinn_clusters.posterior.query import Sampling
+    from cinn_clusters.storage.run_paths import RunPaths
 
     keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
     inputs = Inputs(
@@ -100,4 +102,5 @@ def run_command(
     )
     with console.progress("run") as on_progress:
         states = run_workflow(inputs, out, overwrite=overwrite, on_progress=on_progress)
+    results.log_cautions(read_json(RunPaths(out).split))
     results.print_stages(states, as_json)

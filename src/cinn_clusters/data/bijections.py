@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from cinn_clusters import schema
+from cinn_clusters.moments import binary_unit, robust_moments
 
 SATURATION = 15.0
 """Largest |logit| that is inverted: beyond it single precision, in which samples are kept, would
@@ -19,6 +20,13 @@ round a value onto its bound or past it. The edge it spares is 3e-7 of the suppo
 
 
 TargetBijection = Literal[schema.Bijection, "window"]
+_REACH = 30.0
+"""Standard deviations from the mean that samples reach."""
+_LARGEST, _COARSEST = 1e30, 1e-3
+"""Largest value that is kept in single precision, and the smallest range a part of its size: single
+precision ends at 3e38 and 6e-8."""
+_LARGEST_SPREAD = 1e3
+"""Spread of a linear column beyond which (and below whose inverse) it gets a unit of its own."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,20 @@ class TargetMap:
     def is_before_observation(self) -> bool:
         """Whether the age at observation bounds the target."""
         return self.bijection in ("window", "age")
+
+    @property
+    def fits_single(self) -> bool:
+        """Whether samples of the target may be kept in single precision."""
+        if self.is_before_observation:
+            return True
+        ends = [self.shift - _REACH * self.scale, self.shift + _REACH * self.scale]
+        if self.bijection == "logit":
+            ends = [self.lower, self.upper]
+        elif self.is_log:
+            ends = [math.exp(max(-700.0, min(end, 700.0))) for end in ends]
+        size = max(map(abs, ends))
+        is_resolved = ends[1] - ends[0] > _COARSEST * size
+        return is_resolved and 1.0 / _LARGEST < size < _LARGEST
 
     def anchor(self, reference: Tensor) -> Tensor:
         """Raw value of the reference, given in log10 of its own unit."""
@@ -152,6 +174,8 @@ class ObservableMap:
         scale: Standard deviation over training rows.
         clip: Largest |x|: a network is not asked further from its training rows than this many
             deviations.
+        unit: What the value is divided by first, a power of two: squares of raw values are then
+            neither too large nor too small for a number.
     """
 
     name: str
@@ -161,11 +185,23 @@ class ObservableMap:
     shift: float = 0.0
     scale: float = 1.0
     clip: float = math.inf
+    unit: float = 1.0
+
+    def in_unit_of(self, values: np.ndarray) -> ObservableMap:
+        """The same map in a unit of the spread of its values, if that is far from one."""
+        finite = np.asarray(values, dtype=float)
+        finite = finite[np.isfinite(finite)]
+        if self.is_log or self.relative_to is not None or not len(finite):
+            return self
+        _, spread = robust_moments(finite)
+        if 1.0 / _LARGEST_SPREAD <= spread <= _LARGEST_SPREAD:
+            return self
+        return replace(self, unit=binary_unit(spread))
 
     def raw(self, value: np.ndarray) -> np.ndarray:
         """Return a column as the map takes it: its logarithm, where the map takes one."""
         if not self.is_log:
-            return value
+            return value / self.unit
         with np.errstate(divide="ignore", invalid="ignore"):
             logarithm: np.ndarray = np.log(np.maximum(value, self.floor))
         return logarithm
@@ -173,7 +209,7 @@ class ObservableMap:
     def value(self, raw: np.ndarray) -> np.ndarray:
         """Return the column that belongs to raw values."""
         if not self.is_log:
-            return raw
+            return raw * self.unit
         value: np.ndarray = np.exp(raw)
         return value
 

@@ -22,7 +22,7 @@ def dequantise(
     age: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Spread the recorded collision times over their resolution, always before the observation.
+    """Spread recorded values over their resolution; collision times stay before the observation.
 
     Most values of last_T_coll stand on snapshots; a flexible density would buy likelihood with
     spikes there. The jitter is uniform over one snapshot spacing; what would fall after the
@@ -35,7 +35,7 @@ def dequantise(
         rng: Source of the jitter.
 
     Returns:
-        A copy with jittered collision times; theta itself where there is none.
+        A copy with jittered values; theta itself where no column has a resolution.
     """
     result = theta
     for d, column in enumerate(columns):
@@ -48,7 +48,32 @@ def dequantise(
             jittered = np.clip(reflected, TIME_FLOOR, window - TIME_FLOOR)
             result = result.copy()
             result[:, d] = age - jittered
+        elif column.resolution:
+            result = result.copy()
+            result[:, d] = spread_over_resolution(theta[:, d], column, rng)
     return result
+
+
+def spread_over_resolution(
+    values: np.ndarray, column: Column, rng: np.random.Generator
+) -> np.ndarray:
+    """Spread recorded values (N,), such as counts, evenly over the spacing of their column.
+
+    What would fall outside a bound (below zero, for a logarithm) is reflected at it.
+
+    Examples:
+        >>> counts = Column("count", bounds=(0.0, 9.0), resolution=1.0)
+        >>> spread_over_resolution(np.array([0.0, 4.0]), counts, np.random.default_rng(0)).round(1)
+        array([0.1, 3.8])
+    """
+    jitter = rng.uniform(-0.5, 0.5, len(values)) * column.resolution
+    lower, upper = column.bounds
+    if column.is_log:
+        lower = max(lower, 0.0)
+    result = values + jitter
+    result = np.where(result < lower, 2.0 * lower - result, result)
+    reflected: np.ndarray = np.where(result > upper, 2.0 * upper - result, result)
+    return reflected
 
 
 def off_bounds(

@@ -17,15 +17,28 @@ import pandas as pd
 
 from cinn_clusters.data.catalogue import HALO, SNAPSHOT, Catalogue
 from cinn_clusters.errors import DataError
-from cinn_clusters.schema import EMBEDDING, KEYS, NO_PROJECTION, PROJECTION, ROW_KEYS
+from cinn_clusters.schema import (
+    EMBEDDING,
+    KEYS,
+    NO_PROJECTION,
+    PROJECTION,
+    ROW_KEYS,
+    is_embedding,
+)
 
 NAME = re.compile(r"(?:.*[/\\])?snap_(\d+)_halo_(\d+)_proj_(\d+)(?:\.\w+)?")
 PATTERN = "snap_<snapshot>_halo_<HaloID>_proj_<number>, such as snap_050_halo_123456_proj_0.jpg"
 ENCODER = "encoder.json"
 """Beside vectors of ``embed encode``: which encoder made them, and the clusters it was trained
 on."""
+DEAD_FEATURES = "dead_features"
+"""Features that a run left out, in its record and in the provenance of a model: they tell nothing."""
 ENCODER_HASH = "encoder_sha256"
 """Hash of the encoder, in its facts, in the record of a run and in the provenance of a model."""
+
+
+_ROUNDING = 1e-6
+"""Part of its size by which a feature of a network in single precision differs by rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +142,10 @@ def _read_vectors(
         expected = f"a vector for each name of {filenames_file}"
         got = f"{num_maps} vectors and {len(names)} names"
         raise DataError(source, expected, got)
-    is_bad = ~np.isfinite(values).all(1)
+    is_alive = ~np.isnan(values).all(
+        0
+    )  # prepare leaves features out that are never there
+    is_bad = ~np.isfinite(values[:, is_alive]).all(1) | (not is_alive.any())
     if is_bad.any():
         row = int(is_bad.argmax())
         got = f"{int(is_bad.sum())} rows with NaN or infinity"
@@ -185,6 +201,34 @@ def join_embeddings(
         catalogue, table=table.drop(columns="filename"), observables=observables
     )
     return joined, tuple(name for name in maps.filename if name not in matched)
+
+
+def _has_map(rows: Catalogue, features: list[str]) -> np.ndarray:
+    """Whether a row has a vector, (N,)."""
+    has_value: np.ndarray = np.isfinite(rows.inputs(features)).any(1)
+    return has_value
+
+
+def live_observables(rows: Catalogue) -> tuple[str, ...]:
+    """Return the observables of training rows without constant features of an embedding.
+
+    Raises:
+        DataError: If all features are constant.
+    """
+    features = [name for name in rows.observables if is_embedding(name)]
+    if not features:
+        return rows.observables
+    vectors = np.nan_to_num(rows.inputs(features)[_has_map(rows, features)])
+    largest = vectors.max(axis=0, initial=-np.inf)
+    smallest = vectors.min(axis=0, initial=np.inf)
+    size = np.maximum(np.abs(largest), np.abs(smallest))
+    is_dead = ~(largest - smallest > _ROUNDING * size)  # without maps, too
+    if is_dead.all():
+        got = f"{len(features)} constant ones"
+        hint = "a network with these features is dead: train it anew, or leave --embeddings out"
+        raise DataError("embeddings", "features that differ", got, "", hint)
+    dead = {name for name, is_one in zip(features, is_dead, strict=True) if is_one}
+    return tuple(name for name in rows.observables if name not in dead)
 
 
 def demand_unseen(

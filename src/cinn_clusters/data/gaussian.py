@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _MAX_EM_STEPS, _EM_TOLERANCE, _RIDGE = 200, 1e-6, 1e-9
+_MAX_OFFSET = 100.0
+"""Standard deviations from the mean beyond which a value tells no more of the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,9 @@ class ObservablePrior:
         unit = np.eye(values.shape[1])
         total += variance[:, :, None] * unit
 
-        offset = values - self.mean
+        variances = np.diagonal(self.covariance, axis1=-2, axis2=-1)
+        reach = _MAX_OFFSET * np.sqrt(variances)
+        offset = np.clip(values - self.mean, -reach, reach)
         return is_measured, total, np.where(is_measured, offset, 0.0)
 
     def expectation(

@@ -29,6 +29,7 @@ from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
+from cinn_clusters.moments import without_far_values
 
 SPREADS_A_DEX = 3.0
 """Standard deviations of the training clusters that stand for a dex, in columns without one."""
@@ -97,7 +98,7 @@ class MeasurementTransforms(Transforms):
 
         # Errors of logarithms are in dex, the maps take natural logarithms.
         optional = self._optional_columns
-        factors = np.ones(len(optional))
+        factors = np.array([1.0 / maps[column].unit for column in optional])
         is_log = [maps[column].is_log for column in optional]
         factors[is_log] = math.log(10.0)
         stated = inputs[:, len(self.names) :]
@@ -307,7 +308,7 @@ class MeasurementTransforms(Transforms):
             unit = self.schema.column(entry.name).unit
             is_in_dex = entry.is_log or unit.startswith("log10")
             if not is_in_dex:
-                units[number] = spreads[column]
+                units[number] = spreads[column] * entry.unit
         return units
 
     def _noisy(
@@ -350,7 +351,7 @@ class MeasurementTransforms(Transforms):
             matrix[row, row] = slope
             if observable.relative_to is not None:
                 reference = self.names.index(observable.relative_to)
-                matrix[row, reference] -= slope
+                matrix[row, reference] -= slope * self.observables[reference].unit
         return matrix
 
 
@@ -392,7 +393,7 @@ def accept_missing_values(
     for entry in used:
         column = np.asarray(columns[entry.name], dtype=float)
         raw_columns.append(entry.raw(column))
-    prior = fit_prior(np.stack(raw_columns, 1))
+    prior = fit_prior(without_far_values(np.stack(raw_columns, 1)))
     return MeasurementTransforms(
         tuple(used), transforms.targets, prior, schema=transforms.schema
     )

@@ -20,7 +20,11 @@ from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.bijections import Map, ObservableMap, TargetMap
 from cinn_clusters.data.declared import declared_schema
 from cinn_clusters.errors import DataError
+from cinn_clusters.moments import ROUNDING, binary_unit, far_values
 from cinn_clusters.schema import DEFAULT, LOOKBACK, Column, Schema
+
+_SMALLEST_RATIO = 1e-9
+"""Spread of the logarithm of a ratio below which it is constant [dex]."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,13 @@ class Transforms:
     def is_bounded(self) -> bool:
         """Whether any target is kept inside bounds."""
         return any(target.bijection != "identity" for target in self.targets)
+
+    @property
+    def sample_dtype(self) -> np.dtype:
+        """Type of posterior samples: single precision, where it can tell the targets apart."""
+        if all(target.fits_single for target in self.targets):
+            return np.dtype(np.float32)
+        return np.dtype(np.float64)
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -239,7 +250,8 @@ def fit_transforms(
     """
     # Maps of shift 0 and scale 1 give the raw values, whose moments are then put in.
     observable_maps = [
-        _observable_map(schema.column(name), observables) for name in observables
+        _observable_map(schema.column(name), observables).in_unit_of(inputs[name])
+        for name in observables
     ]
     target_maps = [_target_map(schema.column(name), observables) for name in targets]
     free = Transforms(tuple(observable_maps), tuple(target_maps), schema=schema)
@@ -290,16 +302,30 @@ def _standardised(entry: Map, raw: Tensor) -> Map:
     subject = f"column '{entry.name}'"
     if not len(raw):
         raise DataError(subject, "values in training rows", "none", "", "leave it out")
-    shift = float(raw.mean())
-    scale = float(raw.std(correction=0))
-    if not (math.isfinite(shift) and math.isfinite(scale)):
+    if not torch.isfinite(raw).all():
         expected = "training values inside its bounds"
         raise DataError(subject, expected, "values on or outside them")
-    # Rounding gives a constant column a scale just above zero.
-    if scale < 1e-9 * max(1.0, abs(shift)):
+    shift, scale = _mean_and_deviation(raw)
+    # The rounding of a reference in log10 gives a constant ratio a scale just above zero.
+    smallest = ROUNDING * float(raw.abs().max())
+    if entry.relative_to is not None:
+        smallest = max(smallest, _SMALLEST_RATIO)
+    if scale <= smallest:
         got = f"the one value {shift:g}"
-        raise DataError(subject, "training values that differ", got, "", "leave it out")
+        hint = "leave it out with --x-columns or --y-columns"
+        raise DataError(subject, "training values that differ", got, "", hint)
     return replace(entry, shift=shift, scale=scale)
+
+
+def _mean_and_deviation(raw: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of raw values (N,), those far off left out."""
+    values = raw.numpy()
+    ordinary = values[~far_values(values)]
+    unit = binary_unit(float(np.abs(ordinary).max()))
+    scaled = torch.from_numpy(ordinary / unit)
+    mean = unit * float(scaled.mean())
+    deviation = unit * float(scaled.std(correction=0))
+    return mean, deviation
 
 
 def _scaled(entry: ObservableMap, columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -314,6 +340,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: None if isinstance(v, float) and math.isinf(v) else v
         for key, v in values.items()
+        if (key, v) != ("unit", 1.0)
     }
 
 

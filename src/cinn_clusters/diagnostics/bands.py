@@ -29,7 +29,7 @@ class Estimate:
 
     def excludes(self, nominal: float) -> bool:
         """Whether a nominal value lies outside the band."""
-        return not self.lower <= nominal <= self.upper
+        return nominal < self.lower or nominal > self.upper  # never where it is NaN
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.lower:.3f}, {self.upper:.3f}]"

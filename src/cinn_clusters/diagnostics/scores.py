@@ -90,13 +90,19 @@ def central_coverage(
 
 
 def contraction(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """1 - mean posterior variance / variance of the truth, unclipped, (D,); 0 is uninformative."""
+    """1 - mean posterior variance / variance of the truth, unclipped, (D,); 0 is uninformative.
+
+    NaN where all truths are equal.
+    """
+    if len(truth) < 2:
+        return np.full(truth.shape[1], np.nan)
     variance = samples.var(axis=0, ddof=1, dtype=float)  # (N, D)
     posterior_variance = variance.mean(axis=0)
     prior_variance = truth.var(axis=0, ddof=1)
 
-    shrinkage: np.ndarray = 1.0 - posterior_variance / prior_variance
-    return shrinkage
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shrinkage: np.ndarray = 1.0 - posterior_variance / prior_variance
+    return np.where(prior_variance > 0.0, shrinkage, np.nan)
 
 
 def z_score(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -118,6 +124,8 @@ def skill(score: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> Esti
         >>> skill(np.array([1.0, 1.0]), np.array([2.0, 2.0]), np.full((3, 2), 0.5)).value
         0.5
     """
+    if not reference.any():
+        return Estimate(np.nan, np.nan, np.nan)  # nothing is left to save
     ratio = float(score.mean() / reference.mean())
     # numerator and denominator are resampled together: their errors are correlated
     resampled_score = weights @ score  # (R,)
@@ -155,6 +163,11 @@ def gaussian_log_prob(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     _, log_determinant = np.linalg.slogdet(2 * np.pi * covariance)
     log_prob: np.ndarray = -0.5 * (distance + log_determinant)
     return log_prob
+
+
+def is_one_cluster(weights: np.ndarray) -> bool:
+    """Whether bootstrap weights (R, N) resample a single cluster, so that they say nothing."""
+    return bool((weights == weights[0]).all())
 
 
 def bootstrap_weights(

@@ -161,7 +161,7 @@ def _width_name(is_narrow: bool) -> str:
 
 
 def _uninformative(subject: str, skill: Estimate | None) -> list[Finding]:
-    if skill is None or skill.lower > 0:
+    if skill is None or not skill.lower <= 0:  # NaN, too
         return []
     evidence = f"not significantly better than the prior: skill {skill}"
     return [Finding(subject, UNINFORMATIVE, evidence)]

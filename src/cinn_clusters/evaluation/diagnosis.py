@@ -17,6 +17,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.diagnostics import coverage, ranks, scores, tarp, verdict
 from cinn_clusters.diagnostics.bands import ALPHA, Estimate, mean_estimate, uniformity
 from cinn_clusters.diagnostics.lc2st import lc2st
+from cinn_clusters.diagnostics.tarp import positive_spread
 from cinn_clusters.evaluation.diagnosis_report import (
     Band,
     Bands,
@@ -33,9 +34,14 @@ from cinn_clusters.evaluation.diagnosis_report import (
     TertileCoverage,
     UniformityTest,
 )
-from cinn_clusters.evaluation.ground_truth import jittered_ground_truth, score_scales
+from cinn_clusters.evaluation.ground_truth import (
+    jittered_ground_truth,
+    score_scales,
+    standardised_observables,
+)
 from cinn_clusters.evaluation.matched import MatchedPosterior
 from cinn_clusters.evaluation.reference_posteriors import PRIOR
+from cinn_clusters.moments import binary_units
 
 NO_DENSITIES = "joint HPD and NLL need densities (group sample_stats with lp and lp_truth): skipped"
 NO_TIME = (
@@ -84,20 +90,15 @@ def _gather(matched: MatchedPosterior, seed: int) -> _Evidence:
         matched.samples,
         objects.theta,
         jittered_ground_truth(objects),
-        _complete(objects.inputs(objects.observables)),
+        standardised_observables(objects),
         scores.bootstrap_weights(objects.clusters, _NUM_RESAMPLES, seed),
         {
             name: draws.astype(float)
             for name, draws in matched.references(seed=seed).items()
         },
-        score_scales(objects),
+        score_scales(objects, matched.samples),
         seed,
     )
-
-
-def _complete(x: np.ndarray) -> np.ndarray:
-    """Observables (N, L) with the mean of their column in place of missing values."""
-    return np.where(np.isnan(x), np.nanmean(x, axis=0), x)
 
 
 def diagnose_posterior(matched: MatchedPosterior, *, seed: int = 0) -> Diagnosis:
@@ -106,7 +107,11 @@ def diagnose_posterior(matched: MatchedPosterior, *, seed: int = 0) -> Diagnosis
     Args:
         matched: Samples beside ground truth.
         seed: Seed of references, bootstrap and classifiers.
+
+    Raises:
+        DataError: If all objects are one cluster.
     """
+    matched.demand_clusters()
     evidence = _gather(matched, seed)
     targets, findings = _diagnose_targets(evidence)
     joint, energy_skill = _diagnose_jointly(evidence)
@@ -154,12 +159,15 @@ def _diagnose_targets(
     """Each marginal by itself; bias, width, core and shape of each target share the level."""
     samples, truth, weights = evidence.samples, evidence.truth, evidence.weights
     alpha = ALPHA / (4 * len(evidence.targets))
-    pit, z = ranks.pit(samples, evidence.jittered), scores.z_score(samples, truth)
+    pit = ranks.pit(samples, evidence.jittered)
+    unit = binary_units(evidence.scale)  # squares do not overflow
+    z = scores.z_score(samples / unit, truth / unit)
     inside = scores.central_coverage(samples, truth)  # (C, N, D)
     share, band = inside.mean(axis=1), coverage.coverage_band(inside, weights)
     errors = coverage.calibration_error(inside, weights)
     tails = coverage.tail_coverage(pit, weights)
-    tertiles, contraction = _tertiles(evidence), scores.contraction(samples, truth)
+    tertiles = _tertiles(evidence)
+    contraction = scores.contraction(samples / unit, truth / unit)
     crps = _scaled_crps(evidence, samples)
     reference_crps = {
         name: _scaled_crps(evidence, reference)
@@ -268,7 +276,8 @@ def _diagnose_jointly(
             for name, samples in evidence.references.items()
         },
     )
-    spread = evidence.jittered.std(axis=0)
+    unit = binary_units(evidence.scale)
+    spread = unit * positive_spread(evidence.jittered / unit)
     samples, truth = evidence.samples / spread, evidence.jittered / spread
 
     def tarp_test(points: np.ndarray) -> UniformityTest:
@@ -360,7 +369,10 @@ def _gaussian(evidence: _Evidence, samples: np.ndarray) -> np.ndarray:
     ]  # nearer to Gaussian in log
     log_truth = np.log(truth[:, is_log])
     truth[:, is_log], samples[:, :, is_log] = log_truth, np.log(samples[:, :, is_log])
-    return np.asarray(scores.gaussian_log_prob(samples, truth) - log_truth.sum(axis=1))
+    unit = np.where(is_log, 1.0, binary_units(evidence.scale))
+    log_prob = scores.gaussian_log_prob(samples / unit, truth / unit)
+    log_volume = log_truth.sum(axis=1) + np.log(unit).sum()
+    return np.asarray(log_prob - log_volume)
 
 
 def _bands(estimates: Mapping[str, Estimate]) -> Bands:

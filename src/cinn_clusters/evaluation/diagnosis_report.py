@@ -33,9 +33,9 @@ class RankTest(JsonModel):
     """Chi-square test of the ranks of SBC."""
 
     counts: Numbers
-    statistic: float
-    p_value: float
-    p_value_of_rows: float
+    statistic: Number
+    p_value: Number
+    p_value_of_rows: Number
 
 
 class CoverageCurve(JsonModel):
@@ -50,7 +50,7 @@ class CoverageCurve(JsonModel):
 class TailCoverage(JsonModel):
     """Coverage of a wide interval."""
 
-    expected: float
+    expected: Number
     found: Band
 
 
@@ -68,7 +68,7 @@ class TargetDiagnosis(JsonModel):
 
     bias: Band
     width: Band
-    calibration_error: float
+    calibration_error: Number
     signed_calibration_error: Band
     coverage: CoverageCurve
     tails: tuple[TailCoverage, ...]
@@ -88,14 +88,14 @@ class LocalTest(JsonModel):
     statistic: float
     null_mean: float
     p_value: float
-    share_of_objects_below_5_percent: float
+    share_of_objects_below_5_percent: Number
     by_object: dict[str, Numbers]
 
 
 class HpdDiagnosis(JsonModel):
     """Coverage of joint highest-density regions."""
 
-    calibration_error: float
+    calibration_error: Number
     signed_calibration_error: Band
     coverage: CoverageCurve
     ranks: UniformityTest

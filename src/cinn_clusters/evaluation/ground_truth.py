@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.dequantise import TIME_FLOOR, dequantise, off_bounds
+from cinn_clusters.data.dequantise import (
+    TIME_FLOOR,
+    dequantise,
+    off_bounds,
+    spread_over_resolution,
+)
+from cinn_clusters.diagnostics.tarp import positive_spread
+from cinn_clusters.moments import binary_unit, binary_units, without_far_values
 
 _JITTER_SEED = 0
+_MARK_ROUNDING = 1e-5
+"""Part of a missing-value mark that scaling it may add to it."""
+_ROUNDING = 1e-14
 _TIME_TOLERANCE = 1e-5
 """Rounding of a collision time [Gyr] in float32."""
 
@@ -23,6 +33,8 @@ def dequantised_ground_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarr
         if column.bijection == "age" and column.resolution:
             jitter = rng.uniform(-0.5, 0.5, len(theta)) * column.resolution
             theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
+        elif column.resolution:
+            theta[:, d] = spread_over_resolution(theta[:, d], column, rng)
     return np.asarray(off_bounds(theta, catalogue.target_columns, catalogue.age)[rows])
 
 
@@ -37,20 +49,48 @@ def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
     return dequantise(objects.theta, objects.target_columns, objects.age, rng)
 
 
+def standardised_observables(objects: Catalogue) -> np.ndarray:
+    """Standardised observables (N, L), zero where a value is missing or far off."""
+    x = objects.inputs(objects.observables)
+    sizes = np.nan_to_num(np.abs(x)).max(axis=0)
+    ordinary = without_far_values(x / binary_units(sizes))
+    is_there = ~np.isnan(ordinary)
+    total = np.where(is_there, ordinary, 0.0).sum(axis=0)
+    mean = total / np.maximum(is_there.sum(axis=0), 1)
+    offset = np.where(is_there, ordinary - mean, 0.0)
+    return np.asarray(offset / positive_spread(offset))
+
+
 def is_marked(objects: Catalogue) -> np.ndarray:
     """Whether a row (N,) holds a missing-value mark instead of a history."""
-    marks = [column.missing_mark or np.nan for column in objects.target_columns]
-    is_mark = np.isclose(
-        objects.theta, marks
-    )  # scaled and back, a mark is no longer exact
-    return np.asarray(is_mark.any(axis=1))
+    is_mark = np.zeros(len(objects.table), dtype=bool)
+    for column, values in zip(objects.target_columns, objects.theta.T, strict=True):
+        mark = column.missing_mark
+        if mark is not None:  # scaled and back, a mark is no longer exact
+            is_mark |= np.abs(values - mark) <= _MARK_ROUNDING * abs(mark)
+    return is_mark
 
 
-def score_scales(objects: Catalogue) -> np.ndarray:
-    """Units (D,) of CRPS and energy score: those of the schema, else the spread of the truth."""
-    scales = [column.score_scale for column in objects.target_columns]
-    spread = np.std(objects.theta, axis=0)
-    return np.array([scale or spread[d] for d, scale in enumerate(scales)], dtype=float)
+def score_scales(objects: Catalogue, samples: np.ndarray) -> np.ndarray:
+    """Units (D,) of CRPS and energy score: those of the schema, else the spread of the truth.
+
+    Where all truths are equal, the spread of the samples (S, N, D) stands in.
+    """
+    scales = []
+    for d, column in enumerate(objects.target_columns):
+        scale = column.score_scale or _spread(objects.theta[:, d])
+        scales.append(scale or _spread(samples[:, :, d].ravel()) or 1.0)
+    return np.array(scales, dtype=float)
+
+
+def _spread(values: np.ndarray) -> float:
+    """Standard deviation of values (N,) of any size; 0 where they are equal but for rounding."""
+    size = float(np.abs(values).max(initial=0.0))
+    unit = binary_unit(size)
+    deviation = float(np.std(values / unit))
+    if deviation < _ROUNDING:
+        return 0.0
+    return unit * deviation
 
 
 def unphysical(samples: np.ndarray, objects: Catalogue) -> np.ndarray | None:

@@ -26,6 +26,8 @@ from cinn_clusters.storage.run import Run, open_run
 from cinn_clusters.storage.run_paths import RunPaths
 
 _NUM_FOLDS = 5
+MIN_CLUSTERS = 2
+"""Fewest clusters that can be diagnosed."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,23 @@ class MatchedPosterior:
         of_samples, of_truth = self.log_prob
         return not (np.isnan(of_truth).any() or np.isnan(of_samples).all(axis=0).any())
 
+    @property
+    def num_clusters(self) -> int:
+        """Clusters that the objects are of."""
+        return len(np.unique(self.objects.clusters))
+
+    def demand_clusters(self) -> None:
+        """Refuse objects of a single cluster: bands and tests compare clusters.
+
+        Raises:
+            DataError: If all objects are snapshots of one cluster.
+        """
+        if self.num_clusters < MIN_CLUSTERS:
+            expected = f"objects of at least {MIN_CLUSTERS} clusters, which bands and tests compare"
+            got = f"{len(self.rows)} rows of {self.num_clusters}"
+            hint = "diagnose RUN/crossval/posterior.nc, which crossval makes of all clusters of a run"
+            raise DataError("the posterior", expected, got, "", hint)
+
     def references(self, *, seed: int = 0) -> dict[str, np.ndarray]:
         """Samples (S, N, D) of each reference posterior, drawn from rows of other clusters.
 
@@ -92,7 +111,7 @@ class MatchedPosterior:
             test, num_samples = self.rows[is_test], len(self.samples)
             fold = reference_samples(self.catalogue, train, test, num_samples, seed)
             for name, samples in fold.items():
-                empty = np.empty(self.samples.shape, np.float32)
+                empty = np.empty_like(self.samples)
                 references.setdefault(name, empty)[:, is_test] = samples
         return references
 

@@ -6,6 +6,7 @@ models and runs; every standard error and band resamples clusters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,10 +21,15 @@ from cinn_clusters.diagnostics.scores import (
     contraction,
     crps,
     energy_score,
+    is_one_cluster,
 )
 from cinn_clusters.evaluation.ground_truth import is_marked, score_scales, unphysical
 from cinn_clusters.evaluation.json_model import ByName, JsonModel, Number, by_name
 from cinn_clusters.files import JsonObject
+from cinn_clusters.moments import binary_units
+
+_SMALLEST_REFERENCE = 1e-6
+"""Score of a reference, a part of the model's, below which it is zero: all its samples are right."""
 
 
 class MeanScore(JsonModel):
@@ -43,10 +49,10 @@ class LogScore(MeanScore):
 class ReferenceSkill(JsonModel):
     """Scores of a reference posterior, and the share of each that the model saves."""
 
-    crps: float
-    energy_score: float
-    crps_skill: float
-    energy_skill: float
+    crps: Number
+    energy_score: Number
+    crps_skill: Number
+    energy_skill: Number
 
 
 class ScoresWithoutMaps(JsonModel):
@@ -55,7 +61,7 @@ class ScoresWithoutMaps(JsonModel):
     energy_score: MeanScore
     crps: MeanScore
     crps_per_target: ByName
-    calibration_error: float
+    calibration_error: Number
 
 
 class Scores(JsonModel):
@@ -75,12 +81,12 @@ class Scores(JsonModel):
     crps_per_target: ByName
     nll: LogScore
     mae: dict[str, ByName] = Field(default_factory=dict)
-    calibration_error: float
+    calibration_error: Number
     calibration_error_per_target: ByName
     coverage_68: ByName
-    coverage_outside_99_band: float
+    coverage_outside_99_band: Number
     contraction: ByName
-    unphysical: Number
+    unphysical: float | None
     skill: dict[str, ReferenceSkill] = Field(default_factory=dict)
     without_maps: ScoresWithoutMaps | None = None
     folds: int | None = None
@@ -122,7 +128,8 @@ def score_report(sampled: SampledObjects) -> Scores:
     objects, samples = sampled.objects, sampled.samples.astype(float)
     truth, targets = objects.theta, objects.targets
     weights = bootstrap_weights(objects.clusters)
-    scale = score_scales(objects)
+    scale = score_scales(objects, samples)
+    unit = binary_units(scale)  # squares do not overflow
     crps_by_target = crps(samples / scale, truth / scale)
     energy = energy_score(samples / scale, truth / scale)
     inside = central_coverage(samples, truth)
@@ -142,7 +149,7 @@ def score_report(sampled: SampledObjects) -> Scores:
         calibration_error_per_target=by_name(targets, errors.mean(axis=0)),
         coverage_68=by_name(targets, inside_68.mean(axis=0)),
         coverage_outside_99_band=_share_outside_band(inside, weights),
-        contraction=by_name(targets, contraction(samples, truth)),
+        contraction=by_name(targets, contraction(samples / unit, truth / unit)),
         unphysical=None if is_outside is None else float(is_outside.mean()),
         skill={
             name: _skill(
@@ -154,7 +161,10 @@ def score_report(sampled: SampledObjects) -> Scores:
 
 
 def _mean_score(score: np.ndarray, weights: np.ndarray) -> MeanScore:
-    return MeanScore(mean=float(score.mean()), se=float((weights @ score).std()))
+    error = float((weights @ score).std())
+    if is_one_cluster(weights):
+        error = math.nan
+    return MeanScore(mean=float(score.mean()), se=error)
 
 
 def _log_score(log_prob: np.ndarray, weights: np.ndarray) -> LogScore:
@@ -199,6 +209,13 @@ def _skill(
     return ReferenceSkill(
         crps=reference_crps,
         energy_score=reference_energy,
-        crps_skill=1.0 - float(model_crps) / reference_crps,
-        energy_skill=1.0 - float(model_energy) / reference_energy,
+        crps_skill=_saving(float(model_crps), reference_crps),
+        energy_skill=_saving(float(model_energy), reference_energy),
     )
+
+
+def _saving(score: float, reference: float) -> float:
+    """Share of the score of a reference that is saved; NaN where it has nothing to lose."""
+    if reference <= _SMALLEST_REFERENCE * abs(score):
+        return math.nan
+    return 1.0 - score / reference

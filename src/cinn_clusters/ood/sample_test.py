@@ -16,10 +16,13 @@ import numpy as np
 
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
+from cinn_clusters.moments import without_far_values
 
 _NUM_GAUSSIANS, _ROWS_A_GAUSSIAN = 3, 50
 _NUM_HALVINGS, _TOLERANCE_LEVEL = 20, 0.9
 """Halvings of the training clusters by which the tolerance is found, and its quantile."""
+_RIDGE = 1e-3
+"""Least variance of a Gaussian, a part of that of its column."""
 _MAX_OBJECTS, _NUM_PERMUTATIONS = 500, 200
 MIN_OBJECTS = 10
 """Fewest objects that are tested."""
@@ -104,6 +107,7 @@ def fit_population(
     rejects.
     """
     values, _ = transforms.raw_values(inputs)
+    values = without_far_values(values)
     is_complete = np.isfinite(values).all(1)
     num_complete = len(np.unique(clusters[is_complete]))
     if num_complete < _MIN_CLUSTERS:
@@ -255,13 +259,16 @@ def _fit_mixture(
     slope = offset @ scalars / sum_of_squares
     at_time_zero = scalars - np.outer(times, slope)
 
+    # in units of the spread, which the ridge of the covariances is measured in
+    spread = at_time_zero.std(axis=0)
+    unit = np.where(spread > 0.0, spread, 1.0)
     num_affordable = len(scalars) // _ROWS_A_GAUSSIAN
     num_gaussians = min(_NUM_GAUSSIANS, max(1, num_affordable))
-    mixture = GaussianMixture(num_gaussians, reg_covar=1e-4, random_state=0)
-    mixture.fit(at_time_zero)
-    return TrainingPopulation(
-        slope, mixture.weights_, mixture.means_, mixture.covariances_, tolerance
-    )
+    mixture = GaussianMixture(num_gaussians, reg_covar=_RIDGE, random_state=0)
+    mixture.fit(at_time_zero / unit)
+    means = mixture.means_ * unit
+    covariances = mixture.covariances_ * np.outer(unit, unit)
+    return TrainingPopulation(slope, mixture.weights_, means, covariances, tolerance)
 
 
 def _statistics(

@@ -17,6 +17,7 @@ from scipy.stats import chi2
 from cinn_clusters.data.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
+from cinn_clusters.moments import without_far_values
 
 ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
@@ -27,6 +28,8 @@ MAX_SUBSETS = 256
 """Most subsets of the observables that have quantiles of their own; more are grouped by size."""
 _NUM_ENSEMBLE_ROWS = 1000
 """Training rows on which the disagreement of the ensemble is evaluated."""
+_MAX_SQUARED = 1000.0
+"""Squared distance beyond which no training cluster lies."""
 _ROWS_A_DIMENSION = 5
 """Complete rows a dimension that a robust covariance needs."""
 
@@ -95,9 +98,8 @@ class TrainingSupport:
         }
         for side, limits in (("above", self.upper), ("below", self.lower)):
             for row, column in np.argwhere(beyond[side]):
-                entry, limit = self.transforms.observables[column], limits[column]
-                if entry.is_log:
-                    limit = math.exp(limit)
+                entry = self.transforms.observables[column]
+                limit = float(entry.value(limits[column]))
                 numbers = f"({inputs[row, column]:.4g}; limit {limit:.4g})"
                 reasons[row].append(
                     f"{entry.name} {side} all training clusters {numbers}"
@@ -136,6 +138,7 @@ def fit_support(
     ``disagreement`` gives that of the ensemble [nats] on inputs (M, L), (M,).
     """
     values, _ = transforms.raw_values(inputs)
+    values = without_far_values(values)
     vectors = transforms.embeddings(inputs)
     robust = _robust_prior(transforms, np.hstack([values, vectors]))
     shuffled = np.random.default_rng(0).permutation(len(inputs))
@@ -184,6 +187,8 @@ def _log_rarity(
     """-log10 of the probability (N,) that a training cluster lies further away."""
     squared, degrees = transforms.mahalanobis(robust, inputs)
     is_measured = degrees > 0
+    # its logarithm underflows beyond
+    squared = np.minimum(squared, _MAX_SQUARED)
     log_probability = chi2.logsf(squared, np.where(is_measured, degrees, 1))
     rarity = -log_probability / math.log(10.0)
     # an object of which nothing was measured is like any cluster

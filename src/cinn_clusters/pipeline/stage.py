@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from cinn_clusters.evaluation.matched import MIN_CLUSTERS
+from cinn_clusters.files import read_json
 from cinn_clusters.pipeline.report.draw import draw_figures
 from cinn_clusters.pipeline.report.page import report
 from cinn_clusters.pipeline.simulation.baseline import baseline
@@ -96,6 +98,14 @@ def _train(inputs: Inputs, run: RunPaths, on_progress: OnProgress) -> None:
     )
 
 
+def _diagnose(inputs: Inputs, run: RunPaths, on_progress: OnProgress) -> None:
+    """Diagnose, unless the test set is too few clusters: the report says so."""
+    if read_json(run.scores)["clusters"] < MIN_CLUSTERS:
+        run.diagnostics.unlink(missing_ok=True)
+        return
+    diagnose(run.posterior, overwrite=True)
+
+
 STAGES = (
     Stage(
         "prepare",
@@ -141,7 +151,7 @@ STAGES = (
         "diagnose",
         reads=lambda inputs, run: (run.posterior,),
         writes=lambda run: (run.diagnostics,),
-        make=lambda inputs, run, on_progress: diagnose(run.posterior, overwrite=True),
+        make=_diagnose,
     ),
     Stage(
         "baseline",

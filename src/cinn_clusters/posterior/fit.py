@@ -9,6 +9,7 @@ import torch
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import dequantise, off_bounds
+from cinn_clusters.data.embeddings import live_observables
 from cinn_clusters.data.measurement import accept_missing_values
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
@@ -81,9 +82,8 @@ def fit_catalogue_transforms(
         for name in rows.table
         if name != rows.cluster_column
     }
-    return fit_transforms(
-        columns, theta, rows.observables, rows.targets, schema=rows.schema
-    )
+    observables = live_observables(rows)
+    return fit_transforms(columns, theta, observables, rows.targets, schema=rows.schema)
 
 
 @dataclass

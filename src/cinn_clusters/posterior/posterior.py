@@ -194,9 +194,8 @@ class Posterior:
             DataError: If the shapes do not fit or an input is not finite.
         """
         query, sampling = self.as_query(query), Sampling(num_samples, seed)
-        samples = np.empty(
-            (num_samples, len(query), len(self.targets)), dtype=np.float32
-        )
+        shape = (num_samples, len(query), len(self.targets))
+        samples = np.empty(shape, dtype=self.transforms.sample_dtype)
         for objects, batch in self.sample_batches(query, sampling):
             samples[:, objects] = batch
         return samples
@@ -211,7 +210,7 @@ class Posterior:
             sampling: Number of samples and seed; the device is that of the posterior.
 
         Yields:
-            Slice of the objects, and their samples (S, n, D) float32.
+            Slice of the objects, and their samples (S, n, D).
 
         Raises:
             DataError: If the shapes do not fit or an input is not finite.
@@ -289,7 +288,9 @@ class Posterior:
         anchors = contexts.anchors.view(num_objects, num_contexts, 1, -1).expand(shape)
         theta = self.transforms.physical_targets(u, anchors)
         theta = theta.permute(3, 0, 2, 1, 4).flatten(0, 2)  # (S, n, D)
-        samples = theta[: sampling.num_samples].float().numpy()
+        chosen = theta[: sampling.num_samples].numpy()
+        with np.errstate(over="ignore"):  # an unbounded flow may explode
+            samples = chosen.astype(self.transforms.sample_dtype)
         if self.recalibration is None:
             return samples
         return self.recalibration.repair(samples)

@@ -63,6 +63,7 @@ class SampleLayout:
         constant_data: Observables and errors that the posterior is conditioned on, (N,) each.
         ground_truth: Parameters of the simulation, (N, D); None where nobody knows them.
         has_densities: Whether log-densities of samples and ground truth are written, too.
+        dtype: Type of the samples.
         schema: What the columns are.
     """
 
@@ -74,6 +75,7 @@ class SampleLayout:
     ground_truth: np.ndarray | None = None
     has_densities: bool = False
     schema: Schema = DEFAULT
+    dtype: np.dtype = field(default=np.dtype(np.float32), kw_only=True)
 
     def __len__(self) -> int:
         """Number of objects, N."""
@@ -169,7 +171,9 @@ def _lay_out(file: Any, layout: SampleLayout) -> SampleWriter:
     posterior.attrs.update(layout.attributes)
     chunks = (1, layout.num_samples, min(_OBJECTS_PER_CHUNK, len(layout)))
     for name in layout.targets:
-        variable = posterior.create_variable(name, DIMENSIONS, "f4", chunks=chunks)
+        variable = posterior.create_variable(
+            name, DIMENSIONS, layout.dtype, chunks=chunks
+        )
         variable.attrs.update(_description(name, layout.schema))
     if layout.constant_data:
         group = _add_group(file, "constant_data", layout)

@@ -17,6 +17,7 @@ from cinn_clusters.catalogues.table_files import names_of, numbers, read_table
 from cinn_clusters.data.checks import demand_typical
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import JsonObject
 from cinn_clusters.pipeline.inference.map_views import (
     NO_MAP,
     EmbeddingFiles,
@@ -78,14 +79,14 @@ class CatalogueSource:
 
 
 def read_query(
-    source: CatalogueSource, posterior: Posterior, encoder_sha256: str | None = None
+    source: CatalogueSource, posterior: Posterior, provenance: JsonObject | None = None
 ) -> CatalogueQuery:
     """Read a catalogue and make a query of it.
 
     Args:
         source: The catalogue, and how its columns are read.
         posterior: Its inputs are looked for.
-        encoder_sha256: Hash of the encoder of maps it was trained with, where it is known.
+        provenance: Of its training: its encoder of maps and features it left out, where known.
 
     Raises:
         DataError: If the catalogue or the vectors of its maps cannot be read, a column that the
@@ -117,7 +118,7 @@ def read_query(
     keys = _keys(table, mapping, posterior)
     views = Views.without_maps(len(table))
     if source.embeddings is not None:
-        views = join_views(keys, source.embeddings, posterior, encoder_sha256)
+        views = join_views(keys, source.embeddings, posterior, provenance)
         converted.log.extend(views.summary(len(table)))
     is_named = _is_named(table, mapping, posterior)
     query = _query(converted, keys, views, posterior, is_named=is_named)

@@ -12,8 +12,8 @@ import numpy as np
 
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
-from cinn_clusters.data.embeddings import ENCODER_HASH
 from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, sha256_of
 from cinn_clusters.pipeline.inference.analogues import read_analogues
@@ -46,6 +46,7 @@ from cinn_clusters.storage.model import load_model, packaged_model
 from cinn_clusters.storage.posterior_file import library_attributes
 from cinn_clusters.storage.provenance import with_provenance
 
+_CONDITION = "conditional"
 CONDITIONAL = "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
 
 
@@ -95,6 +96,8 @@ class Inferred:
         conversions: Log of conversions.
         reasons: How often each reason was given, the values of single rows left out.
         sample_test: MMD^2 of the sample and the training clusters, and its p-value.
+        condition: What every posterior is conditional on; empty where the simulation does not say
+            what a missing history means.
 
     Examples:
         >>> import cinn_clusters as cc
@@ -112,6 +115,7 @@ class Inferred:
     conversions: tuple[str, ...]
     reasons: Counter[str] = field(default_factory=Counter)
     sample_test: tuple[float, float] = (float("nan"), float("nan"))
+    condition: str = ""
 
 
 def infer(
@@ -174,8 +178,7 @@ def infer(
         options.projections == "each",
         options.allow_atypical,
     )
-    encoder_sha256 = trained.provenance.get(ENCODER_HASH)
-    objects = read_query(source, trained.posterior, encoder_sha256)
+    objects = read_query(source, trained.posterior, trained.provenance)
     demand_room(objects.table, trained.posterior.targets, catalogue, table.path)
     posterior = _with_errors(trained.posterior, objects, options)
     assessment = assess(trained, objects, options.ood, sampling.seed)
@@ -202,8 +205,10 @@ def infer(
             summary[NUM_VIEWS] = _num_maps(query, posterior.inputs)
         if analogues:
             summary[ANALOGUES] = analogues.nearest(query.inputs[group_views(query)[0]])
-        schema = posterior.transforms.schema
-        result = append_columns(objects.table, assessment, summary, schema)
+        maps = posterior.transforms
+        result = append_columns(
+            objects.table, assessment, summary, maps.schema, dtype=maps.sample_dtype
+        )
         header = {**library_attributes(sampling.seed), **attributes}
         result.meta = with_provenance(objects.table.meta, header, objects.converted.log)
         write_table(result, table.path, overwrite=table.overwrite)
@@ -216,7 +221,16 @@ def infer(
         tuple(objects.converted.log),
         _count(assessment.reasons),
         assessment.sample_test,
+        str(attributes.get(_CONDITION, "")),
     )
+
+
+def _condition(transforms: Transforms) -> dict[str, str]:
+    """What posteriors are conditional on, where a missing history has a meaning."""
+    columns = map(transforms.schema.column, transforms.target_names)
+    if any(column.absent_means for column in columns):
+        return {_CONDITION: CONDITIONAL}
+    return {}
 
 
 def _demand_places(out: Destination, table: Destination, catalogue: Path) -> None:
@@ -298,7 +312,7 @@ def _attributes(
         "mapping": objects.mapping_name,
         "num_samples": sampling.num_samples,
         "errors": options.errors,
-        "conditional": CONDITIONAL,
+        **_condition(model.posterior.transforms),
     }
     if source.embeddings is not None:
         vectors_file, _ = embedding_files(source.embeddings)

@@ -10,11 +10,14 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.embeddings import (
+    DEAD_FEATURES,
+    ENCODER_HASH,
     Embeddings,
     read_embeddings,
     read_named_embeddings,
 )
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import JsonObject
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import OBJECT
 
@@ -64,7 +67,7 @@ def join_views(
     keys: pd.DataFrame,
     files: EmbeddingFiles,
     posterior: Posterior,
-    encoder_sha256: str | None = None,
+    provenance: JsonObject | None = None,
 ) -> Views:
     """Join maps to the rows of a catalogue, by HaloID and Snapshot or by the name of the object.
 
@@ -72,7 +75,7 @@ def join_views(
         keys: Key columns of the catalogue, N rows.
         files: Vectors and names of the maps.
         posterior: Its inputs say which features a vector has.
-        encoder_sha256: Hash of the encoder it was trained with, where it is known.
+        provenance: Of its training: its encoder and the features it left out, where known.
 
     Raises:
         DataError: If the model takes no embeddings, or those of another number of features or of
@@ -82,8 +85,9 @@ def join_views(
     by_row = set(schema.KEYS) <= set(keys)
     read = read_embeddings if by_row else read_named_embeddings
     embeddings = read(vectors_file, names_file)
-    _demand_features(posterior, embeddings, vectors_file)
-    _demand_encoder(encoder_sha256, embeddings, vectors_file)
+    facts = provenance or {}
+    features = _features(posterior, facts, embeddings, vectors_file)
+    _demand_encoder(facts.get(ENCODER_HASH), embeddings, vectors_file)
 
     names = list(schema.KEYS) if by_row else [OBJECT]
     rows = keys[names].assign(_row=np.arange(len(keys)))
@@ -99,7 +103,7 @@ def join_views(
     return Views(
         views["_row"].to_numpy(),
         projections.to_numpy().astype("int64"),
-        views[list(embeddings.columns)],
+        views[features],
         tuple(name for name in embeddings.table.filename if name not in matched),
     )
 
@@ -114,19 +118,29 @@ def embedding_files(files: EmbeddingFiles) -> tuple[Path, Path]:
     return path, path.with_name("filenames.npy")
 
 
-def _demand_features(
-    posterior: Posterior, embeddings: Embeddings, vectors_file: Path
-) -> None:
+def _features(
+    posterior: Posterior,
+    provenance: JsonObject,
+    embeddings: Embeddings,
+    vectors_file: Path,
+) -> list[str]:
+    """Features of a vector that the model takes; the others must be those it was trained without."""
     features = [name for name in posterior.inputs if schema.is_embedding(name)]
     if not features:
         expected = "one that was trained with embeddings of maps"
         raise DataError(
             "model", expected, "one of scalars alone", "", "leave out --embeddings"
         )
-    if set(features) != set(embeddings.columns):
-        expected = f"vectors of {len(features)} features"
+    dead = provenance.get(DEAD_FEATURES, [])
+    if {*features, *dead} != set(embeddings.columns):
+        expected = f"vectors of {len(features) + len(dead)} features"
         got = str(len(embeddings.columns))
         raise DataError(vectors_file, expected, got, "", _ENCODER_HINT)
+    absent = embeddings.table[features].isna().any()
+    if absent.any():
+        got = f"NaN in all of feature {absent.idxmax()}"
+        raise DataError(vectors_file, "finite values", got)
+    return features
 
 
 def _demand_encoder(

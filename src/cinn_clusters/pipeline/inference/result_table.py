@@ -23,6 +23,7 @@ STATUS, REASONS, ANALOGUES, NUM_VIEWS = (
     "analogues",
     "num_views",
 )
+SINGLE = np.dtype(np.float32)
 _DESCRIPTIONS = {
     STATUS: "ok, flagged (a value not used, or the model may not apply), refused, or unusable",
     REASONS: "what was wrong with the row, and why the model may not apply",
@@ -86,6 +87,8 @@ def append_columns(
     assessment: Assessment,
     summary: pd.DataFrame,
     schema: Schema = DEFAULT,
+    *,
+    dtype: np.dtype = SINGLE,
 ) -> Table:
     """Append status, reasons and summary; objects without a posterior keep these empty.
 
@@ -94,12 +97,13 @@ def append_columns(
         assessment: Of its M objects.
         summary: Of the answered objects; its index is their row in the table.
         schema: What the targets are.
+        dtype: Type of the numbers of the summary, that of the samples.
     """
     answered = summary.reindex(range(len(table)))
     columns = {
         STATUS: Column(assessment.status),
         REASONS: Column(["; ".join(reasons) for reasons in assessment.reasons]),
-        **{str(name): _column(answered[name]) for name in answered},
+        **{str(name): _column(answered[name], dtype) for name in answered},
     }
     result = table.copy()
     for name, column in columns.items():
@@ -108,10 +112,10 @@ def append_columns(
     return result
 
 
-def _column(values: pd.Series) -> Column:
+def _column(values: pd.Series, dtype: np.dtype) -> Column:
     if not pd.api.types.is_numeric_dtype(values):
         return Column([str(value) for value in values.fillna("")])
-    numbers = values.to_numpy(dtype=np.float32)
+    numbers = values.to_numpy(dtype=dtype)
     return MaskedColumn(numbers, mask=np.isnan(numbers))
 
 

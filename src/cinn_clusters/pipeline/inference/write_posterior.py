@@ -165,6 +165,7 @@ def _layout(
         content.ground_truth,
         has_densities=content.dequantised is not None,
         schema=posterior.transforms.schema,
+        dtype=posterior.transforms.sample_dtype,
     )
 
 

@@ -65,7 +65,8 @@ def caption_values(
         diagnosis: Content of ``diagnostics.json``, empty where there is none.
     """
     values: dict[str, object] = {"estimate": estimate}
-    if contraction := scores.get("contraction"):
+    contraction = _finite(scores.get("contraction", {}))
+    if contraction:
         best = max(contraction, key=contraction.__getitem__)
         worst = min(contraction, key=contraction.__getitem__)
         values["best_target"], values["worst_target"] = (
@@ -74,7 +75,8 @@ def caption_values(
         values["least_variance"], values["most_variance"] = (
             compared(contraction[name], "prior") for name in (best, worst)
         )
-    if coverage := scores.get("coverage_68"):
+    coverage = _finite(scores.get("coverage_68", {}))
+    if coverage:
         values["least_coverage"] = min(coverage.values())
         values["most_coverage"] = max(coverage.values())
     if "calibration_error" in scores:
@@ -86,9 +88,15 @@ def caption_values(
         comparisons = [
             compared(skill["value"], reference)
             for reference, skill in joint["energy_skill"].items()
+            if skill["value"] is not None
         ]
         values["energy_comparison"] = " and ".join(comparisons)
     return values
+
+
+def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Numbers by name, without those that are not finite."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def in_words(schema: Schema, name: str) -> str:

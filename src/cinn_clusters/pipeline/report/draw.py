@@ -13,7 +13,11 @@ import pandas as pd
 from cinn_clusters import schema
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
-from cinn_clusters.evaluation.matched import MatchedPosterior, match_ground_truth
+from cinn_clusters.evaluation.matched import (
+    MIN_CLUSTERS,
+    MatchedPosterior,
+    match_ground_truth,
+)
 from cinn_clusters.figures.calibration import (
     Curve,
     coverage_curves,
@@ -287,15 +291,25 @@ def _draw_sensitivity(sources: _Sources) -> Iterator[tuple[str, Figure]]:
         yield name, sensitivity_analysis(matrix, label)
 
 
-def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
+def _own_diagnosis(sources: _Sources) -> JsonObject:
+    """The diagnosis of the posterior that is drawn."""
     path = ResultPaths(sources.posterior.parent).diagnostics
+    figures = "sbc_ecdf, coverage, tarp, skill"
+    if sources.matched.num_clusters < MIN_CLUSTERS:
+        needed = f"objects of {MIN_CLUSTERS} clusters or more (crossval asks all)"
+        raise _NotDrawnError(f"{figures}: they need {needed}")
     hint = f"run cinn-clusters diagnose {sources.posterior} --overwrite first"
     if not path.is_file():
-        raise _NotDrawnError(f"sbc_ecdf, coverage, tarp, skill: {hint}")
+        raise _NotDrawnError(f"{figures}: {hint}")
     diagnosis = read_json(path)
     if diagnosis.get("posterior_sha256") != sha256_of(sources.posterior):
         problem = f"{path.name} is that of another posterior"
-        raise _NotDrawnError(f"sbc_ecdf, coverage, tarp, skill: {problem}: {hint}")
+        raise _NotDrawnError(f"{figures}: {problem}: {hint}")
+    return dict(diagnosis)
+
+
+def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
+    diagnosis = _own_diagnosis(sources)
     targets = {
         sources.columns(name).label: entry
         for name, entry in diagnosis["targets"].items()

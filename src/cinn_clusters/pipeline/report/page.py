@@ -14,6 +14,8 @@ import jinja2
 
 from cinn_clusters import schema
 from cinn_clusters.data.leakage import audit_split
+from cinn_clusters.evaluation.json_model import NOT_FINITE
+from cinn_clusters.evaluation.matched import MIN_CLUSTERS
 from cinn_clusters.files import JsonObject, atomic_file, demand_free
 from cinn_clusters.pipeline.origin import demand_one_model
 from cinn_clusters.pipeline.report.captions import CAPTIONS, caption_values, compared
@@ -36,6 +38,9 @@ _CALIBRATION = (
 _POSTERIORS = tuple(
     name for name in CAPTIONS if name not in {*_CALIBRATION, *_SENSITIVITY}
 )
+_NO_NUMBER = "-"
+_PLAIN = 1e-4, 1e6
+"""Sizes of numbers that are written without a power of ten."""
 _ESTIMATES = {"median": "posterior median", "mean": "posterior mean", "map": "MAP"}
 
 
@@ -159,7 +164,7 @@ def _figures(facts: RunFacts, names: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _notices(facts: RunFacts) -> list[Notice]:
-    run, scores, notices = facts.run, facts.scores, []
+    run, notices = facts.run, []
     if run.record.get("is_mock"):
         notices.append(Notice("A mock catalogue", [_NOTICES["mock"]], is_warning=True))
     if any(
@@ -167,18 +172,41 @@ def _notices(facts: RunFacts) -> list[Notice]:
         for overlap in audit_split(run.catalogue, run.split)
     ):
         notices.append(Notice("This split leaks", [_NOTICES["leak"]], is_warning=True))
-    summary = []
+    if cautions := run.record.get("cautions"):
+        notices.append(Notice("What the table holds", cautions, is_warning=True))
+    if reasons := _missing_numbers(facts):
+        notices.append(Notice("What could not be computed", reasons, is_warning=True))
+    notices.append(Notice("In short", _summary(facts)))
+    if facts.problems:
+        notices.append(_problem_notice(facts))
+    return notices
+
+
+def _summary(facts: RunFacts) -> list[str]:
+    """What the diagnostics and scores come to, a sentence each."""
+    run, scores, summary = facts.run, facts.scores, []
     if facts.findings and not facts.problems:
         summary.append(_NOTICES["calibrated"])
     if (targets := _bounded_targets(run)) and not scores["unphysical"]:
         summary.append(_NOTICES["physical"].format(targets=targets))
     for name, skill in scores["skill"].items():
-        comparison = compared(skill["energy_skill"], name)
-        summary.append(_NOTICES["skill"].format(comparison=comparison))
-    notices.append(Notice("In short", summary))
-    if facts.problems:
-        notices.append(_problem_notice(facts))
-    return notices
+        if skill["energy_skill"] is not None:
+            comparison = compared(skill["energy_skill"], name)
+            summary.append(_NOTICES["skill"].format(comparison=comparison))
+    return summary
+
+
+def _missing_numbers(facts: RunFacts) -> list[str]:
+    """Numbers that are not finite, and why; and the diagnosis, where the clusters are too few."""
+    reasons = [
+        f"{name}: {reason}"
+        for values in (facts.scores, facts.diagnosis)
+        for name, reason in values.get(NOT_FINITE, {}).items()
+    ]
+    num_clusters = facts.scores["clusters"]
+    if num_clusters < MIN_CLUSTERS:
+        reasons.append(_NOTICES["few"].format(clusters=num_clusters))
+    return reasons
 
 
 def _problem_notice(facts: RunFacts) -> Notice:
@@ -240,7 +268,7 @@ def _scores(facts: RunFacts) -> ReportSection:
     text = [_TEXTS["scores"]]
     nll = scores["nll"]["mean"]
     text.append(
-        _TEXTS["likelihood"].format(nll="infinite" if nll is None else f"{nll:.3f}")
+        _TEXTS["likelihood"].format(nll="infinite" if nll is None else _number(nll))
     )
     if targets := _bounded_targets(facts.run):
         text.append(
@@ -262,15 +290,17 @@ def _score_table(scores: JsonObject) -> ReportTable:
             numbers = _with_error(entry["energy_score"]), _with_error(entry["crps"])
             rows.append([name, numbers[0], "", numbers[1], ""])
     for name, skill in scores["skill"].items():
-        energy = [f"{skill['energy_score']:.3f}", _saved(skill["energy_skill"])]
-        crps = [f"{skill['crps']:.3f}", _saved(skill["crps_skill"])]
+        energy = [_number(skill["energy_score"]), _saved(skill["energy_skill"])]
+        crps = [_number(skill["crps"]), _saved(skill["crps_skill"])]
         rows.append([f"{name}, drawn from the training clusters", *energy, *crps])
     heads = ["", "energy score", "model saves", "CRPS", "model saves"]
     return ReportTable(heads, rows)
 
 
-def _saved(skill: float) -> str:
+def _saved(skill: float | None) -> str:
     """Share of a reference's score that the model saves; a loss is worded as one."""
+    if skill is None:
+        return _NO_NUMBER
     if skill < 0:
         return f"loses: {1.0 - skill:.3g} times as high"
     return f"{skill:.1%}"
@@ -280,7 +310,8 @@ def _target_table(scores: JsonObject) -> ReportTable:
     rows = []
     for name, crps in scores["crps_per_target"].items():
         coverage, contraction = scores["coverage_68"][name], scores["contraction"][name]
-        rows.append([name, f"{crps:.3f}", f"{coverage:.2f}", f"{contraction:+.2f}"])
+        numbers = _number(crps), _number(coverage, ".2f"), _number(contraction, "+.2f")
+        rows.append([name, *numbers])
     heads = ["target", "CRPS", "68 % intervals hold", "contraction"]
     return ReportTable(heads, rows, "Target by target")
 
@@ -290,10 +321,10 @@ def _estimate_table(facts: RunFacts) -> ReportTable:
     heads, rows = ["target", "unit"], []
     for name, errors in facts.scores["mae"].items():
         row = [name, facts.run.catalogue.schema.column(name).unit]
-        row += [f"{error:.3f}" for error in errors.values()]
+        row += [_number(error) for error in errors.values()]
         if entry := facts.baseline.get(name):
             row += [_with_error({"mean": entry["mae"], "se": entry["se"]})]
-            row += [f"{entry['mae_of_the_median']:.3f}"]
+            row += [_number(entry["mae_of_the_median"])]
         rows.append(row)
         heads[2:] = [_ESTIMATES.get(kind, kind) for kind in errors]
     if facts.baseline:
@@ -302,7 +333,15 @@ def _estimate_table(facts: RunFacts) -> ReportTable:
 
 
 def _with_error(score: JsonObject) -> str:
-    return f"{score['mean']:.3f} ± {score['se']:.3f}"
+    return f"{_number(score['mean'])} ± {_number(score['se'])}"
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    """A number, in powers of ten where it is large or small; a dash where there is none."""
+    if value is None:
+        return _NO_NUMBER
+    is_plain = value == 0.0 or _PLAIN[0] <= abs(value) < _PLAIN[1]
+    return f"{value:{form}}" if is_plain else f"{value:.2e}"
 
 
 def _calibration(facts: RunFacts) -> ReportSection:

@@ -29,9 +29,9 @@ from cinn_clusters.storage.run_paths import BaselinePaths
 class TargetError(JsonModel):
     """Mean absolute error of one target, beside that of the median of the training rows."""
 
-    mae: float
-    se: float
-    mae_of_the_median: float
+    mae: Number
+    se: Number
+    mae_of_the_median: Number
     unit: str
 
 

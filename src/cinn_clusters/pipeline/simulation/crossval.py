@@ -88,7 +88,7 @@ def crossval(
     catalogue = run.catalogue
     encoder_clusters = run.record.get("encoder_clusters") or ()
     demand_unseen(encoder_clusters, catalogue.clusters, str(run.path), _LEAKAGE_HINT)
-    answers = _Answers.empty(catalogue, sampling)
+    answers = _Answers.empty(catalogue, sampling, run.transforms.sample_dtype)
     for k, split in enumerate(
         folds_by_cluster(catalogue.clusters, num_folds, sampling.seed)
     ):
@@ -135,12 +135,14 @@ class _Answers:
     references: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, catalogue: Catalogue, sampling: Sampling) -> _Answers:
+    def empty(
+        cls, catalogue: Catalogue, sampling: Sampling, dtype: np.dtype
+    ) -> _Answers:
         num_samples, num_rows = sampling.num_samples, len(catalogue.table)
         num_densities = min(NUM_DENSITIES, num_samples)
         return cls(
             catalogue,
-            np.empty((num_samples, num_rows, len(catalogue.targets)), np.float32),
+            np.empty((num_samples, num_rows, len(catalogue.targets)), dtype),
             np.empty((num_densities, num_rows), np.float32),
             np.empty(num_rows),
             np.zeros(num_rows, bool),
@@ -161,7 +163,7 @@ class _Answers:
             self.catalogue, train, rows, sampling.num_samples, sampling.seed
         )
         for name, samples in references.items():
-            empty = np.empty(self.samples.shape, np.float32)
+            empty = np.empty_like(self.samples)
             self.references.setdefault(name, empty)[:, rows] = samples
 
 
@@ -200,6 +202,7 @@ def _write(
         objects.theta,
         has_densities=True,
         schema=objects.schema,
+        dtype=answers.samples.dtype,
     )
     with sample_writer(path, layout) as writer:
         everything = slice(0, len(rows))

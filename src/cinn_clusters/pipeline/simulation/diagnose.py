@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cinn_clusters.errors import OutputError
+from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.evaluation.diagnosis import diagnose_posterior
 from cinn_clusters.evaluation.diagnosis_report import Diagnosis
 from cinn_clusters.evaluation.matched import TruthFiles, match_ground_truth
@@ -35,7 +35,8 @@ def diagnose(
 
     Raises:
         BundleError: If the posterior or the run is missing or damaged.
-        DataError: If the posterior cannot be matched with its ground truth.
+        DataError: If the posterior cannot be matched with its ground truth, or all its objects
+            are one cluster.
         OutputError: If the result stands there already or cannot be written.
 
     Examples:
@@ -50,7 +51,10 @@ def diagnose(
         raise OutputError(out, "another file than the posterior", "the same")
     demand_free(out, overwrite)
     matched = match_ground_truth(posterior, files)
-    diagnosis = diagnose_posterior(matched, seed=seed)
+    try:
+        diagnosis = diagnose_posterior(matched, seed=seed)
+    except DataError as error:
+        raise error.at(str(posterior)) from error
     origin = {"posterior": posterior.name, "posterior_sha256": sha256_of(posterior)}
     if model_sha256 := read_attributes(posterior).get("model_sha256"):
         origin["model_sha256"] = str(model_sha256)

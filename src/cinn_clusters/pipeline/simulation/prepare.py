@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import pandas as pd
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
 from cinn_clusters.data.embeddings import (
+    DEAD_FEATURES,
     ENCODER_HASH,
     demand_unseen,
     join_embeddings,
@@ -29,6 +30,7 @@ from cinn_clusters.files import (
     write_json,
 )
 from cinn_clusters.legacy.processed import processed_tables, source_files
+from cinn_clusters.pipeline.simulation.cautions import find_cautions
 from cinn_clusters.pipeline.simulation.mock import MOCK_MARK
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 from cinn_clusters.schema import (
@@ -44,6 +46,9 @@ from cinn_clusters.storage.run_paths import RunPaths
 
 Protocol = Literal["cluster", "original"]
 PathLike = str | Path
+CAUTIONS = "cautions"
+"""In the record of a run: what its table holds that may be wrong, in sentences."""
+_NUM_LISTED = 6
 _ENCODER_HINT = "train the encoder on a run of the same clusters and --seed (cinn-clusters embed train)"
 
 
@@ -163,9 +168,35 @@ def prepare(
             trained, tested, str((files.embeddings or ("",))[0]), _ENCODER_HINT
         )
         transforms = fit_catalogue_transforms(catalogue, split, seed=options.seed)
+    catalogue, dead = _without_dead_features(catalogue, transforms)
+    cautions = [*_dead_features_caution(dead), *find_cautions(catalogue, transforms)]
     record = _record(catalogue, split, options, files) | encoder
+    record[CAUTIONS] = cautions
+    if dead:
+        record[DEAD_FEATURES] = list(dead)
     record = _write(Run(out, catalogue, split, transforms, record), overwrite)
     return Run(out, catalogue, split, transforms, record)
+
+
+def _without_dead_features(
+    catalogue: Catalogue, transforms: Transforms
+) -> tuple[Catalogue, tuple[str, ...]]:
+    """The catalogue without features that tell nothing of training rows, and their names."""
+    used = {entry.name for entry in transforms.observables}
+    dead = tuple(name for name in catalogue.observables if name not in used)
+    alive = tuple(name for name in catalogue.observables if name in used)
+    table = catalogue.table.drop(columns=list(dead))
+    return replace(catalogue, table=table, observables=alive), dead
+
+
+def _dead_features_caution(dead: tuple[str, ...]) -> list[str]:
+    if not dead:
+        return []
+    listed = ", ".join(dead[:_NUM_LISTED]) + ", ..." * (len(dead) > _NUM_LISTED)
+    return [
+        f"{len(dead)} features of the embedding are constant over the training rows (dead units "
+        f"of a network) and are left out, in infer as well: {listed}"
+    ]
 
 
 def _with_embeddings(

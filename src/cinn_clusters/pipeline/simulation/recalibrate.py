@@ -103,7 +103,7 @@ def predict_held_out(
 ) -> HeldOutPosteriors:
     """Train without each fold of clusters in turn and answer for it."""
     num_rows, num_targets = len(objects.table), len(objects.targets)
-    samples = np.empty((_NUM_SAMPLES, num_rows, num_targets), np.float32)
+    samples = np.empty((0, num_rows, num_targets))
     hpd, fold = np.empty(num_rows), np.empty(num_rows, int)
     truth = dequantised_ground_truth(objects, np.arange(num_rows))
     num_folds = config.train.recalibration_folds
@@ -115,6 +115,9 @@ def predict_held_out(
         posterior = fit(objects, split, plain, device=device)
         inputs = objects.inputs(posterior.inputs)[split.test]
         answers = posterior.sample(inputs, _NUM_SAMPLES, seed=config.seed)
+        if not len(samples):
+            shape = (_NUM_SAMPLES, num_rows, num_targets)
+            samples = np.empty(shape, answers.dtype)
         log_prob = posterior.log_prob(answers[:_NUM_DENSITIES], inputs)
         log_prob_truth = posterior.log_prob(truth[split.test], inputs)
         hpd[split.test] = hpd_ranks(log_prob, log_prob_truth)
@@ -140,7 +143,7 @@ def _cross_fitted(held_out: HeldOutPosteriors) -> np.ndarray:
 
 def _scores(held_out: HeldOutPosteriors, samples: np.ndarray) -> dict[str, float]:
     theta = held_out.objects.theta
-    scale = score_scales(held_out.objects)
+    scale = score_scales(held_out.objects, samples)
     coverage = central_coverage(samples, held_out.truth).mean(axis=1)
     scaled, truth = samples / scale, theta / scale
     return {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.embeddings import ENCODER_HASH
+from cinn_clusters.data.embeddings import DEAD_FEATURES, ENCODER_HASH
 from cinn_clusters.errors import OutputError
 from cinn_clusters.files import JsonObject, atomic_file, demand_free
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
@@ -148,8 +148,8 @@ def _write_results(run: Run, job: Job) -> None:
         "best_epoch": state.best_epoch.tolist(),
         "best_validation_nll": [round(loss, 6) for loss in state.best_loss.tolist()],
     }
-    if ENCODER_HASH in record:
-        provenance[ENCODER_HASH] = record[ENCODER_HASH]
+    for key in {ENCODER_HASH, DEAD_FEATURES} & set(record):
+        provenance[key] = record[key]
     if table:
         provenance["recalibration"] = table
     model = add_checks(posterior, config, *rows_for_checks(run), provenance)

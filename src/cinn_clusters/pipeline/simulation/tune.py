@@ -243,8 +243,9 @@ def _scores(
     inputs = catalogue.inputs(posterior.inputs)[rows]
     if search.objective == "nll":
         return -posterior.log_prob(dequantised_ground_truth(catalogue, rows), inputs)
-    scale = score_scales(catalogue)
-    samples = posterior.sample(inputs, _NUM_SAMPLES, seed=search.seed) / scale
+    samples = posterior.sample(inputs, _NUM_SAMPLES, seed=search.seed)
+    scale = score_scales(catalogue, samples)
+    samples = samples / scale
     theta = catalogue.theta[rows] / scale
     if search.objective == "crps":
         return np.asarray(crps(samples, theta).mean(1))
