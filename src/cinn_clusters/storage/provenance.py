@@ -22,6 +22,9 @@ _HEADER_KEYS = {
 """Key in the header of a table, and the attribute of the posterior file that it repeats."""
 
 
+_CONDITIONS = {"conditional"}
+
+
 def with_provenance(
     meta: Mapping[str, Any], attributes: Mapping[str, str | float], log: Sequence[str]
 ) -> dict[str, Any]:
@@ -39,6 +42,9 @@ def with_provenance(
     }
     comments = [
         *lines_of(dict(meta), COMMENTS),
-        f"cinn-clusters: {attributes['conditional']}",
+        *(
+            f"cinn-clusters: {attributes[name]}"
+            for name in _CONDITIONS & set(attributes)
+        ),
     ]
     return {**meta, **keys, COMMENTS: [*comments, *log]}
