@@ -151,7 +151,8 @@ def _is_nines(value: float) -> bool:
 
 
 def _is_fill(value: float) -> bool:
-    return bool(np.isclose(value, _FILLS, rtol=_ROUNDING, atol=0.0).any())
+    with np.errstate(over="ignore"):  # beside the largest of all numbers
+        return bool(np.isclose(value, _FILLS, rtol=_ROUNDING, atol=0.0).any())
 
 
 def _is_mark(value: float, count: int, ordinary: np.ndarray, is_positive: bool) -> bool:

@@ -25,6 +25,7 @@ from cinn_clusters.schema import KEYS
 from cinn_clusters.storage.run_paths import RunPaths
 
 PARTS = ("train", "validation", "test")
+_HEADER_AND_ROW = 2
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Run:
         return bool(self.record["protocol"] == "original")
 
     def left_out(self) -> pd.DataFrame | None:
-        """Read the rows without a usable history; None for runs that do not keep them.
+        """Read the rows without a usable history; None where there are none, or none were kept.
 
         Raises:
             BundleError: If they changed since the run was prepared.
@@ -66,6 +67,8 @@ class Run:
             return None
         if not path.is_file() or sha256_of(path) != self.record["left_out_sha256"]:
             raise _changed(path, "the rows that were left out", "other or none")
+        if len(path.read_text(encoding="utf-8").splitlines()) < _HEADER_AND_ROW:
+            return None
         types = _types_of_keys(self.record)
         frame = read_csv(path, text=types)
         return typed_keys(frame, types)
