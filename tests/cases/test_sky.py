@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -682,3 +684,75 @@ def test_sources_of_large_maps_are_those_of_small_ones() -> None:
     assert mask[400, 70]
     assert not mask[900:1100, 100:200].any()
     assert mask.mean() < 1e-3
+
+
+WRITTEN_OTHERWISE = {
+    "small letters": {"CTYPE1": "ra---tan", "CTYPE2": "dec--tan", "RADESYS": "icrs"},
+    "J2000": {"RADESYS": "J2000"},
+    "both matrices": {"CD1_1": -1e-3, "CD2_2": 1e-3, "CDELT1": 1.0, "CDELT2": 1.0},
+    "a turn more": {"CRVAL1": 510.0},
+    "degrees": {"CUNIT1": "degree", "CUNIT2": "DEG"},
+    "slight distortion": {
+        "CTYPE1": "RA---TAN-SIP",
+        "CTYPE2": "DEC--TAN-SIP",
+        "A_ORDER": 2,
+        "B_ORDER": 2,
+        "A_2_0": 1e-5,
+        "B_0_2": 1e-5,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN_OTHERWISE)
+def test_coordinates_that_can_only_mean_one_thing(
+    tmp_path: Path, expected: np.ndarray, kind: str
+) -> None:
+    path = tmp_path / "a.fits"
+    header = changed(WRITTEN_OTHERWISE[kind])
+    fits.PrimaryHDU(cluster_on(plain_header()), header).writeto(path)
+    demand_alike(collect([path], FRAMING).values[0], expected, 0.02)
+
+
+NO_SKY = {
+    "RADESYS ICRS, FK5 or FK4": {"RADESYS": "GAPPT"},
+    "galactic or ecliptic": {"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN"},
+    r"an equinox \(EQUINOX\) as 2000; got 0": {"EQUINOX": 0.0},
+    r"axes that differ \(WCS\); got parallel ones": {
+        "CD1_1": -1e-3,
+        "CD1_2": 1e-3,
+        "CD2_1": -1e-3,
+        "CD2_2": 1e-3,
+    },
+    "Unrecognized projection code": {"CTYPE1": "RA---XYZ", "CTYPE2": "DEC--XYZ"},
+}
+
+
+@pytest.mark.parametrize("message", NO_SKY)
+def test_coordinates_of_no_sky(tmp_path: Path, message: str) -> None:
+    path = tmp_path / "a.fits"
+    fits.PrimaryHDU(IMAGE, changed(NO_SKY[message])).writeto(path)
+    with pytest.raises(DataError, match=message):
+        read_maps(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"centre": (150.0, 95.0)}, "declination in degrees; got 150, 95"),
+        ({"centre": (np.nan, 2.0)}, "declination in degrees; got nan, 2"),
+        (
+            {"centre": (10.0, 2.0)},
+            r"on the map; got 10, 2 \(ICRS, degrees\); the middle",
+        ),
+        ({"centre": (330.0, -2.0)}, "the middle of the map is 150.0000, 2.0000"),
+        ({"radius_kpc": 0.3}, "a square of 4 pixels or more; got one of 0.04"),
+        ({"radius_kpc": np.inf}, "R500: expected a positive number; got inf"),
+        ({"radius_kpc": 1e9}, "at least half of the frame on the map; got 0 %"),
+    ],
+)
+def test_frames_that_are_not_on_the_map(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = written(tmp_path / "a.fits", plain_header())
+    with pytest.raises(DataError, match=message):
+        collect([path], replace(FRAMING, **changes))

@@ -85,7 +85,7 @@ def radius_in_pixels(radius_kpc: float, redshift: float, pixel_arcsec: float) ->
         ("redshift", redshift),
         ("pixel", pixel_arcsec),
     ):
-        if not value > 0.0:
+        if not 0.0 < value < np.inf:
             raise DataError(name, "a positive number", value)
     return radius_kpc * arcsec_per_kpc(redshift) / pixel_arcsec
 

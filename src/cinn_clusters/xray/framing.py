@@ -20,6 +20,7 @@ PICTURE_DEPTH = 3.3
 """Decades of brightness from black to white in a picture, whose true stretch is unknown."""
 _SAME_SCALE = 0.01
 """Largest relative difference between the pixel scale of the user and that of the coordinates."""
+_FEWEST_PIXELS = 4
 _SAME_STEP = 0.005
 """The same between the sides of a pixel, and between its scale in the header and at the centre."""
 Stretch = Literal["log", "asinh"]
@@ -86,6 +87,7 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> Frame
         raise DataError(image.source, expected, "a picture, stretched before")
     brightness, least = _brightness(image, companions)
     square = _square(brightness, framing)
+    _demand_pixels(image, framing, square.half_side)
     cut = frame(
         brightness.values, square.centre, square.half_side, framing.size, square.lattice
     )
@@ -94,6 +96,14 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> Frame
     least *= min(new_pixels_per_old, 1.0)
     notes = (*brightness.notes, *square.notes)
     return FramedMap(_stretched(filled, image, framing, least), notes)
+
+
+def _demand_pixels(image: XrayMap, framing: Framing, half_side: float) -> None:
+    """Refuse a square of a few pixels, as an R500 in Mpc makes."""
+    if 2.0 * half_side < _FEWEST_PIXELS:
+        expected = f"a square of {_FEWEST_PIXELS} pixels or more"
+        got = f"one of {2.0 * half_side:.2g}, for R500 = {framing.radius_kpc} kpc"
+        raise DataError(image.source, expected, got, "", "R500 is in kpc")
 
 
 def _stretched(
@@ -191,6 +201,9 @@ def _centre(image: XrayMap, framing: Framing) -> tuple[float, float]:
         expected = "coordinates (WCS), since a centre on the sky was given"
         raise DataError(image.source, expected, "none")
     right_ascension, declination = framing.centre
+    if not (np.isfinite(right_ascension) and abs(declination) <= 90.0):
+        got = f"{right_ascension:g}, {declination:g}"
+        raise DataError("centre", "right ascension and declination in degrees", got)
     row, column = sky.pixel_of(image.wcs, right_ascension, declination)
     height, width = image.values.shape
     if not (0 <= row < height and 0 <= column < width):

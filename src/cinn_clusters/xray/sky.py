@@ -19,6 +19,10 @@ _LARGEST_PIXEL = 600.0
 """Side of a pixel [arcsec]."""
 _LARGEST_RATIO = 5.0
 """Of the sides of a pixel."""
+_SYSTEMS = {"J2000": "FK5", "J2000.0": "FK5", "B1950": "FK4", "B1950.0": "FK4"}
+_UNDEFINED = 1e100
+"""Numbers above are those of the library of coordinates for no number."""
+_EQUINOXES = (1800.0, 2100.0)
 _CYLINDRICAL = ("CAR", "CEA", "CYP", "MER")
 """Projections whose longitude goes on beyond half a turn."""
 _NUM_NODES = 33
@@ -236,17 +240,45 @@ def _read_wcs(header: Any, path: Path, planes: Any, key: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            wcs = WCS(header, fobj=planes, key=key)
-            if not wcs.has_celestial:
-                return None
-            wcs = wcs.celestial
-            if _is_cylindrical(wcs):
-                wcs.wcs.bounds_check(False, False)
-            _frame(wcs)
+            wcs = WCS(_in_capitals(header), fobj=planes, key=key)
     except Exception as error:
         expected = "a coordinate system (WCS) that can be read"
         raise DataError(path, expected, line_of(error)) from error
+    if not wcs.has_celestial:
+        return None
+    wcs = wcs.celestial
+    if _is_cylindrical(wcs):
+        wcs.wcs.bounds_check(False, False)
+        wcs.wcs.set()
+    _demand_frame(wcs, path)
     return wcs
+
+
+def _in_capitals(header: Any) -> Any:
+    """Return a header whose kinds of axes and systems are as the standard writes them."""
+    header = header.copy()
+    for name in [*header]:
+        if name.startswith(("CTYPE", "RADESYS", "RADECSYS")):
+            text = str(header[name]).strip().upper()
+            header[name] = _SYSTEMS.get(text, text)
+    return header
+
+
+def _demand_frame(wcs: Any, path: Path) -> None:
+    """Check that coordinates are of a frame that is known.
+
+    Raises:
+        DataError: If they are of another one, or of an equinox of no map.
+    """
+    equinox = _equinox(wcs)
+    if equinox < _EQUINOXES[0] or equinox > _EQUINOXES[1]:
+        raise DataError(path, "an equinox (EQUINOX) as 2000", f"{equinox:g}", "header")
+    try:
+        _frame(wcs)
+    except ValueError as error:
+        expected = "RADESYS ICRS, FK5 or FK4; or galactic or ecliptic coordinates"
+        got = f"'{wcs.wcs.radesys}' and {wcs.wcs.lngtyp}, {wcs.wcs.lattyp}"
+        raise DataError(path, expected, got, "header (WCS)") from error
 
 
 def _mean_side(wcs: Any, path: Path) -> float:
@@ -264,12 +296,21 @@ def _mean_side(wcs: Any, path: Path) -> float:
         expected = "nearly square pixels of less than 10 arcmin"
         got = f"pixels of {width:.3g} x {height:.3g} arcsec"
         raise DataError(path, expected, got, "header (CDELT, in degrees)")
+    area = abs(np.linalg.det(wcs.pixel_scale_matrix)) * 3600.0**2
+    if not area > 1e-3 * width * height:
+        raise DataError(path, "axes that differ (WCS)", "parallel ones", "header")
     return float(np.sqrt(width * height))
 
 
 def _axes(wcs: Any) -> tuple[int, int]:
     """Return the places of longitude and latitude among the axes."""
     return wcs.wcs.lng, wcs.wcs.lat
+
+
+def _equinox(wcs: Any) -> float:
+    """Return the year of the equinox, NaN where the header has none."""
+    equinox = float(wcs.wcs.equinox)
+    return np.nan if equinox > _UNDEFINED else equinox
 
 
 def _is_cylindrical(wcs: Any) -> bool:
@@ -284,7 +325,7 @@ def _frame(wcs: Any) -> Any:
     from astropy.time import Time
     from astropy.wcs.utils import wcs_to_celestial_frame
 
-    kind, equinox = wcs.wcs.lngtyp.strip(), wcs.wcs.equinox
+    kind, equinox = wcs.wcs.lngtyp.strip(), _equinox(wcs)
     if kind == "ELON":
         year = 2000.0 if np.isnan(equinox) else equinox
         return coordinates.BarycentricMeanEcliptic(equinox=Time(year, format="jyear"))
