@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.io import fits, votable
 from astropy.io.votable.tree import Info, VOTableFile
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from astropy.table.serialize import represent_mixins_as_columns
 
 COMMENTS, HISTORY = "comments", "HISTORY"
@@ -23,17 +24,42 @@ _COLUMN_KEY = re.compile(r"T(UCD|COMM)([1-9]\d*)")
 def write_fits(table: Table, path: Path) -> None:
     """Write FITS: comments and history as such, UCDs as TUCDn, meanings as TCOMMn.
 
-    Logarithmic units become ``log()``.
+    Logarithmic units become ``log()``; masked whole numbers have a TNULLn that is none of the
+    others, and masked logical values are undefined (a zero byte).
     """
     plain = table.copy(copy_data=False)
     plain.meta = _cards(table.meta)
+    masked = {
+        name: np.ma.getmaskarray(table[name])
+        for name in table.colnames
+        if isinstance(table[name], MaskedColumn) and table[name].mask.any()
+    }
+    for name in masked:
+        _choose_null(plain[name])
     plain.write(path, format="fits", overwrite=True)
     with fits.open(path, mode="update") as units:
+        _undefine(units[1], masked)
         header = units[1].header
         for number in range(1, header["TFIELDS"] + 1):
             name = header[f"TTYPE{number}"]
             if name in table.colnames:
                 _describe_field(header, number, table[name].info)
+
+
+def _choose_null(column: MaskedColumn) -> None:
+    """Let a masked whole number stand for itself in no row."""
+    if column.dtype.kind in "iu":
+        limits = np.iinfo(column.dtype)
+        free = set(range(limits.max - len(column), limits.max + 1))
+        column.fill_value = max(free.difference(column.compressed().tolist()))
+
+
+def _undefine(unit: Any, masked: Mapping[str, np.ndarray]) -> None:
+    """Write a zero byte where a logical value is masked; astropy writes one of the two values."""
+    raw = unit.data.view(np.ndarray)
+    for column in unit.columns:
+        if column.format in ("L", "1L") and column.name in masked:
+            raw[column.name].view(np.int8)[masked[column.name]] = 0
 
 
 def _describe_field(header: fits.Header, number: int, info: Any) -> None:

@@ -1,4 +1,4 @@
-"""Parquet in, by pyarrow: columns of the right type, a mask where a value is null."""
+"""Parquet in and out, by pyarrow: columns of the right type, null where a value is masked."""
 
 from __future__ import annotations
 
@@ -127,3 +127,41 @@ def _texts(values: Any, name: str, notes: list[str]) -> Column | None:
 def _as_text(texts: list[str | None]) -> Column:
     mask = np.array([text is None for text in texts])
     return _masked(np.array([text or "" for text in texts], dtype=str), mask)
+
+
+def write_parquet(table: Table, path: Path) -> None:
+    """Write a table, its units and metadata as astropy keeps them.
+
+    Raises:
+        TypeError: If a column holds what Parquet does not.
+        ImportError: If pyarrow is not installed.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    plain = serialize.represent_mixins_as_columns(table)
+    arrays = [_array(plain[name], name) for name in plain.colnames]
+    described = "\n".join(meta.get_yaml_from_table(plain))
+    content = pyarrow.table(arrays, names=plain.colnames)
+    content = content.replace_schema_metadata({_META: described.encode()})
+    parquet.write_table(content, path)
+
+
+def _array(column: Column, name: str) -> Any:
+    """A column for pyarrow."""
+    import pyarrow
+
+    values = np.ma.asarray(column)
+    if values.dtype.kind == "c":
+        raise TypeError(f"complex numbers in the column '{name}'")
+    if values.dtype.kind not in "biuf":
+        present = values.astype(object).tolist()
+        return pyarrow.array([_decoded(value) for value in present])
+    native = values.data.astype(values.dtype.newbyteorder("="))
+    if native.ndim == 1:
+        return pyarrow.array(native, mask=np.ma.getmaskarray(values))
+    return pyarrow.array(native.tolist())
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

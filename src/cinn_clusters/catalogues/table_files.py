@@ -18,7 +18,7 @@ from astropy.table import Column, MaskedColumn, Table
 
 from cinn_clusters.catalogues.fits_tables import read_fits_table
 from cinn_clusters.catalogues.metadata import with_infos, write_fits, write_votable
-from cinn_clusters.catalogues.parquet import read_parquet
+from cinn_clusters.catalogues.parquet import read_parquet, write_parquet
 from cinn_clusters.data.tables import demand_even, read_text_table
 from cinn_clusters.data.text.layout import KEYS_OF_READ
 from cinn_clusters.data.text.numbers import as_numbers, whole_or_text
@@ -235,7 +235,8 @@ def _masked_column(values: pd.Series) -> Column:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind == "O":
         filled = values.where(~mask, "").astype(str).to_numpy(dtype=str)
     else:
-        filled = values.fillna(0).to_numpy(dtype=_numpy_type(values))
+        blank: Any = values.dtype.type(0)
+        filled = values.fillna(blank).to_numpy(dtype=_numpy_type(values))
     if mask.any():
         return MaskedColumn(filled, mask=mask)
     return Column(filled)
@@ -284,6 +285,8 @@ def _write(table: Table, scratch: Path, path: Path) -> None:
                 write_fits(table, scratch)
             elif kind == "votable":
                 write_votable(table, scratch)
+            elif kind == "parquet":
+                write_parquet(table, scratch)
             else:
                 table.write(scratch, format=kind, overwrite=True)
     except OSError:
