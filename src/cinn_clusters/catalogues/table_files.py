@@ -6,7 +6,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cinn_clusters.catalogues.metadata import with_infos, write_fits, write_vota
 from cinn_clusters.catalogues.parquet import read_parquet, write_parquet
 from cinn_clusters.data.tables import demand_even, read_text_table
 from cinn_clusters.data.text.layout import KEYS_OF_READ
-from cinn_clusters.data.text.numbers import as_numbers, whole_or_text
+from cinn_clusters.data.text.numbers import NumericColumn, as_numbers, whole_or_text
 from cinn_clusters.data.text.sniff import PLAIN_TEXT, Content, demand_table, sniff
 from cinn_clusters.data.text.table import NOTES, UNITS
 from cinn_clusters.errors import DataError, OutputError
@@ -45,7 +45,7 @@ _PLAIN = {PLAIN_TEXT, "csv", "ascii.csv", "ascii"}
 """Formats of ``[read]`` that the reader of text tells by itself."""
 _FAMILIES = ("fits", "votable", "parquet")
 """Formats that the content of a file tells without doubt."""
-_LINE = re.compile(r"\bline \d+")
+_LINE = re.compile(r"\bline (\d+)|:(\d+):\d+: ")
 _TRIAL_ROWS = 50
 
 
@@ -96,7 +96,8 @@ def read_table(
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(path, "a readable table", "no such file")
+        got = "a folder" if path.is_dir() else "no such file"
+        raise DataError(path, "a readable table", got)
     arguments, notes = dict(read or {}), [] if notes is None else notes
     content = sniff(path)
     kind = _kind_of(path, content, str(arguments.get("format") or ""), notes)
@@ -137,17 +138,21 @@ def _kind_of(path: Path, content: Content, stated: str, notes: list[str]) -> str
     expected = TABLE_FORMATS.get(ending, "")
     if content.kind != PLAIN_TEXT:
         if expected != content.kind and ending not in _TEXT_ENDINGS - {".csv"}:
+            kind = _in_words(content.kind)
             notes.append(
-                f"read as {content.kind}, which its content is, not '{ending}'"
+                f"{path.name}: read as {kind}, which it holds, not as '{ending}'"
             )
         return content.kind
     if ending in _TEXT_ENDINGS:
         return PLAIN_TEXT
     if not expected:
         return file_format(path)
-    got = "a text"
-    hint = 'name it .csv, or write [read] format = "csv"'
-    raise DataError(path, f"{expected} by its ending '{ending}'", got, "", hint)
+    got, hint = "a text", 'name it .csv, or write [read] format = "csv"'
+    if not path.stat().st_size:
+        got, hint = "an empty file", "copy or save it again"
+    raise DataError(
+        path, f"{_in_words(expected)} by its ending '{ending}'", got, "", hint
+    )
 
 
 def _demand_agreement(path: Path, content: Content, stated: str) -> None:
@@ -158,7 +163,7 @@ def _demand_agreement(path: Path, content: Content, stated: str) -> None:
         not is_binary and content.is_table and family in _FAMILIES
     ):
         expected = f'[read] format = "{stated}"'
-        got = f"a file in the format {content.kind.removeprefix('ascii.')}"
+        got = f"a file that holds {_in_words(content.kind)}"
         raise DataError(path, expected, got, "", "correct it, or leave it out")
 
 
@@ -177,11 +182,18 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:
         if "truncated" in str(error) or "Truncated" in str(error):
             raise _cut_short(path) from error
-        expected = f"a whole table in the format {kind.removeprefix('ascii.')}"
+        expected = f"a whole table in {_in_words(kind)}"
         line = _LINE.search(str(error))
-        where = line[0] if line else ""
+        where = f"line {line[1] or line[2]}" if line else ""
         hint = "copy or save it again"
         raise DataError(path, expected, "a damaged one", where, hint) from error
+
+
+def _in_words(kind: str) -> str:
+    """Name of a format for people."""
+    if kind == PLAIN_TEXT:
+        return kind
+    return kind.removeprefix("ascii.").upper()
 
 
 def _cut_short(path: Path) -> DataError:
@@ -339,12 +351,24 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     # masked values are missing, whatever stands below the mask
     entries: Any = np.ma.asarray(column)
     if entries.dtype.kind in "iuf":
-        number: np.ndarray = entries.astype(float).filled(np.nan)
+        number = np.asarray(entries.astype(float).filled(np.nan))
         return number, np.zeros(len(number), bool)
+    read = _read_numbers(table, name)
+    return read.values, read.is_text
+
+
+def _read_numbers(table: Table, name: str) -> NumericColumn:
+    entries: Any = np.ma.asarray(table[name])
     present = np.array(entries.data, dtype=object)
     present[np.ma.getmaskarray(entries)] = None
-    read = as_numbers(present, name)
-    return read.values, read.is_text
+    return as_numbers(present, name)
+
+
+def notation_notes(table: Table, names: Iterable[str]) -> list[str]:
+    """Say how the numbers of columns of text were read, where that had to be decided."""
+    texts = [name for name in names if name in table.colnames]
+    texts = [name for name in texts if _kind(table[name]) in "UOS"]
+    return [note for name in texts for note in _read_numbers(table, name).notes]
 
 
 def names_of(table: Table, column: str | None) -> np.ndarray:

@@ -15,6 +15,7 @@ from cinn_clusters.data.checks import demand_no_problem, demand_typical, problem
 from cinn_clusters.data.join import Dropped, join_tables, read_observables, read_targets
 from cinn_clusters.data.keys import demand_distinct
 from cinn_clusters.data.tables import demand_columns
+from cinn_clusters.data.text.table import NOTES
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (
     CLUSTER_COLUMN,
@@ -179,10 +180,12 @@ def read_catalogue(
     observed, unknown = read_observables(observables_file, schema)
     histories, more = read_targets(targets_file, schema)
     joined, unjoined = join_tables(observed, histories, schema.keys)
-    marks: list[str] = []
+    marks = [*observed.attrs.get(NOTES, ()), *histories.attrs.get(NOTES, ())]
+    joined.attrs.clear()
     if not original:
         names = [*schema.observables, *schema.targets]
-        joined, marks = without_marks(joined, names, schema)
+        joined, absent = without_marks(joined, names, schema)
+        marks += absent
     needed = _needed_time(joined, schema, str(observables_file))
     selection = _Selection(
         joined, schema.keys.cluster or CLUSTER_COLUMN, list(unjoined)

@@ -72,7 +72,9 @@ def read_text_table(
     except csv.Error as error:
         expected, hint = "fields of a table", "is a closing quote missing?"
         raise DataError(path, expected, str(error), "", hint) from error
-    return table.frame(columns, text)
+    frame = table.frame(columns, text)
+    frame.attrs[NOTES] = [f"{path.name}: {note}" for note in frame.attrs[NOTES]]
+    return frame
 
 
 def demand_even(path: Path, content: Content) -> None:

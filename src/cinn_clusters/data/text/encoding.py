@@ -12,6 +12,8 @@ _WESTERN = "cp1252"
 """Latin-1 with the quotes and dashes of Windows."""
 _FOREIGN_RUN = re.compile("[^\x00-\x7f]{3}")
 """Three letters beyond ASCII in a row: another script than Latin."""
+_LETTERS = {chr(code) for code in range(0xC0, 0xFF)} - {"\xd7", "\xf7"}
+"""Letters of Latin-1; those that Windows has besides are others on a Macintosh."""
 _SIGNS = set("°±µ²³·…§¹½¼¾«»€ª\xa0\xd7\u2013\u2014\u2018\u2019\u201c\u201d")
 
 
@@ -51,8 +53,7 @@ def _western(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
     except UnicodeDecodeError:
         text = ""
     foreign = {character for character in text if not character.isascii()}
-    is_letters = all((one.isalpha() and one != "ÿ") or one in _SIGNS for one in foreign)
-    if text and is_letters and not _FOREIGN_RUN.search(text):
+    if text and foreign <= _LETTERS | _SIGNS and not _FOREIGN_RUN.search(text):
         return text
     raise _not_text(path, content, error, "UTF-8") from error
 
@@ -62,5 +63,5 @@ def _not_text(
 ) -> DataError:
     line = content[: error.start].count(b"\n") + 1
     got, where = f"byte 0x{content[error.start]:02x}", f"line {line}"
-    hint = 'save it as CSV UTF-8, or name its [read] encoding, as in "latin-1"'
+    hint = 'save it as CSV UTF-8, or name its [read] encoding, as in "mac_roman"'
     return DataError(path, f"{encoding} text", got, where, hint)

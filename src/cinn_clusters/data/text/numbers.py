@@ -30,7 +30,10 @@ _COMMA_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][+-]?\
 _POINT_GROUPS = re.compile(
     r"[+-]?[1-9]\d{0,2}(?:(?:\.\d{3})+,\d+|(?:\.\d{3}){2,})(?:[eE][+-]?\d+)?"
 )
-_SPACED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ ']\d{3})+(?:\.\d*)?")
+_SPACED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ ']\d{3})+(?:[.,]\d*)?")
+_NO_DIGIT = re.compile(r"[eE].*|\D")
+_FLOAT_DIGITS = 17
+"""Digits that a float of 64 bits may need."""
 _LIMITS = np.iinfo(np.int64)
 
 
@@ -188,11 +191,22 @@ def floats(texts: Sequence[str]) -> np.ndarray | None:
 
 
 def _has_identifier(texts: Sequence[str], values: np.ndarray) -> bool:
-    """Whether a text has zeros in front, or a number as large as no float."""
+    """Whether a text has zeros in front, more digits than a float or a number as large as none."""
     if any(text.lstrip("+-")[:1] == "0" and _PADDED.fullmatch(text) for text in texts):
+        return True
+    if any(
+        len(text) > _FLOAT_DIGITS and _num_digits(text) > _FLOAT_DIGITS
+        for text in texts
+    ):
         return True
     beyond = [texts[int(row)].lower() for row in np.flatnonzero(np.isinf(values))]
     return any("inf" not in text for text in beyond)
+
+
+def _num_digits(text: str) -> int:
+    """Significant digits of a number."""
+    digits = _NO_DIGIT.sub("", text)
+    return len(digits.lstrip("0"))
 
 
 def _plain(entry: Any) -> Any:
@@ -280,6 +294,7 @@ def _notation(text: str) -> str:
 def with_decimal_mark(texts: Sequence[str], mark: str) -> list[str]:
     """Texts with a stated mark of decimals, those that are numbers under it."""
     reading = _Reading(list(map(_clean, texts)))
+    reading.replace(_SPACED, " '", ".", "digits in groups")
     _apply_mark(reading, mark)
     return [
         text if _number(plain) is None else plain

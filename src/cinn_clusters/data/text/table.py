@@ -57,6 +57,7 @@ class TextTable:
         self.width = len(layout.header)
         self.skipped: list[int] = []
         self.num_blank = 0
+        self.comments: list[str] = []
         self.is_regular = True
 
     def columns(self, text: Collection[str] = ()) -> _Columns:
@@ -114,7 +115,8 @@ class TextTable:
         """Text of some columns."""
         if not indices:
             return {}
-        self.skipped, self.num_blank, self.is_regular = [], 0, True
+        self.skipped, self.num_blank, self.comments = [], 0, []
+        self.is_regular = True
         fields = [[row[at] for at in indices] for row in self.rows()]
         if not fields:
             raise self._empty()
@@ -170,6 +172,8 @@ class TextTable:
         is_comment = bool(row) and self.layout.is_comment(row[0])
         is_blank = not any(map(str.strip, row))
         self.num_blank += is_blank and len(row) > 1
+        if is_comment and len(row) == self.width > 1:
+            self.comments.append(self.layout.delimiter.join(row))
         return not (is_comment or is_blank)
 
     def _line(self, reader: Any) -> int:
@@ -183,16 +187,20 @@ class TextTable:
             return row[:-1]
         if len(row) == self.width:
             return row
-        delimiter = DELIMITERS.get(self.layout.delimiter, "the delimiter")
         expected = f"rows of equal length, {self.width} values a row as in the header"
         text = self.layout.delimiter.join(row)[:60]
         got, where = str(len(row)), f"line {self._line(reader)}, '{text}'"
-        hint = f"fields stand between {delimiter}: is one missing, or was the file cut short?"
-        if len(row) > self.width:
-            hint = (
-                f"fields stand between {delimiter}: put values that hold one in quotes"
-            )
-        raise DataError(self.path, expected, got, where, hint)
+        raise DataError(self.path, expected, got, where, self._hint(len(row)))
+
+    def _hint(self, num_fields: int) -> str:
+        """What to do about a row of another length."""
+        delimiter = DELIMITERS.get(self.layout.delimiter, "the delimiter")
+        cause = "is one missing, or was the file cut short?"
+        if num_fields > self.width:
+            cause = "put values that hold one in quotes"
+            if self.layout.delimiter == ",":
+                cause += ", or numbers with decimal commas between semicolons"
+        return f"fields stand between {delimiter}: {cause}"
 
     def _demand_closed(self, row: list[str], reader: Any) -> None:
         """Refuse a last row that a missing quote made swallow textual."""
@@ -214,7 +222,8 @@ class TextTable:
         for index, name in enumerate(layout.header):
             is_name = name in text
             column = _series(columns[index], "" if is_name else mark, is_name)
-            series[name or f"Unnamed: {index}"] = column
+            if name or column.notna().any():
+                series[name or f"Unnamed: {index}"] = column
         frame = pd.DataFrame(series)
         units = dict(zip(layout.header, layout.units, strict=False))
         frame.attrs |= {HEADER_LINE: layout.skipped, NOTES: notes}
@@ -227,11 +236,14 @@ class TextTable:
         if layout.delimiter not in ",":
             notes.append(f"fields stand between {DELIMITERS[layout.delimiter]}")
         if layout.encoding not in ("utf-8", "utf-8-sig"):
-            notes.append(f"read as {layout.encoding}")
+            notes.append(f"read as {layout.encoding}, which is not UTF-8")
         if layout.units:
             notes.append("units taken from the line below the names")
         if self.num_blank:
-            notes.append(f"{self.num_blank} lines without a value left out")
+            notes.append(f"rows without any value left out: {self.num_blank}")
+        if self.comments:
+            rows = f"rows behind a {layout.comment} left out: {len(self.comments)}"
+            notes.append(f"{rows}, as '{self.comments[0][:40]}'")
         return notes
 
 

@@ -13,7 +13,12 @@ from astropy.table import Column, Table
 from cinn_clusters.catalogues.by_name import add_by_name, read_by_name, with_time
 from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping
-from cinn_clusters.catalogues.table_files import names_of, numbers, read_table
+from cinn_clusters.catalogues.table_files import (
+    names_of,
+    notation_notes,
+    numbers,
+    read_table,
+)
 from cinn_clusters.data.checks import demand_typical
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
@@ -94,9 +99,7 @@ def read_query(
     """
     mapping, path = source.mapping, source.path
     schema = posterior.transforms.schema
-    notes: list[str] = []
-    read = mapping.read if mapping else None
-    table = read_table(path, read, _name_columns(mapping, posterior), notes)
+    table, notes = _read(source, posterior)
     scalars = [
         name
         for name in posterior.inputs
@@ -113,7 +116,8 @@ def read_query(
         further = [name for name in scalars if name not in converted.values]
         add_by_name(converted, table, further, schema)
         _demand_inputs(list(converted.values), scalars, posterior, path)
-    converted.log[:0] = notes
+    used = _used_columns(mapping) or scalars
+    converted.log[:0] = [*notes, *notation_notes(table, used)]
     _note_unused_errors(converted, posterior)
     keys = _keys(table, mapping, posterior)
     views = Views.without_maps(len(table))
@@ -125,6 +129,20 @@ def read_query(
     if source.each_projection:
         table, query = _split_views(table, query, views, path)
     return CatalogueQuery(table, converted, query, mapping.name if mapping else BY_NAME)
+
+
+def _read(source: CatalogueSource, posterior: Posterior) -> tuple[Table, list[str]]:
+    """The table, and what its reader had to decide."""
+    notes: list[str] = []
+    mapping = source.mapping or Mapping()
+    names = _name_columns(source.mapping, posterior)
+    return read_table(source.path, mapping.read, names, notes), notes
+
+
+def _used_columns(mapping: Mapping | None) -> list[str]:
+    """Columns that a mapping names."""
+    quantities = mapping.quantities.values() if mapping else ()
+    return [name for quantity in quantities for name in quantity.columns]
 
 
 def _name_columns(mapping: Mapping | None, posterior: Posterior) -> set[str]:
