@@ -241,3 +241,11 @@ def test_no_id_stands_twice_in_a_votable(tmp_path: Path) -> None:
     ids = re.findall(r'\bID="([^"]*)"', (tmp_path / "own.vot").read_text())
     assert len(set(ids)) == len(ids)
     assert list(read_table(tmp_path / "own.vot").meta["comments"]) == ["one", "two"]
+
+
+def test_the_first_row_below_units_in_a_comment_is_read(tmp_path: Path) -> None:
+    """ACCEPT: ``data_start`` counts the line of units, which begins with a mark of comments."""
+    path = tmp_path / "own.csv"
+    path.write_text("Name,Tx\n#,keV\nBullet,11.64\nA2029,8.2\n")
+    table = read_table(path, {"format": "ascii.csv", "data_start": 2})
+    assert table["Name"].tolist() == ["Bullet", "A2029"]

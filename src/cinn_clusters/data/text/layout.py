@@ -111,7 +111,10 @@ def lay_out(
     layout = _with_header(layout, lines, body, source)
     if "data_start" in read:
         number = int(read["data_start"]) - int(read.get("header_start", 0))
-        layout = replace(layout, skipped=body[min(number, len(body) - 1)], units=())
+        rows = body
+        if read.get("format") == "ascii.csv":  # which counts comments, as astropy does
+            rows = _body(lines, body[0], replace(layout, comment=""))
+        layout = replace(layout, skipped=rows[min(number, len(rows) - 1)], units=())
     return layout
 
 
