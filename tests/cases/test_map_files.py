@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,6 +18,8 @@ from matplotlib import pyplot
 from PIL import Image
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import Destination
+from cinn_clusters.pipeline.maps.real_maps import store_files
 from cinn_clusters.storage.map_store import read_store
 from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
@@ -377,3 +380,169 @@ def test_one_object_in_two_formats_is_one_map(tmp_path: Path) -> None:
         "m.png: expected a name of its own for each map; got 'm' again"
         in (result.problems[0])
     )
+
+
+def projections(path: Path, **further: object) -> Path:
+    """A file of projections of haloes, with what stands beside them."""
+    with h5py.File(path, "w") as file:
+        for halo in (12, 7, 252455):
+            file[f"Halo_{halo}"] = 1e35 * CLUSTER
+        for name, values in further.items():
+            file[name] = values
+    return path
+
+
+TNG = "gas-xray_lum_0.5-2.0kev_099_2r200_d=r200.hdf5"
+R500C, R200C = np.array([600.0, 1000.0, 1300.0]), np.array([1000.0, 1500.0, 2000.0])
+
+
+def test_case_171b_each_halo_is_cut_at_its_radius(
+    tmp_path: Path, command: Command
+) -> None:
+    path = projections(tmp_path / TNG, r500c=R500C, r200c=R200C)
+    out = tmp_path / "out.h5"
+    size = "--size 32 --half-width 1 --centre middle"
+    result = command(f"maps {path} {size} --out {out}")
+    assert "R500 of each of 3 haloes in the order of their numbers" in result.err
+    store = read_store(out)
+    assert store.half_width == 1.0
+    assert store.table[["HaloID", "Snapshot", "Projection"]].to_numpy().tolist() == [
+        [12, 99, 0],
+        [252455, 99, 0],
+        [7, 99, 0],
+    ]
+    for halo, r500, r200 in zip((7, 12, 252455), R500C, R200C, strict=True):
+        framing = Framing(
+            size=32,
+            half_width=1.0,
+            centre="middle",
+            radius_kpc=r500,
+            pixel_kpc=r200 / 24,
+        )
+        alone = hdf5_map(tmp_path / f"{halo}.h5", 1e35 * CLUSTER)
+        row = store.table.HaloID.tolist().index(halo)
+        np.testing.assert_allclose(
+            store.values[row], collect([alone], framing).values[0], atol=1e-4
+        )
+    for options in ("--radius 1000 --pixel-kpc 40", "--radius 1000 --redshift 0.1"):
+        command(f"maps {path} {size} {options} --out {out} --overwrite").demand_error(
+            "the R500 of its file ('r500c'", "leave --radius out"
+        )
+
+
+def test_radii_of_a_file_and_the_size_of_pixels(tmp_path: Path) -> None:
+    ids = np.array([252455, 7, 12])
+    path = projections(tmp_path / "m.h5", r500c=R500C, haloIDs=ids)
+    framing = Framing(size=32, half_width=1.0, centre="middle", pixel_kpc=60.0)
+    result = collect([path], framing)
+    alone = hdf5_map(tmp_path / "a.h5", 1e35 * CLUSTER)
+    for halo, r500 in zip(ids, R500C, strict=True):
+        expected = collect([alone], replace(framing, radius_kpc=float(r500)))
+        row = result.names.index(f"Halo_{halo}")
+        np.testing.assert_allclose(result.values[row], expected.values[0], atol=1e-9)
+    assert not collect([path], replace(framing, pixel_kpc=None)).is_scaled
+    with pytest.raises(DataError, match="an R500 in kpc, since the size of pixels was"):
+        collect([alone], framing)
+    wrong = projections(tmp_path / "w.h5", r500c=R500C[:2])
+    with pytest.raises(DataError, match="each of 3 haloes; got 2 values; 'r500c'"):
+        collect([wrong])
+
+
+def test_case_143b_each_link_is_on_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = CLUSTER
+        file["deep/b"] = 2.0 * CLUSTER
+        file["soft"] = h5py.SoftLink("/nowhere")
+        file["outside"] = h5py.ExternalLink("none.h5", "/x")
+        file["deep/again"] = file["deep"]
+        file["hard"] = file["a"]
+        file["loop"] = h5py.SoftLink("/loop")
+        file["words"] = np.array([[b"a", b"b"]])
+        file["complex"] = CLUSTER.astype(complex)
+        file["four"] = np.ones((2, 2, 3, 3))
+        file["one"], file["number"] = np.arange(5.0), 3.0
+        file["empty"] = h5py.Empty("f")
+        file.create_dataset("huge", (60000, 60000), "f4", chunks=True)
+    result = collect([path], FRAMING)
+    assert result.names == ("a", "deep/b")
+    problems = " | ".join(result.problems)
+    for fault in (
+        "a broken link to '/nowhere'; 'soft'",
+        "a broken link to '/x' of none.h5; 'outside'",
+        "a further link to 'deep'; 'deep/again'",
+        "a further link to 'a'; 'hard'",
+        "a broken link to '/loop'; 'loop'",
+        "got |S1; 'words'",
+        "got complex128; 'complex'",
+        "got (2, 2, 3, 3); 'four'",
+        "got 60000 x 60000; 'huge'",
+    ):
+        assert fault in problems
+    assert len(result.problems) == 9
+
+
+def test_case_142b_logarithms_keep_their_precision(tmp_path: Path) -> None:
+    logs = 36.0 + np.log10(CLUSTER)
+    path = hdf5_map(tmp_path / "m.h5", logs, unit="log erg/s/kpc2")
+    store_files([path], Destination(tmp_path / "out.h5"), FRAMING)
+    (values,) = read_store(tmp_path / "out.h5").values
+    np.testing.assert_allclose(values, logs, atol=1e-5)
+    coarse = hdf5_map(tmp_path / "c.h5", logs.astype(np.float16), unit="log10")
+    (note,) = read(coarse).notes
+    assert "'Halo_7' is stored as float16, in steps of 0.031 at 36" in note
+
+
+def test_units_and_marks_in_attributes(tmp_path: Path) -> None:
+    logs = np.log10(CLUSTER) - 9.0
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["a/x"] = logs
+        file["a"].attrs["units"] = np.array([b"dex(erg/s)"])
+        file["b/x"] = logs
+        file["b/x"].attrs["log10"] = True
+        file["c/x"] = np.where(CLUSTER > 1e-3, CLUSTER, 5.0)
+        file["c/x"].attrs["_FillValue"] = 5.0
+    images = {image.name: image for image in read_maps(tmp_path / "m.h5")}
+    assert images["a/x"].scale == images["b/x"].scale == "log10"
+    np.testing.assert_array_equal(np.isnan(images["c/x"].values), CLUSTER <= 1e-3)
+
+
+def test_case_172_a_table_says_whose_maps_are(tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    three = np.stack([CLUSTER, 2.0 * CLUSTER, 3.0 * CLUSTER], axis=-1)
+    hdf5_map(folder / "m.h5", 1e6 * three)
+    table = tmp_path / "names.csv"
+    rows = ["map,HaloID,Snapshot,Projection"]
+    rows += [f"Halo_7_proj_{axis},7,67,{axis}" for axis in range(3)]
+    table.write_text("\n".join([*rows, "gone,8,67,0"]) + "\n")
+    out = tmp_path / "out.h5"
+    result = command(f"maps {folder} --names {table} --size 32 --out {out}")
+    assert "names.csv: 1 rows without a map, first 'gone'" in result.err
+    store = read_store(out)
+    keys = store.table[["HaloID", "Snapshot", "Projection"]].to_numpy().tolist()
+    assert keys == [[7, 67, 0], [7, 67, 1], [7, 67, 2]]
+
+
+def test_a_table_gives_each_map_its_scale(tmp_path: Path, command: Command) -> None:
+    for name in ("one", "two", "three"):
+        fits_map(tmp_path / f"{name}.fits", CLUSTER)
+    table = tmp_path / "names.csv"
+    table.write_text(
+        "filename,object,z,R500\none.fits,A0085,0.05,900\ntwo.fits,007,0.2,1200\n"
+    )
+    files = " ".join(str(tmp_path / f"{name}.fits") for name in ("one", "two"))
+    scale = "--pixel-arcsec 40 --size 32 --half-width 1 --centre middle"
+    line = f"maps {files} --names {table} {scale} --out {tmp_path / 'out.h5'}"
+    assert command(line).code == 0
+    store = read_store(tmp_path / "out.h5")
+    assert list(store.table.filename) == ["A0085", "007"]
+    framing = Framing(size=32, half_width=1.0, centre="middle", pixel_arcsec=40.0)
+    for row, name, z, r500 in ((0, "one", 0.05, 900.0), (1, "two", 0.2, 1200.0)):
+        alone = replace(framing, radius_kpc=r500, redshift=z)
+        expected = collect([tmp_path / f"{name}.fits"], alone).values[0]
+        np.testing.assert_allclose(store.values[row], expected, atol=1e-5)
+    line = line.replace("--out", f"{tmp_path / 'three.fits'} --overwrite --out")
+    result = command(line)
+    assert "three.fits: expected an R500, as other maps have; got none" in result.err
+    assert len(read_store(tmp_path / "out.h5").values) == 2

@@ -109,6 +109,10 @@ def maps_command(
         Option(help="HDF5 of shape (H, W, 3): a colour picture or 3 maps."),
     ] = "auto",
     unit: MapUnitOption = None,
+    names: Annotated[
+        Path | None,
+        input_file("CSV: map, object or HaloID, Snapshot, redshift, R500 in kpc."),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +121,8 @@ def maps_command(
     from cinn_clusters.xray.collect import Reading
     from cinn_clusters.xray.framing import Framing
 
-    _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
+    if names is None:
+        _demand_scale(redshift, radius, pixel_kpc, pixel_arcsec)
     if mask is None and mask_means is not None:
         raise typer.BadParameter("--mask-means needs --mask")
     if exposure is None and (background is not None or keep_sources):
@@ -138,7 +143,7 @@ def maps_command(
     destination = Destination(out, overwrite)
     with console.progress("maps") as on_progress:
         stored = store_files(
-            files, destination, framing, reading, on_progress=on_progress
+            files, destination, framing, reading, names=names, on_progress=on_progress
         )
     for note in stored.notes:
         console.log(f"note: {note}")
@@ -322,8 +327,6 @@ def _demand_scale(
             raise typer.BadParameter(
                 f"{name}: expected a positive number; got {value:g}"
             )
-        if radius is None:
-            raise typer.BadParameter(f"{name} needs --radius")
     if pixel_kpc is not None and pixel_arcsec is not None:
         raise typer.BadParameter("--pixel-kpc or --pixel-arcsec, not both")
     if (redshift is None) != (radius is None) and (radius is None or pixel_kpc is None):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.xray.contents import MapFiles, find_files
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
 from cinn_clusters.xray.framing import Companions, Framing, frame_map
-from cinn_clusters.xray.hdf5_images import Planes
+from cinn_clusters.xray.hdf5.maps import Planes
 from cinn_clusters.xray.image import MapUnit, XrayMap
 from cinn_clusters.xray.masks import MaskMeaning
 from cinn_clusters.xray.read import read_companion, read_each, usable
@@ -75,7 +75,17 @@ class Collection:
     values: np.ndarray  # log10 brightness, or as stretched, (N, size, size)
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    files: MapFiles = MapFiles()
+    files: MapFiles = field(default_factory=MapFiles)
+    is_scaled: bool = False  # whether maps are cut at a multiple of R500
+
+
+FactsOf = Callable[[XrayMap, Framing], tuple[XrayMap, Framing]]
+"""From a map and how all are cut to the map under its name and how it is cut."""
+
+
+def as_it_is(image: XrayMap, framing: Framing) -> tuple[XrayMap, Framing]:
+    """Return a map of which nothing more is known."""
+    return image, framing
 
 
 def collect(
@@ -83,6 +93,7 @@ def collect(
     framing: Framing | None = None,
     reading: Reading | None = None,
     *,
+    facts_of: FactsOf = as_it_is,
     on_progress: OnProgress = ignore_progress,
 ) -> Collection:
     """Read, centre, cut and stretch maps.
@@ -91,6 +102,7 @@ def collect(
         paths: Files and folders.
         framing: How maps are cut.
         reading: How files are read, and what belongs to them.
+        facts_of: What is known of single maps: their names, and how each is cut.
         on_progress: Called after each file.
 
     Returns:
@@ -100,31 +112,72 @@ def collect(
         DataError: If no file can be used.
     """
     framing, reading = framing or Framing(), reading or Reading()
-    companions = reading.companions()
-    notes, problems = companions.notes(), list[str]()
-    maps: dict[str, np.ndarray] = {}
-    sources: dict[str, Path] = {}
     files = find_files(paths, reading.paths())
+    stack = _Stack(framing, reading.companions(), facts_of)
     for number, path in enumerate(files.paths, 1):
         for image_or_error in _read_file(path, reading):
-            try:
-                image = usable(image_or_error)
-                demand_new_name(image.name, path, sources, _RENAME)
-                framed = frame_map(image, framing, companions)
-                maps[image.name] = framed.values
-                sources[image.name] = path
-                notes += framed.notes
-            except CinnError as error:
-                problems.append(_line(error, path))
-        if maps:  # else an error may follow, which stands alone
+            stack.add(image_or_error, path)
+        if stack.maps:  # else an error may follow, which stands alone
             on_progress(Progress(number, len(files.paths), "maps"))
-    if not maps:
-        first, *further = problems
-        more = f" (and {len(further)} more)" * bool(further)
-        raise DataError("maps", "at least one that can be read", f"none: {first}{more}")
-    return Collection(
-        tuple(maps), np.stack([*maps.values()]), tuple(problems), tuple(notes), files
-    )
+    return stack.collection(files)
+
+
+class _Stack:
+    """Maps that are being collected, and what was wrong with others."""
+
+    def __init__(
+        self, framing: Framing, companions: Companions, facts_of: FactsOf
+    ) -> None:
+        self._framing = framing
+        self._companions = companions
+        self._facts_of = facts_of
+        self._sources: dict[str, Path] = {}
+        self._scaled: dict[str, bool] = {}
+        self._problems: list[str] = []
+        self._notes = companions.notes()
+        self.maps: dict[str, np.ndarray] = {}
+
+    def add(self, image_or_error: XrayMap | CinnError, path: Path) -> None:
+        """Frame a map, or list why it cannot be used."""
+        try:
+            image, framing = self._facts_of(usable(image_or_error), self._framing)
+            demand_new_name(image.name, path, self._sources, _RENAME)
+            framed = frame_map(image, framing, self._companions)
+        except CinnError as error:
+            self._problems.append(_line(error, path))
+            return
+        self.maps[image.name] = framed.values
+        self._scaled[image.name] = framed.is_scaled
+        self._sources[image.name] = path
+        self._notes += framed.notes
+
+    def collection(self, files: MapFiles) -> Collection:
+        """Return the maps.
+
+        Raises:
+            DataError: If there is none.
+        """
+        if not self.maps:
+            first, *further = self._problems
+            more = f" (and {len(further)} more)" * bool(further)
+            expected = "at least one that can be read"
+            raise DataError("maps", expected, f"none: {first}{more}")
+        is_scaled = self._keep_one_scale()
+        values = np.stack([*self.maps.values()])
+        problems, notes = tuple(self._problems), tuple(self._notes)
+        return Collection(tuple(self.maps), values, problems, notes, files, is_scaled)
+
+    def _keep_one_scale(self) -> bool:
+        """Return whether maps are cut at a multiple of R500; list those that alone are not."""
+        if not any(self._scaled.values()):
+            return False
+        for name, is_scaled in self._scaled.items():
+            if not is_scaled:
+                del self.maps[name]
+                expected = "an R500, as other maps have"
+                error = DataError(self._sources[name], expected, "none", f"'{name}'")
+                self._problems.append(str(error))
+        return True
 
 
 def demand_new_name(

@@ -75,9 +75,9 @@ def find_files(
         if not path.exists():
             raise DataError(path, "a file or folder of X-ray maps", "nothing")
         if path.is_dir():
-            maps, others = _maps_of(path, belong_to_all)
+            maps, no_maps = _maps_of(path, belong_to_all)
             files += maps
-            passed_over += others
+            passed_over += no_maps
         else:
             files.append(path)
     if not files:

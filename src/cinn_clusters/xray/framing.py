@@ -74,6 +74,7 @@ class FramedMap:
 
     values: np.ndarray  # (size, size)
     notes: tuple[str, ...] = ()
+    is_scaled: bool = False  # cut at a multiple of R500
 
 
 def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> FramedMap:
@@ -95,7 +96,13 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> Frame
     new_pixels_per_old = (framing.size / (2.0 * square.half_side)) ** 2
     least *= min(new_pixels_per_old, 1.0)
     notes = (*brightness.notes, *square.notes)
-    return FramedMap(_stretched(filled, image, framing, least), notes)
+    stretched = _stretched(filled, image, framing, least)
+    return FramedMap(stretched, notes, _is_scaled(image, framing))
+
+
+def _is_scaled(image: XrayMap, framing: Framing) -> bool:
+    """Return whether a map is cut at a multiple of R500."""
+    return framing.radius_kpc is not None or _stored_radius(image, framing) is not None
 
 
 def _demand_pixels(image: XrayMap, framing: Framing, half_side: float) -> None:
@@ -217,7 +224,11 @@ def _centre(image: XrayMap, framing: Framing) -> tuple[float, float]:
 def _half_side(image: XrayMap, framing: Framing) -> float:
     """Return half the side of the frame [px]: all of the map where no R500 is given."""
     if framing.radius_kpc is None:
-        return float(min(image.values.shape)) / 2
+        radius = _stored_radius(image, framing)
+        if radius is None:
+            return float(min(image.values.shape)) / 2
+        return framing.half_width * radius
+    _demand_one_radius(image, framing)
     if framing.redshift is not None:
         pixel_arcsec = _pixel_arcsec(image, framing)
         radius = radius_in_pixels(framing.radius_kpc, framing.redshift, pixel_arcsec)
@@ -229,6 +240,33 @@ def _half_side(image: XrayMap, framing: Framing) -> float:
         got = "none; no size of pixels in kpc"
         raise DataError(image.source, "a redshift, since R500 was given", got)
     return framing.half_width * framing.radius_kpc / framing.pixel_kpc
+
+
+def _stored_radius(image: XrayMap, framing: Framing) -> float | None:
+    """Return R500 [px] as the file says it, or None where it or the size of pixels is unknown.
+
+    Raises:
+        DataError: If the size of pixels was given and there is no R500.
+    """
+    radius = image.radius
+    if framing.pixel_kpc is not None:
+        if radius is None or radius.kpc is None:
+            expected = "an R500 in kpc, since the size of pixels was given"
+            raise DataError(image.source, expected, "none", "", "pass --radius")
+        return radius.kpc / framing.pixel_kpc
+    if radius is None or radius.share is None:
+        return None
+    side: float = min(image.values.shape)
+    return radius.share * side
+
+
+def _demand_one_radius(image: XrayMap, framing: Framing) -> None:
+    """Refuse an R500 of all maps where the file has one of each."""
+    if image.radius is not None:
+        expected = f"the R500 of its file ('{image.radius.source}')"
+        hint = "leave --radius out; --pixel-kpc says the size of pixels"
+        got = f"--radius {framing.radius_kpc:g} for all"
+        raise DataError(image.source, expected, got, f"'{image.name}'", hint)
 
 
 def _pixel_arcsec(image: XrayMap, framing: Framing) -> float:

@@ -17,6 +17,21 @@ MapUnit = Literal["rate", "counts", "log10", "brightness"]
 _SMALLEST = 16
 
 
+@dataclass(frozen=True)
+class MapRadius:
+    """R500 of the object of a map, as its file says it.
+
+    Args:
+        source: Data set or table that it is from.
+        share: R500 over the side of the map, or None.
+        kpc: R500 [physical kpc], or None.
+    """
+
+    source: str
+    share: float | None = None
+    kpc: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class XrayMap:
     """One map: rows from south to north, (H, W) float64, NaN where nothing was observed."""
@@ -32,6 +47,7 @@ class XrayMap:
     ] = ()  # what is malformed in the file and was read all the same
     unit: str = ""  # as the file states it (BUNIT)
     quantity: MapUnit | None = None  # of the unit or of the user; None where none says
+    radius: MapRadius | None = None
 
     @property
     def is_picture(self) -> bool:

@@ -9,7 +9,7 @@ from cinn_clusters.xray.contents import KINDS, kind_of, map_name
 from cinn_clusters.xray.fits.headers import line_of
 from cinn_clusters.xray.fits.images import read_fits
 from cinn_clusters.xray.fits.planes import ImageChoice, Role
-from cinn_clusters.xray.hdf5_images import Planes, read_hdf5
+from cinn_clusters.xray.hdf5.maps import Planes, read_hdf5
 from cinn_clusters.xray.image import MapUnit, XrayMap, demand_image, demand_map
 from cinn_clusters.xray.pictures.decode import read_picture
 from cinn_clusters.xray.values import interpreted

@@ -258,13 +258,13 @@ def _without_marks(
 
 def _low_marks(values: np.ndarray, is_log: bool) -> Iterator[tuple[float, np.ndarray]]:
     """Yield marks among the smallest values, and where they stand."""
-    rest = values.copy()
-    while np.isfinite(rest).any() and (is_log or np.nanmin(rest) < 0.0):
-        lowest = float(np.nanmin(rest))
-        is_lowest = rest == lowest
-        rest[is_lowest] = np.nan
-        is_repeated = is_lowest.sum() >= max(_FEW, 1e-3 * rest.size)
-        gap = _smallest(rest) - lowest
+    remaining = values.copy()
+    while np.isfinite(remaining).any() and (is_log or np.nanmin(remaining) < 0.0):
+        lowest = float(np.nanmin(remaining))
+        is_lowest = remaining == lowest
+        remaining[is_lowest] = np.nan
+        is_repeated = is_lowest.sum() >= max(_FEW, 1e-3 * remaining.size)
+        gap = _smallest(remaining) - lowest
         if not _is_far(lowest, gap, is_log, bool(is_repeated)):
             return
         yield lowest, is_lowest
@@ -272,14 +272,14 @@ def _low_marks(values: np.ndarray, is_log: bool) -> Iterator[tuple[float, np.nda
 
 def _high_marks(values: np.ndarray, is_log: bool) -> Iterator[tuple[float, np.ndarray]]:
     """Yield marks among the largest values, and where they stand."""
-    rest = values.copy()
+    remaining = values.copy()
     least = 99.0 if is_log else _LEAST_LARGE
-    while (highest := _largest(rest)) >= least:
-        is_highest = rest == highest
-        rest[is_highest] = np.nan
-        is_alone = _largest(rest) < highest - 10.0
+    while (highest := _largest(remaining)) >= least:
+        is_highest = remaining == highest
+        remaining[is_highest] = np.nan
+        is_alone = _largest(remaining) < highest - 10.0
         if not is_log:
-            is_alone = _largest(rest) < 1e-3 * highest
+            is_alone = _largest(remaining) < 1e-3 * highest
         if not (is_alone and _is_known(highest)):
             return
         yield highest, is_highest

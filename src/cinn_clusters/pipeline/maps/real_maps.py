@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination
+from cinn_clusters.pipeline.maps.map_rows import MapRow, read_map_rows, row_of
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.storage.map_store import (
     StoreFacts,
@@ -18,6 +20,7 @@ from cinn_clusters.storage.map_store import (
 )
 from cinn_clusters.xray.collect import Collection, Reading, collect, demand_new_name
 from cinn_clusters.xray.framing import Framing
+from cinn_clusters.xray.image import XrayMap
 
 _SOURCE = "cinn-clusters maps"
 _UNITS = {"log": "log10, relative", "asinh": "asinh in [0, 1], relative"}
@@ -29,6 +32,7 @@ def store_files(
     framing: Framing | None = None,
     reading: Reading | None = None,
     *,
+    names: str | Path | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Collection:
     """Read maps from files and write a store of them; join files that are stores already.
@@ -38,6 +42,7 @@ def store_files(
         destination: HDF5 file to make; half a side is 0 R500 in it where R500 was not given.
         framing: How maps are cut.
         reading: How files are read, and what belongs to them.
+        names: Table that says of each map whose it is, see ``read_map_rows``.
         on_progress: Called after each file.
 
     Returns:
@@ -49,16 +54,71 @@ def store_files(
     """
     framing, reading = framing or Framing(), reading or Reading()
     if any(is_store(path) for path in paths):
-        if (framing, reading) != (Framing(), Reading()):
+        if (framing, reading, names) != (Framing(), Reading(), None):
             expected = "stores alone, put together as they are"
             raise DataError("maps", expected, "options that read or cut maps")
         return merge_stores(paths, destination)
     destination.demand_free()
-    collection = collect(paths, framing, reading, on_progress=on_progress)
-    half_width = 0.0 if framing.radius_kpc is None else framing.half_width
+    table = _Table({} if names is None else read_map_rows(names))
+    collection = collect(
+        paths, framing, reading, facts_of=table.facts, on_progress=on_progress
+    )
+    if names is not None:
+        notes = (*collection.notes, *table.notes(names))
+        collection = replace(collection, notes=notes)
+    half_width = framing.half_width if collection.is_scaled else 0.0
     facts = StoreFacts(_SOURCE, half_width, framing.stretch, _UNITS[framing.stretch])
     _write(destination.path, collection, facts)
     return collection
+
+
+class _Table:
+    """A table of maps, and which of its rows were used."""
+
+    def __init__(self, rows: dict[str, MapRow]) -> None:
+        self._rows = rows
+        self._used: set[str] = set()
+        self._unnamed: list[str] = []
+
+    def facts(self, image: XrayMap, framing: Framing) -> tuple[XrayMap, Framing]:
+        """Return a map under the name in the table, and how it is cut."""
+        match = row_of(self._rows, image.name, image.source.name, str(image.source))
+        if match is None:
+            self._unnamed.append(image.name)
+            return image, framing
+        name, row = match
+        self._used.add(name)
+        _demand_no_other(framing, row, image)
+        framing = replace(
+            framing,
+            redshift=row.redshift or framing.redshift,
+            radius_kpc=row.radius_kpc or framing.radius_kpc,
+        )
+        return replace(image, name=row.name or image.name), framing
+
+    def notes(self, path: str | Path) -> Iterator[str]:
+        """Say which rows have no map and which maps no row."""
+        unused = [name for name in self._rows if name not in self._used]
+        for names, fact in (
+            (unused, "rows without a map"),
+            (self._unnamed, "maps without a row"),
+        ):
+            if names:
+                yield f"{path}: {len(names)} {fact}, first '{names[0]}'"
+
+
+def _demand_no_other(framing: Framing, row: MapRow, image: XrayMap) -> None:
+    """Refuse a redshift or R500 of the user beside another in the table."""
+    pairs = {
+        "--redshift": (framing.redshift, row.redshift),
+        "--radius": (framing.radius_kpc, row.radius_kpc),
+    }
+    for option, (of_all, of_map) in pairs.items():
+        if None not in (of_all, of_map) and of_all != of_map:
+            expected = f"{option} of the table ({of_map:g})"
+            hint = f"leave {option} out"
+            place = f"'{image.name}'"
+            raise DataError(image.source, expected, f"{of_all:g}", place, hint)
 
 
 def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Collection:
@@ -113,5 +173,5 @@ def _read_own(path: Path) -> tuple[tuple[str, ...], np.ndarray, StoreFacts]:
 
 def _write(path: Path, collection: Collection, facts: StoreFacts) -> None:
     num_maps, size, _ = collection.values.shape
-    with store_writer(path, num_maps, size, facts) as writer:
-        writer.append(collection.names, collection.values.astype("f2"))
+    with store_writer(path, num_maps, size, facts, dtype="f4") as writer:
+        writer.append(collection.names, collection.values)

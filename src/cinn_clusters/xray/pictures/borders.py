@@ -32,13 +32,13 @@ def map_box(colours: np.ndarray) -> Box:
     Raises:
         DataError: If something stands in the border: axes, ticks, text, a colour bar.
     """
-    whole = (slice(None), slice(None))
+    everything = (slice(None), slice(None))
     difference = np.abs(colours - colours[0, 0]).max(2)
     if not _has_even_rim(difference):
-        return whole
+        return everything
     rows, columns = _edges(difference), _edges(difference.T)
     if rows is None or columns is None:
-        return whole
+        return everything
     outside = difference > _UNLIKE
     outside[rows, columns] = False
     if outside.sum() > max(4.0, 1e-4 * outside.size):
