@@ -19,6 +19,7 @@ from astropy.table import Column, MaskedColumn, Table
 from cinn_clusters.catalogues.fits_tables import read_fits_table
 from cinn_clusters.catalogues.metadata import with_infos, write_fits, write_votable
 from cinn_clusters.catalogues.parquet import read_parquet, write_parquet
+from cinn_clusters.data.keys import read_names
 from cinn_clusters.data.tables import demand_even, read_text_table
 from cinn_clusters.data.text.layout import KEYS_OF_READ
 from cinn_clusters.data.text.numbers import NumericColumn, as_numbers, whole_or_text
@@ -374,11 +375,9 @@ def notation_notes(table: Table, names: Iterable[str]) -> list[str]:
 def names_of(table: Table, column: str | None) -> np.ndarray:
     """Return names of the objects as text, (N,); their row numbers where no column holds names."""
     if column is None:
-        names = [f"row {row}" for row in range(len(table))]
-    else:
-        decoded = map(_decoded, table[column])
-        names = [str(name).strip() for name in decoded]
-    return np.array(names, dtype=object)
+        numbered = [f"row {row}" for row in range(len(table))]
+        return np.array(numbered, dtype=object)
+    return read_names(table[column])
 
 
 def _decoded(value: Any) -> Any:

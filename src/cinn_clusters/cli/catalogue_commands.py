@@ -10,10 +10,14 @@ import typer
 from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AllowAtypical,
+    AllowShared,
     AsJson,
     ClusterKey,
     ColumnsPath,
     HaloKey,
+    MapSnapshot,
+    MergeShared,
+    NamePattern,
     Overwrite,
     ProtocolOption,
     RunPath,
@@ -24,7 +28,9 @@ from cinn_clusters.cli.options import (
     app,
     chosen_schema,
     input_file,
+    map_naming,
     output_path,
+    shared_histories,
     vector_files,
 )
 
@@ -93,6 +99,8 @@ def prepare_command(
     halo_column: HaloKey = None,
     snapshot_column: SnapshotKey = None,
     cluster_column: ClusterKey = None,
+    allow_shared: AllowShared = False,
+    merge_shared: MergeShared = False,
     protocol: Annotated[
         ProtocolOption, typer.Option(help="original: the published split, which leaks.")
     ] = "cluster",
@@ -103,6 +111,8 @@ def prepare_command(
     filenames: Annotated[
         Path | None, input_file(".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
     ] = None,
+    name_pattern: NamePattern = None,
+    map_snapshot: MapSnapshot = None,
     drop_incomplete: Annotated[
         bool, typer.Option(help="Drop rows with missing values, not refuse them.")
     ] = False,
@@ -122,7 +132,11 @@ def prepare_command(
         raise typer.BadParameter("pass --observables and --targets, or --processed-dir")
     keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
     schema = chosen_schema(columns, x_columns, y_columns, **keys)
-    options = Preparation(protocol, seed, drop_incomplete, allow_atypical)
+    naming = map_naming(name_pattern, map_snapshot)
+    shared = shared_histories(allow_shared, merge_shared)
+    options = Preparation(
+        protocol, seed, drop_incomplete, allow_atypical, naming, shared
+    )
     maps = vector_files(embeddings, filenames)
     if processed_dir is not None:
         run = prepare_processed(
@@ -156,10 +170,11 @@ def audit_command(run: RunPath, as_json: AsJson = False) -> None:
     overlaps = audit_split(opened.catalogue, opened.split, encoder_clusters)
     results.print_overlaps(overlaps, as_json)
     if any(overlap.shared_with_validation for overlap in overlaps):
-        leak = (
-            "leaks: the test set was seen in training; prepare with --protocol cluster"
-        )
-        console.log(f"{run}: {leak}")
+        leaking = [overlap for overlap in overlaps if overlap.shared_with_validation]
+        advice = "; ".join(dict.fromkeys(overlap.advice for overlap in leaking))
+        if opened.is_original:
+            advice = "prepare with --protocol cluster"
+        console.log(f"{run}: leaks: the test set was seen in training; {advice}")
         raise typer.Exit(1)
     if encoder_clusters is None and "encoder_clusters" in opened.record:
         console.log(

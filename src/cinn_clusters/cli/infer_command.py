@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cinn_clusters.cli import console
-from cinn_clusters.cli.options import app, existing, existing_bundle, free, set_threads
+from cinn_clusters.cli.options import (
+    app,
+    existing,
+    existing_bundle,
+    free,
+    map_naming,
+    set_threads,
+)
 from cinn_clusters.files import Destination
 
 if TYPE_CHECKING:
@@ -131,6 +138,13 @@ def infer_command(
     filenames: Annotated[
         Path | None, _hidden("Names of the maps, with --embeddings.", callback=existing)
     ] = None,
+    name_pattern: Annotated[
+        str | None,
+        _hidden("Such as 'snap{snapshot}_halo{halo}_{projection}'.", "--name-pattern"),
+    ] = None,
+    map_snapshot: Annotated[
+        str | None, _hidden("Of maps whose names say no snapshot.", "--map-snapshot")
+    ] = None,
     projections: Annotated[
         ProjectionRule,
         _hidden("average: mix the maps of an object; each: one answer a map."),
@@ -148,7 +162,7 @@ def infer_command(
 ) -> None:
     """Posterior of the merger history of every object of a catalogue, simulated or observed.
 
-    Further options: --filenames --projections --strict --allow-atypical --device --threads;
+    Further options: --filenames --name-pattern --map-snapshot --projections --strict --allow-atypical --device --threads;
     see docs/catalogues.md.
     """
     _demand_acting(context, preset, mapping, embeddings)
@@ -172,6 +186,7 @@ def infer_command(
         with_map=map_,
         strict=strict,
         allow_atypical=allow_atypical,
+        naming=map_naming(name_pattern, map_snapshot),
     )
     vectors = (
         embeddings
@@ -206,7 +221,7 @@ def _demand_acting(
             context, "allow_atypical", "columns by name: no --preset, no --mapping"
         )
     if embeddings is None:
-        for name in ("filenames", "projections"):
+        for name in ("filenames", "name_pattern", "map_snapshot", "projections"):
             _demand_absent(context, name, "--embeddings")
 
 

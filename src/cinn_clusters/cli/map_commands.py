@@ -13,6 +13,8 @@ from cinn_clusters.cli.options import (
     AsJson,
     Changes,
     ConfigPath,
+    MapSnapshot,
+    NamePattern,
     Overwrite,
     RunPath,
     Threads,
@@ -20,6 +22,7 @@ from cinn_clusters.cli.options import (
     existing,
     existing_bundle,
     input_file,
+    map_naming,
     output_path,
     set_threads,
 )
@@ -172,6 +175,8 @@ def embed_train(
     ] = None,
     config: ConfigPath = None,
     change: Changes = None,
+    name_pattern: NamePattern = None,
+    map_snapshot: MapSnapshot = None,
     variant: MapVariant = "ideal",
     resume: Annotated[
         bool, Option("--resume", help="Go on from the checkpoint.")
@@ -193,7 +198,7 @@ def embed_train(
     with console.progress(settings.embed.method) as on_progress:
         encoder = train_encoder(
             open_run(run),
-            read_store(maps, variant),
+            read_store(maps, variant, map_naming(name_pattern, map_snapshot)),
             settings,
             Destination(out, overwrite),
             resume=resume,
@@ -248,6 +253,8 @@ def embed_probe(
     ],
     maps: Maps,
     out: Annotated[Path, output_path("Folder to make: knn.csv, linear.csv, ...")],
+    name_pattern: NamePattern = None,
+    map_snapshot: MapSnapshot = None,
     variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
@@ -265,7 +272,10 @@ def embed_probe(
             "encoders need different names: the last parts of their paths"
         )
     tables = probe_encoders(
-        open_run(run), read_store(maps, variant), paths, Destination(out, overwrite)
+        open_run(run),
+        read_store(maps, variant, map_naming(name_pattern, map_snapshot)),
+        paths,
+        Destination(out, overwrite),
     )
     health = tables["health"]
     for name in health.index[health["has_collapsed"].astype(bool)]:
@@ -291,6 +301,8 @@ def embed_gallery(
         Option(help="Quantities to show over the plane; default: some."),
     ] = None,
     unit: MapUnitOption = None,
+    name_pattern: NamePattern = None,
+    map_snapshot: MapSnapshot = None,
     variant: MapVariant = "ideal",
     threads: Threads = 2,
     overwrite: Overwrite = False,
@@ -304,7 +316,7 @@ def embed_gallery(
 
     names = draw_gallery(
         open_run(run),
-        read_store(maps, variant),
+        read_store(maps, variant, map_naming(name_pattern, map_snapshot)),
         model,
         Destination(out, overwrite),
         query=MapQuery(query, unit) if query is not None else None,

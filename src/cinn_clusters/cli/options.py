@@ -15,6 +15,7 @@ from cinn_clusters.files import demand_free
 from cinn_clusters.storage.run_paths import RunPaths
 
 if TYPE_CHECKING:
+    from cinn_clusters.data.map_names import MapNaming
     from cinn_clusters.schema import Schema
 
 ORDER = (
@@ -174,6 +175,49 @@ SnapshotKey = Annotated[
 ClusterKey = Annotated[
     str | None, _of_table("--cluster-column", "Column that identifies a cluster.")
 ]
+
+AllowShared = Annotated[
+    bool,
+    _of_table("--allow-shared", "Accept clusters that share exact target vectors."),
+]
+MergeShared = Annotated[
+    bool,
+    _of_table("--merge-shared", "Split clusters that share target vectors as one."),
+]
+
+
+def shared_histories(allow: bool, merge: bool) -> Literal["refuse", "merge", "allow"]:
+    """Return what becomes of clusters that share exact target vectors.
+
+    Raises:
+        typer.BadParameter: If both are asked for.
+    """
+    if allow and merge:
+        raise typer.BadParameter("--allow-shared and --merge-shared exclude each other")
+    if merge:
+        return "merge"
+    return "allow" if allow else "refuse"
+
+
+def _of_maps(name: str, help_text: str) -> Any:
+    """An option that says whose maps are."""
+    return typer.Option(name, help=help_text, rich_help_panel="Names of maps")
+
+
+NamePattern = Annotated[
+    str | None,
+    _of_maps("--name-pattern", "Such as 'snap{snapshot}_halo{halo}_{projection}'."),
+]
+MapSnapshot = Annotated[
+    str | None, _of_maps("--map-snapshot", "Of maps whose names say no snapshot.")
+]
+
+
+def map_naming(pattern: str | None, snapshot: str | None) -> MapNaming:
+    """Return how the names of maps say whose they are."""
+    from cinn_clusters.data.map_names import MapNaming
+
+    return MapNaming(pattern, snapshot)
 
 
 def chosen_schema(

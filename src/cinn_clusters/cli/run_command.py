@@ -10,6 +10,7 @@ import typer
 from cinn_clusters.cli import console, results
 from cinn_clusters.cli.options import (
     AllowAtypical,
+    AllowShared,
     AsJson,
     Changes,
     ClusterKey,
@@ -18,6 +19,9 @@ from cinn_clusters.cli.options import (
     Device,
     Draws,
     HaloKey,
+    MapSnapshot,
+    MergeShared,
+    NamePattern,
     Overwrite,
     ProtocolOption,
     SeedOption,
@@ -28,7 +32,9 @@ from cinn_clusters.cli.options import (
     app,
     chosen_schema,
     input_file,
+    map_naming,
     set_threads,
+    shared_histories,
     vector_files,
 )
 
@@ -52,6 +58,8 @@ def run_command(
     filenames: Annotated[
         Path | None, input_file(".npy or text: snap_050_halo_123456_proj_0.jpg, ...")
     ] = None,
+    name_pattern: NamePattern = None,
+    map_snapshot: MapSnapshot = None,
     config: ConfigPath = None,
     change: Changes = None,
     columns: ColumnsPath = None,
@@ -60,6 +68,8 @@ def run_command(
     halo_column: HaloKey = None,
     snapshot_column: SnapshotKey = None,
     cluster_column: ClusterKey = None,
+    allow_shared: AllowShared = False,
+    merge_shared: MergeShared = False,
     protocol: Annotated[
         ProtocolOption, typer.Option(help="original: the published split, which leaks.")
     ] = "cluster",
@@ -90,6 +100,8 @@ def run_command(
     from cinn_clusters.storage.run_paths import RunPaths
 
     keys = {"halo": halo_column, "snapshot": snapshot_column, "cluster": cluster_column}
+    naming = map_naming(name_pattern, map_snapshot)
+    shared = shared_histories(allow_shared, merge_shared)
     inputs = Inputs(
         observables,
         targets,
@@ -98,7 +110,9 @@ def run_command(
         Sampling(draws, device=device),
         refit_members=refit_members,
         schema=chosen_schema(columns, x_columns, y_columns, **keys),
-        preparation=Preparation(protocol, seed, drop_incomplete, allow_atypical),
+        preparation=Preparation(
+            protocol, seed, drop_incomplete, allow_atypical, naming, shared
+        ),
     )
     with console.progress("run") as on_progress:
         states = run_workflow(inputs, out, overwrite=overwrite, on_progress=on_progress)

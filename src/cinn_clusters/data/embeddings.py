@@ -15,19 +15,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.catalogue import HALO, SNAPSHOT, Catalogue
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.map_names import MapNaming, pair_maps
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (
     EMBEDDING,
     KEYS,
     NO_PROJECTION,
     PROJECTION,
-    ROW_KEYS,
     is_embedding,
 )
 
-NAME = re.compile(r"(?:.*[/\\])?snap_(\d+)_halo_(\d+)_proj_(\d+)(?:\.\w+)?")
-PATTERN = "snap_<snapshot>_halo_<HaloID>_proj_<number>, such as snap_050_halo_123456_proj_0.jpg"
+KNOWN_NAMING = MapNaming()
 ENCODER = "encoder.json"
 """Beside vectors of ``embed encode``: which encoder made them, and the clusters it was trained
 on."""
@@ -60,13 +59,16 @@ class Embeddings:
 
 
 def read_embeddings(
-    embeddings_file: str | Path, filenames_file: str | Path
+    embeddings_file: str | Path,
+    filenames_file: str | Path,
+    naming: MapNaming = KNOWN_NAMING,
 ) -> Embeddings:
     """Read vectors and the names of the maps that they stand for.
 
     Args:
         embeddings_file: ``.npy``, (M, E) numbers.
         filenames_file: ``.npy`` of text, or a text file with a name a line; M names.
+        naming: How the names say whose the maps are.
 
     Returns:
         The vectors, by cluster, snapshot and projection, with what ``encoder.json`` beside them
@@ -77,15 +79,8 @@ def read_embeddings(
             name cannot be read, or two files show the same projection.
     """
     embeddings_path, filenames_path = Path(embeddings_file), Path(filenames_file)
-    keys, vectors = _read_vectors(embeddings_path, filenames_path, parsed_names)
-    row_keys = list(ROW_KEYS)
-    is_repeated = keys.duplicated(row_keys, keep=False)
-    if is_repeated.any():
-        repeated = keys[is_repeated].sort_values(row_keys)
-        first, second, *_ = repeated.filename
-        got = f"two: {first} and {second}"
-        raise DataError(str(filenames_file), "one file a projection", got)
-    return _embeddings(keys, vectors, embeddings_path)
+    keys, vectors = _read_vectors(embeddings_path, filenames_path, naming.keys)
+    return _embeddings(keys, vectors, embeddings_path, filenames_path)
 
 
 def read_named_embeddings(
@@ -101,15 +96,28 @@ def read_named_embeddings(
     """
     embeddings_path, filenames_path = Path(embeddings_file), Path(filenames_file)
     keys, vectors = _read_vectors(embeddings_path, filenames_path, _object_names)
-    return _embeddings(keys, vectors, embeddings_path)
+    return _embeddings(keys, vectors, embeddings_path, filenames_path)
 
 
 def _embeddings(
-    keys: pd.DataFrame, vectors: pd.DataFrame, embeddings_file: Path
+    keys: pd.DataFrame,
+    vectors: pd.DataFrame,
+    embeddings_file: Path,
+    filenames_file: Path,
 ) -> Embeddings:
+    _demand_one_file_a_projection(keys, str(filenames_file))
     encoder = _read_encoder(embeddings_file.with_name(ENCODER))
     table = pd.concat([keys, vectors], axis=1)
     return Embeddings(table, tuple(map(str, vectors)), *encoder)
+
+
+def _demand_one_file_a_projection(keys: pd.DataFrame, source: str) -> None:
+    columns = [str(name) for name in keys if name != "filename"]
+    is_repeated = keys.duplicated(columns, keep=False)
+    if is_repeated.any():
+        first, second, *_ = keys[is_repeated].sort_values(columns).filename
+        got = f"two: {first} and {second}"
+        raise DataError(source, "one file a projection", got)
 
 
 def _object_names(names: Sequence[str], where: str) -> pd.DataFrame:
@@ -184,23 +192,27 @@ def join_embeddings(
     Raises:
         DataError: If no map belongs to a row.
     """
-    maps = embeddings.table
-    table = catalogue.table.merge(
-        maps, on=list(KEYS), how="left", validate="one_to_many"
-    )
-    matched = set(table.filename.dropna())
-    if not matched:
-        first = catalogue.table[list(KEYS)].iloc[0]
-        example = f"{SNAPSHOT} {first[SNAPSHOT]}, {HALO} {first[HALO]}"
-        expected = f"maps of rows of the catalogue, such as {example}"
+    maps, rows = embeddings.table, catalogue.table
+    row_of_view, map_of_view = pair_maps(rows, maps, KEYS)
+    if (map_of_view < 0).all():
+        first = ", ".join(f"{key} {rows[key].iloc[0]}" for key in reversed(KEYS))
+        expected = f"maps of rows of the catalogue, such as {first}"
         hint = "are they one simulation, and is the number in the name the HaloID?"
         raise DataError("embeddings", expected, "none", "", hint)
-    table[PROJECTION] = table[PROJECTION].fillna(NO_PROJECTION).astype("int64")
+    views = maps.reindex(map_of_view).reset_index(drop=True)
+    projections = views[PROJECTION].fillna(NO_PROJECTION).astype("int64")
+    vectors = views[list(embeddings.columns)]
+    keyed = rows.iloc[row_of_view].reset_index(drop=True)
+    table = pd.concat([keyed, projections, vectors], axis=1)
     observables = (*catalogue.observables, *embeddings.columns)
-    joined = replace(
-        catalogue, table=table.drop(columns="filename"), observables=observables
-    )
-    return joined, tuple(name for name in maps.filename if name not in matched)
+    joined = replace(catalogue, table=table, observables=observables)
+    return joined, unmatched_maps(maps, map_of_view)
+
+
+def unmatched_maps(maps: pd.DataFrame, map_of_view: np.ndarray) -> tuple[str, ...]:
+    """Return names of the maps that belong to no row."""
+    is_matched = np.isin(np.arange(len(maps)), map_of_view)
+    return tuple(maps.filename[~is_matched])
 
 
 def _has_map(rows: Catalogue, features: list[str]) -> np.ndarray:
@@ -244,18 +256,6 @@ def demand_unseen(
         expected = "vectors of an encoder that was trained on no test cluster"
         got = f"{len(leaked)} of {len(tested)} test clusters in its training"
         raise DataError(source, expected, got, f"first {min(leaked)}", hint)
-
-
-def parsed_names(names: Sequence[str], source: str) -> pd.DataFrame:
-    """Read HaloID, Snapshot and Projection out of file names; ``source`` is for the error."""
-    unread = [name for name in names if not NAME.fullmatch(name)]
-    if unread:
-        got = f"{len(unread)} other names"
-        raise DataError(source, PATTERN, got, f"first '{unread[0]}'")
-    parts = pd.Series(names, dtype=object).str.extract(NAME)
-    parts.columns = pd.Index([SNAPSHOT, HALO, PROJECTION])
-    table = parts[list(ROW_KEYS)].astype("int64")
-    return table.assign(filename=list(names))
 
 
 def _read_encoder(path: Path) -> tuple[tuple[str, ...] | None, str | None]:

@@ -20,7 +20,7 @@ from cinn_clusters.errors import DataError
 INTEGER, TEXT = "integer", "text"
 KINDS = (TEXT, INTEGER)
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]*)(\.0*)?")
-_ZEROS = re.compile(r"(?:0*)([0-9]+?)(?:\.0*)?")
+_ZEROS = re.compile(r"^0*([0-9]+?)(?:\.0*)?$")
 _FRACTION = re.compile(r"-?[0-9]+\.[0-9]*[1-9][0-9]*")
 _LIMITS = np.iinfo(np.int64)
 _MAX_DIGITS = len(str(_LIMITS.min))
@@ -88,19 +88,34 @@ def key_values(values: Any, column: str = "key", source: str = "") -> np.ndarray
         ([12, 7], ['12', '007'])
     """
     names = read_names(values)
-    matches = [_INTEGER.fullmatch(name) for name in names]
+    is_whole = [bool(_INTEGER.fullmatch(name)) for name in names]
     is_float = getattr(getattr(values, "dtype", None), "kind", "") == "f"
-    if is_float or any(matches):
+    if is_float or any(is_whole):
         is_wrong = [_is_number_but_no_integer(name, is_float) for name in names]
         hint = "store it as integers or as text"
         _refuse(names, is_wrong, Wrong(column, _WHOLE, source, hint))
-    if not all(matches):
+    if not all(is_whole):
         return names
-    digits = [match[1] for match in matches if match]
-    is_beyond = [not _has_64_bits(number) for number in digits]
+    numbers = plain_integers(names)
+    if numbers is not None:
+        return numbers
+    is_beyond = [not _has_64_bits(name) for name in names]
     expected = f"integers up to {_LIMITS.max} (64 bits), or names"
     hint = "write a letter in front of the numbers, in every file"
     _refuse(names, is_beyond, Wrong(column, expected, source, hint))
+    return names
+
+
+def plain_integers(names: Sequence[str] | np.ndarray) -> np.ndarray | None:
+    """Return names as int64 where each is an integer of 64 bits that prints back, else None.
+
+    Examples:
+        >>> plain_integers(["12", "7"]), plain_integers(["12", "007"])
+        (array([12,  7]), None)
+    """
+    if not all(map(_has_64_bits, names)):
+        return None
+    digits = (name.partition(".")[0] for name in names)
     return np.array([int(number) for number in digits], dtype=np.int64)
 
 
@@ -110,10 +125,11 @@ def _is_number_but_no_integer(name: str, is_float: bool) -> bool:
     return bool(_FRACTION.fullmatch(name))
 
 
-def _has_64_bits(digits: str) -> bool:
-    if len(digits) > _MAX_DIGITS:
+def _has_64_bits(name: str) -> bool:
+    match = _INTEGER.fullmatch(name)
+    if match is None or len(match[1]) > _MAX_DIGITS:
         return False
-    return bool(_LIMITS.min <= int(digits) <= _LIMITS.max)
+    return bool(_LIMITS.min <= int(match[1]) <= _LIMITS.max)
 
 
 @dataclass(frozen=True)
@@ -222,3 +238,17 @@ def alike(column: pd.Series, other: pd.Series) -> tuple[pd.Series, pd.Series]:
     if is_integer(column) == is_integer(other):
         return column, other
     return column.astype(str), other.astype(str)
+
+
+def written_like(names: Iterable[str], column: pd.Series) -> np.ndarray:
+    """Write names as a column of keys does: an integer has no zeros in front, a text keeps them.
+
+    Examples:
+        >>> written_like(["050", "7"], pd.Series([50, 7])).tolist()
+        ['50', '7']
+        >>> written_like(["050", "7"], pd.Series(["050", "8"])).tolist()
+        ['050', '7']
+    """
+    if not is_integer(column):
+        return np.array(list(names), dtype=object)
+    return np.array([_ZEROS.sub(r"\1", name) for name in names], dtype=object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cinn_clusters.data.catalogue import SNAPSHOT, Catalogue
 from cinn_clusters.data.split import Split
@@ -11,6 +11,8 @@ from cinn_clusters.data.split import Split
 FINGERPRINT = 3
 """Fewer targets do not identify a history: collision times stand on snapshots and are shared by
 chance."""
+_NAMES_ADVICE = "name each cluster once, or prepare with --merge-shared"
+_ENCODER_ADVICE = "train the encoder on this run (embed train)"
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Overlap:
         shared: How many of them stand in training.
         shared_with_validation: How many stand in training or validation, which decides when to
             stop.
+        advice: What ends such a leak.
     """
 
     what: str
     total: int
     shared: int
     shared_with_validation: int
+    advice: str = "prepare with --protocol cluster"
 
     @property
     def percent(self) -> float:
@@ -70,9 +74,10 @@ def audit_split(
     views = list(zip(clusters, snapshots, strict=True))
 
     tested = sorted({clusters[row] for row in split.test})
+    vectors = _overlap("exact target vectors of test rows", histories, split)
     overlaps = (
         _overlap("test clusters", clusters, split, tested),
-        _overlap("exact target vectors of test rows", histories, split),
+        replace(vectors, advice=_NAMES_ADVICE),
         _overlap("projections (same cluster and snapshot)", views, split),
     )
     if encoder_clusters is None:
@@ -82,7 +87,7 @@ def audit_split(
     leaked = set(map(str, tested)).intersection(encoder_clusters)
     num_leaked = len(leaked)
     kind = "test clusters, by the encoder of maps"
-    encoder = Overlap(kind, len(tested), num_leaked, num_leaked)
+    encoder = Overlap(kind, len(tested), num_leaked, num_leaked, _ENCODER_ADVICE)
     return (*overlaps, encoder)
 
 

@@ -298,7 +298,7 @@ def _diagnose_jointly(
             p_value=local.p_value,
             share_of_objects_below_5_percent=float((p_values < 0.05).mean()),
             by_object={
-                **{key: tuple(table[key]) for key in schema.KEYS},
+                **{key: tuple(table[key].tolist()) for key in schema.KEYS},
                 "p_value": tuple(p_values.round(4)),
             },
         ),

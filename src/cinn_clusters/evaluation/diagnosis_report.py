@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cinn_clusters.evaluation.json_model import JsonModel, Number, Numbers
+from cinn_clusters.evaluation.json_model import JsonModel, KeyColumn, Number, Numbers
 
 
 class Band(JsonModel):
@@ -89,7 +89,7 @@ class LocalTest(JsonModel):
     null_mean: float
     p_value: float
     share_of_objects_below_5_percent: Number
-    by_object: dict[str, Numbers]
+    by_object: dict[str, KeyColumn | Numbers]
 
 
 class HpdDiagnosis(JsonModel):

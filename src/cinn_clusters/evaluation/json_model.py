@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import JsonObject, read_json, write_json
@@ -43,6 +50,8 @@ _REASONS = {
 Number = Annotated[float | None, _FINITE]
 """A number; None where it is not finite, which JSON cannot say."""
 Numbers = Annotated[tuple[Number, ...], BeforeValidator(_listed)]
+KeyColumn = tuple[StrictInt | StrictStr, ...]
+"""What identifies objects: integers or text."""
 ByName = dict[str, Number]
 """A number by target."""
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
+from cinn_clusters.data.keys import alike
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import BundleError, DataError
@@ -152,8 +153,8 @@ def match_ground_truth(
         keys,
         f"{posterior} is of rows seen from several sides, the table",
     )
-    of_table = pd.MultiIndex.from_frame(catalogue.table[keys].astype("int64"))
-    positions = pd.MultiIndex.from_frame(index.keys).get_indexer(of_table)
+    of_table, of_file = _key_index(catalogue.table[keys], index.keys)
+    positions = of_file.get_indexer(of_table)
     rows = np.flatnonzero(positions >= 0)
     positions = positions[rows]
     if not len(rows):
@@ -165,6 +166,16 @@ def match_ground_truth(
     if log_prob is not None:
         log_prob = log_prob[0][:, positions], log_prob[1][positions]
     return MatchedPosterior(catalogue, rows, samples, log_prob, ignored)
+
+
+def _key_index(
+    table: pd.DataFrame, of_file: pd.DataFrame
+) -> tuple[pd.MultiIndex, pd.MultiIndex]:
+    """Keys of a table and of a file, of one type."""
+    pairs = [alike(table[key], of_file[key]) for key in of_file]
+    arrays = zip(*pairs, strict=True)
+    first, second = (pd.MultiIndex.from_arrays(list(columns)) for columns in arrays)
+    return first, second
 
 
 def _ground_truth(
@@ -196,7 +207,10 @@ def _read_tables(
     declared: Schema,
 ) -> tuple[Catalogue, tuple[str, ...]]:
     """The rows of the tables, and the variables that are neither in them nor declared."""
-    targets, observables = read_csv(targets_file), read_csv(observables_file)
+    keys = declared.keys.names
+    targets, observables = (
+        read_csv(file, text=keys) for file in (targets_file, observables_file)
+    )
     names = [name for name in variables if name in targets or name in declared]
     if not names:
         expected = f"variables that are columns of {targets_file}"
@@ -229,7 +243,7 @@ def _demand_finite(samples: np.ndarray, objects: Catalogue, posterior: Path) -> 
         raise DataError(posterior, "two samples an object or more", str(len(samples)))
     is_bad = ~np.isfinite(samples).all(axis=(0, 2))
     if is_bad.any():
-        first = objects.table[is_bad].iloc[0]
-        row = ", ".join(f"{key} {first[key]}" for key in schema.KEYS)
+        bad = objects.table[is_bad]
+        row = ", ".join(f"{key} {bad[key].iloc[0]}" for key in schema.KEYS)
         got = f"{int(is_bad.sum())} objects with others"
         raise DataError(posterior, "finite samples", got, f"first at {row}")

@@ -17,6 +17,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.embeddings import embedding_names
+from cinn_clusters.data.keys import key_values
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import DataError
 from cinn_clusters.legacy.scalers import Scaler, read_scaler
@@ -69,10 +70,11 @@ def processed_tables(
     processed = Path(processed)
     _demand_files(processed, clusters)
     keys = list(schema.KEYS)
-    meta = read_csv(processed / "meta.csv")
+    meta = _read_keyed(processed / "meta.csv", [*keys, cluster_column])
     demand_columns(meta, schema.KEYS, str(processed / "meta.csv"))
     if cluster_column not in meta:
-        meta = _with_columns(meta, clusters, [cluster_column], processed / "meta.csv")
+        names = [cluster_column]
+        meta = _with_columns(meta, clusters, names, processed / "meta.csv", names)
     targets = _unscaled(processed, "Y", len(meta))
     observables = _observables(processed, meta, clusters)
     return (
@@ -234,15 +236,16 @@ def _with_columns(
     clusters: str | Path | None,
     names: Sequence[str],
     meta_path: Path,
+    text: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Add columns that another table holds, looked up by HaloID and Snapshot."""
+    """Add columns that another table holds, some as text, looked up by HaloID and Snapshot."""
     if clusters is None:
         expected = "the column that tells which rows are one cluster"
         hint = "pass --clusters with a CSV that holds it, such as the observables of the simulation"
         subject = f"column '{names[0]}'"
         raise DataError(subject, expected, "none", str(meta_path), hint)
     keys = list(schema.KEYS)
-    lookup = read_csv(clusters)
+    lookup = _read_keyed(clusters, [*keys, *text])
     demand_columns(lookup, [*keys, *names], str(clusters))
     rows = lookup[[*keys, *names]].drop_duplicates()
     joined = meta.merge(rows, on=keys, how="left")
@@ -251,6 +254,14 @@ def _with_columns(
         expected = f"one {names[0]} for every row of {meta_path}"
         raise DataError(clusters, expected, f"{num_missing} without")
     return joined
+
+
+def _read_keyed(path: str | Path, keys: Sequence[str]) -> pd.DataFrame:
+    """Read a table with its keys as text, integers without zeros in front or behind."""
+    frame = read_csv(path, text=keys)
+    names = [name for name in keys if name in frame]
+    columns = {name: key_values(frame[name], name, str(path)) for name in names}
+    return frame.assign(**columns).astype(dict.fromkeys(names, str))
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.embeddings import NAME, parsed_names
+from cinn_clusters.data.map_names import MapNaming
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_file
 
@@ -134,12 +134,15 @@ def read_stored(path: str | Path) -> tuple[tuple[str, ...], np.ndarray, StoreFac
         return _names(file), file["log_brightness"][:], _facts(file)
 
 
-def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
+def read_store(
+    path: str | Path, variant: Variant = "ideal", naming: MapNaming | None = None
+) -> MapStore:
     """Read a store of maps of log10 brightness.
 
     Args:
         path: HDF5 file of the command ``mock --maps`` or ``maps``, or a folder with ``maps.h5``.
         variant: ``ideal`` or ``observed``.
+        naming: How the names say whose the maps are; None: known patterns, or names of objects.
 
     Raises:
         DataError: If it is no such file, or of another stretch than log.
@@ -155,7 +158,7 @@ def read_store(path: str | Path, variant: Variant = "ideal") -> MapStore:
             if facts.stretch != "log":
                 got = f"the stretch {facts.stretch}"
                 raise DataError(path, "log brightness, as encoders see", got)
-            table = _table(_names(file))
+            table = _table(_names(file), naming)
             return MapStore(
                 _values(file, variant), table, facts.half_width, str(path), variant
             )
@@ -178,10 +181,11 @@ def _names(file: Any) -> tuple[str, ...]:
     return tuple(file["filename"].asstr()[:])
 
 
-def _table(names: Sequence[str]) -> pd.DataFrame:
+def _table(names: Sequence[str], naming: MapNaming | None) -> pd.DataFrame:
     """Return whose maps are by their names, or only how they are called."""
-    if all(NAME.fullmatch(name) for name in names):
-        return parsed_names(names, STORE)
+    pattern = naming or MapNaming()
+    if pattern.pattern is not None or pattern.reads(names):
+        return pattern.keys(names, STORE)
     return pd.DataFrame({"filename": names})
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cinn_clusters.data.keys import key_values
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
 from cinn_clusters.schema import (
@@ -279,9 +280,8 @@ def read_index(path: str | Path, declared: Keys = DEFAULT.keys) -> SampleIndex:
         raise BundleError(str(path), f"variables with dims {dimensions}", "none")
     repeated = numbers.duplicated()
     if repeated.any():
-        first = ", ".join(
-            f"{key} {value}" for key, value in numbers[repeated].iloc[0].items()
-        )
+        copies = numbers[repeated]
+        first = ", ".join(f"{key} {copies[key].iloc[0]}" for key in copies)
         got = f"{int(repeated.sum())} repeated"
         raise BundleError(str(path), "each object once", got, f"first {first}")
     return SampleIndex(tuple(names), numbers)
@@ -295,10 +295,10 @@ def _key_numbers(dataset: xr.Dataset, declared: Keys) -> pd.DataFrame:
     for key in (*KEYS, PROJECTION):
         name = names.get(key)
         if name in dataset.variables:
-            numbers[key] = dataset[name].to_numpy()
+            numbers[key] = key_values(dataset[name].to_numpy(), str(name))
         elif key in dataset.variables or name is not None:
-            numbers[key] = dataset[key].to_numpy()
-    return pd.DataFrame(numbers).astype("int64")
+            numbers[key] = key_values(dataset[key].to_numpy(), key)
+    return pd.DataFrame(numbers)
 
 
 def read_attributes(path: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cinn_clusters.catalogues.by_name import read_by_name, with_time
 from cinn_clusters.catalogues.table_files import read_table
+from cinn_clusters.data.keys import read_names
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
@@ -54,10 +55,8 @@ def read_analogues(path: str | Path, posterior: Posterior) -> Analogues:
     if not isinstance(transforms, MeasurementTransforms):
         expected = "a model that accepts missing observables"
         raise DataError("analogues", expected, "another", "", "leave out --analogues")
-    table, keys = (
-        with_time(read_table(path), transforms.schema),
-        transforms.schema.keys.row_keys,
-    )
+    keys = transforms.schema.keys.row_keys
+    table = with_time(read_table(path, text=keys), transforms.schema)
     scalars = list(transforms.scalars)
     demand_columns(pd.DataFrame(columns=table.colnames), [*keys, *scalars], str(path))
     converted = read_by_name(table, scalars, transforms.schema)
@@ -65,9 +64,7 @@ def read_analogues(path: str | Path, posterior: Posterior) -> Analogues:
     if len(rows) < _NUM_ANALOGUES:
         expected = f"at least {_NUM_ANALOGUES} complete rows"
         raise DataError(path, expected, str(len(rows)))
-    columns = [np.asarray(table[name], dtype=int)[rows] for name in reversed(keys)] or [
-        rows
-    ]
+    columns = [read_names(table[name])[rows] for name in reversed(keys)] or [rows]
     names = [":".join(map(str, key)) for key in zip(*columns, strict=True)]
     return Analogues(
         transforms, np.array(names), converted.inputs(transforms.inputs)[rows]

@@ -13,19 +13,15 @@ from astropy.table import Column, Table
 from cinn_clusters.catalogues.by_name import add_by_name, read_by_name, with_time
 from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping
-from cinn_clusters.catalogues.table_files import (
-    names_of,
-    notation_notes,
-    numbers,
-    read_table,
-)
+from cinn_clusters.catalogues.table_files import names_of, notation_notes, read_table
 from cinn_clusters.data.checks import demand_typical
+from cinn_clusters.data.keys import key_values
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.pipeline.inference.map_views import (
     NO_MAP,
-    EmbeddingFiles,
+    NamedVectors,
     Views,
     join_views,
 )
@@ -78,7 +74,7 @@ class CatalogueSource:
 
     path: Path
     mapping: Mapping | None = None
-    embeddings: EmbeddingFiles | None = None
+    embeddings: NamedVectors | None = None
     each_projection: bool = False
     allow_atypical: bool = False
 
@@ -182,9 +178,9 @@ def _note_unused_errors(converted: ConvertedCatalogue, posterior: Posterior) -> 
 
 
 def _keys(table: Table, mapping: Mapping | None, posterior: Posterior) -> pd.DataFrame:
-    """Key columns of the rows, numbers where they are whole and text otherwise."""
+    """Key columns of the rows, integers or text."""
     columns = [name for name in posterior.key_columns if name in table.colnames]
-    keys = pd.DataFrame({name: _key_values(table, name) for name in columns})
+    keys = pd.DataFrame({name: key_values(table[name], name) for name in columns})
     object_name = mapping.object_name if mapping else None
     if object_name or not columns:
         keys[OBJECT] = names_of(table, object_name)
@@ -196,13 +192,6 @@ def _is_named(table: Table, mapping: Mapping | None, posterior: Posterior) -> bo
     if mapping and mapping.object_name:
         return True
     return bool(set(posterior.key_columns) & set(table.colnames))
-
-
-def _key_values(table: Table, name: str) -> np.ndarray:
-    values, _ = numbers(table, name)
-    if np.isfinite(values).all() and (values == np.round(values)).all():
-        return values.astype("int64")
-    return names_of(table, name)
 
 
 def _query(

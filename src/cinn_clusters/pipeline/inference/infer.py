@@ -12,6 +12,8 @@ import numpy as np
 
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
+from cinn_clusters.data.embeddings import KNOWN_NAMING
+from cinn_clusters.data.map_names import MapNaming
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError, OutputError
@@ -23,7 +25,11 @@ from cinn_clusters.pipeline.inference.catalogue_query import (
     CatalogueSource,
     read_query,
 )
-from cinn_clusters.pipeline.inference.map_views import EmbeddingFiles, embedding_files
+from cinn_clusters.pipeline.inference.map_views import (
+    EmbeddingFiles,
+    NamedVectors,
+    embedding_files,
+)
 from cinn_clusters.pipeline.inference.result_table import (
     ANALOGUES,
     NUM_VIEWS,
@@ -67,6 +73,7 @@ class InferenceOptions:
         with_map: Find the maximum a posteriori (MAP) of each posterior, too.
         strict: Refuse the catalogue if a row cannot be used.
         allow_atypical: Accept medians that suggest another unit (columns by name, 20 rows or more).
+        naming: How the names of maps say whose they are.
 
     Examples:
         >>> InferenceOptions(ood="refuse").errors
@@ -81,6 +88,7 @@ class InferenceOptions:
     with_map: bool = False
     strict: bool = False
     allow_atypical: bool = False
+    naming: MapNaming = KNOWN_NAMING
 
 
 @dataclass(frozen=True)
@@ -171,10 +179,11 @@ def infer(
     analogues = options.analogues and read_analogues(
         options.analogues, trained.posterior
     )
+    vectors = embeddings and NamedVectors(embeddings, options.naming)
     source = CatalogueSource(
         catalogue,
         mapping,
-        embeddings,
+        vectors or None,
         options.projections == "each",
         options.allow_atypical,
     )
@@ -315,7 +324,7 @@ def _attributes(
         **_condition(model.posterior.transforms),
     }
     if source.embeddings is not None:
-        vectors_file, _ = embedding_files(source.embeddings)
+        vectors_file, _ = embedding_files(source.embeddings.paths)
         attributes["embeddings_sha256"] = sha256_of(vectors_file)
     return attributes
 

@@ -12,17 +12,31 @@ from cinn_clusters import schema
 from cinn_clusters.data.embeddings import (
     DEAD_FEATURES,
     ENCODER_HASH,
+    KNOWN_NAMING,
     Embeddings,
     read_embeddings,
     read_named_embeddings,
+    unmatched_maps,
 )
+from cinn_clusters.data.map_names import MapNaming, pair_maps
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import OBJECT
+from cinn_clusters.schema import Keys
 
 EmbeddingFiles = str | Path | tuple[str | Path, str | Path]
 """A folder of ``embed encode``, a ``.npy`` file with ``filenames.npy`` beside it, or both files."""
+
+
+@dataclass(frozen=True)
+class NamedVectors:
+    """Vectors of maps, and how the names of the maps say whose they are."""
+
+    paths: EmbeddingFiles
+    naming: MapNaming = KNOWN_NAMING
+
+
 NO_MAP = "no map among the embeddings"
 _ENCODER_HINT = "encode the maps with the encoder that the model was trained with"
 
@@ -65,7 +79,7 @@ class Views:
 
 def join_views(
     keys: pd.DataFrame,
-    files: EmbeddingFiles,
+    files: NamedVectors,
     posterior: Posterior,
     provenance: JsonObject | None = None,
 ) -> Views:
@@ -81,31 +95,52 @@ def join_views(
         DataError: If the model takes no embeddings, or those of another number of features or of
             another encoder, or no map belongs to a row.
     """
-    vectors_file, names_file = embedding_files(files)
-    by_row = set(schema.KEYS) <= set(keys)
-    read = read_embeddings if by_row else read_named_embeddings
-    embeddings = read(vectors_file, names_file)
+    vectors_file, names_file = embedding_files(files.paths)
+    rows, names = _keyed(keys, posterior.transforms.schema.keys, vectors_file)
+    if names == [OBJECT]:
+        embeddings = read_named_embeddings(vectors_file, names_file)
+    else:
+        embeddings = read_embeddings(vectors_file, names_file, files.naming)
     facts = provenance or {}
     features = _features(posterior, facts, embeddings, vectors_file)
     _demand_encoder(facts.get(ENCODER_HASH), embeddings, vectors_file)
 
-    names = list(schema.KEYS) if by_row else [OBJECT]
-    rows = keys[names].assign(_row=np.arange(len(keys)))
-    views = rows.merge(embeddings.table, on=names, how="left")
-    views = views.sort_values(["_row", schema.PROJECTION], ignore_index=True)
-    matched = set(views.filename.dropna())
-    if not matched:
-        example = ", ".join(f"{name} {keys[name].iloc[0]}" for name in names)
+    row_of_view, map_of_view = pair_maps(rows, embeddings.table, names)
+    if (map_of_view < 0).all():
+        example = ", ".join(f"{name} {rows[name].iloc[0]}" for name in names)
         expected = f"maps of the catalogue, such as {example}"
         hint = "are they of one simulation or survey, and do the names of the maps hold the key?"
         raise DataError(vectors_file, expected, "none", "", hint)
-    projections = views[schema.PROJECTION].fillna(schema.NO_PROJECTION)
+    maps = embeddings.table.reindex(map_of_view).reset_index(drop=True)
+    projections = maps[schema.PROJECTION].fillna(schema.NO_PROJECTION)
+    order = np.lexsort((projections.to_numpy(), row_of_view))
     return Views(
-        views["_row"].to_numpy(),
-        projections.to_numpy().astype("int64"),
-        views[features],
-        tuple(name for name in embeddings.table.filename if name not in matched),
+        row_of_view[order],
+        projections.to_numpy().astype("int64")[order],
+        maps[features].iloc[order].reset_index(drop=True),
+        unmatched_maps(embeddings.table, map_of_view),
     )
+
+
+def _keyed(
+    keys: pd.DataFrame, declared: Keys, vectors_file: Path
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with the keys that say whose a map is, and the names of these."""
+    names = list(schema.KEYS)
+    if set(declared.row_keys) <= set(keys) and declared.halo is not None:
+        columns = {declared.halo: names[0], declared.snapshot: names[1]}
+        rows = keys.rename(columns=columns)
+        if declared.snapshot is None:
+            rows = rows.assign(**{names[1]: 0})
+        return rows, names
+    if set(names) <= set(keys):
+        return keys, names
+    if OBJECT in keys:
+        return keys, [OBJECT]
+    expected = f"rows with {' and '.join(declared.row_keys or names)}, or named objects"
+    got = f"rows with {', '.join(map(str, keys))} alone"
+    hint = "name the column with object_name in a --mapping"
+    raise DataError(vectors_file, expected, got, "", hint)
 
 
 def embedding_files(files: EmbeddingFiles) -> tuple[Path, Path]:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import off_bounds
-from cinn_clusters.data.embeddings import PATTERN
+from cinn_clusters.data.map_names import KNOWN_PATTERNS, pair_maps
 from cinn_clusters.data.split import Split
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components
@@ -165,13 +164,14 @@ def match_maps(catalogue: Catalogue, store: MapStore) -> tuple[np.ndarray, np.nd
     keys = list(KEYS)
     if keys[0] not in store.table:
         first = store.table.filename.iloc[0]
-        raise DataError(store.source, f"names of maps like {PATTERN}", f"'{first}'")
+        expected = f"names of maps like {' or '.join(KNOWN_PATTERNS)}"
+        hint = "say it with --name-pattern"
+        raise DataError(store.source, expected, f"'{first}'", "", hint)
     snapshots = catalogue.table[keys].reset_index(drop=True).drop_duplicates()
-    row_keys = pd.MultiIndex.from_frame(snapshots)
-    map_keys = pd.MultiIndex.from_frame(store.table[keys])
-    positions = row_keys.get_indexer(map_keys)
-    has_row = positions >= 0
-    return snapshots.index.to_numpy()[positions[has_row]], np.flatnonzero(has_row)
+    row_of_view, map_of_view = pair_maps(snapshots, store.table, keys)
+    order = np.argsort(map_of_view, kind="stable")
+    order = order[map_of_view[order] >= 0]
+    return snapshots.index.to_numpy()[row_of_view[order]], map_of_view[order]
 
 
 def _labels(catalogue: Catalogue, train: np.ndarray, method: str) -> np.ndarray:

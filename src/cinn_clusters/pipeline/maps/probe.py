@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 
 from cinn_clusters import schema
-from cinn_clusters.data.embeddings import parsed_names
 from cinn_clusters.diagnostics.probes import alignment, knn_predictions, probe_embedding
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
@@ -148,8 +147,7 @@ def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
     """Return the vectors of a folder of ``embed encode`` in the order of the store."""
     vectors = np.load(folder / VECTORS, allow_pickle=False)
     names = np.load(folder / NAMES, allow_pickle=False)
-    table = parsed_names([str(name) for name in names], str(folder))
-    order = pd.Index(table.filename).get_indexer(pd.Index(store.table.filename))
+    order = pd.Index(names.astype(object)).get_indexer(pd.Index(store.table.filename))
     if (order < 0).any():
         got = f"none for {store.table.filename[order < 0].iloc[0]}"
         raise DataError(folder / NAMES, "a vector for every map", got)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
+from cinn_clusters.data.keys import key_types, typed_keys
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.evaluation.matched import (
@@ -47,7 +48,7 @@ from cinn_clusters.files import (
     write_json,
 )
 from cinn_clusters.pipeline.origin import demand_one_model
-from cinn_clusters.pipeline.report.rows import choose_rows, row_name
+from cinn_clusters.pipeline.report.rows import choose_rows, row_names
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import Run, open_run
 from cinn_clusters.storage.run_paths import ResultPaths
@@ -226,7 +227,8 @@ def _summary_modes(sources: _Sources) -> np.ndarray:
     rows = sources.matched.objects
     columns = [f"{name}_map" for name in rows.targets]
     if path.is_file():
-        summary = read_csv(path)
+        types = key_types(rows.table, schema.KEYS)
+        summary = typed_keys(read_csv(path, text=types), types)
         keys = [key for key in schema.ROW_KEYS if key in summary and key in rows.table]
         if set(columns) <= set(summary) and set(schema.KEYS) <= set(keys):
             matched = rows.table[keys].merge(
@@ -247,7 +249,7 @@ def _draw_posteriors(sources: _Sources) -> Iterator[tuple[str, Figure]]:
     chosen = choose_rows(rows, options.halos, options.num_rows, options.seed)
     some_rows, some_posteriors = rows.rows(chosen), inference.rows(chosen)
     prior = sources.run.catalogue.theta[sources.run.split.train]
-    names = [row_name(row) for _, row in some_rows.table.iterrows()]
+    names = row_names(some_rows.table)
     ages = some_rows.age
     yield FIRST_FIGURE, posterior_distribution(some_posteriors, prior, names, age=ages)
     yield "2.prediction_performance1", prediction_heat_maps(inference)

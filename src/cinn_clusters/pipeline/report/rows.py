@@ -9,6 +9,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.data.keys import written_like
 from cinn_clusters.errors import DataError
 
 
@@ -30,33 +31,39 @@ def choose_rows(
 
 
 def _row_of(table: pd.DataFrame, halo: str) -> int:
-    snapshot, _, number = halo.rpartition(":")
-    if not (number.isdecimal() and (snapshot.isdecimal() or not snapshot)):
-        raise DataError("--halo", "HaloID or Snapshot:HaloID", halo)
+    snapshot, _, name = halo.rpartition(":")
     halo_key, snapshot_key = schema.KEYS
-    is_match = table[halo_key] == int(number)
+    is_match = _is_written(table[halo_key], name)
     if snapshot:
-        is_match &= table[snapshot_key] == int(snapshot)
-    matches = table[is_match]
-    if not len(matches):
-        example = f"a halo of the test rows, such as {_row_id(table.iloc[0])}"
-        raise DataError("--halo", example, halo, "", "see summary.csv for all")
-    ids = list(dict.fromkeys(_row_id(row) for _, row in matches.iterrows()))
+        is_match &= _is_written(table[snapshot_key], snapshot)
+    if not is_match.any():
+        first, *_ = _row_ids(table)
+        expected = f"HaloID or Snapshot:HaloID of a test row, such as {first}"
+        raise DataError("--halo", expected, halo, "", "see summary.csv for all")
+    ids = list(dict.fromkeys(_row_ids(table[is_match])))
     if len(ids) > 1:
         got = f"{halo}, which stands for {', '.join(ids)}"
         raise DataError("--halo", "one row", got, "", "pass one of them")
     return int(np.flatnonzero(is_match)[0])
 
 
-def _row_id(row: pd.Series) -> str:
-    halo, snapshot = (f"{row[key]:.0f}" for key in schema.KEYS)
-    return f"{snapshot}:{halo}"
+def _is_written(column: pd.Series, name: str) -> pd.Series:
+    written = written_like([name], column)[0]
+    matches: pd.Series = column.astype(str) == written
+    return matches
 
 
-def row_name(row: pd.Series) -> str:
-    """Return snapshot and halo of a row, and its projection where there are several."""
-    halo, snapshot = (f"{row[key]:.0f}" for key in schema.KEYS)
-    lines = [f"snapshot {snapshot}", f"halo {halo}"]
-    if schema.PROJECTION in row:
-        lines.append(f"projection {row[schema.PROJECTION]:.0f}")
-    return "\n".join(lines)
+def _row_ids(table: pd.DataFrame) -> list[str]:
+    halos, snapshots = (table[key] for key in schema.KEYS)
+    return [
+        f"{snapshot}:{halo}" for halo, snapshot in zip(halos, snapshots, strict=True)
+    ]
+
+
+def row_names(table: pd.DataFrame) -> list[str]:
+    """Return snapshot and halo of each row, and its projection where there are several."""
+    labels = dict(zip(reversed(schema.KEYS), ("snapshot", "halo"), strict=True))
+    if schema.PROJECTION in table:
+        labels[schema.PROJECTION] = "projection"
+    lines = [label + " " + table[key].astype(str) for key, label in labels.items()]
+    return ["\n".join(row) for row in zip(*lines, strict=True)]

@@ -15,11 +15,14 @@ from cinn_clusters.data.catalogue import Catalogue, read_catalogue
 from cinn_clusters.data.embeddings import (
     DEAD_FEATURES,
     ENCODER_HASH,
+    KNOWN_NAMING,
     demand_unseen,
     join_embeddings,
     read_embeddings,
 )
 from cinn_clusters.data.keys import key_types
+from cinn_clusters.data.map_names import MapNaming
+from cinn_clusters.data.shared_histories import demand_unshared, merge_shared
 from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import (
@@ -45,6 +48,7 @@ from cinn_clusters.storage.run import Run, csv_text, decision_hash, table_hash, 
 from cinn_clusters.storage.run_paths import RunPaths
 
 Protocol = Literal["cluster", "original"]
+SharedHistories = Literal["refuse", "merge", "allow"]
 PathLike = str | Path
 CAUTIONS = "cautions"
 """In the record of a run: what its table holds that may be wrong, in sentences."""
@@ -90,6 +94,9 @@ class Preparation:
         seed: Seed of the split.
         drop_incomplete: See ``read_catalogue``.
         allow_atypical: See ``read_catalogue``.
+        naming: How the names of maps say whose they are.
+        shared: Clusters that share exact target vectors are refused, merged to one for the split,
+            or allowed to stand in several parts.
 
     Examples:
         >>> Preparation(seed=1).protocol
@@ -100,6 +107,8 @@ class Preparation:
     seed: int = 42
     drop_incomplete: bool = False
     allow_atypical: bool = False
+    naming: MapNaming = KNOWN_NAMING
+    shared: SharedHistories = "refuse"
 
     @property
     def is_original(self) -> bool:
@@ -144,14 +153,7 @@ def prepare(
     out, options = Path(out), options or Preparation()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         demand_free(out, overwrite)
-    catalogue = read_catalogue(
-        files.observables,
-        files.targets,
-        schema,
-        original=options.is_original,
-        drop_incomplete=options.drop_incomplete,
-        allow_atypical=options.allow_atypical,
-    )
+    catalogue = _read_catalogue(files, schema, options)
     encoder: JsonObject = {"unmatched_maps": []}
     if files.embeddings is not None:
         catalogue, encoder = _with_embeddings(catalogue, files.embeddings, options)
@@ -199,11 +201,30 @@ def _dead_features_caution(dead: tuple[str, ...]) -> list[str]:
     ]
 
 
+def _read_catalogue(
+    files: TableFiles, schema: Schema, options: Preparation
+) -> Catalogue:
+    """Read the two files; clusters that share histories are refused unless it is asked for."""
+    catalogue = read_catalogue(
+        files.observables,
+        files.targets,
+        schema,
+        original=options.is_original,
+        drop_incomplete=options.drop_incomplete,
+        allow_atypical=options.allow_atypical,
+    )
+    if options.shared == "merge":
+        return merge_shared(catalogue)
+    if options.shared == "refuse" and not options.is_original:
+        demand_unshared(catalogue)
+    return catalogue
+
+
 def _with_embeddings(
     catalogue: Catalogue, files: tuple[PathLike, PathLike], options: Preparation
 ) -> tuple[Catalogue, JsonObject]:
     """Join the vectors of maps, and say what the record is to say of them."""
-    vectors = read_embeddings(*files)
+    vectors = read_embeddings(*files, options.naming)
     joined, unmatched = join_embeddings(catalogue, vectors)
     if options.is_original:  # which knows no missing value
         has_map = (joined.table[PROJECTION] != NO_PROJECTION).to_numpy()
