@@ -57,7 +57,7 @@ def mapped(tmp_path: Path) -> str:
     path = tmp_path / "mapping.toml"
     path.write_text(
         'object_name = "id"\n[redshift]\ncolumn = "z"\n'
-        '[[quantity]]\nkind = "m500"\ncolumn = "M"\nunit = "Msun"\n'
+        '[mass]\ncolumn = "M"\nunit = "Msun"\n'
     )
     return str(path)
 
@@ -441,7 +441,7 @@ def test_the_one_rule_of_keys(values: object, expected: list[object]) -> None:
         (["1", "1.5"], "'1.5'"),
         (np.array([1.0, 0.5]), "'0.5'"),
         (np.array([2.0**60]), "1.152921504606847e"),
-        (np.array([2**26], dtype=np.float32), "67108864"),
+        (np.array([2**26], dtype=np.float32), "6.7108864e+07"),
         (np.array([2**63], dtype=np.uint64), "9223372036854775808"),
         (["1", "9" * 5000], "99999"),
     ],

@@ -24,6 +24,7 @@ from cinn_clusters.posterior.npe import (
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.rng import numpy_stream
+from cinn_clusters.schema import KEYS
 from cinn_clusters.settings.config import Config
 from cinn_clusters.training.fit import FitState, load_best, start
 
@@ -80,7 +81,7 @@ def fit_catalogue_transforms(
     columns = {
         str(name): rows.table[name].to_numpy(float)
         for name in rows.table
-        if name != rows.cluster_column
+        if name not in (rows.cluster_column, *KEYS)
     }
     observables = live_observables(rows)
     return fit_transforms(columns, theta, observables, rows.targets, schema=rows.schema)
