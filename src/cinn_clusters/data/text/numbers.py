@@ -130,13 +130,16 @@ def typed(texts: Sequence[str]) -> pd.Series:
         >>> typed(["007", "1E0657"]).tolist()
         ['007', '1E0657']
     """
+    whole = _whole(texts)
+    if whole is not None:
+        return pd.Series(whole)
     stripped = list(map(str.strip, texts))
     present = [text for text in stripped if text not in NO_VALUE]
     if not present:
         return pd.Series(np.full(len(stripped), np.nan))
     has_gaps = len(present) < len(stripped)
-    kinds = (_whole, _logical, floats)
-    for kind, masked in zip(kinds, ("Int64", "boolean", "float"), strict=True):
+    kinds = {"Int64": _whole, "boolean": _logical, "float": floats}
+    for masked, kind in kinds.items():
         values = kind(present)
         if values is not None:
             return _spread(values, stripped, masked) if has_gaps else pd.Series(values)
@@ -159,7 +162,7 @@ def _spread(values: np.ndarray, texts: list[str], dtype: str) -> pd.Series:
     return series
 
 
-def _whole(texts: list[str]) -> np.ndarray | None:
+def _whole(texts: Sequence[str]) -> np.ndarray | None:
     """Whole numbers that print back the same and fit 64 bits."""
     try:
         values = list(map(int, texts))

@@ -31,7 +31,6 @@ NOTES, UNITS = "notes", "units"
 """What a table of text says of itself in its ``attrs``: decisions of the reader, and units."""
 HEADER_LINE, SKIPPED = "header_line", "skipped_lines"
 """Where its rows stand in the file, in its ``attrs``."""
-_BLANKS = ",;|\t \r\n"
 _Columns = dict[int, Any]
 """_Columns by their place: floats, or texts."""
 
@@ -93,15 +92,16 @@ class TextTable:
 
     def _is_even(self) -> bool:
         """Whether each line below the header is a row: no quotes, comments or other lengths."""
-        lines = self._lines()
-        width, delimiter = self.width - 1, self.layout.delimiter
-        is_plain = self.layout.quote not in self.text and delimiter != " "
-        return is_plain and all(
-            line.count(delimiter) == width and self._is_value(line) for line in lines
+        delimiter, comment = self.layout.delimiter, self.layout.comment
+        is_macintosh = "\r" in self.text and "\n" not in self.text
+        if delimiter == " " or is_macintosh or self.layout.quote in self.text:
+            return False
+        lines = self.text.rstrip("\r\n").split("\n")[self.layout.skipped :]
+        counts = {line.count(delimiter) for line in lines}
+        starts = {line[:1] for line in lines}
+        return counts == {self.width - 1} and starts.isdisjoint(
+            {*comment[:1], delimiter, " "}
         )
-
-    def _is_value(self, line: str) -> bool:
-        return bool(line.strip(_BLANKS)) and not self.layout.is_comment(line)
 
     def _lines(self) -> Iterator[str]:
         """Lines below the header."""
@@ -124,7 +124,7 @@ class TextTable:
         return dict(zip(indices, columns, strict=True))
 
     def _parsed(self, indices: list[int], textual: list[int]) -> pd.DataFrame:
-        """Some columns as pandas parses them, the text of textual as it stands."""
+        """Some columns as pandas parses them, the text of others as it stands."""
         delimiter = self.layout.delimiter
         separator = r"\s+" if delimiter == " " else delimiter
         stream = io.StringIO(self.text, newline="")
@@ -203,7 +203,7 @@ class TextTable:
         return f"fields stand between {delimiter}: {cause}"
 
     def _demand_closed(self, row: list[str], reader: Any) -> None:
-        """Refuse a last row that a missing quote made swallow textual."""
+        """Refuse a last row that a missing quote made swallow others."""
         if not row or "\n" not in row[-1].rstrip("\r\n"):
             return
         ending = self.text.rstrip()[-1:]
