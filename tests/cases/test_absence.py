@@ -17,7 +17,7 @@ from cinn_clusters.data.absence import find_marks
 from cinn_clusters.data.catalogue import read_catalogue
 from support import Command
 
-MASS, GAS = schema.MASS, "GroupGasMass"
+MASS, GAS, TIME = schema.MASS, "GroupGasMass", schema.LOOKBACK
 MASSES = np.array([4.1, 5.3, 7.7, 3.2, 9.4, 6.6])
 REDSHIFTS = [0.11, 0.23, 0.31, 0.42, 0.53, 0.64]
 RNG = np.random.default_rng(0)
@@ -176,10 +176,10 @@ def test_the_original_protocol_keeps_what_stands_in_the_file(
 
 
 def test_columns_by_name() -> None:
-    columns = {MASS: [14.2, -99.0, 14.9], "lookback_time_Gyr": [0.0, 1.3, -1.0]}
-    found = read_by_name(Table(columns), [*columns])
-    assert np.isnan(found.values[MASS]).tolist() == [False, True, False]
-    assert (
-        f"{MASS}: -99 in 1 of 3 rows stands for no value, taken as missing" in found.log
-    )
-    assert found.has_time.tolist() == [True, True, False]
+    masses, times = [14.2, -99.0, 14.9, 14.4], [0.0, 1.3, -1.0, -1.0]
+    found = read_by_name(Table({MASS: masses, TIME: times}), [MASS, TIME])
+    assert np.isnan(found.values[MASS]).tolist() == [False, True, False, False]
+    note = f"{MASS}: -99 in 1 of 4 rows stands for no value, taken as missing"
+    assert note in found.log
+    assert found.has_time.tolist() == [True, True, False, False]
+    assert found.reasons[2] == [f"{TIME}: no time, no answer"]

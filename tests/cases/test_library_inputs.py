@@ -186,6 +186,11 @@ def test_case_n3f_a_target_that_is_nan_is_refused(
             "values of type datetime",
         ),
         (lambda frame: pd.concat([frame, frame[[MASS]]], axis=1), "got 2 of that name"),
+        (lambda frame: frame.assign(**{MASS: [14.5, -99.0]}), "got -99; row 1"),
+        (
+            lambda frame: frame.assign(**{MASS: [np.inf, 14.5]}),
+            "expected finite values",
+        ),
         (lambda frame: [[1.0], [1.0, 2.0]], "inputs: expected"),
         (lambda frame: [14.7, 2.0], "inputs: expected shape"),
         (lambda frame: np.array([["a", "b"]]), "inputs: expected numbers"),

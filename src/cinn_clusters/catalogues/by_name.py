@@ -81,6 +81,16 @@ def add_by_name(
             reader = _ColumnReader(converted, table, name, schema)
             value = reader.errors(reader.values())
             converted.values[name] = value
+    if schema.time in converted.values:
+        _note_missing_times(converted, schema.time)
+
+
+def _note_missing_times(converted: ConvertedCatalogue, time: str) -> None:
+    """Say of rows without a time that they have none, where nothing else is said of it."""
+    for row in np.flatnonzero(np.isnan(converted.values[time])):
+        reasons = converted.reasons[int(row)]
+        if not any(reason.startswith(time) for reason in reasons):
+            reasons.append(f"{time}: no time, no answer")
 
 
 @dataclass(frozen=True, eq=False)

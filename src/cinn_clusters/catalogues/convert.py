@@ -359,6 +359,12 @@ def _drop_impossible(converted: ConvertedCatalogue, column: str) -> None:
     declared, value = schema.column(column), converted.values[column]
     (lower, upper), unit = declared.bounds, declared.unit
     is_outside = (value < lower) | (value > upper)  # NaN: no
+    num_outside = int(is_outside.sum())
+    if num_outside and num_outside == np.isfinite(value).sum():
+        subject, expected = f"values of {column}", f"[{lower:g}, {upper:g}] [{unit}]"
+        got = f"{np.median(value[is_outside]):.3g} in the median of {num_outside} rows"
+        hint = "state the unit of its column in the mapping, or correct it"
+        raise DataError(subject, expected, f"{got}, all outside", "", hint)
     reason = f"outside [{lower:g}, {upper:g}] [{unit}], taken as missing"
     converted.note(is_outside, f"{column}: {reason}")
     converted.values[column] = np.where(is_outside, np.nan, value)

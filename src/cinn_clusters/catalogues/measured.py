@@ -45,6 +45,11 @@ class Measured:
     remedy: str = _REMEDY
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether a mapping says what the columns are."""
+        return self.remedy == _REMEDY
+
+    @property
     def has_value(self) -> np.ndarray:
         """Whether a row has a value, (N,)."""
         return np.asarray(np.isfinite(self.log_value))

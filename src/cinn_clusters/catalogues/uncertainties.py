@@ -112,7 +112,8 @@ def _without_zeros(
 
 def _note_of_zeros(name: str, rows: np.ndarray, measured: Measured) -> str:
     count = f"{int(rows.sum())} of {int(measured.has_value.sum())} errors"
-    return f"{name}: 0 in {count} stands for none (missing = [] takes it as exact)"
+    remedy = " (missing = [] takes it as exact)" * measured.is_mapped
+    return f"{name}: 0 in {count} stands for none{remedy}"
 
 
 def _demand_bounds(measured: Measured, both_errors: list[_Side]) -> None:

@@ -50,6 +50,10 @@ _SPELLINGS: tuple[tuple[str, _Replacement], ...] = (
 )
 """Patterns, whatever their case, and what astropy has for them. No radius is in milliparsec."""
 _OWN_H = re.compile(r"(?<![a-zA-Z])h(\d{2,3})")
+_FACTOR = re.compile(
+    r"(?<=\S)\s+(?:10(?:\^|\*\*|\+)\d+|\d+(?:\.\d*)?e\+?\d+)(?=\s)", re.I
+)
+"""A power of ten behind a unit, as in ``h70^-1 10^14 Msun``."""
 _FRACTION = re.compile(r"\^[-+]?\d+/\d")
 """A power that may be a fraction or divided."""
 _LETTERS = str.maketrans("0123456789", "abcdefghij")
@@ -86,7 +90,16 @@ def spell_out(text: str) -> str:
     """
     for pattern, replacement in _SPELLINGS:
         text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
-    return " ".join(text.split())
+    return _with_factor_first(" ".join(text.split()))
+
+
+def _with_factor_first(text: str) -> str:
+    """Put a power of ten before the units, where astropy wants it."""
+    factor = _FACTOR.search(text)
+    if factor is None:
+        return text
+    before, after = text[: factor.start()], text[factor.end() :]
+    return f"{factor[0].strip()} {before} {after.strip()}"
 
 
 def without_h(unit: Any) -> Any:

@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from cinn_clusters.catalogues.by_name import read_by_name, with_time
 from cinn_clusters.catalogues.table_files import numbers
+from cinn_clusters.data.checks import problems
 from cinn_clusters.data.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import ERROR_PREFIX, Schema, is_embedding
@@ -97,6 +98,21 @@ def demand_inputs(
 
 def _plain(name: str) -> str:
     return name.strip().casefold().replace(" ", "_")
+
+
+def demand_possible(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -> None:
+    """Refuse values that cannot be right in the unit of their column, marks such as -99 included.
+
+    Raises:
+        DataError: If one lies outside its bounds or is infinite.
+    """
+    present = [name for name in names if name in schema and name in frame]
+    values = pd.DataFrame({name: column_of(frame, name) for name in present})
+    for problem in problems(values, present, schema, optional=present):
+        row = int(problem.rows.argmax())
+        subject, got = f"column '{problem.column}'", values[problem.column][row]
+        hint = "leave out what is missing (NaN), or correct its unit"
+        raise DataError(subject, problem.expected, f"{got:g}", f"row {row}", hint)
 
 
 def column_of(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -31,6 +31,7 @@ from cinn_clusters.posterior.arguments import (
     columns_of,
     demand_inputs,
     demand_no_nan,
+    demand_possible,
     frame_of_table,
     is_table,
 )
@@ -134,7 +135,11 @@ class Posterior:
         if isinstance(objects, Query):
             return objects
         if is_table(objects):
-            return self.query(objects)
+            query = self.query(objects)
+            if not isinstance(objects, Table):  # whose reader looks at the values
+                frame = as_frame(objects)
+                demand_possible(frame, self.inputs, self.transforms.schema)
+            return query
         return Query.from_inputs(as_array(objects, "inputs"))
 
     def log_prob(self, theta: ArrayLike, query: Objects) -> np.ndarray:
