@@ -20,6 +20,7 @@ LEVELS = {
     "progress": 0,
     "moments": 0,
     "schema": 1,
+    "claims": 1,
     "files": 1,
     "bundle": 1,
     "settings": 1,
@@ -41,7 +42,7 @@ LEVELS = {
     "pipeline": 8,
     "cli": 9,
 }
-SAME_FLOOR = {("bundle", "files"), ("settings", "files")}
+SAME_FLOOR = {("bundle", "files"), ("files", "claims"), ("settings", "files")}
 """Neighbours on one level that may be used all the same."""
 ONLY_IN = {
     "typer": {"cli"},

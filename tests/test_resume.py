@@ -126,10 +126,9 @@ def test_a_checkpoint_is_neither_lost_nor_taken_for_another(
     checkpoint = run / "checkpoint.safetensors"
     kill_after(start_training(run), checkpoint, 2)
     whole = checkpoint.read_bytes()
-    command(f"train {run} {SETTINGS}").demand_error("--resume", "--overwrite")
-    command(f"train {run} --resume {SETTINGS} --set seed=7").demand_error(
-        "another run's"
-    )
+    for option in ("--resume", ""):
+        line = f"train {run} {option} {SETTINGS} --set seed=7"
+        command(line).demand_error("another run's", "--overwrite")
     assert checkpoint.read_bytes() == whole
     checkpoint.write_bytes(whole[:100])
     command(f"train {run} --resume {SETTINGS}").demand_error(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cinn_clusters.claims import (
+    FORMER,
+    SCRATCH,
+    claim,
+    demand_idle,
+    is_free,
+    remove,
+    reserve,
+    scratch_stem,
+)
 from cinn_clusters.errors import BundleError, OutputError
 
 JsonObject = dict[str, Any]
 """Plain values by name, as JSON holds them."""
 _UNCHANGED = "nothing was changed"
+_scratches: set[Path] = set()
+"""Scratch files and folders of this process."""
 
 
 def sha256_of(path: Path) -> str:
@@ -26,15 +39,57 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def demand_free(path: Path, overwrite: bool) -> None:
-    """Refuse to write where something stands already.
+def demand_free(path: Path, overwrite: bool, *companions: Path) -> None:
+    """Refuse to write where something stands already, and where another process writes.
+
+    What this very command line was killed at may be replaced.
+
+    Args:
+        path: File or folder to make.
+        overwrite: Replace what stands there.
+        companions: Files that are made together with it.
 
     Raises:
-        OutputError: If ``path`` exists and may not be overwritten.
+        OutputError: If a path exists and may not be overwritten, or another process works on it.
     """
-    if path.exists() and not overwrite:
-        expected = "a path that does not exist yet"
-        raise OutputError(path, expected, "an existing one", "", "pass --overwrite")
+    if is_stream(path):
+        return
+    taken = [place for place in (path, *companions) if not is_free(place)]
+    is_ours = not is_scratch(path) and reserve(resolved(path))
+    if taken and not (overwrite or is_ours):
+        raise _taken(taken[0])
+
+
+def _taken(path: Path) -> OutputError:
+    expected, hint = "a path that does not exist yet", "pass --overwrite"
+    return OutputError(path, expected, "an existing one", "", hint)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which takes bytes and keeps nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def is_scratch(path: Path) -> bool:
+    """Return whether a path is, or lies in, what this process is writing and not yet shown."""
+    place = resolved(path)
+    return not _scratches.isdisjoint((place, *place.parents))
+
+
+def resolved(path: Path) -> Path:
+    """Return the place that a path stands for: a link stays, and its target is written.
+
+    Raises:
+        OutputError: If it is a link that leads nowhere.
+    """
+    place = Path(os.path.realpath(path))
+    if path.is_symlink() and (place.is_symlink() or not place.parent.is_dir()):
+        raise OutputError(path, "a link to a place that exists", f"one to {place}")
+    return place
 
 
 @dataclass(frozen=True)
@@ -62,23 +117,76 @@ class Destination:
 def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a scratch path that becomes ``path`` when the block ends well, else vanishes.
 
+    A link stays and its target is replaced; a device or a pipe gets the bytes in the end.
+
     Raises:
-        OutputError: If ``path`` may not be overwritten, or writing fails (disk full, no
-            permission).
+        OutputError: If ``path`` may not be overwritten, another process works on it, or writing
+            fails (disk full, no permission).
     """
-    demand_free(path, overwrite)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        with _write_errors(scratch, path):
+    path = Path(path)
+    if is_scratch(path):
+        demand_free(path, overwrite)
+        with _write_errors(path, path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+    elif is_stream(path):
+        with _write_errors(path, path), _streamed(path) as scratch:
+            yield scratch
+    else:
+        with _replaced_file(path, overwrite) as scratch:
+            yield scratch
+
+
+@contextmanager
+def _streamed(path: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / f"scratch{path.suffix}"
+        yield scratch
+        with scratch.open("rb") as content, path.open("wb") as stream:
+            shutil.copyfileobj(content, stream)
+
+
+@contextmanager
+def _replaced_file(path: Path, overwrite: bool) -> Iterator[Path]:
+    demand_no_folder(path)
+    with _claimed(path, overwrite) as place:
+        name = f"{scratch_stem(place)}.{os.getpid()}{SCRATCH}{path.suffix}"
+        with _scratch(place.with_name(name), path) as scratch:
             yield scratch
             _sync(scratch)
-            scratch.replace(path)
+            scratch.replace(place)
+
+
+def demand_no_folder(path: Path) -> None:
+    """Refuse a folder where a file is to be made.
+
+    Raises:
+        OutputError: If it is one.
+    """
+    if path.is_dir():
+        hint = f"name a file in it, such as {path / 'result'}{path.suffix}"
+        raise OutputError(path, "the name of a file", "a folder", "", hint)
+
+
+@contextmanager
+def _claimed(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Claim the place of a path that is free, may be overwritten, or is ours."""
+    with claim(resolved(path)) as held:
+        if not (overwrite or held.is_resumed or is_free(path)):
+            raise _taken(path)
+        yield held.place
+
+
+@contextmanager
+def _scratch(scratch: Path, path: Path) -> Iterator[Path]:
+    """Yield a scratch path that is gone in the end; errors of writing name the path."""
+    _scratches.add(scratch)
+    try:
+        with _write_errors(scratch, path):
+            yield scratch
     finally:
-        with suppress(
-            OSError
-        ):  # what kept it from being written may keep it from being looked at
-            scratch.unlink()
+        remove(scratch)
+        _scratches.discard(scratch)
 
 
 @contextmanager
@@ -95,32 +203,49 @@ def atomic_directory(
             which prove that it is ours.
 
     Raises:
-        OutputError: If ``path`` may not be overwritten, or writing fails.
+        OutputError: If ``path`` may not be overwritten, another process works on it, or writing
+            fails.
     """
     path = Path(path)
-    is_empty = path.is_dir() and not any(path.iterdir())
-    if not is_empty:
-        demand_free(path, overwrite)
-        _demand_ours(path, markers)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(
-            tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        )
-    except OSError as error:
-        raise OutputError(
-            path, "a folder that can be written", _reason(error)
-        ) from error
-    try:
-        with _write_errors(scratch, path):
-            scratch.chmod(0o755)
+    if is_scratch(path):
+        path.mkdir(exist_ok=True)
+        yield path
+        return
+    if is_stream(path):
+        raise OutputError(path, "the name of a folder", "a device or a pipe")
+    with _claimed(path, overwrite) as place:
+        if not is_free(place):
+            _demand_ours(path, markers)
+        with _scratch(_scratch_folder(place, path), path) as scratch:
             yield scratch
             for entry in scratch.rglob("*"):
                 if entry.is_file():
                     _sync(entry)
-            _swap(scratch, path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            demand_idle(place)
+            _swap(scratch, place)
+
+
+def _scratch_folder(place: Path, path: Path) -> Path:
+    prefix, folder = f"{scratch_stem(place)}.", place.parent
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, suffix=SCRATCH, dir=folder))
+        scratch.chmod(0o755)
+    except OSError as error:
+        raise OutputError(
+            path, "a folder that can be written", _reason(error)
+        ) from error
+    return scratch
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder of ours that is no longer needed, and what was left of it.
+
+    A folder vanishes at once, before its files do, so that half of one is never taken for one.
+    """
+    with claim(resolved(path)) as held, suppress(FileNotFoundError):
+        scratch = path.with_name(f"{scratch_stem(path)}.{os.getpid()}{SCRATCH}")
+        held.place.rename(scratch)
+        remove(scratch)
 
 
 def write_json(path: Path, values: Any, *, overwrite: bool = True) -> None:
@@ -176,17 +301,17 @@ def _demand_ours(path: Path, markers: tuple[str, ...]) -> None:
 
 
 def _swap(scratch: Path, path: Path) -> None:
-    if not path.exists():
+    if is_free(path):
         scratch.rename(path)
         return
-    former = scratch.with_suffix(".old")
+    former = scratch.with_suffix(FORMER)
     path.rename(former)
     try:
         scratch.rename(path)
     except OSError:
         former.rename(path)
         raise
-    shutil.rmtree(former)
+    remove(former)
 
 
 def _sync(path: Path) -> None:
@@ -195,4 +320,4 @@ def _sync(path: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+    return error.strerror or str(error) or type(error).__name__

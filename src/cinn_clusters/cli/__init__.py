@@ -4,13 +4,15 @@ called.
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import NoReturn
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.cli import (
     benchmark_commands,
     catalogue_commands,
     console,
+    endings,
     infer_command,
     map_commands,
     model_commands,
@@ -20,6 +22,7 @@ from cinn_clusters.cli import (
     score_commands,
 )
 from cinn_clusters.cli.options import app
+from cinn_clusters.errors import CinnError
 
 __all__ = [
     "app",
@@ -35,28 +38,25 @@ __all__ = [
     "score_commands",
 ]
 
-INTERRUPTED = 130
-"""Exit code that typer makes of Ctrl-C."""
-
 
 def main() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 1."""
-    from cinn_clusters.errors import CinnError
-
+    endings.open_streams()
+    endings.stop_on_signals()
     try:
-        app()
+        with reserving(), endings.printed():
+            app()
     except CinnError as error:
-        console.log(f"error: {error}")
-        sys.exit(1)
+        _fail(str(error))
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            console.log("error: interrupted; a training can be resumed with --resume")
+        if endings.is_stopped(stop.code):
+            console.log("error: interrupted; the same line goes on with a training")
         raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
-        console.log(
-            f"error: {error.filename or 'file system'}: expected to be usable; got {error.strerror or error}"
-        )
-        sys.exit(1)
+        place, reason = error.filename or "file system", error.strerror or error
+        _fail(f"{place}: expected to be usable; got {reason}")
+
+
+def _fail(line: str) -> NoReturn:
+    console.log(f"error: {line}")
+    sys.exit(1)

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ SECONDS_BETWEEN_LINES = 4.0
 
 
 def log(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr)
+    """Print a line on stderr; where nobody can read it, the work goes on."""
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from cinn_clusters.cli.options import (
     app,
     existing,
     existing_bundle,
-    free,
+    free_file,
     map_naming,
     set_threads,
 )
@@ -56,7 +56,9 @@ def infer_command(
     out: Annotated[
         Path,
         _option(
-            "Answer", "netCDF file for the posterior samples (ArviZ).", callback=free
+            "Answer",
+            "netCDF file for the posterior samples (ArviZ).",
+            callback=free_file,
         ),
     ],
     model: Annotated[
@@ -90,7 +92,7 @@ def infer_command(
         _option(
             "Answer",
             "Your table, columns appended; default: beside --out.",
-            callback=free,
+            callback=free_file,
         ),
     ] = None,
     ood: Annotated[

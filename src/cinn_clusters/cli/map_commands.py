@@ -23,6 +23,7 @@ from cinn_clusters.cli.options import (
     existing_bundle,
     input_file,
     map_naming,
+    output_file,
     output_path,
     set_threads,
 )
@@ -66,7 +67,7 @@ def maps_command(
             metavar="FILE...",
         ),
     ],
-    out: Annotated[Path, output_path("HDF5 store to make.")],
+    out: Annotated[Path, output_file("HDF5 store to make.")],
     exposure: Annotated[
         Path | None, input_file("Exposure map: files are counts then.")
     ] = None,

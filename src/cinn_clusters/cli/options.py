@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from cinn_clusters.bundle import demand_bundle
 from cinn_clusters.errors import DataError
-from cinn_clusters.files import demand_free
+from cinn_clusters.files import demand_free, demand_no_folder
 from cinn_clusters.storage.run_paths import RunPaths
 
 if TYPE_CHECKING:
@@ -90,10 +90,16 @@ def existing_bundle(path: Path | None) -> Path | None:
 
 def free(context: typer.Context, path: Path | None) -> Path | None:
     """Refuse an output that stands there without --overwrite; empty folders may be filled."""
-    if path is None or (path.is_dir() and not any(path.iterdir())):
-        return path
-    demand_free(path, bool(context.params.get("overwrite")))
+    if path is not None:
+        demand_free(path, bool(context.params.get("overwrite")))
     return path
+
+
+def free_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Refuse a folder where a file is to be made, and a file that stands there."""
+    if path is not None:
+        demand_no_folder(path)
+    return free(context, path)
 
 
 def _prepared(run: Path) -> Path:
@@ -107,8 +113,13 @@ def input_file(help_text: str) -> Any:
 
 
 def output_path(help_text: str) -> Any:
-    """Option of a file or folder to make."""
+    """Option of a folder to make."""
     return typer.Option(help=help_text, callback=free)
+
+
+def output_file(help_text: str) -> Any:
+    """Option of a file to make."""
+    return typer.Option(help=help_text, callback=free_file)
 
 
 RunPath = Annotated[

@@ -15,6 +15,7 @@ from cinn_clusters.cli.options import (
     SeedOption,
     app,
     input_file,
+    output_file,
     output_path,
 )
 
@@ -69,7 +70,7 @@ def figures_command(
 def report_command(
     run: RunPath,
     out: Annotated[
-        Path | None, output_path("HTML file; default: RUN/report.html.")
+        Path | None, output_file("HTML file; default: RUN/report.html.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

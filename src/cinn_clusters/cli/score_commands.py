@@ -25,7 +25,7 @@ from cinn_clusters.cli.options import (
     chosen_schema,
     existing,
     input_file,
-    output_path,
+    output_file,
     set_threads,
 )
 from cinn_clusters.files import demand_free
@@ -119,7 +119,7 @@ def diagnose_command(
     cluster_column: ClusterKey = None,
     out: Annotated[
         Path | None,
-        output_path("JSON file; default: diagnostics.json beside POSTERIOR."),
+        output_file("JSON file; default: diagnostics.json beside POSTERIOR."),
     ] = None,
     seed: SeedOption = 0,
     overwrite: Overwrite = False,

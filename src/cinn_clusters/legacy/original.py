@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError, DataError
@@ -44,6 +45,7 @@ class _Block:
     permutation: Tensor | None = None
 
 
+@reserving()
 def import_original(
     checkpoint: str | Path,
     processed: str | Path,

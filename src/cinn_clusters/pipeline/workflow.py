@@ -9,14 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.errors import OutputError
-from cinn_clusters.files import JsonObject, read_json, sha256_of, write_json
+from cinn_clusters.files import JsonObject, discard, read_json, sha256_of, write_json
 from cinn_clusters.pipeline.stage import STAGES, Inputs, Stage
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import json_hash, open_run, versions
 from cinn_clusters.storage.run_paths import RunPaths
 
 
+@reserving()
 def run_workflow(
     inputs: Inputs,
     out: str | Path,
@@ -90,7 +92,7 @@ class _StageLog:
             None,
             begun,
         ):
-            self.run.checkpoint.unlink(missing_ok=True)  # of other settings
+            discard(self.run.checkpoint)  # of other settings
         if stage.name != "prepare":  # which replaces the folder
             self._note(stage, begun)
         on_progress(Progress(0, 1, stage.name))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cinn_clusters.bundle import pack_tensors, read_bundle, write_bundle
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import ENCODER, ENCODER_HASH
 from cinn_clusters.embed.backbones import Sharpened, make_backbone
 from cinn_clusters.embed.encode import encode
@@ -91,6 +92,7 @@ def write_encoder(encoder: Encoder, destination: Destination) -> None:
     write_bundle(path, encoder.info, encoder.tensors(), overwrite=overwrite)
 
 
+@reserving()
 def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> Path:
     """Write the vectors of maps into a folder, and return it.
 

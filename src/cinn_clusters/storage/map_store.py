@@ -18,6 +18,7 @@ import pandas as pd
 from cinn_clusters.data.map_names import MapNaming
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_file
+from cinn_clusters.storage.enduring_file import enduring
 
 STORE = "maps.h5"
 Variant = Literal["ideal", "observed"]
@@ -105,7 +106,11 @@ def store_writer(
         "chunks": (1, size, size),
         "compression": "lzf",
     }
-    with atomic_file(path) as scratch, h5py.File(scratch, "w") as file:
+    with (
+        atomic_file(path) as scratch,
+        enduring(scratch) as stream,
+        h5py.File(stream, "w") as file,
+    ):
         for name, kind, unit in layers:
             file.create_dataset(name, dtype=kind, **options).attrs["unit"] = unit
         file.create_dataset("filename", (num_maps,), h5py.string_dtype())

@@ -7,7 +7,6 @@ simulation, where they are known). The keys of the objects are coordinates of ev
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from cinn_clusters.schema import (
     Keys,
     Schema,
 )
+from cinn_clusters.storage.enduring_file import enduring
 from cinn_clusters.storage.run import versions
 
 DIMENSIONS = ("chain", "draw", "cluster")
@@ -115,12 +115,11 @@ def sample_writer(
     """
     with (
         atomic_file(path, overwrite=overwrite) as scratch,
-        _EnduringFile(scratch, "w+") as stream,
+        enduring(scratch) as stream,
+        h5netcdf.File(stream, "w") as file,
     ):
-        with h5netcdf.File(stream, "w") as file:
-            file.attrs.update({**layout.attributes, "created_at": _time_of_writing()})
-            yield _lay_out(file, layout)
-        stream.demand_written()
+        file.attrs.update({**layout.attributes, "created_at": _time_of_writing()})
+        yield _lay_out(file, layout)
 
 
 def _time_of_writing() -> str:
@@ -130,40 +129,6 @@ def _time_of_writing() -> str:
         datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
     )
     return moment.isoformat(timespec="seconds")
-
-
-class _EnduringFile(io.FileIO):
-    """A file that keeps the first failure to write for later.
-
-    HDF5 crashes the process when a flush fails while it closes, so it hears that all went well.
-    """
-
-    failure: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Write, or remember why not."""
-        size = memoryview(data).nbytes
-        if self.failure is None:
-            try:
-                written = super().write(data)
-                if written != size:
-                    super().write(memoryview(data)[written:])
-            except OSError as error:
-                self.failure = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        """Change the length, or remember why not."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.failure = self.failure or error
-            return size or 0
-
-    def demand_written(self) -> None:
-        """Raise what was remembered."""
-        if self.failure is not None:
-            raise self.failure
 
 
 def _lay_out(file: Any, layout: SampleLayout) -> SampleWriter:

@@ -162,7 +162,7 @@ def test_a_killed_training_goes_on(folder: Path, encoder: Path) -> None:
             "embed.components=4",
         ]
     )
-    with pytest.raises(BundleError, match="settings of this training"):
+    with pytest.raises(BundleError, match="this run, these maps and these settings"):
         train_encoder(run, store, other, Destination(folder / "killed"), resume=True)
     train_encoder(run, store, config, Destination(folder / "killed"), resume=True)
     weights = [

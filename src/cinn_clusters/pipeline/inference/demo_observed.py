@@ -15,6 +15,7 @@ from astropy.table import MaskedColumn, Table
 from cinn_clusters import schema
 from cinn_clusters.catalogues.mapping import read_preset
 from cinn_clusters.catalogues.table_files import read_table
+from cinn_clusters.claims import reserving
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.figures.known_clusters import PublishedEstimate, known_clusters
 from cinn_clusters.figures.style import rendered
@@ -118,6 +119,7 @@ def _masked(values: Any) -> MaskedColumn:
     return MaskedColumn(numbers, mask=np.isnan(numbers))
 
 
+@reserving()
 def demo_observed(
     out: str | Path,
     *,

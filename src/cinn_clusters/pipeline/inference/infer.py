@@ -12,12 +12,13 @@ import numpy as np
 
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import KNOWN_NAMING
 from cinn_clusters.data.map_names import MapNaming
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError, OutputError
-from cinn_clusters.files import Destination, atomic_file, sha256_of
+from cinn_clusters.files import Destination, atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.inference.analogues import read_analogues
 from cinn_clusters.pipeline.inference.assessment import Assessment, Ood, assess
 from cinn_clusters.pipeline.inference.catalogue_query import (
@@ -126,6 +127,7 @@ class Inferred:
     condition: str = ""
 
 
+@reserving()
 def infer(
     catalogue: str | Path,
     out: str | Path | Destination,
@@ -199,7 +201,7 @@ def infer(
     )
     content = PosteriorContent(attributes, with_map=options.with_map)
     _demand_modes(query, options)
-    with atomic_file(destination.path, overwrite=destination.overwrite) as scratch:
+    with atomic_file(destination.path) as scratch:
         summary = write_posterior(
             posterior,
             query,
@@ -220,7 +222,7 @@ def infer(
         )
         header = {**library_attributes(sampling.seed), **attributes}
         result.meta = with_provenance(objects.table.meta, header, objects.converted.log)
-        write_table(result, table.path, overwrite=table.overwrite)
+        write_table(result, table.path, overwrite=True)
     return Inferred(
         destination.path,
         table.path,
@@ -244,8 +246,7 @@ def _condition(transforms: Transforms) -> dict[str, str]:
 
 def _demand_places(out: Destination, table: Destination, catalogue: Path) -> None:
     """Refuse places of results that are taken, or one that is the catalogue."""
-    for destination in (out, table):
-        destination.demand_free()
+    demand_free(out.path, out.overwrite, table.path)
     paths = {path.resolve() for path in (out.path, table.path, catalogue)}
     if len(paths) < 3:
         expected = "three files: catalogue, posterior and table"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import off_bounds
 from cinn_clusters.data.map_names import KNOWN_PATTERNS, pair_maps
@@ -23,7 +24,7 @@ from cinn_clusters.embed.methods import make_method
 from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.embed.supervised import Joint, Supervised
 from cinn_clusters.errors import DataError
-from cinn_clusters.files import Destination
+from cinn_clusters.files import Destination, atomic_file, demand_free, discard
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.fit import fit_catalogue_transforms
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
@@ -32,11 +33,12 @@ from cinn_clusters.settings.config import Config, ModelConfig
 from cinn_clusters.settings.embedding import EmbedConfig
 from cinn_clusters.storage.encoder import ENCODER_KIND, Encoder, write_encoder
 from cinn_clusters.storage.encoder_checkpoint import (
+    LearningTask,
     read_learning_state,
     write_learning_state,
 )
 from cinn_clusters.storage.map_store import MapStore
-from cinn_clusters.storage.run import Run, versions
+from cinn_clusters.storage.run import Run, json_hash, versions
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,18 @@ class _AfterEpoch:
     """Writes a checkpoint and reports progress; a class, since closures cannot be pickled."""
 
     checkpoint: Path
-    config: EmbedConfig
+    task: LearningTask
     on_progress: OnProgress
 
     def __call__(self, state: LearningState) -> None:
-        options = self.config.embed
+        options = self.task.config.embed
         if state.epoch % options.checkpoint_every == 0:
-            write_learning_state(self.checkpoint, state, self.config)
+            write_learning_state(self.checkpoint, state, self.task)
         loss = f"loss {state.history[-1]:.3f}"
         self.on_progress(Progress(state.epoch, options.epochs, options.method, loss))
 
 
+@reserving()
 def train_encoder(
     run: Run,
     store: MapStore,
@@ -71,7 +74,8 @@ def train_encoder(
         store: Maps of any clusters.
         config: Method, backbone, views.
         destination: Bundle to make; a checkpoint is beside it while the training is under way.
-        resume: Go on from the checkpoint.
+        resume: Demand a checkpoint to go on from; without, one of this training is gone on from
+            unless ``destination`` may be overwritten.
         on_progress: Called after each epoch; must pickle if there is more than one device.
 
     Returns:
@@ -83,24 +87,36 @@ def train_encoder(
         OutputError: If an encoder exists there already.
         TrainingError: If a loss is not finite, or there are too few maps.
     """
-    destination.demand_free()
     path, catalogue, train = destination.path, run.catalogue, run.split.train
+    history = path.with_name(f"{path.name}.history.csv")
+    demand_free(path, destination.overwrite, history)
     rows, _ = match_maps(catalogue, store)
     if not np.isin(rows, train).any():
         expected = "maps of training clusters of the run"
         raise DataError(store.source, expected, "none", str(run.path))
     checkpoint = path.with_name(f".{path.name}.checkpoint")
-    start = read_learning_state(checkpoint, config) if resume else None
-    on_epoch = _AfterEpoch(checkpoint, config, on_progress)
+    task = LearningTask(config, _data_hash(run, store))
+    start = None
+    if resume or (checkpoint.exists() and not destination.overwrite):
+        start = read_learning_state(checkpoint, task)
+    on_epoch = _AfterEpoch(checkpoint, task, on_progress)
     encoder, losses = fit_encoder(
         catalogue, train, store, config, start=start, on_epoch=on_epoch
     )
     provenance = {"table_sha256": run.record.get("table_sha256", "")}
     encoder = replace(encoder, info=encoder.info | provenance)
     write_encoder(encoder, destination)
-    _write_history(losses, path.with_name(f"{path.name}.history.csv"))
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    _write_history(losses, history)
+    discard(checkpoint)
     return encoder
+
+
+def _data_hash(run: Run, store: MapStore) -> str:
+    """Return the hash of what an encoder learns from."""
+    digest = hashlib.sha256(json_hash(run.record).encode())
+    digest.update("\n".join(map(str, store.table["filename"])).encode())
+    digest.update(np.ascontiguousarray(store.values).data)
+    return digest.hexdigest()
 
 
 def fit_encoder(
@@ -229,4 +245,5 @@ def _write_history(losses: Sequence[float], path: Path) -> None:
         "epoch,loss",
         *(f"{epoch},{loss!r}" for epoch, loss in enumerate(losses, 1)),
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic_file(path) as scratch:
+        scratch.write_text("\n".join(lines) + "\n", encoding="utf-8")

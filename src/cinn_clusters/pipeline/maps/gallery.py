@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.embed.encode import fit_components
 from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.errors import DataError
@@ -61,6 +62,7 @@ class MapQuery:
         return collect([self.path], framing, Reading(unit=self.unit))
 
 
+@reserving()
 def draw_gallery(
     run: Run,
     store: MapStore,

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from cinn_clusters import schema
+from cinn_clusters.claims import reserving
 from cinn_clusters.diagnostics.probes import alignment, knn_predictions, probe_embedding
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
@@ -47,6 +48,7 @@ class _ProbeData:
     test: np.ndarray  # complete maps of test clusters
 
 
+@reserving()
 def probe_encoders(
     run: Run, store: MapStore, encoders: Mapping[str, Path], destination: Destination
 ) -> dict[str, pd.DataFrame]:

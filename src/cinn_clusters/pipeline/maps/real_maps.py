@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination
 from cinn_clusters.pipeline.maps.map_rows import MapRow, read_map_rows, row_of
@@ -26,6 +27,7 @@ _SOURCE = "cinn-clusters maps"
 _UNITS = {"log": "log10, relative", "asinh": "asinh in [0, 1], relative"}
 
 
+@reserving()
 def store_files(
     paths: Sequence[str | Path],
     destination: Destination,
@@ -121,6 +123,7 @@ def _demand_no_other(framing: Framing, row: MapRow, image: XrayMap) -> None:
             raise DataError(image.source, expected, f"{of_all:g}", place, hint)
 
 
+@reserving()
 def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Collection:
     """Write the maps of several stores of ``store_files``, alike in size, frame and stretch, in one.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.keys import key_types, typed_keys
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
@@ -123,6 +124,7 @@ class _NotDrawnError(Exception):
     """A figure lacks its source."""
 
 
+@reserving()
 def draw_figures(
     path: str | Path,
     options: FigureOptions | None = None,

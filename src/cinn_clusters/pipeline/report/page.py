@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from cinn_clusters import schema
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.leakage import audit_split
 from cinn_clusters.evaluation.json_model import NOT_FINITE
 from cinn_clusters.evaluation.matched import MIN_CLUSTERS
@@ -79,6 +80,7 @@ class Notice:
     is_warning: bool = False
 
 
+@reserving()
 def report(
     path: str | Path, *, out: str | Path | None = None, overwrite: bool = False
 ) -> Path:

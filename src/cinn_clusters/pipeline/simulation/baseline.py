@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.bundle import read_bundle, write_bundle
+from cinn_clusters.claims import reserving
 from cinn_clusters.diagnostics.scores import bootstrap_weights
 from cinn_clusters.errors import BundleError
 from cinn_clusters.evaluation.ground_truth import unphysical
@@ -45,6 +46,7 @@ class BaselineReport(JsonModel):
     options: JsonObject
 
 
+@reserving()
 def baseline(
     path: str | Path,
     options: EnsembleOptions | None = None,

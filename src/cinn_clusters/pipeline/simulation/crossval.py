@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.embeddings import demand_unseen
 from cinn_clusters.data.split import Split, folds_by_cluster
@@ -41,6 +42,7 @@ _LEAKAGE_HINT = (
 )
 
 
+@reserving()
 def crossval(
     path: str | Path,
     config: Config | None = None,

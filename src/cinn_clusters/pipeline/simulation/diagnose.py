@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.evaluation.diagnosis import diagnose_posterior
 from cinn_clusters.evaluation.diagnosis_report import Diagnosis
@@ -13,6 +14,7 @@ from cinn_clusters.storage.posterior_file import read_attributes
 from cinn_clusters.storage.run_paths import ResultPaths
 
 
+@reserving()
 def diagnose(
     posterior: str | Path,
     files: TruthFiles | None = None,

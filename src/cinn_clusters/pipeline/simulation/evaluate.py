@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters import schema
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
 from cinn_clusters.evaluation.reference_posteriors import reference_samples
@@ -35,6 +36,7 @@ from cinn_clusters.storage.run import Run, model_hash, open_run
 from cinn_clusters.storage.summary import write_summary
 
 
+@reserving()
 def evaluate(
     path: str | Path,
     sampling: Sampling | None = None,
@@ -68,13 +70,13 @@ def evaluate(
     """
     run, sampling = open_run(path), sampling or Sampling()
     paths = run.paths
-    for result in (paths.posterior, paths.summary, paths.scores, paths.without_maps):
-        demand_free(result, overwrite)
+    companions = paths.summary, paths.scores, paths.without_maps
+    demand_free(paths.posterior, overwrite, *companions)
     demand_own_model(run)
     test = _TestRows.of(run, sampling)
     with ExitStack() as stack:  # all results or none
         posterior_path, summary_path, scores_path = (
-            stack.enter_context(atomic_file(result, overwrite=overwrite))
+            stack.enter_context(atomic_file(result))
             for result in (paths.posterior, paths.summary, paths.scores)
         )
         summary = test.answer(posterior_path, with_map, on_progress)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cinn_clusters import schema
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.files import atomic_directory, demand_free
@@ -39,6 +40,7 @@ SOURCES = {
 FILES = ("observables1.csv", "unobservables1.csv")
 
 
+@reserving()
 def fetch(
     name: str,
     out: str | Path,

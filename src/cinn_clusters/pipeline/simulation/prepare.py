@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
 from cinn_clusters.data.embeddings import (
@@ -116,6 +117,7 @@ class Preparation:
         return self.protocol == "original"
 
 
+@reserving()
 def prepare(
     files: TableFiles,
     out: PathLike,

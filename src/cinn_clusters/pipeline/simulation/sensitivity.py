@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.diagnostics.importance import (
     MAX_GROUPS,
     permutation_importance,
@@ -35,6 +36,7 @@ Columns = dict[str, tuple[str, ...]]
 """Columns that are taken away together, by what to call them."""
 
 
+@reserving()
 def sensitivity(
     path: str | Path,
     *,

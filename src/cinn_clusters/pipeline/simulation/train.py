@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.embeddings import DEAD_FEATURES, ENCODER_HASH
 from cinn_clusters.errors import OutputError
-from cinn_clusters.files import JsonObject, atomic_file, demand_free
+from cinn_clusters.files import JsonObject, atomic_file, demand_free, discard
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
 from cinn_clusters.posterior.fit import Job, prepare_job
 from cinn_clusters.posterior.trained import add_checks
@@ -41,6 +42,7 @@ class Training:
     num_incomplete: int = 0
 
 
+@reserving()
 def train(
     path: str | Path,
     config: Config | None = None,
@@ -56,8 +58,10 @@ def train(
         path: The run.
         config: Settings; the default preset when absent.
         device: See ``fit``.
-        resume: Go on from the checkpoint of a killed training, if there is one.
-        overwrite: Replace a model that stands there.
+        resume: Go on from the checkpoint of a killed training even if ``overwrite`` is set, and
+            take a finished training as it is.
+        overwrite: Replace a model that stands there, and start anew; else a killed training of
+            these settings is gone on with.
         on_progress: Called after each epoch.
 
     Returns:
@@ -65,7 +69,7 @@ def train(
 
     Raises:
         BundleError: If the run or its checkpoint is damaged or another's.
-        OutputError: If there is a model or a checkpoint already.
+        OutputError: If there is a model already, or another process trains.
         TrainingError: If the loss is not finite.
 
     Examples:
@@ -80,12 +84,13 @@ def train(
     paths = run.paths
     checkpoint = paths.checkpoint
     is_killed = checkpoint.exists()
+    goes_on = is_killed and (resume or not overwrite)
     if resume and not is_killed and paths.model.exists():
         return _already_trained(run, config)
-    _demand_startable(run, resume, overwrite)
+    demand_free(paths.model, overwrite or is_killed)
     job = prepare_job(run.catalogue, run.split, run.transforms, config, device)
     identity = _identity(run, config)
-    if resume and is_killed:
+    if goes_on:
         read_checkpoint(checkpoint, job.flow, job.state, identity)
     resumed_at = job.state.epoch
     for state in job.epochs():
@@ -93,26 +98,11 @@ def train(
             write_checkpoint(checkpoint, job.flow, state, identity)
         on_progress(state.progress(config.train.epochs, "train"))
     _write_results(run, job)
-    checkpoint.unlink(missing_ok=True)
-    for scratch in run.path.glob(
-        f".{checkpoint.name}.*"
-    ):  # of a process killed while it wrote
-        scratch.unlink(missing_ok=True)
+    discard(checkpoint)
     best_loss = float(job.state.best_loss.mean())
     return Training(
         paths.model, job.state.epoch, best_loss, resumed_at, job.num_incomplete
     )
-
-
-def _demand_startable(run: Run, resume: bool, overwrite: bool) -> None:
-    checkpoint = run.paths.checkpoint
-    if not checkpoint.exists():
-        demand_free(run.paths.model, overwrite)
-    elif not (resume or overwrite):
-        hint = "pass --resume to go on, or --overwrite to start anew"
-        raise OutputError(
-            checkpoint, "no training under way", "the checkpoint of one", "", hint
-        )
 
 
 def _already_trained(run: Run, config: Config) -> Training:

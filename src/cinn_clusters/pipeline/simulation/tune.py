@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.claims import reserving
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import crps, energy_score
@@ -100,6 +101,7 @@ class Tuned:
     path: Path
 
 
+@reserving()
 def tune(
     path: str | Path,
     changes: Sequence[str] = (),
