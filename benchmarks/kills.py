@@ -118,16 +118,13 @@ class Killer:
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Audit hook."""
-        if event in _CHANGES:
+        if event in _CHANGES or (event == "open" and (arguments[2] or 0) & _WRITING):
             self.count(arguments[0])
-        elif event == "open" and isinstance(arguments[2], int):
-            if arguments[2] & _WRITING:
-                self.count(arguments[0])
 
     def count(self, path: object) -> None:
         """Count an operation, if its path lies in the folder."""
         with contextlib.suppress(TypeError):
-            place = os.path.abspath(os.fsencode(path))  # type: ignore[arg-type]
+            place = os.fsencode(Path.cwd() / os.fsdecode(path))  # type: ignore[arg-type]
             if place.startswith(self.folder):
                 self.num_operations += 1
                 if self.num_operations == self.at:

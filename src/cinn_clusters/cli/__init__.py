@@ -53,8 +53,8 @@ def main() -> None:
             console.log("error: interrupted; the same line goes on with a training")
         raise
     except OSError as error:
-        place, reason = error.filename or "file system", error.strerror or error
-        _fail(f"{place}: expected to be usable; got {reason}")
+        reason = error.strerror or error
+        _fail(f"{endings.place_of(error)}: expected to be usable; got {reason}")
 
 
 def _fail(line: str) -> NoReturn:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import TextIO
-
-from cinn_clusters.errors import OutputError
 
 _STOPPED = 128
 """Exit codes of a process that a signal stopped begin here."""
@@ -36,51 +34,55 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def open_streams() -> None:
     """Make both streams take any text, and give closed ones a place that takes all."""
+    for number in range(3):
+        _occupy(number)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, _silence())
+            setattr(sys, name, io.StringIO())
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _silence() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")
+def _occupy(number: int) -> None:
+    """Open a standard descriptor that is closed, so that no file of ours becomes it."""
+    try:
+        os.fstat(number)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)
 
 
 @contextmanager
 def printed() -> Iterator[None]:
-    """Demand that all that was printed in the block arrives; a reader who left is no error.
-
-    Raises:
-        OutputError: If stdout cannot be written.
-    """
+    """Demand that all that was printed in the block arrives; a reader who left is no error."""
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         _mute(sys.stdout)
         sys.exit(1)
-    except OSError as error:
-        if error.filename is None and not _takes_bytes(sys.stdout):
-            _mute(sys.stdout)
-            expected, reason = "to take the result", error.strerror or str(error)
-            raise OutputError("standard output", expected, reason) from error
+    except OSError:
+        _mute(sys.stdout)
         raise
-
-
-def _takes_bytes(stream: TextIO) -> bool:
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _mute(stream: TextIO) -> None:
     """Let what is still to be printed go nowhere, so that closing the stream does not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def place_of(error: OSError) -> str:
+    """Return what an error of the system is about."""
+    if error.filename:
+        return os.fsdecode(error.filename)
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "the working folder"
+    return "standard output"
 
 
 def is_stopped(code: object) -> bool:
