@@ -23,8 +23,9 @@ class StoppedError(SystemExit):
 def stop_on_signals() -> None:
     """Let signals that end a process unwind it first, so that no scratch file stays."""
     for number in _SIGNALS:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _stop)
+        with suppress(ValueError):  # which only the main thread may do
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _stop)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
