@@ -42,9 +42,8 @@ __all__ = [
 def main() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 1."""
     endings.open_streams()
-    endings.stop_on_signals()
     try:
-        with reserving(), endings.printed():
+        with endings.stopped_by_signals(), reserving(), endings.printed():
             app()
     except CinnError as error:
         _fail(str(error))

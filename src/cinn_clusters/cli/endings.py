@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 _STOPPED = 128
 """Exit codes of a process that a signal stopped begin here."""
@@ -20,16 +20,26 @@ class StoppedError(SystemExit):
     """A signal asks the process to end."""
 
 
-def stop_on_signals() -> None:
-    """Let signals that end a process unwind it first, so that no scratch file stays."""
-    for number in _SIGNALS:
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let signals that end a process unwind the block first, so that no scratch file stays."""
+    former = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [number for number in _SIGNALS if former[number] is signal.SIG_DFL]
+    _handle(ours, _stop)
+    try:
+        yield
+    finally:
+        _handle(ours, signal.SIG_DFL)
+
+
+def _handle(numbers: list[signal.Signals], handler: Any) -> None:
+    for number in numbers:
         with suppress(ValueError):  # which only the main thread may do
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _stop)
+            signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
+    signal.signal(number, signal.SIG_DFL)
     raise StoppedError(_STOPPED + number)
 
 
