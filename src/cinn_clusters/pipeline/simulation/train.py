@@ -85,7 +85,7 @@ def train(
     checkpoint = paths.checkpoint
     is_killed = checkpoint.exists()
     goes_on = is_killed and (resume or not overwrite)
-    if resume and not is_killed and paths.model.exists():
+    if resume and _is_complete(run):
         return _already_trained(run, config)
     demand_free(paths.model, overwrite or is_killed)
     job = prepare_job(run.catalogue, run.split, run.transforms, config, device)
@@ -103,6 +103,10 @@ def train(
     return Training(
         paths.model, job.state.epoch, best_loss, resumed_at, job.num_incomplete
     )
+
+
+def _is_complete(run: Run) -> bool:
+    return run.paths.model.exists() and not run.paths.checkpoint.exists()
 
 
 def _already_trained(run: Run, config: Config) -> Training:
