@@ -756,3 +756,40 @@ def test_frames_that_are_not_on_the_map(
     path = written(tmp_path / "a.fits", plain_header())
     with pytest.raises(DataError, match=message):
         collect([path], replace(FRAMING, **changes))
+
+
+def test_saturated_and_dead_pixels_are_filled(tmp_path: Path) -> None:
+    counts = IMAGE.astype(np.uint16)
+    full, dead = counts.copy(), IMAGE.copy()
+    full[30:33, 60:63] = 65535
+    dead[:, 62:64] = 0.0
+    clean = collect([stored(tmp_path / "a.fits", counts)], FRAMING).values[0]
+    found = collect([stored(tmp_path / "b.fits", full)], FRAMING)
+    assert "9 saturated pixels (65535) were filled" in found.notes[0]
+    assert np.abs(found.values[0] - clean).max() < 0.5
+    found = collect([stored(tmp_path / "c.fits", dead)], FRAMING)
+    assert "2 dead rows and columns were filled" in found.notes[0]
+    demand_alike(found.values[0][:, :30], clean[:, :30], 1e-9)
+    assert np.abs(found.values[0] - clean)[20:44].max() < 0.6
+
+
+def test_exposures_and_masks_are_no_maps(tmp_path: Path) -> None:
+    header = plain_header()
+    for unit in ("s", "ks", "cm**2 s", "sec", "cm2 s"):
+        header["BUNIT"] = unit
+        fits.PrimaryHDU(IMAGE, header).writeto(tmp_path / "a.fits", overwrite=True)
+        with pytest.raises(
+            DataError, match="an image of a cluster; got an exposure map"
+        ):
+            read_maps(tmp_path / "a.fits")
+    good = stored(tmp_path / "b.fits", (RADIUS < 40.0).astype(np.uint8))
+    with pytest.raises(DataError, match="an image of a cluster; got a mask of 0 and 1"):
+        read_maps(good)
+
+
+def test_an_exposure_without_coordinates_is_said(tmp_path: Path) -> None:
+    path = stored(tmp_path / "map.fits", IMAGE)
+    fits.PrimaryHDU(np.full((96, 96), 1e3)).writeto(tmp_path / "exposure.fits")
+    reading = Reading(exposure=tmp_path / "exposure.fits", keep_sources=True)
+    (note,) = collect([path], FRAMING, reading).notes
+    assert note.endswith("no coordinates (WCS); taken on the pixels of map.fits")

@@ -151,7 +151,9 @@ def frame(
 def _demand_coverage(coverage: float) -> None:
     if not coverage >= 0.5:
         got = f"{100.0 * coverage:.0f} %"
-        raise DataError("map", "at least half of the frame on the map", got)
+        hint = "pass a smaller --half-width, or check centre, R500 and redshift"
+        expected = "at least half of the frame on the map"
+        raise DataError("map", expected, got, "", hint)
 
 
 def _longest_step(lattice: np.ndarray) -> float:
@@ -195,9 +197,9 @@ def _cut_out(
     """Return the part (H, W) of a map about positions (2, ...), and their places in it."""
     positions = np.where(np.isfinite(positions), positions, -10.0)
     corners = []
-    for places, side in zip(positions, values.shape, strict=True):
-        first = np.clip(np.floor(places.min()) - 1, 0, side - 1)
-        corners.append((int(first), int(np.clip(places.max(), 0, side)) + 3))
+    for axis_positions, side in zip(positions, values.shape, strict=True):
+        first = np.clip(np.floor(axis_positions.min()) - 1, 0, side - 1)
+        corners.append((int(first), int(np.clip(axis_positions.max(), 0, side)) + 3))
     (top, bottom), (left, right) = corners
     local = positions - np.reshape([top, left], (2, *[1] * (positions.ndim - 1)))
     return values[top:bottom, left:right].astype(float), local

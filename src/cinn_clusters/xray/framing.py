@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +13,7 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.xray import sky
 from cinn_clusters.xray.frame import Centring, find_centre, frame, radius_in_pixels
 from cinn_clusters.xray.image import XrayMap
-from cinn_clusters.xray.masks import MaskMeaning, hot_pixels, masked_pixels
+from cinn_clusters.xray.masks import MaskMeaning, dead_lines, hot_pixels, masked_pixels
 from cinn_clusters.xray.rate import count_rate, demand_counts, fill_holes
 from cinn_clusters.xray.stretch import asinh_stretch, log_brightness
 
@@ -67,6 +68,19 @@ class Companions:
         images = (self.exposure, self.background, self.mask)
         return [note for image in images if image is not None for note in image.notes]
 
+    def without_coordinates(self, image: XrayMap) -> Iterator[str]:
+        """Yield a note on each that is matched with a map of coordinates by its pixels alone."""
+        for companion in (self.exposure, self.background, self.mask):
+            if (
+                companion is not None
+                and companion.wcs is None
+                and image.wcs is not None
+            ):
+                done = (
+                    f"no coordinates (WCS); taken on the pixels of {image.source.name}"
+                )
+                yield f"{companion.source}: {done}"
+
 
 @dataclass(frozen=True, eq=False)
 class FramedMap:
@@ -95,7 +109,7 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> Frame
     filled = fill_holes(cut)
     new_pixels_per_old = (framing.size / (2.0 * square.half_side)) ** 2
     least *= min(new_pixels_per_old, 1.0)
-    notes = (*brightness.notes, *square.notes)
+    notes = (*brightness.notes, *companions.without_coordinates(image), *square.notes)
     stretched = _stretched(filled, image, framing, least)
     return FramedMap(stretched, notes, _is_scaled(image, framing))
 
@@ -131,7 +145,7 @@ def _brightness(image: XrayMap, companions: Companions) -> tuple[XrayMap, float]
     """
     if companions.exposure is not None:
         demand_counts(image)
-    linear = _without_hot_pixels(_linear(image))
+    linear = _without_dead_lines(_without_hot_pixels(_linear(image)))
     if companions.mask is not None:
         is_masked = masked_pixels(linear, companions.mask, companions.mask_meaning)
         linear = replace(linear, values=np.where(is_masked, np.nan, linear.values))
@@ -164,6 +178,20 @@ def _without_hot_pixels(image: XrayMap) -> XrayMap:
     first = f"x = {hot.columns[0] + 1}, y = {hot.rows[0] + 1}"
     done = f"{len(hot.rows)} hot pixels were replaced by their surroundings"
     note = f"{image.source}: {done}, the first at {first}"
+    return replace(image, values=values, notes=(*image.notes, note))
+
+
+def _without_dead_lines(image: XrayMap) -> XrayMap:
+    """Return a map with NaN in rows and columns that hold nothing, and a note on them."""
+    if image.is_picture:
+        return image
+    dead_rows, dead_columns = dead_lines(image.values)
+    num_dead = np.count_nonzero(dead_rows) + np.count_nonzero(dead_columns)
+    if not num_dead:
+        return image
+    is_dead = dead_rows[:, None] | dead_columns
+    values = np.where(is_dead, np.nan, image.values)
+    note = f"{image.source}: {num_dead} dead rows and columns were filled"
     return replace(image, values=values, notes=(*image.notes, note))
 
 

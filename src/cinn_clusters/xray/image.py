@@ -15,6 +15,8 @@ ValueScale = Literal["brightness", "log10", "grey"]
 MapUnit = Literal["rate", "counts", "log10", "brightness"]
 """What values are: photons per exposure, photons, a logarithm, or another linear brightness."""
 _SMALLEST = 16
+_MOST_ONES = 0.2
+"""Share of pixels with a photon in a map that has none with two."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,19 @@ def demand_map(image: XrayMap, *, may_be_flat: bool = False) -> None:
     if faintest == brightest:
         got = f"{brightest:g} in every pixel"
         raise DataError(path, "an image with structure", got, name)
+    if _is_mask(image.values, faintest, brightest) and not image.is_picture:
+        hint = "pass a mask with --mask"
+        raise DataError(path, "an image of a cluster", "a mask of 0 and 1", name, hint)
     if image.scale == "brightness" and brightest <= 0.0:
         hint = "a logarithm needs the unit log10 (BUNIT), or --unit log10"
         got = f"at most {brightest:g}"
         raise DataError(path, "a positive brightness somewhere", got, name, hint)
+
+
+def _is_mask(values: np.ndarray, faintest: float, brightest: float) -> bool:
+    """Return whether all values are 0 or 1, and more are 1 than photons would leave without a 2."""
+    if (faintest, brightest) != (0.0, 1.0):
+        return False
+    is_one = values == 1.0
+    is_mark = is_one | (values == 0.0) | np.isnan(values)
+    return bool(is_mark.all() and is_one.mean() > _MOST_ONES)

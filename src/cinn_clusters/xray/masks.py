@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,10 @@ _MOST_HOT = 0.03
 """Largest share of pixels that are hot; where more stand out, the map is one of points."""
 _LARGEST_HOLE = 0.02
 """Share of a map that a mask of a source on the brightest region may hide."""
+_FEWEST_LIT = 20
+"""Bright pixels in a line: photons leave none dark beside them."""
+_WIDEST_GAP = 0.1
+"""Of the side of a map."""
 _BAND = 256
 
 
@@ -69,11 +74,31 @@ def hot_pixels(values: np.ndarray) -> HotPixels:
         row += start
         is_inside = (row >= first) & (row < first + _BAND)
         parts.append(np.stack([row, column, surroundings])[:, is_inside])
-    places = np.concatenate(parts, axis=1)
-    if places.shape[1] > max(_MOST_HOT * values.size, 1):
-        places = places[:, :0]
-    rows, columns = places[:2].astype(int)
-    return HotPixels(rows, columns, places[2])
+    hot = np.concatenate(parts, axis=1)
+    if hot.shape[1] > max(_MOST_HOT * values.size, 1):
+        hot = hot[:, :0]
+    rows, columns = hot[:2].astype(int)
+    return HotPixels(rows, columns, hot[2])
+
+
+def dead_lines(values: np.ndarray) -> list[np.ndarray]:
+    """Return which rows and which columns of a brightness (H, W) hold nothing between bright ones."""
+    is_bright = values > 0.0
+    return [_is_dead(is_bright.sum(axis)) for axis in (1, 0)]
+
+
+def _is_dead(num_bright: np.ndarray) -> np.ndarray:
+    """Return which lines are dark, from the number of bright pixels in each.
+
+    A gap ends with lines of 20 bright pixels or more on each side, and is narrow.
+    """
+    is_dead = np.zeros(len(num_bright), dtype=bool)
+    lit = np.flatnonzero(num_bright)
+    for before, after in pairwise(lit):
+        is_lit = min(num_bright[before], num_bright[after]) >= _FEWEST_LIT
+        if is_lit and after - before <= _WIDEST_GAP * len(num_bright):
+            is_dead[before + 1 : after] = True
+    return is_dead
 
 
 def _typical(values: np.ndarray) -> float:

@@ -72,8 +72,8 @@ def icrs(wcs: Any, row: np.ndarray | float, column: np.ndarray | float) -> Any:
 
 def pixels(wcs: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of positions (SkyCoord); NaN off the projection."""
-    own = positions.transform_to(_frame(wcs)).spherical
-    angles = [own.lon.deg, own.lat.deg]
+    spherical = positions.transform_to(_frame(wcs)).spherical
+    angles = [spherical.lon.deg, spherical.lat.deg]
     if wcs.wcs.lng > wcs.wcs.lat:
         angles.reverse()
     with warnings.catch_warnings():
@@ -159,8 +159,8 @@ def between_nodes(
 ) -> np.ndarray:
     """Interpolate a lattice (C, K, L) at rows and columns, in nodes from its corner; (C, ...)."""
     interpolate: Any = map_coordinates
-    where = np.broadcast_arrays(row, column)
-    planes = [interpolate(plane, where, order=1, mode="nearest") for plane in lattice]
+    nodes = np.broadcast_arrays(row, column)
+    planes = [interpolate(plane, nodes, order=1, mode="nearest") for plane in lattice]
     return np.stack(planes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,10 @@ from cinn_clusters.xray.sky import celestial
 _LARGEST_FILE = 2**31
 """Bytes of a file when it is not compressed."""
 _LARGEST_SIDE = 20_000
+_EXPOSURE_UNIT = re.compile(
+    r"((cm|m)[ *.^]*2[ *.]*)?[kM]?s(ec(onds?)?)?([ *.]*(cm|m)[ *.^]*2)?$", re.IGNORECASE
+)
+"""Units of an exposure map: s, ks, cm**2 s, ..."""
 _EXACT = 2**22
 """Pixels up to which values are float64; those of larger maps stay float32 where they are."""
 
@@ -36,6 +41,7 @@ def read_fits(path: Path, name: str, choice: ImageChoice | None = None) -> XrayM
     """
     from astropy.io import fits
 
+    choice = choice or ImageChoice()
     with _opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         notes = demand_header(file.read(2**20), path)
@@ -43,10 +49,13 @@ def read_fits(path: Path, name: str, choice: ImageChoice | None = None) -> XrayM
         file.seek(0)
         options = {"ignore_missing_simple": True, "memmap": False}
         with fits.open(file, **options) as planes:
-            plane, choice_notes = choose_plane(planes, path, choice or ImageChoice())
+            plane, choice_notes = choose_plane(planes, path, choice)
             _demand_size(plane, path, num_bytes)
-            values = _two_axes(_numbers(plane), plane.header, path)
             unit = str(plane.header.get("BUNIT", "")).strip()
+            values = _two_axes(_numbers(plane), plane.header, path)
+            if choice.role == "map":
+                _demand_no_exposure(unit, path)
+                choice_notes += _without_saturation(values, plane, path)
             pixel_arcsec, wcs = celestial(plane.header, path, planes)
     return XrayMap(
         name,
@@ -115,6 +124,33 @@ def _numbers(plane: Any) -> np.ndarray:
     if stored.size > _EXACT and is_short and stored.dtype.itemsize <= 4:
         return stored.astype(np.float32)
     return stored.astype(np.float64)
+
+
+def _demand_no_exposure(unit: str, path: Path) -> None:
+    """Refuse an exposure map where a map is read.
+
+    Raises:
+        DataError: If the unit is a time, or an area and a time.
+    """
+    if _EXPOSURE_UNIT.match(unit):
+        got = f"an exposure map (unit '{unit}')"
+        hint = "pass it with --exposure, beside the counts"
+        raise DataError(path, "an image of a cluster", got, "", hint)
+
+
+def _without_saturation(values: np.ndarray, plane: Any, path: Path) -> tuple[str, ...]:
+    """Put NaN where whole numbers are the largest of their kind, far above the others; a note."""
+    stored = np.asarray(plane.data)
+    if stored.dtype.kind not in "ui" or stored.dtype.itemsize < 2:
+        return ()
+    largest = float(np.iinfo(stored.dtype).max)
+    is_full = values == largest
+    num_full = np.count_nonzero(is_full)
+    rest = values.max(initial=0.0, where=~is_full)
+    if not num_full or num_full == values.size or rest > 0.5 * largest:
+        return ()
+    values[is_full] = np.nan
+    return (f"{path}: {num_full} saturated pixels ({largest:.0f}) were filled",)
 
 
 def _two_axes(values: np.ndarray, header: Any, path: Path) -> np.ndarray:

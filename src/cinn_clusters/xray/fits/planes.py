@@ -100,8 +100,8 @@ def _maps(images: list[Any]) -> list[Any]:
 
 def _without_repeats(images: list[Any]) -> list[Any]:
     """Return the first image alone if the others repeat it in other units."""
-    first, *others = images
-    is_repeated = all(_FURTHER.match(plane.name) for plane in others)
+    first, *later = images
+    is_repeated = all(_FURTHER.match(plane.name) for plane in later)
     if is_repeated and not _FURTHER.match(first.name):
         return [first]
     return images
