@@ -282,9 +282,9 @@ def print_matrix(matrix: pd.DataFrame, errors: pd.DataFrame, as_json: bool) -> N
         _SHORT_NAMES.get(name, name.removeprefix("last_"))[:9]
         for name in map(str, matrix)
     ]
-    print(f"{'MAE rises by':<22}" + "".join(f"{head:>10}" for head in heads))
+    print(f"{'MAE rises by':<22}" + "".join(f"{head:>13}" for head in heads))
     for name, row in matrix.iterrows():
-        print(f"{name:<22}" + "".join(f"{value:>+10.3f}" for value in row))
+        print(f"{name:<22}" + "".join(f"{_number(value, '+.3f'):>13}" for value in row))
 
 
 def print_probe(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:

@@ -228,13 +228,14 @@ def _read_tables(
 
 
 def _untimed(declared: Schema, observables: pd.DataFrame) -> Schema:
-    """Lift the bound of collision times where the table has no time of observation."""
+    """Lift bound and spread of collision times where the table has no time of observation."""
     if {declared.time, declared.having("redshift")} & set(observables):
         return declared
-    columns = [
-        {"age": replace(column, bijection="identity")}.get(column.bijection, column)
-        for column in declared.columns
-    ]
+    columns = []
+    for column in declared.columns:
+        if column.bijection == "age":
+            column = replace(column, bijection="identity", resolution=0.0)
+        columns.append(column)
     return replace(declared, columns=tuple(columns))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cinn_clusters.data.split import Split
 from cinn_clusters.files import JsonObject
+from cinn_clusters.moments import FAR, binary_units, without_far_values
 from cinn_clusters.nn.stacked import StackedBatchNorm, StackedLinear
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import torch_stream
@@ -180,15 +181,19 @@ def _descend(
 
 
 def _moments(values: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation (2, C) of columns (N, C); a constant column keeps its scale."""
-    deviation = np.nanstd(values, axis=0)
-    return np.stack(
-        [np.nanmean(values, axis=0), np.where(deviation > 0, deviation, 1.0)]
-    )
+    """Mean and standard deviation (2, C) of columns (N, C); a constant column keeps its scale.
+
+    Values that are far off count in neither.
+    """
+    units = binary_units(np.nan_to_num(np.abs(values)).max(axis=0))
+    ordinary = without_far_values(values / units)
+    deviation = np.nanstd(ordinary, axis=0) * units
+    mean = np.nanmean(ordinary, axis=0) * units
+    return np.stack([mean, np.where(deviation > 0, deviation, 1.0)])
 
 
 def _standardised(values: np.ndarray, moments: np.ndarray) -> Tensor:
     """Values (N, C) in units of the moments; zero, the mean, where one is missing."""
     mean, deviation = moments
-    scaled = (values - mean) / deviation
+    scaled = np.clip((values - mean) / deviation, -FAR, FAR)
     return torch.tensor(np.where(np.isnan(values), 0.0, scaled)).float()

@@ -26,7 +26,7 @@ from cinn_clusters.diagnostics.scores import (
 from cinn_clusters.evaluation.ground_truth import is_marked, score_scales, unphysical
 from cinn_clusters.evaluation.json_model import ByName, JsonModel, Number, by_name
 from cinn_clusters.files import JsonObject
-from cinn_clusters.moments import binary_units
+from cinn_clusters.moments import binary_units, deviation
 
 _SMALLEST_REFERENCE = 1e-6
 """Score of a reference, a part of the model's, below which it is zero: all its samples are right."""
@@ -161,7 +161,7 @@ def score_report(sampled: SampledObjects) -> Scores:
 
 
 def _mean_score(score: np.ndarray, weights: np.ndarray) -> MeanScore:
-    error = float((weights @ score).std())
+    error = float(deviation(weights @ score))
     if is_one_cluster(weights):
         error = math.nan
     return MeanScore(mean=float(score.mean()), se=error)

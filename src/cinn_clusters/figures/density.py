@@ -11,6 +11,7 @@ from cinn_clusters.schema import Column
 REACH = 4.0
 """Bandwidths beyond the outermost sample at which a density without a bound there is cut."""
 _GRID_SIZE = 512
+_EQUAL = 1e-13
 _ROUNDING = 1e-5  # samples are kept in single precision
 
 
@@ -21,7 +22,7 @@ def bandwidth(samples: np.ndarray) -> float:
         Silverman (1986), Density estimation, eq. (3.31): 0.9 min(sd, IQR/1.34) S^(-1/5).
     """
     largest = np.abs(samples).max()
-    if np.ptp(samples) <= 1e-9 * largest:
+    if np.ptp(samples) <= _EQUAL * largest:
         return 0.0
     deviation = samples.std()
     lower, upper = np.quantile(samples, [0.25, 0.75])

@@ -19,6 +19,8 @@ from cinn_clusters.figures.style import (
 )
 
 SHARES = (0.68, 0.95)
+_RESOLVED = 1e-3
+"""Smallest error that is drawn, a part of the largest deviation."""
 _LINES = (("-", Colour.ESTIMATE), ("--", Colour.TRUTH))
 
 
@@ -45,7 +47,8 @@ def uncertainties(inference: Inference) -> Figure:
 
 
 def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
-    floor = max(float(np.quantile(error, 0.02)), 1e-3 * float(deviation.max()), 1e-12)
+    smallest = max(_RESOLVED * float(deviation.max()), np.finfo(float).tiny)
+    floor = max(float(np.quantile(error, 0.02)), smallest)
     visible = np.maximum(error, floor)
     axis.loglog(
         deviation,

@@ -22,6 +22,10 @@ LEAST_TOP = 0.1
 """Least end of the scale, in units of the targets: a matrix without effects is pale."""
 
 
+_PLAIN = 1e-6, 1e6
+"""Sizes of numbers that are written without a power of ten."""
+
+
 @dataclass(frozen=True, eq=False)
 class SensitivityMatrix:
     """Increase of a score when observables are taken away.
@@ -41,6 +45,13 @@ class SensitivityMatrix:
     observables: Sequence[str]
     targets: Sequence[str]
     num_singles: int = 0
+
+
+def _short(value: float, form: str) -> str:
+    """A number of a cell, in powers of ten where it is large or small."""
+    if value == 0.0 or _PLAIN[0] <= abs(value) < _PLAIN[1]:
+        return f"{value:{form}}"
+    return f"{value:{form.replace('3f', '1e')}}"
 
 
 @styled
@@ -72,7 +83,7 @@ def sensitivity_analysis(matrix: SensitivityMatrix, label: str) -> Figure:
     is_dark = ~is_noise & (depth > 0.35)
     text_colours = np.where(is_dark, "white", "black")
     for (i, j), value in np.ndenumerate(values):
-        text = f"{value:+.3f}\n± {errors[i, j]:.3f}"
+        text = f"{_short(value, '+.3f')}\n± {_short(float(errors[i, j]), '.3f')}"
         colour = str(text_colours[i, j])
         axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
 

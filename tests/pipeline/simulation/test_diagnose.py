@@ -317,7 +317,8 @@ def test_a_declared_column_is_scored_in_its_own_spread(tmp_path: Path) -> None:
     assert schema.column("last_V_coll").score_scale is not None
     truth = pd.read_csv(str(files.targets))[["last_V_coll", "ratio"]]
     expected = truth.std(ddof=0).to_numpy()
-    np.testing.assert_allclose(score_scales(matched.objects), expected, rtol=1e-12)
+    scales = score_scales(matched.objects, matched.samples)
+    np.testing.assert_allclose(scales, expected, rtol=1e-12)
 
 
 def test_an_undeclared_key_is_named(tmp_path: Path, command: Command) -> None:

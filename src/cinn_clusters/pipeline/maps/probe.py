@@ -18,6 +18,7 @@ import torch
 from cinn_clusters import schema
 from cinn_clusters.claims import reserving
 from cinn_clusters.diagnostics.probes import alignment, knn_predictions, probe_embedding
+from cinn_clusters.diagnostics.tarp import positive_spread
 from cinn_clusters.embed.encode import encode, fit_components
 from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.embed.views import make_view, rotate
@@ -192,9 +193,9 @@ def _rotation_against_projection(
     """
     train, test = data.train, data.test
     learned = data.quantities[train]
-    goal = (learned - learned.mean(0)) / learned.std(0)
+    goal = (learned - learned.mean(0)) / positive_spread(learned)
     vectors = encode(encoder.backbone, inputs)
-    centre, spread = vectors[train].mean(0), vectors[train].std(0) + 1e-12
+    centre, spread = vectors[train].mean(0), positive_spread(vectors[train])
 
     def predict(queries: np.ndarray) -> np.ndarray:
         neighbours = (vectors[train] - centre) / spread

@@ -48,6 +48,7 @@ from cinn_clusters.files import (
     sha256_of,
     write_json,
 )
+from cinn_clusters.moments import deviation
 from cinn_clusters.pipeline.origin import demand_one_model
 from cinn_clusters.pipeline.report.rows import choose_rows, row_names
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
@@ -216,7 +217,8 @@ def _inference(sources: _Sources) -> Inference:
         estimate = _summary_modes(sources)
     targets = tuple(map(sources.columns, matched.catalogue.targets))
     truth = matched.objects.theta
-    return Inference(matched.samples, truth, estimate, ESTIMATE_NAMES[kind], targets)
+    name = ESTIMATE_NAMES[kind]
+    return Inference(matched.samples, truth, estimate, name, targets).in_plain_units()
 
 
 def _summary_modes(sources: _Sources) -> np.ndarray:
@@ -286,7 +288,7 @@ def _draw_sensitivity(sources: _Sources) -> Iterator[tuple[str, Figure]]:
         matrix = SensitivityMatrix(
             values.to_numpy(),
             errors,
-            scale=catalogue.inputs(targets).std(axis=0),
+            scale=deviation(catalogue.inputs(targets)),
             observables=[sources.columns(row).label for row in rows],
             targets=[sources.columns(target).label for target in targets],
             num_singles=num_singles,

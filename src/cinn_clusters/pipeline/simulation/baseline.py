@@ -11,7 +11,7 @@ import pandas as pd
 
 from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.claims import reserving
-from cinn_clusters.diagnostics.scores import bootstrap_weights
+from cinn_clusters.diagnostics.scores import bootstrap_weights, is_one_cluster
 from cinn_clusters.errors import BundleError
 from cinn_clusters.evaluation.ground_truth import unphysical
 from cinn_clusters.evaluation.json_model import JsonModel, Number
@@ -22,6 +22,7 @@ from cinn_clusters.evaluation.mlp_ensemble import (
     make_network,
 )
 from cinn_clusters.files import JsonObject, atomic_directory, demand_free
+from cinn_clusters.moments import deviation
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.storage.run import Run, csv_text, open_run, split_hash, versions
 from cinn_clusters.storage.run_paths import BaselinePaths
@@ -42,7 +43,7 @@ class BaselineReport(JsonModel):
     rows: int
     clusters: int
     targets: dict[str, TargetError]
-    unphysical: Number
+    unphysical: float | None
     options: JsonObject
 
 
@@ -136,7 +137,7 @@ def _report(
     )
     truth, weights = test.theta, bootstrap_weights(test.clusters)
     error = np.abs(predictions - truth)
-    se = (weights @ error).std(axis=0)
+    se = _errors_of_means(weights, error)
     of_median = np.abs(np.median(train_theta, axis=0) - truth)
     is_outside = unphysical(predictions[None], test)
     return BaselineReport(
@@ -154,6 +155,14 @@ def _report(
         unphysical=None if is_outside is None else is_outside.mean(),
         options=asdict(options),
     )
+
+
+def _errors_of_means(weights: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Standard error (D,) of the mean of errors (N, D); NaN of a single cluster."""
+    spread = [deviation(weights @ of_target) for of_target in error.T]
+    if is_one_cluster(weights):
+        return np.full(len(spread), np.nan)
+    return np.array(spread)
 
 
 def _unit_of_error(unit: str) -> str:

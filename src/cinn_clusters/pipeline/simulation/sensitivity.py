@@ -18,6 +18,7 @@ from cinn_clusters.diagnostics.importance import (
 from cinn_clusters.diagnostics.scores import bootstrap_weights, crps
 from cinn_clusters.evaluation.mlp_ensemble import fit_ensemble
 from cinn_clusters.files import atomic_directory, demand_free
+from cinn_clusters.moments import deviation
 from cinn_clusters.pipeline.origin import write_origin
 from cinn_clusters.pipeline.simulation.baseline import load_baseline
 from cinn_clusters.pipeline.simulation.evaluate import answerable_rows, mask_columns
@@ -119,11 +120,16 @@ class _Importance:
     def frames(self, targets: Sequence[str]) -> dict[str, pd.DataFrame]:
         """Mean increase and its standard error over clusters, columns by targets."""
         weights = bootstrap_weights(self.clusters)
-        errors = np.stack([(weights @ by_row).std(axis=0) for by_row in self.increase])
+        errors = np.stack([_errors_of_means(weights, rows) for rows in self.increase])
         index = pd.Index(list(self.columns), name="observable")
         mean = pd.DataFrame(self.increase.mean(axis=1), index, list(targets))
         spread = pd.DataFrame(errors, index, list(targets))
         return {f"{self.kind}_matrix": mean, f"{self.kind}_errors": spread}
+
+
+def _errors_of_means(weights: np.ndarray, increase: np.ndarray) -> np.ndarray:
+    """Standard error (D,) of the mean increase of rows (N, D) over clusters."""
+    return np.array([deviation(weights @ of_target) for of_target in increase.T])
 
 
 def _ensemble_importances(
