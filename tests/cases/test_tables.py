@@ -467,6 +467,33 @@ def test_fits_without_a_table_or_with_another_hdu(tmp_path: Path) -> None:
     refused(tmp_path / "own.fits", "hdu", "'7'", "1 (unnamed)", read={"hdu": 7})
 
 
+def test_a_decimal_comma_before_an_exponent_is_no_thousand(tmp_path: Path) -> None:
+    text = "name;z;M\nA;0,35;1,234E+14\nB;;5E14\n"
+    table = read_table(written(tmp_path / "own.csv", text))
+    assert numbers(table, "M")[0].tolist() == [1.234e14, 5e14]
+    assert numbers(table, "z")[0][0] == 0.35
+
+
+def test_an_error_of_a_service_and_damaged_fits_are_named(tmp_path: Path) -> None:
+    text = (
+        '<?xml version="1.0"?><VOTABLE version="1.3"><RESOURCE type="results">'
+        '<INFO name="QUERY_STATUS" value="ERROR">no such table</INFO></RESOURCE></VOTABLE>'
+    )
+    refused(
+        written(tmp_path / "own.vot", text), "an error of the service, 'no such table'"
+    )
+    write_table(Table({"z": np.linspace(0.1, 1.0, 999)}), tmp_path / "own.fits")
+    content = (tmp_path / "own.fits").read_bytes()
+    for size in (3000, 6000):
+        refused(written(tmp_path / "cut.fits", content[:size]), "cut short")
+    columns = [
+        fits.Column("name", "A5", array=["x", "y"]),
+        fits.Column("N", "I5", array=[1, 2]),
+    ]
+    fits.TableHDU.from_columns(columns).writeto(tmp_path / "ascii.fits")
+    assert read_table(tmp_path / "ascii.fits")["N"].tolist() == [1, 2]
+
+
 def test_lines_are_those_of_the_file(tmp_path: Path, command: Command) -> None:
     text = "# by me\nHaloID,Snapshot,x\n1,99,0.1\n\n2,99,n/k\n"
     path = written(tmp_path / "own.csv", text)

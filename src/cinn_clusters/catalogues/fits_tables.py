@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +14,11 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters.catalogues.metadata import with_fits_columns
+from cinn_clusters.data.text.sniff import open_unpacked
 from cinn_clusters.errors import DataError
+
+_BLOCK = 2880
+"""Bytes of which FITS is made."""
 
 
 def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
@@ -24,6 +29,7 @@ def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
             file that was cut short.
     """
     with fits.open(path) as units:
+        _demand_whole(units, path)
         chosen = arguments.get("hdu")
         if chosen is None:
             chosen = _only_table(units, path)
@@ -36,6 +42,17 @@ def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
     for name in set(undefined) & set(table.colnames):
         table[name] = MaskedColumn(table[name], mask=undefined[name])
     return with_fits_columns(table)
+
+
+def _demand_whole(units: fits.HDUList, path: Path) -> None:
+    """Refuse a file that ends before its data do."""
+    with open_unpacked(path) as stream:
+        size = stream.seek(0, os.SEEK_END)
+    places = filter(None, [unit.fileinfo() for unit in units])
+    ends = [place["datLoc"] + place["datSpan"] for place in places]
+    if max(ends, default=0) > size or (len(units) == 1 and size % _BLOCK):
+        got, hint = "one that was cut short", "copy it again"
+        raise DataError(path, "a whole file", got, "", hint)
 
 
 def _only_table(units: fits.HDUList, path: Path) -> int:
@@ -80,9 +97,9 @@ def _demand_names(unit: Any, path: Path) -> None:
 
 def _undefined(unit: Any) -> dict[str, np.ndarray]:
     """Where logical columns are undefined (a zero byte), which astropy reads as False."""
+    if unit.header["XTENSION"] != "BINTABLE":
+        return {}
     raw = unit.data.view(np.ndarray)
     logical = [column.name for column in unit.columns if column.format in ("L", "1L")]
-    if raw.dtype.names is None or unit.header["XTENSION"] != "BINTABLE":
-        return {}
     masks = {name: raw[name].view(np.int8) == 0 for name in logical}
     return {name: mask for name, mask in masks.items() if mask.any()}

@@ -216,9 +216,22 @@ def _read(path: Path, arguments: Mapping[str, Any], notes: list[str]) -> Table:
     if arguments["format"] != "votable":
         return Table.read(path, **arguments)
     document = votable.parse(path)
+    _demand_answer(document, path)
     for part in document.iter_tables():
         _demand_once([field.name for field in part.fields], path)
     return with_infos(Table.read(document, **arguments), document)
+
+
+def _demand_answer(document: votable.tree.VOTableFile, path: Path) -> None:
+    """Refuse a VOTable without a table, which services send with what went wrong."""
+    infos = [info for part in document.resources for info in part.infos]
+    if any(document.iter_tables()):
+        return
+    told = [str(info.content or info.value) for info in infos if info.value == "ERROR"]
+    got = "a VOTable without one"
+    if told:
+        got = f"an error of the service, '{told[0][:80]}'"
+    raise DataError(path, "a table", got, "", "ask the service again")
 
 
 def _demand_once(names: list[str], path: Path) -> None:

@@ -117,11 +117,14 @@ class TextTable:
             return {}
         self.skipped, self.num_blank, self.comments = [], 0, []
         self.is_regular = True
-        fields = [[row[at] for at in indices] for row in self.rows()]
-        if not fields:
+        columns: _Columns = {at: [] for at in indices}
+        takers = [(columns[at].append, at) for at in indices]
+        for row in self.rows():
+            for take, at in takers:
+                take(row[at])
+        if not columns[indices[0]]:
             raise self._empty()
-        columns = map(list, zip(*fields, strict=True))
-        return dict(zip(indices, columns, strict=True))
+        return columns
 
     def _parsed(self, indices: list[int], textual: list[int]) -> pd.DataFrame:
         """Some columns as pandas parses them, the text of others as it stands."""
@@ -151,15 +154,11 @@ class TextTable:
     def rows(self) -> Iterator[list[str]]:
         """Rows of the width of the header; blank lines and comments are left out."""
         reader = self.layout.rows(self._lines())
-        width, comment = self.width, self.layout.comment
+        width, starts = self.width, {"", " ", self.layout.comment[:1]}
         row: list[str] = []
         for row in reader:
-            first = row[0].strip() if row else ""
-            if first and not (comment and first.startswith(comment)):
-                if len(row) == width:
-                    yield row
-                    continue
-                yield self._mended(row, reader)
+            if len(row) == width and row[0][:1] not in starts:
+                yield row
             elif self._is_row(row):
                 yield self._mended(row, reader)
             else:
@@ -198,6 +197,8 @@ class TextTable:
         cause = "is one missing, or was the file cut short?"
         if num_fields > self.width:
             cause = "put values that hold one in quotes"
+            if num_fields == self.width + 1:
+                cause = f"is a name missing in the header? Otherwise {cause}"
             if self.layout.delimiter == ",":
                 cause += ", or numbers with decimal commas between semicolons"
         return f"fields stand between {delimiter}: {cause}"
