@@ -523,6 +523,13 @@ def test_case_172_a_table_says_whose_maps_are(tmp_path: Path, command: Command) 
     keys = store.table[["HaloID", "Snapshot", "Projection"]].to_numpy().tolist()
     assert keys == [[7, 67, 0], [7, 67, 1], [7, 67, 2]]
 
+    # A store that was made without the table is called anew.
+    plain, renamed = tmp_path / "plain.h5", tmp_path / "renamed.h5"
+    assert command(f"maps {folder} --size 32 --out {plain}").code == 0
+    assert "HaloID" not in read_store(plain).table
+    assert command(f"maps {plain} --names {table} --out {renamed}").code == 0
+    assert read_store(renamed).table.equals(store.table)
+
 
 def test_a_table_gives_each_map_its_scale(tmp_path: Path, command: Command) -> None:
     for name in ("one", "two", "three"):
@@ -546,3 +553,26 @@ def test_a_table_gives_each_map_its_scale(tmp_path: Path, command: Command) -> N
     result = command(line)
     assert "three.fits: expected an R500, as other maps have; got none" in result.err
     assert len(read_store(tmp_path / "out.h5").values) == 2
+
+
+def test_a_name_says_logarithm_only_of_values_that_may_be(tmp_path: Path) -> None:
+    linear = fits_map(tmp_path / "a907_log.fits", 1e-5 * CLUSTER)
+    assert read_maps(linear)[0].scale == "brightness"
+    logs = fits_map(tmp_path / "log_a907.fits", 32.0 + np.log10(CLUSTER))
+    (image,) = read_maps(logs)
+    assert image.scale == "log10"
+    assert image.notes == (f"{logs}: taken as log10, as its name says",)
+
+
+def test_the_logarithm_of_no_light_is_dark(tmp_path: Path) -> None:
+    with np.errstate(divide="ignore"):
+        logs = np.log10(np.where(CLUSTER > 2e-2, CLUSTER, 0.0))
+    result = read(fits_map(tmp_path / "m.fits", logs, "log10"))
+    expected = np.maximum(logs, logs.max() - 5.0)
+    np.testing.assert_allclose(result.values[0], expected, atol=1e-9)
+
+
+def test_a_map_of_gaps_says_where_they_come_from(tmp_path: Path) -> None:
+    path = fits_map(tmp_path / "m.fits", np.where(CLUSTER > 2e-2, CLUSTER, -1.0))
+    with pytest.raises(DataError, match=r"half of the frame.*pixels of -1 were taken"):
+        read(path)

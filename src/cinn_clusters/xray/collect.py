@@ -144,7 +144,8 @@ class _Stack:
             demand_new_name(image.name, path, self._sources, _RENAME)
             framed = frame_map(image, framing, self._companions)
         except CinnError as error:
-            self._problems.append(_line(error, path))
+            notes = getattr(image_or_error, "notes", ())
+            self._problems.append("; ".join([_line(error, path), *notes]))
             return
         self.maps[image.name] = framed.values
         self._scaled[image.name] = framed.is_scaled

@@ -42,6 +42,8 @@ _MARKS = np.array(
 _LEAST_LARGE = 1e20
 """Smaller values may be those of a bright pixel."""
 _LARGEST_LOG10 = 100.0
+_DARK = -300.0
+"""log10 of no light."""
 _ENOUGH = 2**22
 """Pixels that tell logarithms from others; of larger maps some rows are looked at."""
 _FEW = 4
@@ -125,6 +127,8 @@ def _notes(
     title = _title(image)
     if unit and stated and (unit == "log10") != (stated == "log10"):
         yield f"{title}: taken as {unit}, though its unit is {stated}"
+    if stated == "log10" and not (unit or image.unit):
+        yield f"{title}: taken as log10, as its name says"
     for mark, count in marks:
         yield f"{title}: {count} pixels of {mark:g} were taken as not observed"
 
@@ -132,12 +136,19 @@ def _notes(
 def _stated(image: XrayMap) -> MapUnit | None:
     """Return what the file says that values are."""
     try:
-        return stated_unit(image.unit) or unit_in_name(image.name)
+        return stated_unit(image.unit) or _unit_in_name(image)
     except DataError as error:
         place = f"'{image.name}'"
         raise DataError(
             image.source, error.expected, error.got, place, error.hint
         ) from error
+
+
+def _unit_in_name(image: XrayMap) -> MapUnit | None:
+    """Return what the name of a map says of its values, where they bear it out."""
+    values = image.values
+    is_possible = may_be_logarithm(values) or _largest(values) <= 0.0
+    return unit_in_name(image.name) if is_possible else None
 
 
 def _title(image: XrayMap) -> str:
@@ -241,18 +252,18 @@ def _without_marks(
 ) -> tuple[np.ndarray, list[tuple[float, int]]]:
     """Return values, NaN where a mark stands or nothing is finite, and the marks with their number.
 
-    Of logarithms -inf is a mark.
+    Of logarithms -inf is that of 0, no light.
     """
     marks: list[tuple[float, int]] = []
     is_plain = bool(np.isfinite(values).all()) and not is_log
     if is_plain and values.min() >= 0.0 and values.max() < _LEAST_LARGE:
         return values, marks  # not copied: it may be large
     clean: np.ndarray = np.where(np.isfinite(values), values, np.nan)
-    if is_log and (num_dark := int(np.isneginf(values).sum())):
-        marks.append((-np.inf, num_dark))
     for mark, is_mark in (*_low_marks(clean, is_log), *_high_marks(clean, is_log)):
         marks.append((mark, int(is_mark.sum())))
         clean[is_mark] = np.nan
+    if is_log:
+        clean[np.isneginf(values)] = _DARK
     return clean, marks
 
 

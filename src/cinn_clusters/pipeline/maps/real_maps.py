@@ -23,6 +23,7 @@ from cinn_clusters.xray.collect import Collection, Reading, collect, demand_new_
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.image import XrayMap
 
+Rows = dict[str, MapRow]
 _SOURCE = "cinn-clusters maps"
 _UNITS = {"log": "log10, relative", "asinh": "asinh in [0, 1], relative"}
 
@@ -56,18 +57,17 @@ def store_files(
     """
     framing, reading = framing or Framing(), reading or Reading()
     if any(is_store(path) for path in paths):
-        if (framing, reading, names) != (Framing(), Reading(), None):
+        if (framing, reading) != (Framing(), Reading()):
             expected = "stores alone, put together as they are"
             raise DataError("maps", expected, "options that read or cut maps")
-        return merge_stores(paths, destination)
+        return merge_stores(paths, destination, names)
     destination.demand_free()
-    table = _Table({} if names is None else read_map_rows(names))
+    table = _Table.read(names)
     collection = collect(
         paths, framing, reading, facts_of=table.facts, on_progress=on_progress
     )
-    if names is not None:
-        notes = (*collection.notes, *table.notes(names))
-        collection = replace(collection, notes=notes)
+    notes = (*collection.notes, *table.notes())
+    collection = replace(collection, notes=notes)
     half_width = framing.half_width if collection.is_scaled else 0.0
     facts = StoreFacts(_SOURCE, half_width, framing.stretch, _UNITS[framing.stretch])
     _write(destination.path, collection, facts)
@@ -77,36 +77,55 @@ def store_files(
 class _Table:
     """A table of maps, and which of its rows were used."""
 
-    def __init__(self, rows: dict[str, MapRow]) -> None:
+    def __init__(self, path: str | Path = "", rows: Rows | None = None) -> None:
+        self._path = path
         self._rows = rows
         self._used: set[str] = set()
         self._unnamed: list[str] = []
 
-    def facts(self, image: XrayMap, framing: Framing) -> tuple[XrayMap, Framing]:
-        """Return a map under the name in the table, and how it is cut."""
-        match = row_of(self._rows, image.name, image.source.name, str(image.source))
+    @classmethod
+    def read(cls, path: str | Path | None) -> _Table:
+        """Read a table, or make one that says nothing."""
+        return cls() if path is None else cls(path, read_map_rows(path))
+
+    def row(self, *names: str) -> MapRow:
+        """Return the row of a map that has any of some names; one that says nothing without it."""
+        match = row_of(self._rows or {}, *names)
         if match is None:
-            self._unnamed.append(image.name)
-            return image, framing
+            self._unnamed.append(names[0])
+            return MapRow()
         name, row = match
         self._used.add(name)
+        return row
+
+    def title(self, name: str) -> str:
+        """Return how a map is called from now on."""
+        return self.row(name).name or name
+
+    def facts(self, image: XrayMap, framing: Framing) -> tuple[XrayMap, Framing]:
+        """Return a map under the name in the table, and how it is cut."""
+        row = self.row(image.name, image.source.name, str(image.source))
         _demand_no_other(framing, row, image)
         framing = replace(
             framing,
             redshift=row.redshift or framing.redshift,
             radius_kpc=row.radius_kpc or framing.radius_kpc,
         )
-        return replace(image, name=row.name or image.name), framing
+        radius = image.radius if row.radius_kpc is None else None
+        name = row.name or image.name
+        return replace(image, name=name, radius=radius), framing
 
-    def notes(self, path: str | Path) -> Iterator[str]:
+    def notes(self) -> Iterator[str]:
         """Say which rows have no map and which maps no row."""
+        if self._rows is None:
+            return
         unused = [name for name in self._rows if name not in self._used]
         for names, fact in (
             (unused, "rows without a map"),
             (self._unnamed, "maps without a row"),
         ):
             if names:
-                yield f"{path}: {len(names)} {fact}, first '{names[0]}'"
+                yield f"{self._path}: {len(names)} {fact}, first '{names[0]}'"
 
 
 def _demand_no_other(framing: Framing, row: MapRow, image: XrayMap) -> None:
@@ -124,8 +143,17 @@ def _demand_no_other(framing: Framing, row: MapRow, image: XrayMap) -> None:
 
 
 @reserving()
-def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Collection:
+def merge_stores(
+    paths: Sequence[str | Path],
+    destination: Destination,
+    names: str | Path | None = None,
+) -> Collection:
     """Write the maps of several stores of ``store_files``, alike in size, frame and stretch, in one.
+
+    Args:
+        paths: The stores.
+        destination: HDF5 file to make.
+        names: Table that says of each map whose it is, see ``read_map_rows``.
 
     Returns:
         All maps, in the order of the stores.
@@ -139,7 +167,8 @@ def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Colle
     first, _, first_values, facts = stores[0]
     size = first_values.shape[1]
     sources: dict[str, Path] = {}
-    for path, names, values, new_facts in stores:
+    table = _Table.read(names)
+    for path, titles, values, new_facts in stores:
         if values.shape[1] != size:
             expected = f"maps of {size} px, as in {first}"
             raise DataError(path, expected, f"{values.shape[1]} px")
@@ -147,12 +176,12 @@ def merge_stores(paths: Sequence[str | Path], destination: Destination) -> Colle
             path, "half_width_r500", new_facts.half_width, facts.half_width, first
         )
         _demand_same(path, "stretch", new_facts.stretch, facts.stretch, first)
-        for name in names:
+        for name in map(table.title, titles):
             demand_new_name(name, path, sources)
             sources[name] = path
-    collection = Collection(
-        tuple(sources), np.concatenate([values for _, _, values, _ in stores])
-    )
+    all_values = np.concatenate([values for _, _, values, _ in stores])
+    notes = tuple(table.notes())
+    collection = Collection(tuple(sources), all_values, notes=notes)
     _write(destination.path, collection, facts)
     return collection
 

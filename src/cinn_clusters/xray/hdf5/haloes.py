@@ -80,7 +80,8 @@ def read_haloes(file: Any, path: Path, names: Sequence[str]) -> Haloes:
         for name, share, radius in zip(halo_names, shares, kpc, strict=True)
     }
     order = f"haloes in the order of their numbers, from {halo_names[0]}"
-    notes.append(f"{path}: R500 of each of {len(radii)} {order}")
+    use = "is used" if shares[0] is not None else "needs --pixel-kpc to be used"
+    notes.append(f"{path}: R500 of each of {len(radii)} {order}, {use}")
     return Haloes(snapshot, radii, tuple(notes))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cinn_clusters.errors import DataError
 
-_MOST_VALUES = 2**27
+_MOST_VALUES = 2**26
 """In a data set: a small file may stand for more than there is memory."""
 _SHAPES = "a data set of shape (H, W) or (H, W, 3)"
 
