@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/cinn_clusters"
-LEVELS = {
+LEVELS: dict[str, float] = {
     "errors": 0,
     "rng": 0,
     "cosmology": 0,
     "parallel": 0,
     "progress": 0,
     "moments": 0,
+    "documents": 0.5,
+    "memory": 0.5,
     "schema": 1,
     "claims": 1,
     "files": 1,

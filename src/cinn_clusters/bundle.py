@@ -9,12 +9,14 @@ A bundle is a directory::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cinn_clusters.errors import BundleError
+from cinn_clusters.documents import reason
+from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.files import (
     JsonObject,
     atomic_directory,
@@ -24,11 +26,20 @@ from cinn_clusters.files import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 FORMAT_VERSION = 2
 MANIFEST, INFO, WEIGHTS = "manifest.json", "bundle.json", "weights.safetensors"
 _COPY_AGAIN = "copy the bundle again"
+_MISFITS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What building a model from a recipe that is none raises, in Python, numpy or torch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +107,61 @@ def read_bundle(path: str | Path) -> Bundle:
             path / INFO, "values by name", type(info).__name__, "", _COPY_AGAIN
         )
     try:
-        return Bundle(info, load_file(path / WEIGHTS))
-    except SafetensorError as error:
+        tensors = load_file(path / WEIGHTS)
+    except (SafetensorError, OSError, ValueError) as error:
         raise BundleError(
-            path / WEIGHTS, "tensors", str(error), "", _COPY_AGAIN
+            path / WEIGHTS, "tensors", reason(error), "", _COPY_AGAIN
         ) from error
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            subject = f"{path / WEIGHTS}, '{name}'"
+            raise BundleError(
+                subject, "finite numbers", "others", "", "train the model again"
+            )
+    return Bundle(info, tensors)
+
+
+@contextmanager
+def rebuilding(
+    path: str | Path, expected: str, hint: str = "train it again"
+) -> Iterator[None]:
+    """Turn what goes wrong while a model is rebuilt from its bundle into an error of the bundle.
+
+    Raises:
+        BundleError: If the block finds the bundle other than expected.
+    """
+    try:
+        yield
+    except (BundleError, DataError):
+        raise
+    except _MISFITS as error:
+        raise BundleError(path, expected, reason(error), "", hint) from error
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors into a network of the same recipe.
+
+    Raises:
+        ValueError: If a name, a shape or a type differs, or whole numbers are others than the
+            recipe's, in any order.
+    """
+    recipe = network.state_dict()
+    for name in sorted(recipe.keys() ^ tensors.keys()):
+        raise ValueError(f"tensor '{name}' in one of recipe and weights")
+    for name, value in recipe.items():
+        _demand_alike(name, value, tensors[name])
+    network.load_state_dict(dict(tensors))
+
+
+def _demand_alike(name: str, recipe: Tensor, stored: Tensor) -> None:
+    if (stored.shape, stored.dtype) != (recipe.shape, recipe.dtype):
+        got = f"{stored.dtype} of shape {tuple(stored.shape)}"
+        expected = f"{recipe.dtype} of shape {tuple(recipe.shape)}"
+        raise ValueError(f"tensor '{name}' of {got}, not {expected}")
+    if recipe.is_floating_point() or recipe.ndim == 0:
+        return
+    if not stored.flatten().sort()[0].equal(recipe.flatten().sort()[0]):
+        raise ValueError(f"tensor '{name}' with other whole numbers than its recipe")
 
 
 def demand_bundle(path: Path) -> None:
@@ -130,7 +191,10 @@ def _read_manifest(path: Path) -> dict[str, str]:
             path, expected, f"format {version}", "", "upgrade cinn-clusters"
         )
     hashes = manifest.get("sha256")
-    if not isinstance(hashes, dict) or set(hashes) != {INFO, WEIGHTS}:
+    has_hashes = isinstance(hashes, dict) and all(
+        isinstance(value, str) for value in hashes.values()
+    )
+    if not has_hashes or set(hashes) != {INFO, WEIGHTS}:
         expected = f"hashes of {INFO} and {WEIGHTS}"
         raise BundleError(path / MANIFEST, expected, "others", "", _COPY_AGAIN)
     return hashes

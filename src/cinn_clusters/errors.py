@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+_LONGEST = 400
+"""Characters of a value that a message quotes."""
+
 
 class CinnError(ValueError):
     """Base of every expected error; the command line prints it in one line and exits 1.
@@ -38,16 +41,38 @@ class CinnError(ValueError):
 
     def _line(self) -> str:
         expected = self.expected and f"expected {self.expected}"
-        got = self.got and f"got {self.got}"
-        facts = "; ".join(filter(None, (expected, got, self.where, self.hint)))
+        got = self.got and f"got {_shortened(self.got)}"
+        where = _shortened(self.where)
+        facts = "; ".join(filter(None, (expected, got, where, self.hint)))
         if not facts:
-            return self.subject
-        return " ".join(f"{self.subject}: {facts}".split())
+            return _printable(self.subject)
+        return _printable(f"{_shortened(self.subject)}: {facts}")
 
     def at(self, where: str) -> Self:
         """Return the same error with the place put in front of where it was raised."""
         place = ", ".join(filter(None, (where, self.where)))
         return type(self)(self.subject, self.expected, self.got, place, self.hint)
+
+
+def _shortened(text: str) -> str:
+    """Keep both ends of a long value."""
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST // 2]} [...] {text[-_LONGEST // 4 :]}"
+
+
+def _printable(text: str) -> str:
+    """Put text into one line that every terminal takes: no control characters, no half characters."""
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(_escaped(character) for character in line)
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    return ascii(character)[1:-1]
 
 
 class DataError(CinnError):

@@ -24,6 +24,7 @@ from cinn_clusters.claims import (
     reserve,
     scratch_stem,
 )
+from cinn_clusters.documents import parse_json, read_text, reason
 from cinn_clusters.errors import BundleError, OutputError
 
 JsonObject = dict[str, Any]
@@ -263,13 +264,12 @@ def read_json(path: Path) -> Any:
         BundleError: If the file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_text(path))
     except OSError as error:
-        raise BundleError(path, "a readable file", _reason(error)) from error
+        raise BundleError(path, "a readable file", reason(error)) from error
     except ValueError as error:
-        raise BundleError(
-            path, "valid JSON", f"damage ({error})", "", "write it again"
-        ) from error
+        damage = f"damage ({reason(error)})"
+        raise BundleError(path, "valid JSON", damage, "", "write it again") from error
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
+from cinn_clusters.documents import parse_toml, read_text, reason
 from cinn_clusters.errors import CinnError, ConfigError
 from cinn_clusters.files import JsonObject
 
@@ -290,19 +290,19 @@ def read_mapping(path: str | Path) -> Mapping:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), "a readable mapping", str(error)) from error
+        text = read_text(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(path, "a readable mapping", reason(error)) from error
     return _parse(text, str(path))
 
 
 def _parse(text: str, where: str) -> Mapping:
     try:
-        mapping = Mapping.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(where, "valid TOML", str(error)) from error
+        mapping = Mapping.model_validate(parse_toml(text))
     except ValidationError as error:
         raise _as_config_error(error, where) from error
+    except ValueError as error:
+        raise ConfigError(where, "valid TOML", reason(error)) from error
     uses = Counter(
         name for quantity in mapping.quantities.values() for name in quantity.columns
     )

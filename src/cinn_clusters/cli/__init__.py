@@ -38,6 +38,11 @@ __all__ = [
     "score_commands",
 ]
 
+_NO_MEMORY = (
+    "memory: expected enough of it; got none; ask for less or for smaller files"
+)
+_TOO_DEEP = "input: expected less than a thousand levels of nesting; got more"
+
 
 def main() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 1."""
@@ -51,9 +56,13 @@ def main() -> None:
         if endings.is_stopped(stop.code):
             console.log("error: interrupted; the same line goes on with a training")
         raise
+    except MemoryError:
+        _fail(_NO_MEMORY)
+    except RecursionError:
+        _fail(_TOO_DEEP)
     except OSError as error:
-        reason = error.strerror or error
-        _fail(f"{endings.place_of(error)}: expected to be usable; got {reason}")
+        place, reason = endings.place_of(error), error.strerror or error
+        _fail(str(CinnError(place, "to be usable", reason)))
 
 
 def _fail(line: str) -> NoReturn:

@@ -28,9 +28,13 @@ def baseline_command(
     run: RunPath,
     members: Annotated[
         int,
-        typer.Option(min=1, help="Networks; the median of their predictions counts."),
+        typer.Option(
+            min=1, max=1000, help="Networks; the median of their predictions counts."
+        ),
     ] = 7,
-    batch: Annotated[int, typer.Option(min=2, help="Rows a step.")] = 256,
+    batch: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Rows a step.")
+    ] = 256,
     seed: SeedOption = 42,
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -54,10 +58,16 @@ def baseline_command(
 def sensitivity_command(
     run: RunPath,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Permutations of the test rows to average over.")
+        int,
+        typer.Option(
+            min=1, max=100_000, help="Permutations of the test rows to average over."
+        ),
     ] = 20,
     refit_members: Annotated[
-        int, typer.Option(min=0, help="Members of refitted ensembles; 0: no refit.")
+        int,
+        typer.Option(
+            min=0, max=1000, help="Members of refitted ensembles; 0: no refit."
+        ),
     ] = 3,
     seed: SeedOption = 0,
     threads: Threads = 1,

@@ -40,12 +40,16 @@ from cinn_clusters.cli.options import (
 )
 def mock_command(
     out: Annotated[Path, output_path("Folder to make.")],
-    clusters: Annotated[int, typer.Option(help="Clusters, each at 8 snapshots.")] = 350,
+    clusters: Annotated[
+        int, typer.Option(max=100_000, help="Clusters, each at 8 snapshots.")
+    ] = 350,
     seed: SeedOption = 1,
     maps: Annotated[
         bool, typer.Option("--maps", help="X-ray maps too: OUT/maps/maps.h5.")
     ] = False,
-    size: Annotated[int, typer.Option(min=16, help="Pixels a side of a map.")] = 128,
+    size: Annotated[
+        int, typer.Option(min=16, max=1024, help="Pixels a side of a map.")
+    ] = 128,
     projections: Annotated[
         int,
         typer.Option(min=1, max=3, help="Maps a snapshot, along the axes of the box."),
@@ -54,7 +58,7 @@ def mock_command(
         str, typer.Option(help="Files beside the store: png,jpg,fits.")
     ] = "",
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Default: the number of cores.")
+        int | None, typer.Option(min=1, max=1024, help="Default: the number of cores.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

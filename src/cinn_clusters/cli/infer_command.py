@@ -118,6 +118,7 @@ def infer_command(
             "--samples",
             "--draws",
             min=2,
+            max=1_000_000,
             metavar="S",
         ),
     ] = 1000,
@@ -160,7 +161,7 @@ def infer_command(
     device: Annotated[
         str, _hidden("auto (CUDA when present), cpu, cuda, ...")
     ] = "auto",
-    threads: Annotated[int, _hidden("CPU threads of torch.")] = 1,
+    threads: Annotated[int, _hidden("CPU threads of torch.", min=1, max=1024)] = 1,
 ) -> None:
     """Posterior of the merger history of every object of a catalogue, simulated or observed.
 

@@ -103,7 +103,7 @@ def maps_command(
     centre: Annotated[
         str, Option(help="peak, centroid, middle, or RA,DEC in degrees (ICRS).")
     ] = "peak",
-    size: Annotated[int, Option(min=16, help="Pixels a side.")] = 128,
+    size: Annotated[int, Option(min=16, max=4096, help="Pixels a side.")] = 128,
     stretch: Annotated[
         Literal["log", "asinh"],
         Option(help="log10 of the brightness, or asinh in [0, 1]."),

@@ -87,7 +87,7 @@ def train_command(
 )
 def tune_command(
     run: RunPath,
-    trials: Annotated[int, typer.Option(help="Settings to try.")] = 40,
+    trials: Annotated[int, typer.Option(max=100_000, help="Settings to try.")] = 40,
     objective: Annotated[
         ObjectiveOption, typer.Option(help="Mean score to lower.")
     ] = "crps",
@@ -95,8 +95,10 @@ def tune_command(
         int | None,
         typer.Option(help="Leave out this fold of crossval, not the test clusters."),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Folds of that crossval.")] = 5,
-    inner_folds: Annotated[int, typer.Option(help="Folds inside what is left.")] = 4,
+    folds: Annotated[int, typer.Option(max=10_000, help="Folds of that crossval.")] = 5,
+    inner_folds: Annotated[
+        int, typer.Option(max=10_000, help="Folds inside what is left.")
+    ] = 4,
     config: ConfigPath = None,
     change: Changes = None,
     seed: SeedOption = 0,

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from cinn_clusters.bundle import demand_bundle
+from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import demand_free, demand_no_folder
 from cinn_clusters.storage.run_paths import RunPaths
@@ -71,13 +72,17 @@ ObjectiveOption = Literal["crps", "energy", "nll"]
 
 
 def existing(path: Path | None) -> Path | None:
-    """Refuse a file that is not there, before anything slow is imported.
+    """Refuse a file that is not there, or has no end, before anything slow is imported.
 
     Raises:
-        DataError: If nothing stands at the path.
+        DataError: If no file or folder stands at the path.
     """
-    if path is not None and not path.exists():
-        raise DataError(path, "a readable file", "No such file or directory")
+    if path is None:
+        return path
+    try:
+        demand_regular(path)
+    except (OSError, ValueError) as error:
+        raise DataError(path, "a readable file", reason(error)) from error
     return path
 
 
@@ -139,7 +144,9 @@ Device = Annotated[
 Threads = Annotated[
     int,
     typer.Option(
-        min=1, help="CPU threads of torch; small flows gain nothing from more."
+        min=1,
+        max=1024,
+        help="CPU threads of torch; small flows gain nothing from more.",
     ),
 ]
 ConfigPath = Annotated[
@@ -153,7 +160,12 @@ Changes = Annotated[
 SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed.")]
 Draws = Annotated[
     int,
-    typer.Option("--samples", "--draws", min=2, help="Posterior samples an object."),
+    typer.Option(
+        *("--samples", "--draws"),
+        min=2,
+        max=1_000_000,
+        help="Posterior samples an object.",
+    ),
 ]
 AllowAtypical = Annotated[
     bool,

@@ -66,7 +66,7 @@ def evaluate_command(
 @app.command("crossval", epilog="Example:  cinn-clusters crossval run --folds 5")
 def crossval_command(
     run: RunPath,
-    folds: Annotated[int, typer.Option(help="Folds of clusters.")] = 5,
+    folds: Annotated[int, typer.Option(max=10_000, help="Folds of clusters.")] = 5,
     config: ConfigPath = None,
     change: Changes = None,
     draws: Draws = 1000,

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from cinn_clusters.documents import parse_toml, read_text, reason
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.schema import DEFAULT, INFINITE, Column, Keys, Schema, named_keys
 
@@ -47,15 +47,13 @@ def read_schema(path: str | Path) -> Schema:
     """
     source = str(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return declared_schema(tomllib.loads(text))
+        return declared_schema(parse_toml(read_text(Path(path))))
     except ConfigError as error:
         raise error.at(source) from error
     except OSError as error:
-        got = error.strerror or "none"
-        raise ConfigError(source, "a readable TOML file", got) from error
+        raise ConfigError(source, "a readable TOML file", reason(error)) from error
     except ValueError as error:  # of TOML or UTF-8
-        raise ConfigError(source, "valid TOML", str(error)) from error
+        raise ConfigError(source, "valid TOML", reason(error)) from error
 
 
 def declared_schema(document: Mapping[str, Any]) -> Schema:

@@ -6,7 +6,6 @@ embedding is missing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ import pandas as pd
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.map_names import MapNaming, pair_maps
+from cinn_clusters.documents import demand_regular, parse_json, read_text, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (
     EMBEDDING,
@@ -263,7 +263,7 @@ def _read_encoder(path: Path) -> tuple[tuple[str, ...] | None, str | None]:
     if not path.is_file():
         return None, None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json(read_text(path))
         return tuple(map(str, facts["clusters"])), facts.get(ENCODER_HASH)
     except (OSError, ValueError, KeyError, TypeError) as error:
         expected = "the clusters that the encoder was trained on"
@@ -272,10 +272,10 @@ def _read_encoder(path: Path) -> tuple[tuple[str, ...] | None, str | None]:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
+        demand_regular(path)
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
-        got = error.strerror or str(error)
-        raise DataError(str(path), "a readable .npy file", got) from error
+        raise DataError(path, "a readable .npy file", reason(error)) from error
     except ValueError as error:
         # No .npy file, one that is cut short, or pickled objects, which would be code
         expected = "an array in numpy's .npy format"
@@ -287,14 +287,19 @@ def _read_array(path: Path) -> np.ndarray:
 def _read_names(path: Path) -> list[str]:
     if path.suffix != ".npy":
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(str(path), "a text file of names", str(error)) from error
+            lines = read_text(path).splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(path, "a text file of names", reason(error)) from error
         return [line.strip() for line in lines if line.strip()]
     names = _read_array(path)
     if names.ndim != 1 or names.dtype.kind not in "US":
         got = f"{names.dtype} of shape {names.shape}"
         raise DataError(str(path), "a list of text", got)
-    if names.dtype.kind == "S":
-        names = np.char.decode(names, "utf-8")
+    try:
+        if names.dtype.kind == "S":
+            return [name.decode("utf-8") for name in names.tolist()]
+        codes = names.astype(names.dtype.newbyteorder("<")).tobytes()
+        codes.decode("utf-32-le")  # refuses codes that are no characters
+    except ValueError as error:
+        raise DataError(path, "a list of text", "codes that are none") from error
     return [str(name) for name in names]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.files import demand_free, sha256_of
 from cinn_clusters.flows.coupling import Coupling
@@ -43,6 +44,9 @@ class _Block:
 
     subnets: tuple[Layers, Layers]
     permutation: Tensor | None = None
+
+
+_STATE_DICT = "a state dict of tensors"
 
 
 @reserving()
@@ -134,26 +138,36 @@ def _scaling(named: NamedScaler) -> Scaling:
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
     """Tensors by name, by torch's reader for weights only, which runs no code of the file."""
-    expected = "a state dict of tensors"
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise BundleError(
-            path, "a readable file", error.strerror or str(error)
-        ) from error
-    except Exception as error:  # whatever its reader says of it
-        hint = "save it with torch.save(model.state_dict(), path)"
-        raise BundleError(
-            path, expected, "another object or damage", "", hint
-        ) from error
+    state = _load_weights(path)
     if isinstance(state, Mapping) and "state_dict" in state:
         state = state["state_dict"]
     is_tensors = isinstance(state, Mapping) and all(
-        isinstance(value, Tensor) for value in state.values()
+        isinstance(name, str) and isinstance(value, Tensor)
+        for name, value in state.items()
     )
     if not is_tensors:
-        raise BundleError(path, expected, type(state).__name__)
+        raise BundleError(path, _STATE_DICT, type(state).__name__)
+    _demand_finite(state, path)
     return dict(state)
+
+
+def _load_weights(path: Path) -> Any:
+    try:
+        demand_regular(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise BundleError(path, "a readable file", reason(error)) from error
+    except Exception as error:  # whatever its reader says of it
+        hint = "save it with torch.save(model.state_dict(), path)"
+        got = "another object or damage"
+        raise BundleError(path, _STATE_DICT, got, "", hint) from error
+
+
+def _demand_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in state.items():
+        is_dense = value.layout is torch.strided
+        if not is_dense or not value.isfinite().all():
+            raise BundleError(path, "finite tensors", f"others in '{name}'")
 
 
 def _read_blocks(state: Mapping[str, Tensor], path: Path) -> list[_Block]:

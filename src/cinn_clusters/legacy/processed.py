@@ -19,6 +19,7 @@ from cinn_clusters import schema
 from cinn_clusters.data.embeddings import embedding_names
 from cinn_clusters.data.keys import key_values
 from cinn_clusters.data.tables import demand_columns, read_csv
+from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.legacy.scalers import Scaler, read_scaler
 
@@ -219,16 +220,28 @@ def _raw_values(values: np.ndarray, named: NamedScaler, table: Path) -> np.ndarr
 def _read_table(path: Path) -> np.ndarray:
     """Numbers (N, C) of a table."""
     if path.suffix == ".csv":
-        return read_csv(path).to_numpy(float)
+        return _numbers(read_csv(path), path)
     try:
-        values = np.load(path, allow_pickle=False)
+        demand_regular(path)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        got = str(error).splitlines()[0]
-        raise DataError(path, "an array in numpy's .npy format", got) from error
+        expected = "an array in numpy's .npy format"
+        raise DataError(path, expected, reason(error)) from error
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         got = f"{values.dtype} of shape {values.shape}"
         raise DataError(path, "numbers, (rows, columns)", got)
     return np.asarray(values, dtype=float)
+
+
+def _numbers(frame: pd.DataFrame, path: Path) -> np.ndarray:
+    """Columns of a table as numbers (N, C)."""
+    for name, column in frame.items():
+        is_text = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+        if is_text.any():
+            first = int(np.flatnonzero(is_text)[0])
+            got, where = f"'{column[first]}'", f"{path}, line {first + 2}"
+            raise DataError(f"column '{name}'", "numbers", got, where)
+    return frame.apply(pd.to_numeric).to_numpy(float)
 
 
 def _with_columns(

@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from cinn_clusters.documents import read_bytes, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.legacy.unpickler import (
     RefusedError,
@@ -85,11 +86,9 @@ def read_scaler(path: str | Path) -> Scaler:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
-        raise DataError(
-            path, "a readable file", error.strerror or str(error)
-        ) from error
+        raise DataError(path, "a readable file", reason(error)) from error
     scaler = _from_npz(path) if path.suffix == ".npz" else _from_pickle(path, data)
     if not scaler.is_valid:
         shapes = f"{scaler.mean.shape} and {scaler.scale.shape}"

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from cinn_clusters.errors import ConfigError
 from cinn_clusters.settings.sections import Section, read_settings
 
 FlowName = Literal["glow", "spline", "autoregressive", "mixture", "flow_matching"]
@@ -26,6 +27,8 @@ _Layers = Annotated[int, Field(ge=1, le=16)]
 _Clamp = Annotated[float, Field(gt=0, le=20)]
 _Bins = Annotated[int, Field(ge=2, le=256)]
 _Bound = Annotated[float, Field(gt=0, le=100)]
+_LARGEST_NETWORK = 100_000_000
+"""Weights between hidden units: four times as many numbers are kept in training, 1.6 GB."""
 
 
 class ModelConfig(Section):
@@ -143,6 +146,18 @@ class Config(Section):
     mixture: MixtureConfig = MixtureConfig()
     flow_matching: FlowMatchingConfig = FlowMatchingConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _demand_affordable(self) -> Config:
+        """Refuse a network that no machine holds, before memory is taken for it."""
+        members, section = self.model.members, self.flow
+        blocks = getattr(section, "blocks", 1)
+        num_weights = members * blocks * section.layers * section.hidden**2
+        if num_weights > _LARGEST_NETWORK:
+            asked = f"{num_weights:.2g}, members * blocks * layers * hidden^2"
+            expected = f"at most {_LARGEST_NETWORK:.0e} weights"
+            raise ConfigError(f"settings of '{self.model.flow}'", expected, asked)
+        return self
 
     @property
     def flow(self) -> FlowConfig:

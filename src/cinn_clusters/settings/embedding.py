@@ -23,6 +23,8 @@ MethodName = Literal[
     "supervised",
     "joint",
 ]
+_LARGEST_STEP = 2**28
+"""Pixels of a step: 256 maps of 1024 pixels a side, 1 GiB."""
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Units = Annotated[int, Field(ge=1, le=65_536)]
 _Momentum = Annotated[float, Field(gt=0, le=1)]
@@ -64,9 +66,9 @@ class EncoderConfig(Section):
     backbone: str = (
         "small"  # small, resnet18, resnet50, convnext_tiny or any model of timm
     )
-    size: int = Field(64, ge=16, le=4096)  # pixels a side of the input
+    size: int = Field(64, ge=16, le=1024)  # pixels a side of the input
     epochs: Epochs = 30
-    batch: int = Field(256, ge=4, le=1_000_000)  # maps a step, all processes together
+    batch: int = Field(256, ge=4, le=65_536)  # maps a step, all processes together
     learning_rate: Rate = 1e-3  # after the warm-up; falls to zero along a cosine
     weight_decay: float = Field(1e-4, ge=0, le=1e3)
     warmup: float = Field(
@@ -213,6 +215,10 @@ def read_embed_config(
     """
     config = read_settings(EmbedConfig, path, changes)
     batch, devices = config.embed.batch, config.embed.devices
+    num_pixels = batch * config.embed.size**2
+    if num_pixels > _LARGEST_STEP:
+        expected = f"embed.batch * embed.size^2 of at most {_LARGEST_STEP} pixels"
+        raise ConfigError("embed.batch", expected, num_pixels)
     if batch % devices:
         raise ConfigError("embed.batch", f"a multiple of {devices} devices", str(batch))
     return config

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cinn_clusters.documents import parse_toml, read_text, reason
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.files import JsonObject
 
@@ -35,6 +36,15 @@ def read_settings(kind: type[S], path: str | Path | None, changes: Sequence[str]
         values, source = _read_toml(Path(path)), str(path)
     for change in changes:
         _apply(values, change)
+    return validated(kind, values, source)
+
+
+def validated(kind: type[S], values: JsonObject, source: str) -> S:
+    """Return settings of plain values.
+
+    Raises:
+        ConfigError: If a key or value is wrong.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -72,15 +82,14 @@ def _read_toml(path: Path) -> JsonObject:
     if not path.is_file() and str(path) in shipped:
         path = shipped[str(path)]
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(read_text(path))
     except OSError as error:
-        reason = error.strerror or "an error"
         hint = f"or a name that comes with the package: {', '.join(shipped)}"
         raise ConfigError(
-            str(path), "a readable TOML file", reason, "", hint
+            path, "a readable TOML file", reason(error), "", hint
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), "valid TOML", str(error)) from error
+    except ValueError as error:
+        raise ConfigError(path, "valid TOML", reason(error)) from error
 
 
 def _apply(values: JsonObject, change: str) -> None:
@@ -89,9 +98,11 @@ def _apply(values: JsonObject, change: str) -> None:
     if not separator or not key:
         raise ConfigError("--set", "section.key=value", change)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    except ValueError as error:
+        raise ConfigError("--set", "section.key=value", reason(error), key) from error
     *sections, last = key.strip().split(".")
     for section in sections:
         values = values.setdefault(section, {})
@@ -105,6 +116,9 @@ def _refusal(
 ) -> ConfigError:
     """Turn the first complaint of pydantic into one line."""
     complaint = error.errors()[0]
+    cause = complaint.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return cause.at(source)
     location = [str(part) for part in complaint["loc"]]
     key = ".".join(location)
     if complaint["type"] != "extra_forbidden":

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_clusters.bundle import pack_tensors, read_bundle, write_bundle
+from cinn_clusters.bundle import (
+    INFO,
+    Bundle,
+    fill,
+    pack_tensors,
+    read_bundle,
+    rebuilding,
+    write_bundle,
+)
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import ENCODER, ENCODER_HASH
 from cinn_clusters.embed.backbones import Sharpened, make_backbone
@@ -19,6 +27,7 @@ from cinn_clusters.embed.scaling import as_inputs
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.files import Destination, JsonObject, atomic_directory, write_json
 from cinn_clusters.settings.embedding import EmbedConfig
+from cinn_clusters.settings.sections import validated
 from cinn_clusters.storage.map_store import MapStore
 
 VECTORS, COMPONENTS, NAMES = "embeddings.npy", "components.npy", "filenames.npy"
@@ -70,15 +79,34 @@ def load_encoder(path: str | Path) -> Encoder:
     if bundle.info.get("kind") != ENCODER_KIND:
         hint = "make one with cinn-clusters embed train"
         raise BundleError(path, f"an {ENCODER_KIND}", "another model", "", hint)
-    tensors = bundle.tensors
-    offset, projection = (
-        tensors.pop("offset").numpy(),
-        tensors.pop("projection").numpy(),
-    )
-    config = EmbedConfig.model_validate(bundle.info["config"])
+    with rebuilding(path, f"an {ENCODER_KIND}"):
+        _demand_facts(bundle.info)
+        return _parse(bundle)
+
+
+def _demand_facts(info: JsonObject) -> None:
+    """Demand of the scale of the maps a number, of the training clusters names."""
+    half_width, clusters = info.get("half_width_r500", 0.0), info.get("clusters", [])
+    if not isinstance(half_width, float | int) or half_width < 0:
+        raise ValueError(f"half_width_r500 {half_width!r}")
+    if not all(isinstance(name, str | int) for name in clusters):
+        raise ValueError("clusters that are no names")
+
+
+def _parse(bundle: Bundle) -> Encoder:
+    config = validated(EmbedConfig, bundle.info["config"], INFO)
     backbone = make_backbone(config.embed.backbone, config.seed)
-    weights = {name.removeprefix("backbone."): value for name, value in tensors.items()}
-    backbone.load_state_dict(weights)
+    tensors = {
+        name.removeprefix("backbone."): value for name, value in bundle.tensors.items()
+    }
+    offset, projection = (
+        tensors.pop(name).numpy() for name in ("offset", "projection")
+    )
+    fill(backbone, tensors)
+    width = backbone.num_features
+    if offset.shape != (width,) or projection.ndim != 2 or len(projection) != width:
+        shapes = f"{offset.shape} and {projection.shape}"
+        raise ValueError(f"principal axes of shapes {shapes} for {width} features")
     return Encoder(backbone.eval(), config.embed.size, offset, projection, bundle.info)
 
 
@@ -105,6 +133,9 @@ def encode_maps(encoder: Encoder, store: MapStore, destination: Destination) -> 
     destination.demand_free()
     _demand_alike(encoder.info, store)
     vectors = encoder.vectors(store.values)
+    if not np.isfinite(vectors).all():
+        hint = "its weights are spoilt: train it again"
+        raise DataError("encoder", "finite vectors", "others", store.source, hint)
     arrays = {
         VECTORS: vectors,
         COMPONENTS: encoder.components(vectors).astype(np.float32),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,15 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.data.map_names import MapNaming
+from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_file
+from cinn_clusters.memory import demand_room
 from cinn_clusters.storage.enduring_file import enduring
 
 STORE = "maps.h5"
+_BYTES_PER_PIXEL = 12
+"""In memory: a value as stored and as single precision, and a mask or a copy."""
 Variant = Literal["ideal", "observed"]
 """Of a map: log surface brightness, or counts over exposure."""
 
@@ -125,6 +130,7 @@ def is_store(path: str | Path) -> bool:
     import h5py
 
     try:
+        demand_regular(Path(path))
         with h5py.File(path) as file:
             return "log_brightness" in file and "filename" in file
     except OSError:
@@ -133,9 +139,7 @@ def is_store(path: str | Path) -> bool:
 
 def read_stored(path: str | Path) -> tuple[tuple[str, ...], np.ndarray, StoreFacts]:
     """Return names, values as stored (N, H, W) and facts of a store of any stretch."""
-    import h5py
-
-    with h5py.File(path) as file:
+    with _opened(Path(path)) as file:
         return _names(file), file["log_brightness"][:], _facts(file)
 
 
@@ -152,38 +156,85 @@ def read_store(
     Raises:
         DataError: If it is no such file, or of another stretch than log.
     """
-    import h5py
-
     path = Path(path)
     if (path / STORE).is_file():
         path = path / STORE
+    with _opened(path) as file:
+        facts = _facts(file)
+        if facts.stretch != "log":
+            got = f"the stretch {facts.stretch}"
+            raise DataError(path, "log brightness, as encoders see", got)
+        table = _table(_names(file), naming)
+        values = _values(file, variant)
+    _demand_brightness(values, table["filename"], path)
+    return MapStore(values, table, facts.half_width, str(path), variant)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a store whose datasets are what they should be."""
+    import h5py
+
     try:
+        demand_regular(path)
         with h5py.File(path) as file:
-            facts = _facts(file)
-            if facts.stretch != "log":
-                got = f"the stretch {facts.stretch}"
-                raise DataError(path, "log brightness, as encoders see", got)
-            table = _table(_names(file), naming)
-            return MapStore(
-                _values(file, variant), table, facts.half_width, str(path), variant
-            )
-    except (OSError, KeyError) as error:
+            _demand_layout(file)
+            yield file
+    except DataError:
+        raise
+    except (OSError, LookupError, AttributeError, TypeError, ValueError) as error:
         expected = f"a store of maps ({STORE} of cinn-clusters mock --maps)"
-        raise DataError(path, expected, error) from error
+        raise DataError(path, expected, reason(error)) from error
+    except RuntimeError as error:  # of HDF5, whose words name its own functions
+        raise DataError(path, "a store of maps", "a damaged HDF5 file") from error
+
+
+def _demand_layout(file: Any) -> None:
+    """Demand maps (N, H, H), what a telescope made of them, and N names."""
+    maps, names = file["log_brightness"], file["filename"]
+    if maps.ndim != 3 or maps.shape[1] != maps.shape[2] or 0 in maps.shape:
+        raise ValueError(f"log_brightness of shape {maps.shape}, not (N, H, H)")
+    if maps.dtype.kind != "f" or names.shape != maps.shape[:1]:
+        numbers = f"log_brightness of {maps.dtype}"
+        raise ValueError(f"{numbers} with filename of shape {names.shape}")
+    for layer in ("counts", "exposure"):
+        if layer in file and file[layer].shape != maps.shape:
+            shapes = f"{file[layer].shape}, not {maps.shape}"
+            raise ValueError(f"{layer} of shape {shapes}")
+    demand_room(_BYTES_PER_PIXEL * maps.size, file.filename, "write smaller stores")
+
+
+def _demand_brightness(values: np.ndarray, names: pd.Series, path: Path) -> None:
+    """Demand maps without infinities, each with a pixel that was exposed."""
+    is_unusable = np.isinf(values).any((1, 2)) | np.isnan(values).all((1, 2))
+    if is_unusable.any():
+        first = names[np.flatnonzero(is_unusable)[0]]
+        got = f"{is_unusable.sum()} with infinite pixels or none"
+        raise DataError(path, "maps with finite pixels", got, f"first '{first}'")
 
 
 def _facts(file: Any) -> StoreFacts:
     attributes = file.attrs  # older stores do not name their stretch, which is log
+    half_width = float(attributes["half_width_r500"])
+    if not 0.0 <= half_width < np.inf:
+        raise ValueError(f"half_width_r500 of {half_width:g}")
     return StoreFacts(
-        attributes.get("source", "unknown origin"),
-        float(attributes["half_width_r500"]),
-        attributes.get("stretch", "log"),
-        file["log_brightness"].attrs.get("unit", ""),
+        str(attributes.get("source", "unknown origin")),
+        half_width,
+        str(attributes.get("stretch", "log")),
+        str(file["log_brightness"].attrs.get("unit", "")),
     )
 
 
 def _names(file: Any) -> tuple[str, ...]:
-    return tuple(file["filename"].asstr()[:])
+    """Names of the maps, each its own."""
+    names = tuple(file["filename"].asstr()[:])
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise ValueError(f"the name '{name}' {count} times")
+    if any(not name.isprintable() or not name for name in names):
+        raise ValueError("names that are empty or cannot be printed")
+    return names
 
 
 def _table(names: Sequence[str], naming: MapNaming | None) -> pd.DataFrame:

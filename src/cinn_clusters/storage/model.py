@@ -8,7 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cinn_clusters.bundle import FORMAT_VERSION, Bundle, read_bundle, write_bundle
+from cinn_clusters.bundle import (
+    FORMAT_VERSION,
+    INFO,
+    Bundle,
+    fill,
+    read_bundle,
+    rebuilding,
+    write_bundle,
+)
 from cinn_clusters.data.measurement import MeasurementTransforms, read_transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import JsonObject
@@ -23,6 +31,7 @@ from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.schema import Column
 from cinn_clusters.settings.config import Config
 from cinn_clusters.settings.renewal import renewed
+from cinn_clusters.settings.sections import validated
 from cinn_clusters.storage.run import Run, split_hash, versions
 
 PACKAGED_MODEL = "tng-cluster"
@@ -142,16 +151,10 @@ def load_model(path: str | Path | None = None, *, device: str = "auto") -> Train
         'last_T_coll'
     """
     path = packaged_model() if path is None else Path(path)
-    bundle = _renew(read_bundle(path))
+    bundle = read_bundle(path)
     device = resolve_device(device)
-    try:
+    with rebuilding(path, f"a model of format {FORMAT_VERSION}"):
         return _parse(bundle, path, device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        expected, reason = (
-            f"a model of format {FORMAT_VERSION}",
-            str(error).splitlines()[0],
-        )
-        raise BundleError(str(path), expected, reason, "", "train it again") from error
 
 
 def load_posterior(
@@ -213,12 +216,13 @@ def demand_own_model(run: Run) -> None:
 
 
 def _parse(bundle: Bundle, path: Path, device: str) -> TrainedModel:
+    bundle = _renew(bundle)
     info = bundle.info
-    config = Config.model_validate(renewed(info["config"]))
+    config = validated(Config, renewed(info["config"]), INFO)
     transforms = read_transforms(info["transforms"])
     flow = make_flow(config, len(transforms.targets), transforms.num_features)
     names = [name for name in bundle.tensors if not name.startswith(_SELECTION)]
-    flow.load_state_dict({name: bundle.tensors[name] for name in names})
+    fill(flow, {name: bundle.tensors[name] for name in names})
     recalibration = None
     if _RECALIBRATION in info:
         recalibration = Recalibration.from_dict(info[_RECALIBRATION])
@@ -247,7 +251,7 @@ def _selection(
     if not state:
         return None
     classifier = make_classifier(transforms)
-    classifier.network.load_state_dict(state)
+    fill(classifier.network, state)
     return classifier
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from cinn_clusters.data.keys import key_values
+from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file
 from cinn_clusters.schema import (
@@ -323,9 +324,19 @@ def _group(path: str | Path, group: str, expected: str) -> Iterator[xr.Dataset]:
 def _readable(path: str | Path, expected: str) -> Iterator[None]:
     """Turn what the reader of netCDF raises into an error that names the file."""
     try:
+        demand_regular(Path(path))
         yield
-    except (OSError, KeyError, ValueError) as error:
-        raise BundleError(str(path), expected, str(error).splitlines()[0]) from error
+    except BundleError:
+        raise
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise BundleError(path, expected, reason(error)) from error
 
 
 def _by_sample(variable: xr.DataArray) -> np.ndarray:

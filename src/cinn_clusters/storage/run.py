@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.bundle import rebuilding
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.declared import declared_schema
 from cinn_clusters.data.keys import INTEGER, typed_keys
@@ -26,6 +27,7 @@ from cinn_clusters.storage.run_paths import RunPaths
 
 PARTS = ("train", "validation", "test")
 _HEADER_AND_ROW = 2
+_PREPARE_AGAIN = "prepare the run again"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ def open_run(path: str | Path) -> Run:
     """
     paths = RunPaths(Path(path))
     paths.demand_prepared()
+    with rebuilding(paths.root, "a run as it was prepared", _PREPARE_AGAIN):
+        return _parse(paths)
+
+
+def _parse(paths: RunPaths) -> Run:
     record, transforms = _read_record(paths)
     for table in paths.tables:
         if not table.is_file():
@@ -95,14 +102,27 @@ def open_run(path: str | Path) -> Run:
         raise _changed(paths.root, "the tables that were split", "changed ones")
     split = Split(*(np.array(record["rows"][part], dtype=int) for part in PARTS))
     catalogue = _catalogue(paths, record, transforms)
+    _demand_columns(paths, catalogue, transforms)
     every_row = np.concatenate([split.train, split.validation, split.test])
     if not np.array_equal(np.sort(every_row), np.arange(len(catalogue.table))):
         raise _changed(paths.split, "every row in one part", "other rows")
     return Run(paths.root, catalogue, split, transforms, record)
 
 
+def _demand_columns(
+    paths: RunPaths, catalogue: Catalogue, transforms: Transforms
+) -> None:
+    """Demand the columns that the transforms and the split speak of."""
+    observables = tuple(entry.name for entry in transforms.observables)
+    columns = catalogue.observables, catalogue.targets
+    if columns != (observables, transforms.target_names):
+        raise _changed(paths.transforms, "transforms of the columns", "others")
+    if catalogue.cluster_column not in catalogue.table:
+        raise _changed(paths.split, "the column of the clusters", "another")
+
+
 def _changed(path: Path, expected: str, got: str) -> BundleError:
-    return BundleError(str(path), expected, got, "", "prepare the run again")
+    return BundleError(path, expected, got, "", _PREPARE_AGAIN)
 
 
 def _read_record(paths: RunPaths) -> tuple[dict[str, Any], Transforms]:
@@ -112,7 +132,7 @@ def _read_record(paths: RunPaths) -> tuple[dict[str, Any], Transforms]:
         is_whole = set(record["rows"]) == set(PARTS)
         is_whole &= record["sha256"] == decision_hash(record, maps)
         transforms = Transforms.from_dict(maps)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         is_whole = False
     if not is_whole:
         expected = f"{paths.split.name} and {paths.transforms.name} as prepared"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 
 KINDS = "PNG, JPEG, TIFF, GIF, FITS or HDF5"
@@ -72,8 +73,11 @@ def find_files(
     belong_to_all = {path.resolve() for path in companions}
     files, passed_over = list[Path](), list[Path]()
     for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(path, "a file or folder of X-ray maps", "nothing")
+        try:
+            demand_regular(path)
+        except (OSError, ValueError) as error:
+            expected = "a file or folder of X-ray maps"
+            raise DataError(path, expected, reason(error)) from error
         if path.is_dir():
             maps, no_maps = _maps_of(path, belong_to_all)
             files += maps
