@@ -191,6 +191,15 @@ def test_case_n3f_a_target_that_is_nan_is_refused(
             lambda frame: frame.assign(**{MASS: [np.inf, 14.5]}),
             "expected finite values",
         ),
+        (
+            lambda frame: frame.assign(**{SIGMA: [0.1, -1.0]}),
+            "errors of 0 or more; got -1",
+        ),
+        (
+            lambda frame: frame.assign(**{TIME: [1.0, np.nan]}),
+            f"column '{TIME}'.*row 1",
+        ),
+        (lambda frame: {TIME: [1.0, 2.0], MASS: [14.5]}, "equal length; got 1 and 2"),
         (lambda frame: [[1.0], [1.0, 2.0]], "inputs: expected"),
         (lambda frame: [14.7, 2.0], "inputs: expected shape"),
         (lambda frame: np.array([["a", "b"]]), "inputs: expected numbers"),

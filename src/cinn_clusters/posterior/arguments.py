@@ -39,10 +39,19 @@ def as_frame(values: Any) -> pd.DataFrame:
     if isinstance(values, pd.Series):  # one object
         return values.to_frame().T.infer_objects()
     if isinstance(values, Mapping):
-        return pd.DataFrame({name: np.atleast_1d(values[name]) for name in values})
+        return _frame_of_columns(values)
     if hasattr(values, "to_pandas"):
         return pd.DataFrame(values.to_pandas())
     return pd.DataFrame.from_records(values)
+
+
+def _frame_of_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
+    arrays = {name: np.atleast_1d(columns[name]) for name in columns}
+    lengths = sorted({len(array) for array in arrays.values()})
+    if len(lengths) > 1:
+        expected, got = "columns of equal length", f"{lengths[0]} and {lengths[-1]}"
+        raise DataError("table", expected, got)
+    return pd.DataFrame(arrays)
 
 
 def frame_of_table(table: Table, names: Sequence[str], schema: Schema) -> pd.DataFrame:
@@ -104,11 +113,20 @@ def demand_possible(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -
     """Refuse values that cannot be right in the unit of their column, marks such as -99 included.
 
     Raises:
-        DataError: If one lies outside its bounds or is infinite.
+        DataError: If one lies outside its bounds or is infinite, or an error is negative.
     """
+    for name in names:
+        is_negative = column_of(frame, name) < 0.0
+        if name.startswith(ERROR_PREFIX) and is_negative.any():
+            row = int(is_negative.argmax())
+            got = f"{frame[name].iloc[row]:g}"
+            raise DataError(
+                f"column '{name}'", "errors of 0 or more", got, f"row {row}"
+            )
     present = [name for name in names if name in schema and name in frame]
     values = pd.DataFrame({name: column_of(frame, name) for name in present})
-    for problem in problems(values, present, schema, optional=present):
+    optional = [name for name in present if name != schema.time]
+    for problem in problems(values, present, schema, optional=optional):
         row = int(problem.rows.argmax())
         subject, got = f"column '{problem.column}'", values[problem.column][row]
         hint = "leave out what is missing (NaN), or correct its unit"
