@@ -202,6 +202,15 @@ def test_case_203c_an_outlier_among_the_observables(
     assert np.isfinite(model.sample(inputs, 5)).all()
 
 
+def test_an_outlier_beside_tiny_values(tmp_path: Path) -> None:
+    flux = 1e-14 * (1.0 + 0.1 * normal(1))
+    columns = {"a": normal(0), "flux": with_outlier(flux, value=1.0)}
+    run = make_run(tmp_path, columns, {"y": normal(2)})
+    entry = run.transforms.observables[1]
+    assert 0.5e-15 < entry.scale * entry.unit < 2e-15
+    assert "column 'flux': 1 of 72 values" in run.record["cautions"][0]
+
+
 def augmented(run: Run) -> Run:
     """The run with the transforms of a model that accepts missing values."""
     rows = run.catalogue.rows(run.split.train)

@@ -305,24 +305,30 @@ def _standardised(entry: Map, raw: Tensor) -> Map:
     if not torch.isfinite(raw).all():
         expected = "training values inside its bounds"
         raise DataError(subject, expected, "values on or outside them")
+    raw = raw[torch.from_numpy(~far_values(raw.numpy()))]
     shift, scale = _mean_and_deviation(raw)
     # The rounding of a reference in log10 gives a constant ratio a scale just above zero.
     smallest = ROUNDING * float(raw.abs().max())
     if entry.relative_to is not None:
         smallest = max(smallest, _SMALLEST_RATIO)
     if scale <= smallest:
-        got = f"the one value {shift:g}"
+        got = f"the one value {shift * _unit_of(entry):g}"
         hint = "leave it out with --x-columns or --y-columns"
         raise DataError(subject, "training values that differ", got, "", hint)
     return replace(entry, shift=shift, scale=scale)
 
 
+def _unit_of(entry: Map) -> float:
+    """Unit that raw values of a map are in."""
+    if isinstance(entry, ObservableMap):
+        return entry.unit
+    return 1.0
+
+
 def _mean_and_deviation(raw: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation of raw values (N,), those far off left out."""
-    values = raw.numpy()
-    ordinary = values[~far_values(values)]
-    unit = binary_unit(float(np.abs(ordinary).max()))
-    scaled = torch.from_numpy(ordinary / unit)
+    """Mean and standard deviation of raw values (N,) of any size."""
+    unit = binary_unit(float(raw.abs().max()))
+    scaled = raw / unit
     mean = unit * float(scaled.mean())
     deviation = unit * float(scaled.std(correction=0))
     return mean, deviation
