@@ -151,6 +151,17 @@ def test_case_05_comments_above_and_a_row_behind_a_mark(tmp_path: Path) -> None:
     assert own["name"].tolist() == ["#1", "#2"], "names that all begin with the mark"
 
 
+@pytest.mark.parametrize("ending", ["csv", "ecsv"])
+def test_case_05_more_comments_than_are_looked_at(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"own.{ending}"
+    table = Table({"name": ["A", "B"], "z": [0.1, 0.2]})
+    table.meta["comments"] = [f"line {number} of many" for number in range(8000)]
+    write_table(table, path)
+    if ending == "csv":
+        written(path, "# a line of many\n" * 8000 + PLAIN)
+    assert len(read_table(path)) == 2
+
+
 def test_case_08_latin_1_names(tmp_path: Path, infer: Infer) -> None:
     path = written(
         tmp_path / "own.csv", PLAIN.replace("Bullet", "Größe 1°").encode("latin-1")

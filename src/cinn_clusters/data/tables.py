@@ -20,6 +20,7 @@ from cinn_clusters.data.text.sniff import HEAD, PLAIN_TEXT, Content, demand_tabl
 from cinn_clusters.data.text.table import HEADER_LINE, NOTES, SKIPPED, TextTable
 from cinn_clusters.errors import DataError
 
+_COMMENTS = re.compile(r"(?:\ufeff?[ \t]*#[^\r\n]*[\r\n]+)+")
 _ECSV_DELIMITER = re.compile(r"^# delimiter: '?([^'\n])'?", re.MULTILINE)
 
 
@@ -64,7 +65,7 @@ def read_text_table(
     """
     stated = str((read or {}).get("encoding", ""))
     body, encoding = decoded(path, content.encoding, stated)
-    layout = lay_out(body[:HEAD], encoding, str(path), read)
+    layout = lay_out(_head(body), encoding, str(path), read)
     _demand_once(layout.header, str(path))
     try:
         table = TextTable(path, body, layout)
@@ -84,9 +85,16 @@ def demand_even(path: Path, content: Content) -> None:
         DataError: If they are not.
     """
     body, encoding = decoded(path, content.encoding)
-    layout = lay_out(body[:HEAD], encoding, str(path), _stated_delimiter(body))
+    layout = lay_out(_head(body), encoding, str(path), _stated_delimiter(body))
     _demand_once(layout.header, str(path))
     deque(TextTable(path, body, layout).rows(), maxlen=0)
+
+
+def _head(body: str) -> str:
+    """The first lines of a text, with all of the comments above them."""
+    comments = _COMMENTS.match(body)
+    end = comments.end() if comments else 0
+    return body[: end + HEAD]
 
 
 def _stated_delimiter(body: str) -> dict[str, str]:
