@@ -158,6 +158,23 @@ def _replaced_file(path: Path, overwrite: bool) -> Iterator[Path]:
             scratch.replace(place)
 
 
+@contextmanager
+def trial_file(path: Path) -> Iterator[Path]:
+    """Yield a scratch file beside a path that may be written to try a format, and then vanishes.
+
+    Raises:
+        OutputError: If another process works on the path, or writing fails.
+    """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / "trial"
+        return
+    with claim(resolved(path)) as held:
+        name = f"{scratch_stem(held.place)}.{os.getpid()}{SCRATCH}"
+        with _scratch(held.place.with_name(name), path) as scratch:
+            yield scratch
+
+
 def demand_no_folder(path: Path) -> None:
     """Refuse a folder where a file is to be made.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +25,7 @@ from cinn_clusters.data.text.numbers import NumericColumn, as_numbers, whole_or_
 from cinn_clusters.data.text.sniff import PLAIN_TEXT, Content, demand_table, sniff
 from cinn_clusters.data.text.table import NOTES, UNITS
 from cinn_clusters.errors import DataError, OutputError
-from cinn_clusters.files import atomic_file
+from cinn_clusters.files import atomic_file, trial_file
 
 TABLE_FORMATS = {
     ".csv": "ascii.csv",
@@ -293,11 +292,8 @@ def demand_writable(table: Table, path: Path) -> None:
         OutputError: If the format cannot hold a column, or FITS is to hold text beyond ASCII.
     """
     _demand_fits(table, path)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            _write(table[:_TRIAL_ROWS], Path(folder) / "trial", path)
-    except OSError as error:
-        raise OutputError(path, "room for a trial of a few rows", str(error)) from error
+    with trial_file(path) as scratch:
+        _write(table[:_TRIAL_ROWS], scratch, path)
 
 
 def _write(table: Table, scratch: Path, path: Path) -> None:
