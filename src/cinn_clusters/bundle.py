@@ -191,10 +191,7 @@ def _read_manifest(path: Path) -> dict[str, str]:
             path, expected, f"format {version}", "", "upgrade cinn-clusters"
         )
     hashes = manifest.get("sha256")
-    has_hashes = isinstance(hashes, dict) and all(
-        isinstance(value, str) for value in hashes.values()
-    )
-    if not has_hashes or set(hashes) != {INFO, WEIGHTS}:
+    if not isinstance(hashes, dict) or set(hashes) != {INFO, WEIGHTS}:
         expected = f"hashes of {INFO} and {WEIGHTS}"
         raise BundleError(path / MANIFEST, expected, "others", "", _COPY_AGAIN)
     return hashes
@@ -202,6 +199,8 @@ def _read_manifest(path: Path) -> dict[str, str]:
 
 def _demand_whole(path: Path, hashes: Mapping[str, str]) -> None:
     for name, expected in hashes.items():
+        if not isinstance(expected, str):
+            raise BundleError(path / MANIFEST, "a hash", expected, name, _COPY_AGAIN)
         if not (path / name).is_file():
             raise BundleError(
                 path / name, "a file of the bundle", "nothing", "", _COPY_AGAIN

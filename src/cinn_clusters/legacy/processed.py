@@ -241,7 +241,8 @@ def _numbers(frame: pd.DataFrame, path: Path) -> np.ndarray:
             first = int(np.flatnonzero(is_text)[0])
             got, where = f"'{column[first]}'", f"{path}, line {first + 2}"
             raise DataError(f"column '{name}'", "numbers", got, where)
-    return frame.apply(pd.to_numeric).to_numpy(float)
+    values: np.ndarray = frame.apply(pd.to_numeric).to_numpy(float)
+    return values
 
 
 def _with_columns(
