@@ -21,7 +21,7 @@ from cinn_clusters.data.split import Split
 from cinn_clusters.data.tables import read_csv
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
-from cinn_clusters.files import read_json, sha256_of
+from cinn_clusters.files import JsonObject, read_json, sha256_of
 from cinn_clusters.schema import KEYS
 from cinn_clusters.storage.run_paths import RunPaths
 
@@ -46,7 +46,7 @@ class Run:
     catalogue: Catalogue
     split: Split
     transforms: Transforms
-    record: dict[str, Any]
+    record: JsonObject
 
     @property
     def paths(self) -> RunPaths:
@@ -125,7 +125,7 @@ def _changed(path: Path, expected: str, got: str) -> BundleError:
     return BundleError(path, expected, got, "", _PREPARE_AGAIN)
 
 
-def _read_record(paths: RunPaths) -> tuple[dict[str, Any], Transforms]:
+def _read_record(paths: RunPaths) -> tuple[JsonObject, Transforms]:
     """Read what was decided when the run was prepared, unchanged since."""
     record, maps = read_json(paths.split), read_json(paths.transforms)
     try:
@@ -140,7 +140,7 @@ def _read_record(paths: RunPaths) -> tuple[dict[str, Any], Transforms]:
     return record, transforms
 
 
-def decision_hash(record: dict[str, Any], maps: dict[str, Any]) -> str:
+def decision_hash(record: JsonObject, maps: JsonObject) -> str:
     """Return the sha256 of a record (but for this hash) and of its transforms."""
     decided = {key: value for key, value in record.items() if key != "sha256"}
     return json_hash([decided, maps])
@@ -152,7 +152,7 @@ def table_hash(paths: RunPaths) -> str:
     return hashlib.sha256(joined.encode()).hexdigest()
 
 
-def split_hash(record: dict[str, Any]) -> str:
+def split_hash(record: JsonObject) -> str:
     """Return the sha256 of the parts of a split."""
     return json_hash(record["rows"])
 
@@ -183,7 +183,7 @@ def versions() -> dict[str, str]:
 
 
 def _catalogue(
-    paths: RunPaths, record: dict[str, Any], transforms: Transforms
+    paths: RunPaths, record: JsonObject, transforms: Transforms
 ) -> Catalogue:
     types = _types_of_keys(record)
     x, y, meta = (read_csv(table, text=types) for table in paths.tables)
@@ -199,7 +199,7 @@ def _catalogue(
     )
 
 
-def _types_of_keys(record: dict[str, Any]) -> dict[str, str]:
+def _types_of_keys(record: JsonObject) -> dict[str, str]:
     """Type of each key column; a run of an earlier version says none, and values decide."""
     names = dict.fromkeys((*KEYS, record["cluster_column"]), INTEGER)
     return dict(record.get("key_types", names))

@@ -11,7 +11,7 @@ import numpy as np
 from cinn_clusters.errors import CinnError, DataError
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.xray.contents import MapFiles, find_files
-from cinn_clusters.xray.fits.planes import ImageChoice, Role
+from cinn_clusters.xray.fits.planes import FileRole, ImageChoice
 from cinn_clusters.xray.framing import Companions, Framing, frame_map
 from cinn_clusters.xray.hdf5.maps import Planes
 from cinn_clusters.xray.image import MapUnit, XrayMap
@@ -196,7 +196,7 @@ def demand_new_name(
         )
 
 
-def _read_companion(path: Path | None, role: Role) -> XrayMap | None:
+def _read_companion(path: Path | None, role: FileRole) -> XrayMap | None:
     return None if path is None else read_companion(path, role)
 
 

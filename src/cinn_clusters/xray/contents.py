@@ -14,7 +14,7 @@ from typing import Any
 from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 
-KINDS = "PNG, JPEG, TIFF, GIF, FITS or HDF5"
+MAP_FORMATS = "PNG, JPEG, TIFF, GIF, FITS or HDF5"
 """What is read."""
 _SUFFIX = re.compile(
     r"\.((?P<picture>png|jpe?g|tiff?|gif)"
@@ -57,7 +57,7 @@ class MapFiles:
         more = len(names) - _NUM_NAMED
         listed = ", ".join(names[:_NUM_NAMED]) + f" and {more} more" * (more > 0)
         count = f"{len(names)} file" + "s" * (len(names) > 1)
-        return f"{count} that are not {KINDS}, or belong to all maps: {listed}"
+        return f"{count} that are not {MAP_FORMATS}, or belong to all maps: {listed}"
 
 
 def find_files(

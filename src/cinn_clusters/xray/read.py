@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from cinn_clusters.errors import CinnError, DataError
-from cinn_clusters.xray.contents import KINDS, kind_of, map_name
+from cinn_clusters.xray.contents import MAP_FORMATS, kind_of, map_name
 from cinn_clusters.xray.fits.headers import line_of
 from cinn_clusters.xray.fits.images import read_fits
-from cinn_clusters.xray.fits.planes import ImageChoice, Role
+from cinn_clusters.xray.fits.planes import FileRole, ImageChoice
 from cinn_clusters.xray.hdf5.maps import Planes, read_hdf5
 from cinn_clusters.xray.image import MapUnit, XrayMap, demand_image, demand_map
 from cinn_clusters.xray.pictures.decode import read_picture
@@ -35,7 +35,7 @@ def read_maps(
     return [usable(image) for image in read_each(path, planes, choice)]
 
 
-def read_companion(path: str | Path, role: Role = "exposure") -> XrayMap:
+def read_companion(path: str | Path, role: FileRole = "exposure") -> XrayMap:
     """Read an exposure, a background or a mask, which may be flat.
 
     Raises:
@@ -64,7 +64,9 @@ def read_each(
     choice = choice or ImageChoice()
     kind = kind_of(path)
     if kind is None:
-        raise DataError(path, f"a file of {KINDS}", f"'{path.suffix or path.name}'")
+        raise DataError(
+            path, f"a file of {MAP_FORMATS}", f"'{path.suffix or path.name}'"
+        )
     if not path.is_file():
         raise DataError(path, "a file", "none")
     try:

@@ -35,7 +35,7 @@ from cinn_clusters.pipeline.inference.result_table import (
     ANALOGUES,
     NUM_VIEWS,
     append_columns,
-    demand_room,
+    demand_free_columns,
     table_path,
 )
 from cinn_clusters.pipeline.inference.write_posterior import (
@@ -190,7 +190,7 @@ def infer(
         options.allow_atypical,
     )
     objects = read_query(source, trained.posterior, trained.provenance)
-    demand_room(objects.table, trained.posterior.targets, catalogue, table.path)
+    demand_free_columns(objects.table, trained.posterior.targets, catalogue, table.path)
     posterior = _with_errors(trained.posterior, objects, options)
     assessment = assess(trained, objects, options.ood, sampling.seed)
     _demand_answers(assessment, objects, catalogue, options.strict)

@@ -59,7 +59,7 @@ def table_path(out: Path, catalogue: Path) -> Path:
     return out.with_name(f"{out.stem}_table{ending}")
 
 
-def demand_room(
+def demand_free_columns(
     table: Table, targets: tuple[str, ...], catalogue: Path, path: Path
 ) -> None:
     """Refuse a catalogue that holds a column of the result, or cannot be written.

@@ -13,7 +13,7 @@ import numpy as np
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.image import MapUnit
 
-Role = Literal["map", "exposure", "background", "mask"]
+FileRole = Literal["map", "exposure", "background", "mask"]
 """What an image is to the command."""
 _NAMES = {
     "exposure": "EXP|EXPOSURE|EXPOS|EXPMAP|EXP_MAP|EXPTIME|EXPOSURE_?MAP|EXPIMAGE",
@@ -45,7 +45,7 @@ class ImageChoice:
         unit: What its values are, where the user says so.
     """
 
-    role: Role = "map"
+    role: FileRole = "map"
     hdu: str | None = None
     unit: MapUnit | None = None
 
@@ -79,7 +79,7 @@ def choose_plane(
     return chosen, (note,)
 
 
-def _candidates(images: list[Any], role: Role) -> list[Any]:
+def _candidates(images: list[Any], role: FileRole) -> list[Any]:
     """Return the images that can have a role: by name, else by what they are not."""
     if role == "map":
         return _maps(images)
