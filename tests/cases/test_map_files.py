@@ -526,7 +526,7 @@ def test_case_172_a_table_says_whose_maps_are(tmp_path: Path, command: Command) 
     # A store that was made without the table is called anew.
     plain, renamed = tmp_path / "plain.h5", tmp_path / "renamed.h5"
     assert command(f"maps {folder} --size 32 --out {plain}").code == 0
-    assert list(read_store(plain).table.filename)[0] == "Halo_7_proj_0"
+    assert next(iter(read_store(plain).table.filename)) == "Halo_7_proj_0"
     assert command(f"maps {plain} --names {table} --out {renamed}").code == 0
     assert read_store(renamed).table.equals(store.table)
 
