@@ -17,6 +17,7 @@ from cinn_clusters.xray.hdf5.maps import Planes
 from cinn_clusters.xray.image import MapUnit, XrayMap
 from cinn_clusters.xray.masks import MaskMeaning
 from cinn_clusters.xray.read import read_companion, read_each, usable
+from cinn_clusters.xray.values import GAP
 
 _RENAME = "rename it, or write a store of its own"
 
@@ -145,7 +146,8 @@ class _Stack:
             framed = frame_map(image, framing, self._companions)
         except CinnError as error:
             notes = getattr(image_or_error, "notes", ())
-            self._problems.append("; ".join([_line(error, path), *notes]))
+            gaps = [note for note in notes if note.endswith(GAP)]
+            self._problems.append("; ".join([_line(error, path), *gaps]))
             return
         self.maps[image.name] = framed.values
         self._scaled[image.name] = framed.is_scaled

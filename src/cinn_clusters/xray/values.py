@@ -39,6 +39,8 @@ _MARKS = np.array(
     ]
 )
 """What software writes, with either sign, where it has no value."""
+GAP = "were taken as not observed"
+"""End of the notes on gaps."""
 _LEAST_LARGE = 1e20
 """Smaller values may be those of a bright pixel."""
 _LARGEST_LOG10 = 100.0
@@ -130,7 +132,7 @@ def _notes(
     if stated == "log10" and not (unit or image.unit):
         yield f"{title}: taken as log10, as its name says"
     for mark, count in marks:
-        yield f"{title}: {count} pixels of {mark:g} were taken as not observed"
+        yield f"{title}: {count} pixels of {mark:g} {GAP}"
 
 
 def _stated(image: XrayMap) -> MapUnit | None:
