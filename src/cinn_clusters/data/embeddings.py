@@ -27,6 +27,13 @@ from cinn_clusters.schema import (
 )
 
 KNOWN_NAMING = MapNaming()
+_NPY_MAGIC = b"\x93NUMPY"
+_MAGIC = {
+    b"PK": "an archive such as .npz",
+    b"\x89HDF": "an HDF5 file",
+    b"SIMPLE": "a FITS file",
+    b"\x80": "a pickle",
+}
 ENCODER = "encoder.json"
 """Beside vectors of ``embed encode``: which encoder made them, and the clusters it was trained
 on."""
@@ -279,15 +286,25 @@ def _read_array(path: Path) -> np.ndarray:
     except ValueError as error:
         # No .npy file, one that is cut short, or pickled objects, which would be code
         expected = "an array in numpy's .npy format"
-        got = str(error).splitlines()[0]
+        got = _content_of(path)
         hint = "write it with numpy.save of an array of numbers or of text (dtype=str)"
         raise DataError(str(path), expected, got, "", hint) from error
+
+
+def _content_of(path: Path) -> str:
+    """Say what a file is that is no readable .npy, by its first bytes."""
+    with path.open("rb") as stream:
+        start = stream.read(len(_NPY_MAGIC))
+    if start == _NPY_MAGIC:
+        return "Python objects, or a file that is cut short or damaged"
+    kinds = (kind for magic, kind in _MAGIC.items() if start.startswith(magic))
+    return next(kinds, "another format")
 
 
 def _read_names(path: Path) -> list[str]:
     if path.suffix != ".npy":
         try:
-            lines = read_text(path).splitlines()
+            lines = read_text(path).removeprefix("\ufeff").splitlines()
         except (OSError, ValueError) as error:
             raise DataError(path, "a text file of names", reason(error)) from error
         return [line.strip() for line in lines if line.strip()]
