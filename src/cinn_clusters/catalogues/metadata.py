@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,14 +37,17 @@ def write_fits(table: Table, path: Path) -> None:
     }
     for name in masked:
         _choose_null(plain[name])
-    plain.write(path, format="fits", overwrite=True)
-    with fits.open(path, mode="update") as units:
+    content = io.BytesIO()  # a file that is updated leaves another beside it when killed
+    plain.write(content, format="fits")
+    content.seek(0)
+    with fits.open(content) as units:
         _undefine(units[1], masked)
         header = units[1].header
         for number in range(1, header["TFIELDS"] + 1):
             name = header[f"TTYPE{number}"]
             if name in table.colnames:
                 _describe_field(header, number, table[name].info)
+        units.writeto(path, overwrite=True)
 
 
 def _choose_null(column: MaskedColumn) -> None:
