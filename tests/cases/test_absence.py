@@ -13,8 +13,8 @@ from cinn_clusters import schema
 from cinn_clusters.catalogues.by_name import read_by_name
 from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping, read_mapping
-from cinn_clusters.data.absence import find_marks
 from cinn_clusters.data.catalogue import read_catalogue
+from cinn_clusters.data.reading.absence import find_marks
 from support import Command
 
 MASS, GAS, TIME = schema.MASS, "GroupGasMass", schema.LOOKBACK

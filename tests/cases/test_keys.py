@@ -13,8 +13,8 @@ import pytest
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters.data.embeddings import read_embeddings
-from cinn_clusters.data.keys import key_values
 from cinn_clusters.data.leakage import audit_split
+from cinn_clusters.data.reading.keys import key_values
 from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.inference.map_views import NamedVectors, join_views
 from cinn_clusters.schema import DEFAULT

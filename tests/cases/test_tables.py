@@ -17,7 +17,7 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters.catalogues.table_files import numbers, read_table, write_table
-from cinn_clusters.data.tables import read_csv
+from cinn_clusters.data.reading.tables import read_csv
 from cinn_clusters.errors import DataError
 from support import Command
 
@@ -508,7 +508,7 @@ def test_an_error_of_a_service_and_damaged_fits_are_named(tmp_path: Path) -> Non
 def test_lines_are_those_of_the_file(tmp_path: Path, command: Command) -> None:
     text = "# by me\nHaloID,Snapshot,x\n1,99,0.1\n\n2,99,n/k\n"
     path = written(tmp_path / "own.csv", text)
-    from cinn_clusters.data.tables import to_numbers
+    from cinn_clusters.data.reading.tables import to_numbers
 
     with pytest.raises(DataError, match=r"got 'n/k'; .*own.csv, line 5"):
         to_numbers(read_csv(path), ["x"], str(path))

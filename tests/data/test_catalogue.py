@@ -13,7 +13,7 @@ import pytest
 from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
-from cinn_clusters.data.join import Dropped
+from cinn_clusters.data.reading.join import Dropped
 from cinn_clusters.errors import DataError
 
 KEYS, TARGETS = list(schema.KEYS), list(schema.DEFAULT_TARGETS)

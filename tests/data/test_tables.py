@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_clusters.data.keys import key_values
-from cinn_clusters.data.tables import (
+from cinn_clusters.data.reading.keys import key_values
+from cinn_clusters.data.reading.tables import (
     demand_columns,
     demand_unique,
     read_csv,

@@ -10,7 +10,12 @@ from astropy.table import Column, MaskedColumn, Table
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.catalogues.table_files import numbers
 from cinn_clusters.catalogues.units import scale_of
-from cinn_clusters.data.absence import Mark, column_marks, find_marks, stated_marks
+from cinn_clusters.data.reading.absence import (
+    Mark,
+    column_marks,
+    find_marks,
+    stated_marks,
+)
 from cinn_clusters.schema import ERROR_PREFIX, Schema
 
 _SMALLEST_OF_ERRORS = 9.0

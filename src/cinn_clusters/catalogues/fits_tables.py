@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from cinn_clusters.catalogues.metadata import with_fits_columns
-from cinn_clusters.data.text.sniff import open_unpacked
+from cinn_clusters.data.reading.sniff import open_unpacked
 from cinn_clusters.errors import DataError
 
 _BLOCK = 2880

@@ -37,7 +37,9 @@ def write_fits(table: Table, path: Path) -> None:
     }
     for name in masked:
         _choose_null(plain[name])
-    content = io.BytesIO()  # a file that is updated leaves another beside it when killed
+    content = (
+        io.BytesIO()
+    )  # a file that is updated leaves another beside it when killed
     plain.write(content, format="fits")
     content.seek(0)
     with fits.open(content) as units:

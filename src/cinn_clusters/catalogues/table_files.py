@@ -18,12 +18,12 @@ from astropy.table import Column, MaskedColumn, Table
 from cinn_clusters.catalogues.fits_tables import read_fits_table
 from cinn_clusters.catalogues.metadata import with_infos, write_fits, write_votable
 from cinn_clusters.catalogues.parquet import read_parquet, write_parquet
-from cinn_clusters.data.keys import read_names
-from cinn_clusters.data.tables import demand_even, read_text_table
-from cinn_clusters.data.text.layout import KEYS_OF_READ
-from cinn_clusters.data.text.numbers import NumericColumn, as_numbers, whole_or_text
-from cinn_clusters.data.text.sniff import PLAIN_TEXT, Content, demand_table, sniff
-from cinn_clusters.data.text.table import NOTES, UNITS
+from cinn_clusters.data.reading.keys import read_names
+from cinn_clusters.data.reading.layout import KEYS_OF_READ
+from cinn_clusters.data.reading.numbers import NumericColumn, as_numbers, whole_or_text
+from cinn_clusters.data.reading.sniff import PLAIN_TEXT, Content, demand_table, sniff
+from cinn_clusters.data.reading.table import NOTES, UNITS
+from cinn_clusters.data.reading.tables import demand_even, read_text_table
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import atomic_file, trial_file
 

@@ -22,7 +22,7 @@ from cinn_clusters.catalogues.measured import (
     share_of_value,
 )
 from cinn_clusters.catalogues.table_files import numbers
-from cinn_clusters.data.absence import is_known_mark
+from cinn_clusters.data.reading.absence import is_known_mark
 from cinn_clusters.errors import DataError
 
 Note = Callable[[np.ndarray, str], None]

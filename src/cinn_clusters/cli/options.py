@@ -16,7 +16,7 @@ from cinn_clusters.files import demand_free, demand_no_folder
 from cinn_clusters.storage.run_paths import RunPaths
 
 if TYPE_CHECKING:
-    from cinn_clusters.data.map_names import MapNaming
+    from cinn_clusters.data.reading.map_names import MapNaming
     from cinn_clusters.schema import Schema
 
 ORDER = (
@@ -238,7 +238,7 @@ MapSnapshot = Annotated[
 
 def map_naming(pattern: str | None, snapshot: str | None) -> MapNaming:
     """Return how the names of maps say whose they are."""
-    from cinn_clusters.data.map_names import MapNaming
+    from cinn_clusters.data.reading.map_names import MapNaming
 
     return MapNaming(pattern, snapshot)
 

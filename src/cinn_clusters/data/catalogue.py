@@ -10,12 +10,17 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.cosmology import age_at_lookback
-from cinn_clusters.data.absence import without_marks
 from cinn_clusters.data.checks import demand_no_problem, demand_typical, problems
-from cinn_clusters.data.join import Dropped, join_tables, read_observables, read_targets
-from cinn_clusters.data.keys import demand_distinct
-from cinn_clusters.data.tables import demand_columns
-from cinn_clusters.data.text.table import NOTES
+from cinn_clusters.data.reading.absence import without_marks
+from cinn_clusters.data.reading.join import (
+    Dropped,
+    join_tables,
+    read_observables,
+    read_targets,
+)
+from cinn_clusters.data.reading.keys import demand_distinct
+from cinn_clusters.data.reading.table import NOTES
+from cinn_clusters.data.reading.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (
     CLUSTER_COLUMN,

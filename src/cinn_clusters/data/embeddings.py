@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.map_names import MapNaming, pair_maps
+from cinn_clusters.data.reading.map_names import MapNaming, pair_maps
 from cinn_clusters.documents import demand_regular, parse_json, read_text, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import (

@@ -10,9 +10,9 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue, read_catalogue
-from cinn_clusters.data.keys import alike
+from cinn_clusters.data.reading.keys import alike
+from cinn_clusters.data.reading.tables import demand_columns, read_csv
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.data.tables import demand_columns, read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.evaluation.ground_truth import is_marked
 from cinn_clusters.evaluation.reference_posteriors import reference_samples

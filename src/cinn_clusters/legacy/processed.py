@@ -17,8 +17,8 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.embeddings import embedding_names
-from cinn_clusters.data.keys import key_values
-from cinn_clusters.data.tables import demand_columns, read_csv
+from cinn_clusters.data.reading.keys import key_values
+from cinn_clusters.data.reading.tables import demand_columns, read_csv
 from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.legacy.scalers import Scaler, read_scaler

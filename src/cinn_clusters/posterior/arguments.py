@@ -12,7 +12,7 @@ from astropy.table import Table
 from cinn_clusters.catalogues.by_name import read_by_name, with_time
 from cinn_clusters.catalogues.table_files import numbers
 from cinn_clusters.data.checks import problems
-from cinn_clusters.data.tables import demand_columns
+from cinn_clusters.data.reading.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import ERROR_PREFIX, Schema, is_embedding
 

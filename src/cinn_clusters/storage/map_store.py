@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.map_names import MapNaming
+from cinn_clusters.data.reading.map_names import MapNaming
 from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import atomic_file

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cinn_clusters.data.keys import key_values
+from cinn_clusters.data.reading.keys import key_values
 from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import atomic_file

@@ -16,9 +16,9 @@ import pandas as pd
 from cinn_clusters.bundle import rebuilding
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.declared import declared_schema
-from cinn_clusters.data.keys import INTEGER, typed_keys
+from cinn_clusters.data.reading.keys import INTEGER, typed_keys
+from cinn_clusters.data.reading.tables import read_csv
 from cinn_clusters.data.split import Split
-from cinn_clusters.data.tables import read_csv
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import JsonObject, read_json, sha256_of

@@ -10,9 +10,9 @@ import pandas as pd
 
 from cinn_clusters.catalogues.by_name import read_by_name, with_time
 from cinn_clusters.catalogues.table_files import read_table
-from cinn_clusters.data.keys import read_names
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.data.tables import demand_columns
+from cinn_clusters.data.reading.keys import read_names
+from cinn_clusters.data.reading.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.ood.support import nearest_analogues
 from cinn_clusters.posterior.posterior import Posterior

@@ -15,8 +15,8 @@ from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import names_of, notation_notes, read_table
 from cinn_clusters.data.checks import demand_typical
-from cinn_clusters.data.keys import key_values
-from cinn_clusters.data.tables import demand_columns
+from cinn_clusters.data.reading.keys import key_values
+from cinn_clusters.data.reading.tables import demand_columns
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.pipeline.inference.map_views import (

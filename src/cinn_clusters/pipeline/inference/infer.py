@@ -14,8 +14,8 @@ from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import KNOWN_NAMING
-from cinn_clusters.data.map_names import MapNaming
 from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.reading.map_names import MapNaming
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, demand_free, sha256_of

@@ -18,7 +18,7 @@ from cinn_clusters.data.embeddings import (
     read_named_embeddings,
     unmatched_maps,
 )
-from cinn_clusters.data.map_names import MapNaming, pair_maps
+from cinn_clusters.data.reading.map_names import MapNaming, pair_maps
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.posterior.posterior import Posterior

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import off_bounds
-from cinn_clusters.data.map_names import KNOWN_PATTERNS, pair_maps
+from cinn_clusters.data.reading.map_names import KNOWN_PATTERNS, pair_maps
 from cinn_clusters.data.split import Split
 from cinn_clusters.embed.backbones import make_backbone
 from cinn_clusters.embed.encode import encode, fit_components

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.keys import key_values, read_names
-from cinn_clusters.data.tables import read_csv, to_numbers
+from cinn_clusters.data.reading.keys import key_values, read_names
+from cinn_clusters.data.reading.tables import read_csv, to_numbers
 from cinn_clusters.errors import DataError
 
 _COLUMNS = {

@@ -12,8 +12,8 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.claims import reserving
-from cinn_clusters.data.keys import key_types, typed_keys
-from cinn_clusters.data.tables import read_csv
+from cinn_clusters.data.reading.keys import key_types, typed_keys
+from cinn_clusters.data.reading.tables import read_csv
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.evaluation.matched import (
     MIN_CLUSTERS,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cinn_clusters import schema
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.keys import written_like
+from cinn_clusters.data.reading.keys import written_like
 from cinn_clusters.errors import DataError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cinn_clusters import schema
 from cinn_clusters.claims import reserving
-from cinn_clusters.data.tables import demand_columns, read_csv
+from cinn_clusters.data.reading.tables import demand_columns, read_csv
 from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.files import atomic_directory, demand_free
 from cinn_clusters.storage.run import csv_text

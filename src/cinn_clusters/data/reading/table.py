@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.text.layout import DELIMITERS, Layout
-from cinn_clusters.data.text.numbers import (
+from cinn_clusters.data.reading.layout import DELIMITERS, Layout
+from cinn_clusters.data.reading.numbers import (
     NO_VALUE,
     decimal_mark,
     floats,
     typed,
     with_decimal_mark,
 )
-from cinn_clusters.data.text.sniff import HEAD
+from cinn_clusters.data.reading.sniff import HEAD
 from cinn_clusters.errors import DataError
 
 # pandas parses floats to the last bit by default from 3.1 on, where the argument is deprecated

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from cinn_clusters.data.text.numbers import is_number
-from cinn_clusters.data.text.sniff import HEAD
+from cinn_clusters.data.reading.numbers import is_number
+from cinn_clusters.data.reading.sniff import HEAD
 from cinn_clusters.errors import DataError
 
 DELIMITERS = {

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.cosmology import time_of_redshift
-from cinn_clusters.data.keys import alike, demand_named, key_values
-from cinn_clusters.data.tables import (
+from cinn_clusters.data.reading.keys import alike, demand_named, key_values
+from cinn_clusters.data.reading.tables import (
     demand_columns,
     demand_unique,
     read_csv,

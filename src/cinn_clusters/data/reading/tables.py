@@ -13,11 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.text.encoding import decoded
-from cinn_clusters.data.text.layout import lay_out
-from cinn_clusters.data.text.numbers import as_numbers
-from cinn_clusters.data.text.sniff import HEAD, PLAIN_TEXT, Content, demand_table, sniff
-from cinn_clusters.data.text.table import HEADER_LINE, NOTES, SKIPPED, TextTable
+from cinn_clusters.data.reading.encoding import decoded
+from cinn_clusters.data.reading.layout import lay_out
+from cinn_clusters.data.reading.numbers import as_numbers
+from cinn_clusters.data.reading.sniff import (
+    HEAD,
+    PLAIN_TEXT,
+    Content,
+    demand_table,
+    sniff,
+)
+from cinn_clusters.data.reading.table import HEADER_LINE, NOTES, SKIPPED, TextTable
 from cinn_clusters.errors import DataError
 
 _COMMENTS = re.compile(r"(?:\ufeff?[ \t]*#[^\r\n]*[\r\n]+)+")

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from cinn_clusters.data.keys import plain_integers, written_like
+from cinn_clusters.data.reading.keys import plain_integers, written_like
 from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.schema import KEYS, PROJECTION
 

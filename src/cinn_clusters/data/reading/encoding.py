@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cinn_clusters.data.text.sniff import open_unpacked
+from cinn_clusters.data.reading.sniff import open_unpacked
 from cinn_clusters.errors import DataError
 
 _WESTERN = "cp1252"

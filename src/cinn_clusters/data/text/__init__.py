@@ -1,1 +1,0 @@
-"""Tables of text: what a file is, how it is laid out, what its numbers mean."""
