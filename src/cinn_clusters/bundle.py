@@ -26,6 +26,7 @@ from cinn_clusters.files import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 FORMAT_VERSION = 2
@@ -136,6 +137,42 @@ def rebuilding(
         raise
     except _MISFITS as error:
         raise BundleError(path, expected, reason(error), "", hint) from error
+
+
+def read_arrays(
+    values: Mapping[str, object], axes: Mapping[str, str], **sizes: int
+) -> dict[str, np.ndarray]:
+    """Read arrays of numbers from lists, whose axes of one letter have one length.
+
+    Args:
+        values: Nested lists by name.
+        axes: A letter for each axis of each array.
+        sizes: Lengths that are known, by letter.
+
+    Raises:
+        KeyError: If an array is missing.
+        ValueError: If it has another shape, or values that are not finite.
+
+    Examples:
+        >>> read_arrays({"a": [1, 2]}, {"a": "N"}, N=2)
+        {'a': array([1., 2.])}
+    """
+    import numpy as np
+
+    arrays = {name: np.array(values[name], dtype=float) for name in axes}
+    lengths = dict(sizes)
+    for name, array in arrays.items():
+        letters = axes[name]
+        has_rank = array.ndim == len(letters)
+        expected = [
+            lengths.setdefault(letter, length)
+            for letter, length in zip(letters, array.shape, strict=False)
+        ]
+        if not has_rank or list(array.shape) != expected:
+            raise ValueError(f"'{name}' of shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"'{name}' with numbers that are not finite")
+    return arrays
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

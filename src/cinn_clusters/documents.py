@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 import stat
 import tomllib
 from collections.abc import Callable
@@ -20,6 +21,7 @@ _LARGEST_DOCUMENT = 1 << 28
 """Bytes of a document at most, 256 MiB: the largest of ours has a thousandth of it."""
 _DEEPEST = 50
 """Levels of nesting at most; ours have six."""
+_LONG_KEY = re.compile(rf"(?:[^\s.=\"'#]+[ \t]*\.[ \t]*){{{_DEEPEST}}}")
 _INTEGERS = range(-(2**63), 2**64)
 """Whole numbers that files and arrays can hold."""
 
@@ -81,6 +83,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         >>> parse_toml("a.b = [1, 2.5]")
         {'a': {'b': [1, 2.5]}}
     """
+    if _LONG_KEY.search(text):  # its parser takes memory with the square of the depth
+        raise _too_deep()
     values: dict[str, Any] = _parsed(tomllib.loads, text)
     return values
 

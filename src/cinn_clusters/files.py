@@ -55,6 +55,8 @@ def demand_free(path: Path, overwrite: bool, *companions: Path) -> None:
     """
     if is_stream(path):
         return
+    if not path.name:
+        raise OutputError(path, "a path with a name", "none", "", "name the result")
     taken = [place for place in (path, *companions) if not is_free(place)]
     is_ours = not is_scratch(path) and reserve(resolved(path))
     if taken and not (overwrite or is_ours):

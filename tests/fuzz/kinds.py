@@ -150,7 +150,6 @@ SLOW_LINES = (
     "crossval @@half --folds 3 --draws 10 " + " ".join(CHANGES),
     "tune @@half --trials 1 --fold 0 --folds 3 --inner-folds 2 " + " ".join(CHANGES),
     "mock --clusters 3 --seed 1 --size 16 --projections 1 --formats png --processes 1 --out >m",
-    "embed gallery --threads 1 @run @encoder --maps @maps.h5 --colour last_d_peri --out >g",
     "figures @run --halo 1 --rows 2 --estimate median --seed 0 --out >f",
     "sensitivity @@half --seed 0",
     "baseline @@half --members 1 --batch 8 --seed 1",

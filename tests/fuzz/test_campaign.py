@@ -253,6 +253,32 @@ def test_a_store_of_maps_that_is_none(
     command(f"{line} --maps {store}").demand_error("spoilt.h5", message)
 
 
+def test_keys_that_nest_too_deeply(
+    corpus: Path, tmp_path: Path, command: Command
+) -> None:
+    """Their parser takes memory with the square of the depth."""
+    columns = tmp_path / "columns.toml"
+    columns.write_text("a." * 20_000 + "b = 1\n")
+    line = f"{prepare_line(corpus, tmp_path)} --columns {columns}"
+    command(line).demand_error("50 levels of nesting")
+
+
+@pytest.mark.parametrize("name", ["upper", "covariance", "distances"])
+def test_a_support_of_another_shape(name: str, model: Path) -> None:
+    info = json.loads((model / INFO).read_text())
+    info["training_support"][name] = [info["training_support"][name]]
+    (model / INFO).write_text(json.dumps(info))
+    sign(model)
+    with pytest.raises(CinnError, match=f"'{name}' of shape"):
+        load_model(model)
+
+
+@pytest.mark.parametrize("out", ["/", ".", '""'])
+def test_a_place_without_a_name(out: str, corpus: Path, command: Command) -> None:
+    line = prepare_line(corpus, Path("x")).replace("--out x/run", f"--out {out}")
+    command(line).demand_error("a path with a name")
+
+
 def test_text_that_no_terminal_takes_is_escaped() -> None:
     line = str(CinnError("a\x1b[31m\udcff", "text", "\u202e" + "x" * 5000))
     assert line.isprintable()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pandas as pd
@@ -283,12 +284,12 @@ def _read_array(path: Path) -> np.ndarray:
         return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
         raise DataError(path, "a readable .npy file", reason(error)) from error
-    except ValueError as error:
+    except (ArithmeticError, TypeError, ValueError, TokenError) as error:
         # No .npy file, one that is cut short, or pickled objects, which would be code
         expected = "an array in numpy's .npy format"
         got = _content_of(path)
         hint = "write it with numpy.save of an array of numbers or of text (dtype=str)"
-        raise DataError(str(path), expected, got, "", hint) from error
+        raise DataError(path, expected, got, "", hint) from error
 
 
 def _content_of(path: Path) -> str:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from cinn_clusters import schema
+from cinn_clusters.bundle import read_arrays
 from cinn_clusters.data.augmentation import EMBEDDING_SHARE, draw_errors, draw_masks
 from cinn_clusters.data.bijections import ObservableMap
 from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
@@ -361,9 +362,9 @@ def read_transforms(values: JsonObject) -> Transforms:
     if "prior" not in values:
         return transforms
     moments = values["prior"]
-    mean = np.array(moments["mean"])
-    covariance = np.array(moments["covariance"])
-    prior = ObservablePrior(mean, covariance)
+    arrays = read_arrays(moments, {"mean": "L", "covariance": "LL"})
+    np.linalg.cholesky(arrays["covariance"])  # refuses one that is none
+    prior = ObservablePrior(**arrays)
     return MeasurementTransforms(
         transforms.observables, transforms.targets, prior, schema=transforms.schema
     )

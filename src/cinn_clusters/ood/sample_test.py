@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cinn_clusters.bundle import read_arrays
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
 from cinn_clusters.moments import without_far_values
@@ -21,6 +22,14 @@ from cinn_clusters.moments import without_far_values
 _NUM_GAUSSIANS, _ROWS_A_GAUSSIAN = 3, 50
 _NUM_HALVINGS, _TOLERANCE_LEVEL = 20, 0.9
 """Halvings of the training clusters by which the tolerance is found, and its quantile."""
+_AXES = {
+    "slope": "U",
+    "weights": "K",
+    "means": "KU",
+    "covariances": "KUU",
+    "tolerance": "",
+}
+"""Axes of the arrays: U scalars, K Gaussians."""
 _RIDGE = 1e-3
 """Least variance of a Gaussian, a part of that of its column."""
 _MAX_OBJECTS, _NUM_PERMUTATIONS = 500, 200
@@ -92,7 +101,7 @@ class TrainingPopulation:
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> TrainingPopulation:
         """Inverse of ``to_dict``."""
-        arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
+        arrays = read_arrays(values, _AXES)
         tolerance = float(arrays.pop("tolerance"))
         return cls(tolerance=tolerance, **arrays)
 

@@ -14,15 +14,26 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from cinn_clusters.bundle import read_arrays
 from cinn_clusters.data.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
 from cinn_clusters.moments import without_far_values
+from cinn_clusters.schema import is_embedding
 
 ALARM = 0.99
 """Percentile among training clusters beyond which an object is flagged."""
 _MOST = f"{ALARM:.0%} of the training clusters"
 LEVELS = np.linspace(0.0, 1.0, 101)
+_AXES = {
+    "lower": "U",
+    "upper": "U",
+    "distances": "GQ",
+    "disagreements": "GQ",
+    "mean": "L",
+    "covariance": "LL",
+}
+"""Axes of the arrays: U scalars of L observables, G groups, Q quantiles."""
 """Levels of the quantiles that are kept."""
 MAX_SUBSETS = 256
 """Most subsets of the observables that have quantiles of their own; more are grouped by size."""
@@ -122,7 +133,11 @@ class TrainingSupport:
         cls, values: Mapping[str, object], transforms: MeasurementTransforms
     ) -> TrainingSupport:
         """Inverse of ``to_dict``."""
-        arrays = {name: np.array(value, dtype=float) for name, value in values.items()}
+        names = [entry.name for entry in transforms.observables]
+        num_scalars = sum(not is_embedding(name) for name in names)
+        num_groups = len(_masks(transforms))
+        sizes = {"L": len(names), "U": num_scalars, "G": num_groups}
+        arrays = read_arrays(values, _AXES, **sizes)
         mean, covariance = arrays.pop("mean"), arrays.pop("covariance")
         robust = ObservablePrior(mean, covariance)
         return cls(transforms, robust=robust, **arrays)

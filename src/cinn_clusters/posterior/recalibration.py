@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from cinn_clusters.bundle import read_arrays
 from cinn_clusters.files import JsonObject
 
 _NUM_KNOTS = 41
@@ -21,6 +22,7 @@ _PRIOR_CLUSTERS = 10.0
 identity."""
 _QUANTILES = np.concatenate([[0.0], ndtr(np.linspace(-2.5, 2.5, 19)), [1.0]])
 """Levels at which a marginal is kept for its density: about evenly spaced in value."""
+_AXES = {"levels": "Q", "coverage": "DQ", "regions": "Q"}
 _TINY = np.finfo(float).tiny
 
 
@@ -106,9 +108,7 @@ class Recalibration:
     @classmethod
     def from_dict(cls, values: JsonObject) -> Recalibration:
         """Inverse of ``to_dict``."""
-        return cls(
-            **{name: np.array(value, dtype=float) for name, value in values.items()}
-        )
+        return cls(**read_arrays(values, _AXES))
 
 
 def fit_recalibration(

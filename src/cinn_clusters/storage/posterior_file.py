@@ -325,6 +325,8 @@ def _readable(path: str | Path, expected: str) -> Iterator[None]:
     """Turn what the reader of netCDF raises into an error that names the file."""
     try:
         demand_regular(Path(path))
+        with h5py.File(path) as file:  # that of netCDF leaves a damaged one half open
+            file.visititems(lambda name, entry: None)
         yield
     except BundleError:
         raise
