@@ -38,7 +38,9 @@ def _row_of(table: pd.DataFrame, halo: str) -> int:
         is_match &= _is_written(table[snapshot_key], snapshot)
     if not is_match.any():
         first, *_ = _row_ids(table)
-        expected = f"HaloID or Snapshot:HaloID of a test row, such as {first}"
+        expected = (
+            f"HaloID or Snapshot:HaloID (a halo of the test rows), such as {first}"
+        )
         raise DataError("--halo", expected, halo, "", "see summary.csv for all")
     ids = list(dict.fromkeys(_row_ids(table[is_match])))
     if len(ids) > 1:
