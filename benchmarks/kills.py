@@ -7,6 +7,7 @@ undisturbed run, and nothing else may stay anywhere in the folder.
 
     python benchmarks/kills.py                      # all stages, all operations
     python benchmarks/kills.py --stages train,embed-train --every 3
+    python benchmarks/kills.py --most 12                # of each stage, evenly
 
 The hook lives here and in no installed code. Children are forked from a process that has imported
 everything, so that a kill costs what the stage costs.
@@ -23,7 +24,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,15 @@ class Stage:
 
 
 STAGES = {
-    "mock": Stage("mock --clusters 12 --out mock"),
+    "mock": Stage("mock --clusters 24 --out mock"),
+    "prepare-processed": Stage(
+        "prepare --processed-dir processed --clusters mock/observables1.csv --out run",
+        ("original",),
+    ),
+    "import-original": Stage(
+        "import-original processed/network.pt --processed-dir processed --out model",
+        ("original",),
+    ),
     "mock-maps": Stage(
         "mock --clusters 10 --maps --size 16 --projections 1 --formats png,fits --processes 1 --out maps"
     ),
@@ -60,6 +69,7 @@ STAGES = {
     "evaluate": Stage("evaluate run --draws 8", ("train",)),
     "evaluate-overwrite": Stage("evaluate run --draws 8 --overwrite", ("evaluate",)),
     "diagnose": Stage("diagnose run/posterior.nc", ("evaluate",)),
+    "diagnose-overwrite": Stage("diagnose run/posterior.nc --overwrite", ("diagnose",)),
     "crossval": Stage(f"crossval run --folds 2 --draws 8 {TINY}", ("prepare",)),
     "crossval-overwrite": Stage(
         f"crossval run --folds 2 --draws 8 --overwrite {TINY}", ("crossval",)
@@ -106,6 +116,8 @@ STAGES = {
 }
 UNSTABLE = ("trials.csv",)
 """Results that hold the seconds they took."""
+TEMPORARY = "temporary"
+"""Stands for ``TMPDIR`` in the folder of a stage, so that what stays there is seen."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
 
@@ -155,6 +167,7 @@ def _be_the_command(
     code = 1
     try:
         os.chdir(folder)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder / TEMPORARY)
         stderr = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(stderr, 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -229,7 +242,7 @@ class Tally:
 
 
 def campaign(
-    names: list[str], home: Path, numbers: Callable[[int], Iterator[int] | range]
+    names: list[str], home: Path, numbers: Callable[[int], list[int]]
 ) -> dict[str, Tally]:
     """Kill the stages at the numbers that a function chooses of all their operations."""
     tallies: dict[str, Tally] = {}
@@ -269,14 +282,39 @@ def _prepared(names: tuple[str, ...], home: Path) -> Path:
     if folder.exists():
         return folder
     if not names:
-        folder.mkdir(parents=True)
+        (folder / TEMPORARY).mkdir(parents=True)
         return folder
     (name,) = names
+    if name == "original":
+        shutil.copytree(_prepared(("mock",), home), folder)
+        _write_original(folder)
+        return folder
     shutil.copytree(_prepared(STAGES[name].after, home), folder)
     code, errors, _ = run_line(STAGES[name].line, folder)
     if code:
         raise RuntimeError(f"{name}: exit {code}: {errors}")
     return folder
+
+
+def _write_original(folder: Path) -> None:
+    """What the original scripts leave behind: a checkpoint, two scalers, three tables."""
+    import pickle
+
+    import pandas as pd
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from original import X_COLUMNS, Y_COLUMNS, freia_glow, processed_data
+
+    names = ("observables1.csv", "unobservables1.csv")
+    tables = [pd.read_csv(folder / "mock" / name) for name in names]
+    processed = folder / "processed"
+    scalers = processed_data((tables[0], tables[1]), processed)
+    for side, scaler in zip("XY", scalers, strict=True):
+        (processed / f"scaler_{side}.pkl").write_bytes(pickle.dumps(scaler))
+    torch.manual_seed(0)
+    network = freia_glow(len(Y_COLUMNS), len(X_COLUMNS))
+    torch.save(network.state_dict(), processed / "network.pt")
 
 
 def _row(name: str, num_operations: int, tally: Tally, seconds: float) -> str:
@@ -289,6 +327,14 @@ def _row(name: str, num_operations: int, tally: Tally, seconds: float) -> str:
     )
     cells = " ".join(f"{count:>6}" for count in (num_operations, *counts))
     return f"{name:<20}{cells} {seconds:8.1f} s"
+
+
+def _chosen(numbers: range, most: int | None) -> list[int]:
+    """At most so many of the numbers, evenly spaced, the first and the last among them."""
+    if most is None or len(numbers) <= most:
+        return list(numbers)
+    step = (len(numbers) - 1) / max(most - 1, 1)
+    return [numbers[round(step * index)] for index in range(most)]
 
 
 def warm_up() -> None:
@@ -314,6 +360,7 @@ def main() -> None:
     parser.add_argument("--stages", default=",".join(STAGES))
     parser.add_argument("--every", type=int, default=1, help="Kill at every so-manieth")
     parser.add_argument("--first", type=int, default=1, help="Number of the first")
+    parser.add_argument("--most", type=int, help="Kills of a stage, evenly spaced")
     parser.add_argument("--json", type=Path, help="Write the counts, too")
     options = parser.parse_args()
     warm_up()
@@ -323,7 +370,9 @@ def main() -> None:
         tallies = campaign(
             options.stages.split(","),
             Path(folder),
-            lambda num: range(options.first, num + 1, options.every),
+            lambda num: _chosen(
+                range(options.first, num + 1, options.every), options.most
+            ),
         )
     total = sum(tally.kills for tally in tallies.values())
     bad = sum(

@@ -17,6 +17,7 @@ from cinn_clusters.files import (
     demand_free,
     discard,
     is_scratch,
+    scratch_folder,
 )
 
 HOLD = """
@@ -26,6 +27,13 @@ from cinn_clusters.claims import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
+"""
+PRINTED = """
+import sys
+from pathlib import Path
+from cinn_clusters.files import atomic_file
+with atomic_file(Path(sys.argv[1])) as scratch:
+    scratch.write_text("result")
 """
 DIE = """
 import os, signal, sys
@@ -227,6 +235,24 @@ class TestPlaces:
         assert reader.communicate()[0] == b"through"
         assert names(tmp_path) == ["pipe"]
 
+    def test_a_pipe_is_free_also_beside_another_result(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        demand_free(tmp_path / "a", False, tmp_path / "pipe")
+        demand_free(tmp_path / "pipe", False, tmp_path / "a")
+
+    def test_where_the_command_prints_is_refused(self, tmp_path: Path) -> None:
+        line = [sys.executable, "-c", PRINTED]
+        for name in ("/dev/stdout", str(tmp_path / "log")):
+            with (tmp_path / "log").open("w") as log:
+                done = subprocess.run(
+                    [*line, name], stdout=log, stderr=subprocess.PIPE, check=False
+                )
+            assert b"a place for a result alone; got standard output" in done.stderr
+            assert names(tmp_path) == ["log"]
+        done = subprocess.run([*line, "/dev/stdout"], capture_output=True, check=False)
+        assert b"a place for a result alone; got standard output" in done.stderr
+        assert not done.stdout
+
     def test_the_longest_name_works(self, tmp_path: Path) -> None:
         with atomic_file(tmp_path / ("é" * 125 + ".nc")) as scratch:
             scratch.write_text("x")
@@ -246,6 +272,18 @@ def test_inside_scratch_all_is_scratch(tmp_path: Path) -> None:
         with atomic_directory(scratch / "b") as inner:
             assert is_scratch(inner)
         assert names(scratch) == ["a", "b"]
+
+
+def test_a_scratch_folder_lies_where_the_next_line_cleans(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path / "run") as scratch:
+        (scratch / "X.csv").write_text("")
+        assert scratch.parent == tmp_path
+        with atomic_directory(tmp_path / "run"):
+            pass
+    assert names(tmp_path) == ["run"]
+    scratch.mkdir()
+    with claim(tmp_path / "run"):
+        assert not scratch.exists()
 
 
 def test_what_is_discarded_is_gone_with_what_was_left_of_it(tmp_path: Path) -> None:

@@ -53,14 +53,19 @@ def demand_free(path: Path, overwrite: bool, *companions: Path) -> None:
     Raises:
         OutputError: If a path exists and may not be overwritten, or another process works on it.
     """
+    place = resolved(path)
     if is_stream(path):
         return
     if not path.name:
         raise OutputError(path, "a path with a name", "none", "", "name the result")
-    taken = [place for place in (path, *companions) if not is_free(place)]
-    is_ours = not is_scratch(path) and reserve(resolved(path))
+    taken = [result for result in (path, *companions) if _is_taken(result)]
+    is_ours = not is_scratch(path) and reserve(place)
     if taken and not (overwrite or is_ours):
         raise _taken(taken[0])
+
+
+def _is_taken(path: Path) -> bool:
+    return not (is_free(path) or is_stream(path))
 
 
 def _taken(path: Path) -> OutputError:
@@ -87,12 +92,30 @@ def resolved(path: Path) -> Path:
     """Return the place that a path stands for: a link stays, and its target is written.
 
     Raises:
-        OutputError: If it is a link that leads nowhere.
+        OutputError: If it is a link that leads nowhere, or where the command prints.
     """
+    _demand_unprinted(path)
     place = Path(os.path.realpath(path))
     if path.is_symlink() and (place.is_symlink() or not place.parent.is_dir()):
         raise OutputError(path, "a link to a place that exists", f"one to {place}")
     return place
+
+
+def _demand_unprinted(path: Path) -> None:
+    """Refuse the file or pipe that standard output or error goes to."""
+    hint = "name a file of its own"
+    for number, name in enumerate(("standard output", "standard error"), 1):
+        if _leads_to(path, number):
+            raise OutputError(path, "a place for a result alone", name, "", hint)
+
+
+def _leads_to(path: Path, number: int) -> bool:
+    """Return whether a path is what a descriptor writes to, and keeps what is written."""
+    try:
+        status, printed = path.stat(), os.fstat(number)
+    except OSError:
+        return False
+    return os.path.samestat(status, printed) and not stat.S_ISCHR(status.st_mode)
 
 
 @dataclass(frozen=True)
@@ -175,6 +198,20 @@ def trial_file(path: Path) -> Iterator[Path]:
         name = f"{scratch_stem(held.place)}.{os.getpid()}{SCRATCH}"
         with _scratch(held.place.with_name(name), path) as scratch:
             yield scratch
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside a path that is gone in the end, or after a kill with the next line.
+
+    Raises:
+        OutputError: If another process works on the path, or writing fails.
+    """
+    with (
+        claim(resolved(path)) as held,
+        _scratch(_scratch_folder(held.place, path), path) as scratch,
+    ):
+        yield scratch
 
 
 def demand_no_folder(path: Path) -> None:

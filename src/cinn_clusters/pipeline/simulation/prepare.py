@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +29,7 @@ from cinn_clusters.files import (
     JsonObject,
     atomic_directory,
     demand_free,
+    scratch_folder,
     sha256_of,
     write_json,
 )
@@ -297,8 +297,8 @@ def prepare_processed(
         observables = list(schema.observables)
     if schema.targets != DEFAULT.targets:
         targets = list(schema.targets)
-    with TemporaryDirectory() as scratch:
-        tables = Path(scratch, "X.csv"), Path(scratch, "Y.csv")
+    with scratch_folder(Path(out)) as scratch:
+        tables = scratch / "X.csv", scratch / "Y.csv"
         for file, frame in zip(tables, frames, strict=True):
             file.write_text(csv_text(frame), encoding="utf-8")
         sources = source_files(processed, clusters)
