@@ -24,7 +24,7 @@ from cinn_clusters.storage.map_store import read_store
 from cinn_clusters.xray.collect import Collection, Reading, collect
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.image import MapUnit, XrayMap
-from cinn_clusters.xray.read import read_maps
+from cinn_clusters.xray.read import read_companion, read_maps
 from cinn_clusters.xray.values import stated_unit
 from support import Command
 from xray_files import blob
@@ -576,3 +576,35 @@ def test_a_map_of_gaps_says_where_they_come_from(tmp_path: Path) -> None:
     path = fits_map(tmp_path / "m.fits", np.where(CLUSTER > 2e-2, CLUSTER, -1.0))
     with pytest.raises(DataError, match=r"half of the frame.*pixels of -1 were taken"):
         read(path)
+
+
+def test_packed_values_are_unpacked(tmp_path: Path) -> None:
+    """netCDF packs a brightness into whole numbers: value = stored * scale_factor + add_offset."""
+    packed = np.round(CLUSTER / 2e-4).astype(np.int32)
+    packed[:3] = -1
+    attributes = {"scale_factor": 2e-4, "add_offset": [0.5], "_FillValue": -1}
+    (image,) = read_maps(hdf5_map(tmp_path / "m.h5", packed, **attributes))
+    assert np.isnan(image.values[:3]).all()
+    np.testing.assert_allclose(image.values[3:], 0.5 + CLUSTER[3:], atol=2e-4)
+
+
+def test_errors_and_exposures_beside_a_map_are_no_maps(tmp_path: Path) -> None:
+    """As in a FITS file of several images, and the one that is asked for is taken by its name."""
+    path, mask = tmp_path / "m.h5", np.zeros(CLUSTER.shape)
+    mask[:5] = 1.0
+    with h5py.File(path, "w") as file:
+        file["obs/img"], file["obs/img_err"] = CLUSTER, np.sqrt(CLUSTER)
+        file["obs/mask"], file["exposure"] = mask, 1e4 + CLUSTER
+    result = collect([path], FRAMING)
+    assert result.names == ("obs/img",)
+    assert len(result.problems) == 3
+    for name in ("obs/img_err", "obs/mask", "exposure"):
+        assert any(f"by its name; '{name}'" in fault for fault in result.problems)
+    np.testing.assert_array_equal(read_companion(path, "mask").values, mask)
+    np.testing.assert_array_equal(read_companion(path).values, 1e4 + CLUSTER)
+    with pytest.raises(DataError, match="one image that can be the background; got 4"):
+        read_companion(path, "background")
+    alone = tmp_path / "alone.h5"
+    with h5py.File(alone, "w") as file:
+        file["model"] = CLUSTER
+    assert collect([alone], FRAMING).names == ("model",)

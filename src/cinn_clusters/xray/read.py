@@ -47,7 +47,12 @@ def read_companion(path: str | Path, role: FileRole = "exposure") -> XrayMap:
             "draw the regions on the grid of the map first (astropy's regions: to_mask)"
         )
         raise DataError(path, expected, "a file of regions", "", hint)
-    return usable(read_each(path, choice=ImageChoice(role))[0])
+    first, *others = read_each(path, choice=ImageChoice(role))
+    if any(isinstance(image, XrayMap) for image in others):
+        expected = f"one image that can be the {role}"
+        hint = f"call one '{role}', or store it in a file of its own"
+        raise DataError(path, expected, f"{1 + len(others)}", "", hint)
+    return usable(first)
 
 
 def read_each(
@@ -86,7 +91,7 @@ def _read(
     path: Path, kind: str, planes: Planes, choice: ImageChoice
 ) -> list[XrayMap | DataError]:
     if kind == "HDF5":
-        return read_hdf5(path, planes)
+        return read_hdf5(path, planes, choice.role)
     name = map_name(path)
     if kind == "fits":
         return [read_fits(path, name, choice)]

@@ -117,7 +117,25 @@ def _is_image(plane: Any) -> bool:
 
 
 def _is_companion(plane: Any) -> bool:
-    return any(pattern.search(plane.name) for pattern in _PATTERNS.values())
+    return _is_companion_name(plane.name)
+
+
+def _is_companion_name(name: str) -> bool:
+    return any(pattern.search(name) for pattern in _PATTERNS.values())
+
+
+def names_of_role(names: Sequence[str], role: FileRole) -> list[str]:
+    """Return the data sets that can have a role by the last part of their names; if none, all.
+
+    Examples:
+        >>> names_of_role(["a/img", "a/img_err", "mask"], "map")
+        ['a/img']
+    """
+    leaves = {name: name.rsplit("/")[-1] for name in names}
+    chosen = [name for name in names if not _is_companion_name(leaves[name])]
+    if role != "map":
+        chosen = [name for name in names if _PATTERNS[role].search(leaves[name])]
+    return chosen or list(names)
 
 
 def _is_mask(plane: Any) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.fits.headers import line_of
+from cinn_clusters.xray.fits.planes import FileRole, names_of_role
 from cinn_clusters.xray.hdf5.haloes import Haloes, read_haloes
 from cinn_clusters.xray.hdf5.links import map_links
 from cinn_clusters.xray.image import XrayMap
@@ -24,6 +25,8 @@ _FLAGS = ("log", "log10", "is_log", "is_log10", "logged")
 """Attributes that are true of logarithms."""
 _ABSENT = ("_FillValue", "missing_value", "no_data", "nodata")
 """Attributes with the value of pixels that were not observed."""
+_FACTOR, _OFFSET = "scale_factor", "add_offset"
+"""Attributes of packed values, in netCDF and by its conventions (CF)."""
 _DARKEST = 0.2
 """A picture's brightest channel is at least this, of 1; three projections of a brightness may be
 far darker."""
@@ -47,11 +50,14 @@ class _Source:
         return XrayMap(title, values, "brightness", self.path, unit=unit, radius=radius)
 
 
-def read_hdf5(path: Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
+def read_hdf5(
+    path: Path, planes: Planes = "auto", role: FileRole = "map"
+) -> list[XrayMap | DataError]:
     """Read the maps of all groups of a file, with an error for each link that leads to none.
 
     Data sets have the shape (H, W) or (H, W, 3); ``planes`` says what the last axis is. Three
-    projections are called ``<name>_proj_0`` to ``_2``.
+    projections are called ``<name>_proj_0`` to ``_2``. Data sets that are by their names exposures,
+    masks or errors beside maps are none; ``role`` says which of them is wanted.
 
     Raises:
         DataError: If ``planes`` is unknown, or there is no data set of two or three axes.
@@ -63,6 +69,11 @@ def read_hdf5(path: Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
     images: list[XrayMap | DataError] = []
     with h5py.File(path) as file:
         names, errors = map_links(file, path)
+        chosen = names_of_role(names, role)
+        passed_over = [name for name in names if name not in chosen]
+        if role == "map":
+            errors += [_companion_error(name, path) for name in passed_over]
+        names = chosen
         haloes = read_haloes(file, path, names)
         source = _Source(path, planes, haloes)
         for name in names:
@@ -72,6 +83,12 @@ def read_hdf5(path: Path, planes: Planes = "auto") -> list[XrayMap | DataError]:
         expected = "data sets of shape (H, W) or (H, W, 3), in groups or not"
         raise DataError(path, expected, "none")
     return [*images, *errors]
+
+
+def _companion_error(name: str, path: Path) -> DataError:
+    got = "an exposure, background, mask or error, by its name"
+    hint = "rename it if it is a map"
+    return DataError(path, "a map", got, f"'{name}'", hint)
 
 
 def _with_notes(
@@ -116,7 +133,13 @@ def _values(stored: Any, name: str, path: Path) -> np.ndarray:
     for attribute in _ABSENT:
         for mark in np.ravel(stored.attrs.get(attribute, ())):
             values[values == mark] = np.nan
-    return values
+    return _unpacked(values, stored)
+
+
+def _unpacked(values: np.ndarray, stored: Any) -> np.ndarray:
+    """Return the values that packed ones stand for, by attributes of netCDF."""
+    factor, offset = stored.attrs.get(_FACTOR, 1.0), stored.attrs.get(_OFFSET, 0.0)
+    return np.asarray(values * np.ravel(factor)[0] + np.ravel(offset)[0])
 
 
 def _steps(values: np.ndarray) -> str:
