@@ -357,3 +357,15 @@ def test_values_that_are_all_in_another_unit() -> None:
     told = r"got 0.651 in the median of 4 rows, all outside; state the unit"
     with pytest.raises(DataError, match=told):
         converted({}, unit="Msun")
+
+
+@pytest.mark.parametrize("column", ["logM500", "lgM", "log10_M", "LOGM", "M_log"])
+def test_a_name_that_says_logarithm_needs_a_scale(column: str) -> None:
+    """A value of 14.7 in 1e14 Msun may be 14.7e14 Msun, or log10 of something else."""
+    with pytest.raises(DataError, match=f"unit of '{column}': .* as their name does"):
+        converted({column: VALUES}, column=column)
+    linear = converted({column: VALUES}, column=column, scale="linear")
+    np.testing.assert_allclose(linear.values[MASS], 14.0 + np.log10(VALUES))
+    for other in ("Mlogan", "catalogM", "login"):
+        plain = converted({other: VALUES}, column=other)
+        np.testing.assert_array_equal(plain.values[MASS], linear.values[MASS])

@@ -512,3 +512,48 @@ def test_lines_are_those_of_the_file(tmp_path: Path, command: Command) -> None:
 
     with pytest.raises(DataError, match=r"got 'n/k'; .*own.csv, line 5"):
         to_numbers(read_csv(path), ["x"], str(path))
+
+
+@pytest.mark.parametrize("text", ["5.5±0.3", "<5.5", "5.5(3)", "5-May"])
+def test_a_column_of_text_with_digits_is_no_quantity(
+    tmp_path: Path, text: str, infer: Infer
+) -> None:
+    path = written(tmp_path / "a.csv", f"name,z,M\nA1,0.1,\nA2,0.2,{text}\n")
+    result = infer(path)
+    assert result.code == 1
+    assert f"column 'M': expected numbers; got '{text}' in row 1" in result.err
+    assert infer(written(path, f"name,z,M\nA1,0.1,5\nA2,0.2,{text}\n")).code == 0
+    assert f"('{text}')" in answer(tmp_path)["cinn_reasons"][1]
+
+
+def test_arrays_in_rows_are_numbers_where_they_hold_one(tmp_path: Path) -> None:
+    name = fits.Column("name", "2A", array=["A1", "A2"])
+    one = fits.Column("one", "E", dim="(1)", array=[5.5, 6.5])
+    lists = np.array([np.array([5.5]), np.array([6.5, 7.0])], dtype=object)
+    several = fits.Column("several", "PE()", array=lists)
+    path = tmp_path / "a.fits"
+    fits.BinTableHDU.from_columns([name, one, several]).writeto(path)
+    table = read_table(path)
+    table["one"] = np.reshape(table["one"], (2, 1))
+    np.testing.assert_array_equal(numbers(table, "one")[0], [5.5, 6.5])
+    with pytest.raises(DataError, match="'several': expected one number a row; got an"):
+        numbers(table, "several")
+
+
+def test_a_votable_of_several_tables_is_asked_about(tmp_path: Path) -> None:
+    fields = '<FIELD name="z" datatype="float"/><DATA><TABLEDATA><TR><TD>{}</TD></TR></TABLEDATA></DATA>'
+    tables = "".join(
+        f'<TABLE name="{name}">{fields.format(z)}</TABLE>'
+        for name, z in (("main", 0.5), ("notes", 0.25))
+    )
+    path = tmp_path / "a.vot"
+    written(path, f'<VOTABLE version="1.3"><RESOURCE>{tables}</RESOURCE></VOTABLE>')
+    refused(path, "one table; got 2: 0 (main), 1 (notes)", "[read] table_id = 0")
+    assert read_table(path, {"table_id": 1})["z"].tolist() == [0.25]
+
+
+def test_an_ecsv_file_of_two_headers_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.ecsv"
+    Table({"M": [5.5]}).write(path)
+    written(path, path.read_text().replace("name: M,", "name: mass,"))
+    refused(path, "the names above the rows that its header", "rename columns in both")

@@ -199,7 +199,7 @@ def test_gaps_text_and_nonsense_are_told_by_row() -> None:
     assert found.reasons[0] == ["z: no redshift"]
     assert "redshift in [0, 20]" in found.reasons[1][0]
     assert found.reasons[2] == ["g: not positive, taken as missing"]
-    assert found.reasons[3] == ["m: expected a number"]
+    assert found.reasons[3] == ["m: expected a number ('none')"]
     assert any("GroupGasMass: outside" in reason for reason in found.reasons[4])
     assert np.isnan(found.values["GroupGasMass"][2:]).all()
 

@@ -110,7 +110,8 @@ class _ColumnReader:
         """Values (N,) in the unit of the simulation, NaN where they cannot be right."""
         name, note = self.name, self.converted.note
         value, is_text = numbers(self.table, name)
-        note(is_text, f"{name}: expected a number")
+        reason = f"{name}: expected a number"
+        self.converted.note_values(is_text, reason, self.table[name])
         value = self._in_own_unit(value)
         for problem in problems(
             pd.DataFrame({name: value}), [name], self.schema, optional=[name]

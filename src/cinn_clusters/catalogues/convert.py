@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -115,6 +116,11 @@ class ConvertedCatalogue:
         for row in np.flatnonzero(rows):
             self.reasons[int(row)].append(reason)
 
+    def note_values(self, rows: np.ndarray, reason: str, values: Any) -> None:
+        """Note what is wrong with some rows, (N,) bool, with the value of each."""
+        for row in np.flatnonzero(rows):
+            self.reasons[int(row)].append(f"{reason} ({str(values[row])[:40]!r})")
+
     def _column(self, name: str) -> np.ndarray:
         num_rows = len(self.names)
         if name.startswith(schema.ERROR_PREFIX):
@@ -199,9 +205,10 @@ def _redshift(
     redshift = np.where(is_zero, np.nan, redshift)
     is_missing = np.isnan(redshift)
     is_outside = ~is_missing & ~((redshift >= 0.0) & (redshift < MAX_REDSHIFT))
-    converted.note(is_text, f"{quantity.column}: expected a number")
+    column, stated = quantity.column, table[quantity.column]
+    converted.note_values(is_text, f"{column}: expected a number", stated)
     expected = f"a redshift in [0, {MAX_REDSHIFT:g}]"
-    converted.note(is_outside, f"{quantity.column}: expected {expected}")
+    converted.note_values(is_outside, f"{column}: expected {expected}", redshift)
     _note_missing_redshifts(converted, quantity.column, is_missing & ~is_text, is_zero)
     clock = f"clock of the simulation (H0 {HUBBLE_CONSTANT:g})"
     converted.log.append(f"time: lookback time from {quantity.column}, {clock}")
@@ -247,12 +254,14 @@ def _logged(conversion: _Conversion, name: str) -> _Logs:
     converted, quantity = conversion.converted, conversion.mapping.quantities[name]
     column = quantity.column
     value, is_text = numbers(conversion.table, column)
-    converted.note(is_text, f"{column}: expected a number")
+    stated = conversion.table[column]
+    converted.note_values(is_text, f"{column}: expected a number", stated)
     scale = scale_of(conversion.table, quantity, name)
-    is_bad, expected = np.isinf(value), "finite"
-    if not scale.is_log:
-        is_bad, expected = is_bad | (value <= 0.0), "positive"
-    converted.note(is_bad, f"{column}: not {expected}, taken as missing")
+    is_infinite = np.isinf(value)
+    is_negative = ~is_infinite & (value <= 0.0) & (not scale.is_log)
+    converted.note(is_infinite, f"{column}: not finite, taken as missing")
+    converted.note(is_negative, f"{column}: not positive, taken as missing")
+    is_bad = is_infinite | is_negative
     value = scale.logarithm(np.where(is_bad, np.nan, value))
     mapping, redshift = conversion.mapping, conversion.redshift
     hubble = mapping.cosmology.H0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy.io import votable
 from astropy.table import Column, MaskedColumn, Table
 
 from cinn_clusters.catalogues.fits_tables import read_fits_table
-from cinn_clusters.catalogues.metadata import with_infos, write_fits, write_votable
+from cinn_clusters.catalogues.metadata import write_fits, write_votable
 from cinn_clusters.catalogues.parquet import read_parquet, write_parquet
+from cinn_clusters.catalogues.votables import read_votable
 from cinn_clusters.data.reading.keys import read_names
 from cinn_clusters.data.reading.layout import KEYS_OF_READ
 from cinn_clusters.data.reading.numbers import NumericColumn, as_numbers, whole_or_text
@@ -47,6 +46,7 @@ _FAMILIES = ("fits", "votable", "parquet")
 """Formats that the content of a file tells without doubt."""
 _LINE = re.compile(r"\bline (\d+)|:(\d+):\d+: ")
 _TRIAL_ROWS = 50
+_HAS_DIGIT = re.compile(r"\d").search
 
 
 def file_format(path: Path) -> str:
@@ -182,6 +182,12 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:
         if "truncated" in str(error) or "Truncated" in str(error):
             raise _cut_short(path) from error
+        if "do not match names" in str(error):
+            expected = (
+                "the names above the rows that its header ('# - {name: ...}') has"
+            )
+            hint = "rename columns in both"
+            raise DataError(path, expected, "others", "", hint) from error
         expected = f"a whole table in {_in_words(kind)}"
         line = _LINE.search(str(error))
         where = f"line {line[1] or line[2]}" if line else ""
@@ -214,31 +220,7 @@ def _read(path: Path, arguments: Mapping[str, Any], notes: list[str]) -> Table:
         return read_parquet(path, notes)
     if arguments["format"] != "votable":
         return Table.read(path, **arguments)
-    document = votable.parse(path)
-    _demand_answer(document, path)
-    for part in document.iter_tables():
-        _demand_once([field.name for field in part.fields], path)
-    return with_infos(Table.read(document, **arguments), document)
-
-
-def _demand_answer(document: votable.tree.VOTableFile, path: Path) -> None:
-    """Refuse a VOTable without a table, which services send with what went wrong."""
-    infos = [info for part in document.resources for info in part.infos]
-    if any(document.iter_tables()):
-        return
-    told = [str(info.content or info.value) for info in infos if info.value == "ERROR"]
-    got = "a VOTable without one"
-    if told:
-        got = f"an error of the service, '{told[0][:80]}'"
-    raise DataError(path, "a table", got, "", "ask the service again")
-
-
-def _demand_once(names: list[str], path: Path) -> None:
-    """Refuse fields of one name."""
-    for name, count in Counter(names).items():
-        if count > 1:
-            expected, hint = "each name once", "rename one of them"
-            raise DataError(f"column '{name}'", expected, "it twice", str(path), hint)
+    return read_votable(path, arguments)
 
 
 def _from_frame(frame: pd.DataFrame, text: Collection[str]) -> Table:
@@ -349,26 +331,46 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a column as floats (N,), NaN where it holds no number, and where it holds text, (N,).
 
     Raises:
-        DataError: If a row holds an array, a position or a time.
+        DataError: If a row holds an array, a position or a time, or every row text that has digits
+            and is no number.
     """
-    column = table[name]
-    num_dimensions = getattr(column, "ndim", 1)
-    if num_dimensions != 1 or not hasattr(column, "dtype"):
-        kind = type(column).__name__
-        got = f"{kind} of shape {column.shape}"
-        raise DataError(f"column '{name}'", "one number a row", got)
-
     # masked values are missing, whatever stands below the mask
-    entries: Any = np.ma.asarray(column)
+    entries = _one_a_row(table, name)
     if entries.dtype.kind in "iuf":
         number = np.asarray(entries.astype(float).filled(np.nan))
         return number, np.zeros(len(number), bool)
     read = _read_numbers(table, name)
+    _demand_a_number(read, entries, name)
     return read.values, read.is_text
 
 
+def _one_a_row(table: Table, name: str) -> Any:
+    """Entries of a column, (N,), masked; rows of arrays of one value are that value.
+
+    Raises:
+        DataError: If a row holds several, a position or a time.
+    """
+    column = table[name]
+    shape = tuple(getattr(column, "shape", ()))
+    if not hasattr(column, "dtype") or np.prod(shape[1:]) != 1:
+        kind = type(column).__name__
+        got = f"{kind} of shape {shape}"
+        raise DataError(f"column '{name}'", "one number a row", got)
+    return np.ma.asarray(column).reshape(len(column))
+
+
+def _demand_a_number(read: NumericColumn, entries: Any, name: str) -> None:
+    """Refuse a column whose every value is a text with digits, as '5.5±0.3' or '<5.5'."""
+    texts = [str(_decoded(text)) for text in entries[read.is_text]]
+    if not np.isnan(read.values).all() or not any(map(_HAS_DIGIT, texts)):
+        return
+    got = f"'{texts[0]}' in row {np.argmax(read.is_text)}, and a number in no row"
+    hint = "write values, errors and limits in columns of their own, or map another one"
+    raise DataError(f"column '{name}'", "numbers", got, "", hint)
+
+
 def _read_numbers(table: Table, name: str) -> NumericColumn:
-    entries: Any = np.ma.asarray(table[name])
+    entries = _one_a_row(table, name)
     present = np.array(entries.data, dtype=object)
     present[np.ma.getmaskarray(entries)] = None
     return as_numbers(present, name)

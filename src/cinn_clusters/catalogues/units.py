@@ -42,6 +42,10 @@ archive at CDS)."""
 _BRACKETED_NUMBER = re.compile(r"\[\s*[\dx].*\]")
 """``[10^14 Msun]``: a logarithm at CDS, a unit in brackets elsewhere."""
 _COMOVING = re.compile(r"\bc(?:om|[kM]?pc)", re.IGNORECASE)
+_LOG_NAME = re.compile(
+    r"(?:^|[^A-Za-z])(?:[Ll]og|lg)(?:10)?(?=[^a-z]|m(?:ass|\d|_|$)|$)|(?:^|_)LOG"
+)
+"""In the name of a column: logM500, log10_M, lgM, M_log, logmass."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,17 @@ def scale_of(table: Table, quantity: Quantity, name: str) -> Scale:
         hint = "leave scale out, or state the unit in the mapping"
         expected = "a linear one for scale = 'linear'"
         raise DataError(subject, expected, f"'{stated}'", "", hint)
+    _demand_no_logarithm(quantity, scale)
     return Scale(scale.unit, scale.is_log or quantity.scale == "log10")
+
+
+def _demand_no_logarithm(quantity: Quantity, scale: Scale) -> None:
+    """Refuse a column whose name says that it holds logarithms, where nothing else says it."""
+    column, is_stated = quantity.column, quantity.scale is not None or scale.is_log
+    if not is_stated and _LOG_NAME.search(column):
+        expected = "one that says whether values are logarithms, as their name does"
+        hint = "state scale = 'log10' or scale = 'linear' in the mapping"
+        raise DataError(f"unit of '{column}'", expected, f"'{scale}'", "", hint)
 
 
 def unit_in_file(table: Table, column: str) -> str | None:

@@ -229,6 +229,9 @@ def _demand_real(values: list[Any], name: str) -> None:
             kind = "logical values" if is_logical else "complex numbers"
             expected, hint = "real numbers", "name the column of the quantity itself"
             raise DataError(f"column '{name}'", expected, f"{kind} ({value})", "", hint)
+        if np.ndim(value):
+            got = f"an array of shape {np.shape(value)}"
+            raise DataError(f"column '{name}'", "one number a row", got)
 
 
 def _clean(text: str) -> str:

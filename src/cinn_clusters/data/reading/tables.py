@@ -137,7 +137,9 @@ def demand_columns(
     got = "no such column"
     if len(missing) > 1:
         got = f"{len(missing)} columns missing: {', '.join(missing)}"
-    alike = get_close_matches(first, map(str, frame.columns), 1)
+    columns, folded = list(map(str, frame.columns)), first.casefold()
+    alike = [name for name in columns if name.casefold().strip().startswith(folded)]
+    alike = alike or get_close_matches(first, columns, 1)
     if alike and not hint:
         hint = f"did you mean '{alike[0]}'?"
     raise DataError(f"column '{first}'", "a column of the table", got, source, hint)
