@@ -368,6 +368,7 @@ def test_a_missing_or_second_scaler_is_refused_in_one_line(
         "one scaler of X", "scaler_Y.pkl"
     )
     (left_behind / "model").mkdir()
+    (left_behind / "model/mine").touch()
     command(f"{line} --out {left_behind}/model").demand_error("--overwrite")
 
 

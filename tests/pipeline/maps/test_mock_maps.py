@@ -153,7 +153,6 @@ def test_commands(tmp_path: Path, command: Command) -> None:
     for wrong in (
         f"--background {tmp_path}",
         "--keep-sources",
-        "--pixel-kpc 5",
         "--pixel-arcsec 2",
         "--radius 900 --pixel-kpc -1",
         "--redshift 0.1 --radius 900 --pixel-kpc 5 --pixel-arcsec 2",
