@@ -23,8 +23,10 @@ _ARGUMENT = "the table that was passed"
 def is_table(values: Any) -> bool:
     """Whether values stand under names: a table of pandas, astropy, polars, ... or a dictionary."""
     is_named = isinstance(values, (pd.DataFrame, pd.Series, Mapping, Table))
-    names = getattr(getattr(values, "dtype", None), "names", None)
-    return is_named or names is not None or hasattr(values, "to_pandas")
+    dtype = getattr(values, "dtype", None)
+    fields = getattr(dtype, "names", None)
+    is_structured = fields is not None
+    return is_named or is_structured or hasattr(values, "to_pandas")
 
 
 def as_frame(values: Any) -> pd.DataFrame:
@@ -37,19 +39,23 @@ def as_frame(values: Any) -> pd.DataFrame:
     if isinstance(values, pd.DataFrame):
         return values
     if isinstance(values, pd.Series):  # one object
-        return values.to_frame().T.infer_objects()
+        row = values.to_frame().T
+        return row.infer_objects()
     if isinstance(values, Mapping):
         return _frame_of_columns(values)
     if hasattr(values, "to_pandas"):
-        return pd.DataFrame(values.to_pandas())
+        converted = values.to_pandas()
+        return pd.DataFrame(converted)
     return pd.DataFrame.from_records(values)
 
 
 def _frame_of_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
     arrays = {name: np.atleast_1d(columns[name]) for name in columns}
-    lengths = sorted({len(array) for array in arrays.values()})
+    lengths = set(map(len, arrays.values()))
     if len(lengths) > 1:
-        expected, got = "columns of equal length", f"{lengths[0]} and {lengths[-1]}"
+        shortest, longest = min(lengths), max(lengths)
+        expected = "columns of equal length"
+        got = f"{shortest} and {longest}"
         raise DataError("table", expected, got)
     return pd.DataFrame(arrays)
 
@@ -61,19 +67,31 @@ def frame_of_table(table: Table, names: Sequence[str], schema: Schema) -> pd.Dat
         DataError: If a unit does not convert, or a value cannot be right.
     """
     timed = with_time(Table(table), schema)  # columns with units for quantities
-    scalars = [name for name in names if not name.startswith(ERROR_PREFIX)]
-    vectors = [name for name in scalars if is_embedding(name)]
-    scalars = [name for name in scalars if name not in vectors]
+    values = [name for name in names if not name.startswith(ERROR_PREFIX)]
+    vectors = list(filter(is_embedding, values))
+    scalars = [name for name in values if name not in vectors]
     converted = read_by_name(timed, scalars, schema)
     for row, reasons in converted.reasons.items():
-        raise DataError("table", "values that can be used", reasons[0], f"row {row}")
-    columns = {name: numbers(timed, name)[0] for name in _present(vectors, timed)}
+        reason = reasons[0]
+        raise DataError("table", "values that can be used", reason, f"row {row}")
+
+    columns = {}
+    for name in _present(vectors, timed):
+        columns[name], *_ = numbers(timed, name)
     columns |= converted.values
-    errors = converted.errors
-    columns |= {f"{ERROR_PREFIX}{name}": errors[name] for name in errors}
-    keys = [name for name in table.colnames if name not in columns]
-    further = {name: list(timed[name]) for name in keys if timed[name].ndim == 1}
+    for name, errors in converted.errors.items():
+        columns[f"{ERROR_PREFIX}{name}"] = errors
+    further = _further_columns(timed, table.colnames, columns)
     return pd.DataFrame({**further, **columns})
+
+
+def _further_columns(
+    timed: Table, names: Sequence[str], columns: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Return the columns that are not among those that were read, such as keys."""
+    further = [name for name in names if name not in columns]
+    plain = [name for name in further if timed[name].ndim == 1]
+    return {name: list(timed[name]) for name in plain}
 
 
 def _present(names: Sequence[str], table: Table) -> list[str]:
@@ -88,25 +106,44 @@ def demand_inputs(
     Raises:
         DataError: If a column is missing, twice there, or spelled otherwise.
     """
-    names = [str(name) for name in frame.columns]
-    repeated = [name for name in inputs if names.count(name) > 1]
-    if repeated:
-        got = f"{names.count(repeated[0])} of that name"
-        raise DataError(f"column '{repeated[0]}'", "one column", got)
+    names = list(map(str, frame.columns))
+    _demand_once(inputs, names)
     demand_columns(frame, list(needed), _ARGUMENT)
-    absent = {_plain(name): name for name in inputs if name not in names}
-    alike = [name for name in names if _plain(name) in absent and name not in inputs]
-    if alike:
-        name = absent[_plain(alike[0])]
-        raise DataError(f"column '{alike[0]}'", f"'{name}'", "another spelling of it")
-    if not set(inputs) & set(names):
-        listed = ", ".join([*names[:6], *["..."][: len(names) > 6]])
-        expected = f"some of the columns {', '.join(inputs)}"
+    _demand_spelling(inputs, names)
+    common = set(inputs) & set(names)
+    if not common:
+        listed = ", ".join(names[:6])
+        if len(names) > 6:
+            listed += ", ..."
+        wanted = ", ".join(inputs)
+        expected = f"some of the columns {wanted}"
         raise DataError("table", expected, listed, "", "name the columns")
 
 
+def _demand_once(inputs: Sequence[str], names: list[str]) -> None:
+    """Refuse an input of which a table has several columns."""
+    for name in inputs:
+        count = names.count(name)
+        if count > 1:
+            got = f"{count} of that name"
+            raise DataError(f"column '{name}'", "one column", got)
+
+
+def _demand_spelling(inputs: Sequence[str], names: list[str]) -> None:
+    """Refuse a column that is an absent input but for case and blanks."""
+    absent = {_plain(name): name for name in inputs if name not in names}
+    for name in names:
+        spelling = _plain(name)
+        if name in inputs or spelling not in absent:
+            continue
+        expected = f"'{absent[spelling]}'"
+        raise DataError(f"column '{name}'", expected, "another spelling of it")
+
+
 def _plain(name: str) -> str:
-    return name.strip().casefold().replace(" ", "_")
+    stripped = name.strip()
+    folded = stripped.casefold()
+    return folded.replace(" ", "_")
 
 
 def demand_possible(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -> None:
@@ -119,18 +156,24 @@ def demand_possible(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -
         is_negative = column_of(frame, name) < 0.0
         if name.startswith(ERROR_PREFIX) and is_negative.any():
             row = int(is_negative.argmax())
-            got = f"{frame[name].iloc[row]:g}"
-            raise DataError(
-                f"column '{name}'", "errors of 0 or more", got, f"row {row}"
-            )
+            error = frame[name].iloc[row]
+            subject, got = f"column '{name}'", f"{error:g}"
+            raise DataError(subject, "errors of 0 or more", got, f"row {row}")
+    _demand_bounds(frame, names, schema)
+
+
+def _demand_bounds(frame: pd.DataFrame, names: Sequence[str], schema: Schema) -> None:
+    """Refuse values that the schema says no column has; what is optional may be NaN."""
     present = [name for name in names if name in schema and name in frame]
     values = pd.DataFrame({name: column_of(frame, name) for name in present})
     optional = [name for name in present if name != schema.time]
     for problem in problems(values, present, schema, optional=optional):
         row = int(problem.rows.argmax())
-        subject, got = f"column '{problem.column}'", values[problem.column][row]
+        column = values[problem.column]
+        subject = f"column '{problem.column}'"
+        got = f"{column[row]:g}"
         hint = "leave out what is missing (NaN), or correct its unit"
-        raise DataError(subject, problem.expected, f"{got:g}", f"row {row}", hint)
+        raise DataError(subject, problem.expected, got, f"row {row}", hint)
 
 
 def column_of(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -140,19 +183,29 @@ def column_of(frame: pd.DataFrame, name: str) -> np.ndarray:
         DataError: If it holds text, logical or complex values, or times.
     """
     if name not in frame:
-        is_error = name.startswith(ERROR_PREFIX)
-        return np.full(len(frame), 0.0 if is_error else np.nan)
+        return _absent_column(name, len(frame))
     column = frame[name]
+    subject = f"column '{name}'"
     kind = getattr(column.dtype, "kind", "O")
-    if kind not in _NUMERIC and not isinstance(column.dtype, pd.StringDtype):
-        raise DataError(f"column '{name}'", "numbers", f"values of type {column.dtype}")
+    is_string = isinstance(column.dtype, pd.StringDtype)
+    if kind not in _NUMERIC and not is_string:
+        got = f"values of type {column.dtype}"
+        raise DataError(subject, "numbers", got)
+
     numeric = pd.to_numeric(column, errors="coerce")
     is_text = (numeric.isna() & column.notna()).to_numpy(bool)
     if is_text.any():
         row = int(is_text.argmax())
         got = f"'{column.iloc[row]}'"
-        raise DataError(f"column '{name}'", "numbers", got, f"row {row}")
+        raise DataError(subject, "numbers", got, f"row {row}")
     return numeric.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _absent_column(name: str, num_rows: int) -> np.ndarray:
+    """Return errors of 0, or values that are NaN."""
+    if name.startswith(ERROR_PREFIX):
+        return np.zeros(num_rows)
+    return np.full(num_rows, np.nan)
 
 
 def columns_of(values: Any, names: Sequence[str]) -> np.ndarray:
@@ -163,9 +216,11 @@ def columns_of(values: Any, names: Sequence[str]) -> np.ndarray:
     """
     frame = as_frame(values)
     if isinstance(values, Table):
-        frame = pd.DataFrame({name: list(values[name]) for name in values.colnames})
+        lists = {name: list(values[name]) for name in values.colnames}
+        frame = pd.DataFrame(lists)
     demand_columns(frame, list(names), _ARGUMENT)
-    return np.stack([column_of(frame, name) for name in names], 1)
+    columns = [column_of(frame, name) for name in names]
+    return np.stack(columns, 1)
 
 
 def as_array(values: Any, subject: str) -> np.ndarray:

@@ -27,10 +27,13 @@ def find_centre(values: np.ndarray, how: Centring = "peak") -> tuple[float, floa
     """
     height, width = values.shape
     if how == "middle":
-        return (height - 1) / 2, (width - 1) / 2
+        last_row, last_column = height - 1, width - 1
+        return last_row / 2, last_column / 2
 
-    factor = -(-max(height, width) // _FINEST)
-    row, column = _brightest_region(averaged(values, factor), how)
+    longest = max(height, width)
+    factor = -(-longest // _FINEST)
+    light = averaged(values, factor)
+    row, column = _brightest_region(light, how)
     first = (factor - 1) / 2
     return first + factor * row, first + factor * column
 
@@ -41,11 +44,14 @@ def averaged(values: np.ndarray, factor: int) -> np.ndarray:
     What does not fill a block at the upper edges is left out.
     """
     num_rows, num_columns = (side // factor for side in values.shape)
+    width = num_columns * factor
     light = np.empty((num_rows, num_columns))
     for number in range(num_rows):
-        rows = values[number * factor : (number + 1) * factor, : num_columns * factor]
+        first = number * factor
+        rows = values[first : first + factor, :width]
         bright = np.maximum(np.nan_to_num(rows), 0.0)
-        light[number] = bright.reshape(factor, num_columns, factor).mean((0, 2))
+        blocks = bright.reshape(factor, num_columns, factor)
+        light[number] = blocks.mean((0, 2))
     return light
 
 
@@ -80,14 +86,12 @@ def radius_in_pixels(radius_kpc: float, redshift: float, pixel_arcsec: float) ->
     Raises:
         DataError: If a number is not positive.
     """
-    for name, value in (
-        ("R500", radius_kpc),
-        ("redshift", redshift),
-        ("pixel", pixel_arcsec),
-    ):
+    numbers = {"R500": radius_kpc, "redshift": redshift, "pixel": pixel_arcsec}
+    for name, value in numbers.items():
         if not 0.0 < value < np.inf:
             raise DataError(name, "a positive number", value)
-    return radius_kpc * arcsec_per_kpc(redshift) / pixel_arcsec
+    radius_arcsec = radius_kpc * arcsec_per_kpc(redshift)
+    return radius_arcsec / pixel_arcsec
 
 
 def frame(
@@ -113,44 +117,66 @@ def frame(
     Raises:
         DataError: If less than half of the square is on the map.
     """
-    _demand_coverage(values.size / (2.0 * half_side) ** 2)
+    area = (2.0 * half_side) ** 2
+    _demand_coverage(values.size / area)
 
     # Several samples a new pixel and axis, where new pixels are larger than old ones
     old_per_new = 2.0 * half_side / size
+    num_steps = 0
     if lattice is not None:
-        old_per_new = _longest_step(lattice) * (len(lattice[0]) - 1) / size
+        num_steps = len(lattice[0]) - 1
+        old_per_new = _longest_step(lattice) * num_steps / size
     parts = max(1, int(np.ceil(old_per_new)))
-    is_interpolated = parts == 1 or (lattice is not None and parts <= _FEW)
+    most_parts = 1
+    if lattice is not None:
+        most_parts = _FEW
+    is_interpolated = parts <= most_parts
 
     # Places of the samples in the square, from 0 to 1
     num_samples = size * parts
-    fractions = (np.arange(num_samples) + 0.5) / num_samples
+    middles = np.arange(num_samples) + 0.5
+    fractions = middles / num_samples
 
     def positions(rows: np.ndarray) -> np.ndarray:
         if lattice is not None:
-            nodes = len(lattice[0]) - 1
-            return between_nodes(lattice, nodes * rows[:, None], nodes * fractions)
-        row, column = ((2.0 * part - 1.0) * half_side for part in (rows, fractions))
-        grid = np.meshgrid(centre[0] + row, centre[1] + column, indexing="ij")
+            row = num_steps * rows[:, None]
+            column = num_steps * fractions
+            return between_nodes(lattice, row, column)
+        middle_row, middle_column = centre
+        row = middle_row + (2.0 * rows - 1.0) * half_side
+        column = middle_column + (2.0 * fractions - 1.0) * half_side
+        grid = np.meshgrid(row, column, indexing="ij")
         return np.stack(grid)
 
     # One row of new pixels at a time, which bounds the memory
-    light, weight = np.empty((size, size)), np.empty((size, size))
+    light = np.empty((size, size))
+    weight = np.empty((size, size))
     for number in range(size):
-        rows = fractions[number * parts : (number + 1) * parts]
+        first = number * parts
+        rows = fractions[first : first + parts]
         samples, is_observed = _sampled(values, positions(rows), is_interpolated)
-        light[number] = samples.reshape(parts, size, parts).mean((0, 2))
-        weight[number] = is_observed.reshape(parts, size, parts).mean((0, 2))
+        light[number] = _means_of_parts(samples)
+        weight[number] = _means_of_parts(is_observed)
 
     # The mean over what was observed of each new pixel
     _demand_coverage(weight.mean())
-    mean = light / np.maximum(weight, 0.5)
+    divisor = np.maximum(weight, 0.5)
+    mean = light / divisor
     return np.where(weight >= 0.5, mean, np.nan)
+
+
+def _means_of_parts(samples: np.ndarray) -> np.ndarray:
+    """Return the mean of each new pixel of a row from its samples (parts, size * parts)."""
+    parts = len(samples)
+    pixels = samples.reshape(parts, -1, parts)
+    means: np.ndarray = pixels.mean((0, 2))
+    return means
 
 
 def _demand_coverage(coverage: float) -> None:
     if not coverage >= 0.5:
-        got = f"{100.0 * coverage:.0f} %"
+        per_cent = 100.0 * coverage
+        got = f"{per_cent:.0f} %"
         hint = "pass a smaller --half-width, or check centre, R500 and redshift"
         expected = "at least half of the frame on the map"
         raise DataError("map", expected, got, "", hint)
@@ -158,8 +184,10 @@ def _demand_coverage(coverage: float) -> None:
 
 def _longest_step(lattice: np.ndarray) -> float:
     """Return the longest distance [px] between neighbours in a lattice (2, K, K)."""
-    steps = [np.hypot(*np.diff(lattice, axis=axis)) for axis in (1, 2)]
-    return float(max(np.nanmax(step) for step in steps))
+    down, right = (np.diff(lattice, axis=axis) for axis in (1, 2))
+    longest_down = np.nanmax(np.hypot(*down))
+    longest_right = np.nanmax(np.hypot(*right))
+    return float(max(longest_down, longest_right))
 
 
 def _sampled(
@@ -173,11 +201,15 @@ def _sampled(
         nearest, is_inside = _nearest(positions, values.shape)
         samples = values[tuple(nearest)].astype(float)
         is_observed = is_inside & np.isfinite(samples)
-        return np.where(is_observed, samples, 0.0), is_observed.astype(float)
+        dark_outside = np.where(is_observed, samples, 0.0)
+        return dark_outside, is_observed.astype(float)
+
     interpolate: Any = map_coordinates
     cut, local = _cut_out(values, positions)
-    light = interpolate(np.nan_to_num(cut), local, order=1, cval=0.0)
-    weight = interpolate(np.isfinite(cut).astype(float), local, order=1, cval=0.0)
+    dark_gaps = np.nan_to_num(cut)
+    is_finite = np.isfinite(cut).astype(float)
+    light = interpolate(dark_gaps, local, order=1, cval=0.0)
+    weight = interpolate(is_finite, local, order=1, cval=0.0)
     return light, weight
 
 
@@ -185,21 +217,35 @@ def _nearest(
     positions: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of the pixels next to positions (2, ...), and which are inside."""
-    last = np.array(shape).reshape(-1, *[1] * (positions.ndim - 1)) - 1
-    is_inside: np.ndarray = np.all((positions >= 0) & (positions <= last), axis=0)
-    nearest = np.where(is_inside, np.floor(positions + 0.5), 0.0)
+    last_pixel = np.array(shape) - 1
+    last = _along_positions(last_pixel, positions)
+    is_above = positions >= 0
+    is_below = positions <= last
+    is_inside: np.ndarray = np.all(is_above & is_below, axis=0)
+    rounded = np.floor(positions + 0.5)
+    nearest = np.where(is_inside, rounded, 0.0)
     return nearest.astype(np.intp), is_inside
+
+
+def _along_positions(pixel: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return row and column (2,) in a shape that goes with positions (2, ...)."""
+    num_further = positions.ndim - 1
+    return pixel.reshape(-1, *[1] * num_further)
 
 
 def _cut_out(
     values: np.ndarray, positions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the part (H, W) of a map about positions (2, ...), and their places in it."""
-    positions = np.where(np.isfinite(positions), positions, -10.0)
+    is_finite = np.isfinite(positions)
+    positions = np.where(is_finite, positions, -10.0)
     corners = []
     for axis_positions, side in zip(positions, values.shape, strict=True):
-        first = np.clip(np.floor(axis_positions.min()) - 1, 0, side - 1)
-        corners.append((int(first), int(np.clip(axis_positions.max(), 0, side)) + 3))
+        lowest = np.floor(axis_positions.min())
+        first = np.clip(lowest - 1, 0, side - 1)
+        last = np.clip(axis_positions.max(), 0, side)
+        corners.append((int(first), int(last) + 3))
     (top, bottom), (left, right) = corners
-    local = positions - np.reshape([top, left], (2, *[1] * (positions.ndim - 1)))
-    return values[top:bottom, left:right].astype(float), local
+    corner = _along_positions(np.array([top, left]), positions)
+    cut = values[top:bottom, left:right]
+    return cut.astype(float), positions - corner

@@ -56,7 +56,9 @@ class Mark:
 
     def note(self, column: str) -> str:
         """Say in a line what was taken as missing."""
-        count = f"{int(self.rows.sum())} of {len(self.rows)} rows"
+        num_marked = int(self.rows.sum())
+        num_rows = len(self.rows)
+        count = f"{num_marked} of {num_rows} rows"
         return f"{column}: {self} in {count} stands for no value, taken as missing"
 
     def __str__(self) -> str:
@@ -82,23 +84,31 @@ def find_marks(values: np.ndarray, *, is_positive: bool = False) -> tuple[Mark, 
         >>> find_marks(np.array([0.0, 0.0, 0.3, 1.7]))  # a floor
         ()
     """
-    finite = values[np.isfinite(values)]
+    is_finite = np.isfinite(values)
+    finite = values[is_finite]
     distinct, counts = np.unique(finite, return_counts=True)
-    is_known = np.array([is_known_mark(value) for value in distinct], dtype=bool)
-    ordinary = finite[~np.isin(finite, distinct[is_known])]
-    candidates = zip(distinct[is_known], counts[is_known], strict=True)
-    return tuple(
-        Mark(float(value), values == value)
-        for value, count in candidates
-        if _is_mark(value, int(count), ordinary, is_positive)
-    )
+    is_mark = np.array(list(map(is_known_mark, distinct)), dtype=bool)
+    known_marks = distinct[is_mark]
+    is_ordinary = ~np.isin(finite, known_marks)
+    ordinary = finite[is_ordinary]
+
+    marks = []
+    for value, count in zip(known_marks, counts[is_mark], strict=True):
+        if _is_mark(value, int(count), ordinary, is_positive):
+            mark = Mark(float(value), values == value)
+            marks.append(mark)
+    return tuple(marks)
 
 
 def stated_marks(values: np.ndarray, marks: Sequence[float]) -> tuple[Mark, ...]:
     """Find the marks that somebody names, whatever the other values are."""
-    rows = [np.isclose(values, value, rtol=_ROUNDING, atol=0.0) for value in marks]
-    pairs = zip(marks, rows, strict=True)
-    return tuple(Mark(float(value), where) for value, where in pairs if where.any())
+    present = []
+    for value in marks:
+        rows = np.isclose(values, value, rtol=_ROUNDING, atol=0.0)
+        mark = Mark(float(value), rows)
+        if rows.any():
+            present.append(mark)
+    return tuple(present)
 
 
 def without_marks(
@@ -111,11 +121,14 @@ def without_marks(
         names: Columns to look at; one with a declared ``missing_mark`` is left as it is.
         schema: What they are.
     """
-    notes, blanked = [], frame.copy()
+    notes = []
+    blanked = frame.copy()
     for column in map(schema.column, names):
-        for mark in column_marks(frame[column.name].to_numpy(float), column):
+        values = frame[column.name].to_numpy(float)
+        for mark in column_marks(values, column):
             blanked.loc[mark.rows, column.name] = np.nan
-            notes.append(mark.note(column.name))
+            note = mark.note(column.name)
+            notes.append(note)
     return blanked, notes
 
 
@@ -130,7 +143,10 @@ def column_marks(values: np.ndarray, column: Column) -> tuple[Mark, ...]:
 
 def _is_allowed(mark: Mark, lowest: float) -> bool:
     """Whether declared bounds make a negative mark a value like others."""
-    return np.isfinite(lowest) and lowest <= float(mark.value) < 0.0
+    value = float(mark.value)
+    is_bounded = np.isfinite(lowest)
+    is_within = lowest <= value < 0.0
+    return bool(is_bounded and is_within)
 
 
 def is_known_mark(value: float) -> bool:
@@ -146,82 +162,107 @@ def is_known_mark(value: float) -> bool:
 
 
 def _is_nines(value: float) -> bool:
-    text = f"{abs(value):.7g}"
+    magnitude = abs(value)
+    text = f"{magnitude:.7g}"
     return _NINES.fullmatch(text) is not None
 
 
 def _is_fill(value: float) -> bool:
     with np.errstate(over="ignore"):  # beside the largest of all numbers
-        return bool(np.isclose(value, _FILLS, rtol=_ROUNDING, atol=0.0).any())
+        is_close = np.isclose(value, _FILLS, rtol=_ROUNDING, atol=0.0)
+        return bool(is_close.any())
 
 
 def _is_mark(value: float, count: int, ordinary: np.ndarray, is_positive: bool) -> bool:
     """Whether a known mark can be none of the other values of its column."""
+    is_repeated = count > 1
     if is_positive and value <= 0.0:
-        return count > 1
+        return is_repeated
     if value == 0.0:
         return False  # a floor, or the middle of a quantity with a sign
     if len(ordinary) == 0:
-        return count > 1 and _is_unmistakable(value)
-    if _are_classes(ordinary) and abs(value) < _STRONG:
+        return is_repeated and _is_unmistakable(value)
+
+    is_weak = abs(value) < _STRONG
+    if is_weak and _are_classes(ordinary):
         return False
-    return _is_beyond(value, count, ordinary) or _is_between(value, count, ordinary)
+    if _is_beyond(value, is_repeated, ordinary):
+        return True
+    return _is_between(value, count, ordinary)
 
 
-def _is_beyond(value: float, count: int, ordinary: np.ndarray) -> bool:
+def _is_beyond(value: float, is_repeated: bool, ordinary: np.ndarray) -> bool:
     """Whether a value lies where none of the others could."""
-    is_repeated = count > 1
+    is_clear = is_repeated or _is_unmistakable(value)
     if value < 0.0 and ordinary.min() >= 0.0:
         return is_repeated or abs(value) >= _STRONG
-    is_apart = _is_apart(value, ordinary, is_repeated)
-    return is_apart and (is_repeated or _is_unmistakable(value))
+    return is_clear and _is_apart(value, ordinary, is_repeated)
 
 
 def _is_between(value: float, count: int, ordinary: np.ndarray) -> bool:
     """Whether a value repeats within the range of others that never do."""
-    is_inside = ordinary.min() < value < ordinary.max()
-    return bool(is_inside) and count >= _FEWEST_INSIDE and _never_repeat(ordinary)
+    if count < _FEWEST_INSIDE:
+        return False
+    lower, upper = ordinary.min(), ordinary.max()
+    is_inside = bool(lower < value < upper)
+    return is_inside and _never_repeat(ordinary)
 
 
 def _are_classes(ordinary: np.ndarray) -> bool:
     distinct = np.unique(ordinary)
-    are_whole = bool(np.all(distinct == np.round(distinct)))
-    return are_whole and len(distinct) <= _MOST_CLASSES
+    is_whole = distinct == np.round(distinct)
+    is_few = len(distinct) <= _MOST_CLASSES
+    return is_few and bool(is_whole.all())
 
 
 def _is_apart(value: float, ordinary: np.ndarray, is_repeated: bool) -> bool:
     """Whether a value is far outside the range of the others, or of their logarithms."""
+    gap = _gap(value, ordinary)
     if value < 0.0:
-        return _gap(value, ordinary) > _GAP_BELOW
+        return gap > _GAP_BELOW
     least = _GAP_ONCE
     if is_repeated:
         least = _GAP_ABOVE
-    return max(_gap(value, ordinary), _decades(value, ordinary)) > least
+    decades = _decades(value, ordinary)
+    return max(gap, decades) > least
 
 
 def _decades(value: float, ordinary: np.ndarray) -> float:
     """Distance of a positive value from positive others in units of their decades, at least one."""
     if ordinary.min() <= 0.0:
         return 0.0
-    return _gap(float(np.log10(value)), np.log10(ordinary), smallest=1.0)
+    log_value = float(np.log10(value))
+    log_ordinary = np.log10(ordinary)
+    return _gap(log_value, log_ordinary, smallest=1.0)
 
 
 def _gap(value: float, ordinary: np.ndarray, smallest: float | None = None) -> float:
     """Distance of a value from the range of the others, in units of their scale."""
-    lower, upper = ordinary.min(), ordinary.max()
+    lower = ordinary.min()
+    upper = ordinary.max()
     if smallest is None:
-        smallest = float(np.abs(np.median(ordinary)))
+        typical = np.median(ordinary)
+        smallest = float(np.abs(typical))
     scale = max(upper - lower, smallest)
+    tiny = np.finfo(float).tiny
     distance = max(lower - value, value - upper)
-    return float(distance / max(scale, np.finfo(float).tiny))
+    return float(distance / max(scale, tiny))
 
 
 def _is_unmistakable(value: float) -> bool:
     """Whether a value far from the others is a mark even where it stands once."""
-    is_long = len(f"{abs(value):.7g}".replace(".", "")) >= 4
-    return abs(value) >= _STRONG and (value < 0.0 or is_long)
+    magnitude = abs(value)
+    if magnitude < _STRONG:
+        return False
+    text = f"{magnitude:.7g}"
+    digits = text.replace(".", "")
+    is_long = len(digits) >= 4
+    return value < 0.0 or is_long
 
 
 def _never_repeat(ordinary: np.ndarray) -> bool:
-    has_fractions = bool(np.any(ordinary != np.round(ordinary)))
-    return has_fractions and len(np.unique(ordinary)) == len(ordinary)
+    is_fraction = ordinary != np.round(ordinary)
+    if not is_fraction.any():
+        return False
+    distinct = np.unique(ordinary)
+    return len(distinct) == len(ordinary)
