@@ -91,12 +91,20 @@ def log_radius_crit500(log_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray
         array([3.282])
     """
     newton_g = 4.30091727e-6  # kpc (km/s)^2 / Msun
-    hubble_squared = (HUBBLE_CONSTANT / 1000.0) ** 2 * (
-        OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3 + 1.0 - OMEGA_MATTER
-    )
+    log_mass = np.asarray(log_mass)
+    stretch = 1.0 + np.asarray(redshift)
+
+    # Flat: what is not matter is dark energy.
+    expansion_squared = OMEGA_MATTER * stretch**3 + 1.0 - OMEGA_MATTER
+    constant_per_kpc = HUBBLE_CONSTANT / 1000.0
+    hubble_squared = constant_per_kpc**2 * expansion_squared
     critical = 3.0 * hubble_squared / (8.0 * np.pi * newton_g)  # Msun / kpc^3
-    log_volume = np.asarray(log_mass) - np.log10(4.0 / 3.0 * np.pi * 500.0 * critical)
-    return np.asarray(log_volume / 3.0 + np.log10(1.0 + np.asarray(redshift)))
+
+    # Of a sphere of one cubed kpc
+    mass_of_unit = 4.0 / 3.0 * np.pi * 500.0 * critical
+    log_cube = log_mass - np.log10(mass_of_unit)
+    log_radius = log_cube / 3.0 + np.log10(stretch)
+    return np.asarray(log_radius)
 
 
 def arcsec_per_kpc(redshift: float) -> float:

@@ -103,17 +103,22 @@ def scaler_of(processed: Path, side: str) -> NamedScaler:
 
 def table_file(processed: Path, side: str) -> Path | None:
     """The table of a side, as text or as an array; None where there is none."""
-    paths = (processed / f"{side}{suffix}" for suffix in (".csv", ".npy"))
-    return next(filter(Path.is_file, paths), None)
+    table, array = (processed / f"{side}{suffix}" for suffix in (".csv", ".npy"))
+    if table.is_file():
+        return table
+    if array.is_file():
+        return array
+    return None
 
 
 def source_files(
     processed: str | Path, clusters: str | Path | None = None
 ) -> tuple[Path, ...]:
     """Return the files that ``processed_tables`` reads its tables from."""
-    tables = (table_file(Path(processed), side) for side in "XY")
+    folder = Path(processed)
     stand_in = Path(clusters or processed)
-    return (*(table or stand_in for table in tables), Path(processed, "meta.csv"))
+    tables = [table_file(folder, side) or stand_in for side in "XY"]
+    return (*tables, folder / "meta.csv")
 
 
 def _demand_files(processed: Path, clusters: str | Path | None) -> None:
@@ -121,16 +126,21 @@ def _demand_files(processed: Path, clusters: str | Path | None) -> None:
     if not processed.is_dir():
         raise DataError(processed, "a folder of the original scripts", "none")
     missing = [f"{side}.csv" for side in "XY" if table_file(processed, side) is None]
-    if not (processed / "meta.csv").is_file():
+    meta = processed / "meta.csv"
+    if not meta.is_file():
         missing.append("meta.csv")
-    if not missing or (missing == ["X.csv"] and clusters is not None):
+    lacks_only_x = missing == ["X.csv"]
+    if not missing or (lacks_only_x and clusters is not None):
         return
-    names = ", ".join(sorted(path.name for path in processed.iterdir()))
+
+    names = sorted(path.name for path in processed.iterdir())
+    listed = ", ".join(names)
     hint = "write it with the original's data preparation, or give the unscaled tables as --observables and --targets"
-    if missing == ["X.csv"]:
+    if lacks_only_x:
         hint = "pass --clusters with the observables of the simulation (HaloID, Snapshot, HaloOrigID and the columns of X)"
-    expected = f"{' and '.join(missing)} in the folder"
-    raise DataError(processed, expected, names or "an empty folder", "", hint)
+    absent = " and ".join(missing)
+    expected = f"{absent} in the folder"
+    raise DataError(processed, expected, listed or "an empty folder", "", hint)
 
 
 def _observables(
@@ -164,7 +174,8 @@ def _scaler_file(processed: Path, side: str) -> Path:
         matching = [path for path in unnamed if _fits(path, processed, side)]
     if len(matching) == 1:
         return matching[0]
-    names = ", ".join(path.name for path in (matching or files))
+    candidates = matching or files
+    names = ", ".join(path.name for path in candidates)
     expected = f"one scaler of {side}, such as scaler_{side}.pkl"
     hint = "rename it so that its name says of which table it is"
     raise DataError(processed, expected, names or "none", "", hint)
@@ -172,8 +183,11 @@ def _scaler_file(processed: Path, side: str) -> Path:
 
 def _sides(path: Path) -> set[str]:
     """Of which tables a scaler is by the words of its name."""
-    words = {word.lower().replace("scaler", "") for word in _WORD.findall(path.stem)}
-    return {side for side, own_words in _SCALER_WORDS.items() if own_words & words}
+    words = set()
+    for word in _WORD.findall(path.stem):
+        bare = word.lower().replace("scaler", "")
+        words.add(bare)
+    return {side for side, side_words in _SCALER_WORDS.items() if side_words & words}
 
 
 def _fits(path: Path, processed: Path, side: str) -> bool:
@@ -196,14 +210,15 @@ def _unscaled(processed: Path, side: str, num_rows: int) -> pd.DataFrame:
     assert table is not None  # by _demand_files
     values = _read_table(table)
     named = scaler_of(processed, side)
-    if values.shape != (num_rows, len(named.columns)):
-        expected = (
-            f"{num_rows} rows (meta.csv) of {len(named.columns)} ({named.path.name})"
-        )
+    num_columns = len(named.columns)
+    if values.shape != (num_rows, num_columns):
+        scaler = named.path.name
+        expected = f"{num_rows} rows (meta.csv) of {num_columns} ({scaler})"
         got = " rows of ".join(map(str, values.shape))
         raise DataError(table, expected, f"{got} columns")
     raw = _raw_values(values, named, table)
-    return pd.DataFrame(_rounded(raw), columns=list(named.columns))
+    rounded = _rounded(raw)
+    return pd.DataFrame(rounded, columns=list(named.columns))
 
 
 def _raw_values(values: np.ndarray, named: NamedScaler, table: Path) -> np.ndarray:
@@ -236,12 +251,15 @@ def _read_table(path: Path) -> np.ndarray:
 def _numbers(frame: pd.DataFrame, path: Path) -> np.ndarray:
     """Columns of a table as numbers (N, C)."""
     for name, column in frame.items():
-        is_text = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+        numeric = pd.to_numeric(column, errors="coerce")
+        is_text = numeric.isna() & column.notna()
         if is_text.any():
-            first = int(np.flatnonzero(is_text)[0])
-            got, where = f"'{column[first]}'", f"{path}, line {first + 2}"
-            raise DataError(f"column '{name}'", "numbers", got, where)
-    values: np.ndarray = frame.apply(pd.to_numeric).to_numpy(float)
+            first = int(is_text.to_numpy().argmax())
+            got = f"'{column[first]}'"
+            place = f"{path}, line {first + 2}"
+            raise DataError(f"column '{name}'", "numbers", got, place)
+    numeric_frame = frame.apply(pd.to_numeric)
+    values: np.ndarray = numeric_frame.to_numpy(float)
     return values
 
 
@@ -253,19 +271,22 @@ def _with_columns(
     text: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Add columns that another table holds, some as text, looked up by HaloID and Snapshot."""
+    first_name = names[0]
     if clusters is None:
         expected = "the column that tells which rows are one cluster"
         hint = "pass --clusters with a CSV that holds it, such as the observables of the simulation"
-        subject = f"column '{names[0]}'"
+        subject = f"column '{first_name}'"
         raise DataError(subject, expected, "none", str(meta_path), hint)
     keys = list(schema.KEYS)
+    columns = [*keys, *names]
     lookup = _read_keyed(clusters, [*keys, *text])
-    demand_columns(lookup, [*keys, *names], str(clusters))
-    rows = lookup[[*keys, *names]].drop_duplicates()
+    demand_columns(lookup, columns, str(clusters))
+    rows = lookup[columns].drop_duplicates()
     joined = meta.merge(rows, on=keys, how="left")
-    num_missing = int(joined[names[0]].isna().sum())
+    is_missing = joined[first_name].isna()
+    num_missing = int(is_missing.sum())
     if len(joined) != len(meta) or num_missing:
-        expected = f"one {names[0]} for every row of {meta_path}"
+        expected = f"one {first_name} for every row of {meta_path}"
         raise DataError(clusters, expected, f"{num_missing} without")
     return joined
 
@@ -280,6 +301,9 @@ def _read_keyed(path: str | Path, keys: Sequence[str]) -> pd.DataFrame:
 
 def _rounded(values: np.ndarray) -> np.ndarray:
     """Values to ``_DIGITS`` significant digits."""
-    magnitude = np.floor(np.log10(np.where(values == 0, 1.0, np.abs(values))))
+    sizes = np.abs(values)
+    positive = np.where(values == 0, 1.0, sizes)
+    magnitude = np.floor(np.log10(positive))
     size = 10.0 ** (_DIGITS - 1 - magnitude)
-    return np.asarray(np.round(values * size) / size)
+    rounded = np.round(values * size)
+    return np.asarray(rounded / size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Literal
 
 import numpy as np
@@ -70,12 +70,15 @@ def hot_pixels(values: np.ndarray) -> HotPixels:
     parts = [np.empty((3, 0))]
     for first in range(0, len(values), _BAND):
         start = max(first - 1, 0)
-        row, column, surroundings = _hot_in(values[start : first + _BAND + 1], faintest)
+        stop = first + _BAND
+        row, column, surroundings = _hot_in(values[start : stop + 1], faintest)
         row += start
-        is_inside = (row >= first) & (row < first + _BAND)
-        parts.append(np.stack([row, column, surroundings])[:, is_inside])
+        is_inside = (row >= first) & (row < stop)
+        hot_here = np.stack([row, column, surroundings])
+        parts.append(hot_here[:, is_inside])
     hot = np.concatenate(parts, axis=1)
-    if hot.shape[1] > max(_MOST_HOT * values.size, 1):
+    most = max(_MOST_HOT * values.size, 1)
+    if hot.shape[1] > most:
         hot = hot[:, :0]
     rows, columns = hot[:2].astype(int)
     return HotPixels(rows, columns, hot[2])
@@ -84,7 +87,9 @@ def hot_pixels(values: np.ndarray) -> HotPixels:
 def dead_lines(values: np.ndarray) -> list[np.ndarray]:
     """Return which rows and which columns of a brightness (H, W) hold nothing between bright ones."""
     is_bright = values > 0.0
-    return [_is_dead(is_bright.sum(axis)) for axis in (1, 0)]
+    in_rows = is_bright.sum(1)
+    in_columns = is_bright.sum(0)
+    return [_is_dead(in_rows), _is_dead(in_columns)]
 
 
 def _is_dead(num_bright: np.ndarray) -> np.ndarray:
@@ -92,21 +97,27 @@ def _is_dead(num_bright: np.ndarray) -> np.ndarray:
 
     A gap ends with lines of 20 bright pixels or more on each side, and is narrow.
     """
-    is_dead = np.zeros(len(num_bright), dtype=bool)
+    num_lines = len(num_bright)
+    is_dead = np.zeros(num_lines, dtype=bool)
+    widest = _WIDEST_GAP * num_lines
     lit = np.flatnonzero(num_bright)
     for before, after in pairwise(lit):
-        is_lit = min(num_bright[before], num_bright[after]) >= _FEWEST_LIT
-        if is_lit and after - before <= _WIDEST_GAP * len(num_bright):
+        num_beside = min(num_bright[before], num_bright[after])
+        is_narrow = after - before <= widest
+        if is_narrow and num_beside >= _FEWEST_LIT:
             is_dead[before + 1 : after] = True
     return is_dead
 
 
 def _typical(values: np.ndarray) -> float:
     """Return the median of what is positive, from a part of a large map."""
-    step = 1 + max(values.shape) // 1024
+    longest = max(values.shape)
+    step = 1 + longest // 1024
     sample = values[::step, ::step]
     positive = sample[sample > 0.0]
-    return float(np.median(positive)) if positive.size else np.inf
+    if not positive.size:
+        return np.inf
+    return float(np.median(positive))
 
 
 def _hot_in(
@@ -114,22 +125,37 @@ def _hot_in(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows, columns and surroundings of the hot pixels of a brightness (H, W)."""
     padded = np.pad(np.nan_to_num(values), 1)
-    middle = padded[1:-1, 1:-1]
-    is_steep = _is_above(middle, padded[1:-1, :-2], padded[1:-1, 2:])
-    is_steep |= _is_above(middle, padded[:-2, 1:-1], padded[2:, 1:-1])
-    row, column = np.nonzero(is_steep & (middle > faintest))
+    inner_rows = padded[1:-1]
+    inner_columns = padded[:, 1:-1]
+    middle = inner_rows[:, 1:-1]
+    is_steep = _is_above(middle, inner_rows[:, :-2], inner_rows[:, 2:])
+    is_steep |= _is_above(middle, inner_columns[:-2], inner_columns[2:])
+    is_candidate = is_steep & (middle > faintest)
+    row, column = np.nonzero(is_candidate)
 
-    # The third brightest of the eight neighbours, in pixels of the padded map
-    offsets = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
-    around = [padded[row + y, column + x] for y, x in offsets]
-    ranked = np.sort(np.reshape(around, (8, -1)), axis=0)
+    # The third brightest of the eight neighbours
+    ranked = _ranked_neighbours(padded, row, column)
     is_hot = middle[row, column] > _CONTRAST * ranked[5]
-    return row[is_hot], column[is_hot], ranked[3:5].mean(0)[is_hot]
+    surroundings = ranked[3:5].mean(0)
+    return row[is_hot], column[is_hot], surroundings[is_hot]
+
+
+def _ranked_neighbours(
+    padded: np.ndarray, row: np.ndarray, column: np.ndarray
+) -> np.ndarray:
+    """Return the eight neighbours of N pixels of a map in increasing order, (8, N)."""
+    offsets = list(product(range(3), repeat=2))  # in pixels of the padded map
+    offsets.remove((1, 1))
+    around = [padded[row + y, column + x] for y, x in offsets]
+    neighbours = np.reshape(around, (8, -1))
+    ranked: np.ndarray = np.sort(neighbours, axis=0)
+    return ranked
 
 
 def _is_above(middle: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return which pixels are far above a neighbour, at least on a side."""
-    is_above: np.ndarray = middle > _CONTRAST * np.minimum(before, after)
+    fainter = np.minimum(before, after)
+    is_above: np.ndarray = middle > _CONTRAST * fainter
     return is_above
 
 
@@ -145,10 +171,13 @@ def _demand_sense(image: XrayMap, mask: XrayMap, is_masked: np.ndarray) -> None:
     """Ask what a mask means that leaves out the brightest region or most of a map."""
     row, column = find_centre(image.values)
     hides_peak = bool(is_masked[round(row), round(column)])
-    share = is_masked[np.isfinite(image.values)].mean()
-    if share <= 0.5 and not (hides_peak and share > _LARGEST_HOLE):
+    is_observed = np.isfinite(image.values)
+    share = is_masked[is_observed].mean()
+    hides_much = share > _LARGEST_HOLE
+    if share <= 0.5 and not (hides_peak and hides_much):
         return
-    got = f"one that leaves out {100.0 * share:.0f} % of {image.source.name}"
+    per_cent = 100.0 * share
+    got = f"one that leaves out {per_cent:.0f} % of {image.source.name}"
     if hides_peak:
         got += " and its brightest region"
     expected = "a mask of the pixels to leave out (not 0)"

@@ -6,6 +6,7 @@ import string
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,17 @@ def icrs(wcs: Any, row: np.ndarray | float, column: np.ndarray | float) -> Any:
     is_on_sky = np.abs(latitude) <= 90.0
     latitude = np.where(is_on_sky, latitude, np.nan)
     frame = _frame(wcs)
-    return SkyCoord(longitude, latitude, unit="deg", frame=frame).icrs
+    positions = SkyCoord(longitude, latitude, unit="deg", frame=frame)
+    return positions.icrs
 
 
 def pixels(wcs: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of positions (SkyCoord); NaN off the projection."""
-    spherical = positions.transform_to(_frame(wcs)).spherical
+    frame = _frame(wcs)
+    spherical = positions.transform_to(frame).spherical
     angles = [spherical.lon.deg, spherical.lat.deg]
-    if wcs.wcs.lng > wcs.wcs.lat:
+    longitude_axis, latitude_axis = _axes(wcs)
+    if longitude_axis > latitude_axis:
         angles.reverse()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a distortion that does not converge far off
@@ -103,18 +107,29 @@ def sides(wcs: Any, centre: tuple[float, float]) -> tuple[float, float, float]:
     """
     row, column = centre
     half = np.array([-0.5, 0.5])
+    still = 0.0 * half
     origin = icrs(wcs, row, column)
-    along_x = origin.spherical_offsets_to(icrs(wcs, row + 0.0 * half, column + half))
-    along_y = origin.spherical_offsets_to(icrs(wcs, row + half, column + 0.0 * half))
-    x, y = (
-        np.array([np.diff(angle.arcsec)[0] for angle in offsets])
-        for offsets in (along_x, along_y)
-    )
+
+    # Vectors [arcsec] between opposite edges, along the rows and along the columns
+    ends_along_x = icrs(wcs, row + still, column + half)
+    ends_along_y = icrs(wcs, row + half, column + still)
+    x = _between_ends(origin, ends_along_x)
+    y = _between_ends(origin, ends_along_y)
     area = abs(x[0] * y[1] - x[1] * y[0])
     if not area > 0.0:
         got = f"pixel ({column:.0f}, {row:.0f})"
         raise DataError("centre", "a position on the sky (WCS)", got)
-    return float(np.hypot(*x)), float(np.hypot(*y)), float(np.sqrt(area))
+    width, height = np.hypot(*x), np.hypot(*y)
+    mean = np.sqrt(area)
+    return float(width), float(height), float(mean)
+
+
+def _between_ends(origin: Any, ends: Any) -> np.ndarray:
+    """Return the vector [arcsec], east and north, between two positions beside an origin."""
+    east, north = origin.spherical_offsets_to(ends)
+    steps = np.diff([east.arcsec, north.arcsec])
+    vector: np.ndarray = steps[:, 0]
+    return vector
 
 
 def square(
@@ -136,10 +151,11 @@ def square(
     from astropy.wcs import WCS
 
     origin = icrs(wcs, *centre)
+    half_degrees = half_side / 3600.0
     tangent = WCS(naxis=2)
     tangent.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     tangent.wcs.crval = [origin.ra.deg, origin.dec.deg]
-    tangent.wcs.cdelt = [-half_side / 3600.0, half_side / 3600.0]
+    tangent.wcs.cdelt = [-half_degrees, half_degrees]
 
     # From -1 to 1, in half a side
     steps = np.linspace(-1.0, 1.0, _NUM_NODES)
@@ -149,9 +165,12 @@ def square(
     lattice = np.stack(pixels(wcs, positions))
 
     middle = np.reshape(centre, (2, 1, 1))
-    straight = middle + half_pixels * np.stack([north, west])
+    offsets = half_pixels * np.stack([north, west])
+    straight = middle + offsets
     distance = np.abs(lattice - straight).max()
-    return None if distance <= _STRAIGHT * half_pixels else lattice
+    if distance <= _STRAIGHT * half_pixels:
+        return None
+    return lattice
 
 
 def between_nodes(
@@ -182,20 +201,26 @@ class MatchedPixels:
     @property
     def is_same(self) -> bool:
         """Whether the pixels are those of the same place in the other map."""
-        nodes = np.indices(self.lattice.shape[1:]) * self.step
-        return bool(np.abs(self.lattice[:2] - nodes).max() <= _SAME_PIXEL)
+        row_and_column = self.lattice[:2]
+        nodes = np.indices(row_and_column.shape[1:])
+        distance = np.abs(row_and_column - nodes * self.step)
+        return bool(distance.max() <= _SAME_PIXEL)
 
     def bands(self) -> Iterator[slice]:
         """Yield the rows, some at a time to bound the memory."""
-        for first in range(0, self.shape[0], _BAND):
-            yield slice(first, min(first + _BAND, self.shape[0]))
+        height, _ = self.shape
+        for first in range(0, height, _BAND):
+            last = min(first + _BAND, height)
+            yield slice(first, last)
 
     def of_rows(self, rows: slice) -> np.ndarray:
         """Return rows, columns and areas of some rows, (3, R, W)."""
         if self.step == 1:
             return self.lattice[:, rows]
-        row = np.arange(rows.start, rows.stop)[:, None] / self.step
-        return between_nodes(self.lattice, row, np.arange(self.shape[1]) / self.step)
+        _, width = self.shape
+        row = np.arange(rows.start, rows.stop) / self.step
+        column = np.arange(width) / self.step
+        return between_nodes(self.lattice, row[:, None], column)
 
 
 def match_pixels(target: Any, shape: tuple[int, ...], source: Any) -> MatchedPixels:
@@ -204,11 +229,19 @@ def match_pixels(target: Any, shape: tuple[int, ...], source: Any) -> MatchedPix
     step = 1
     if max(shape) > _LARGE:
         step = _STEP
-    num_nodes = [-(-(side - 1) // step) + 1 for side in (height, width)]
+    num_nodes = [_num_nodes(side, step) for side in (height, width)]
     row, column = np.indices(num_nodes) * step
-    matched = np.stack(pixels(source, icrs(target, row, column)))
-    lattice = np.concatenate([matched, _areas(matched)[None] / step**2])
+    positions = icrs(target, row, column)
+    matched = np.stack(pixels(source, positions))
+    areas = _areas(matched) / step**2
+    lattice = np.concatenate([matched, areas[None]])
     return MatchedPixels((height, width), lattice, step)
+
+
+def _num_nodes(side: int, step: int) -> int:
+    """Return how many nodes, a step apart, reach over the pixels of a side."""
+    num_steps = -(-(side - 1) // step)
+    return num_steps + 1
 
 
 def _areas(lattice: np.ndarray) -> np.ndarray:
@@ -222,11 +255,11 @@ def _has_scale(header: Any, key: str) -> bool:
     """Return whether a header has a scale: simulated maps name axes without a scale."""
     if f"CTYPE1{key}" not in header:
         return False
-    matrix = [
-        f"{kind}{i}_{j}{key}" for kind in ("CD", "PC") for i in "12" for j in "12"
-    ]
-    names = [f"CDELT1{key}", f"CDELT2{key}", *matrix, "PC001001", "PC001002"]
-    return any(header.get(name, 0.0) != 0.0 for name in names)
+    names = [f"CDELT1{key}", "PC001001", "PC001002"]
+    for kind, i, j in product(("CD", "PC"), "12", "12"):
+        names.append(f"{kind}{i}_{j}{key}")
+    scales = (header.get(name, 0.0) for name in names)
+    return any(scale != 0.0 for scale in scales)
 
 
 def _read_wcs(header: Any, path: Path, planes: Any, key: str) -> Any:
@@ -270,14 +303,17 @@ def _demand_frame(wcs: Any, path: Path) -> None:
     Raises:
         DataError: If they are of another one, or of an equinox of no map.
     """
+    first, last = _EQUINOXES
     equinox = _equinox(wcs)
-    if equinox < _EQUINOXES[0] or equinox > _EQUINOXES[1]:
-        raise DataError(path, "an equinox (EQUINOX) as 2000", f"{equinox:g}", "header")
+    if equinox < first or equinox > last:
+        got = f"{equinox:g}"
+        raise DataError(path, "an equinox (EQUINOX) as 2000", got, "header")
     try:
         _frame(wcs)
     except ValueError as error:
         expected = "RADESYS ICRS, FK5 or FK4; or galactic or ecliptic coordinates"
-        got = f"'{wcs.wcs.radesys}' and {wcs.wcs.lngtyp}, {wcs.wcs.lattyp}"
+        kinds = f"{wcs.wcs.lngtyp}, {wcs.wcs.lattyp}"
+        got = f"'{wcs.wcs.radesys}' and {kinds}"
         raise DataError(path, expected, got, "header (WCS)") from error
 
 
@@ -289,17 +325,21 @@ def _mean_side(wcs: Any, path: Path) -> float:
     """
     from astropy.wcs.utils import proj_plane_pixel_scales
 
-    scales = np.abs(proj_plane_pixel_scales(wcs)) * 3600.0
+    degrees = proj_plane_pixel_scales(wcs)
+    scales = np.abs(degrees) * 3600.0
     width, height = scales
+    are_finite = np.isfinite(scales).all()
     largest = min(_LARGEST_RATIO * scales.min(), _LARGEST_PIXEL)
-    if not np.isfinite(scales).all() or not 0.0 < scales.max() <= largest:
+    if not are_finite or not 0.0 < scales.max() <= largest:
         expected = "nearly square pixels of less than 10 arcmin"
         got = f"pixels of {width:.3g} x {height:.3g} arcsec"
         raise DataError(path, expected, got, "header (CDELT, in degrees)")
-    area = abs(np.linalg.det(wcs.pixel_scale_matrix)) * 3600.0**2
+    determinant = np.linalg.det(wcs.pixel_scale_matrix)
+    area = abs(determinant) * 3600.0**2
+    rectangle = width * height
     if not area > 1e-3 * width * height:
         raise DataError(path, "axes that differ (WCS)", "parallel ones", "header")
-    return float(np.sqrt(width * height))
+    return float(np.sqrt(rectangle))
 
 
 def _axes(wcs: Any) -> tuple[int, int]:
@@ -348,6 +388,12 @@ def _unwrapped(
     turn = np.zeros(2)
     turn[longitude_axis] = 360.0
     step_x, step_y = np.linalg.solve(wcs.pixel_scale_matrix, turn)
-    along = (shape[1] / 2 - column) * step_x + (shape[0] / 2 - row) * step_y
-    num_turns = np.rint(along / (step_x**2 + step_y**2))
+
+    # From the pixels to the middle of the map
+    height, width = shape
+    to_middle_x = width / 2 - column
+    to_middle_y = height / 2 - row
+    along = to_middle_x * step_x + to_middle_y * step_y
+    squared_step = step_x**2 + step_y**2
+    num_turns = np.rint(along / squared_step)
     return row + num_turns * step_y, column + num_turns * step_x

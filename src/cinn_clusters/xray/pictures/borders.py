@@ -33,15 +33,19 @@ def map_box(colours: np.ndarray) -> Box:
         DataError: If something stands in the border: axes, ticks, text, a colour bar.
     """
     everything = (slice(None), slice(None))
-    difference = np.abs(colours - colours[0, 0]).max(2)
+    colour = colours[0, 0]
+    difference = np.abs(colours - colour).max(2)
     if not _has_even_rim(difference):
         return everything
-    rows, columns = _edges(difference), _edges(difference.T)
+    rows = _edges(difference)
+    columns = _edges(difference.T)
     if rows is None or columns is None:
         return everything
+
     outside = difference > _UNLIKE
     outside[rows, columns] = False
-    if outside.sum() > max(4.0, 1e-4 * outside.size):
+    most = max(4.0, 1e-4 * outside.size)
+    if outside.sum() > most:
         expected = "a picture of the map alone"
         got = "a map in a border that holds more: a figure with axes or text?"
         hint = "crop it to the map, or save the array as FITS"
@@ -55,29 +59,35 @@ def opaque_box(is_opaque: np.ndarray) -> Box:
     columns = np.flatnonzero(is_opaque.any(0))
     if not rows.size:
         return slice(None), slice(None)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(
-        int(columns[0]), int(columns[-1]) + 1
-    )
+    return _range_of(rows), _range_of(columns)
+
+
+def _range_of(numbers: np.ndarray) -> slice:
+    first, last = int(numbers[0]), int(numbers[-1])
+    return slice(first, last + 1)
 
 
 def _has_even_rim(difference: np.ndarray) -> bool:
-    sides = (difference[0], difference[-1], difference[:, 0], difference[:, -1])
-    return all((side <= _ALIKE).mean() > _EVEN_SHARE for side in sides)
+    rows = [difference[0], difference[-1]]
+    columns = [difference[:, 0], difference[:, -1]]
+    shares = [np.mean(side <= _ALIKE) for side in (*rows, *columns)]
+    return bool(min(shares) > _EVEN_SHARE)
 
 
 def _edges(difference: np.ndarray) -> slice | None:
     """Return the rows between the first and the last straight edge, or None without two."""
     is_border = difference <= _ALIKE
     is_inside = difference > _UNLIKE
-    starts, stops = (
-        _turns(is_border, is_inside),
-        _turns(is_border[::-1], is_inside[::-1]),
-    )
+    starts = _turns(is_border, is_inside)
+    stops = _turns(is_border[::-1], is_inside[::-1])
     if not starts.size or not stops.size:
         return None
-    first = int(starts[0]) + _rim(is_border[int(starts[0]) :])
+
+    first = int(starts[0])
+    first += _rim(is_border[first:])
     last = len(difference) - int(stops[0])
-    last -= _rim(is_border[last - 1 :: -1])
+    backwards = is_border[last - 1 :: -1]
+    last -= _rim(backwards)
     if last - first < _STEP:
         return None
     return slice(first, last)
@@ -85,8 +95,11 @@ def _edges(difference: np.ndarray) -> slice | None:
 
 def _rim(is_border: np.ndarray) -> int:
     """Return how many of the first rows are of the border still."""
-    is_even = is_border[:_STEP].mean(1) > 1.0 - _EDGE_SHARE
-    return int(np.argmin(is_even)) if not is_even.all() else 0
+    first_rows = is_border[:_STEP]
+    is_even = first_rows.mean(1) > 1.0 - _EDGE_SHARE
+    if is_even.all():
+        return 0
+    return int(np.argmin(is_even))
 
 
 def _turns(is_border: np.ndarray, is_inside: np.ndarray) -> np.ndarray:
@@ -94,12 +107,17 @@ def _turns(is_border: np.ndarray, is_inside: np.ndarray) -> np.ndarray:
 
     The edge of a disc is none: farther down it is much wider.
     """
-    height = len(is_border)
+    last = len(is_border) - 1
     later = is_inside.copy()
     for step in range(1, _STEP):
         later[:-step] |= is_inside[step:]
-    turned = (is_border[:-1] & later[1:]).mean(1)
-    farther = np.minimum(np.arange(1, height) + _FARTHER, height - 1)
+    is_turn = is_border[:-1] & later[1:]
+    turned = is_turn.mean(1)
+
+    # The width farther down
+    rows = np.arange(last) + 1
+    farther = np.minimum(rows + _FARTHER, last)
     width = is_inside.mean(1)[farther]
-    rows: np.ndarray = np.flatnonzero((turned >= _EDGE_SHARE) & (turned >= 0.8 * width))
-    return rows + 1
+    is_edge = (turned >= _EDGE_SHARE) & (turned >= 0.8 * width)
+    edges: np.ndarray = rows[is_edge]
+    return edges
