@@ -47,13 +47,16 @@ def log_mass_500c(
     if definition == "500c":
         return np.asarray(log_mass, dtype=float)
     if definition not in _DUFFY:
-        expected = f"500c, {', '.join(_DUFFY)}"
+        names = ", ".join(_DUFFY)
+        expected = f"500c, {names}"
         raise DataError("definition of a mass", expected, f"'{definition}'")
-    log_mass, redshift = np.broadcast_arrays(np.asarray(log_mass, float), redshift)
+    log_mass = np.asarray(log_mass, float)
+    log_mass, redshift = np.broadcast_arrays(log_mass, redshift)
 
     # Duffy+08, eq. 4: the radius of the definition in scale radii
     amplitude, slope, growth = _DUFFY[definition]
-    in_pivots = 10.0**log_mass * HUBBLE_H / 2e12
+    mass_of_definition = 10.0**log_mass
+    in_pivots = mass_of_definition * HUBBLE_H / 2e12
     evolution = (1.0 + redshift) ** growth
     concentration = amplitude * in_pivots**slope * evolution
     own_mass = _enclosed(concentration)
@@ -62,14 +65,19 @@ def log_mass_500c(
     # ``ratio`` times that at the concentration, by Newton's method in ln x.
     ratio = 500.0 / _overdensity(redshift, definition)
     density = ratio * own_mass / concentration**3
-    x = concentration * ratio ** (-1.0 / 2.2)
+    exponent = -1.0 / 2.2
+    x = concentration * ratio**exponent
     for _ in range(60):
         mass = _enclosed(x)
-        residual = np.log(mass / x**3 / density)
-        mass_slope = x**2 / (1.0 + x) ** 2 / mass  # d ln m / d ln x
-        step = -residual / (mass_slope - 3.0)
+        mean_density = mass / x**3
+        residual = np.log(mean_density / density)
+        shell = x**2 / (1.0 + x) ** 2
+        mass_slope = shell / mass  # d ln m / d ln x
+        density_slope = mass_slope - 3.0
+        step = -residual / density_slope
         x = x * np.exp(step)
-    log_mass_ratio = np.log10(_enclosed(x) / own_mass)
+    growth_of_mass = _enclosed(x) / own_mass
+    log_mass_ratio = np.log10(growth_of_mass)
     return np.asarray(log_mass + log_mass_ratio)
 
 

@@ -23,10 +23,12 @@ def normalise(log_brightness: np.ndarray) -> np.ndarray:
     Returns:
         Values in [0, 1], (N, H, W) float32.
     """
-    filled = np.stack([_filled(brightness) for brightness in log_brightness])
-    top = np.percentile(filled, 100.0 - _BRIGHTEST, axis=(1, 2), keepdims=True)
+    filled = np.stack(list(map(_filled, log_brightness)))
+    level = 100.0 - _BRIGHTEST
+    top = np.percentile(filled, level, axis=(1, 2), keepdims=True)
     scaled = (filled - top) / DEPTH + 1.0
-    return np.asarray(np.clip(scaled, 0.0, 1.0), dtype=np.float32)
+    clipped = np.clip(scaled, 0.0, 1.0)
+    return np.asarray(clipped, dtype=np.float32)
 
 
 def resize(maps: Tensor, size: int) -> Tensor:
@@ -44,18 +46,24 @@ def resize(maps: Tensor, size: int) -> Tensor:
 def blurred(maps: Tensor, width: float, reach: int) -> Tensor:
     """Maps (N, 1, H, W) convolved with a Gaussian of a width in pixels, cut off at a reach."""
     offset = torch.arange(-reach, reach + 1, device=maps.device)
-    kernel = torch.exp(-0.5 * (offset / width) ** 2)
-    kernel = (kernel / kernel.sum()).to(maps)
-    padded = functional.pad(maps, (reach,) * 4, mode="replicate")
-    across = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
-    return functional.conv2d(across, kernel.view(1, 1, -1, 1))
+    exponent = -0.5 * (offset / width) ** 2
+    weights = torch.exp(exponent)
+    kernel = (weights / weights.sum()).to(maps)
+    margins = (reach,) * 4
+    padded = functional.pad(maps, margins, mode="replicate")
+    row = kernel.view(1, 1, 1, -1)
+    column = kernel.view(1, 1, -1, 1)
+    across = functional.conv2d(padded, row)
+    return functional.conv2d(across, column)
 
 
 def as_inputs(log_brightness: np.ndarray, size: int, *, chunk: int = 512) -> Tensor:
     """Inputs of an encoder (N, 1, size, size) from log surface brightness (N, H, W)."""
-    starts = range(0, len(log_brightness), chunk)
-    parts = [normalise(log_brightness[start : start + chunk]) for start in starts]
-    resized = [resize(torch.from_numpy(part)[:, None], size) for part in parts]
+    resized = []
+    for start in range(0, len(log_brightness), chunk):
+        part = log_brightness[start : start + chunk]
+        scaled = torch.from_numpy(normalise(part))
+        resized.append(resize(scaled[:, None], size))
     return torch.cat(resized)
 
 
@@ -64,12 +72,17 @@ def _filled(brightness: np.ndarray) -> np.ndarray:
     is_hole = np.isnan(brightness)
     if not is_hole.any():
         return brightness
-    centre = (np.array(brightness.shape) - 1) / 2
-    y, x = np.indices(brightness.shape) - centre.reshape(2, 1, 1)
+    last = np.array(brightness.shape) - 1
+    middle = (last / 2).reshape(2, 1, 1)
+    y, x = np.indices(brightness.shape) - middle
     ring = np.hypot(x, y).astype(int)
-    medians = np.full(ring.max() + 1, np.nanmedian(brightness))
+
+    # Rings without a pixel that was exposed get the median of the map.
+    num_rings = ring.max() + 1
+    medians = np.full(num_rings, np.nanmedian(brightness))
     for radius in np.unique(ring[is_hole]):
-        exposed = brightness[(ring == radius) & ~is_hole]
+        is_exposed = (ring == radius) & ~is_hole
+        exposed = brightness[is_exposed]
         if len(exposed):
             medians[radius] = np.median(exposed)
     return np.where(is_hole, medians[ring], brightness)

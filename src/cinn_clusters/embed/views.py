@@ -36,7 +36,8 @@ def make_view(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> 
 
 def rotate(maps: Tensor, angle: Tensor) -> Tensor:
     """Rotate maps (B, 1, H, H) by angles (B,) in radians; corners from outside are dark."""
-    unit, still = torch.ones_like(angle), torch.zeros(len(angle), 2)
+    unit = torch.ones_like(angle)
+    still = torch.zeros(len(angle), 2)
     return _resample(maps, angle, unit, still, unit)
 
 
@@ -44,31 +45,41 @@ def _resample(
     maps: Tensor, angle: Tensor, scale: Tensor, shift: Tensor, mirror: Tensor
 ) -> Tensor:
     """Read maps on a grid turned, scaled, mirrored and moved; all (B,), shift (B, 2) half sides."""
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = torch.stack(
-        [cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], 1
-    )
-    grid = functional.affine_grid(
-        rows.view(-1, 2, 3), list(maps.shape), align_corners=False
-    )
+    cos = torch.cos(angle) * scale
+    sin = torch.sin(angle) * scale
+    shift_x, shift_y = shift.unbind(1)
+    first_row = [cos * mirror, -sin, shift_x]
+    second_row = [sin * mirror, cos, shift_y]
+    rows = torch.stack([*first_row, *second_row], 1)
+    matrices = rows.view(-1, 2, 3)
+    grid = functional.affine_grid(matrices, list(maps.shape), align_corners=False)
     return functional.grid_sample(maps, grid.to(maps), align_corners=False)
 
 
 def _turned(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     num = len(maps)
-    angle = torch.rand(num, generator=generator) * 2.0 * math.pi * config.rotate
-    scale = torch.exp(torch.randn(num, generator=generator) * config.zoom)
-    crop = config.crop + (1.0 - config.crop) * torch.rand(num, generator=generator)
-    shift = torch.randn(num, 2, generator=generator) * 2.0 * config.shift
-    is_mirrored = torch.rand(num, generator=generator) < 0.5 * config.flip
-    return _resample(maps, angle, scale * crop, shift, 1.0 - 2.0 * is_mirrored.float())
+    turn = torch.rand(num, generator=generator)
+    angle = turn * 2.0 * math.pi * config.rotate
+    log_zoom = torch.randn(num, generator=generator) * config.zoom
+    zoom = torch.exp(log_zoom)
+
+    # A crop keeps this share of the side, or more
+    range_of_crop = 1.0 - config.crop
+    crop = config.crop + range_of_crop * torch.rand(num, generator=generator)
+    offset = torch.randn(num, 2, generator=generator)
+    shift = offset * 2.0 * config.shift
+    chance = torch.rand(num, generator=generator)
+    is_mirrored = chance < 0.5 * config.flip
+    mirror = 1.0 - 2.0 * is_mirrored.float()
+    return _resample(maps, angle, zoom * crop, shift, mirror)
 
 
 def _with_sources(
     maps: Tensor, config: ViewsConfig, generator: torch.Generator
 ) -> Tensor:
     """Put point sources in, or holes where sources were masked; each a few pixels of one value."""
-    num, size = len(maps), maps.shape[-1]
+    num = len(maps)
+    size = maps.shape[-1]
     mean = torch.tensor(config.sources * num)
     total = int(torch.poisson(mean, generator=generator))
     image = torch.randint(num, (total,), generator=generator)
@@ -76,7 +87,8 @@ def _with_sources(
     value = torch.rand(total, generator=generator) * 0.9
     changed = maps.clone()
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        changed[image, 0, y - dy, x - dx] = value
+        row, column = y - dy, x - dx
+        changed[image, 0, row, column] = value
     return changed
 
 
@@ -84,25 +96,33 @@ def _with_psf(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> 
     """Blur some images, all of them by one width."""
     if not (config.blur and config.blur_share):
         return maps
-    width = float(torch.rand(1, generator=generator)) * config.blur + 0.3
-    chosen = torch.rand(len(maps), generator=generator) < config.blur_share
+    relative_width = float(torch.rand(1, generator=generator))
+    width = relative_width * config.blur + 0.3
+    reach = math.ceil(3.0 * width)
+    chance = torch.rand(len(maps), generator=generator)
+    chosen = chance < config.blur_share
     changed = maps.clone()
-    changed[chosen] = blurred(maps[chosen], width, reach=math.ceil(3.0 * width))
+    changed[chosen] = blurred(maps[chosen], width, reach=reach)
     return changed
 
 
 def _recounted(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Count photons again for some images, with a shorter exposure and a background."""
-    chosen = torch.rand(len(maps), generator=generator) < config.photons_share
+    chance = torch.rand(len(maps), generator=generator)
+    chosen = chance < config.photons_share
     num = int(chosen.sum())
-    low, high = (math.log(counts) for counts in config.photons)
+    fewest, most = config.photons
+    low = math.log(fewest)
+    high = math.log(most)
 
     # counts of the brightest pixels are log-uniform
     exposure = torch.rand(num, 1, 1, 1, generator=generator)
     log_counts = low + (high - low) * exposure
     brightest = torch.exp(log_counts)
-    sky = config.background * torch.rand(num, 1, 1, 1, generator=generator)
-    brightness = 10.0 ** (DEPTH * (maps[chosen] - 1.0))
+    relative_sky = torch.rand(num, 1, 1, 1, generator=generator)
+    sky = config.background * relative_sky
+    log_brightness = DEPTH * (maps[chosen] - 1.0)
+    brightness = 10.0**log_brightness
     expected = brightest * (brightness + sky)
     counts = torch.poisson(expected, generator=generator)
 
@@ -116,9 +136,11 @@ def _recounted(maps: Tensor, config: ViewsConfig, generator: torch.Generator) ->
 
 def _with_gaps(maps: Tensor, config: ViewsConfig, generator: torch.Generator) -> Tensor:
     """Darken a strip two pixels wide in some images."""
-    is_chosen = torch.rand(len(maps), generator=generator) < config.gap_share
+    chance = torch.rand(len(maps), generator=generator)
+    is_chosen = chance < config.gap_share
     chosen = torch.nonzero(is_chosen)[:, 0]
-    column = torch.randint(maps.shape[-1] - 1, (len(chosen),), generator=generator)
+    last = maps.shape[-1] - 1
+    column = torch.randint(last, (len(chosen),), generator=generator)
     changed = maps.clone()
     changed[chosen, :, :, column] = 0.0
     changed[chosen, :, :, column + 1] = 0.0

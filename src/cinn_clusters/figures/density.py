@@ -98,8 +98,9 @@ def physical_density(
         0.5
     """
     lower, upper = support
-    is_inside = (samples >= lower) & (samples <= upper)
-    inside = samples[is_inside]
+    is_above = samples >= lower
+    is_below = samples <= upper
+    inside = samples[is_above & is_below]
     if not len(inside):
         empty = np.empty(0)
         return empty, empty
@@ -115,11 +116,14 @@ def credible_levels(density: np.ndarray, masses: tuple[float, ...]) -> np.ndarra
         >>> credible_levels(np.array([4.0, 3.0, 2.0, 1.0]), (0.4, 0.7))
         array([3., 4.])
     """
-    heights = np.sort(density, axis=None)[::-1]
+    ascending = np.sort(density, axis=None)
+    heights = ascending[::-1]
     mass = heights.cumsum() / heights.sum()
+
     # the first height at which the mass above it reaches each share, rounding aside
     shares = np.array(masses) - 1e-12
-    levels = heights[np.searchsorted(mass, shares)]
+    first = np.searchsorted(mass, shares)
+    levels = heights[first]
     return np.sort(levels)
 
 
@@ -138,10 +142,14 @@ def plane_density(
     counts, x_edges, y_edges = np.histogram2d(x, y, num_bins, limits.tolist())
 
     # from 0.9 spread S^(-1/5) in one dimension to sd S^(-1/6) in two
-    wider = len(samples) ** (1 / 5 - 1 / 6) / 0.9
-    bandwidths = wider * np.array([bandwidth(x), bandwidth(y)])
-    steps = x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]
-    widths = np.maximum(bandwidths / steps, 1.0)
+    exponent = 1 / 5 - 1 / 6
+    wider = len(samples) ** exponent / 0.9
+    one_dimensional = np.array([bandwidth(x), bandwidth(y)])
+    bandwidths = wider * one_dimensional
+    x_step = x_edges[1] - x_edges[0]
+    y_step = y_edges[1] - y_edges[0]
+    in_bins = bandwidths / (x_step, y_step)
+    widths = np.maximum(in_bins, 1.0)
     smooth = gaussian_filter(counts, widths, mode="reflect")
     return _centres(x_edges), _centres(y_edges), smooth.T
 

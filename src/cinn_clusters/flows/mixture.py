@@ -99,25 +99,34 @@ class GaussianMixture(Transform):
         u = torch.zeros_like(z)
         for d in range(self.num_targets):
             # epsilon_d = offset + scale (u_d - mean_d)
-            row, scale = roots[..., d, :d], roots[..., d, d]
+            row = roots[..., d, :d]
+            scale = roots[..., d, d]
             moved = u[..., None, :d] - means[..., :d]
             offset = (row * moved).sum(-1)
             centre = means[..., d] - offset / scale
-            u[..., d] = _root(z[..., d], centre, scale, log_weights.softmax(-1))
+            weights = log_weights.softmax(-1)
+            u[..., d] = _root(z[..., d], centre, scale, weights)
 
             # what is known of the component once this target is known
             epsilon = scale * (u[..., d, None] - centre)
-            log_weights = log_weights + scale.log() - 0.5 * epsilon.square()
-        return u, -self._forward(u, x)[1]
+            log_peak = log_weights + scale.log()
+            log_weights = log_peak - 0.5 * epsilon.square()
+        _, log_determinant = self._forward(u, x)
+        return u, -log_determinant
 
 
 def _latent(epsilon: Tensor, log_share: Tensor) -> Tensor:
     """Phi^-1 of the distribution function; each half from its own tail, so that neither is 1."""
-    lower = torch.logsumexp(log_share + log_ndtr(epsilon), -2).double()
-    upper = torch.logsumexp(log_share + log_ndtr(-epsilon), -2).double()
-    smaller = torch.minimum(lower, upper).clamp(min=_LOWEST)
-    z = ndtri(smaller.exp())
-    return torch.where(lower < upper, z, -z).to(epsilon)
+    log_lower = log_share + log_ndtr(epsilon)
+    log_upper = log_share + log_ndtr(-epsilon)
+    lower = torch.logsumexp(log_lower, -2).double()
+    upper = torch.logsumexp(log_upper, -2).double()
+    smaller = torch.minimum(lower, upper)
+    log_tail = smaller.clamp(min=_LOWEST)
+    below_median = ndtri(log_tail.exp())
+    is_below = lower < upper
+    z = torch.where(is_below, below_median, -below_median)
+    return z.to(epsilon)
 
 
 def _root(z: Tensor, centre: Tensor, scale: Tensor, share: Tensor) -> Tensor:
@@ -126,6 +135,7 @@ def _root(z: Tensor, centre: Tensor, scale: Tensor, share: Tensor) -> Tensor:
     The root lies between those of the components. Above the median the upper tails are compared.
     """
     sign = torch.where(z > 0, -1.0, 1.0)
+    sign_of_all = sign.unsqueeze(-1)
     target = ndtr(sign * z)
 
     # roots of single components bracket that of the mixture
@@ -135,8 +145,10 @@ def _root(z: Tensor, centre: Tensor, scale: Tensor, share: Tensor) -> Tensor:
     for _ in range(_NUM_BISECTIONS):
         middle = 0.5 * (low + high)
         epsilon = scale * (middle.unsqueeze(-1) - centre)
-        reached = (share * ndtr(sign.unsqueeze(-1) * epsilon)).sum(-1)
-        is_above = sign * (reached - target) > 0
+        tails = ndtr(sign_of_all * epsilon)
+        reached = (share * tails).sum(-1)
+        excess = sign * (reached - target)
+        is_above = excess > 0
         low = torch.where(is_above, low, middle)
         high = torch.where(is_above, middle, high)
     return 0.5 * (low + high)

@@ -59,19 +59,24 @@ class Recalibration:
     def repair(self, samples: np.ndarray) -> np.ndarray:
         """Move samples (S, N, D) to repaired quantiles; ranks and support stay as they are."""
         num_samples = len(samples)
+        last = num_samples - 1
         order = samples.argsort(0, kind="stable")
         ordered = np.take_along_axis(samples, order, 0)
         result = np.empty_like(samples)
         middle = (np.arange(num_samples) + 0.5) / num_samples
         for d, coverage in enumerate(self.coverage):
-            position = np.interp(middle, coverage, self.levels) * num_samples - 0.5
-            position = np.clip(position, 0.0, num_samples - 1.0)
+            level = np.interp(middle, coverage, self.levels)
+            position = level * num_samples - 0.5
+            position = np.clip(position, 0.0, float(last))
             below = np.floor(position).astype(int)
-            above = np.minimum(below + 1, num_samples - 1)
-            weight = (position - below).astype(samples.dtype)[:, None]
-            repaired = (
-                ordered[below, :, d] * (1 - weight) + ordered[above, :, d] * weight
-            )
+            above = np.minimum(below + 1, last)
+
+            # Between the two samples beside the position
+            fraction = (position - below).astype(samples.dtype)
+            weight = fraction[:, None]
+            lower = ordered[below, :, d]
+            upper = ordered[above, :, d]
+            repaired = lower * (1 - weight) + upper * weight
             np.put_along_axis(result[:, :, d], order[:, :, d], repaired, 0)
         return result
 
@@ -84,14 +89,14 @@ class Recalibration:
         values and log|d original / d repaired| summed over targets, (M, N).
         """
         quantiles = np.quantile(samples.astype(float), _QUANTILES, axis=0)  # (P, N, D)
-        original, log_slope = np.array(theta, dtype=float), np.zeros(theta.shape[:2])
+        original = np.array(theta, dtype=float)
+        _, num_objects, _ = theta.shape
+        log_slope = np.zeros(theta.shape[:2])
         for d, coverage in enumerate(self.coverage):
             levels = np.interp(_QUANTILES, self.levels, coverage)  # R(p)
-            for n in range(theta.shape[1]):
-                knots = quantiles[:, n, d]
-                images = np.interp(
-                    levels, _QUANTILES, knots
-                )  # Q(R(p)) at the knots Q(p)
+            for n in range(num_objects):
+                knots = quantiles[:, n, d]  # Q(p)
+                images = np.interp(levels, _QUANTILES, knots)  # Q(R(p))
                 value, slope = _interpolate(original[:, n, d], knots, images)
                 original[:, n, d] = value
                 log_slope[:, n] += np.log(slope)
@@ -122,28 +127,36 @@ def fit_recalibration(
     levels = np.linspace(0.0, 1.0, _NUM_KNOTS)
     num_clusters = len(np.unique(clusters))
     weight = num_clusters / (num_clusters + _PRIOR_CLUSTERS)
+    prior = (1.0 - weight) * levels
 
     def shrunk_distribution(values: np.ndarray) -> np.ndarray:
-        below = (values[:, None] <= levels).mean(0)
-        below[0], below[-1] = 0.0, 1.0
-        return np.asarray(weight * below + (1.0 - weight) * levels)
+        is_below = values[:, None] <= levels
+        below = is_below.mean(0)
+        below[0] = 0.0
+        below[-1] = 1.0
+        return np.asarray(weight * below + prior)
 
-    coverage = np.stack([shrunk_distribution(column) for column in pit.T])
-    return Recalibration(levels, coverage, shrunk_distribution(hpd_ranks))
+    coverage = np.stack(list(map(shrunk_distribution, pit.T)))
+    regions = shrunk_distribution(hpd_ranks)
+    return Recalibration(levels, coverage, regions)
 
 
 def _interpolate(
     value: np.ndarray, knots: np.ndarray, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Piecewise-linear image and slope of values; beyond the knots values stay."""
+    last_segment = len(knots) - 2
     segment = np.searchsorted(knots, value, "right") - 1
-    segment = np.clip(segment, 0, len(knots) - 2)
+    segment = np.clip(segment, 0, last_segment)
     widths = np.maximum(np.diff(knots), _TINY)
-    slopes = np.maximum(np.diff(images) / widths, _TINY)
+    heights = np.diff(images)
+    slopes = np.maximum(heights / widths, _TINY)
     slope = slopes[segment]
 
     # beyond the knots nothing was observed
-    is_inside = (value >= knots[0]) & (value <= knots[-1])
+    first, last = knots[0], knots[-1]
+    is_inside = (value >= first) & (value <= last)
     offset = value - knots[segment]
     image = images[segment] + slope * offset
-    return np.where(is_inside, image, value), np.where(is_inside, slope, 1.0)
+    moved = np.where(is_inside, image, value)
+    return moved, np.where(is_inside, slope, 1.0)

@@ -45,15 +45,24 @@ def shared_names(catalogue: Catalogue) -> tuple[dict[object, object], int]:
     theta = pd.DataFrame(catalogue.theta)
     if not _is_identifying(theta):
         return {}, 0
-    vectors = theta.groupby(list(theta), dropna=False, sort=False).ngroup().to_numpy()
+    histories = theta.groupby(list(theta), dropna=False, sort=False)
+    vectors = histories.ngroup().to_numpy()
     clusters, names = pd.factorize(catalogue.clusters)
-    num_names = pd.Series(clusters).groupby(vectors).transform("nunique")
-    is_shared = (num_names > 1).to_numpy() & theta.notna().all(axis=1).to_numpy()
+
+    # Complete histories that stand under several names
+    clusters_of_vector = pd.Series(clusters).groupby(vectors)
+    num_names = clusters_of_vector.transform("nunique")
+    is_repeated = (num_names > 1).to_numpy()
+    is_complete = theta.notna().all(axis=1).to_numpy()
+    is_shared = is_repeated & is_complete
     if not is_shared.any():
         return {}, 0
-    groups = _groups(clusters[is_shared], vectors[is_shared], len(names))
-    members = np.unique(clusters[is_shared])
-    first = pd.Series(members).groupby(groups[members]).transform("min")
+
+    shared_clusters = clusters[is_shared]
+    groups = _groups(shared_clusters, vectors[is_shared], len(names))
+    members = np.unique(shared_clusters)
+    members_of_group = pd.Series(members).groupby(groups[members])
+    first = members_of_group.transform("min")
     renamed = dict(zip(names[members], names[first], strict=True))
     return renamed, int(is_shared.sum())
 

@@ -82,13 +82,14 @@ def probe_encoders(
             loaded[name] = load_encoder(path)
             vectors[name] = loaded[name].vectors(store.values)
     vectors |= _baselines(store, data)
-    explained: dict[str, dict[str, np.ndarray]] = {"knn": {}, "linear": {}}
+
+    explained: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _TABLES}
     health: dict[str, dict[str, float]] = {}
     for name, values in vectors.items():
-        probe = probe_embedding(
-            values[data.maps], data.quantities, data.train, data.test
-        )
-        explained["knn"][name], explained["linear"][name] = probe.knn, probe.linear
+        learned = values[data.maps]
+        probe = probe_embedding(learned, data.quantities, data.train, data.test)
+        explained["knn"][name] = probe.knn
+        explained["linear"][name] = probe.linear
         health[name] = {
             "effective_rank": probe.rank,
             "has_collapsed": probe.has_collapsed,
@@ -100,15 +101,25 @@ def probe_encoders(
     frames = {
         kind: pd.DataFrame(table, quantity).T for kind, table in explained.items()
     }
-    markers, overwrite = tuple(_TABLES.values()), destination.overwrite
+    _write_tables(frames, health, destination)
+    return frames | {"health": pd.DataFrame(health).T}
+
+
+def _write_tables(
+    frames: dict[str, pd.DataFrame],
+    health: dict[str, dict[str, float]],
+    destination: Destination,
+) -> None:
+    overwrite = destination.overwrite
+    markers = tuple(_TABLES.values())
     with atomic_directory(
         destination.path, overwrite=overwrite, markers=markers
     ) as scratch:
         for kind, frame in frames.items():
-            text = csv_text(frame.rename_axis("embedding").reset_index())
-            (scratch / _TABLES[kind]).write_text(text, encoding="utf-8")
+            table = frame.rename_axis("embedding").reset_index()
+            path = scratch / _TABLES[kind]
+            path.write_text(csv_text(table), encoding="utf-8")
         write_json(scratch / "embeddings.json", health)
-    return frames | {"health": pd.DataFrame(health).T}
 
 
 def quantities_of(run: Run) -> tuple[tuple[str, ...], np.ndarray]:
@@ -117,32 +128,34 @@ def quantities_of(run: Run) -> tuple[tuple[str, ...], np.ndarray]:
     These are observables, targets and the time since the collision.
     """
     catalogue = run.catalogue
+    targets = catalogue.targets
     scalars = tuple(
         name for name in catalogue.observables if not schema.is_embedding(name)
     )
-    names, values = (
-        (*scalars, *catalogue.targets),
-        [catalogue.inputs(scalars), catalogue.theta],
-    )
-    if schema.COLLISION_TIME in catalogue.targets:
-        collision_age = catalogue.theta[
-            :, catalogue.targets.index(schema.COLLISION_TIME)
-        ]
+    names = (*scalars, *targets)
+    values = [catalogue.inputs(scalars), catalogue.theta]
+    if schema.COLLISION_TIME in targets:
+        column = targets.index(schema.COLLISION_TIME)
+        collision_age = catalogue.theta[:, column]
+        since_collision = catalogue.age - collision_age
         names = (*names, SINCE_COLLISION)
-        values.append((catalogue.age - collision_age)[:, None])
+        values.append(since_collision[:, None])
     return names, np.concatenate(values, 1)
 
 
 def _probe_data(run: Run, store: MapStore) -> _ProbeData:
     rows, maps = match_maps(run.catalogue, store)
-    names, quantities = quantities_of(run)
-    quantities = quantities[rows]
+    names, all_quantities = quantities_of(run)
+    quantities = all_quantities[rows]
     is_complete = np.isfinite(quantities).all(1)
-    train = np.flatnonzero(np.isin(rows, run.split.train) & is_complete)
-    test = np.flatnonzero(np.isin(rows, run.split.test) & is_complete)
+    is_train = np.isin(rows, run.split.train)
+    is_test = np.isin(rows, run.split.test)
+    train = np.flatnonzero(is_train & is_complete)
+    test = np.flatnonzero(is_test & is_complete)
     if not len(train) or not len(test):
         expected = "maps of training and of test clusters"
-        raise DataError(store.source, expected, f"{len(train)} and {len(test)}")
+        got = f"{len(train)} and {len(test)}"
+        raise DataError(store.source, expected, got)
     return _ProbeData(maps, rows, names, quantities, train, test)
 
 
@@ -150,9 +163,13 @@ def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
     """Return the vectors of a folder of ``embed encode`` in the order of the store."""
     vectors = np.load(folder / VECTORS, allow_pickle=False)
     names = np.load(folder / NAMES, allow_pickle=False)
-    order = pd.Index(names.astype(object)).get_indexer(pd.Index(store.table.filename))
-    if (order < 0).any():
-        got = f"none for {store.table.filename[order < 0].iloc[0]}"
+    filenames = store.table.filename
+    index = pd.Index(names.astype(object))
+    order = index.get_indexer(pd.Index(filenames))
+    is_absent = order < 0
+    if is_absent.any():
+        absent = filenames[is_absent]
+        got = f"none for {absent.iloc[0]}"
         raise DataError(folder / NAMES, "a vector for every map", got)
     return np.asarray(vectors[order])
 
@@ -160,12 +177,14 @@ def _read_vectors(folder: Path, store: MapStore) -> np.ndarray:
 def _baselines(store: MapStore, data: _ProbeData) -> dict[str, np.ndarray]:
     """Return vectors of all maps that need no network."""
     pixels = as_inputs(store.values, 32).flatten(1).numpy()
-    offset, projection = fit_components(
-        pixels[data.maps[data.train]], _PIXEL_COMPONENTS
-    )
-    baselines = {"pixels (PCA)": (pixels - offset) @ projection}
+    train_maps = data.maps[data.train]
+    offset, projection = fit_components(pixels[train_maps], _PIXEL_COMPONENTS)
+    centred = pixels - offset
+    baselines = {"pixels (PCA)": centred @ projection}
     if store.half_width >= 1.0:
-        brightness = 10.0 ** np.nan_to_num(store.values.astype(float), nan=-9.0)
+        log_brightness = store.values.astype(float)
+        filled = np.nan_to_num(log_brightness, nan=-9.0)
+        brightness = 10.0**filled
         baselines["morphology"] = morphology(brightness, store.half_width)
     return baselines
 
@@ -176,12 +195,13 @@ def _invariance(
     """Return how alike an encoder's vectors are under views, rotations and projections."""
     generator = torch_stream(0, "judge")
     inputs = as_inputs(store.values[data.maps], encoder.size)
-    first, second = (
-        encode(encoder.backbone, make_view(inputs[data.test], ViewsConfig(), generator))
-        for _ in range(2)
-    )
+    test_inputs = inputs[data.test]
+    vectors = []
+    for _ in range(2):
+        view = make_view(test_inputs, ViewsConfig(), generator)
+        vectors.append(encode(encoder.backbone, view))
     changes = _rotation_against_projection(encoder, inputs, data)
-    return {"alignment": alignment(first, second), **changes}
+    return {"alignment": alignment(*vectors), **changes}
 
 
 def _rotation_against_projection(
@@ -195,28 +215,34 @@ def _rotation_against_projection(
     learned = data.quantities[train]
     goal = (learned - learned.mean(0)) / positive_spread(learned)
     vectors = encode(encoder.backbone, inputs)
-    centre, spread = vectors[train].mean(0), positive_spread(vectors[train])
+    train_vectors = vectors[train]
+    centre = train_vectors.mean(0)
+    spread = positive_spread(train_vectors)
+    neighbours = (train_vectors - centre) / spread
 
     def predict(queries: np.ndarray) -> np.ndarray:
-        neighbours = (vectors[train] - centre) / spread
-        return knn_predictions(neighbours, goal, (queries - centre) / spread)
+        scaled = (queries - centre) / spread
+        return knn_predictions(neighbours, goal, scaled)
 
-    angle = (
-        torch.rand(len(test), generator=torch_stream(0, "judge", "angle"))
-        * 2.0
-        * math.pi
-    )
+    generator = torch_stream(0, "judge", "angle")
+    turn = torch.rand(len(test), generator=generator)
+    angle = turn * 2.0 * math.pi
     predicted = predict(vectors[test])
-    turned = predict(encode(encoder.backbone, rotate(inputs[test], angle)))
+    turned_maps = rotate(inputs[test], angle)
+    turned = predict(encode(encoder.backbone, turned_maps))
     changes = {"change_by_rotation": _rms(turned - predicted)}
+
+    # The next projection of the same snapshot
     snapshots = pd.Series(test).groupby(data.rows[test])
     partner = snapshots.transform(lambda group: np.roll(group, 1)).to_numpy()
     has_partner = partner != test
     if has_partner.any():
-        from_partner = predict(vectors[partner[has_partner]])
-        changes["change_by_projection"] = _rms(from_partner - predicted[has_partner])
+        partner_vectors = vectors[partner[has_partner]]
+        difference = predict(partner_vectors) - predicted[has_partner]
+        changes["change_by_projection"] = _rms(difference)
     return changes
 
 
 def _rms(difference: np.ndarray) -> float:
-    return float(np.sqrt((difference**2).mean()))
+    squared = difference**2
+    return float(np.sqrt(squared.mean()))
