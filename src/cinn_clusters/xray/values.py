@@ -179,16 +179,19 @@ def _demand_logarithm(image: XrayMap, values: np.ndarray) -> None:
 
 def _demand_no_logarithm(image: XrayMap, values: np.ndarray) -> None:
     """Ask what values are that may be logarithms, where no unit of photons is stated."""
-    is_photons = image.quantity in ("counts", "rate") or bool(
-        _COUNTS.search(image.unit)
-    )
-    some_rows = values[:: 1 + values.size // _ENOUGH]
+    states_photons = bool(_COUNTS.search(image.unit))
+    is_photons = states_photons or image.quantity in ("counts", "rate")
+    step = 1 + values.size // _ENOUGH
+    some_rows = values[::step]
     if is_photons or not may_be_logarithm(some_rows):
         return
     expected = "a unit (BUNIT, attribute unit), since values may be logarithms"
     finite = values[np.isfinite(values)]
-    unit = f"the unit '{image.unit}'" if image.unit else "no unit"
-    got = f"{finite.min():.4g} to {finite.max():.4g} and {unit}"
+    unit = "no unit"
+    if image.unit:
+        unit = f"the unit '{image.unit}'"
+    lowest, highest = finite.min(), finite.max()
+    got = f"{lowest:.4g} to {highest:.4g} and {unit}"
     hint = "pass --unit log10, or --unit brightness if they are none"
     raise DataError(image.source, expected, got, f"'{image.name}'", hint)
 
@@ -199,19 +202,25 @@ def may_be_logarithm(values: np.ndarray) -> bool:
     They are if all lie within some decades: far from 0, or smooth below it, or at the logarithms of
     whole numbers. A brightness is many times its background at the peak, and negative by noise only.
     """
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    is_finite = np.isfinite(values)
+    if not is_finite.any():
         return False
-    finite = _above_floor(finite)
-    low, middle, high = finite.min(), np.median(finite), finite.max()
-    if high <= 0.0 or not 0.5 <= high - low <= 15.0 or _is_whole(finite):
+    finite = _above_floor(values[is_finite])
+    low = finite.min()
+    high = finite.max()
+    has_decades = 0.5 <= high - low <= 15.0
+    if high <= 0.0 or not has_decades or _is_whole(finite):
         return False
     if low < 0.0:
         return _is_smooth_below_zero(values)
     if high < 2.0 * low:
         return True
-    has_no_tail = high - middle < 10.0 * (middle - low)
-    return (high < 10.0 * low and has_no_tail) or _is_log_of_counts(finite)
+
+    middle = np.median(finite)
+    tail = high - middle
+    has_no_tail = tail < 10.0 * (middle - low)
+    is_far_from_zero = high < 10.0 * low
+    return (is_far_from_zero and has_no_tail) or _is_log_of_counts(finite)
 
 
 def _above_floor(finite: np.ndarray) -> np.ndarray:
@@ -225,7 +234,8 @@ def _above_floor(finite: np.ndarray) -> np.ndarray:
 
 
 def _is_whole(finite: np.ndarray) -> bool:
-    return bool((finite == np.rint(finite)).all())
+    is_whole = finite == np.rint(finite)
+    return bool(is_whole.all())
 
 
 def _is_log_of_counts(finite: np.ndarray) -> bool:
@@ -234,19 +244,25 @@ def _is_log_of_counts(finite: np.ndarray) -> bool:
         return False
     counts = 10.0**finite
     faint = counts[counts < 100.0]
-    is_count = np.abs(faint - np.rint(faint)) < 1e-3
-    return bool(faint.size >= _FEW and is_count.all() and np.unique(faint).size > 2)
+    if faint.size < _FEW:
+        return False
+    distance = np.abs(faint - np.rint(faint))
+    is_count = distance < 1e-3
+    distinct = np.unique(faint)
+    return bool(is_count.all() and distinct.size > 2)
 
 
 def _is_smooth_below_zero(values: np.ndarray) -> bool:
     """Return whether neighbours below zero are alike, which noise is not."""
     is_negative = values < 0.0
-    both = is_negative[:, 1:] & is_negative[:, :-1]
-    if both.mean() < 0.05:
+    are_negative = is_negative[:, 1:] & is_negative[:, :-1]
+    if are_negative.mean() < 0.05:
         return False
-    steps = np.abs(np.diff(values, axis=1)[both])
-    depth = np.median(np.abs(values[is_negative]))
-    return bool(np.median(steps) < 0.1 * depth)
+    differences = np.diff(values, axis=1)
+    steps = np.abs(differences[are_negative])
+    depths = np.abs(values[is_negative])
+    typical_step = np.median(steps)
+    return bool(typical_step < 0.1 * np.median(depths))
 
 
 def _without_marks(
@@ -257,28 +273,36 @@ def _without_marks(
     Of logarithms -inf is that of 0, no light.
     """
     marks: list[tuple[float, int]] = []
-    is_plain = bool(np.isfinite(values).all()) and not is_log
+    is_finite = np.isfinite(values)
+    is_plain = bool(is_finite.all()) and not is_log
     if is_plain and values.min() >= 0.0 and values.max() < _LEAST_LARGE:
         return values, marks  # not copied: it may be large
-    clean: np.ndarray = np.where(np.isfinite(values), values, np.nan)
-    for mark, is_mark in (*_low_marks(clean, is_log), *_high_marks(clean, is_log)):
-        marks.append((mark, int(is_mark.sum())))
+    clean: np.ndarray = np.where(is_finite, values, np.nan)
+    low_marks = list(_low_marks(clean, is_log))
+    high_marks = list(_high_marks(clean, is_log))
+    for mark, is_mark in (*low_marks, *high_marks):
+        num_marked = int(is_mark.sum())
+        marks.append((mark, num_marked))
         clean[is_mark] = np.nan
     if is_log:
-        clean[np.isneginf(values)] = _DARK
+        is_zero = np.isneginf(values)
+        clean[is_zero] = _DARK
     return clean, marks
 
 
 def _low_marks(values: np.ndarray, is_log: bool) -> Iterator[tuple[float, np.ndarray]]:
     """Yield marks among the smallest values, and where they stand."""
     remaining = values.copy()
-    while np.isfinite(remaining).any() and (is_log or np.nanmin(remaining) < 0.0):
+    fewest = max(_FEW, 1e-3 * remaining.size)
+    while np.isfinite(remaining).any():
         lowest = float(np.nanmin(remaining))
+        if not is_log and lowest >= 0.0:
+            return
         is_lowest = remaining == lowest
         remaining[is_lowest] = np.nan
-        is_repeated = is_lowest.sum() >= max(_FEW, 1e-3 * remaining.size)
+        is_repeated = bool(is_lowest.sum() >= fewest)
         gap = _smallest(remaining) - lowest
-        if not _is_far(lowest, gap, is_log, bool(is_repeated)):
+        if not _is_far(lowest, gap, is_log, is_repeated):
             return
         yield lowest, is_lowest
 
@@ -290,9 +314,10 @@ def _high_marks(values: np.ndarray, is_log: bool) -> Iterator[tuple[float, np.nd
     while (highest := _largest(remaining)) >= least:
         is_highest = remaining == highest
         remaining[is_highest] = np.nan
-        is_alone = _largest(remaining) < highest - 10.0
+        next_highest = _largest(remaining)
+        is_alone = next_highest < highest - 10.0
         if not is_log:
-            is_alone = _largest(remaining) < 1e-3 * highest
+            is_alone = next_highest < 1e-3 * highest
         if not (is_alone and _is_known(highest)):
             return
         yield highest, is_highest
@@ -309,7 +334,9 @@ def _is_far(lowest: float, gap: float, is_log: bool, is_repeated: bool) -> bool:
 
 
 def _is_known(value: float) -> bool:
-    return bool(np.isclose(abs(value), _MARKS, rtol=1e-6).any())
+    magnitude = abs(value)
+    is_close = np.isclose(magnitude, _MARKS, rtol=1e-6)
+    return bool(is_close.any())
 
 
 def _smallest(values: np.ndarray) -> float:

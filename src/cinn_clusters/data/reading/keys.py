@@ -48,7 +48,8 @@ def read_names(values: Any) -> np.ndarray:
 
 
 def _name(value: Any) -> str:
-    if value is np.ma.masked or (pd.api.types.is_scalar(value) and pd.isna(value)):
+    is_scalar = pd.api.types.is_scalar(value)
+    if value is np.ma.masked or (is_scalar and pd.isna(value)):
         return ""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -59,7 +60,9 @@ def _name(value: Any) -> str:
 
 def _unrounded(value: Any) -> Any:
     """A whole float as the integer it is; beyond the digits of its type it stays a float."""
-    if not abs(value) <= 2.0 / np.finfo(type(value)).eps:
+    precision = np.finfo(type(value)).eps
+    largest = 2.0 / precision
+    if not abs(value) <= largest:
         return value
     return int(value)
 
@@ -89,20 +92,24 @@ def key_values(values: Any, column: str = "key", source: str = "") -> np.ndarray
     """
     names = read_names(values)
     is_whole = [bool(_INTEGER.fullmatch(name)) for name in names]
-    is_float = getattr(getattr(values, "dtype", None), "kind", "") == "f"
+    dtype = getattr(values, "dtype", None)
+    is_float = getattr(dtype, "kind", "") == "f"
     if is_float or any(is_whole):
         is_wrong = [_is_number_but_no_integer(name, is_float) for name in names]
         hint = "store it as integers or as text"
-        _refuse(names, is_wrong, Wrong(column, _WHOLE, source, hint))
+        wrong = Wrong(column, _WHOLE, source, hint)
+        _refuse(names, is_wrong, wrong)
     if not all(is_whole):
         return names
+
     numbers = plain_integers(names)
     if numbers is not None:
         return numbers
     is_beyond = [not _has_64_bits(name) for name in names]
     expected = f"integers up to {_LIMITS.max} (64 bits), or names"
     hint = "write a letter in front of the numbers, in every file"
-    _refuse(names, is_beyond, Wrong(column, expected, source, hint))
+    wrong = Wrong(column, expected, source, hint)
+    _refuse(names, is_beyond, wrong)
     return names
 
 
@@ -127,9 +134,12 @@ def _is_number_but_no_integer(name: str, is_float: bool) -> bool:
 
 def _has_64_bits(name: str) -> bool:
     match = _INTEGER.fullmatch(name)
-    if match is None or len(match[1]) > _MAX_DIGITS:
+    if match is None:
         return False
-    return bool(_LIMITS.min <= int(match[1]) <= _LIMITS.max)
+    digits = match[1]
+    if len(digits) > _MAX_DIGITS:
+        return False
+    return bool(_LIMITS.min <= int(digits) <= _LIMITS.max)
 
 
 @dataclass(frozen=True)
@@ -144,13 +154,16 @@ class Wrong:
 
 def _refuse(names: np.ndarray, is_wrong: Sequence[bool], wrong: Wrong) -> None:
     """Refuse a column with wrong values, naming the first and where it stands."""
-    rows = np.flatnonzero(is_wrong)
-    if not len(rows):
+    rows = np.flatnonzero(is_wrong).tolist()
+    if not rows:
         return
-    got = f"'{names[rows[0]][:_SHOWN]}'"
-    if len(rows) > 1:
-        got += f" and {len(rows) - 1} more"
-    place = row_of_file(wrong.source, int(rows[0]))
+    first = rows[0]
+    value = names[first][:_SHOWN]
+    got = f"'{value}'"
+    num_more = len(rows) - 1
+    if num_more:
+        got += f" and {num_more} more"
+    place = row_of_file(wrong.source, first)
     raise DataError(f"column '{wrong.column}'", wrong.expected, got, place, wrong.hint)
 
 
@@ -162,9 +175,12 @@ def row_of_file(source: str, row: int) -> str:
         ('a.csv, line 2', 'a.fits, row 1')
     """
     place = f"row {row + 1}"
-    if not source or source.lower().endswith(".csv"):
+    is_text = source.lower().endswith(".csv")
+    if is_text or not source:
         place = f"line {row + 2}"
-    return ", ".join(filter(None, (source, place)))
+    if not source:
+        return place
+    return f"{source}, {place}"
 
 
 def demand_named(names: np.ndarray, column: str, source: str) -> None:
@@ -173,10 +189,11 @@ def demand_named(names: np.ndarray, column: str, source: str) -> None:
     Raises:
         DataError: If a value is absent.
     """
-    rows = np.flatnonzero(names == "")
-    if len(rows):
+    rows = np.flatnonzero(names == "").tolist()
+    if rows:
         got = f"{len(rows)} rows without"
-        place, hint = row_of_file(source, int(rows[0])), "fill it or remove the row"
+        place = row_of_file(source, rows[0])
+        hint = "fill it or remove the row"
         raise DataError(f"column '{column}'", "a value in every row", got, place, hint)
 
 

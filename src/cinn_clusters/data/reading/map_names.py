@@ -60,8 +60,10 @@ class MapNaming:
         if self.pattern is None:
             return
         names = re.findall(r"\{(.*?)\}", self.pattern)
-        is_known = set(names) <= set(_FIELDS) and len(set(names)) == len(names)
-        if "halo" not in names or not is_known:
+        distinct = set(names)
+        is_known = distinct <= set(_FIELDS)
+        is_repeated = len(distinct) < len(names)
+        if "halo" not in names or is_repeated or not is_known:
             expected = "{halo}, {snapshot} and {projection}, each at most once"
             raise ConfigError("--name-pattern", expected, f"'{self.pattern}'")
 
@@ -89,19 +91,22 @@ class MapNaming:
         Raises:
             DataError: If a name has another pattern.
         """
-        fields = [self._fields(name) for name in names]
+        fields = list(map(self._fields, names))
         unread = [name for name, read in zip(names, fields, strict=True) if not read]
         if unread:
             got = f"{len(unread)} other names"
-            expected = self.pattern or " or ".join(KNOWN_PATTERNS)
+            patterns = self.pattern or " or ".join(KNOWN_PATTERNS)
+            expected = f"names like {patterns}"
             first = f"first '{unread[0]}'"
-            raise DataError(source, f"names like {expected}", got, first, _HINT)
+            raise DataError(source, expected, got, first, _HINT)
         table = pd.DataFrame(fields, columns=list(_FIELDS))
+        snapshots = table["snapshot"].map(_without_zeros)
+        projections = table["projection"].replace(_AXES)
         return pd.DataFrame(
             {
                 _HALO: _numbered(table["halo"]),
-                _SNAPSHOT: _numbered(table["snapshot"].map(_without_zeros)),
-                PROJECTION: table["projection"].replace(_AXES).astype("int64"),
+                _SNAPSHOT: _numbered(snapshots),
+                PROJECTION: projections.astype("int64"),
                 "filename": list(names),
             }
         )
@@ -166,27 +171,35 @@ def pair_maps(
     of_rows, of_maps = {}, {}
     for key in keys:
         of_rows[key] = rows[key].astype(str).to_numpy(object)
-        of_maps[key] = written_like(maps[key].astype(str), rows[key])
+        map_keys = maps[key].astype(str)
+        of_maps[key] = written_like(map_keys, rows[key])
     if _SNAPSHOT in keys:  # which is a number, however many zeros are in front
         for columns in (of_rows, of_maps):
-            columns[_SNAPSHOT] = np.array(list(map(_without_zeros, columns[_SNAPSHOT])))
-    left = pd.DataFrame(of_rows).assign(row=np.arange(len(rows)))
-    right = pd.DataFrame(of_maps).assign(map=np.arange(len(maps)))
+            snapshots = list(map(_without_zeros, columns[_SNAPSHOT]))
+            columns[_SNAPSHOT] = np.array(snapshots)
+    left = pd.DataFrame(of_rows)
+    left["row"] = np.arange(len(rows))
+    right = pd.DataFrame(of_maps)
+    right["map"] = np.arange(len(maps))
     pairs = left.merge(right, on=list(keys), how="left")
-    return pairs["row"].to_numpy(), pairs["map"].fillna(-1).to_numpy(int)
+    numbers = pairs["map"].fillna(-1)
+    return pairs["row"].to_numpy(), numbers.to_numpy(int)
 
 
 def _with_snapshot(maps: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Give maps that name no snapshot that of the rows, if it is one."""
     if _SNAPSHOT not in maps or _SNAPSHOT not in rows:
         return maps
-    is_absent = maps[_SNAPSHOT].astype(str) == ""
+    stated = maps[_SNAPSHOT].astype(str)
+    is_absent = stated == ""
     if not is_absent.any():
         return maps
     snapshots = rows[_SNAPSHOT].unique()
+    first_snapshot = snapshots[0]
     if len(snapshots) > 1:
-        got = f"none in '{maps.filename[is_absent].iloc[0]}'"
-        hint = f"pass --map-snapshot, such as --map-snapshot {snapshots[0]}"
+        absent = maps.filename[is_absent]
+        got = f"none in '{absent.iloc[0]}'"
+        hint = f"pass --map-snapshot, such as --map-snapshot {first_snapshot}"
         raise DataError("names of maps", "the snapshot of each map", got, "", hint)
-    known = maps[_SNAPSHOT].astype(str).mask(is_absent, str(snapshots[0]))
-    return maps.assign(**{_SNAPSHOT: known})
+    completed = stated.mask(is_absent, str(first_snapshot))
+    return maps.assign(**{_SNAPSHOT: completed})

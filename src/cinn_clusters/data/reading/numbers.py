@@ -89,23 +89,24 @@ def as_numbers(entries: Iterable[Any], name: str) -> NumericColumn:
     dtype = getattr(entries, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
         numeric = np.array(entries, dtype=float)
-        return NumericColumn(numeric, np.zeros(len(numeric), bool))
-    values = [_plain(entry) for entry in entries]
+        is_text = np.zeros(len(numeric), bool)
+        return NumericColumn(numeric, is_text)
+    values = list(map(_plain, entries))
     _demand_real(values, name)
+    texts = [value for value in values if isinstance(value, str)]
+    others = [value for value in values if not isinstance(value, str)]
     is_text = np.array([isinstance(value, str) for value in values], dtype=bool)
-    reading = _Reading([_clean(value) for value in values if isinstance(value, str)])
+    reading = _Reading(list(map(_clean, texts)))
     _read_commas(reading, name)
 
+    # What is no number stays marked as text
     result = np.full(len(values), np.nan)
-    result[~is_text] = [
-        _or_nan(value) for value in values if not isinstance(value, str)
-    ]
+    result[~is_text] = list(map(_or_nan, others))
     numbers = list(map(_number, reading.texts))
     result[is_text] = list(map(_or_nan, numbers))
     is_text[is_text] = [number is None for number in numbers]
-    return NumericColumn(
-        result, is_text, tuple(f"{name}: {note}" for note in reading.notes)
-    )
+    notes = tuple(f"{name}: {note}" for note in reading.notes)
+    return NumericColumn(result, is_text, notes)
 
 
 def _or_nan(value: Any) -> float:
@@ -117,8 +118,10 @@ def is_number(text: str) -> bool:
     clean = _clean(text)
     if clean in NO_VALUE:
         return False
+    if _number(clean) is not None:
+        return True
     commas = (_DECIMAL_COMMA, _COMMA_GROUPS, _POINT_GROUPS)
-    return _number(clean) is not None or any(comma.fullmatch(clean) for comma in commas)
+    return any(comma.fullmatch(clean) for comma in commas)
 
 
 def typed(texts: Sequence[str]) -> pd.Series:
@@ -168,9 +171,11 @@ def _whole(texts: Sequence[str]) -> np.ndarray | None:
         values = list(map(int, texts))
     except ValueError:
         return None
-    if list(map(str, values)) != texts:
+    printed = list(map(str, values))
+    if printed != texts:
         return None
-    if min(values) < _LIMITS.min or max(values) > _LIMITS.max:
+    lowest, highest = min(values), max(values)
+    if lowest < _LIMITS.min or highest > _LIMITS.max:
         return None
     return np.array(values, dtype=np.int64)
 
@@ -184,26 +189,34 @@ def _logical(texts: list[str]) -> np.ndarray | None:
 def floats(texts: Sequence[str]) -> np.ndarray | None:
     """Fractions, unless a value looks like an identifier: zeros in front, or no decimal point."""
     try:
-        values = np.array(list(map(float, texts)))
+        fractions = list(map(float, texts))
     except ValueError:
         return None
+    values = np.array(fractions)
     joined = "\n".join(texts)
-    if "." not in joined or "_" in joined or _has_identifier(texts, values):
+    is_fraction = "." in joined and "_" not in joined
+    if not is_fraction or _has_identifier(texts, values):
         return None
     return values
 
 
 def _has_identifier(texts: Sequence[str], values: np.ndarray) -> bool:
     """Whether a text has zeros in front, more digits than a float or a number as large as none."""
-    if any(text.lstrip("+-")[:1] == "0" and _PADDED.fullmatch(text) for text in texts):
+    if any(map(_is_padded, texts)) or any(map(_is_long, texts)):
         return True
-    if any(
-        len(text) > _FLOAT_DIGITS and _num_digits(text) > _FLOAT_DIGITS
-        for text in texts
-    ):
-        return True
-    beyond = [texts[int(row)].lower() for row in np.flatnonzero(np.isinf(values))]
+    rows = np.flatnonzero(np.isinf(values)).tolist()
+    beyond = [texts[row].lower() for row in rows]
     return any("inf" not in text for text in beyond)
+
+
+def _is_padded(text: str) -> bool:
+    digits = text.lstrip("+-")
+    return digits[:1] == "0" and _PADDED.fullmatch(text) is not None
+
+
+def _is_long(text: str) -> bool:
+    has_room = len(text) > _FLOAT_DIGITS
+    return has_room and _num_digits(text) > _FLOAT_DIGITS
 
 
 def _num_digits(text: str) -> int:
@@ -225,10 +238,12 @@ def _demand_real(values: list[Any], name: str) -> None:
     """Refuse logical and complex values, which are no quantity."""
     for value in values:
         if isinstance(value, bool | np.bool_ | complex | np.complexfloating):
-            is_logical = isinstance(value, bool | np.bool_)
-            kind = "logical values" if is_logical else "complex numbers"
-            expected, hint = "real numbers", "name the column of the quantity itself"
-            raise DataError(f"column '{name}'", expected, f"{kind} ({value})", "", hint)
+            kind = "complex numbers"
+            if isinstance(value, bool | np.bool_):
+                kind = "logical values"
+            got = f"{kind} ({value})"
+            hint = "name the column of the quantity itself"
+            raise DataError(f"column '{name}'", "real numbers", got, "", hint)
         if np.ndim(value):
             got = f"an array of shape {np.shape(value)}"
             raise DataError(f"column '{name}'", "one number a row", got)
@@ -236,7 +251,9 @@ def _demand_real(values: list[Any], name: str) -> None:
 
 def _clean(text: str) -> str:
     """A text without what typesetting and Fortran bring along."""
-    return _FORTRAN.sub(r"\1e\2", text.strip().translate(_SIGNS))
+    stripped = text.strip()
+    plain = stripped.translate(_SIGNS)
+    return _FORTRAN.sub(r"\1e\2", plain)
 
 
 def _number(text: str) -> float | None:
@@ -257,8 +274,9 @@ def _read_commas(reading: _Reading, name: str) -> None:
         _apply_mark(reading, mark)
         return
     first = next(text for text in reading.texts if "," in text)
-    point, none = first.replace(",", "."), first.replace(",", "")
-    got = f"'{first}', which may be {point} or {none}"
+    point = first.replace(",", ".")
+    without = first.replace(",", "")
+    got = f"'{first}', which may be {point} or {without}"
     hint = 'write [read] decimal = "," or "." in the mapping, or points in the file'
     raise DataError(f"column '{name}'", "numbers that read one way", got, "", hint)
 
@@ -299,10 +317,10 @@ def _notation(text: str) -> str:
 
 def with_decimal_mark(texts: Sequence[str], mark: str) -> list[str]:
     """Texts with a stated mark of decimals, those that are numbers under it."""
-    reading = _Reading(list(map(_clean, texts)))
+    clean = list(map(_clean, texts))
+    reading = _Reading(clean)
     reading.replace(_SPACED, " '", ".", "digits in groups")
     _apply_mark(reading, mark)
-    return [
-        text if _number(plain) is None else plain
-        for text, plain in zip(texts, reading.texts, strict=True)
-    ]
+    numbers = map(_number, reading.texts)
+    columns = zip(texts, reading.texts, numbers, strict=True)
+    return [text if number is None else plain for text, plain, number in columns]

@@ -65,22 +65,26 @@ def read_haloes(file: Any, path: Path, names: Sequence[str]) -> Haloes:
     halo_names = sorted(filter(_HALO.search, names), key=_halo_number)
     if not halo_names:
         return Haloes()
+    first_halo = halo_names[0]
     snapshot = _snapshot(file, path)
     notes = []
     if snapshot is not None:
-        example = Haloes(snapshot).map_name(halo_names[0])
+        example = Haloes(snapshot).map_name(first_halo)
         notes.append(f"{path}: snapshot {snapshot}, maps are called {example} ...")
     r500 = _radii(file, path, "500", halo_names)
     if r500 is None:
         return Haloes(snapshot, {}, tuple(notes))
+
     shares = _shares_of_side(file, path, halo_names, r500)
-    kpc = _in_kpc(file, r500)
-    radii = {
-        name: MapRadius(_array_name(file, "500"), share, radius)
-        for name, share, radius in zip(halo_names, shares, kpc, strict=True)
-    }
-    order = f"haloes in the order of their numbers, from {halo_names[0]}"
-    use = "is used" if shares[0] is not None else "needs --pixel-kpc to be used"
+    all_kpc = _in_kpc(file, r500)
+    array_name = _array_name(file, "500")
+    radii = {}
+    for name, share, kpc in zip(halo_names, shares, all_kpc, strict=True):
+        radii[name] = MapRadius(array_name, share, kpc)
+    order = f"haloes in the order of their numbers, from {first_halo}"
+    use = "is used"
+    if shares[0] is None:
+        use = "needs --pixel-kpc to be used"
     notes.append(f"{path}: R500 of each of {len(radii)} {order}, {use}")
     return Haloes(snapshot, radii, tuple(notes))
 
@@ -93,10 +97,14 @@ def _halo_number(name: str) -> int:
 def _snapshot(file: Any, path: Path) -> int | None:
     """Return the number of the snapshot that a file, or its name, says."""
     for name, value in file.attrs.items():
-        if name.lower() in _SNAPSHOT_ATTRIBUTES and np.size(value) == 1:
-            return int(np.ravel(value)[0])
+        is_snapshot = name.lower() in _SNAPSHOT_ATTRIBUTES
+        if is_snapshot and np.size(value) == 1:
+            (number,) = np.ravel(value)
+            return int(number)
     match = _PROJECTION.search(path.name) or _SNAPSHOT.search(path.name)
-    return int(match[1]) if match else None
+    if match is None:
+        return None
+    return int(match[1])
 
 
 def _array_name(file: Any, overdensity: str) -> str:
@@ -116,27 +124,33 @@ def _radii(
     name = _array_name(file, overdensity)
     if not name:
         return None
-    values = np.asarray(file[name][()], dtype=float).ravel()
-    if values.size != len(halo_names):
-        expected = f"a radius for each of {len(halo_names)} haloes"
+    stored = file[name][()]
+    values = np.asarray(stored, dtype=float).ravel()
+    num_haloes = len(halo_names)
+    if values.size != num_haloes:
+        expected = f"a radius for each of {num_haloes} haloes"
         raise DataError(path, expected, f"{values.size} values", f"'{name}'")
-    if not (values > 0.0).all():
+    is_positive = values > 0.0
+    if not is_positive.all():
         got = f"{np.min(values):g}"
         raise DataError(path, "radii above 0", got, f"'{name}'")
-    ordered: np.ndarray = values[_order(file, halo_names)]
+    order = _order(file, halo_names)
+    ordered: np.ndarray = values[order]
     return ordered
 
 
 def _order(file: Any, halo_names: Sequence[str]) -> np.ndarray:
     """Return the place of each halo in arrays: by an array of their numbers, else as they are."""
-    numbers = np.array([_halo_number(name) for name in halo_names])
+    numbers = np.array(list(map(_halo_number, halo_names)))
     for name in filter(_IDS.search, file):
         stored = file[name]
-        if getattr(stored, "shape", None) != numbers.shape:
+        shape = getattr(stored, "shape", None)
+        if shape != numbers.shape:
             continue
         ids = np.asarray(stored[()])
         by_id = np.argsort(ids, kind="stable")
-        if ids.dtype.kind in "iu" and (ids[by_id] == numbers).all():
+        is_same = ids[by_id] == numbers
+        if ids.dtype.kind in "iu" and is_same.all():
             return by_id
     return np.arange(len(numbers))
 
@@ -145,13 +159,19 @@ def _shares_of_side(
     file: Any, path: Path, halo_names: Sequence[str], r500: np.ndarray
 ) -> Sequence[float | None]:
     """Return R500 as a share of the side of each map, where the name of the file says the side."""
+    unknown: list[float | None] = [None] * len(r500)
     match = _PROJECTION.search(path.name)
     if match is None:
-        return [None] * len(r500)
-    unit = r500 if match[3] == "500" else _radii(file, path, "200", halo_names)
-    if unit is None:
-        return [None] * len(r500)
-    shares: Sequence[float] = (r500 / (float(match[2]) * unit)).tolist()
+        return unknown
+    overdensity = match[3]
+    radius = r500
+    if overdensity != "500":
+        of_200 = _radii(file, path, "200", halo_names)
+        if of_200 is None:
+            return unknown
+        radius = of_200
+    side = float(match[2]) * radius
+    shares: Sequence[float] = (r500 / side).tolist()
     return shares
 
 
