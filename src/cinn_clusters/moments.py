@@ -64,9 +64,11 @@ def far_values(values: np.ndarray) -> np.ndarray:
 def _is_apart(offset: np.ndarray, is_beyond: np.ndarray) -> bool:
     """Whether values are few and stand apart; a long tail (a star formation rate) does not."""
     num_beyond = int(is_beyond.sum())
-    if not 0 < num_beyond <= max(_MAX_FAR, _MAX_FAR_SHARE * len(offset)):
+    most = max(_MAX_FAR, _MAX_FAR_SHARE * len(offset))
+    if not 0 < num_beyond <= most:
         return False
-    nearest, furthest = offset[is_beyond].min(), offset[~is_beyond].max()
+    nearest = offset[is_beyond].min()
+    furthest = offset[~is_beyond].max()
     return bool(nearest > _GAP * furthest)
 
 

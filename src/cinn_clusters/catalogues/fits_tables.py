@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,9 +49,11 @@ def _demand_whole(units: fits.HDUList, path: Path) -> None:
         size = stream.seek(0, os.SEEK_END)
     places = filter(None, [unit.fileinfo() for unit in units])
     ends = [place["datLoc"] + place["datSpan"] for place in places]
-    if max(ends, default=0) > size or (len(units) == 1 and size % _BLOCK):
-        got, hint = "one that was cut short", "copy it again"
-        raise DataError(path, "a whole file", got, "", hint)
+    end = max(ends, default=0)
+    lacks_padding = len(units) == 1 and size % _BLOCK != 0
+    if end > size or lacks_padding:
+        got = "one that was cut short"
+        raise DataError(path, "a whole file", got, "", "copy it again")
 
 
 def _only_table(units: fits.HDUList, path: Path) -> int:
@@ -83,15 +84,17 @@ def _unit(units: fits.HDUList, chosen: int | str, path: Path) -> Any:
 def _demand_names(unit: Any, path: Path) -> None:
     """Refuse a name that two columns have; FITS makes no difference of case."""
     header = unit.header
-    numbers = range(1, header["TFIELDS"] + 1)
-    names = [str(header.get(f"TTYPE{number}", "")).strip() for number in numbers]
-    name, count = (
-        Counter(filter(None, names)).most_common(1)[0] if any(names) else ("", 1)
-    )
-    if count > 1:
-        keys = [f"TTYPE{i}" for i, other in enumerate(names, 1) if other == name]
+    places: dict[str, list[str]] = {}
+    for number in range(1, header["TFIELDS"] + 1):
+        key = f"TTYPE{number}"
+        name = str(header.get(key, "")).strip()
+        places.setdefault(name, []).append(key)
+    places.pop("", None)
+    name, keys = max(places.items(), key=lambda place: len(place[1]), default=("", []))
+    if len(keys) > 1:
+        listed = " and ".join(keys)
+        got = f"it twice, {listed}"
         expected, hint = "each name once", "rename one of them"
-        got = f"it twice, {' and '.join(keys)}"
         raise DataError(f"column '{name}'", expected, got, str(path), hint)
 
 

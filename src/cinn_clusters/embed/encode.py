@@ -57,7 +57,10 @@ def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarra
         in every column.
     """
     offset = vectors.mean(0)
-    _, singular, rows = np.linalg.svd(vectors - offset, full_matrices=False)
-    num = min(num, int((singular > 1e-6 * singular[0]).sum()))
+    centred = vectors - offset
+    _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+    is_large = singular > 1e-6 * singular[0]
+    num = min(num, int(is_large.sum()))
     spread = singular[:num] / np.sqrt(len(vectors))
-    return offset, np.asarray(rows[:num].T / spread)
+    axes = rows[:num].T
+    return offset, np.asarray(axes / spread)

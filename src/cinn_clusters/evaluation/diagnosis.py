@@ -363,15 +363,19 @@ def _diagnose_likelihood(
 
 def _gaussian(evidence: _Evidence, samples: np.ndarray) -> np.ndarray:
     """Log-density (N,) of the truth in physical units under Gaussians with moments of samples."""
-    truth, samples = evidence.truth.copy(), samples.copy()
-    is_log = [
-        column.is_log for column in evidence.objects.target_columns
-    ]  # nearer to Gaussian in log
+    is_log = [column.is_log for column in evidence.objects.target_columns]
+    truth = evidence.truth.copy()
+    samples = samples.copy()
+
+    # nearer to Gaussian in log
     log_truth = np.log(truth[:, is_log])
-    truth[:, is_log], samples[:, :, is_log] = log_truth, np.log(samples[:, :, is_log])
+    log_samples = np.log(samples[:, :, is_log])
+    truth[:, is_log] = log_truth
+    samples[:, :, is_log] = log_samples
     unit = np.where(is_log, 1.0, binary_units(evidence.scale))
     log_prob = scores.gaussian_log_prob(samples / unit, truth / unit)
-    log_volume = log_truth.sum(axis=1) + np.log(unit).sum()
+    log_unit = np.log(unit).sum()
+    log_volume = log_truth.sum(axis=1) + log_unit
     return np.asarray(log_prob - log_volume)
 
 

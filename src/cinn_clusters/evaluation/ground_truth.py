@@ -28,14 +28,18 @@ def dequantised_ground_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarr
     A recorded collision time stands on a snapshot, where a flexible density can buy likelihood
     with spikes. One jitter over its resolution serves all models (one stream, seed 0).
     """
-    theta, rng = catalogue.theta, np.random.default_rng(_JITTER_SEED)
+    theta = catalogue.theta
+    rng = np.random.default_rng(_JITTER_SEED)
     for d, column in enumerate(catalogue.target_columns):
+        values = theta[:, d]
         if column.bijection == "age" and column.resolution:
+            latest = catalogue.age - TIME_FLOOR
             jitter = rng.uniform(-0.5, 0.5, len(theta)) * column.resolution
-            theta[:, d] = np.minimum(theta[:, d] + jitter, catalogue.age - TIME_FLOOR)
+            theta[:, d] = np.minimum(values + jitter, latest)
         elif column.resolution:
-            theta[:, d] = spread_over_resolution(theta[:, d], column, rng)
-    return np.asarray(off_bounds(theta, catalogue.target_columns, catalogue.age)[rows])
+            theta[:, d] = spread_over_resolution(values, column, rng)
+    truth = off_bounds(theta, catalogue.target_columns, catalogue.age)
+    return np.asarray(truth[rows])
 
 
 def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
@@ -52,11 +56,14 @@ def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
 def standardised_observables(objects: Catalogue) -> np.ndarray:
     """Standardised observables (N, L), zero where a value is missing or far off."""
     x = objects.inputs(objects.observables)
-    sizes = np.nan_to_num(np.abs(x)).max(axis=0)
-    ordinary = without_far_values(x / binary_units(sizes))
+    magnitudes = np.nan_to_num(np.abs(x))
+    units = binary_units(magnitudes.max(axis=0))
+    ordinary = without_far_values(x / units)
     is_there = ~np.isnan(ordinary)
-    total = np.where(is_there, ordinary, 0.0).sum(axis=0)
-    mean = total / np.maximum(is_there.sum(axis=0), 1)
+    num_values = is_there.sum(axis=0)
+    zero_filled = np.where(is_there, ordinary, 0.0)
+    total = zero_filled.sum(axis=0)
+    mean = total / np.maximum(num_values, 1)
     offset = np.where(is_there, ordinary - mean, 0.0)
     return np.asarray(offset / positive_spread(offset))
 

@@ -122,15 +122,19 @@ def fit_ensemble(
         TrainingError: If a loss is not finite.
     """
     options = options or EnsembleOptions()
-    x_moments, theta_moments = _moments(x[split.train]), _moments(theta[split.train])
-    inputs, truth = _standardised(x, x_moments), _standardised(theta, theta_moments)
+    x_moments = _moments(x[split.train])
+    theta_moments = _moments(theta[split.train])
+    inputs = _standardised(x, x_moments)
+    truth = _standardised(theta, theta_moments)
     network = make_network(x.shape[1], theta.shape[1], options)
     history: list[tuple[int, int, float, float]] = []
+    num_epochs = sum(options.epochs)
     for phase, element_loss in enumerate((torch.square, torch.abs)):
         objective = _objective(network, inputs, truth, split, element_loss)
         for losses in _descend(network, objective, phase, options):
             history.append((phase + 1, *losses))
-            on_progress(Progress(len(history), sum(options.epochs), "baseline"))
+            progress = Progress(len(history), num_epochs, "baseline")
+            on_progress(progress)
     return Ensemble(network.eval(), x_moments, theta_moments, tuple(history))
 
 
@@ -185,11 +189,13 @@ def _moments(values: np.ndarray) -> np.ndarray:
 
     Values that are far off count in neither.
     """
-    units = binary_units(np.nan_to_num(np.abs(values)).max(axis=0))
+    magnitudes = np.nan_to_num(np.abs(values))
+    units = binary_units(magnitudes.max(axis=0))
     ordinary = without_far_values(values / units)
     deviation = np.nanstd(ordinary, axis=0) * units
     mean = np.nanmean(ordinary, axis=0) * units
-    return np.stack([mean, np.where(deviation > 0, deviation, 1.0)])
+    scale = np.where(deviation > 0, deviation, 1.0)
+    return np.stack([mean, scale])
 
 
 def _standardised(values: np.ndarray, moments: np.ndarray) -> Tensor:

@@ -61,10 +61,13 @@ def forest_histories(
     """
     is_age = [column.bijection == "age" for column in catalogue.target_columns]
     times = np.flatnonzero(is_age)
-    x, theta, age = catalogue.inputs(names), catalogue.theta, catalogue.age[:, None]
+    x = catalogue.inputs(names)
+    theta = catalogue.theta
+    age = catalogue.age[:, None]
     theta[:, times] = age - theta[:, times]
     samples = forest_samples(x[train], theta[train], x[test], num_samples, seed=seed)
-    samples[..., times] = np.maximum(age[test] - samples[..., times], 0.0)
+    collision_age = age[test] - samples[..., times]
+    samples[..., times] = np.maximum(collision_age, 0.0)
     return samples
 
 
@@ -108,19 +111,27 @@ def forest_samples(
         max_features=0.5,
         random_state=seed % 2**32,
     )
-    scaled = (theta - theta.mean(axis=0)) / theta.std(axis=0)
-    forest.fit(x, scaled.squeeze(1) if theta.shape[1] == 1 else scaled)
-    train_leaves, new_leaves = forest.apply(x), forest.apply(x_new)  # (M, T), (N, T)
+    offset_of_mean = theta - theta.mean(axis=0)
+    scaled = offset_of_mean / theta.std(axis=0)
+    if theta.shape[1] == 1:
+        scaled = scaled.squeeze(1)
+    forest.fit(x, scaled)
+    train_leaves = forest.apply(x)  # (M, T)
+    new_leaves = forest.apply(x_new)  # (N, T)
     rng = np.random.default_rng(seed)
     trees = rng.integers(_NUM_TREES, size=(num_samples, len(x_new)))
     rows = np.empty(trees.shape, dtype=int)
     for tree in range(_NUM_TREES):
-        order = np.argsort(train_leaves[:, tree], kind="stable")
-        sorted_leaves = train_leaves[order, tree]
+        leaves = train_leaves[:, tree]
+        order = np.argsort(leaves, kind="stable")
+        sorted_leaves = leaves[order]
         sample, item = np.nonzero(trees == tree)
         leaf = new_leaves[item, tree]
         begin = np.searchsorted(sorted_leaves, leaf, "left")
         end = np.searchsorted(sorted_leaves, leaf, "right")
-        offset = (rng.random(len(item)) * (end - begin)).astype(int)
+
+        # a row of the leaf at random
+        share = rng.random(len(item))
+        offset = (share * (end - begin)).astype(int)
         rows[sample, item] = order[begin + offset]
     return np.asarray(theta[rows])

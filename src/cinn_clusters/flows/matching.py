@@ -56,7 +56,8 @@ class FlowMatching(Transform):
         noise = torch.randn(u.shape, generator=generator).to(u)
         time = torch.rand(*u.shape[:-1], 1, generator=generator).to(u)
         position = (1.0 - time) * noise + time * u
-        error = self._velocity(time, position, x) - (u - noise)  # Lipman+23, eq. 23
+        straight = u - noise
+        error = self._velocity(time, position, x) - straight  # Lipman+23, eq. 23
         return error.square().sum(-1)
 
     def _inputs(self, time: Tensor, u: Tensor, x: Tensor) -> Tensor:

@@ -66,19 +66,25 @@ def _pairwise(
     posterior: Posterior, x: torch.Tensor, streams: Sequence[int], sampling: Sampling
 ) -> np.ndarray:
     """Mean divergence of the members, (n,)."""
-    flow, num_members = posterior.flow, posterior.flow.num_members
-    shifts = range(1, min(NUM_NEIGHBOURS, num_members - 1) + 1)
-    if not shifts:
-        return np.zeros(len(streams))
+    flow = posterior.flow
+    num_members = flow.num_members
+    num_objects = len(streams)
+    num_shifts = min(NUM_NEIGHBOURS, num_members - 1)
+    if num_shifts < 1:
+        return np.zeros(num_objects)
     noise = member_noise(sampling, streams, num_members, flow.num_targets).to(x.device)
-    num_rows = noise.shape[1] // len(streams)
-    context = x.repeat_interleave(num_rows, 0).expand(num_members, -1, -1)
+    num_rows = noise.shape[1] // num_objects
+    repeated = x.repeat_interleave(num_rows, 0)
+    context = repeated.expand(num_members, -1, -1)
+    neighbours = []
     with torch.no_grad():
         u = flow.sample(noise, context)  # (K, n P, D)
         log_prob = flow.log_prob(u, context)
-        neighbours = [
-            flow.log_prob(u.roll(shift, 0), context).roll(-shift, 0) for shift in shifts
-        ]
-    log_ratio = (log_prob - torch.stack(neighbours)).double().cpu().mean((0, 1))
-    of_objects = log_ratio.view(len(streams), num_rows)[:, : sampling.num_samples]
-    return of_objects.mean(1).numpy()
+        for shift in range(1, num_shifts + 1):
+            of_neighbour = flow.log_prob(u.roll(shift, 0), context)
+            neighbours.append(of_neighbour.roll(-shift, 0))
+    log_ratio = log_prob - torch.stack(neighbours)
+    mean = log_ratio.double().cpu().mean((0, 1))
+    of_objects = mean.view(num_objects, num_rows)
+    sampled = of_objects[:, : sampling.num_samples]
+    return sampled.mean(1).numpy()

@@ -100,32 +100,40 @@ def two_piece(
         True observables as the maps take them (logarithms), (N, T, L).
     """
     width = len(transforms.scalars)
+    num_samples = sampling.num_samples
     values, below, above, larger = _raw_errors(transforms, query.inputs, errors)
     prior = transforms.scalar_prior(transforms.prior, query.inputs)
     mean, covariance = prior.condition(values, larger)
     eigenvalues, vectors = np.linalg.eigh(covariance)
     deviations = np.sqrt(np.maximum(eigenvalues, 0.0))
     root = vectors * deviations[:, None, :]
-    result = np.empty((len(query), sampling.num_samples, width))
+    shape = (NUM_PROPOSALS * num_samples, width)
+    result = np.empty((len(query), num_samples, width))
     for row, number in enumerate(query.streams):
         stream = numpy_stream(sampling.seed, "two-piece", number)
-        noise = stream.standard_normal((NUM_PROPOSALS * sampling.num_samples, width))
-        proposals = mean[row] + noise @ root[row].T
+        noise = stream.standard_normal(shape)
+        scatter = noise @ root[row].T
+        proposals = mean[row] + scatter
 
         # the likelihoods differ where the errors of both sides do
         differs = below[row] != above[row]
-        low, high = below[row, differs], above[row, differs]
-        offset = (proposals - values[row])[:, differs]
+        low = below[row, differs]
+        high = above[row, differs]
+        wide = larger[row, differs]
+        all_offsets = proposals - values[row]
+        offset = all_offsets[:, differs]
         scale = np.where(offset < 0.0, low, high)
-        precision = scale**-2.0 - larger[row, differs] ** -2.0
-        log_weight = -0.5 * (offset**2 * precision).sum(1)
+        precision = scale**-2.0 - wide**-2.0
+        squares = offset**2 * precision
+        log_weight = -0.5 * squares.sum(1)
 
         # systematic resampling
         weight = np.exp(log_weight - log_weight.max())
         cumulative = np.cumsum(weight)
-        levels = np.arange(sampling.num_samples) + stream.random()
-        levels *= cumulative[-1] / sampling.num_samples
-        result[row] = proposals[np.searchsorted(cumulative, levels)]
+        levels = np.arange(num_samples) + stream.random()
+        levels *= cumulative[-1] / num_samples
+        chosen = np.searchsorted(cumulative, levels)
+        result[row] = proposals[chosen]
     return result
 
 

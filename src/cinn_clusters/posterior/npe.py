@@ -223,8 +223,9 @@ def _resampled(
 
 def _padded(is_held_out: np.ndarray) -> tuple[Tensor, Tensor]:
     """Row numbers of each member (K, M), and 1 where one counts, 0 where it is padding."""
-    rows = [np.flatnonzero(mask) for mask in is_held_out]
-    counts = np.array([len(numbers) for numbers in rows])
-    padded = np.stack([np.resize(numbers, counts.max()) for numbers in rows])
-    weights = np.arange(counts.max()) < counts[:, None]
+    rows = list(map(np.flatnonzero, is_held_out))
+    counts = np.array(list(map(len, rows)))
+    most = counts.max()
+    padded = np.stack([np.resize(numbers, most) for numbers in rows])
+    weights = np.arange(most) < counts[:, None]
     return torch.from_numpy(padded), torch.from_numpy(weights).float()

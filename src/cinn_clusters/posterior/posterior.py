@@ -277,21 +277,25 @@ class Posterior:
         Sample l has context l mod T and member (l // T) mod K.
         """
         num_members, num_objects = self.flow.num_members, len(streams)
+        num_targets = len(self.targets)
         num_contexts = len(contexts.x) // num_objects
-        num_each = -(-sampling.num_samples // (num_members * num_contexts))
+        num_batches = num_members * num_contexts
+        num_each = -(-sampling.num_samples // num_batches)
         stream = Sampling(num_contexts * num_each, sampling.seed)
-        z = member_noise(stream, streams, num_members, len(self.targets))
-        x = contexts.x.view(num_objects, num_contexts, -1).repeat_interleave(
-            num_each, 1
-        )
+        z = member_noise(stream, streams, num_members, num_targets)
+
+        # Contexts as many times as they are used, and some of noise that is not
+        x = contexts.x.view(num_objects, num_contexts, -1)
+        x = x.repeat_interleave(num_each, 1)
         num_unused = z.shape[1] // num_objects - stream.num_samples
         x = torch.nn.functional.pad(x, (0, 0, 0, num_unused)).flatten(0, 1)
-        u = self.flow.sample(z.to(self.device), x.expand(num_members, -1, -1)).cpu()
-        u = u.view(num_members, num_objects, -1, len(self.targets))
-        shape = (num_members, num_objects, num_contexts, num_each, len(self.targets))
+        of_members = x.expand(num_members, -1, -1)
+        u = self.flow.sample(z.to(self.device), of_members).cpu()
+        u = u.view(num_members, num_objects, -1, num_targets)
+        shape = (num_members, num_objects, num_contexts, num_each, num_targets)
         u = u[:, :, : stream.num_samples].reshape(shape)
-        anchors = contexts.anchors.view(num_objects, num_contexts, 1, -1).expand(shape)
-        theta = self.transforms.physical_targets(u, anchors)
+        anchors = contexts.anchors.view(num_objects, num_contexts, 1, -1)
+        theta = self.transforms.physical_targets(u, anchors.expand(shape))
         theta = theta.permute(3, 0, 2, 1, 4).flatten(0, 2)  # (S, n, D)
         chosen = theta[: sampling.num_samples].numpy()
         with np.errstate(over="ignore"):  # an unbounded flow may explode

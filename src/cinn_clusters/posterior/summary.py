@@ -114,18 +114,21 @@ def marginal_modes(
     References:
         Silverman 1986, Density estimation for statistics and data analysis, eq. 3.31.
     """
-    anchors = posterior.transforms.anchors(posterior.as_query(query).inputs)
-    every = anchors.expand(samples.shape)
-    u = posterior.transforms.standardise_targets(samples.astype(float), every).numpy()
+    transforms = posterior.transforms
+    inputs = posterior.as_query(query).inputs
+    anchors = transforms.anchors(inputs)
+    of_samples = anchors.expand(samples.shape)
+    u = transforms.standardise_targets(samples.astype(float), of_samples).numpy()
     lower, median, upper = np.quantile(u, [0.25, 0.5, 0.75], axis=0)
-    width = np.maximum((upper - lower) / _QUARTILES_A_SIGMA, np.finfo(float).tiny)
+    deviation = (upper - lower) / _QUARTILES_A_SIGMA
+    width = np.maximum(deviation, np.finfo(float).tiny)
     with np.errstate(over="ignore"):  # where most samples stand on a bound
         offset = (u - median) / width
     density = _smoothed_counts(offset)
-    modes = median + width * _CENTRES[density.argmax(-1)]
-    return posterior.transforms.physical_targets(
-        torch.from_numpy(modes), anchors
-    ).numpy()
+    highest = density.argmax(-1)
+    modes = median + width * _CENTRES[highest]
+    physical = transforms.physical_targets(torch.from_numpy(modes), anchors)
+    return physical.numpy()
 
 
 def _smoothed_counts(scaled: np.ndarray) -> np.ndarray:

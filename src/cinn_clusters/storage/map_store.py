@@ -191,17 +191,20 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _demand_layout(file: Any) -> None:
     """Demand maps (N, H, H), what a telescope made of them, and N names."""
-    maps, names = file["log_brightness"], file["filename"]
-    if maps.ndim != 3 or maps.shape[1] != maps.shape[2] or 0 in maps.shape:
-        raise ValueError(f"log_brightness of shape {maps.shape}, not (N, H, H)")
-    if maps.dtype.kind != "f" or names.shape != maps.shape[:1]:
+    maps = file["log_brightness"]
+    names = file["filename"]
+    shape = maps.shape
+    if maps.ndim != 3 or shape[1] != shape[2] or 0 in shape:
+        raise ValueError(f"log_brightness of shape {shape}, not (N, H, H)")
+    if maps.dtype.kind != "f" or names.shape != shape[:1]:
         numbers = f"log_brightness of {maps.dtype}"
         raise ValueError(f"{numbers} with filename of shape {names.shape}")
     for layer in ("counts", "exposure"):
-        if layer in file and file[layer].shape != maps.shape:
-            shapes = f"{file[layer].shape}, not {maps.shape}"
+        if layer in file and file[layer].shape != shape:
+            shapes = f"{file[layer].shape}, not {shape}"
             raise ValueError(f"{layer} of shape {shapes}")
-    demand_room(_BYTES_PER_PIXEL * maps.size, file.filename, "write smaller stores")
+    num_bytes = _BYTES_PER_PIXEL * maps.size
+    demand_room(num_bytes, file.filename, "write smaller stores")
 
 
 def _demand_brightness(values: np.ndarray, names: pd.Series, path: Path) -> None:

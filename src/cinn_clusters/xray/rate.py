@@ -117,8 +117,11 @@ def _are_whole(values: np.ndarray) -> bool:
     """Return whether nearly all values that are not 0 are whole numbers, of which some differ."""
     positive = values[values > 0.0]
     rounded = np.rint(positive)
-    is_whole = np.abs(positive - rounded) <= 1e-3 + 1e-6 * positive
-    is_number = is_whole & (rounded >= 1.0) & (rounded < _MOST_PHOTONS)
+    distance = np.abs(positive - rounded)
+    rounding = 1e-3 + 1e-6 * positive
+    is_whole = distance <= rounding
+    is_possible = (rounded >= 1.0) & (rounded < _MOST_PHOTONS)
+    is_number = is_whole & is_possible
     return bool(is_number.size and is_number.mean() > 0.98)
 
 
@@ -191,9 +194,12 @@ def _medians(smooth: np.ndarray, box: int) -> np.ndarray:
 
 def _extended_peak(photons: np.ndarray, width: float) -> tuple[float, float]:
     """Return row and column of the peak of a map blurred by a width, in blocks if it is large."""
-    factor = -(-max(photons.shape) // _LARGE)
-    blurred = gaussian_filter(averaged(photons, factor), width / factor)
-    row, column = np.unravel_index(np.argmax(blurred), blurred.shape)
+    longest = max(photons.shape)
+    factor = -(-longest // _LARGE)
+    light = averaged(photons, factor)
+    blurred = gaussian_filter(light, width / factor)
+    brightest = np.argmax(blurred)
+    row, column = np.unravel_index(brightest, blurred.shape)
     return factor * float(row), factor * float(column)
 
 

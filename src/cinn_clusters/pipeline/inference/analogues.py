@@ -56,16 +56,19 @@ def read_analogues(path: str | Path, posterior: Posterior) -> Analogues:
         expected = "a model that accepts missing observables"
         raise DataError("analogues", expected, "another", "", "leave out --analogues")
     keys = transforms.schema.keys.row_keys
-    table = with_time(read_table(path, text=keys), transforms.schema)
     scalars = list(transforms.scalars)
-    demand_columns(pd.DataFrame(columns=table.colnames), [*keys, *scalars], str(path))
+    stored = read_table(path, text=keys)
+    table = with_time(stored, transforms.schema)
+    header = pd.DataFrame(columns=table.colnames)
+    demand_columns(header, [*keys, *scalars], str(path))
     converted = read_by_name(table, scalars, transforms.schema)
-    rows = np.flatnonzero(np.isfinite(converted.inputs(transforms.scalars)).all(1))
+    values = converted.inputs(transforms.scalars)
+    is_complete = np.isfinite(values).all(1)
+    rows = np.flatnonzero(is_complete)
     if len(rows) < _NUM_ANALOGUES:
         expected = f"at least {_NUM_ANALOGUES} complete rows"
         raise DataError(path, expected, str(len(rows)))
     columns = [read_names(table[name])[rows] for name in reversed(keys)] or [rows]
     names = [":".join(map(str, key)) for key in zip(*columns, strict=True)]
-    return Analogues(
-        transforms, np.array(names), converted.inputs(transforms.inputs)[rows]
-    )
+    inputs = converted.inputs(transforms.inputs)
+    return Analogues(transforms, np.array(names), inputs[rows])

@@ -138,10 +138,14 @@ def mix_views(samples: np.ndarray, counts: np.ndarray, seed: int = 0) -> np.ndar
         >>> np.sort(mix_views(samples, np.array([2, 1]))[:, :, 0], axis=0).T.tolist()
         [[1.0, 1.0, 2.0, 2.0], [9.0, 9.0, 9.0, 9.0]]
     """
-    order = numpy_stream(seed, "views", len(samples)).permutation(len(samples))
+    num_samples = len(samples)
+    stream = numpy_stream(seed, "views", num_samples)
+    order = stream.permutation(num_samples)
     starts = np.cumsum(counts) - counts
-    views = starts + order[:, None] % counts
-    return np.asarray(samples[np.arange(len(samples))[:, None], views])
+    turns = order[:, None] % counts
+    views = starts + turns
+    rows = np.arange(num_samples)
+    return np.asarray(samples[rows[:, None], views])
 
 
 def _layout(
@@ -174,14 +178,20 @@ def _sample_objects(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (slice of objects, samples (S, n, D)), the views of each object mixed."""
     first, counts = group_views(query)
-    if counts.max(initial=1) == 1:
+    most_views = int(counts.max(initial=1))
+    if most_views == 1:
         yield from posterior.sample_batches(query, sampling)
         return
-    step = max(1, _SAMPLES_IN_MEMORY // (sampling.num_samples * int(counts.max())))
-    for begin in range(0, len(counts), step):
-        objects = slice(begin, min(begin + step, len(counts)))
+    samples_an_object = sampling.num_samples * most_views
+    step = max(1, _SAMPLES_IN_MEMORY // samples_an_object)
+    num_objects = len(counts)
+    for begin in range(0, num_objects, step):
+        end = min(begin + step, num_objects)
+        objects = slice(begin, end)
         num_views = counts[objects]
-        views = slice(first[begin], first[begin] + int(num_views.sum()))
-        batches = posterior.sample_batches(query.rows(views), sampling)
+        first_view = first[begin]
+        last_view = first_view + int(num_views.sum())
+        views = query.rows(slice(first_view, last_view))
+        batches = posterior.sample_batches(views, sampling)
         samples = np.concatenate([batch for _, batch in batches], axis=1)
         yield objects, mix_views(samples, num_views, sampling.seed)

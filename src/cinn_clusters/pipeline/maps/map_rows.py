@@ -59,11 +59,13 @@ def read_map_rows(path: str | Path) -> dict[str, MapRow]:
     """
     source = str(path)
     texts = [name for quantity in _TEXTS for name in _spellings(quantity)]
-    table = _renamed(read_csv(path, text=texts), source)
-    names = [_bare(name) for name in read_names(table["map"])]
+    content = read_csv(path, text=texts)
+    table = _renamed(content, source)
+    names = list(map(_bare, read_names(table["map"])))
     repeated = pd.Series(names).duplicated()
     if repeated.any():
-        got = f"'{names[int(repeated.argmax())]}' twice"
+        row = int(repeated.argmax())
+        got = f"'{names[row]}' twice"
         raise DataError(source, "a row a map", got, "column 'map'")
     titles = _titles(table, source)
     numbers = [name for name in _NUMBERS if name in table]

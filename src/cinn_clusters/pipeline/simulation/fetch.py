@@ -67,23 +67,26 @@ def fetch(
         OutputError: If the folder is taken.
     """
     if name not in SOURCES:
-        raise ConfigError(
-            f"table '{name}'", f"one of {', '.join(SOURCES)}", "another name"
-        )
+        listed = ", ".join(SOURCES)
+        raise ConfigError(f"table '{name}'", f"one of {listed}", "another name")
     out = Path(out)
     demand_free(out, overwrite)
     source = SOURCES[name]
-    table = read_csv(_downloaded(address or source.address, sha256 or source.sha256))
-    demand_columns(
-        table, [*schema.KEYS, schema.CLUSTER_COLUMN], str(address or source.address)
-    )
-    targets = [name for name in map(str, table) if name.startswith(("last_", "mean_"))]
-    observables = [name for name in map(str, table) if name not in targets]
+    address = address or source.address
+    file_hash = sha256 or source.sha256
+    table = read_csv(_downloaded(address, file_hash))
     keys = [*schema.KEYS, schema.CLUSTER_COLUMN]
+    demand_columns(table, keys, str(address))
+    columns = list(map(str, table))
+    targets = [column for column in columns if column.startswith(("last_", "mean_"))]
+    observables = [column for column in columns if column not in targets]
+    parts = (observables, [*keys, *targets])
     with atomic_directory(out, overwrite=overwrite, markers=FILES[:1]) as scratch:
-        for file, names in zip(FILES, (observables, [*keys, *targets]), strict=True):
-            (scratch / file).write_text(csv_text(table[names]), encoding="utf-8")
-    return out / FILES[0], out / FILES[1]
+        for file, names in zip(FILES, parts, strict=True):
+            text = csv_text(table[names])
+            (scratch / file).write_text(text, encoding="utf-8")
+    first, second = FILES
+    return out / first, out / second
 
 
 def _downloaded(address: str, sha256: str) -> Path:
