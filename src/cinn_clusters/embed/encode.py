@@ -59,8 +59,10 @@ def fit_components(vectors: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarra
     offset = vectors.mean(0)
     centred = vectors - offset
     _, singular, rows = np.linalg.svd(centred, full_matrices=False)
-    is_large = singular > 1e-6 * singular[0]
+    least = 1e-6 * singular[0]
+    is_large = singular > least
     num = min(num, int(is_large.sum()))
-    spread = singular[:num] / np.sqrt(len(vectors))
+    root = np.sqrt(len(vectors))
+    spread = singular[:num] / root
     axes = rows[:num].T
     return offset, np.asarray(axes / spread)

@@ -190,11 +190,13 @@ def _moments(values: np.ndarray) -> np.ndarray:
     Values that are far off count in neither.
     """
     magnitudes = np.nan_to_num(np.abs(values))
-    units = binary_units(magnitudes.max(axis=0))
+    largest = magnitudes.max(axis=0)
+    units = binary_units(largest)
     ordinary = without_far_values(values / units)
     deviation = np.nanstd(ordinary, axis=0) * units
     mean = np.nanmean(ordinary, axis=0) * units
-    scale = np.where(deviation > 0, deviation, 1.0)
+    is_constant = ~(deviation > 0)
+    scale = np.where(is_constant, 1.0, deviation)
     return np.stack([mean, scale])
 
 

@@ -110,14 +110,16 @@ class Posterior:
         """
         if isinstance(table, Table):
             table = frame_of_table(table, self.inputs, self.transforms.schema)
-        table = as_frame(table)
-        demand_inputs(table, self.inputs, self._needed)
-        values = {name: column_of(table, name) for name in self.inputs}
+        frame = as_frame(table)
+        demand_inputs(frame, self.inputs, self._needed)
+        values = {name: column_of(frame, name) for name in self.inputs}
         inputs = np.stack(list(values.values()), 1)
         if not self.transforms.accepts_missing:
             self._demand_complete(values)
-        names = [name for name in keys or self.key_columns if name in table]
-        return Query(inputs, np.arange(len(table)), table[names].reset_index(drop=True))
+        names = [name for name in keys or self.key_columns if name in frame]
+        objects = frame[names].reset_index(drop=True)
+        numbers = np.arange(len(frame))
+        return Query(inputs, numbers, objects)
 
     @property
     def _needed(self) -> tuple[str, ...]:
