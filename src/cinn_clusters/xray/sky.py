@@ -255,7 +255,7 @@ def _has_scale(header: Any, key: str) -> bool:
     """Return whether a header has a scale: simulated maps name axes without a scale."""
     if f"CTYPE1{key}" not in header:
         return False
-    names = [f"CDELT1{key}", "PC001001", "PC001002"]
+    names = [f"CDELT1{key}", f"CDELT2{key}", "PC001001", "PC001002"]
     for kind, i, j in product(("CD", "PC"), "12", "12"):
         names.append(f"{kind}{i}_{j}{key}")
     scales = (header.get(name, 0.0) for name in names)
