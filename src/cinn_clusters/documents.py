@@ -111,6 +111,13 @@ def _parsed(parse: Callable[[str], Any], text: str) -> Any:
     return values
 
 
+def _demand_text(text: str) -> None:
+    """Demand characters that files hold: whole ones, and not the one that ends text in C."""
+    text.encode()
+    if "\0" in text:
+        raise ValueError("text with a character of number zero")
+
+
 def _demand_short_keys(line: str) -> None:
     """Refuse a dotted key of TOML whose parser would take memory with the square of its depth."""
     compact = "".join(line.split()).partition("#")[0]
@@ -139,13 +146,13 @@ def _demand_plain(values: Any, levels: int) -> None:
         raise _too_deep()
     if isinstance(values, dict):
         for name, value in values.items():
-            name.encode()
+            _demand_text(name)
             _demand_plain(value, levels - 1)
     elif isinstance(values, list):
         for value in values:
             _demand_plain(value, levels - 1)
     elif isinstance(values, str):
-        values.encode()  # half a surrogate pair is no text
+        _demand_text(values)
     elif isinstance(values, int) and values not in _INTEGERS:
         raise _too_long()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 _WORDS = re.compile(r"(?<![\w.])(nan|-?inf(inity)?)(?![\w.-])", re.IGNORECASE)
 
@@ -74,7 +74,7 @@ def _array(path: Path) -> str:
 
 
 def _tensors(path: Path) -> str:
-    for name, value in load_file(path).items():
+    for name, value in load(path.read_bytes()).items():
         if value.is_floating_point() and not value.isfinite().all():
             return name
     return ""

@@ -16,6 +16,7 @@ import torch
 from cinn_clusters.bundle import INFO, MANIFEST, WEIGHTS, read_bundle
 from cinn_clusters.errors import CinnError
 from cinn_clusters.files import sha256_of
+from cinn_clusters.storage.map_store import is_store
 from cinn_clusters.storage.model import load_model
 from fuzz.campaign import Campaign, is_right, table, watch
 from fuzz.corpus import build
@@ -195,7 +196,16 @@ def test_tensors_of_another_recipe(
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', DEEP, HUGE, "[]"]
+    "text",
+    [
+        '{"a": "\\u0000"}',
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": "\\ud800"}',
+        DEEP,
+        HUGE,
+        "[]",
+    ],
 )
 def test_information_that_is_no_json_of_ours(text: str, model: Path) -> None:
     (model / INFO).write_text(text)
@@ -251,6 +261,17 @@ def test_a_store_of_maps_that_is_none(
             file["log_brightness"] = values
     line = f"embed encode --model {corpus / 'encoder'} --out {tmp_path / 'v'}"
     command(f"{line} --maps {store}").demand_error("spoilt.h5", message)
+
+
+def test_no_damage_to_hdf5_is_a_store(corpus: Path, tmp_path: Path) -> None:
+    """HDF5 raises what it likes where its tables of links are damaged."""
+    whole = (corpus / "images/map.hdf5").read_bytes()
+    path = tmp_path / "map.hdf5"
+    for place in range(96, 1200, 3):
+        data = bytearray(whole)
+        data[place] ^= 0x40
+        path.write_bytes(data)
+        assert not is_store(path)
 
 
 def test_keys_that_nest_too_deeply(

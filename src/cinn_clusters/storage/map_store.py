@@ -133,7 +133,7 @@ def is_store(path: str | Path) -> bool:
         demand_regular(Path(path))
         with h5py.File(path) as file:
             return "log_brightness" in file and "filename" in file
-    except OSError:
+    except (OSError, LookupError, RuntimeError):  # of a damaged HDF5 file
         return False
 
 

@@ -70,7 +70,10 @@ class TextTable:
         textual = [at for at in every if at not in fractions]
         texts = {} if self._is_even() else self._texts(textual)
         missing = [at for at in every if at not in texts]
-        parsed = self._parsed(missing, textual)
+        try:
+            parsed = self._parsed(missing, textual)
+        except pd.errors.ParserError as error:  # rows that Python's reader told apart
+            raise DataError(self.path, "a closing quote", "none") from error
         num_rows = len(next(iter(texts.values()), parsed))
         if not (num_rows and self.is_regular and len(parsed) == num_rows):
             return self._texts(every)
