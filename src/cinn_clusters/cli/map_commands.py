@@ -342,8 +342,14 @@ def _demand_scale(
             )
     if pixel_kpc is not None and pixel_arcsec is not None:
         raise typer.BadParameter("--pixel-kpc or --pixel-arcsec, not both")
+    _demand_use(pixel_arcsec, radius)
     if (redshift is None) != (radius is None) and (radius is None or pixel_kpc is None):
         raise typer.BadParameter("--redshift and --radius go together")
+
+
+def _demand_use(pixel_arcsec: float | None, radius: float | None) -> None:
+    if pixel_arcsec is not None and radius is None:
+        raise typer.BadParameter("--pixel-arcsec: give --radius and --redshift, too")
 
 
 def _log_epoch(progress: Progress) -> None:
