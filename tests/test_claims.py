@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cinn_clusters.claims import claim, reserving
+from cinn_clusters.claims import claim, clean_up, reserving
 from cinn_clusters.errors import OutputError
 from cinn_clusters.files import (
     atomic_directory,
@@ -284,6 +284,14 @@ def test_a_scratch_folder_lies_where_the_next_line_cleans(tmp_path: Path) -> Non
     scratch.mkdir()
     with claim(tmp_path / "run"):
         assert not scratch.exists()
+
+
+def test_what_was_left_beside_a_whole_result_is_cleaned(tmp_path: Path) -> None:
+    for name in ("a", ".a.7.tmp", ".a.claim"):
+        (tmp_path / name).write_text("")
+    clean_up(tmp_path / "a")
+    clean_up(tmp_path / "a")
+    assert names(tmp_path) == ["a"]
 
 
 def test_what_is_discarded_is_gone_with_what_was_left_of_it(tmp_path: Path) -> None:

@@ -92,6 +92,17 @@ def claim(place: Path) -> Iterator[Claim]:
             _release(held)
 
 
+def clean_up(place: Path) -> None:
+    """Remove what a killed process left beside a result that is whole and not made again.
+
+    Raises:
+        OutputError: If another process works on it, or it cannot be written.
+    """
+    if _lock_path(place).exists():
+        with claim(place):
+            return
+
+
 def demand_idle(folder: Path) -> None:
     """Refuse to replace a folder that another process writes into.
 

@@ -9,9 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinn_clusters.claims import reserving
+from cinn_clusters.claims import clean_up, reserving
 from cinn_clusters.errors import OutputError
-from cinn_clusters.files import JsonObject, discard, read_json, sha256_of, write_json
+from cinn_clusters.files import (
+    JsonObject,
+    discard,
+    read_json,
+    resolved,
+    sha256_of,
+    write_json,
+)
 from cinn_clusters.pipeline.stage import STAGES, Inputs, Stage
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import json_hash, open_run, versions
@@ -54,6 +61,7 @@ def run_workflow(
                 log.make(stage, _of_stage(on_progress, stage.name))
             states[stage.name] = "made" if is_due else "unchanged"
             on_progress(Progress(1, 1, stage.name))
+    clean_up(resolved(log.run.stages))
     return {str(out): states}
 
 
