@@ -98,3 +98,19 @@ def test_streams_that_take_nothing(streams: str, code: int, tmp_path: Path) -> N
     assert names(tmp_path) == ["mock"]
     for path in (tmp_path / "mock").iterdir():
         assert b"mock/" not in path.read_bytes(), "stdout went into a result"
+
+
+NO_SCRATCH = """
+import sys
+from pathlib import Path
+from astropy.table import Table
+from cinn_clusters.catalogues.metadata import write_fits
+sys.addaudithook(lambda event, _: sys.exit(event) if event.startswith("tempfile") else None)
+write_fits(Table({"mass": [1.0, 2.0]}), Path(sys.argv[1]))
+"""
+
+
+def test_a_fits_file_is_made_without_one_in_tmpdir(tmp_path: Path) -> None:
+    place = tmp_path / "a.fits"
+    subprocess.run([sys.executable, "-c", NO_SCRATCH, str(place)], check=True)
+    assert fits.getdata(place)["mass"].tolist() == [1.0, 2.0]

@@ -49,7 +49,14 @@ def write_fits(table: Table, path: Path) -> None:
             name = header[f"TTYPE{number}"]
             if name in table.colnames:
                 _describe_field(header, number, table[name].info)
-        units.writeto(path, overwrite=True)
+        path.write_bytes(fits_content(units))
+
+
+def fits_content(units: fits.HDUList) -> bytes:
+    """Return the bytes of a FITS file; written to a path, astropy would try a file in TMPDIR."""
+    content = io.BytesIO()
+    units.writeto(content)
+    return content.getvalue()
 
 
 def _choose_null(column: MaskedColumn) -> None:

@@ -14,6 +14,7 @@ from threading import Thread
 
 import numpy as np
 
+from cinn_clusters.catalogues.metadata import fits_content
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination, atomic_directory
 from cinn_clusters.mock.images import HALF_WIDTH, draw_maps
@@ -200,4 +201,5 @@ def _write_fits(maps: _ClusterMaps, number: int, path: Path) -> None:
     header["R500PX"] = (len(image) / (2.0 * HALF_WIDTH), "pixels in R500")
     counts = fits.ImageHDU(maps.counts[number], name="COUNTS")
     exposure = fits.ImageHDU(maps.exposure[number], name="EXPOSURE")
-    fits.HDUList([fits.PrimaryHDU(image, header), counts, exposure]).writeto(path)
+    units = fits.HDUList([fits.PrimaryHDU(image, header), counts, exposure])
+    path.write_bytes(fits_content(units))
