@@ -26,7 +26,8 @@ from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.legacy.processed import EMBEDDING, NamedScaler, scaler_of
 from cinn_clusters.nn.stacked import StackedLinear
 from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.settings.config import Config, GlowConfig, ModelConfig
+from cinn_clusters.settings.config import Config
+from cinn_clusters.settings.sections import validated
 from cinn_clusters.storage.model import save_posterior
 
 _MODULE = re.compile(r"(.*?)module_list\.(\d+)\.(.+)")
@@ -248,11 +249,11 @@ def _architecture(
     if len(widths) != 1 or half[0] != round(num_targets / 2):
         expected = "hidden layers of one width, halves of the targets"
         raise BundleError(path, expected, f"{sorted(widths)}, {half}")
-    model = ModelConfig(flow="glow", members=1, mixing="permutation", zero_init=False)
-    glow = GlowConfig(
-        blocks=len(blocks), hidden=widths.pop(), layers=len(first) - 1, clamp=clamp
-    )
-    return Config(model=model, glow=glow), num_targets, num_observables
+    model = {"flow": "glow", "members": 1, "mixing": "permutation", "zero_init": False}
+    glow = {"blocks": len(blocks), "hidden": widths.pop(), "layers": len(first) - 1}
+    values = {"model": model, "glow": {**glow, "clamp": clamp}}
+    config = validated(Config, values, f"{path}, or --clamp")
+    return config, num_targets, num_observables
 
 
 def _fill(flow: Flow, blocks: list[_Block], path: Path) -> None:
@@ -261,9 +262,7 @@ def _fill(flow: Flow, blocks: list[_Block], path: Path) -> None:
     for block, (coupling, permutation) in zip(blocks, pairs, strict=True):
         assert isinstance(coupling, Coupling)
         assert isinstance(permutation, Permutation)
-        order = torch.arange(len(permutation.order))
-        if block.permutation is not None:
-            order = block.permutation
+        order = _order(block, len(permutation.order), path)
         permutation.order.copy_(order)
         permutation.undo.copy_(torch.argsort(order))
         try:
@@ -277,10 +276,25 @@ def _fill(flow: Flow, blocks: list[_Block], path: Path) -> None:
             ) from error
 
 
+def _order(block: _Block, num_targets: int, path: Path) -> Tensor:
+    """Order of the targets after a block."""
+    unchanged = torch.arange(num_targets)
+    if block.permutation is None:
+        return unchanged
+    if not torch.equal(block.permutation.flatten().sort()[0], unchanged):
+        raise BundleError(path, f"permutations of {num_targets} targets", "others")
+    return block.permutation.flatten()
+
+
 def _copy(layers: Layers, network: nn.Module | None) -> None:
     assert isinstance(network, nn.Sequential)
     linear = [layer for layer in network if isinstance(layer, StackedLinear)]
     for layer, (weight, bias) in zip(linear, layers, strict=True):
         assert layer.bias is not None
+        if (weight.T.shape, bias.shape) != (
+            layer.weight[0].shape,
+            layer.bias[0, 0].shape,
+        ):
+            raise ValueError("a layer of another shape")
         layer.weight.data[0].copy_(weight.T)
         layer.bias.data[0, 0].copy_(bias)
