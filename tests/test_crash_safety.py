@@ -104,7 +104,7 @@ NO_SCRATCH = """
 import sys
 from pathlib import Path
 from astropy.table import Table
-from cinn_clusters.catalogues.metadata import write_fits
+from cinn_clusters.catalogues.formats.metadata import write_fits
 sys.addaudithook(lambda event, _: sys.exit(event) if event.startswith("tempfile") else None)
 write_fits(Table({"mass": [1.0, 2.0]}), Path(sys.argv[1]))
 """

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from astropy.table import Column, MaskedColumn, Table
 
-from cinn_clusters.catalogues.fits_tables import read_fits_table
-from cinn_clusters.catalogues.metadata import write_fits, write_votable
-from cinn_clusters.catalogues.parquet import read_parquet, write_parquet
-from cinn_clusters.catalogues.votables import read_votable
+from cinn_clusters.catalogues.formats.fits_tables import read_fits_table
+from cinn_clusters.catalogues.formats.metadata import write_fits, write_votable
+from cinn_clusters.catalogues.formats.parquet import read_parquet, write_parquet
+from cinn_clusters.catalogues.formats.votables import read_votable
 from cinn_clusters.data.reading.keys import read_names
 from cinn_clusters.data.reading.layout import KEYS_OF_READ
 from cinn_clusters.data.reading.numbers import NumericColumn, as_numbers, whole_or_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cinn_clusters.catalogues.metadata import COMMENTS, lines_of
+from cinn_clusters.catalogues.formats.metadata import COMMENTS, lines_of
 
 _HEADER_KEYS = {
     "CINNVER": "inference_library_version",

@@ -14,7 +14,7 @@ from threading import Thread
 
 import numpy as np
 
-from cinn_clusters.catalogues.metadata import fits_content
+from cinn_clusters.catalogues.formats.metadata import fits_content
 from cinn_clusters.errors import DataError
 from cinn_clusters.files import Destination, atomic_directory
 from cinn_clusters.mock.images import HALF_WIDTH, draw_maps

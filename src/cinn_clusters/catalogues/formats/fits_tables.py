@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from cinn_clusters.catalogues.metadata import with_fits_columns
+from cinn_clusters.catalogues.formats.metadata import with_fits_columns
 from cinn_clusters.data.reading.sniff import open_unpacked
 from cinn_clusters.errors import DataError
 

@@ -10,7 +10,7 @@ from typing import Any
 from astropy.io import votable
 from astropy.table import Table
 
-from cinn_clusters.catalogues.metadata import with_infos
+from cinn_clusters.catalogues.formats.metadata import with_infos
 from cinn_clusters.errors import DataError
 
 

@@ -1,0 +1,1 @@
+"""Formats of tables that need more than a library call: FITS, VOTable, Parquet, their metadata."""
