@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import cinn_clusters as cc
 from cinn_clusters import schema
 from cinn_clusters.cosmology import HUBBLE_H
 from cinn_clusters.errors import DataError
+from cinn_clusters.mock.population import mock_catalogue
+from support import Command
 
 TIME, MASS, GAS = schema.LOOKBACK, schema.MASS, "GroupGasMass"
 SIGMA = f"sigma_{MASS}"
@@ -241,3 +244,38 @@ def test_targets_and_samples_of_another_shape(
         for wrong in (samples[0], samples[:, :1], samples[:0], samples * np.nan):
             with pytest.raises(DataError, match="samples: expected"):
                 function(posterior, inputs, wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [
+        ("GroupGasMass", "groupgasmass"),
+        ("sigma_Group_M_Crit500", "Sigma_Group_M_Crit500"),
+        ("lookback_time_Gyr", "Lookback time Gyr"),
+    ],
+)
+def test_a_file_is_asked_by_the_names_of_columns_too(
+    tmp_path: Path, command: Command, name: str, spelling: str
+) -> None:
+    """A column under another spelling would be passed over, an error so make its value exact."""
+    table, _ = mock_catalogue(1, seed=1)
+    table["sigma_Group_M_Crit500"] = 0.1
+    table.rename(columns={name: spelling}).to_csv(tmp_path / "a.csv", index=False)
+    line = f"infer --catalogue {tmp_path / 'a.csv'} --samples 2 --out {tmp_path}/p.nc"
+    result = command(line)
+    assert result.code == 1
+    expected = f"column '{spelling}': expected '{name}'; got another spelling of it"
+    assert expected in result.err
+
+
+def test_a_column_of_a_file_that_is_wrong_in_every_row(
+    tmp_path: Path, command: Command
+) -> None:
+    table, _ = mock_catalogue(1, seed=1)
+    table[MASS] = 10.0 ** table[MASS]
+    table.to_csv(tmp_path / "a.csv", index=False)
+    line = f"infer --catalogue {tmp_path / 'a.csv'} --samples 2 --out {tmp_path}/p.nc"
+    result = command(line)
+    assert result.code == 1
+    assert f"column '{MASS}': expected values in [11, 17] [log10 Msun]" in result.err
+    assert "in the median of 8 rows, all outside; convert the column" in result.err

@@ -27,7 +27,7 @@ from cinn_clusters.catalogues.units import (
     unit_in_file,
 )
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, time_of_redshift
-from cinn_clusters.data.checks import problems
+from cinn_clusters.data.checks import Problem, problems
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import DEFAULT, ERROR_PREFIX, Schema, fits_unit
 
@@ -93,6 +93,17 @@ def _note_missing_times(converted: ConvertedCatalogue, time: str) -> None:
             reasons.append(f"{time}: no time, no answer")
 
 
+def _demand_some_possible(problem: Problem, value: np.ndarray) -> None:
+    """Refuse a column of two rows or more that cannot be right in any: its unit is wrong."""
+    num_wrong = int(problem.rows.sum())
+    if num_wrong < max(2, int(np.isfinite(value).sum())):
+        return
+    got = f"{np.median(value[problem.rows]):.4g} in the median of {num_wrong} rows"
+    hint = "convert the column, or state its unit in the file (.ecsv, .fits, .vot)"
+    subject, all_wrong = f"column '{problem.column}'", f"{got}, all {problem.fault}"
+    raise DataError(subject, problem.expected, all_wrong, "", hint)
+
+
 @dataclass(frozen=True, eq=False)
 class _ColumnReader:
     converted: ConvertedCatalogue
@@ -116,6 +127,7 @@ class _ColumnReader:
         for problem in problems(
             pd.DataFrame({name: value}), [name], self.schema, optional=[name]
         ):
+            _demand_some_possible(problem, value)
             reason = f"{problem.fault}, expected {problem.expected}, taken as missing"
             note(problem.rows, f"{name}: {reason}")
             value = np.where(problem.rows, np.nan, value)

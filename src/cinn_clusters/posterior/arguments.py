@@ -109,7 +109,7 @@ def demand_inputs(
     names = list(map(str, frame.columns))
     _demand_once(inputs, names)
     demand_columns(frame, list(needed), _ARGUMENT)
-    _demand_spelling(inputs, names)
+    demand_spelling(inputs, names)
     common = set(inputs) & set(names)
     if not common:
         listed = ", ".join(names[:6])
@@ -129,8 +129,12 @@ def _demand_once(inputs: Sequence[str], names: list[str]) -> None:
             raise DataError(f"column '{name}'", "one column", got)
 
 
-def _demand_spelling(inputs: Sequence[str], names: list[str]) -> None:
-    """Refuse a column that is an absent input but for case and blanks."""
+def demand_spelling(inputs: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a column that is an absent input but for case and blanks.
+
+    Raises:
+        DataError: If there is one.
+    """
     absent = {_plain(name): name for name in inputs if name not in names}
     for name in names:
         spelling = _plain(name)

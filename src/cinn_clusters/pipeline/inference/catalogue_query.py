@@ -25,6 +25,7 @@ from cinn_clusters.pipeline.inference.map_views import (
     Views,
     join_views,
 )
+from cinn_clusters.posterior.arguments import demand_spelling
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import OBJECT, Query
 from cinn_clusters.schema import ERROR_PREFIX, PROJECTION, Schema, is_embedding
@@ -103,6 +104,7 @@ def read_query(
     ]
     if mapping is None:
         timed = with_time(table, schema)
+        demand_spelling(_with_errors(scalars), timed.colnames)
         _demand_inputs(timed.colnames, scalars, posterior, path)
         converted = read_by_name(timed, scalars, schema)
         if not source.allow_atypical:
@@ -133,6 +135,11 @@ def _read(source: CatalogueSource, posterior: Posterior) -> tuple[Table, list[st
     mapping = source.mapping or Mapping()
     names = _name_columns(source.mapping, posterior)
     return read_table(source.path, mapping.read, names, notes), notes
+
+
+def _with_errors(scalars: list[str]) -> list[str]:
+    """Observables, and the columns of their errors."""
+    return [*scalars, *(f"{ERROR_PREFIX}{name}" for name in scalars)]
 
 
 def _used_columns(mapping: Mapping | None) -> list[str]:
