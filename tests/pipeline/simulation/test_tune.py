@@ -138,6 +138,7 @@ def test_only_the_section_of_the_flow_is_searched() -> None:
 
 def test_a_search_that_stands_there_is_kept(run: Path) -> None:
     (run / "tune").mkdir()
+    (run / "tune/trials.csv").touch()
     with pytest.raises(OutputError, match="tune"):
         tune(run, FIXED, search=Search(1))
 
