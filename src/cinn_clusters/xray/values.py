@@ -148,9 +148,18 @@ def _stated(image: XrayMap) -> MapUnit | None:
 
 def _unit_in_name(image: XrayMap) -> MapUnit | None:
     """Return what the name of a map says of its values, where they bear it out."""
-    values = image.values
-    is_possible = may_be_logarithm(values) or _largest(values) <= 0.0
-    return unit_in_name(image.name) if is_possible else None
+    unit = unit_in_name(image.name)
+    if unit is None or _largest(image.values) <= 0.0:
+        return unit
+    if may_be_logarithm(_some_rows(image.values)):
+        return unit
+    return None
+
+
+def _some_rows(values: np.ndarray) -> np.ndarray:
+    """Return enough rows of a large map to tell what its values are."""
+    step = 1 + values.size // _ENOUGH
+    return values[::step]
 
 
 def _title(image: XrayMap) -> str:
@@ -181,9 +190,7 @@ def _demand_no_logarithm(image: XrayMap, values: np.ndarray) -> None:
     """Ask what values are that may be logarithms, where no unit of photons is stated."""
     states_photons = bool(_COUNTS.search(image.unit))
     is_photons = states_photons or image.quantity in ("counts", "rate")
-    step = 1 + values.size // _ENOUGH
-    some_rows = values[::step]
-    if is_photons or not may_be_logarithm(some_rows):
+    if is_photons or not may_be_logarithm(_some_rows(values)):
         return
     expected = "a unit (BUNIT, attribute unit), since values may be logarithms"
     finite = values[np.isfinite(values)]
