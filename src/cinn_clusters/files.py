@@ -289,7 +289,7 @@ def _scratch_folder(place: Path, path: Path) -> Path:
         scratch.chmod(0o755)
     except OSError as error:
         raise OutputError(
-            path, "a folder that can be written", _reason(error)
+            path, "a folder that can be written", reason(error)
         ) from error
     return scratch
 
@@ -340,7 +340,7 @@ def _write_errors(scratch: Path, path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise OutputError(
-            path, "to be written whole", _reason(error), "", _UNCHANGED
+            path, "to be written whole", reason(error), "", _UNCHANGED
         ) from error
 
 
@@ -373,7 +373,3 @@ def _swap(scratch: Path, path: Path) -> None:
 def _sync(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__

@@ -147,11 +147,15 @@ class _ColumnReader:
         log_value = value
         if is_logarithmic:
             log_value = scale.logarithm(value)
-        remedy = (
-            _REMEDY_OF_DEX * is_logarithmic
-        )  # a quantity with a sign has errors of any size
         measured = Measured(
-            self.table, quantity, log_value, scale, HUBBLE_CONSTANT, remedy
+            self.table,
+            quantity,
+            log_value,
+            scale,
+            HUBBLE_CONSTANT,
+            # a quantity with a sign has errors of any size
+            remedy=_REMEDY_OF_DEX * is_logarithmic,
+            is_mapped=False,
         )
         errors, filled = errors_of(measured, self.converted.note)
         self.converted.log.extend(filled)

@@ -35,6 +35,7 @@ class Measured:
         scale: How the values are meant.
         hubble: H0 of the catalogue [km/s/Mpc], for an ``h`` that stands in one unit only.
         remedy: What to do about errors of an impossible size; empty: any size is possible.
+        is_mapped: Whether a mapping says what the columns are.
     """
 
     table: Table
@@ -43,11 +44,7 @@ class Measured:
     scale: Scale
     hubble: float
     remedy: str = _REMEDY
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether a mapping says what the columns are."""
-        return self.remedy == _REMEDY
+    is_mapped: bool = True
 
     @property
     def has_value(self) -> np.ndarray:

@@ -18,7 +18,7 @@ import pandas as pd
 from cinn_clusters import schema
 from cinn_clusters.data.embeddings import embedding_names
 from cinn_clusters.data.reading.keys import key_values
-from cinn_clusters.data.reading.tables import demand_columns, read_csv
+from cinn_clusters.data.reading.tables import demand_columns, read_csv, to_numbers
 from cinn_clusters.documents import demand_regular, reason
 from cinn_clusters.errors import DataError
 from cinn_clusters.legacy.scalers import Scaler, read_scaler
@@ -235,7 +235,8 @@ def _raw_values(values: np.ndarray, named: NamedScaler, table: Path) -> np.ndarr
 def _read_table(path: Path) -> np.ndarray:
     """Numbers (N, C) of a table."""
     if path.suffix == ".csv":
-        return _numbers(read_csv(path), path)
+        frame = read_csv(path)
+        return to_numbers(frame, list(map(str, frame)), str(path)).to_numpy(float)
     try:
         demand_regular(path)
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -246,21 +247,6 @@ def _read_table(path: Path) -> np.ndarray:
         got = f"{values.dtype} of shape {values.shape}"
         raise DataError(path, "numbers, (rows, columns)", got)
     return np.asarray(values, dtype=float)
-
-
-def _numbers(frame: pd.DataFrame, path: Path) -> np.ndarray:
-    """Columns of a table as numbers (N, C)."""
-    for name, column in frame.items():
-        numeric = pd.to_numeric(column, errors="coerce")
-        is_text = numeric.isna() & column.notna()
-        if is_text.any():
-            first = int(is_text.to_numpy().argmax())
-            got = f"'{column[first]}'"
-            place = f"{path}, line {first + 2}"
-            raise DataError(f"column '{name}'", "numbers", got, place)
-    numeric_frame = frame.apply(pd.to_numeric)
-    values: np.ndarray = numeric_frame.to_numpy(float)
-    return values
 
 
 def _with_columns(

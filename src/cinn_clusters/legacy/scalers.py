@@ -113,8 +113,7 @@ def _from_pickle(path: Path, data: bytes) -> Scaler:
         ValueError,
         zlib.error,
     ) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        damage = f"damage or another format ({reason})"
+        damage = f"damage or another format ({reason(error)})"
         raise DataError(path, expected, damage, "", _HINT) from error
 
 

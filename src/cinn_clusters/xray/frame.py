@@ -14,7 +14,6 @@ from cinn_clusters.xray.sky import between_nodes
 Centring = Literal["peak", "centroid", "middle"]
 _FINEST = 1024
 """Pixels a side in which a centre is searched; larger maps are averaged to that first."""
-
 _FEW = 8
 """Old pixels a new one up to which turned and stretched pixels are interpolated."""
 
@@ -122,14 +121,11 @@ def frame(
 
     # Several samples a new pixel and axis, where new pixels are larger than old ones
     old_per_new = 2.0 * half_side / size
-    num_steps = 0
+    num_steps, most_parts = 0, 1
     if lattice is not None:
-        num_steps = len(lattice[0]) - 1
+        num_steps, most_parts = len(lattice[0]) - 1, _FEW
         old_per_new = _longest_step(lattice) * num_steps / size
     parts = max(1, int(np.ceil(old_per_new)))
-    most_parts = 1
-    if lattice is not None:
-        most_parts = _FEW
     is_interpolated = parts <= most_parts
 
     # Places of the samples in the square, from 0 to 1

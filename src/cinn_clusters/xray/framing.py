@@ -71,15 +71,9 @@ class Companions:
     def without_coordinates(self, image: XrayMap) -> Iterator[str]:
         """Yield a note on each that is matched with a map of coordinates by its pixels alone."""
         for companion in (self.exposure, self.background, self.mask):
-            if (
-                companion is not None
-                and companion.wcs is None
-                and image.wcs is not None
-            ):
-                done = (
-                    f"no coordinates (WCS); taken on the pixels of {image.source.name}"
-                )
-                yield f"{companion.source}: {done}"
+            if companion and companion.wcs is None and image.wcs is not None:
+                done = f"taken on the pixels of {image.source.name}"
+                yield f"{companion.source}: no coordinates (WCS); {done}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ NOTES, UNITS = "notes", "units"
 HEADER_LINE, SKIPPED = "header_line", "skipped_lines"
 """Where its rows stand in the file, in its ``attrs``."""
 _Columns = dict[int, Any]
-"""_Columns by their place: floats, or texts."""
+"""Columns by their place: floats, or texts."""
 
 
 def _present_floats(texts: Sequence[str]) -> np.ndarray | None:
@@ -62,8 +62,8 @@ class TextTable:
     def columns(self, text: Collection[str] = ()) -> _Columns:
         """All columns: arrays of floats where they are of fractions, else lists of text.
 
-        The length of every row is checked first. pandas parses the fractions; where its count of
-        rows differs, all text is fields, and where a type does, the text of that column.
+        The length of every row is checked first, then pandas parses the fractions. Where it counts
+        other rows, all columns are taken as text; where it finds another type, that column is.
         """
         every = list(range(self.width))
         fractions = self._fractions(text)
@@ -270,7 +270,7 @@ def _values(column: pd.Series) -> Any:
 
 
 def _common_mark(columns: _Columns, layout: Layout) -> str:
-    """A comma where numbers of a file, whose fields stand between textual, have it as decimal mark."""
+    """A comma where numbers have it as decimal mark, in a file whose fields do not stand between commas."""
     if layout.delimiter == ",":
         return ""
     texts = filter(lambda column: isinstance(column, list), columns.values())

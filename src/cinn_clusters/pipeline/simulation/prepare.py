@@ -22,7 +22,7 @@ from cinn_clusters.data.embeddings import (
 )
 from cinn_clusters.data.reading.keys import key_types
 from cinn_clusters.data.reading.map_names import MapNaming
-from cinn_clusters.data.reading.shared_histories import demand_unshared, merge_shared
+from cinn_clusters.data.shared_histories import demand_unshared, merge_shared
 from cinn_clusters.data.split import Split, split_by_cluster, split_by_row
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import (
