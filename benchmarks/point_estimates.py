@@ -52,9 +52,7 @@ def ensemble(catalogue: Catalogue, split: Split, path: Path) -> np.ndarray:
     """Predictions (N, D) of the MLP ensemble on the test rows of a fold."""
     if not path.exists():
         x, theta = catalogue.inputs(catalogue.observables), catalogue.theta
-        trained = fit_ensemble(
-            x, theta, split.train, split.validation, EnsembleOptions()
-        )
+        trained = fit_ensemble(x, theta, split, EnsembleOptions())
         np.save(path, trained.predict(x[split.test]))
     return np.load(path)
 

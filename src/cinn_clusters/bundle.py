@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""3: windows of collision times and units of columns; 2: one model for any subset of observables."""
 MANIFEST, INFO, WEIGHTS = "manifest.json", "bundle.json", "weights.safetensors"
+_VERSION = "format_version"
+"""In both JSON files, so that a bit which flips in one of them is found."""
 _COPY_AGAIN = "copy the bundle again"
 _MISFITS = (
     ArithmeticError,
@@ -45,10 +48,11 @@ _MISFITS = (
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """Content of a bundle: plain values, and tensors by name."""
+    """Content of a bundle: plain values, and tensors by name; the format of the file it came from."""
 
     info: JsonObject
     tensors: dict[str, Tensor]
+    format_version: int = FORMAT_VERSION
 
 
 def pack_tensors(
@@ -83,11 +87,10 @@ def write_bundle(
     """
     with atomic_directory(path, overwrite=overwrite, markers=(MANIFEST,)) as scratch:
         (scratch / WEIGHTS).write_bytes(pack_tensors(tensors))
-        write_json(scratch / INFO, info)
+        version = {_VERSION: FORMAT_VERSION}
+        write_json(scratch / INFO, version | dict(info))
         hashes = {name: sha256_of(scratch / name) for name in (INFO, WEIGHTS)}
-        write_json(
-            scratch / MANIFEST, {"format_version": FORMAT_VERSION, "sha256": hashes}
-        )
+        write_json(scratch / MANIFEST, version | {"sha256": hashes})
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -101,12 +104,18 @@ def read_bundle(path: str | Path) -> Bundle:
 
     path = Path(path)
     demand_bundle(path)
-    _demand_whole(path, _read_manifest(path))
+    version, hashes = _read_manifest(path)
+    _demand_whole(path, hashes)
     info = read_json(path / INFO)
     if not isinstance(info, dict):
         raise BundleError(
             path / INFO, "values by name", type(info).__name__, "", _COPY_AGAIN
         )
+    stated = info.pop(_VERSION, version)
+    if stated != version:
+        expected = f"the format that {INFO} states"
+        got = f"format {version}"
+        raise BundleError(path / MANIFEST, expected, got, "", _COPY_AGAIN)
     try:
         tensors = load_file(path / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
@@ -119,7 +128,7 @@ def read_bundle(path: str | Path) -> Bundle:
             raise BundleError(
                 subject, "finite numbers", "others", "", "train the model again"
             )
-    return Bundle(info, tensors)
+    return Bundle(info, tensors, version)
 
 
 @contextmanager
@@ -212,12 +221,12 @@ def demand_bundle(path: Path) -> None:
         raise BundleError(path, expected, "none", "", "train one first")
 
 
-def _read_manifest(path: Path) -> dict[str, str]:
-    """Hashes of the files of a bundle, of a format that this version reads."""
+def _read_manifest(path: Path) -> tuple[int, dict[str, str]]:
+    """Format of a bundle, one that this version reads, and hashes of its files."""
     manifest = read_json(path / MANIFEST)
     if not isinstance(manifest, dict):
         manifest = {}
-    version = manifest.get("format_version")
+    version = manifest.get(_VERSION)
     if type(version) is not int or version < 1:
         raise BundleError(
             path / MANIFEST, "a format version", repr(version), "", _COPY_AGAIN
@@ -231,7 +240,7 @@ def _read_manifest(path: Path) -> dict[str, str]:
     if not isinstance(hashes, dict) or set(hashes) != {INFO, WEIGHTS}:
         expected = f"hashes of {INFO} and {WEIGHTS}"
         raise BundleError(path / MANIFEST, expected, "others", "", _COPY_AGAIN)
-    return hashes
+    return version, hashes
 
 
 def _demand_whole(path: Path, hashes: Mapping[str, str]) -> None:

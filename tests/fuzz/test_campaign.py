@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cinn_clusters.bundle import INFO, MANIFEST, WEIGHTS, read_bundle
+from cinn_clusters.bundle import FORMAT_VERSION, INFO, MANIFEST, WEIGHTS, read_bundle
 from cinn_clusters.errors import CinnError
 from cinn_clusters.files import sha256_of
 from cinn_clusters.storage.map_store import is_store
@@ -139,7 +139,9 @@ def test_what_is_no_file_is_refused_at_once(
 
 def sign(model: Path) -> None:
     hashes = {name: sha256_of(model / name) for name in (INFO, WEIGHTS)}
-    (model / MANIFEST).write_text(json.dumps({"format_version": 2, "sha256": hashes}))
+    (model / MANIFEST).write_text(
+        json.dumps({"format_version": FORMAT_VERSION, "sha256": hashes})
+    )
 
 
 @pytest.fixture

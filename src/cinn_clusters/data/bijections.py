@@ -37,7 +37,7 @@ class TargetMap:
         name: Column.
         bijection: ``identity``, ``logit`` between the bounds, ``window``: log(-W log s) with s =
             (theta - lower) / W and W = age - lower, the log of the time before observation where
-            that is short; or ``age``: the logit of (age - theta) / age, in models of format 2.
+            that is short; or ``age``: the logit of (age - theta) / age, in models up to format 2.
         is_log: The logarithm is what lies between the (log of the) bounds.
         lower: Lower bound, in the column's unit.
         upper: Upper bound, in the column's unit.

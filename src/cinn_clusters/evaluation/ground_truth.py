@@ -78,14 +78,17 @@ def is_marked(objects: Catalogue) -> np.ndarray:
     return is_mark
 
 
-def score_scales(objects: Catalogue, samples: np.ndarray) -> np.ndarray:
+def score_scales(objects: Catalogue, samples: np.ndarray | None = None) -> np.ndarray:
     """Units (D,) of CRPS and energy score: those of the schema, else the spread of the truth.
 
-    Where all truths are equal, the spread of the samples (S, N, D) stands in.
+    Where all truths are equal, the spread of the samples (S, N, D) stands in, or 1 without any.
     """
+    theta = objects.theta
+    if samples is None:
+        samples = theta[None]
     scales = []
     for d, column in enumerate(objects.target_columns):
-        scale = column.score_scale or _spread(objects.theta[:, d])
+        scale = column.score_scale or _spread(theta[:, d])
         scales.append(scale or _spread(samples[:, :, d].ravel()) or 1.0)
     return np.array(scales, dtype=float)
 

@@ -191,7 +191,7 @@ def describe_bundle(path: str | Path) -> JsonObject:
         if value.dtype == torch.float32
     ]
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": bundle.format_version,
         **bundle.info,
         "num_parameters": sum(sizes),
     }
