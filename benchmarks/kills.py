@@ -43,11 +43,10 @@ TABLES = "--observables mock/observables1.csv --targets mock/unobservables1.csv"
 
 @dataclass(frozen=True)
 class Stage:
-    """A command line, what must have run before it, and the results it makes."""
+    """A command line, and what must have run before it."""
 
     line: str
     after: tuple[str, ...] = ()
-    unstable: tuple[str, ...] = ()  # results that hold times of day, by name
 
 
 STAGES = {
