@@ -13,7 +13,8 @@ from astropy.table import Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.by_name import read_by_name
-from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
+from cinn_clusters.catalogues.convert import convert
+from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Mapping, read_mapping
 from cinn_clusters.catalogues.table_files import read_table
 from cinn_clusters.cosmology import HUBBLE_H

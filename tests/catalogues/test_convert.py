@@ -11,7 +11,8 @@ from astropy.cosmology import units as cosmology_units
 from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import OFFSETS, ConvertedCatalogue, convert
+from cinn_clusters.catalogues.convert import OFFSETS, convert
+from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import (
     DEFINITIONS,
     Mapping,
@@ -26,6 +27,7 @@ from cinn_clusters.cosmology import (
     log_radius_crit500,
     lookback_at_redshift,
 )
+from cinn_clusters.data.two_piece import deviation
 from cinn_clusters.errors import ConfigError, DataError
 
 Z, MASS = {"redshift": {"column": "z"}}, schema.MASS
@@ -143,12 +145,12 @@ def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
         (
             {"error_low": "e", "error_high": "f"},
             {"e": [1e14, 0.0], "f": [1e14, 0.0]},
-            [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0],
+            [deviation(np.array([-np.log10(0.75), np.log10(1.25)])), 0.0],
         ),
         (
             {"error_low": "e", "error_high": "f"},
             {"e": [-1e14, 0.0], "f": [1e14, 0.0]},
-            [(np.log10(1.25) - np.log10(0.75)) / 2, 0.0],
+            [deviation(np.array([-np.log10(0.75), np.log10(1.25)])), 0.0],
         ),
         ({"error": "e", "error_scale": "dex"}, {"e": [0.12, 0.0]}, [0.12, 0.0]),
         (
@@ -457,9 +459,8 @@ def test_an_error_of_zero_is_exact_if_stated_and_a_lower_sign_is_a_habit() -> No
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
     mass["missing"] = []
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    np.testing.assert_allclose(
-        found.errors[MASS], [-np.log10(0.8) / 2.0, 0.0], atol=1e-12
-    )
+    one_side = deviation(np.array([-np.log10(0.8), 0.0]))
+    np.testing.assert_allclose(found.errors[MASS], [one_side, 0.0], atol=1e-12)
     assert not found.reasons
     table["e"] = [1.0, -99.0]
     del mass["missing"]
@@ -491,7 +492,8 @@ def test_bounds_are_no_errors(unit: str | None) -> None:
         Mapping.model_validate({**Z, "mass": {"column": "m", "low": "l", "high": "h"}}),
     )
     below, above = np.array([-np.log10(0.8), 0.0, -np.log10(0.05)]), np.log10(1.2)
-    np.testing.assert_allclose(found.errors[MASS], (below + above) / 2.0)
+    both = np.stack([below, np.full(3, above)])
+    np.testing.assert_allclose(found.errors[MASS], deviation(both))
     assert "bounds l, h" in found.log[1]
     assert not found.reasons
 
@@ -500,7 +502,24 @@ def test_bounds_of_a_logarithm() -> None:
     table = Table({"z": [0.3], "m": [14.5], "l": [14.4], "h": [14.7]})
     mass = {"column": "m", "scale": "log10", "low": "l", "high": "h"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    np.testing.assert_allclose(found.errors[MASS], 0.15)
+    np.testing.assert_allclose(found.errors[MASS], deviation(np.array([0.1, 0.2])))
+    # the network is told the mean of the true mass, the catalogue's value stays
+    told = found.inputs((MASS, f"sigma_{MASS}"))
+    mean = 14.5 + np.sqrt(2.0 / np.pi) * 0.1
+    np.testing.assert_allclose(told, [[mean, found.errors[MASS][0]]])
+    assert found.values[MASS][0] == 14.5
+    assert any(
+        line.startswith(f"{MASS}: errors of 1 rows differ") for line in found.log
+    )
+
+
+def test_a_linear_column_is_told_its_mean_in_dex() -> None:
+    table = Table({"z": [0.3], "m": [9.5], "l": [9.4], "h": [9.7]})
+    hole = {"column": "m", "scale": "log10", "low": "l", "high": "h"}
+    found = convert(table, Mapping.model_validate({**Z, "black_hole_mass": hole}))
+    name = "bcg_SubhaloBHMass"
+    told = np.log10(found.inputs((name,)) / found.values[name])
+    np.testing.assert_allclose(told, np.sqrt(2.0 / np.pi) * 0.1)
 
 
 def test_a_bound_on_the_wrong_side_is_told_and_most_of_them_are_refused() -> None:

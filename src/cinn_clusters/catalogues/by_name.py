@@ -15,7 +15,7 @@ from astropy import units as u
 from astropy.table import Table
 
 from cinn_clusters.catalogues.blanked import blank_named
-from cinn_clusters.catalogues.convert import ConvertedCatalogue
+from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import names_of, numbers

@@ -6,9 +6,7 @@ done stands in a log of conversions, and what is wrong with a row in its reasons
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
@@ -16,6 +14,7 @@ from astropy.table import Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.blanked import blank_mapped
+from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
 from cinn_clusters.catalogues.masses import (
     CONVERSION_SCATTER,
@@ -41,6 +40,7 @@ from cinn_clusters.cosmology import (
     max_lookback,
     redshift_at_lookback,
 )
+from cinn_clusters.data.two_piece import with_scatter
 from cinn_clusters.errors import DataError
 
 OFFSETS = {
@@ -69,66 +69,6 @@ _COLUMNS = {
 _TIMES = ("redshift", "lookback_time")
 _Logs = tuple[np.ndarray, np.ndarray]
 """log10 of a quantity, (N,), and its errors below and above [dex], (2, N)."""
-
-
-@dataclass(frozen=True, eq=False)
-class ConvertedCatalogue:
-    """A catalogue in the columns of the simulation.
-
-    Args:
-        names: Names of the objects, (N,).
-        values: Values by column of the simulation, (N,) each; NaN where missing.
-        two_sided: Standard errors below and above, (2, N) each, in dex for logarithms and positive
-            quantities; zero where none are stated.
-        log: What was converted, a line each.
-        reasons: What is wrong with a row: a value that was not used, or a contradiction.
-    """
-
-    names: np.ndarray
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-    two_sided: dict[str, np.ndarray] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
-    reasons: defaultdict[int, list[str]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    @property
-    def errors(self) -> dict[str, np.ndarray]:
-        """Standard errors, (N,) each: the mean of both sides, which a network is conditioned on."""
-        return {name: errors.mean(0) for name, errors in self.two_sided.items()}
-
-    @property
-    def has_time(self) -> np.ndarray:
-        """Whether the lookback time of each row is known, (N,); no row can be answered without."""
-        return np.asarray(np.isfinite(self._column(schema.LOOKBACK)))
-
-    def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
-        """Inputs of a model, (N, len(columns)): values, and errors under ``sigma_<name>``."""
-        return np.stack([self._column(name) for name in columns], 1)
-
-    def errors_below_and_above(self, columns: tuple[str, ...]) -> np.ndarray:
-        """Errors of some columns to both sides, (2, N, len(columns)); zero where none are stated."""
-        exact = np.zeros((2, len(self.names)))
-        return np.stack([self.two_sided.get(name, exact) for name in columns], 2)
-
-    def note(self, rows: np.ndarray, reason: str) -> None:
-        """Note what is wrong with some rows, (N,) bool."""
-        for row in np.flatnonzero(rows):
-            self.reasons[int(row)].append(reason)
-
-    def note_values(self, rows: np.ndarray, reason: str, values: Any) -> None:
-        """Note what is wrong with some rows, (N,) bool, with the value of each."""
-        for row in np.flatnonzero(rows):
-            self.reasons[int(row)].append(f"{reason} ({str(values[row])[:40]!r})")
-
-    def _column(self, name: str) -> np.ndarray:
-        num_rows = len(self.names)
-        if name.startswith(schema.ERROR_PREFIX):
-            exact = np.zeros(num_rows)
-            observable = name.removeprefix(schema.ERROR_PREFIX)
-            return self.errors.get(observable, exact)
-        missing = np.full(num_rows, np.nan)
-        return self.values.get(name, missing)
 
 
 def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
@@ -160,6 +100,7 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
     if schema.MASS in converted.values:  # comoving, as in the simulation's table
         mass = converted.values[schema.MASS]
         converted.values[schema.RADIUS] = log_radius_crit500(mass, redshift)
+    converted.log_shifts()
     return converted
 
 
@@ -319,7 +260,7 @@ def _stated_mass(
     if scatter is None:
         scatter = CONVERSION_SCATTER[definition]
     mass = log_mass_500c(value, conversion.redshift, definition)
-    return mass + offset, np.hypot(errors, scatter)
+    return mass + offset, with_scatter(errors, scatter)
 
 
 def _derived_masses(
@@ -337,7 +278,7 @@ def _derived_masses(
     if "temperature" in logs:
         log_temperature, errors = logs["temperature"]
         value = log_mass_of_temperature(10.0**log_temperature, redshift)
-        errors = np.hypot(TEMPERATURE_SLOPE * errors, TEMPERATURE_SCATTER)
+        errors = with_scatter(TEMPERATURE_SLOPE * errors, TEMPERATURE_SCATTER)
         masses["temperature (Vikhlinin+09)"] = value, errors
     return masses
 
@@ -357,7 +298,7 @@ def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
         if definition:
             line += f", for aperture {definition}"
         conversion.converted.log.append(line)
-    errors = np.hypot(errors, scatter)
+    errors = with_scatter(errors, scatter)
     return value + offset, np.where(np.isnan(value), 0.0, errors)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.two_piece import mean_shift
 from cinn_clusters.posterior.posterior import Context, Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.rng import numpy_stream
@@ -140,7 +141,10 @@ def two_piece(
 def _raw_errors(
     transforms: MeasurementTransforms, inputs: np.ndarray, errors: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Values, errors below, above and the larger of both, as the maps take them, (N, L) each."""
+    """Modes, errors below, above and the larger of both, as the maps take them, (N, L) each.
+
+    The inputs hold the mean of each true value, the mode of the likelihood is the measured one.
+    """
     larger = errors.max(0)
     below, above = np.maximum(errors, SMALLEST_ERROR_RATIO * larger)
 
@@ -149,5 +153,8 @@ def _raw_errors(
         columns[:, len(transforms.names) :] = of_side
         return transforms.raw_values(columns)
 
-    values, raw_larger = raw(larger)
-    return values, raw(below)[1], raw(above)[1], raw_larger
+    means, raw_larger = raw(larger)
+    stated = np.stack([raw(of_side)[1] for of_side in errors])
+    is_missing = np.isinf(stated).any(0)
+    shift = mean_shift(np.where(is_missing, 0.0, stated))
+    return means - shift, raw(below)[1], raw(above)[1], raw_larger

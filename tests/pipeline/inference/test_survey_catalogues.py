@@ -489,9 +489,9 @@ def test_ucds_are_words_of_the_vocabulary_and_true(tmp_path: Path) -> None:
     assert ucds["ood_score"] == "stat.percentile"
 
 
-def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
-    """A long tail above is another posterior than one below; the network is told their mean,
-    which is alike."""
+def test_both_sides_of_an_error_enter_the_answer(tmp_path: Path) -> None:
+    """A long tail above is another posterior than one below, for the network, too, which is told
+    the mean of each true value."""
     tail = {}
     for side, (low, high) in {"below": (0.3, 0.05), "above": (0.05, 0.3)}.items():
         table = erass(30)
@@ -505,5 +505,5 @@ def test_both_sides_of_an_error_enter_by_monte_carlo(tmp_path: Path) -> None:
         for errors in ("network", "monte-carlo"):
             answer = answered(tmp_path, table, errors=errors, num_samples=500)
             tail[side, errors] = float(np.mean(answer["last_M_Crit500_coll_median"]))
-    assert tail["below", "network"] == pytest.approx(tail["above", "network"], rel=1e-4)
-    assert tail["above", "monte-carlo"] > 1.1 * tail["below", "monte-carlo"]
+    for errors in ("network", "monte-carlo"):
+        assert tail["above", errors] > 1.1 * tail["below", errors]

@@ -11,7 +11,8 @@ import pandas as pd
 from astropy.table import Column, Table
 
 from cinn_clusters.catalogues.by_name import add_by_name, read_by_name, with_time
-from cinn_clusters.catalogues.convert import ConvertedCatalogue, convert
+from cinn_clusters.catalogues.convert import convert
+from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import names_of, notation_notes, read_table
 from cinn_clusters.data.checks import demand_typical

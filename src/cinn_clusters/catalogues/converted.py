@@ -1,0 +1,94 @@
+"""A published catalogue in the columns of the simulation: values, errors, and what was done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cinn_clusters import schema
+from cinn_clusters.data.two_piece import deviation, mean_shift
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertedCatalogue:
+    """A catalogue in the columns of the simulation.
+
+    Args:
+        names: Names of the objects, (N,).
+        values: Values by column of the simulation, (N,) each; NaN where missing.
+        two_sided: Standard errors below and above, (2, N) each, in dex for logarithms and positive
+            quantities; zero where none are stated.
+        log: What was converted, a line each.
+        reasons: What is wrong with a row: a value that was not used, or a contradiction.
+    """
+
+    names: np.ndarray
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    two_sided: dict[str, np.ndarray] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    reasons: defaultdict[int, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Standard deviations of the true values, (N,) each, which a network is conditioned on."""
+        return {name: deviation(errors) for name, errors in self.two_sided.items()}
+
+    def mean(self, name: str) -> np.ndarray:
+        """Means of the true values of a column, (N,): the values, where both errors are alike."""
+        value = self.values[name]
+        if name not in self.two_sided:
+            return value
+        shift = mean_shift(self.two_sided[name])
+        if schema.column(name).is_log:  # whose error is in dex
+            return value * 10.0**shift
+        return value + shift
+
+    @property
+    def has_time(self) -> np.ndarray:
+        """Whether the lookback time of each row is known, (N,); no row can be answered without."""
+        return np.asarray(np.isfinite(self._column(schema.LOOKBACK)))
+
+    def inputs(self, columns: tuple[str, ...]) -> np.ndarray:
+        """Inputs of a model, (N, len(columns)): means, and deviations under ``sigma_<name>``."""
+        return np.stack([self._column(name) for name in columns], 1)
+
+    def errors_below_and_above(self, columns: tuple[str, ...]) -> np.ndarray:
+        """Errors of some columns to both sides, (2, N, len(columns)); zero where none are stated."""
+        exact = np.zeros((2, len(self.names)))
+        return np.stack([self.two_sided.get(name, exact) for name in columns], 2)
+
+    def note(self, rows: np.ndarray, reason: str) -> None:
+        """Note what is wrong with some rows, (N,) bool."""
+        for row in np.flatnonzero(rows):
+            self.reasons[int(row)].append(reason)
+
+    def note_values(self, rows: np.ndarray, reason: str, values: Any) -> None:
+        """Note what is wrong with some rows, (N,) bool, with the value of each."""
+        for row in np.flatnonzero(rows):
+            self.reasons[int(row)].append(f"{reason} ({str(values[row])[:40]!r})")
+
+    def log_shifts(self) -> None:
+        """Say where the value that a network is told is not that of the catalogue."""
+        for name, errors in self.two_sided.items():
+            shift = mean_shift(errors)
+            rows = shift != 0.0
+            if rows.any():
+                reason = f"errors of {int(rows.sum())} rows differ on both sides"
+                median = f"{np.median(shift[rows]):+.3f} dex in the median"
+                told = "mean and deviation of the two-piece normal are told"
+                self.log.append(f"{name}: {reason}: {told}, {median}")
+
+    def _column(self, name: str) -> np.ndarray:
+        num_rows = len(self.names)
+        if name.startswith(schema.ERROR_PREFIX):
+            exact = np.zeros(num_rows)
+            observable = name.removeprefix(schema.ERROR_PREFIX)
+            return self.errors.get(observable, exact)
+        if name not in self.values:
+            return np.full(num_rows, np.nan)
+        return self.mean(name)
