@@ -276,12 +276,12 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
             r"\[redshift\] offset: expected one of the keys column, missing;",
         ),
         (
-            "temperature",
-            "offset = 0.1",
-            r"\[temperature\] offset: .*, low, high, definition;",
+            "gas_mass",
+            "calibration = 'true'",
+            r"\[gas_mass\] calibration: .*, scatter, source, definition;",
         ),
         ("temperature", "definition = 'foo'", "one of core-excised; got 'foo'"),
-        ("radius", "scatter = 0.1", r"\[radius\] scatter: "),
+        ("redshift", "scatter = 0.1", r"\[redshift\] scatter: "),
         ("radius", "definition = '2500c'", "one of physical, comoving; got '2500c'"),
         (
             "halo_mass",

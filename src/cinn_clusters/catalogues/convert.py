@@ -15,9 +15,15 @@ from astropy.table import Table
 from cinn_clusters import schema
 from cinn_clusters.catalogues.blanked import blank_mapped
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
-from cinn_clusters.catalogues.mapping import Mapping, Quantity
+from cinn_clusters.catalogues.mapping import MASS_SOURCES, Mapping, Quantity
+from cinn_clusters.catalogues.mass_calibration import (
+    calibration_attributes,
+    calibration_of,
+    describe_calibration,
+)
 from cinn_clusters.catalogues.masses import (
     CONVERSION_SCATTER,
+    TEMPERATURE_RELATION,
     TEMPERATURE_SCATTER,
     TEMPERATURE_SLOPE,
     log_mass_500c,
@@ -85,7 +91,7 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
     converted.values[schema.LOOKBACK] = _lookback(redshift)
     measured = [name for name in mapping.quantities if name not in _TIMES]
     logs = {name: _logged(conversion, name) for name in measured}
-    if logs.keys() & {"mass", "radius", "temperature"}:
+    if logs.keys() & set(MASS_SOURCES):
         mass, errors = _mass(conversion, logs)
         converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors
     for name, column in _COLUMNS.items():
@@ -223,64 +229,74 @@ def _logged(conversion: _Conversion, name: str) -> _Logs:
 
 def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
     """log10 M500c from a mass, else from R500, else from a temperature; contradictions are noted."""
-    num_rows = len(conversion.redshift)
-    mass, errors = np.full(num_rows, np.nan), np.zeros((2, num_rows))
-    if "mass" in logs:
-        mass, errors = _stated_mass(conversion, *logs["mass"])
-    sources = _derived_masses(conversion, logs)
-    for source, (value, its_errors) in sources.items():
-        tolerance = CONTRADICTION + 2.0 * np.hypot(errors, its_errors).mean(0)
-        reason = f"{source.split(' ')[0]} and redshift give another M500"
-        conversion.converted.note(
-            np.abs(value - mass) > tolerance,
-            f"contradiction: {reason} (by more than {CONTRADICTION:g} dex)",
-        )
-    for source, (value, its_errors) in sources.items():
+    sources = [name for name in MASS_SOURCES if name in logs]
+    masses = {name: _calibrated(conversion, name, logs[name]) for name in sources}
+    _note_contradictions(conversion.converted, masses)
+    first, *others = sources
+    chosen = calibration_of(conversion.mapping, first)
+    conversion.converted.choices.update(calibration_attributes(chosen))
+    mass, errors = masses[first]
+    for source in others:
+        value, its_errors = masses[source]
         is_filled = np.isnan(mass) & np.isfinite(value)
         if is_filled.any():
-            num_filled = int(is_filled.sum())
-            conversion.converted.log.append(
-                f"mass: {num_filled} of {num_rows} from {source}"
-            )
+            count = f"{int(is_filled.sum())} of {len(mass)}"
+            conversion.converted.log.append(f"mass: {count} from {source}")
         mass = np.where(is_filled, value, mass)
         errors = np.where(is_filled, its_errors, errors)
     return mass, errors
 
 
-def _stated_mass(
-    conversion: _Conversion, value: np.ndarray, errors: np.ndarray
-) -> _Logs:
-    quantity = conversion.mapping.quantities["mass"]
-    definition = quantity.definition or "500c"
-    if definition != "500c":
-        conversion.converted.log.append(
-            f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
+def _calibrated(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
+    """log10 of the true M500c that a quantity gives, by its relation and its calibration."""
+    value, errors = _published_mass(conversion, name, logs)
+    calibration = calibration_of(conversion.mapping, name)
+    conversion.converted.log.append(describe_calibration(name, calibration))
+    scatter = calibration.total_scatter
+    return value + calibration.offset, with_scatter(errors, scatter)
+
+
+def _published_mass(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
+    """log10 M500c as the catalogue has it; the scatter of a relation is added to its errors."""
+    (value, errors), redshift = logs, conversion.redshift
+    if name == "radius":
+        return _mass_of_radius(value, redshift), 3.0 * errors
+    if name == "temperature":
+        conversion.converted.log.append(f"temperature: {TEMPERATURE_RELATION}")
+        mass = log_mass_of_temperature(10.0**value, redshift)
+        return mass, with_scatter(TEMPERATURE_SLOPE * errors, TEMPERATURE_SCATTER)
+    definition = conversion.mapping.quantities[name].definition or "500c"
+    if definition == "500c":
+        return value, errors
+    conversion.converted.log.append(
+        f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
+    )
+    mass = log_mass_500c(value, redshift, definition)
+    return mass, with_scatter(errors, CONVERSION_SCATTER[definition])
+
+
+def _mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """log10 M500c [Msun] of log10 R500c [physical kpc]."""
+    one_solar_mass = log_radius_crit500(np.zeros(len(redshift)), redshift)  # comoving
+    physical = one_solar_mass - np.log10(1.0 + redshift)
+    return np.asarray(3.0 * (log_radius - physical))
+
+
+def _note_contradictions(
+    converted: ConvertedCatalogue, masses: dict[str, _Logs]
+) -> None:
+    """Note rows whose radius or temperature does not fit their mass."""
+    if "mass" not in masses:
+        return
+    mass, errors = masses["mass"]
+    for name, (value, its_errors) in masses.items():
+        tolerance = CONTRADICTION + 2.0 * np.hypot(errors, its_errors).mean(0)
+        subject = {"radius": "R500"}.get(name, name)
+        reason = f"{subject} and redshift give another M500"
+        converted.note(
+            np.abs(value - mass) > tolerance,
+            f"contradiction: {reason} (by more than {CONTRADICTION:g} dex)",
         )
-    offset, scatter = quantity.offset or 0.0, quantity.scatter
-    if scatter is None:
-        scatter = CONVERSION_SCATTER[definition]
-    mass = log_mass_500c(value, conversion.redshift, definition)
-    return mass + offset, with_scatter(errors, scatter)
-
-
-def _derived_masses(
-    conversion: _Conversion, logs: dict[str, _Logs]
-) -> dict[str, _Logs]:
-    """Masses of the radius and of the temperature, where these are mapped."""
-    redshift, masses = conversion.redshift, {}
-    if "radius" in logs:
-        log_radius, errors = logs["radius"]
-        one_solar_mass = log_radius_crit500(
-            np.zeros(len(redshift)), redshift
-        )  # comoving
-        physical = one_solar_mass - np.log10(1.0 + redshift)
-        masses["R500"] = 3.0 * (log_radius - physical), 3.0 * errors
-    if "temperature" in logs:
-        log_temperature, errors = logs["temperature"]
-        value = log_mass_of_temperature(10.0**log_temperature, redshift)
-        errors = with_scatter(TEMPERATURE_SLOPE * errors, TEMPERATURE_SCATTER)
-        masses["temperature (Vikhlinin+09)"] = value, errors
-    return masses
 
 
 def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:

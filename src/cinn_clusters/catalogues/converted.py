@@ -23,6 +23,7 @@ class ConvertedCatalogue:
             quantities; zero where none are stated.
         log: What was converted, a line each.
         reasons: What is wrong with a row: a value that was not used, or a contradiction.
+        choices: Physical choices that hold for all rows, by attribute of the outputs.
     """
 
     names: np.ndarray
@@ -32,6 +33,7 @@ class ConvertedCatalogue:
     reasons: defaultdict[int, list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    choices: dict[str, str | float] = field(default_factory=dict)
 
     @property
     def errors(self) -> dict[str, np.ndarray]:

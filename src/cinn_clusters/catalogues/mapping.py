@@ -38,7 +38,8 @@ _MEASURED = (
     "error_unit",
     *(key for way in _ERROR_WAYS for key in way),
 )
-_SHIFTED = (*_MEASURED, "offset", "scatter")
+_SHIFTED = (*_MEASURED, "offset", "scatter", "source")
+_CALIBRATED = (*_SHIFTED, "calibration")
 
 
 class _Rule(NamedTuple):
@@ -58,14 +59,16 @@ class _Rule(NamedTuple):
 _RULES = {
     "redshift": _Rule(("column", "missing")),  # the model takes the time as exact
     "lookback_time": _Rule(("column", "missing", "unit")),
-    "mass": _Rule(_SHIFTED, ("500c", "200c", "200m", "vir")),
-    "radius": _Rule(_MEASURED, ("physical", "comoving")),
-    "temperature": _Rule(_MEASURED, ("core-excised",)),
+    "mass": _Rule(_CALIBRATED, ("500c", "200c", "200m", "vir")),
+    "radius": _Rule(_CALIBRATED, ("physical", "comoving")),
+    "temperature": _Rule(_CALIBRATED, ("core-excised",)),
     "gas_mass": _Rule(_SHIFTED, ("group", "500c")),
     "stellar_mass": _Rule(_SHIFTED, ("whole", "bcg", "30kpc", "50kpc", "100kpc")),
     "halo_mass": _Rule(_SHIFTED),
     "black_hole_mass": _Rule(_SHIFTED),
 }
+MASS_SOURCES = ("mass", "radius", "temperature")
+"""Quantities that give M500, the first of them that a row has."""
 DEFINITIONS = {
     name: rule.definitions for name, rule in _RULES.items() if rule.definitions
 }
@@ -100,7 +103,8 @@ class Quantity(_Part):
     """One quantity: its column, unit, error columns and definition (see docs/catalogues.md).
 
     ``low`` and ``high`` are columns of bounds (16 and 84 %); ``error_value``, ``offset`` and
-    ``scatter`` are in dex. ``missing`` are marks of absence beside those that a column shows; an
+    ``scatter`` are in dex, the latter two of M500 for a mass, a radius and a temperature;
+    ``source`` says where they come from. ``missing`` are marks of absence beside those that a column shows; an
     empty list says that it has none at all, and that 0 is a value.
     """
 
@@ -119,6 +123,8 @@ class Quantity(_Part):
     definition: str | None = None
     offset: float | None = None
     scatter: float | None = Field(default=None, ge=0)
+    source: str | None = None
+    calibration: Literal["true", "lensing", "hydrostatic", "sz"] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -177,6 +183,30 @@ class Mapping(_Part):
             _demand_keys(name, quantity)
             _demand_one_error(name, quantity)
         return self
+
+    def with_mass(
+        self, offset: float | None = None, scatter: float | None = None
+    ) -> Mapping:
+        """Replace the offset and scatter [dex] of whatever gives M500.
+
+        Raises:
+            ConfigError: If nothing gives it.
+
+        Examples:
+            >>> read_preset("psz2").with_mass(offset=0.15).mass.offset
+            0.15
+        """
+        stated = {"offset": offset, "scatter": scatter}
+        changes = {name: value for name, value in stated.items() if value is not None}
+        masses = [name for name in MASS_SOURCES if name in self.quantities]
+        if not masses:
+            expected = f"a mapping of one of {', '.join(MASS_SOURCES)}"
+            raise ConfigError(f"offset of masses ({self.name})", expected, "none")
+        by_hand = {**changes, "source": f"{' and '.join(changes)} set by hand"}
+        replaced = {
+            name: self.quantities[name].model_copy(update=by_hand) for name in masses
+        }
+        return self.model_copy(update=replaced)
 
     @property
     def quantities(self) -> dict[str, Quantity]:

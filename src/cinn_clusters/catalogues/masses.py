@@ -2,7 +2,8 @@
 
 References:
     Navarro, Frenk & White 1997 (astro-ph/9611107); Duffy+08 (arXiv:0804.2486), table 1, full
-    sample, z 0-2; Vikhlinin+09 (arXiv:0805.2207), table 3 (mass and temperature).
+    sample, z 0-2; Vikhlinin+09 (arXiv:0805.2207), table 3 (mass and temperature);
+    Kravtsov, Vikhlinin & Nagai 2006 (astro-ph/0603205).
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ _DUFFY = {
 CONVERSION_SCATTER = {"500c": 0.0, "200c": 0.03, "200m": 0.05, "vir": 0.04}
 """Scatter of log10 M500c at a given other mass: 0.15 dex of concentration, carried through."""
 TEMPERATURE_SLOPE, TEMPERATURE_SCATTER = 1.53, 0.09
-"""Slope of log10 M500c with log10 T, and scatter of log10 M500c at a given temperature."""
+"""Slope of log10 M500c with log10 T (Vikhlinin+09), and scatter of log10 M500c at a given
+temperature: 20 % (Kravtsov+06, astro-ph/0603205, table 2)."""
+TEMPERATURE_RELATION = (
+    "to M500 by Vikhlinin+09 (arXiv:0805.2207), core-excised, "
+    f"scatter {TEMPERATURE_SCATTER:.2f} dex (Kravtsov+06, astro-ph/0603205)"
+)
+"""What the log of conversions says of masses of temperatures."""
 
 
 def log_mass_500c(
@@ -86,12 +93,14 @@ def log_mass_of_temperature(
 ) -> np.ndarray:
     """log10 M500c [Msun] of core-excised temperatures [keV]: M500 E(z) = 3.02e14 / h (T / 5 keV)^1.53.
 
+    Masses stand in units of 1 / h, so that h is that of the simulation.
+
     Examples:
-        >>> log_mass_of_temperature(np.array([5.0]), np.array([0.0])).round(2)
-        array([14.62])
+        >>> log_mass_of_temperature(np.array([5.0]), np.array([0.0])).round(3)
+        array([14.649])
     """
     # Vikhlinin+09, table 3
-    normalisation = np.log10(3.02e14 / 0.72)
+    normalisation = np.log10(3.02e14 / HUBBLE_H)
     in_pivots = np.asarray(temperature, dtype=float) / 5.0
     with np.errstate(divide="ignore", invalid="ignore"):
         log_ratio = np.log10(in_pivots)

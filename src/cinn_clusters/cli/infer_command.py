@@ -79,6 +79,18 @@ def infer_command(
             "Catalogue", "TOML file that says what your columns are.", callback=existing
         ),
     ] = None,
+    mass_offset: Annotated[
+        float | None,
+        _option(
+            "Catalogue",
+            "log10 true over published M500 [dex], for that of the preset or mapping.",
+            min=-1.0,
+            max=1.0,
+        ),
+    ] = None,
+    mass_scatter: Annotated[
+        float | None, _option("Catalogue", "Scatter about it [dex].", min=0.0, max=1.0)
+    ] = None,
     embeddings: Annotated[
         Path | None,
         _option(
@@ -176,6 +188,8 @@ def infer_command(
         meaning = read_preset(preset)
     elif mapping is not None:
         meaning = read_mapping(mapping)
+    if meaning is not None and (mass_offset, mass_scatter) != (None, None):
+        meaning = meaning.with_mass(mass_offset, mass_scatter)
     set_threads(threads)
     from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
     from cinn_clusters.posterior.query import Sampling
@@ -223,6 +237,9 @@ def _demand_acting(
         _demand_absent(
             context, "allow_atypical", "columns by name: no --preset, no --mapping"
         )
+    else:
+        for name in ("mass_offset", "mass_scatter"):
+            _demand_absent(context, name, "--preset or --mapping")
     if embeddings is None:
         for name in ("filenames", "name_pattern", "map_snapshot", "projections"):
             _demand_absent(context, name, "--embeddings")

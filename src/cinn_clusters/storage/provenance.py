@@ -16,6 +16,9 @@ _HEADER_KEYS = {
     "CINNDRAW": "num_samples",
     "CINNSEED": "seed",
     "CINNERR": "errors",
+    "CINNCAL": "mass_calibration",
+    "CINNMOFF": "mass_offset_dex",
+    "CINNMSCA": "mass_scatter_dex",
     "CINNMMD": "sample_mmd2",
     "CINNMMDP": "sample_p",
 }

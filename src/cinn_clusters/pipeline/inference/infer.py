@@ -322,6 +322,8 @@ def _attributes(
         "mapping": objects.mapping_name,
         "num_samples": sampling.num_samples,
         "errors": options.errors,
+        **objects.converted.choices,
+        "conversions": "\n".join(objects.converted.log),
         **_condition(model.posterior.transforms),
     }
     if source.embeddings is not None:
