@@ -142,8 +142,10 @@ def rebuilding(
     """
     try:
         yield
-    except (BundleError, DataError):
+    except BundleError:
         raise
+    except DataError as error:
+        raise error.at(str(path)) from error
     except _MISFITS as error:
         raise BundleError(path, expected, reason(error), "", hint) from error
 

@@ -316,15 +316,25 @@ OBSERVABLE_MAPS = st.builds(
     scale=st.floats(1e-300, 1e300),
     clip=st.floats(1, 100) | st.just(math.inf),
 )
-TARGET_MAPS = st.builds(
-    TargetMap,
-    NAMES,
-    bijection=st.sampled_from(["identity", "logit", "age", "window"]),
-    is_log=st.booleans(),
-    lower=st.floats(-10, 10) | st.just(-math.inf),
-    upper=st.floats(10, 100) | st.just(math.inf),
-    shift=FINITE,
-    scale=st.floats(1e-300, 1e300),
+
+
+def target_maps(
+    is_log: bool, lower: st.SearchStrategy[float]
+) -> st.SearchStrategy[TargetMap]:
+    return st.builds(
+        TargetMap,
+        NAMES,
+        bijection=st.sampled_from(["identity", "logit", "age", "window"]),
+        is_log=st.just(is_log),
+        lower=lower,
+        upper=st.floats(10, 100) | st.just(math.inf),
+        shift=FINITE,
+        scale=st.floats(1e-300, 1e300),
+    )
+
+
+TARGET_MAPS = target_maps(True, st.floats(1e-10, 9)) | target_maps(
+    False, st.floats(-10, 9) | st.just(-math.inf)
 )
 
 
@@ -615,3 +625,22 @@ class TestFit:
             match=r"^column 'bcg_SubhaloBHMass': expected training values inside",
         ):
             fit_transforms(inputs, theta, self.names, schema.DEFAULT_TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("is_log", 9223372036854775808, "valid boolean"),
+        ("scale", "wide", "valid number"),
+        ("scale", 0.0, "are not finite and positive"),
+        ("lower", 1.0, "bounds 1 and 1 are no interval"),
+        ("name", -1e308, "valid string"),
+        ("shape", 2, "got 2 shape"),
+    ],
+)
+def test_a_map_of_other_types_is_none(key: str, value: object, message: str) -> None:
+    target = TargetMap("last_Mass_ratio", "logit", lower=0.0, upper=1.0)
+    values = Transforms((), (target,)).to_dict()
+    values["targets"][0][key] = value
+    with pytest.raises(DataError, match=message):
+        Transforms.from_dict(values)

@@ -3,7 +3,7 @@
     PYTHONPATH=src:tests python -m fuzz.campaign --number 10000 --seed 1 --out fuzz-report
 
 Workers are forked from a process that has imported everything; each runs its inputs one after the
-other, in folders of their own, and is replaced when an input kills it or holds it for 20 seconds.
+other, in folders of their own, and is replaced when an input kills it or takes 20 seconds of a processor.
 ``--replay 4321`` runs one input of the same seed again and says what came out.
 """
 
@@ -36,6 +36,9 @@ from fuzz.finite import not_finite
 from fuzz.kinds import KINDS, LINES, SLOW_LINES, strange_line
 
 SECONDS = 20.0
+"""Of a processor, that an input may take."""
+ASLEEP = 6 * SECONDS
+"""By the clock, after which it is taken to wait for ever: other work may hold the processors."""
 BYTES = 2 * 1024**3
 BATCH = 60
 OUTCOMES = (
@@ -228,6 +231,12 @@ def _peak_bytes() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
 
 
+def _cpu_seconds(pid: int) -> float:
+    """Seconds of a processor that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _work(campaign: Campaign, indices: Sequence[int], pipe: int) -> None:
     """Run inputs in a forked process; a line before and a line after each."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -264,7 +273,18 @@ class _Worker:
             os._exit(0)
         os.close(writing)
         self.pipe = reading
-        self.since = time.monotonic()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start both clocks of an input."""
+        self.since, self.cpu_since = time.monotonic(), _cpu_seconds(self.pid)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether an input works, or sleeps on a machine of any load, for too long."""
+        waited = time.monotonic() - self.since
+        worked = _cpu_seconds(self.pid) - self.cpu_since
+        return waited > SECONDS and (worked > SECONDS or waited > ASLEEP)
 
     def read(self) -> list[Outcome] | None:
         """Outcomes that have come since; None at the end."""
@@ -273,7 +293,7 @@ class _Worker:
         *lines, self.buffer = self.buffer.split(b"\n")
         outcomes = []
         for line in lines:
-            self.since = time.monotonic()
+            self.begin()
             if line.startswith(b"{"):
                 outcomes.append(Outcome(**json.loads(line)))
                 self.left.pop(0)
@@ -324,7 +344,7 @@ def _watched(
     while running:
         ready = [key.fd for key, _ in selector.select(timeout=1.0)]
         for pipe, worker in list(running.items()):
-            is_late = time.monotonic() - worker.since > SECONDS
+            is_late = worker.is_late
             if is_late:
                 worker.kill()
             outcomes = worker.read() if pipe in ready or is_late else []

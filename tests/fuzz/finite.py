@@ -17,13 +17,20 @@ _WORDS = re.compile(r"(?<![\w.])(nan|-?inf(inity)?)(?![\w.-])", re.IGNORECASE)
 
 def not_finite(out: Path, stdout: str) -> str:
     """Say where the outputs below a folder, or what was printed, are not finite; else nothing."""
-    if match := _WORDS.search(stdout):
+    if match := _WORDS.search(_without_texts(stdout)):
         return f"printed {match[0]}"
     for path in sorted(out.rglob("*")):
         look = _LOOKS.get(path.suffix)
         if look and path.is_file() and (reason := look(path)):
             return f"{path.name}: {reason}"
     return ""
+
+
+def _without_texts(stdout: str) -> str:
+    """What was printed, less the texts of JSON, which a file may have brought."""
+    if not stdout.startswith("{"):
+        return stdout
+    return re.sub(r'"(?:[^"\\]|\\.)*"', "", stdout)
 
 
 def _netcdf(path: Path) -> str:

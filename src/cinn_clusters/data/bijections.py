@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -60,6 +61,18 @@ class TargetMap:
     scale: float = 1.0
     relative_to: str | None = None
     reference_unit: float = 0.0
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        """Refuse bounds and a scale between which no number lies."""
+        _demand_scale(self)
+        is_ordered = self.lower < self.upper
+        if self.is_log and self.bijection == "logit":
+            is_ordered = 0.0 < self.lower < self.upper
+        if not is_ordered:
+            got = f"{self.lower:g} and {self.upper:g}"
+            raise ValueError(f"bounds {got} are no interval")
 
     @property
     def is_before_observation(self) -> bool:
@@ -187,6 +200,12 @@ class ObservableMap:
     clip: float = math.inf
     unit: float = 1.0
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        """Refuse a scale by which nothing can be divided."""
+        _demand_scale(self)
+
     def in_unit_of(self, values: np.ndarray) -> ObservableMap:
         """The same map in a unit of the spread of its values, if that is far from one."""
         finite = np.asarray(values, dtype=float)
@@ -212,6 +231,12 @@ class ObservableMap:
             return raw * self.unit
         value: np.ndarray = np.exp(raw)
         return value
+
+
+def _demand_scale(entry: ObservableMap | TargetMap) -> None:
+    if not (math.isfinite(entry.shift) and 0.0 < entry.scale < math.inf):
+        scaling = f"shift {entry.shift:g}, scale {entry.scale:g}"
+        raise ValueError(f"{scaling} are not finite and positive")
 
 
 Map = TypeVar("Map", ObservableMap, TargetMap)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from cinn_clusters.cosmology import age_at_lookback
@@ -213,11 +214,9 @@ class Transforms:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Transforms:
         """Inverse of ``to_dict``."""
-        observables = map(_without_none, values["observables"])
-        targets = map(_without_none, values["targets"])
         return cls(
-            tuple(ObservableMap(**entry) for entry in observables),
-            tuple(TargetMap(**entry) for entry in targets),
+            tuple(_read_map(ObservableMap, entry) for entry in values["observables"]),
+            tuple(_read_map(TargetMap, entry) for entry in values["targets"]),
             schema=declared_schema(values.get("schema", {})),
         )
 
@@ -350,5 +349,13 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
+def _read_map(kind: type[Map], values: Mapping[str, Any]) -> Map:
+    """Read a map from plain values, whose types are checked; None stands for no bound."""
+    stated = {key: value for key, value in values.items() if value is not None}
+    try:
+        return TypeAdapter(kind).validate_python(stated)
+    except ValidationError as error:
+        first, *_ = error.errors()
+        key = ".".join(map(str, first["loc"]))
+        subject, got = f"map of '{values.get('name')}'", f"{first['input']!r} {key}"
+        raise DataError(subject, first["msg"].lower(), got) from error

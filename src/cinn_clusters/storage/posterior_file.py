@@ -343,6 +343,8 @@ def _readable(path: str | Path, expected: str) -> Iterator[None]:
 
 def _by_sample(variable: xr.DataArray) -> np.ndarray:
     """Chains joined, (S, N)."""
+    if variable.dtype.kind not in "fiu":
+        raise TypeError(f"'{variable.name}' of type {variable.dtype}")
     return (
         variable.stack(sample=("chain", "draw"))
         .transpose("sample", "cluster")

@@ -96,7 +96,6 @@ def frame_map(image: XrayMap, framing: Framing, companions: Companions) -> Frame
         raise DataError(image.source, expected, "a picture, stretched before")
     brightness, least = _brightness(image, companions)
     square = _square(brightness, framing)
-    _demand_pixels(image, framing, square.half_side)
     cut = frame(
         brightness.values, square.centre, square.half_side, framing.size, square.lattice
     )
@@ -203,7 +202,9 @@ def _square(image: XrayMap, framing: Framing) -> _Square:
     """Return the square on the sky, north up and east left, where the map has coordinates."""
     centre = _centre(image, framing)
     if image.wcs is None:
-        return _Square(centre, _half_side(image, framing))
+        half_side = _half_side(image, framing)
+        _demand_pixels(image, framing, half_side)
+        return _Square(centre, half_side)
     width, height, mean = sky.sides(image.wcs, centre)
     if abs(mean / (image.pixel_arcsec or mean) - 1.0) > _SAME_STEP:
         image = replace(image, pixel_arcsec=mean)
@@ -213,6 +214,7 @@ def _square(image: XrayMap, framing: Framing) -> _Square:
     if framing.radius_kpc is None and not is_square:
         num_rows, num_columns = image.values.shape
         half_side = min(num_rows * height, num_columns * width) / (2.0 * side)
+    _demand_pixels(image, framing, half_side)
     lattice = sky.square(image.wcs, centre, half_side * side, half_side)
     if lattice is None:
         return _Square(centre, half_side)
