@@ -43,15 +43,13 @@ def inner_scores(catalogue: Catalogue, config: Config) -> dict[str, float]:
         (NUM_DRAWS, len(catalogue.table), len(catalogue.targets)), np.float32
     )
     log_prob = np.empty(len(catalogue.table))
-    begin = time.perf_counter()
+    begin, truth = time.perf_counter(), dequantised_ground_truth(catalogue)
     for split in folds_by_cluster(catalogue.clusters, INNER_FOLDS, INNER_SEED):
         posterior = fit(catalogue, split, config)
         inputs = catalogue.inputs(posterior.inputs)[split.test]
         samples[:, split.test] = posterior.sample(inputs, NUM_DRAWS)
-        log_prob[split.test] = posterior.log_prob(
-            dequantised_ground_truth(catalogue, split.test), inputs
-        )
-    report = score_report(SampledObjects(catalogue, samples, log_prob))
+        log_prob[split.test] = posterior.log_prob(truth[split.test], inputs)
+    report = score_report(SampledObjects(catalogue, samples, truth, log_prob))
     return {
         "crps": report.crps.mean,
         "energy": report.energy_score.mean,

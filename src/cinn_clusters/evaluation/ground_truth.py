@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.dequantise import (
-    TIME_FLOOR,
-    dequantise,
-    off_bounds,
-    spread_over_resolution,
-)
+from cinn_clusters.data.dequantise import dequantise, off_bounds
 from cinn_clusters.diagnostics.tarp import positive_spread
 from cinn_clusters.moments import binary_unit, binary_units, without_far_values
 
@@ -22,35 +17,31 @@ _TIME_TOLERANCE = 1e-5
 """Rounding of a collision time [Gyr] in float32."""
 
 
-def dequantised_ground_truth(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:
-    """Ground truth (n, D) of some rows whose likelihood is compared between models.
+def dequantised_ground_truth(
+    catalogue: Catalogue, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Ground truth (n, D) of rows, times spread as in training: for likelihood, ranks, coverage.
 
-    A recorded collision time stands on a snapshot, where a flexible density can buy likelihood
-    with spikes. One jitter over its resolution serves all models (one stream, seed 0).
+    A recorded collision time stands on a snapshot, often that of the observation itself: a
+    flexible density would buy likelihood there, and the rank would show the snapshots, not the
+    posterior. One jitter of the whole catalogue serves all models (one stream, seed 0).
+
+    Args:
+        catalogue: All rows that the jitter is drawn for.
+        rows: Those that are compared; all of them when absent.
     """
-    theta = catalogue.theta
     rng = np.random.default_rng(_JITTER_SEED)
-    for d, column in enumerate(catalogue.target_columns):
-        values = theta[:, d]
-        if column.bijection == "age" and column.resolution:
-            latest = catalogue.age - TIME_FLOOR
-            jitter = rng.uniform(-0.5, 0.5, len(theta)) * column.resolution
-            theta[:, d] = np.minimum(values + jitter, latest)
-        elif column.resolution:
-            theta[:, d] = spread_over_resolution(values, column, rng)
-    truth = off_bounds(theta, catalogue.target_columns, catalogue.age)
+    columns, age = catalogue.target_columns, catalogue.age
+    theta = dequantise(catalogue.theta, columns, age, rng)
+    truth = off_bounds(theta, columns, age)
+    if rows is None:
+        return truth
     return np.asarray(truth[rows])
 
 
 def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
-    """Ground truth (N, D) whose ranks are taken, collision times spread over their resolution.
-
-    A recorded time often is that of the observation itself, above every sample of a density that
-    ends there: its rank would show the snapshots, not the posterior. What would fall after the
-    observation is reflected at it.
-    """
-    rng = np.random.default_rng(_JITTER_SEED)
-    return dequantise(objects.theta, objects.target_columns, objects.age, rng)
+    """Dequantised ground truth (N, D) of objects alone, whatever catalogue they are of."""
+    return dequantised_ground_truth(objects)
 
 
 def standardised_observables(objects: Catalogue) -> np.ndarray:

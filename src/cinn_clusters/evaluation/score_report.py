@@ -100,6 +100,8 @@ class SampledObjects:
     Args:
         objects: The objects with their ground truth, N rows.
         samples: Posterior samples, (S, N, D).
+        dequantised: Ground truth with times spread over their resolution, (N, D): likelihood and
+            coverage are of it, the scores of the recorded one.
         log_prob: Log-density of the dequantised ground truth in physical units, (N,).
         references: Samples of each reference posterior, (S, N, D).
         estimates: Further point estimates by name, such as the mode, (N, D).
@@ -107,6 +109,7 @@ class SampledObjects:
 
     objects: Catalogue
     samples: np.ndarray
+    dequantised: np.ndarray
     log_prob: np.ndarray
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
     estimates: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -116,6 +119,7 @@ class SampledObjects:
         return SampledObjects(
             self.objects.rows(index),
             self.samples[:, index],
+            self.dequantised[index],
             self.log_prob[index],
             {name: samples[:, index] for name, samples in self.references.items()},
             {name: theta[index] for name, theta in self.estimates.items()},
@@ -132,9 +136,9 @@ def score_report(sampled: SampledObjects) -> Scores:
     unit = binary_units(scale)  # squares do not overflow
     crps_by_target = crps(samples / scale, truth / scale)
     energy = energy_score(samples / scale, truth / scale)
-    inside = central_coverage(samples, truth)
+    inside = central_coverage(samples, sampled.dequantised)
     errors = np.abs(inside.mean(axis=1) - COVERAGE_LEVELS[:, None])  # (C, D)
-    inside_68 = central_coverage(samples, truth, np.array([0.68]))[0]
+    inside_68 = central_coverage(samples, sampled.dequantised, np.array([0.68]))[0]
     is_outside = unphysical(samples, objects)
     return Scores(
         rows=len(truth),

@@ -18,6 +18,7 @@ import xarray as xr
 from cinn_clusters import schema
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.errors import OutputError
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
 from cinn_clusters.evaluation.reference_posteriors import forest_histories
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.pipeline.simulation.evaluate import evaluate
@@ -26,11 +27,17 @@ from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.settings.config import Config, read_config
 from cinn_clusters.storage.run import open_run
+from cinn_clusters.storage.run_paths import RunPaths
 from support import SHARED, TINY
 
 KEYS, TARGETS = list(schema.KEYS), list(schema.DEFAULT_TARGETS)
 Files = tuple[Path, Path]
 Judge = Callable[[Path, Path], dict[str, Any]]
+COVERAGE = (
+    "calibration_error",
+    "calibration_error_per_target",
+    "coverage_outside_99_band",
+)
 
 
 @pytest.fixture
@@ -47,14 +54,28 @@ def judge() -> Judge:
     score = runpy.run_path(str(SHARED / "score.py"))["score"]
 
     def run(posterior: Path, folder: Path) -> dict[str, Any]:
+        """Scores of recorded histories, coverage of dequantised ones."""
+        targets, observables = (
+            pd.read_csv(folder / name)
+            for name in ("unobservables1.csv", "observables1.csv")
+        )
         with xr.open_dataset(posterior, group="posterior") as data:
-            tables = (
-                pd.read_csv(folder / name)
-                for name in ("unobservables1.csv", "observables1.csv")
-            )
-            return dict(score(data, *tables))
+            judged = dict(score(data, targets, observables))
+            spread = dequantised(targets, posterior)
+            of_spread = score(data, spread, observables)
+        return judged | {name: of_spread[name] for name in COVERAGE}
 
     return run
+
+
+def dequantised(targets: pd.DataFrame, posterior: Path) -> pd.DataFrame:
+    """The table with the histories that likelihood and coverage are of."""
+    paths = RunPaths.around(posterior)
+    assert paths is not None
+    catalogue = open_run(paths.root).catalogue
+    table = catalogue.table[KEYS].copy()
+    table[list(catalogue.targets)] = dequantised_ground_truth(catalogue)
+    return targets[[*KEYS, schema.CLUSTER_COLUMN]].merge(table, on=KEYS)
 
 
 def demand_agreement(ours: dict[str, Any], judged: dict[str, Any]) -> None:
@@ -65,12 +86,7 @@ def demand_agreement(ours: dict[str, Any], judged: dict[str, Any]) -> None:
     for name in ("crps", "energy_score"):
         assert ours[name]["mean"] == pytest.approx(judged[name], **exact)
         assert ours[name]["se"] == pytest.approx(judged[f"{name}_se"], **exact)
-    for name in (
-        "crps_per_target",
-        "calibration_error",
-        "calibration_error_per_target",
-        "coverage_outside_99_band",
-    ):
+    for name in ("crps_per_target", *COVERAGE):
         assert ours[name] == pytest.approx(judged[name], **exact)
     assert ours["contraction"] == pytest.approx(judged["contraction"], **exact)
     assert ours["unphysical"] == judged["unphysical"] == 0.0

@@ -104,7 +104,11 @@ def crossval(
         answers.put(posterior, split, sampling)
     rows = np.flatnonzero(answers.is_answered)
     sampled = SampledObjects(
-        catalogue, answers.samples, answers.log_prob, answers.references
+        catalogue,
+        answers.samples,
+        dequantised_ground_truth(catalogue),
+        answers.log_prob,
+        answers.references,
     )
     scores = score_report(sampled.rows(rows)).model_copy(
         update={"folds": num_folds, "config": config.model_dump()}

@@ -202,8 +202,9 @@ class _TestRows:
                 catalogue, train, self.rows, sampling.num_samples, sampling.seed
             )
         log_prob = densities[1]
+        dequantised = dequantised_ground_truth(self.run.catalogue, self.rows)
         sampled = SampledObjects(
-            self.objects, samples, log_prob, references, estimates or {}
+            self.objects, samples, dequantised, log_prob, references, estimates or {}
         )
         return score_report(sampled)
 
