@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from cinn_clusters import read_catalogue, schema
-from cinn_clusters.data.measurement import accept_missing_values
+from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.ood.selection import fit_classifier
 from cinn_clusters.posterior.fit import fit_catalogue_transforms

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from cinn_clusters.data.declared import read_schema
-from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
+from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.diagnostics.scores import contraction
 from cinn_clusters.errors import DataError
 from cinn_clusters.evaluation.json_model import JsonModel, Number

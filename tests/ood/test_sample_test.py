@@ -10,7 +10,8 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.measurement import MeasurementTransforms, accept_missing_values
+from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.ood.sample_test import (
     TrainingPopulation,

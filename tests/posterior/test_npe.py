@@ -12,7 +12,7 @@ import torch
 from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.measurement import accept_missing_values
+from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.split import Split, split_by_cluster
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError

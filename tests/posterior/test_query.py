@@ -11,7 +11,7 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.measurement import accept_missing_values
+from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.posterior.query import Query, Sampling

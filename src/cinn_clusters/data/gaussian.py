@@ -6,6 +6,7 @@ Gaussian with mean = m + C_o (C_oo + R)^-1 (o - m_o) and covariance = C - C_o (C
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,14 +29,15 @@ class ObservablePrior:
     covariance: np.ndarray
 
     def condition(
-        self, values: np.ndarray, errors: np.ndarray
+        self, values: np.ndarray, errors: np.ndarray, noise: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean (N, L) and covariance (N, L, L) of the true observables given the measured ones.
 
         Values (N, L) are NaN and standard errors (N, L) infinite where nothing was measured
-        (Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45).
+        (Rodgers 2000, Inverse methods for atmospheric sounding, eq. 2.45). Errors that are not
+        independent have a covariance ``noise`` (N, L, L); an error of zero is exact in any case.
         """
-        is_measured, total, offset = self._measured(values, errors)
+        is_measured, total, offset = self._measured(values, errors, noise)
         # Columns of what was not measured are zero, so that all objects have one shape.
         cross = self.covariance * is_measured[:, None, :]  # C_o, (N, L, L)
         transposed = cross.transpose(0, 2, 1)
@@ -52,9 +54,11 @@ class ObservablePrior:
         covariance[is_exact_row | is_exact_column] = 0.0
         return np.where(is_exact, values, mean), covariance
 
-    def conditional_mean(self, values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    def conditional_mean(
+        self, values: np.ndarray, errors: np.ndarray, noise: np.ndarray | None = None
+    ) -> np.ndarray:
         """Mean (N, L) of the true observables alone, in a third of the time of ``condition``."""
-        is_measured, total, offset = self._measured(values, errors)
+        is_measured, total, offset = self._measured(values, errors, noise)
         # The offset, and so the weight, is zero where nothing was measured: C stands for C_o.
         right_side = offset[:, :, None]
         weights = np.linalg.solve(total, right_side)  # (N, L, 1)
@@ -75,7 +79,7 @@ class ObservablePrior:
         return squared, is_measured.sum(1)
 
     def _measured(
-        self, values: np.ndarray, errors: np.ndarray
+        self, values: np.ndarray, errors: np.ndarray, noise: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What was measured (N, L), C_oo + R (N, L, L), and o - m_o (N, L), zero elsewhere."""
         is_measured = np.isfinite(values) & np.isfinite(errors)
@@ -86,12 +90,19 @@ class ObservablePrior:
         is_column = is_measured[:, None, :]
         total = np.where(is_row & is_column, self.covariance, 0.0)
         unit = np.eye(values.shape[1])
-        total += variance[:, :, None] * unit
+        if noise is None:
+            total += variance[:, :, None] * unit
+            offset = self.clipped(values) - self.mean
+        else:
+            total += np.where(is_row & is_column, noise, unit)
+            offset = values - self.mean
+        return is_measured, total, np.where(is_measured, offset, 0.0)
 
+    def clipped(self, values: np.ndarray) -> np.ndarray:
+        """Values (N, L) no further from the mean than a value that still tells of the others."""
         variances = np.diagonal(self.covariance, axis1=-2, axis2=-1)
         reach = _MAX_OFFSET * np.sqrt(variances)
-        offset = np.clip(values - self.mean, -reach, reach)
-        return is_measured, total, np.where(is_measured, offset, 0.0)
+        return np.clip(values, self.mean - reach, self.mean + reach)
 
     def expectation(
         self, values: np.ndarray, is_missing: np.ndarray
@@ -138,6 +149,22 @@ class ObservablePrior:
         offset = leading - first.mean
         mean: np.ndarray = self.mean[count:] + offset @ gain
         return mean
+
+
+def error_covariance(
+    errors: np.ndarray, columns: Sequence[int], correlation: np.ndarray | None
+) -> np.ndarray:
+    """Covariances (N, L, L) of errors (N, L), zero where nothing was measured.
+
+    The errors of U columns are correlated with coefficients (N, U, U); None: independent.
+    """
+    finite = np.where(np.isfinite(errors), errors, 0.0)
+    coefficients = np.zeros((*errors.shape, errors.shape[1]))
+    block = np.array(columns, dtype=int)
+    coefficients[:, block, block] = 1.0
+    if correlation is not None:
+        coefficients[:, block[:, None], block] = correlation
+    return coefficients * finite[:, :, None] * finite[:, None, :]
 
 
 def fit_prior(values: np.ndarray) -> ObservablePrior:

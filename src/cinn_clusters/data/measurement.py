@@ -15,22 +15,19 @@ them first.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cinn_clusters import schema
-from cinn_clusters.bundle import read_arrays
 from cinn_clusters.data.augmentation import EMBEDDING_SHARE, draw_errors, draw_masks
 from cinn_clusters.data.bijections import ObservableMap
-from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
+from cinn_clusters.data.gaussian import ObservablePrior, error_covariance
+from cinn_clusters.data.mass_prior import MassPrior, slope_as_mapped
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
-from cinn_clusters.moments import without_far_values
 
 SPREADS_A_DEX = 3.0
 """Standard deviations of the training clusters that stand for a dex, in columns without one."""
@@ -47,9 +44,12 @@ class MeasurementTransforms(Transforms):
 
     Args:
         prior: Gaussian of the true observables.
+        mass_prior: d ln N / d ln M of the true masses of a catalogue, 0 for a flat prior; None:
+            that of the training clusters. It belongs to a question, not to a model.
     """
 
     prior: ObservablePrior
+    mass_prior: float | None = field(default=None, kw_only=True)
 
     @property
     def accepts_missing(self) -> bool:
@@ -109,6 +109,27 @@ class MeasurementTransforms(Transforms):
         is_missing = np.isnan(values) | np.isnan(errors)
         return values, np.where(is_missing, np.inf, errors)
 
+    def measured(
+        self, inputs: np.ndarray, correlation: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Scalars (N, S), their errors (N, S), and covariances of these where they need any."""
+        values, errors = self.raw_values(inputs)
+        law = self._mass_law
+        if correlation is None and law is None:
+            return values, errors, None
+        noise = error_covariance(errors, self._optional_columns, correlation)
+        values = self.prior.leading(len(self.scalars)).clipped(values)
+        if law is not None:
+            values, noise = law.equivalent(self.prior, values, noise)
+        return values, errors, noise
+
+    def mass_error_share(self, inputs: np.ndarray) -> np.ndarray:
+        """Error of each mass over the scatter of training masses, (N,), where these are no prior."""
+        law = self._mass_law
+        if law is None:
+            return np.zeros(len(inputs))
+        return law.error_share(self.prior, *self.raw_values(inputs))
+
     def embeddings(self, inputs: np.ndarray) -> np.ndarray:
         """Embeddings (N, E); NaN as a whole where a component is missing."""
         vectors = np.array(inputs[:, self._embedding], dtype=float)
@@ -158,10 +179,16 @@ class MeasurementTransforms(Transforms):
         result[:, self._embedding] = np.nan
         return result
 
-    def condition(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (N, S + E) of the true observables and covariance (N, S, S) of the scalars."""
+    def condition(
+        self, inputs: np.ndarray, correlation: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (N, S + E) of the true observables and covariance (N, S, S) of the scalars.
+
+        Errors may be correlated, with coefficients (N, U, U).
+        """
         prior = self.scalar_prior(self.prior, inputs)
-        mean, covariance = prior.condition(*self.raw_values(inputs))
+        measured = self.measured(inputs, correlation)
+        mean, covariance = prior.condition(*measured)
         if not self.has_embedding:
             return mean, covariance
         # A missing embedding is replaced by its expectation given the scalars.
@@ -235,8 +262,7 @@ class MeasurementTransforms(Transforms):
     def anchors(self, inputs: np.ndarray) -> Tensor:
         """What each target is measured from at each row, (N, D): ages, and conditional masses."""
         prior = self.scalar_prior(self.prior, inputs)
-        values, errors = self.raw_values(inputs)
-        mean = prior.conditional_mean(values, errors)  # (N, S)
+        mean = prior.conditional_mean(*self.measured(inputs))  # (N, S)
         filled = np.array(inputs, dtype=float)
         self._put_scalars(filled, mean)
         return super().anchors(filled)
@@ -258,9 +284,14 @@ class MeasurementTransforms(Transforms):
             is_kept = np.column_stack([is_kept, has_embedding])
         return self.without(noisy, is_kept)
 
-    def sample_values(self, inputs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def sample_values(
+        self,
+        inputs: np.ndarray,
+        noise: np.ndarray,
+        correlation: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Turn Gaussian noise (N, S) into true scalars given the measured ones, as exact inputs."""
-        mean, covariance = self.condition(inputs)
+        mean, covariance = self.condition(inputs, correlation)
         # Exact values leave the covariance singular: an eigendecomposition bears that, a Cholesky
         # factor does not; rounding may take an eigenvalue below zero.
         eigenvalues, vectors = np.linalg.eigh(covariance)
@@ -297,6 +328,17 @@ class MeasurementTransforms(Transforms):
     @property
     def _optional_columns(self) -> list[int]:
         return [self.names.index(name) for name in self.optional]
+
+    @property
+    def _mass_law(self) -> MassPrior | None:
+        """Prior of the masses that was asked for in place of the training clusters'."""
+        mass = self.schema.mass
+        if self.mass_prior is None or mass not in self.optional:
+            return None
+        column = self.scalars.index(mass)
+        slope = slope_as_mapped(self.mass_prior, self.observables[column])
+        time = self.scalars.index(self.time) if self.time in self.scalars else None
+        return MassPrior(slope, column, time)
 
     @property
     def _error_units(self) -> np.ndarray:
@@ -354,47 +396,3 @@ class MeasurementTransforms(Transforms):
                 reference = self.names.index(observable.relative_to)
                 matrix[row, reference] -= slope * self.observables[reference].unit
         return matrix
-
-
-def read_transforms(values: JsonObject) -> Transforms:
-    """Inverse of ``to_dict`` for transforms of either kind."""
-    transforms = Transforms.from_dict(values)
-    if "prior" not in values:
-        return transforms
-    moments = values["prior"]
-    arrays = read_arrays(moments, {"mean": "L", "covariance": "LL"})
-    np.linalg.cholesky(arrays["covariance"])  # refuses one that is none
-    prior = ObservablePrior(**arrays)
-    return MeasurementTransforms(
-        transforms.observables, transforms.targets, prior, schema=transforms.schema
-    )
-
-
-def accept_missing_values(
-    transforms: Transforms, columns: Mapping[str, np.ndarray]
-) -> MeasurementTransforms:
-    """Let a model take any subset of its observables (columns of the training rows) and any errors.
-
-    R500 is left out beside mass and time: it is a function of them, and an error of one would
-    contradict the other.
-
-    Raises:
-        DataError: If a target is bounded by the age, and the lookback time is no observable.
-    """
-    names = [entry.name for entry in transforms.observables]
-    is_derived = {transforms.schema.mass, transforms.schema.time} <= set(names)
-    redundant = transforms.schema.radius if is_derived else None
-    used = [entry for entry in transforms.observables if entry.name != redundant]
-    used.sort(key=lambda entry: schema.is_embedding(entry.name))  # scalars come first
-    has_age = any(target.is_before_observation for target in transforms.targets)
-    if has_age and transforms.time not in names:
-        expected = f"'{transforms.time}' among them, since any other may be missing"
-        raise DataError("observables", expected, "none")
-    raw_columns = []
-    for entry in used:
-        column = np.asarray(columns[entry.name], dtype=float)
-        raw_columns.append(entry.raw(column))
-    prior = fit_prior(without_far_values(np.stack(raw_columns, 1)))
-    return MeasurementTransforms(
-        tuple(used), transforms.targets, prior, schema=transforms.schema
-    )

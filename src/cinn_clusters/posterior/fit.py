@@ -10,7 +10,7 @@ import torch
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import dequantise, off_bounds
 from cinn_clusters.data.embeddings import live_observables
-from cinn_clusters.data.measurement import accept_missing_values
+from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError, DataError

@@ -17,7 +17,8 @@ from cinn_clusters.bundle import (
     rebuilding,
     write_bundle,
 )
-from cinn_clusters.data.measurement import MeasurementTransforms, read_transforms
+from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.data.missing_values import read_transforms
 from cinn_clusters.errors import BundleError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.flows.zoo import make_flow
