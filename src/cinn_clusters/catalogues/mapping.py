@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
+from cinn_clusters.data.mass_prior import slope_of
 from cinn_clusters.documents import parse_toml, read_text, reason
 from cinn_clusters.errors import CinnError, ConfigError
 from cinn_clusters.files import JsonObject
@@ -84,6 +85,10 @@ def _listed(value: Any) -> Any:
 
 Marks = Annotated[tuple[float | str, ...], BeforeValidator(_listed)]
 """Values of a file that stand for none."""
+
+
+MassPriorSlope = Annotated[float | None, BeforeValidator(slope_of)]
+"""``sample``, ``flat`` or a slope, as the slope."""
 
 
 class _Part(BaseModel):
@@ -157,7 +162,8 @@ class Quantity(_Part):
 class Mapping(_Part):
     """What the columns of a catalogue mean.
 
-    ``read`` holds arguments of ``Table.read``, ``missing`` the marks of absence of all columns.
+    ``read`` holds arguments of ``Table.read``, ``missing`` the marks of absence of all columns,
+    ``mass_prior`` d ln N / d ln M of the true masses (None: that of the training clusters).
     """
 
     name: str = "catalogue"
@@ -166,6 +172,7 @@ class Mapping(_Part):
     object_name: str | None = None
     read: JsonObject | None = None
     missing: Marks = ()
+    mass_prior: MassPriorSlope = None
     cosmology: PublishedCosmology = PublishedCosmology()
     redshift: Quantity | None = None
     lookback_time: Quantity | None = None

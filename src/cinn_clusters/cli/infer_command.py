@@ -141,6 +141,13 @@ def infer_command(
         ErrorRule,
         _option("Sampling", "Condition on errors, or average over realisations."),
     ] = "network",
+    mass_prior: Annotated[
+        str | None,
+        _option(
+            "Sampling",
+            "True masses: sample, flat or d ln N/d ln M; default: the mapping's.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         _option(
@@ -198,6 +205,7 @@ def infer_command(
         table=table,
         ood=ood,
         errors=errors,
+        mass_prior=mass_prior,
         projections=projections,
         analogues=analogues,
         with_map=map_,

@@ -19,7 +19,10 @@ import numpy as np
 
 from cinn_clusters.data.bijections import ObservableMap
 from cinn_clusters.data.gaussian import ObservablePrior
+from cinn_clusters.errors import ConfigError
 
+MASS_PRIORS = ("sample", "flat")
+_STEEPEST = 10.0
 _SMALLEST_GAP = 1e-9
 """Least difference of both variances, in units of s^2: at equal ones R' is infinite."""
 
@@ -80,6 +83,43 @@ class MassPrior:
         shift = gain * np.nan_to_num(offset)[:, None]
         growth = gain[:, :, None] * column[:, None, :]
         return values + shift, noise + growth
+
+
+def slope_of(mass_prior: object) -> float | None:
+    """D ln N / d ln M of a stated prior of the masses; None: that of the training clusters.
+
+    Raises:
+        ConfigError: If it is neither ``sample``, ``flat`` nor a slope between -10 and 10.
+
+    Examples:
+        >>> slope_of("flat"), slope_of("-2"), slope_of("sample")
+        (0.0, -2.0, None)
+    """
+    if mass_prior is None or mass_prior == "sample":
+        return None
+    if mass_prior == "flat":
+        return 0.0
+    try:
+        slope = float(str(mass_prior))
+    except ValueError:
+        slope = math.nan
+    if not abs(slope) <= _STEEPEST:
+        named = " or ".join(f"'{name}'" for name in MASS_PRIORS)
+        expected = f"{named}, or d ln N / d ln M within {_STEEPEST:g} of 0"
+        raise ConfigError("mass_prior", expected, repr(mass_prior))
+    return slope
+
+
+def name_of(slope: float | None) -> str:
+    """What ``slope_of`` takes a slope for.
+
+    Examples:
+        >>> name_of(None), name_of(0.0), name_of(-2.0)
+        ('sample', 'flat', '-2')
+    """
+    if slope is None:
+        return "sample"
+    return f"{slope:g}" if slope else "flat"
 
 
 def slope_as_mapped(slope: float, observable: ObservableMap) -> float:

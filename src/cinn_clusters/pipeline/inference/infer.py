@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import KNOWN_NAMING
+from cinn_clusters.data.mass_prior import name_of, slope_of
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.reading.map_names import MapNaming
 from cinn_clusters.data.transforms import Transforms
@@ -31,6 +32,7 @@ from cinn_clusters.pipeline.inference.map_views import (
     NamedVectors,
     embedding_files,
 )
+from cinn_clusters.pipeline.inference.mass_used import masses_used
 from cinn_clusters.pipeline.inference.result_table import (
     ANALOGUES,
     NUM_VIEWS,
@@ -68,6 +70,8 @@ class InferenceOptions:
             apply, ``refuse`` does not answer where it may not.
         errors: ``network``: the network is conditioned on the errors; ``monte-carlo``: posteriors
             of realisations of the true observables are mixed.
+        mass_prior: Prior of the true masses: ``sample`` (the training clusters'), ``flat`` in log M,
+            or a slope d ln N / d ln M; None: what the mapping says.
         projections: ``average`` mixes the posteriors of all maps of a row, ``each`` makes every map
             an object of its own.
         analogues: Table of the simulation, whose most similar rows are listed for each object.
@@ -84,6 +88,7 @@ class InferenceOptions:
     table: str | Path | None = None
     ood: Ood = "flag"
     errors: Literal["network", "monte-carlo"] = "network"
+    mass_prior: str | float | None = None
     projections: Literal["average", "each"] = "average"
     analogues: str | Path | None = None
     with_map: bool = False
@@ -172,10 +177,7 @@ def infer(
     sampling, options = sampling or Sampling(), options or InferenceOptions()
     destination = out if isinstance(out, Destination) else Destination(Path(out))
     catalogue = Path(catalogue)
-    table = Destination(
-        Path(options.table or table_path(destination.path, catalogue)),
-        destination.overwrite,
-    )
+    table = _place_of_table(destination, catalogue, options)
     _demand_places(destination, table, catalogue)
     trained = load_model(model, device=sampling.device)
     analogues = options.analogues and read_analogues(
@@ -191,14 +193,14 @@ def infer(
     )
     objects = read_query(source, trained.posterior, trained.provenance)
     demand_free_columns(objects.table, trained.posterior.targets, catalogue, table.path)
-    posterior = _with_errors(trained.posterior, objects, options)
+    asked = _with_mass_prior(trained.posterior, source, options)
+    posterior = _with_errors(asked, objects, options)
+    masses = masses_used(asked.transforms, objects)
     assessment = assess(trained, objects, options.ood, sampling.seed)
     _demand_answers(assessment, objects, catalogue, options.strict)
     query = _answered(objects, assessment)
     attributes = _attributes(trained, source, objects, sampling, options)
-    attributes |= _finite(
-        sample_mmd2=assessment.sample_test[0], sample_p=assessment.sample_test[1]
-    )
+    attributes |= _sample_test(assessment)
     content = PosteriorContent(attributes, with_map=options.with_map)
     _demand_modes(query, options)
     with atomic_file(destination.path) as scratch:
@@ -212,6 +214,7 @@ def infer(
         )
         summary.index = query.keys.index.unique()
         summary = summary.join(assessment.columns)
+        summary = summary.join(masses[~masses.index.duplicated()])
         if embeddings is not None and not source.each_projection:
             summary[NUM_VIEWS] = _num_maps(query, posterior.inputs)
         if analogues:
@@ -244,6 +247,14 @@ def _condition(transforms: Transforms) -> dict[str, str]:
     return {}
 
 
+def _place_of_table(
+    out: Destination, catalogue: Path, options: InferenceOptions
+) -> Destination:
+    """Where the catalogue with columns appended goes."""
+    path = options.table or table_path(out.path, catalogue)
+    return Destination(Path(path), out.overwrite)
+
+
 def _demand_places(out: Destination, table: Destination, catalogue: Path) -> None:
     """Refuse places of results that are taken, or one that is the catalogue."""
     demand_free(out.path, out.overwrite, table.path)
@@ -251,6 +262,30 @@ def _demand_places(out: Destination, table: Destination, catalogue: Path) -> Non
     if len(paths) < 3:
         expected = "three files: catalogue, posterior and table"
         raise OutputError(out.path, expected, "one name twice")
+
+
+def _with_mass_prior(
+    posterior: Posterior, source: CatalogueSource, options: InferenceOptions
+) -> Posterior:
+    """The posterior under the prior of the masses that is asked for."""
+    slope = _slope(source, options)
+    transforms = posterior.transforms
+    if slope is None:
+        return posterior
+    if not isinstance(transforms, MeasurementTransforms):
+        expected, got = "a model that accepts errors", "one of exact observables"
+        raise DataError("mass_prior", expected, got, "", "leave it out")
+    asked = replace(transforms, mass_prior=slope)
+    return replace(posterior, transforms=asked)
+
+
+def _slope(source: CatalogueSource, options: InferenceOptions) -> float | None:
+    """Slope of the prior of the masses; None: that of the training clusters."""
+    if options.mass_prior is not None:
+        return slope_of(options.mass_prior)
+    if source.mapping is None:
+        return None
+    return source.mapping.mass_prior
 
 
 def _with_errors(
@@ -324,6 +359,7 @@ def _attributes(
         "errors": options.errors,
         **objects.converted.choices,
         "conversions": "\n".join(objects.converted.log),
+        "mass_prior": name_of(_slope(source, options)),
         **_condition(model.posterior.transforms),
     }
     if source.embeddings is not None:
@@ -332,7 +368,10 @@ def _attributes(
     return attributes
 
 
-def _finite(**values: float) -> dict[str, float]:
+def _sample_test(assessment: Assessment) -> dict[str, float]:
+    """Attributes of the two-sample test, where there was one."""
+    names = ("sample_mmd2", "sample_p")
+    values = dict(zip(names, assessment.sample_test, strict=True))
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 

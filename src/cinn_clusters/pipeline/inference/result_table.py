@@ -12,6 +12,7 @@ from astropy.table import Column, MaskedColumn, Table
 from cinn_clusters.catalogues.table_files import TABLE_FORMATS, demand_writable
 from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.inference.assessment import OOD_SCORE, SELECTION, Assessment
+from cinn_clusters.pipeline.inference.mass_used import MASS_USED, MASS_USED_SD
 from cinn_clusters.pipeline.inference.write_posterior import DISAGREEMENT, EXTRAPOLATED
 from cinn_clusters.posterior.summary import TIME_SINCE_COLLISION, summary_columns
 from cinn_clusters.schema import DEFAULT, Schema, fits_unit
@@ -32,12 +33,16 @@ _DESCRIPTIONS = {
     ANALOGUES: "snapshot:halo of the most similar simulated clusters",
     NUM_VIEWS: "maps of the object whose posteriors were mixed",
     DISAGREEMENT: "mean divergence between members of the ensemble [nat]",
+    MASS_USED: "log10 M500c [Msun] that the answer is conditioned on: mean of the true mass",
+    MASS_USED_SD: "standard deviation of the true log10 M500c, given its prior and errors",
     EXTRAPOLATED: "observables beyond the training support, where they are clipped",
 }
 _UCDS = {
     TIME_SINCE_COLLISION: "time.interval",
     SELECTION: "stat.probability",
     OOD_SCORE: "stat.percentile",
+    MASS_USED: "phys.mass;stat.mean",
+    MASS_USED_SD: "stat.stdev;phys.mass",
     STATUS: "meta.code.status",
     REASONS: "meta.note",
 }
