@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -98,6 +99,37 @@ def test_streams_that_take_nothing(streams: str, code: int, tmp_path: Path) -> N
     assert names(tmp_path) == ["mock"]
     for path in (tmp_path / "mock").iterdir():
         assert b"mock/" not in path.read_bytes(), "stdout went into a result"
+
+
+@pytest.mark.parametrize(
+    ("out", "code"), [("mock", 0), ("/sys/mock", 1), ("/proc/mock", 1)]
+)
+def test_surroundings_that_hold_nothing(out: str, code: int, tmp_path: Path) -> None:
+    bare = {"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": str(tmp_path / "none")}
+    kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "cinn_clusters",
+            "mock",
+            "--clusters",
+            "12",
+            "--out",
+            out,
+        ],
+        cwd=tmp_path,
+        env=bare | kept,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done
+    if code:
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith(f"error: {out}: ")
+    assert names(tmp_path) == ["mock"][code:]
 
 
 NO_SCRATCH = """
