@@ -14,7 +14,9 @@ from torch import Tensor
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.posterior.arguments import as_samples
-from cinn_clusters.posterior.posterior import Context, Objects, Posterior
+from cinn_clusters.posterior.density import MixtureDensity
+from cinn_clusters.posterior.posterior import NUM_MARGINAL_SAMPLES, Objects, Posterior
+from cinn_clusters.posterior.query import Query
 
 NUM_CANDIDATES = 64
 NUM_STARTS = 2
@@ -30,8 +32,8 @@ def joint_mode(
 
     Adam climbs from the densest of some samples. The search stays inside the box that the samples
     span, since a flow extrapolates beyond it. The best point met is returned, so the result is
-    never worse than the samples it started from. A recalibration moves marginals, not modes: it
-    plays no part here.
+    never worse than the samples it started from. A posterior that is averaged over realisations of
+    its observables has the mode of that mixture. A recalibration moves the mode as it moves samples.
 
     Args:
         posterior: The density.
@@ -59,21 +61,32 @@ def joint_mode(
     samples = as_samples(samples, len(query), len(posterior.targets))
     if not len(query):
         raise DataError("modes", "one object or more", "none")
+    if posterior.recalibration is None:
+        return _raw_modes(posterior, query, samples)
+    unmoved = posterior.without_recalibration()
+    raw_samples = unmoved.sample(query, NUM_MARGINAL_SAMPLES)
+    raw_modes, log_densities = _raw_modes(unmoved, query, raw_samples)
+    return posterior.recalibration.move(raw_modes, raw_samples), log_densities
+
+
+def _raw_modes(
+    posterior: Posterior, query: Query, samples: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Modes (N, D) without a recalibration, and their log-densities (N,)."""
     modes, log_densities = [], []
-    for objects in query.batches(OBJECTS_A_BATCH):
-        context = posterior.context(query.inputs[objects])
-        u, log_density = _search(posterior, context, samples[:, objects])
-        modes.append(posterior.transforms.physical_targets(u, context.anchors).numpy())
+    step = max(1, OBJECTS_A_BATCH // posterior.num_contexts)
+    for objects in query.batches(step):
+        density = posterior.density(query.rows(objects))
+        u, log_density = _search(density, samples[:, objects])
+        modes.append(density.transforms.physical_targets(u, density.anchors).numpy())
         log_densities.append(log_density.numpy())
     return np.concatenate(modes), np.concatenate(log_densities)
 
 
-def _search(
-    posterior: Posterior, context: Context, samples: np.ndarray
-) -> tuple[Tensor, Tensor]:
+def _search(density: MixtureDensity, samples: np.ndarray) -> tuple[Tensor, Tensor]:
     """Best u (N, D) and its log-density (N,)."""
-    anchors = context.anchors.expand(samples.shape)
-    u = posterior.transforms.standardise_targets(
+    anchors = density.anchors.expand(samples.shape)
+    u = density.transforms.standardise_targets(
         samples.astype(float), anchors
     )  # (S, N, D)
     is_inside = torch.isfinite(
@@ -83,23 +96,18 @@ def _search(
     upper = torch.where(is_inside, u, -torch.inf).amax(0)
     candidates = torch.nan_to_num(u[:NUM_CANDIDATES]).clamp(lower, upper)
     with torch.no_grad():
-        log_density = torch.stack(
-            [posterior.unbounded_log_prob(c, context) for c in candidates]
-        )
+        log_density = torch.stack(list(map(density.log_prob, candidates)))
     num_starts = min(NUM_STARTS, len(candidates))
     best = log_density.topk(num_starts, 0).indices  # (starts, N)
     starts = candidates.gather(0, best[..., None].expand(-1, -1, u.shape[-1]))
-    repeated = Context(
-        context.x.repeat(num_starts, 1), context.anchors.repeat(num_starts, 1)
-    )
     box = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
-    climbed, highest = _climb(posterior, repeated, starts.flatten(0, 1), box)
+    climbed, highest = _climb(density.repeat(num_starts), starts.flatten(0, 1), box)
     log_density, start = highest.view(num_starts, -1).max(0)
     return climbed.view(starts.shape)[start, torch.arange(len(start))], log_density
 
 
 def _climb(
-    posterior: Posterior, context: Context, starts: Tensor, box: tuple[Tensor, Tensor]
+    density: MixtureDensity, starts: Tensor, box: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Climb from each start (M, D) inside its box; the best points met and their densities."""
     u = starts.clone().requires_grad_()
@@ -108,7 +116,7 @@ def _climb(
     best = starts.clone()
     highest = torch.full((len(u),), -torch.inf, dtype=torch.float64)
     for _ in range(NUM_STEPS):
-        log_density = posterior.unbounded_log_prob(u, context)
+        log_density = density.log_prob(u)
         is_better = log_density.detach() > highest
         best[is_better] = u.detach()[is_better]
         highest[is_better] = log_density.detach()[is_better]

@@ -13,7 +13,8 @@ import numpy as np
 
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.two_piece import mean_shift
-from cinn_clusters.posterior.posterior import Context, Posterior
+from cinn_clusters.posterior.density import Context
+from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.rng import numpy_stream
 
@@ -32,6 +33,7 @@ class MonteCarlo(Posterior):
         two_sided: Errors below and above the values [dex], (2, rows of the file, columns of
             ``MeasurementTransforms.optional``), indexed by place; None: the errors among the inputs
             hold on both sides.
+        seed: Of the realisations, which samples, densities and modes share.
 
     References:
         Wallis 2014 (arXiv:1405.4995), on the two-piece normal distribution; Rubin 1988, Using the
@@ -40,14 +42,17 @@ class MonteCarlo(Posterior):
 
     num_realisations: int = 50
     two_sided: np.ndarray | None = None
+    seed: int = 0
 
-    def _conditions(
-        self, query: Query, context: Context, sampling: Sampling
-    ) -> Context:
+    @property
+    def num_contexts(self) -> int:
+        """Realisations of each object, T."""
+        return self.num_realisations
+
+    def _conditions(self, query: Query, context: Context) -> Context:
         """Contexts of all realisations of n objects, (n T)."""
-        num_realisations = min(self.num_realisations, sampling.num_samples)
         realisations = self._realisations(
-            query, Sampling(num_realisations, sampling.seed)
+            query, Sampling(self.num_realisations, self.seed)
         )
         return self.context(realisations.reshape(-1, query.inputs.shape[1]))
 

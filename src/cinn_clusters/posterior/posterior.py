@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from cinn_clusters.posterior.arguments import (
     frame_of_table,
     is_table,
 )
+from cinn_clusters.posterior.density import Context, MixtureDensity
 from cinn_clusters.posterior.query import OBJECT, Query, Sampling
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
@@ -46,7 +47,7 @@ POINTS_A_BATCH = 32_000
 cache."""
 ROWS_A_BLOCK = 8
 """Rows that matrix products and vector instructions take at once, or a multiple."""
-_NUM_MARGINAL_SAMPLES = 1000
+NUM_MARGINAL_SAMPLES = 1000
 """Samples that define the marginals of an object where a recalibrated density is evaluated."""
 
 
@@ -159,7 +160,6 @@ class Posterior:
             DataError: If the shapes do not fit, an input is not finite, or a target is NaN.
         """
         query = self.as_query(query)
-        context = self.context(query.inputs)
         if is_table(theta):
             theta = columns_of(theta, self.targets)
         theta = as_array(theta, "theta")
@@ -171,16 +171,12 @@ class Posterior:
         layers = theta.reshape(-1, *shape)
         log_slope = np.zeros(layers.shape[:2])
         if self.recalibration is not None:
-            raw_samples = replace(self, recalibration=None).sample(
-                query, _NUM_MARGINAL_SAMPLES
+            raw_samples = self.without_recalibration().sample(
+                query, NUM_MARGINAL_SAMPLES
             )
             layers, log_slope = self.recalibration.undo(layers, raw_samples)
-        with torch.no_grad():
-            log_prob = [
-                self._physical_log_prob(torch.from_numpy(layer), context).numpy()
-                for layer in layers
-            ]
-        return np.asarray((np.stack(log_prob) + log_slope).reshape(theta.shape[:-1]))
+        log_prob = self._physical_log_prob(layers, query) + log_slope
+        return np.asarray(log_prob.reshape(theta.shape[:-1]))
 
     def sample(
         self, query: Objects, num_samples: int = 1000, *, seed: int = 0
@@ -228,7 +224,7 @@ class Posterior:
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
             batch = query.rows(objects)
-            contexts = self._conditions(batch, context.rows(objects), sampling)
+            contexts = self._conditions(batch, context.rows(objects))
             return objects, self._draw(contexts, batch.streams, sampling)
 
         yield from parallel_map(draw, list(query.batches(step)))
@@ -257,17 +253,39 @@ class Posterior:
         log_probs = self.flow.log_prob(points, x).double().cpu()
         return torch.logsumexp(log_probs, 0) - math.log(self.flow.num_members)
 
-    def _physical_log_prob(self, theta: Tensor, context: Context) -> Tensor:
-        u = self.transforms.standardise_targets(theta, context.anchors)
-        is_inside = torch.isfinite(u).all(-1)
-        u = torch.where(is_inside[:, None], u, 0.0)
-        log_jacobian = self.transforms.log_jacobian(u, context.anchors)
-        log_prob = self.unbounded_log_prob(u, context) - log_jacobian
-        return torch.where(is_inside, log_prob, -math.inf)
+    def density(self, query: Query) -> MixtureDensity:
+        """Density of the samples of n objects, before a recalibration.
 
-    def _conditions(
-        self, query: Query, context: Context, sampling: Sampling
-    ) -> Context:
+        Raises:
+            DataError: If the shape of the inputs does not fit or a value is not finite.
+        """
+        context = self.context(query.inputs)
+        contexts = self._conditions(query, context)
+        parts = self.unbounded_log_prob, self.transforms
+        return MixtureDensity(*parts, contexts, context.anchors)
+
+    def without_recalibration(self) -> Self:
+        """Return the posterior as it was trained."""
+        return replace(self, recalibration=None)
+
+    def _physical_log_prob(self, layers: np.ndarray, query: Query) -> np.ndarray:
+        """Log-density (S, N) of layers of targets (S, N, D), before a recalibration."""
+        log_prob = np.empty(layers.shape[:2])
+        step = max(1, POINTS_A_BATCH // self.num_contexts)
+        for objects in query.batches(step):
+            density = self.density(query.rows(objects))
+            for layer, row in zip(layers, log_prob, strict=True):
+                theta = torch.from_numpy(layer[objects])
+                with torch.no_grad():
+                    row[objects] = density.physical_log_prob(theta).numpy()
+        return log_prob
+
+    @property
+    def num_contexts(self) -> int:
+        """Contexts of each object, over which its posterior is averaged: T."""
+        return 1
+
+    def _conditions(self, query: Query, context: Context) -> Context:
         """What samples of n objects are conditioned on: T contexts an object, (n T)."""
         return context
 
@@ -276,7 +294,8 @@ class Posterior:
     ) -> np.ndarray:
         """Samples (S, n, D) of n objects with T contexts each.
 
-        Sample l has context l mod T and member (l // T) mod K.
+        Sample l has context l mod T, and all members in turn, each from another one in every
+        context.
         """
         num_members, num_objects = self.flow.num_members, len(streams)
         num_targets = len(self.targets)
@@ -298,8 +317,11 @@ class Posterior:
         u = u[:, :, : stream.num_samples].reshape(shape)
         anchors = contexts.anchors.view(num_objects, num_contexts, 1, -1)
         theta = self.transforms.physical_targets(u, anchors.expand(shape))
-        theta = theta.permute(3, 0, 2, 1, 4).flatten(0, 2)  # (S, n, D)
-        chosen = theta[: sampling.num_samples].numpy()
+        numbers = torch.arange(sampling.num_samples)
+        turn = numbers // num_contexts
+        context = numbers % num_contexts
+        member = (turn + context) % num_members
+        chosen = theta[member, :, context, turn // num_members].numpy()  # (S, n, D)
         with np.errstate(over="ignore"):  # an unbounded flow may explode
             samples = chosen.astype(self.transforms.sample_dtype)
         if self.recalibration is None:
@@ -315,23 +337,6 @@ class Posterior:
                 raise DataError(
                     f"column '{name}'", "a value in every row", got, "", hint
                 )
-
-
-@dataclass(frozen=True)
-class Context:
-    """Standardised inputs and anchors of some objects.
-
-    Args:
-        x: Standardised observables, (N, F).
-        anchors: What their targets are measured from, (N, D).
-    """
-
-    x: Tensor
-    anchors: Tensor
-
-    def rows(self, index: slice | Tensor) -> Context:
-        """Return some of the objects."""
-        return Context(self.x[index], self.anchors[index])
 
 
 def member_noise(

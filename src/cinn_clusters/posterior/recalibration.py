@@ -88,19 +88,18 @@ class Recalibration:
         Original samples (S, N, D) of the same objects define the marginals. Returns the original
         values and log|d original / d repaired| summed over targets, (M, N).
         """
-        quantiles = np.quantile(samples.astype(float), _QUANTILES, axis=0)  # (P, N, D)
-        original = np.array(theta, dtype=float)
-        _, num_objects, _ = theta.shape
-        log_slope = np.zeros(theta.shape[:2])
-        for d, coverage in enumerate(self.coverage):
-            levels = np.interp(_QUANTILES, self.levels, coverage)  # R(p)
-            for n in range(num_objects):
-                knots = quantiles[:, n, d]  # Q(p)
-                images = np.interp(levels, _QUANTILES, knots)  # Q(R(p))
-                value, slope = _interpolate(original[:, n, d], knots, images)
-                original[:, n, d] = value
-                log_slope[:, n] += np.log(slope)
-        return original, log_slope
+        levels = [
+            np.interp(_QUANTILES, self.levels, coverage) for coverage in self.coverage
+        ]  # R(p)
+        return _carried(theta, samples, levels)
+
+    def move(self, theta: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Move points (N, D), such as modes, as their samples (S, N, D) are: inverse of ``undo``."""
+        levels = [
+            np.interp(_QUANTILES, coverage, self.levels) for coverage in self.coverage
+        ]  # R^-1(p)
+        (moved,), _ = _carried(theta[None], samples, levels)
+        return np.asarray(moved)
 
     def to_dict(self) -> JsonObject:
         """Plain values for JSON."""
@@ -139,6 +138,21 @@ def fit_recalibration(
     coverage = np.stack(list(map(shrunk_distribution, pit.T)))
     regions = shrunk_distribution(hpd_ranks)
     return Recalibration(levels, coverage, regions)
+
+
+def _carried(
+    theta: np.ndarray, samples: np.ndarray, levels: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (M, N, D) that stand at quantiles p, carried to those of levels(p), and log-slopes."""
+    quantiles = np.quantile(samples.astype(float), _QUANTILES, axis=0)  # (P, N, D)
+    carried = np.array(theta, dtype=float)
+    log_slope = np.zeros(theta.shape[:2])
+    for d, n in np.ndindex(len(levels), theta.shape[1]):
+        knots = quantiles[:, n, d]  # Q(p)
+        images = np.interp(levels[d], _QUANTILES, knots)
+        carried[:, n, d], slope = _interpolate(carried[:, n, d], knots, images)
+        log_slope[:, n] += np.log(slope)
+    return carried, log_slope
 
 
 def _interpolate(

@@ -194,7 +194,7 @@ def infer(
     objects = read_query(source, trained.posterior, trained.provenance)
     demand_free_columns(objects.table, trained.posterior.targets, catalogue, table.path)
     asked = _with_mass_prior(trained.posterior, source, options)
-    posterior = _with_errors(asked, objects, options)
+    posterior = _with_errors(asked, objects, options, sampling.seed)
     masses = masses_used(asked.transforms, objects)
     assessment = assess(trained, objects, options.ood, sampling.seed)
     _demand_answers(assessment, objects, catalogue, options.strict)
@@ -289,7 +289,7 @@ def _slope(source: CatalogueSource, options: InferenceOptions) -> float | None:
 
 
 def _with_errors(
-    posterior: Posterior, objects: CatalogueQuery, options: InferenceOptions
+    posterior: Posterior, objects: CatalogueQuery, options: InferenceOptions, seed: int
 ) -> Posterior:
     """The posterior that answers: conditioned on the errors, or averaged over realisations."""
     transforms = posterior.transforms
@@ -302,7 +302,7 @@ def _with_errors(
         )
     two_sided = objects.converted.errors_below_and_above(transforms.optional)
     parts = (posterior.flow, transforms, posterior.device, posterior.recalibration)
-    return MonteCarlo(*parts, two_sided=two_sided)
+    return MonteCarlo(*parts, two_sided=two_sided, seed=seed)
 
 
 def _demand_answers(

@@ -82,14 +82,14 @@ def write_posterior(
     with sample_writer(path, layout) as writer:
         for objects, samples in _sample_objects(posterior, query, sampling):
             writer.put(objects, samples)
-            inputs = query.inputs[first[objects]]
+            views = query.rows(first[objects])
             if content.dequantised is not None:
                 truth = content.dequantised[objects]
                 writer.put_log_prob(
-                    objects, *densities(posterior, samples, truth, inputs)
+                    objects, *densities(posterior, samples, truth, views)
                 )
             pieces.append(
-                summarise(posterior, inputs, samples, with_map=content.with_map)
+                summarise(posterior, views, samples, with_map=content.with_map)
             )
             on_progress(Progress(objects.stop, len(counts), "infer"))
     return pd.concat(pieces, ignore_index=True)
@@ -105,11 +105,11 @@ def describe_ensemble(posterior: Posterior, query: Query, seed: int) -> pd.DataF
 
 
 def densities(
-    posterior: Posterior, samples: np.ndarray, truth: np.ndarray, inputs: np.ndarray
+    posterior: Posterior, samples: np.ndarray, truth: np.ndarray, query: Query
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log-densities of the first samples, at most (200, N), and of the truth, (N,)."""
-    log_prob = posterior.log_prob(samples[:NUM_DENSITIES], inputs)
-    return log_prob, posterior.log_prob(truth, inputs)
+    log_prob = posterior.log_prob(samples[:NUM_DENSITIES], query)
+    return log_prob, posterior.log_prob(truth, query)
 
 
 def group_views(query: Query) -> tuple[np.ndarray, np.ndarray]:

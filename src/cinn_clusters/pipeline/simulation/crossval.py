@@ -161,7 +161,7 @@ class _Answers:
         for objects, samples in posterior.sample_batches(query, sampling):
             self.samples[:, rows[objects]] = samples
         truth = dequantised_ground_truth(self.catalogue, rows)
-        log_prob = densities(posterior, self.samples[:, rows], truth, query.inputs)
+        log_prob = densities(posterior, self.samples[:, rows], truth, query)
         self.log_prob_samples[:, rows], self.log_prob[rows] = log_prob
         self.is_answered[rows] = True
         train = np.concatenate([split.train, split.validation])
