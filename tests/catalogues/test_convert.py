@@ -11,7 +11,7 @@ from astropy.cosmology import units as cosmology_units
 from astropy.table import MaskedColumn, QTable, Table
 
 from cinn_clusters import schema
-from cinn_clusters.catalogues.convert import OFFSETS, convert
+from cinn_clusters.catalogues.convert import convert
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import (
     DEFINITIONS,
@@ -20,7 +20,8 @@ from cinn_clusters.catalogues.mapping import (
     read_mapping,
     read_preset,
 )
-from cinn_clusters.catalogues.masses import CONVERSION_SCATTER
+from cinn_clusters.catalogues.masses.apertures import STELLAR_APERTURES
+from cinn_clusters.catalogues.masses.definitions import OVERDENSITIES
 from cinn_clusters.cosmology import (
     HUBBLE_CONSTANT,
     HUBBLE_H,
@@ -172,17 +173,44 @@ def test_errors_become_dex(
 def test_apertures_have_a_stated_offset_and_scatter() -> None:
     found = converted(
         {"g": [4e13] * 2, "s": [1e12] * 2},
-        gas_mass={"column": "g", "definition": "500c"},
+        gas_mass={"column": "g", "definition": "group"},
         stellar_mass={"column": "s", "definition": "50kpc"},
     )
-    np.testing.assert_allclose(found.values["GroupGasMass"], np.log10(4e13) + 0.25)
-    np.testing.assert_allclose(found.errors["GroupGasMass"], 0.08)
+    np.testing.assert_allclose(found.values["GroupGasMass"], np.log10(4e13))
+    np.testing.assert_allclose(found.errors["GroupGasMass"], 0.0)
     np.testing.assert_allclose(found.values["bcg_StellarMass"], 12.85)
+    line = "stellar_mass: +0.85 dex, scatter 0.25 dex, for aperture 50kpc (set by hand)"
+    assert found.log[-1] == line
     own = converted(
         {"g": [4e13] * 2},
         gas_mass={"column": "g", "definition": "500c", "offset": 0.1, "scatter": 0.0},
     )
     np.testing.assert_allclose(own.values["GroupGasMass"], np.log10(4e13) + 0.1)
+    np.testing.assert_allclose(own.errors["GroupGasMass"], 0.0)
+    assert "(as the mapping states)" in own.log[-1]
+
+
+def test_the_offset_of_gas_depends_on_mass_and_redshift() -> None:
+    """By hand: at 4e14 Msun (14.602) and z = 0.3 groups hold 10^(-0.610 + 0.179 x 0.198 - 0.173
+    x 0.3) = 0.236 of M500 in gas, clusters 0.125 + 0.037 log10(0.4 x 0.6774) = 0.104, times (0.72 /
+    0.6774)^1.5, 0.114 (Vikhlinin+09): +0.317 dex; its slope is -0.333 per dex of mass."""
+    gas = {"column": "g", "definition": "500c"}
+    mass = {"column": "m", "calibration": "true", "error_value": 0.1}
+    found = converted({"g": [4e13] * 2, "m": [4e14, 2e14]}, gas_mass=gas, mass=mass)
+    offset = found.values["GroupGasMass"] - np.log10(4e13)
+    np.testing.assert_allclose(offset, [0.317, 0.420], atol=0.001)
+    error = found.errors["GroupGasMass"][0]
+    assert error == pytest.approx(np.hypot(0.14, 0.0333), abs=1e-4)
+    assert "(+0.32 to +0.41) dex, scatter 0.14 dex, for aperture 500c" in found.log[-1]
+    assert "Vikhlinin+09" in found.log[-1]
+
+
+def test_gas_without_a_mass_has_the_mean_offset_and_a_wider_scatter() -> None:
+    gas = {"column": "g", "definition": "500c"}
+    found = converted({"g": [4e13] * 2}, gas_mass=gas)
+    offset = found.values["GroupGasMass"] - np.log10(4e13)
+    np.testing.assert_allclose(offset, 0.398, atol=0.002)
+    np.testing.assert_allclose(found.errors["GroupGasMass"], 0.19, atol=0.003)
 
 
 def test_gaps_text_and_nonsense_are_told_by_row() -> None:
@@ -471,10 +499,8 @@ def test_an_error_of_zero_is_exact_if_stated_and_a_lower_sign_is_a_habit() -> No
 
 
 def test_apertures_of_the_offsets_are_those_of_the_mapping() -> None:
-    assert {name: set(known) for name, known in OFFSETS.items()} == {
-        name: set(DEFINITIONS[name]) for name in ("gas_mass", "stellar_mass")
-    }
-    assert set(DEFINITIONS["mass"]) == set(CONVERSION_SCATTER)
+    assert {"whole", *STELLAR_APERTURES} == set(DEFINITIONS["stellar_mass"])
+    assert set(DEFINITIONS["mass"]) == set(OVERDENSITIES)
 
 
 @pytest.mark.parametrize("unit", ["1e14 Msun", "Msun", None])

@@ -21,12 +21,16 @@ from cinn_clusters.catalogues.mass_calibration import (
     calibration_of,
     describe_calibration,
 )
-from cinn_clusters.catalogues.masses import (
-    CONVERSION_SCATTER,
+from cinn_clusters.catalogues.masses.apertures import ApertureOffset, aperture_offset
+from cinn_clusters.catalogues.masses.definitions import (
+    CONVERSION,
+    conversion_scatter,
+    log_mass_500c,
+)
+from cinn_clusters.catalogues.masses.temperature import (
     TEMPERATURE_RELATION,
     TEMPERATURE_SCATTER,
     TEMPERATURE_SLOPE,
-    log_mass_500c,
     log_mass_of_temperature,
 )
 from cinn_clusters.catalogues.measured import Measured
@@ -49,19 +53,6 @@ from cinn_clusters.cosmology import (
 from cinn_clusters.data.two_piece import with_scatter
 from cinn_clusters.errors import DataError
 
-OFFSETS = {
-    "gas_mass": {"group": (0.0, 0.0), "500c": (0.25, 0.08)},
-    "stellar_mass": {
-        "whole": (0.0, 0.0),
-        "bcg": (0.75, 0.25),
-        "30kpc": (1.0, 0.25),
-        "50kpc": (0.85, 0.25),
-        "100kpc": (0.5, 0.2),
-    },
-}
-"""Offset and scatter [dex] from an aperture to that of the simulation's table: the gas of the whole
-group is 0.25 dex above that within R500, the stars of the central subhalo 0.5 to 1 dex above those
-within 30 to 100 kpc. The scatters are our estimates."""
 CONTRADICTION = 0.1
 """M500 and R500, or M500 and a temperature, contradict each other when their masses differ by more
 [dex] than this and twice their errors, the scatter of the relation among them."""
@@ -268,11 +259,11 @@ def _published_mass(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
     definition = conversion.mapping.quantities[name].definition or "500c"
     if definition == "500c":
         return value, errors
-    conversion.converted.log.append(
-        f"mass: {definition} to 500c by NFW profiles and the concentrations of Duffy+08"
-    )
+    scatter = conversion_scatter(value, redshift, definition)
+    median = f"scatter {_median(scatter):.3f} dex in the median"
+    conversion.converted.log.append(f"mass: {definition} {CONVERSION}, {median}")
     mass = log_mass_500c(value, redshift, definition)
-    return mass, with_scatter(errors, CONVERSION_SCATTER[definition])
+    return mass, with_scatter(errors, np.nan_to_num(scatter))
 
 
 def _mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
@@ -303,19 +294,46 @@ def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
     """Bring an aperture to that of the simulation's table."""
     value, errors = logs
     quantity = conversion.mapping.quantities[name]
-    definition, apertures = quantity.definition or "", OFFSETS.get(name, {})
-    offset, scatter = apertures.get(definition, (0.0, 0.0))
-    if quantity.offset is not None:
-        offset = quantity.offset
-    if quantity.scatter is not None:
-        scatter = quantity.scatter
-    if offset or scatter:
-        line = f"{name}: {offset:+.2f} dex, scatter {scatter:.2f} dex"
-        if definition:
-            line += f", for aperture {definition}"
-        conversion.converted.log.append(line)
+    offset, scatter, source = _aperture(conversion, quantity)
+    if np.any(offset) or np.any(scatter):
+        line = f"{name}: {_range(offset)} dex, scatter {_median(scatter):.2f} dex"
+        if quantity.definition:
+            line += f", for aperture {quantity.definition}"
+        conversion.converted.log.append(f"{line} ({source})")
     errors = with_scatter(errors, scatter)
     return value + offset, np.where(np.isnan(value), 0.0, errors)
+
+
+def _aperture(conversion: _Conversion, quantity: Quantity) -> ApertureOffset:
+    """Offset and scatter of an aperture, replaced by what the mapping states."""
+    converted, redshift = conversion.converted, conversion.redshift
+    unknown = np.full(len(redshift), np.nan)
+    log_mass = converted.values.get(schema.MASS, unknown)
+    errors = converted.errors.get(schema.MASS, unknown)
+    default = aperture_offset(quantity.definition or "", log_mass, errors, redshift)
+    stated = quantity.source or "as the mapping states"
+    if quantity.offset is not None:
+        offset = np.full_like(redshift, quantity.offset)
+        default = default._replace(offset=offset, source=stated)
+    if quantity.scatter is None:
+        return default
+    scatter = np.full_like(redshift, quantity.scatter)
+    source = "; ".join(dict.fromkeys((default.source, stated)))
+    return default._replace(scatter=scatter, source=source)
+
+
+def _range(values: np.ndarray) -> str:
+    """Median of values, and 5 and 95 % of them where they differ."""
+    low, high = np.quantile(values, [0.05, 0.95])
+    if high - low < 0.005:
+        return f"{np.median(values):+.2f}"
+    return f"{np.median(values):+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of those that are there; 0 where none is."""
+    present = values[np.isfinite(values)]
+    return float(np.median(present)) if len(present) else 0.0
 
 
 def _drop_impossible(converted: ConvertedCatalogue, column: str) -> None:
