@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT_VERSION = 3
-"""3: windows of collision times and units of columns; 2: one model for any subset of observables."""
+"""3: windows of collision times, units of columns, calibrated selection probability; 2: one model for any subset of observables."""
 MANIFEST, INFO, WEIGHTS = "manifest.json", "bundle.json", "weights.safetensors"
 _VERSION = "format_version"
 """In both JSON files, so that a bit which flips in one of them is found."""

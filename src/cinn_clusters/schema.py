@@ -36,7 +36,7 @@ EMBEDDING = "embedding"
 """What the columns of an image embedding are called, before their number: ``embedding_000``, ..."""
 
 Bijection = Literal["identity", "logit", "age"]
-Role = Literal["mass", "radius", "time", "redshift", "collision_time"]
+Role = Literal["mass", "radius", "time", "redshift", "collision_time", "mass_ratio"]
 INFINITE = (-math.inf, math.inf)
 LOG_FLOOR = 1e-12
 """Share of the upper bound that stands for the lower one where a logarithm is bounded by zero."""
@@ -187,6 +187,11 @@ class Schema:
     def collision_time(self) -> str | None:
         """Column of the cosmic age at the collision [Gyr]."""
         return self.having("collision_time")
+
+    @property
+    def mass_ratio(self) -> str | None:
+        """Column of the mass of the subcluster over that of the main cluster."""
+        return self.having("mass_ratio")
 
     @property
     def bounded_time(self) -> str | None:

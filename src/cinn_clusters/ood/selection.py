@@ -1,19 +1,29 @@
-r"""Selection probability P(a collision is recorded | x), on which every posterior is conditional.
+r"""Selection probability P(usable | x), on which every posterior is conditional: a history is used
+in training where a collision is recorded and its mass was measured.
 
-A calibrated classifier: an ensemble of small networks, trained with cross-entropy and stopped each
-on clusters of its own, whose probabilities are averaged. It sees scalars only, since rows without
-a recorded collision have no embedding in training.
+P(usable | x) = P(recorded | x) P(measured | recorded). The first factor is the mean over an
+ensemble of small networks, P = mean_k sigmoid(a + b l_k(x)), trained with cross-entropy and stopped
+each on clusters of its own; a and b are fitted on the clusters that each member held out (Platt
+scaling). The second is one number: observables do not tell which collisions were measured
+(``benchmarks/selection_probability.py``). The classifier sees scalars only, since rows without a
+recorded collision have no embedding in training.
+
+References:
+    Platt 1999, Probabilistic outputs for support vector machines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cinn_clusters.bundle import read_arrays
 from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.files import JsonObject
 from cinn_clusters.nn.stacked import NetworkShape, stacked_mlp
 from cinn_clusters.rng import numpy_stream, torch_stream
 from cinn_clusters.settings.config import OptimiserConfig
@@ -24,28 +34,84 @@ _OPTIONS = OptimiserConfig(epochs=40, batch=64, patience=0)
 
 
 @dataclass(frozen=True, eq=False)
+class MergerRecord:
+    """What the simulation recorded of N rows.
+
+    Args:
+        is_recorded: Whether a collision is recorded, (N,) bool.
+        is_usable: Whether all of its parameters were measured, too, (N,) bool.
+        clusters: Cluster of each row, (N,).
+    """
+
+    is_recorded: np.ndarray
+    is_usable: np.ndarray
+    clusters: np.ndarray
+
+    @property
+    def measured_share(self) -> float:
+        """Share of the recorded collisions that were measured."""
+        return float(self.is_usable[self.is_recorded].mean())
+
+
+@dataclass(frozen=True)
+class SelectionCalibration:
+    """Platt scaling of a classifier, and the share of recorded collisions that are usable.
+
+    Args:
+        intercept: a of sigmoid(a + b logit).
+        slope: b.
+        measured_share: P(measured | recorded); NaN in models of before, which did not ask.
+    """
+
+    intercept: float = 0.0
+    slope: float = 1.0
+    measured_share: float = np.nan
+
+    def to_dict(self) -> JsonObject:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> SelectionCalibration:
+        """Inverse of ``to_dict``."""
+        numbers = read_arrays(values, dict.fromkeys(asdict(cls()), ""))
+        return cls(**{name: float(number) for name, number in numbers.items()})
+
+
+UNCALIBRATED = SelectionCalibration()
+
+
+@dataclass(frozen=True, eq=False)
 class SelectionClassifier:
     """Ensemble of networks that tells rows with a recorded collision from those without.
 
     Args:
         network: Features (K, N, F) to logits (K, N, 1).
         transforms: Transforms of the posterior.
+        calibration: Platt scaling and share of measured collisions.
     """
 
     network: nn.Sequential
     transforms: MeasurementTransforms
+    calibration: SelectionCalibration = UNCALIBRATED
 
-    def probability(self, inputs: np.ndarray) -> np.ndarray:
-        """P(recorded) of objects, (N,), from values and errors (N, len(transforms.inputs))."""
+    @property
+    def is_of_usable(self) -> bool:
+        """Whether it knows P(usable | x); a model of before knows P(recorded | x) only."""
+        return bool(np.isfinite(self.calibration.measured_share))
+
+    def record_probability(self, inputs: np.ndarray) -> np.ndarray:
+        """P(recorded | x) of objects, (N,), from inputs (N, len(transforms.inputs))."""
         scalars = self.transforms.without_embedding(inputs)
         x = self.transforms.standardise_inputs(scalars).float()
-        x_of_members = x.expand(_NUM_MEMBERS, -1, -1)  # (K, N, F)
-        self.network.eval()
-        with torch.no_grad():
-            logits: Tensor = self.network(x_of_members)
-        of_members = torch.sigmoid(logits.squeeze(-1)).double()
-        probability: np.ndarray = of_members.mean(0).numpy()
+        logits = _logits(self.network, x)
+        scaled = self.calibration.intercept + self.calibration.slope * logits
+        probability: np.ndarray = torch.sigmoid(scaled).mean(0).numpy()
         return probability
+
+    def probability(self, inputs: np.ndarray) -> np.ndarray:
+        """P(usable | x) of objects, (N,); NaN where a model of before does not know it."""
+        return self.record_probability(inputs) * self.calibration.measured_share
 
 
 def make_classifier(
@@ -61,8 +127,7 @@ def make_classifier(
 def fit_classifier(
     transforms: MeasurementTransforms,
     inputs: np.ndarray,
-    is_recorded: np.ndarray,
-    clusters: np.ndarray,
+    record: MergerRecord,
     *,
     seed: int = 42,
 ) -> SelectionClassifier:
@@ -71,12 +136,11 @@ def fit_classifier(
     Args:
         transforms: Transforms of the posterior.
         inputs: Inputs of the rows, (N, len(transforms.inputs)).
-        is_recorded: Whether a collision is recorded, (N,) bool.
-        clusters: Cluster of each row, (N,); every member holds a group of clusters out.
+        record: What is recorded of them; every member holds a group of clusters out.
         seed: Seed of weights, groups and augmentation.
 
     Returns:
-        The classifier.
+        The classifier, calibrated on the clusters that its members held out.
 
     Raises:
         TrainingError: If the loss is not finite.
@@ -84,8 +148,8 @@ def fit_classifier(
     classifier = make_classifier(transforms, seed)
     network = classifier.network
     x = _augmented_features(transforms, inputs, seed)  # (C, N, F)
-    label = torch.from_numpy(np.asarray(is_recorded, dtype=np.float32))
-    is_held_out = _held_out_masks(clusters, seed)  # (K, N)
+    label = torch.from_numpy(np.asarray(record.is_recorded, dtype=np.float32))
+    is_held_out = _held_out_masks(record.clusters, seed)  # (K, N)
 
     def batch_loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         copy = torch.randint(_NUM_COPIES, rows.shape, generator=generator)
@@ -110,7 +174,37 @@ def fit_classifier(
     for _ in epochs(network, objective, _OPTIONS, state, seed):
         pass  # network and state change in place
     load_best(network, state)
-    return classifier
+
+    # as many rows without errors as with: both are asked of it
+    scalars = transforms.without_embedding(inputs)
+    exact = transforms.standardise_inputs(scalars).float()
+    copies = [exact] * _NUM_HELD_OUT_COPIES + list(x[:_NUM_HELD_OUT_COPIES])
+    intercept, slope = _platt_scaling(network, copies, label, is_held_out)
+    calibration = SelectionCalibration(intercept, slope, record.measured_share)
+    return SelectionClassifier(network, transforms, calibration)
+
+
+def _platt_scaling(
+    network: nn.Sequential, copies: list[Tensor], label: Tensor, is_held_out: Tensor
+) -> tuple[float, float]:
+    """Intercept and slope of a logistic regression on logits of members that held a row out."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = torch.arange(len(label))
+    members = is_held_out.int().argmax(0)  # every row is held out once
+    logits = [_logits(network, x)[members, rows] for x in copies]
+    labels = label.repeat(len(copies))
+    regression = LogisticRegression()  # its small ridge bears classes that separate
+    regression.fit(torch.cat(logits)[:, None].numpy(), labels.numpy())
+    return float(regression.intercept_[0]), float(regression.coef_[0, 0])
+
+
+def _logits(network: nn.Sequential, x: Tensor) -> Tensor:
+    """Logits (K, N), float64, of features (N, F)."""
+    network.eval()
+    with torch.no_grad():
+        logits: Tensor = network(x.expand(_NUM_MEMBERS, -1, -1))
+    return logits.squeeze(-1).double()
 
 
 def _augmented_features(

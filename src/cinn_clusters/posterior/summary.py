@@ -14,6 +14,7 @@ import torch
 from cinn_clusters import schema
 from cinn_clusters.diagnostics.regions import shortest_interval
 from cinn_clusters.posterior.arguments import as_samples
+from cinn_clusters.posterior.collision import time_since_collision
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Objects, Posterior
 
@@ -59,14 +60,13 @@ def summarise(
     """
     query = posterior.as_query(query)
     samples = as_samples(samples, len(query), len(posterior.targets))
-    age = posterior.transforms.age(query.inputs).numpy()
     collision_time = posterior.transforms.schema.bounded_time
 
     def quantities(theta: np.ndarray) -> np.ndarray:
         """The time since collision, where there is one, before the targets."""
-        if collision_time not in posterior.targets:
+        since = time_since_collision(posterior, query.inputs, theta)
+        if since is None:
             return theta
-        since = age - theta[..., posterior.targets.index(collision_time)]
         return np.concatenate([since[..., None], theta], -1)
 
     values = quantities(samples)

@@ -13,7 +13,11 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
 from cinn_clusters.ood.sample_test import TrainingPopulation, fit_population
-from cinn_clusters.ood.selection import SelectionClassifier, fit_classifier
+from cinn_clusters.ood.selection import (
+    MergerRecord,
+    SelectionClassifier,
+    fit_classifier,
+)
 from cinn_clusters.ood.support import TrainingSupport, fit_support
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
@@ -90,24 +94,25 @@ def add_checks(
     selection = None
     if left_out is not None and len(left_out):
         table = _one_row_a_snapshot(rows, left_out)
-        inputs, clusters = (
-            posterior.query(table).inputs,
-            table[rows.cluster_column].to_numpy(),
-        )
-        populations.append(fit_population(transforms, inputs, clusters))
-        is_recorded = table.is_recorded.to_numpy(bool)
-        if not is_recorded.all():
-            selection = fit_classifier(
-                transforms, inputs, is_recorded, clusters, seed=config.seed
-            )
+        inputs = posterior.query(table).inputs
+        record = _record(table, rows.cluster_column)
+        populations.append(fit_population(transforms, inputs, record.clusters))
+        if not record.is_recorded.all():
+            selection = fit_classifier(transforms, inputs, record, seed=config.seed)
     return TrainedModel(
         posterior, config, support, tuple(populations), selection, provenance
     )
 
 
 def _one_row_a_snapshot(rows: Catalogue, left_out: pd.DataFrame) -> pd.DataFrame:
-    """All rows, one of all projections of a map, with ``is_recorded``."""
-    table = rows.table.assign(is_recorded=1)
+    """All rows, one of all projections of a map; ``is_recorded``, ``is_usable``."""
+    table = rows.table.assign(is_recorded=1, is_usable=1)
     if schema.PROJECTION in table:
         table = table.drop_duplicates(list(rows.schema.keys.names))
-    return pd.concat([table, left_out], ignore_index=True)
+    unusable = left_out.assign(is_usable=0)
+    return pd.concat([table, unusable], ignore_index=True)
+
+
+def _record(table: pd.DataFrame, cluster_column: str) -> MergerRecord:
+    recorded, usable = table[["is_recorded", "is_usable"]].to_numpy(bool).T
+    return MergerRecord(recorded, usable, table[cluster_column].to_numpy())

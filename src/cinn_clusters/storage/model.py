@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from cinn_clusters.bundle import (
     FORMAT_VERSION,
@@ -23,7 +23,12 @@ from cinn_clusters.errors import BundleError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.ood.sample_test import TrainingPopulation
-from cinn_clusters.ood.selection import SelectionClassifier, make_classifier
+from cinn_clusters.ood.selection import (
+    UNCALIBRATED,
+    SelectionCalibration,
+    SelectionClassifier,
+    make_classifier,
+)
 from cinn_clusters.ood.support import TrainingSupport
 from cinn_clusters.posterior.fit import resolve_device
 from cinn_clusters.posterior.posterior import Posterior
@@ -43,6 +48,7 @@ _SUPPORT, _POPULATIONS, _RECALIBRATION = (
 )
 _SELECTION = "selection."
 """Before the names of the tensors of the selection classifier."""
+_CALIBRATION = "selection_calibration"
 _SECTIONS = ("versions", "config", "columns", "transforms", "provenance")
 
 
@@ -97,6 +103,8 @@ def save_model(
         info[_SUPPORT] = model.support.to_dict()
         info[_POPULATIONS] = [population.to_dict() for population in model.populations]
     if model.selection is not None:
+        if model.selection.is_of_usable:
+            info[_CALIBRATION] = model.selection.calibration.to_dict()
         state = model.selection.network.state_dict()
         tensors |= {_SELECTION + name: value for name, value in state.items()}
     write_bundle(Path(path), info, tensors, overwrite=overwrite)
@@ -235,25 +243,28 @@ def _parse(bundle: Bundle, path: Path, device: str) -> TrainedModel:
         return TrainedModel(posterior, config, provenance=provenance, path=path)
     support = TrainingSupport.from_dict(info[_SUPPORT], transforms)
     populations = tuple(map(TrainingPopulation.from_dict, info[_POPULATIONS]))
-    selection = _selection(transforms, bundle.tensors)
+    selection = _selection(transforms, bundle)
     return TrainedModel(
         posterior, config, support, populations, selection, provenance, path
     )
 
 
 def _selection(
-    transforms: MeasurementTransforms, tensors: dict[str, Tensor]
+    transforms: MeasurementTransforms, bundle: Bundle
 ) -> SelectionClassifier | None:
     state = {
         name.removeprefix(_SELECTION): value
-        for name, value in tensors.items()
+        for name, value in bundle.tensors.items()
         if name.startswith(_SELECTION)
     }
     if not state:
         return None
     classifier = make_classifier(transforms)
     fill(classifier.network, state)
-    return classifier
+    calibration = UNCALIBRATED  # in formats 1 and 2
+    if _CALIBRATION in bundle.info:
+        calibration = SelectionCalibration.from_dict(bundle.info[_CALIBRATION])
+    return replace(classifier, calibration=calibration)
 
 
 _RENAMED_SECTIONS = {"domain": _SUPPORT, "references": _POPULATIONS}

@@ -1,0 +1,142 @@
+r"""The last collision of an object whether or not one is recorded.
+
+A posterior is conditional on a record. With r = P(recorded | x) the time since the collision t has
+the distribution function F(t | x) = r F(t | x, recorded) within the window of the record; the
+remaining mass, 1 - r, lies beyond it, where nothing more is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.posterior.posterior import Posterior
+
+P_MAJOR_RECENT = "p_major_recent"
+UNCONDITIONAL_TIME = "unconditional_time_since_collision_Gyr"
+"""Its quantiles are infinite where they lie beyond the window of the record."""
+_QUANTILES = {"median": 0.5, "p16": 0.16, "p84": 0.84}
+
+
+def time_since_collision(
+    posterior: Posterior, inputs: np.ndarray, theta: np.ndarray
+) -> np.ndarray | None:
+    """Time since the collision [Gyr], (..., N), of samples (..., N, D); None where no target is."""
+    collision_time = posterior.transforms.schema.bounded_time
+    if collision_time not in posterior.targets:
+        return None
+    age = posterior.transforms.age(inputs).numpy()
+    times: np.ndarray = theta[..., posterior.targets.index(collision_time)]
+    return age - times
+
+
+def record_window(transforms: Transforms, inputs: np.ndarray) -> np.ndarray:
+    """Longest possible time since the collision [Gyr], (N,).
+
+    From the begin of the record to the observation; NaN where the table has no such begin.
+    """
+    column = transforms.schema.column(str(transforms.schema.bounded_time))
+    begin = column.record_begin or np.nan
+    return transforms.age(inputs).numpy() - begin
+
+
+@dataclass(frozen=True)
+class MajorMerger:
+    """What counts as a recent major merger.
+
+    Args:
+        ratio: Mass ratio that it exceeds.
+        recent_gyr: Longest time since it [Gyr].
+    """
+
+    ratio: float = 0.25
+    recent_gyr: float = 2.0
+
+    def is_so(self, since: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+        """Whether collisions, by time since [Gyr] and mass ratio, are recent and major."""
+        is_major = np.asarray(ratio) > self.ratio
+        is_recent = np.asarray(since) < self.recent_gyr
+        return is_major & is_recent
+
+
+def unconditional_quantiles(
+    since: np.ndarray, record_probability: np.ndarray, levels: Sequence[float]
+) -> np.ndarray:
+    """Quantiles of the time since collision, whether or not one is recorded.
+
+    Args:
+        since: Posterior samples of the time since a recorded collision, (S, N).
+        record_probability: P(recorded | x), (N,).
+        levels: Probabilities of the quantiles, Q of them.
+
+    Returns:
+        The quantiles (Q, N); infinite where they lie beyond the window of the record.
+
+    Examples:
+        >>> since = np.linspace(0.0, 4.0, 401)[:, None]
+        >>> unconditional_quantiles(since, np.array([0.8]), [0.4, 0.9]).ravel().tolist()
+        [2.0, inf]
+    """
+    with np.errstate(divide="ignore"):
+        within = np.divide.outer(levels, record_probability)  # (Q, N)
+    ordered = np.sort(since, axis=0)
+    rank = np.clip(within, 0.0, 1.0) * (len(since) - 1)
+    lower = rank.astype(int)
+    upper = np.minimum(lower + 1, len(since) - 1)
+    below = np.take_along_axis(ordered, lower, axis=0)
+    above = np.take_along_axis(ordered, upper, axis=0)
+    quantiles = below + (rank - lower) * (above - below)
+    return np.where(within > 1.0, np.inf, quantiles)
+
+
+@dataclass(frozen=True, eq=False)
+class Unconditional:
+    """What it takes to say something whether or not a collision is recorded.
+
+    Args:
+        record_probability: P(recorded | x) of each object, (N,).
+        major: What counts as a recent major merger.
+    """
+
+    record_probability: np.ndarray
+    major: MajorMerger = MajorMerger()
+
+    def rows(self, objects: slice) -> Unconditional:
+        """The same of some objects."""
+        return Unconditional(self.record_probability[objects], self.major)
+
+
+def unconditional_columns(
+    posterior: Posterior,
+    inputs: np.ndarray,
+    samples: np.ndarray,
+    unconditional: Unconditional,
+) -> pd.DataFrame:
+    """Quantiles of the time since collision and the probability of a recent major merger.
+
+    Args:
+        posterior: The density.
+        inputs: Of the objects, (N, L).
+        samples: Posterior samples (S, N, D) in catalogue units.
+        unconditional: Probability of a record, and what counts as a recent major merger.
+
+    Returns:
+        N rows; no column of what is no target.
+    """
+    since = time_since_collision(posterior, inputs, samples)
+    if since is None:
+        return pd.DataFrame(index=range(len(inputs)))
+    probability = unconditional.record_probability
+    quantiles = unconditional_quantiles(since, probability, list(_QUANTILES.values()))
+    names = [f"{UNCONDITIONAL_TIME}_{statistic}" for statistic in _QUANTILES]
+    columns = dict(zip(names, quantiles, strict=True))
+    ratio_column = posterior.transforms.schema.mass_ratio
+    if ratio_column in posterior.targets:
+        ratio = samples[..., posterior.targets.index(ratio_column)]
+        is_major_recent = unconditional.major.is_so(since, ratio)
+        columns[P_MAJOR_RECENT] = probability * is_major_recent.mean(0)
+    return pd.DataFrame(columns)
