@@ -28,7 +28,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from cinn_clusters import read_catalogue, read_config, schema
-from cinn_clusters.cosmology import age_at_lookback, redshift_at_lookback
+from cinn_clusters.cosmology import (
+    age_at_lookback,
+    lookback_at_redshift,
+    redshift_at_lookback,
+)
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values
@@ -38,7 +42,7 @@ from cinn_clusters.ood.selection import MergerRecord, fit_classifier
 from cinn_clusters.posterior.collision import MajorMerger, unconditional_quantiles
 from cinn_clusters.posterior.fit import fit, fit_catalogue_transforms
 
-NUM_FOLDS, NUM_RESAMPLES, NUM_SAMPLES = 5, 200, 1000
+NUM_FOLDS, NUM_RESAMPLES, NUM_SAMPLES, NUM_COPIES = 5, 200, 1000, 8
 RATIO = "last_Mass_ratio"
 BEGIN = schema.DEFAULT.column(schema.COLLISION_TIME).record_begin
 LEVELS = (0.16, 0.5, 0.84)
@@ -56,6 +60,7 @@ class Everything:
 
     @property
     def snapshots(self) -> dict[int, np.ndarray]:
+        """Rows of each snapshot, (N,) bool."""
         numbers = self.table.Snapshot.to_numpy()
         return {int(number): numbers == number for number in np.unique(numbers)}
 
@@ -82,6 +87,15 @@ def read(folder: Path) -> Everything:
     age = age_at_lookback(table[schema.LOOKBACK].to_numpy())
     since = age - histories[schema.COLLISION_TIME].to_numpy()
     return Everything(catalogue, table, record, since, histories[RATIO].to_numpy())
+
+
+def print_windows() -> None:
+    """Windows of redshifts by the clock of the table."""
+    redshifts = np.array([1.0, 0.87, 0.7, 0.5])
+    windows = age_at_lookback(lookback_at_redshift(redshifts)) - BEGIN
+    pairs = zip(redshifts, windows, strict=True)
+    text = ", ".join(f"{window:.2f} at z = {z:g}" for z, window in pairs)
+    print(f"longest possible time since collision [Gyr]: {text}")
 
 
 def print_record(everything: Everything) -> None:
@@ -116,23 +130,33 @@ def print_record(everything: Everything) -> None:
         )
 
 
-def out_of_fold(everything: Everything) -> tuple[np.ndarray, np.ndarray]:
-    """P(recorded | x) and P(usable | x) of clusters that the classifier has not seen."""
-    recorded, usable = np.full((2, len(everything.table)), np.nan)
-    record = everything.record
+@dataclass
+class Predictions:
+    """Of clusters that the classifier has not seen: P(recorded | x) and P(usable | x), (N,).
+
+    ``augmented`` is P(recorded | x) of masked copies with errors, (C, N), as training makes them.
+    """
+
+    recorded: np.ndarray
+    usable: np.ndarray
+    augmented: np.ndarray
+
+
+def out_of_fold(everything: Everything) -> Predictions:
+    record, num_rows = everything.record, len(everything.table)
+    rng = np.random.default_rng(0)
+    recorded, usable = np.full((2, num_rows), np.nan)
+    augmented = np.full((NUM_COPIES, num_rows), np.nan)
     for is_test in everything.folds():
         transforms = fitted_transforms(everything, is_test)
         inputs = exact_inputs(everything, transforms)
-        rest = ~is_test
-        parts = (
-            record.is_recorded[rest],
-            record.is_usable[rest],
-            record.clusters[rest],
-        )
-        classifier = fit_classifier(transforms, inputs[rest], MergerRecord(*parts))
-        recorded[is_test] = classifier.record_probability(inputs[is_test])
-        usable[is_test] = classifier.probability(inputs[is_test])
-    return recorded, usable
+        train, test = inputs[~is_test], inputs[is_test]
+        classifier = fit_classifier(transforms, train, record.rows(~is_test))
+        recorded[is_test] = classifier.record_probability(test)
+        usable[is_test] = classifier.probability(test)
+        copies = [transforms.augment(test, rng) for _ in range(NUM_COPIES)]
+        augmented[:, is_test] = [classifier.record_probability(copy) for copy in copies]
+    return Predictions(recorded, usable, augmented)
 
 
 def split_of(everything: Everything, is_test: np.ndarray) -> Split:
@@ -166,7 +190,9 @@ def log_loss(probability: np.ndarray, answer: np.ndarray) -> float:
     return float(-np.log(np.clip(of_answer, 1e-3, 1.0)).mean())
 
 
-def slope(probability: np.ndarray, answer: np.ndarray, weights: np.ndarray) -> float:
+def slope(
+    probability: np.ndarray, answer: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     clipped = np.clip(probability, 1e-6, 1.0 - 1e-6)
     log_odds = np.log(clipped / (1.0 - clipped))[:, None]
     regression = LogisticRegression(C=np.inf).fit(log_odds, answer, weights)
@@ -221,13 +247,13 @@ def print_measured(everything: Everything) -> None:
     record = everything.record
     rows = np.flatnonzero(record.is_recorded)
     answer = record.is_usable
+    of_measured = MergerRecord(answer, answer, record.clusters)
     by_share, by_network = np.full((2, len(answer)), np.nan)
     for is_test in everything.folds():
         train = rows[~is_test[rows]]
         transforms = fitted_transforms(everything, is_test)
         inputs = exact_inputs(everything, transforms)
-        parts = (answer[train], answer[train], record.clusters[train])
-        network = fit_classifier(transforms, inputs[train], MergerRecord(*parts))
+        network = fit_classifier(transforms, inputs[train], of_measured.rows(train))
         by_network[is_test] = network.record_probability(inputs[is_test])
         by_share[is_test] = answer[train].mean()
     losses = [log_loss(values[rows], answer[rows]) for values in (by_share, by_network)]
@@ -271,15 +297,19 @@ def main() -> None:
     torch.set_num_threads(1)
     everything = read(args.folder)
     print_record(everything)
+    print_windows()
     print_references(everything)
-    recorded, usable = out_of_fold(everything)
-    record = everything.record
+    predictions, record = out_of_fold(everything), everything.record
+    recorded = predictions.recorded
     print_calibration("P(recorded | x)", recorded, record.is_recorded, everything)
+    answers = np.broadcast_to(record.is_recorded, predictions.augmented.shape)
+    steepness = slope(predictions.augmented.ravel(), answers.ravel())
+    print(f"\nP(recorded | x), masked and with errors: slope {steepness:.3f}")
+    usable = predictions.usable
     print_calibration("P(usable | x)", usable, record.is_usable, everything)
+    print_measured(everything)
     if args.posteriors:
         print_posteriors(everything, recorded)
-    else:
-        print_measured(everything)
 
 
 if __name__ == "__main__":

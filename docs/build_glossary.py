@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from cinn_clusters.posterior.collision import condition
 from cinn_clusters.schema import DEFAULT, Column
 
 HEAD = """# Glossary of columns
@@ -12,6 +13,17 @@ HEAD = """# Glossary of columns
 Made from `src/cinn_clusters/schema.toml` by `python docs/build_glossary.py`. A value outside the limits is refused, as is
 a table whose median lies outside the typical range (of the value, or of the value minus the reference column); the
 latter check is lifted by `--allow-atypical`. Another simulation's table [declares its own columns](columns.md).
+
+## What "the last collision" means
+
+- **{caution}.** Disturbed clusters are commonly taken for major mergers:
+  for these ask `p_major_recent` of [`infer`](catalogues.md#whether-or-not-a-collision-is-recorded).
+- **In a window.** {condition}. The longest possible time since collision,
+  `record_window_Gyr`, is 0.97 Gyr at z = 1, 1.53 at 0.87, 2.41 at 0.7, 3.68 at 0.5 and 8.90 at 0.
+- **Quote the median for "when".** A joint mode depends on the units in which its density is written:
+  p(t) = p(log t) / t lets it run to t = 0.
+
+Shares and windows: `python benchmarks/selection_probability.py ../shared/data/tng_cluster`.
 
 Keys: `HaloID` and `Snapshot` identify a row; `HaloOrigID` identifies a cluster, the same at every snapshot.
 """
@@ -31,6 +43,15 @@ def sections() -> dict[str, list[Column]]:
     }
 
 
+def head() -> str:
+    """What stands before the tables."""
+    targets = [DEFAULT.column(name) for name in DEFAULT.targets]
+    caution = DEFAULT.column(DEFAULT.targets[0]).caution
+    words = {"caution": caution, "condition": condition(targets)}
+    capitals = {name: text[0].upper() + text[1:] for name, text in words.items()}
+    return HEAD.format(**capitals)
+
+
 def interval(ends: tuple[float, float]) -> str:
     """Show limits; nothing where there are none."""
     return "" if math.isinf(ends[0]) else f"{ends[0]:.4g} to {ends[1]:.4g}"
@@ -38,7 +59,7 @@ def interval(ends: tuple[float, float]) -> str:
 
 def glossary() -> str:
     """Return the page."""
-    lines = [HEAD]
+    lines = [head()]
     for title, columns in sections().items():
         lines += [
             f"\n## {title}\n",

@@ -78,6 +78,7 @@ class Column:
     resolution: float = 0.0
     role: Role | None = None
     group: str | None = None
+    caution: str = ""
     ucd: str = ""
 
     @property

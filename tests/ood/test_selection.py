@@ -3,6 +3,8 @@ nothing to do."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.flows.zoo import make_flow
-from cinn_clusters.ood.selection import fit_classifier
+from cinn_clusters.ood.selection import UNCALIBRATED, MergerRecord, fit_classifier
 from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
@@ -43,6 +45,13 @@ def transforms(columns: dict[str, np.ndarray]) -> MeasurementTransforms:
     )
 
 
+def slope(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Of the true log-odds on the predicted ones, weighted as a logistic regression does."""
+    log_odds, of_truth = (np.log(p / (1.0 - p)) for p in (predicted, truth))
+    deviation = np.sqrt(truth * (1.0 - truth))
+    return float(np.polyfit(log_odds, of_truth, 1, w=deviation)[0])
+
+
 def test_a_known_chance_is_found(
     transforms: MeasurementTransforms, columns: dict[str, np.ndarray]
 ) -> None:
@@ -57,14 +66,25 @@ def test_a_known_chance_is_found(
     )
     answer = RNG.random(NUM) < chance
     half = np.arange(NUM) < NUM // 2
-    classifier = fit_classifier(
-        transforms, inputs[half], answer[half], np.arange(NUM // 2) // 8
-    )
-    found = classifier.probability(inputs[~half])
+    is_usable = answer & (RNG.random(NUM) < 0.9)
+    record = MergerRecord(answer, is_usable, np.arange(NUM) // 8).rows(half)
+    classifier = fit_classifier(transforms, inputs[half], record)
+    found = classifier.record_probability(inputs[~half])
     assert np.abs(found - chance[~half]).mean() < 0.05
+    assert classifier.is_of_usable
+    assert classifier.calibration.measured_share == record.measured_share
+    usable = classifier.probability(inputs[~half])
+    np.testing.assert_allclose(usable, found * record.measured_share)
+    uncalibrated = replace(classifier, calibration=UNCALIBRATED)
+    assert not uncalibrated.is_of_usable
+    assert np.isnan(uncalibrated.probability(inputs)).all()
+    before = uncalibrated.record_probability(inputs[~half])
+    truth = chance[~half]
+    assert np.abs(found - truth).mean() < 0.8 * np.abs(before - truth).mean()
+    assert abs(slope(found, truth) - 1.0) < 0.6 * abs(slope(before, truth) - 1.0)
     missing = inputs[~half].copy()
     missing[:, 0] = np.nan
-    by_time = classifier.probability(missing)
+    by_time = classifier.record_probability(missing)
     assert np.corrcoef(by_time, columns[schema.LOOKBACK][~half])[0, 1] < -0.9
     assert np.abs(by_time - chance[~half]).mean() > np.abs(found - chance[~half]).mean()
 

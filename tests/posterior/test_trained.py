@@ -126,6 +126,11 @@ def test_a_model_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
         again.support.ood_score(inputs), model.support.ood_score(inputs)
     )
     assert again.selection is not None
+    marked = left_out().is_recorded.sum()
+    share = model.selection.calibration.measured_share
+    num_rows = len(rows.table.drop_duplicates(list(rows.schema.keys.names)))
+    assert share == num_rows / (num_rows + marked)
+    assert again.selection.calibration == model.selection.calibration
     chance = model.selection.probability(inputs)
     np.testing.assert_array_equal(again.selection.probability(inputs), chance)
     scalars = model.posterior.transforms.without_embedding(inputs)  # type: ignore[attr-defined]

@@ -122,6 +122,25 @@ def infer_command(
     map_: Annotated[
         bool, _option("Answer", "Find the maximum a posteriori, too.", "--map/--no-map")
     ] = False,
+    major_ratio: Annotated[
+        float,
+        _option(
+            "Answer",
+            "p_major_recent: the mass ratio is larger than this.",
+            min=0.0,
+            max=1.0,
+            metavar="RATIO",
+        ),
+    ] = 0.25,
+    recent_gyr: Annotated[
+        float,
+        _option(
+            "Answer",
+            "p_major_recent: the collision was within these Gyr.",
+            min=0.0,
+            metavar="GYR",
+        ),
+    ] = 2.0,
     num_samples: Annotated[
         int,
         _option(
@@ -199,6 +218,7 @@ def infer_command(
         meaning = meaning.with_mass(mass_offset, mass_scatter)
     set_threads(threads)
     from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
+    from cinn_clusters.posterior.collision import MajorMerger
     from cinn_clusters.posterior.query import Sampling
 
     options = InferenceOptions(
@@ -212,6 +232,7 @@ def infer_command(
         strict=strict,
         allow_atypical=allow_atypical,
         naming=map_naming(name_pattern, map_snapshot),
+        major=MajorMerger(major_ratio, recent_gyr),
     )
     vectors = (
         embeddings
@@ -276,6 +297,8 @@ def _print_result(inferred: Inferred, as_json: bool) -> None:
         )
     if inferred.condition:
         console.log(f"note: {inferred.condition} (column selection_probability)")
+    if inferred.caution:
+        console.log(f"note: {inferred.caution} (column p_major_recent)")
     result = {
         "posterior": str(inferred.posterior),
         "table": str(inferred.table),

@@ -47,6 +47,11 @@ class MergerRecord:
     is_usable: np.ndarray
     clusters: np.ndarray
 
+    def rows(self, index: np.ndarray) -> MergerRecord:
+        """The same of some rows."""
+        arrays = (self.is_recorded, self.is_usable, self.clusters)
+        return MergerRecord(*[array[index] for array in arrays])
+
     @property
     def measured_share(self) -> float:
         """Share of the recorded collisions that were measured."""

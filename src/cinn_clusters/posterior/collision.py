@@ -14,8 +14,12 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.posterior.posterior import Posterior
+from cinn_clusters.errors import ConfigError
+from cinn_clusters.posterior.posterior import Objects, Posterior
+from cinn_clusters.schema import Column
 
+CONDITION, CAUTION = "conditional", "caution"
+"""Attributes of a posterior file with the sentences of ``notes``."""
 P_MAJOR_RECENT = "p_major_recent"
 UNCONDITIONAL_TIME = "unconditional_time_since_collision_Gyr"
 """Its quantiles are infinite where they lie beyond the window of the record."""
@@ -30,8 +34,8 @@ def time_since_collision(
     if collision_time not in posterior.targets:
         return None
     age = posterior.transforms.age(inputs).numpy()
-    times: np.ndarray = theta[..., posterior.targets.index(collision_time)]
-    return age - times
+    since: np.ndarray = age - theta[..., posterior.targets.index(collision_time)]
+    return since
 
 
 def record_window(transforms: Transforms, inputs: np.ndarray) -> np.ndarray:
@@ -41,7 +45,38 @@ def record_window(transforms: Transforms, inputs: np.ndarray) -> np.ndarray:
     """
     column = transforms.schema.column(str(transforms.schema.bounded_time))
     begin = column.record_begin or np.nan
-    return transforms.age(inputs).numpy() - begin
+    window: np.ndarray = transforms.age(inputs).numpy() - begin
+    return window
+
+
+def condition(targets: Sequence[Column]) -> str:
+    """Say what posteriors of these targets are conditional on; empty where absence says nothing.
+
+    Examples:
+        >>> from cinn_clusters.schema import DEFAULT
+        >>> condition([DEFAULT.column("last_T_coll"), DEFAULT.column("last_M_Crit500_coll")])
+        'posteriors are conditional on a collision that is recorded (since a cosmic age of 4.90 Gyr)
+        and whose last_M_Crit500_coll was measured'
+    """
+    if not any(column.absent_means for column in targets):
+        return ""
+    sentence = "posteriors are conditional on a collision that is recorded"
+    if begin := max(column.record_begin for column in targets):
+        sentence += f" (since a cosmic age of {begin:.2f} Gyr)"
+    marked = [column.name for column in targets if column.missing_mark is not None]
+    if marked:
+        sentence += f" and whose {', '.join(marked)} was measured"
+    return sentence
+
+
+def notes(transforms: Transforms) -> dict[str, str]:
+    """What posteriors are conditional on, and what a reader of the collision time has to know."""
+    columns = map(transforms.schema.column, transforms.target_names)
+    sentences = {CONDITION: condition(tuple(columns))}
+    collision_time = transforms.schema.bounded_time
+    if collision_time in transforms.target_names:
+        sentences[CAUTION] = transforms.schema.column(str(collision_time)).caution
+    return {name: note for name, note in sentences.items() if note}
 
 
 @dataclass(frozen=True)
@@ -56,11 +91,22 @@ class MajorMerger:
     ratio: float = 0.25
     recent_gyr: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Refuse a ratio outside [0, 1) and a time that is none."""
+        if not 0.0 <= self.ratio < 1.0:
+            raise ConfigError("major ratio", "a number in [0, 1)", str(self.ratio))
+        if not 0.0 < self.recent_gyr < np.inf:
+            expected = "a positive number of Gyr"
+            raise ConfigError("recent", expected, str(self.recent_gyr))
+
     def is_so(self, since: np.ndarray, ratio: np.ndarray) -> np.ndarray:
         """Whether collisions, by time since [Gyr] and mass ratio, are recent and major."""
         is_major = np.asarray(ratio) > self.ratio
         is_recent = np.asarray(since) < self.recent_gyr
         return is_major & is_recent
+
+
+MAJOR_MERGER = MajorMerger()
 
 
 def unconditional_quantiles(
@@ -93,6 +139,11 @@ def unconditional_quantiles(
     return np.where(within > 1.0, np.inf, quantiles)
 
 
+def unconditional_names() -> list[str]:
+    """Names of the quantiles, in order."""
+    return [f"{UNCONDITIONAL_TIME}_{statistic}" for statistic in _QUANTILES]
+
+
 @dataclass(frozen=True, eq=False)
 class Unconditional:
     """What it takes to say something whether or not a collision is recorded.
@@ -103,7 +154,7 @@ class Unconditional:
     """
 
     record_probability: np.ndarray
-    major: MajorMerger = MajorMerger()
+    major: MajorMerger = MAJOR_MERGER
 
     def rows(self, objects: slice) -> Unconditional:
         """The same of some objects."""
@@ -112,7 +163,7 @@ class Unconditional:
 
 def unconditional_columns(
     posterior: Posterior,
-    inputs: np.ndarray,
+    query: Objects,
     samples: np.ndarray,
     unconditional: Unconditional,
 ) -> pd.DataFrame:
@@ -120,20 +171,20 @@ def unconditional_columns(
 
     Args:
         posterior: The density.
-        inputs: Of the objects, (N, L).
+        query: Objects, a table of them by name, or their inputs (N, L).
         samples: Posterior samples (S, N, D) in catalogue units.
         unconditional: Probability of a record, and what counts as a recent major merger.
 
     Returns:
         N rows; no column of what is no target.
     """
+    inputs = posterior.as_query(query).inputs
     since = time_since_collision(posterior, inputs, samples)
     if since is None:
         return pd.DataFrame(index=range(len(inputs)))
     probability = unconditional.record_probability
     quantiles = unconditional_quantiles(since, probability, list(_QUANTILES.values()))
-    names = [f"{UNCONDITIONAL_TIME}_{statistic}" for statistic in _QUANTILES]
-    columns = dict(zip(names, quantiles, strict=True))
+    columns = dict(zip(unconditional_names(), quantiles, strict=True))
     ratio_column = posterior.transforms.schema.mass_ratio
     if ratio_column in posterior.targets:
         ratio = samples[..., posterior.targets.index(ratio_column)]

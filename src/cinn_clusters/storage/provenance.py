@@ -19,13 +19,16 @@ _HEADER_KEYS = {
     "CINNCAL": "mass_calibration",
     "CINNMOFF": "mass_offset_dex",
     "CINNMSCA": "mass_scatter_dex",
+    "CINNRAT": "major_ratio",
+    "CINNGYR": "recent_gyr",
     "CINNMMD": "sample_mmd2",
     "CINNMMDP": "sample_p",
 }
 """Key in the header of a table, and the attribute of the posterior file that it repeats."""
 
 
-_CONDITIONS = {"conditional"}
+_NOTES = ("conditional", "caution")
+"""Attributes that stand among the comments of a table."""
 
 
 def with_provenance(
@@ -47,7 +50,8 @@ def with_provenance(
         *lines_of(dict(meta), COMMENTS),
         *(
             f"cinn-clusters: {attributes[name]}"
-            for name in _CONDITIONS & set(attributes)
+            for name in _NOTES
+            if name in attributes
         ),
     ]
     return {**meta, **keys, COMMENTS: [*comments, *log]}

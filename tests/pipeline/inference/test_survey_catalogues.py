@@ -18,14 +18,17 @@ from cinn_clusters import schema
 from cinn_clusters.bundle import read_bundle, write_bundle
 from cinn_clusters.catalogues.mapping import Mapping, read_preset
 from cinn_clusters.catalogues.table_files import read_table, write_table
+from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.errors import BundleError, DataError, OutputError
 from cinn_clusters.files import Destination
 from cinn_clusters.ood.sample_test import two_sample_test
 from cinn_clusters.pipeline.inference.demo_observed import demo_observed
 from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
+from cinn_clusters.posterior.collision import MajorMerger
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.progress import Progress
 from cinn_clusters.storage.model import load_model, packaged_model
+from cinn_clusters.storage.posterior_file import read_samples
 from support import Command
 
 SINCE = "time_since_collision_Gyr_median"
@@ -76,7 +79,10 @@ def test_every_format_comes_back_with_columns_appended(
     tmp_path: Path, command: Command, ending: str
 ) -> None:
     kinds = {"vot": "votable", "csv": "ascii.csv", "ecsv": "ascii.ecsv"}
-    erass().write(tmp_path / f"own.{ending}", format=kinds.get(ending, ending))
+    own = erass()
+    own["BEST_Z"][-1], own["M500"][-1] = 0.98, 9.0  # little mass, a short record
+    own["MGAS500"][-1] = 90.0
+    own.write(tmp_path / f"own.{ending}", format=kinds.get(ending, ending))
     out = tmp_path / "own.nc"
     line = f"infer --catalogue {tmp_path}/own.{ending} --preset erass1 --out {out} --draws 50 --no-map"
     done = command(line)
@@ -90,6 +96,12 @@ def test_every_format_comes_back_with_columns_appended(
     if ending != "csv":
         assert str(table[SINCE].unit) == "Gyr"
     assert "converted: mass: M500" in done.err
+    assert "conditional on a collision that is recorded (since" in done.err
+    assert "mostly a minor one" in done.err
+    ends = np.asarray(table["unconditional_time_since_collision_Gyr_p84"], dtype=float)
+    is_beyond = np.asarray(table["record_probability"], dtype=float) < 0.84
+    assert is_beyond.any()
+    assert (np.isposinf(ends) == is_beyond).all(), "longer than the window"
     with xr.open_dataset(
         tmp_path / "own.nc", group="posterior", engine="h5netcdf"
     ) as samples:
@@ -299,6 +311,28 @@ def test_the_packaged_model_tells_where_it_comes_from(command: Command) -> None:
     assert '"table_sha256"' in told.out
 
 
+def test_what_is_said_whether_or_not_a_collision_is_recorded(tmp_path: Path) -> None:
+    """Against the samples; what counts as recent and major stands in both files."""
+    major = MajorMerger(0.1, 1.5)
+    table = answered(tmp_path, erass(), major=major)
+    samples = read_samples(tmp_path / "own.nc", schema.DEFAULT_TARGETS)
+    age = age_at_lookback(lookback_at_redshift(np.asarray(table["BEST_Z"])))
+    since = age - samples[..., 0]
+    share = ((since < 1.5) & (samples[..., 4] > 0.1)).mean(0)
+    chance = np.asarray(table["record_probability"])
+    np.testing.assert_allclose(table["p_major_recent"], chance * share, rtol=1e-5)
+    np.testing.assert_allclose(table["record_window_Gyr"], age - 4.9, rtol=1e-5)
+    median = np.asarray(table["unconditional_time_since_collision_Gyr_median"])
+    assert (median >= np.asarray(table[SINCE]) - 1e-5).all()
+    for row in np.flatnonzero(chance > 0.5):
+        expected = np.quantile(since[:, row], 0.5 / chance[row])
+        assert median[row] == pytest.approx(expected, rel=1e-4)
+    with xr.open_dataset(tmp_path / "own.nc", engine="h5netcdf") as file:
+        assert (file.attrs["major_ratio"], file.attrs["recent_gyr"]) == (0.1, 1.5)
+        assert "mostly a minor one" in file.attrs["caution"]
+    assert (table.meta["CINNRAT"], table.meta["CINNGYR"]) == (0.1, 1.5)
+
+
 def test_p_recorded_falls_with_lookback_time_and_lies_in_0_1() -> None:
     model = load_model()
     assert model.selection is not None
@@ -307,7 +341,7 @@ def test_p_recorded_falls_with_lookback_time_and_lies_in_0_1() -> None:
         0.0, 7.9, 8
     )
     inputs[:, len(model.posterior.transforms.names) :] = 0.0
-    chance = model.selection.probability(inputs)
+    chance = model.selection.record_probability(inputs)
     assert ((chance > 0) & (chance < 1)).all()
     assert chance[0] > 0.95 > chance[-1]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.errors import DataError
 from cinn_clusters.ood.sample_test import two_sample_test
 from cinn_clusters.pipeline.inference.catalogue_query import CatalogueQuery
 from cinn_clusters.pipeline.inference.write_posterior import (
@@ -16,11 +20,13 @@ from cinn_clusters.pipeline.inference.write_posterior import (
     EXTRAPOLATED,
     describe_ensemble,
 )
+from cinn_clusters.posterior.collision import record_window
 from cinn_clusters.posterior.query import Query
 from cinn_clusters.posterior.trained import TrainedModel
 
 Ood = Literal["keep", "flag", "refuse"]
 OOD_SCORE, SELECTION = "ood_score", "selection_probability"
+RECORD, WINDOW = "record_probability", "record_window_Gyr"
 _REASONS = "reasons"
 
 
@@ -31,8 +37,8 @@ class Assessment:
     Args:
         status: ``ok``, ``flagged``, ``refused`` or ``unusable``, (M,).
         reasons: Why, a list for each object.
-        columns: Disagreement, extrapolated observables, OOD score and selection probability, M
-            rows; NaN for unusable objects.
+        columns: Disagreement, extrapolated observables, record window, OOD score, probabilities of
+            a record and of selection, M rows; NaN for unusable objects.
         sample_test: MMD^2 of the sample and the training clusters and its p-value; NaN for small
             samples and for models without a training population.
     """
@@ -89,6 +95,9 @@ def _status(is_usable: bool, has_reasons: bool, ood: Ood) -> str:
 def _assess_views(model: TrainedModel, views: Query, seed: int) -> pd.DataFrame:
     columns = describe_ensemble(model.posterior, views, seed)
     columns.index = views.keys.index
+    transforms = model.posterior.transforms
+    if transforms.schema.bounded_time in transforms.target_names:
+        columns[WINDOW] = record_window(transforms, views.inputs)
     if model.support is not None:
         columns[OOD_SCORE] = model.support.ood_score(views.inputs)
         disagreement = columns[DISAGREEMENT].to_numpy()
@@ -99,7 +108,9 @@ def _assess_views(model: TrainedModel, views: Query, seed: int) -> pd.DataFrame:
             [f"observables beyond the training support ({n})"] * (n > 0) for n in counts
         ]
     if model.selection is not None:
-        columns[SELECTION] = model.selection.probability(views.inputs)
+        columns[RECORD] = model.selection.record_probability(views.inputs)
+        if model.selection.is_of_usable:
+            columns[SELECTION] = model.selection.probability(views.inputs)
     columns[_REASONS] = pd.Series(reasons, columns.index, dtype=object)
     return columns
 
@@ -112,7 +123,7 @@ def _by_object(columns: pd.DataFrame) -> pd.DataFrame:
         DISAGREEMENT: "mean",
         EXTRAPOLATED: "max",
         OOD_SCORE: "max",
-        SELECTION: "mean",
+        **dict.fromkeys((WINDOW, RECORD, SELECTION), "mean"),
     }
     present = {name: join for name, join in joins.items() if name in columns}
     groups = columns.groupby(level=0)
@@ -126,4 +137,45 @@ def _sample_test(model: TrainedModel, views: Query, seed: int) -> tuple[float, f
     first = ~views.keys.index.duplicated()
     return two_sample_test(
         model.populations, transforms, views.inputs[first], seed=seed
+    )
+
+
+def demand_answers(
+    assessment: Assessment, objects: CatalogueQuery, catalogue: Path, strict: bool
+) -> None:
+    """Refuse a catalogue of which no row can be answered, or not every row if ``strict``.
+
+    Raises:
+        DataError: With the reason of the first row that cannot be used.
+    """
+    num_objects, unusable = len(objects.table), assessment.status == "unusable"
+    if strict and unusable.any():
+        first = _first_reason(assessment, objects, unusable)
+        got = f"{int(unusable.sum())} of {num_objects} rows that are not"
+        raise DataError(catalogue, "every row to be usable (--strict)", got, first)
+    if not assessment.is_answered.any():
+        first = _first_reason(assessment, objects, ~assessment.is_answered)
+        raise DataError(
+            catalogue, "a row that can be answered", f"none of {num_objects}", first
+        )
+
+
+def _first_reason(
+    assessment: Assessment, objects: CatalogueQuery, index: np.ndarray
+) -> str:
+    number = int(np.flatnonzero(index)[0])
+    reasons = "; ".join(assessment.reasons[number]) or "nothing is known of it"
+    return f"first: row {objects.rows[number]}, {reasons}"
+
+
+def answered_views(objects: CatalogueQuery, assessment: Assessment) -> Query:
+    """Views of the objects that get a posterior."""
+    answered = np.flatnonzero(assessment.is_answered)
+    return objects.query.rows(np.flatnonzero(np.isin(objects.objects, answered)))
+
+
+def count_reasons(reasons: Iterable[Iterable[str]]) -> Counter[str]:
+    """How often each reason was given; values of single rows stand in brackets and do not count."""
+    return Counter(
+        reason.split(" (")[0] for object_reasons in reasons for reason in object_reasons
     )

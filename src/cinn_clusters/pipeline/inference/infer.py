@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,11 +16,18 @@ from cinn_clusters.data.embeddings import KNOWN_NAMING
 from cinn_clusters.data.mass_prior import name_of, slope_of
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.reading.map_names import MapNaming
-from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, demand_free, sha256_of
 from cinn_clusters.pipeline.inference.analogues import read_analogues
-from cinn_clusters.pipeline.inference.assessment import Assessment, Ood, assess
+from cinn_clusters.pipeline.inference.assessment import (
+    RECORD,
+    Assessment,
+    Ood,
+    answered_views,
+    assess,
+    count_reasons,
+    demand_answers,
+)
 from cinn_clusters.pipeline.inference.catalogue_query import (
     CatalogueQuery,
     CatalogueSource,
@@ -34,10 +40,11 @@ from cinn_clusters.pipeline.inference.map_views import (
 )
 from cinn_clusters.pipeline.inference.mass_used import masses_used
 from cinn_clusters.pipeline.inference.result_table import (
-    ANALOGUES,
     NUM_VIEWS,
     append_columns,
+    complete_summary,
     demand_free_columns,
+    num_maps,
     table_path,
 )
 from cinn_clusters.pipeline.inference.write_posterior import (
@@ -45,18 +52,22 @@ from cinn_clusters.pipeline.inference.write_posterior import (
     group_views,
     write_posterior,
 )
+from cinn_clusters.posterior.collision import (
+    CAUTION,
+    CONDITION,
+    MAJOR_MERGER,
+    MajorMerger,
+    Unconditional,
+    notes,
+)
 from cinn_clusters.posterior.monte_carlo import MonteCarlo
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.progress import OnProgress, ignore_progress
-from cinn_clusters.schema import is_embedding
 from cinn_clusters.storage.model import load_model, packaged_model
 from cinn_clusters.storage.posterior_file import library_attributes
 from cinn_clusters.storage.provenance import with_provenance
-
-_CONDITION = "conditional"
-CONDITIONAL = "posteriors are conditional on a collision being recorded in the simulation since about z = 1.2"
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,7 @@ class InferenceOptions:
         with_map: Find the maximum a posteriori (MAP) of each posterior, too.
         strict: Refuse the catalogue if a row cannot be used.
         allow_atypical: Accept medians that suggest another unit (columns by name, 20 rows or more).
+        major: What counts as a recent major merger, for ``p_major_recent``.
         naming: How the names of maps say whose they are.
 
     Examples:
@@ -95,6 +107,7 @@ class InferenceOptions:
     strict: bool = False
     allow_atypical: bool = False
     naming: MapNaming = KNOWN_NAMING
+    major: MajorMerger = MAJOR_MERGER
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,7 @@ class Inferred:
         sample_test: MMD^2 of the sample and the training clusters, and its p-value.
         condition: What every posterior is conditional on; empty where the simulation does not say
             what a missing history means.
+        caution: What a reader of the collision time has to know.
 
     Examples:
         >>> import cinn_clusters as cc
@@ -130,6 +144,7 @@ class Inferred:
     reasons: Counter[str] = field(default_factory=Counter)
     sample_test: tuple[float, float] = (float("nan"), float("nan"))
     condition: str = ""
+    caution: str = ""
 
 
 @reserving()
@@ -180,9 +195,9 @@ def infer(
     table = _place_of_table(destination, catalogue, options)
     _demand_places(destination, table, catalogue)
     trained = load_model(model, device=sampling.device)
-    analogues = options.analogues and read_analogues(
-        options.analogues, trained.posterior
-    )
+    analogues = None
+    if options.analogues:
+        analogues = read_analogues(options.analogues, trained.posterior)
     vectors = embeddings and NamedVectors(embeddings, options.naming)
     source = CatalogueSource(
         catalogue,
@@ -197,11 +212,14 @@ def infer(
     posterior = _with_errors(asked, objects, options, sampling.seed)
     masses = masses_used(asked.transforms, objects)
     assessment = assess(trained, objects, options.ood, sampling.seed)
-    _demand_answers(assessment, objects, catalogue, options.strict)
-    query = _answered(objects, assessment)
+    demand_answers(assessment, objects, catalogue, options.strict)
+    query = answered_views(objects, assessment)
     attributes = _attributes(trained, source, objects, sampling, options)
     attributes |= _sample_test(assessment)
-    content = PosteriorContent(attributes, with_map=options.with_map)
+    unconditional = _unconditional(assessment, query, options)
+    content = PosteriorContent(
+        attributes, with_map=options.with_map, unconditional=unconditional
+    )
     _demand_modes(query, options)
     with atomic_file(destination.path) as scratch:
         summary = write_posterior(
@@ -212,13 +230,10 @@ def infer(
             content=content,
             on_progress=on_progress,
         )
-        summary.index = query.keys.index.unique()
-        summary = summary.join(assessment.columns)
+        summary = complete_summary(summary, query, assessment, analogues)
         summary = summary.join(masses[~masses.index.duplicated()])
         if embeddings is not None and not source.each_projection:
-            summary[NUM_VIEWS] = _num_maps(query, posterior.inputs)
-        if analogues:
-            summary[ANALOGUES] = analogues.nearest(query.inputs[group_views(query)[0]])
+            summary[NUM_VIEWS] = num_maps(query, posterior.inputs)
         maps = posterior.transforms
         result = append_columns(
             objects.table, assessment, summary, maps.schema, dtype=maps.sample_dtype
@@ -226,25 +241,39 @@ def infer(
         header = {**library_attributes(sampling.seed), **attributes}
         result.meta = with_provenance(objects.table.meta, header, objects.converted.log)
         write_table(result, table.path, overwrite=True)
+    paths = destination.path, table.path
+    return _inferred(paths, objects, assessment, attributes)
+
+
+def _inferred(
+    paths: tuple[Path, Path],
+    objects: CatalogueQuery,
+    assessment: Assessment,
+    attributes: dict[str, str | float],
+) -> Inferred:
+    is_flagged = np.isin(assessment.status, ("flagged", "refused"))
     return Inferred(
-        destination.path,
-        table.path,
-        len(objects.table),
-        int(assessment.is_answered.sum()),
-        int(np.isin(assessment.status, ("flagged", "refused")).sum()),
-        tuple(objects.converted.log),
-        _count(assessment.reasons),
-        assessment.sample_test,
-        str(attributes.get(_CONDITION, "")),
+        *paths,
+        num_objects=len(objects.table),
+        num_answered=int(assessment.is_answered.sum()),
+        num_flagged=int(is_flagged.sum()),
+        conversions=tuple(objects.converted.log),
+        reasons=count_reasons(assessment.reasons),
+        sample_test=assessment.sample_test,
+        condition=str(attributes.get(CONDITION, "")),
+        caution=str(attributes.get(CAUTION, "")),
     )
 
 
-def _condition(transforms: Transforms) -> dict[str, str]:
-    """What posteriors are conditional on, where a missing history has a meaning."""
-    columns = map(transforms.schema.column, transforms.target_names)
-    if any(column.absent_means for column in columns):
-        return {_CONDITION: CONDITIONAL}
-    return {}
+def _unconditional(
+    assessment: Assessment, query: Query, options: InferenceOptions
+) -> Unconditional | None:
+    """Probability of a record of the answered objects, where the model knows it."""
+    if RECORD not in assessment.columns:
+        return None
+    answered = query.keys.index.unique()
+    probability = assessment.columns.loc[answered, RECORD]
+    return Unconditional(probability.to_numpy(), options.major)
 
 
 def _place_of_table(
@@ -305,36 +334,6 @@ def _with_errors(
     return MonteCarlo(*parts, two_sided=two_sided, seed=seed)
 
 
-def _demand_answers(
-    assessment: Assessment, objects: CatalogueQuery, catalogue: Path, strict: bool
-) -> None:
-    """Refuse a catalogue of which no row can be answered, or not every row if ``strict``."""
-    num_objects, unusable = len(objects.table), assessment.status == "unusable"
-    if strict and unusable.any():
-        first = _first_reason(assessment, objects, unusable)
-        got = f"{int(unusable.sum())} of {num_objects} rows that are not"
-        raise DataError(catalogue, "every row to be usable (--strict)", got, first)
-    if not assessment.is_answered.any():
-        first = _first_reason(assessment, objects, ~assessment.is_answered)
-        raise DataError(
-            catalogue, "a row that can be answered", f"none of {num_objects}", first
-        )
-
-
-def _first_reason(
-    assessment: Assessment, objects: CatalogueQuery, index: np.ndarray
-) -> str:
-    number = int(np.flatnonzero(index)[0])
-    reasons = "; ".join(assessment.reasons[number]) or "nothing is known of it"
-    return f"first: row {objects.rows[number]}, {reasons}"
-
-
-def _answered(objects: CatalogueQuery, assessment: Assessment) -> Query:
-    """Views of the objects that get a posterior."""
-    answered = np.flatnonzero(assessment.is_answered)
-    return objects.query.rows(np.flatnonzero(np.isin(objects.objects, answered)))
-
-
 def _demand_modes(query: Query, options: InferenceOptions) -> None:
     if options.with_map and len(query) > len(group_views(query)[0]):
         expected, hint = (
@@ -360,7 +359,9 @@ def _attributes(
         **objects.converted.choices,
         "conversions": "\n".join(objects.converted.log),
         "mass_prior": name_of(_slope(source, options)),
-        **_condition(model.posterior.transforms),
+        "major_ratio": options.major.ratio,
+        "recent_gyr": options.major.recent_gyr,
+        **notes(model.posterior.transforms),
     }
     if source.embeddings is not None:
         vectors_file, _ = embedding_files(source.embeddings.paths)
@@ -373,18 +374,3 @@ def _sample_test(assessment: Assessment) -> dict[str, float]:
     names = ("sample_mmd2", "sample_p")
     values = dict(zip(names, assessment.sample_test, strict=True))
     return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
-def _num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
-    """Maps of each object; 0 where it was asked without one."""
-    first, counts = group_views(query)
-    is_vector = [is_embedding(name) for name in inputs]
-    has_map = np.isfinite(query.inputs[first][:, is_vector]).all(1)
-    return np.asarray(counts * has_map)
-
-
-def _count(reasons: Iterable[Iterable[str]]) -> Counter[str]:
-    """How often each reason was given; values of single rows stand in brackets and do not count."""
-    return Counter(
-        reason.split(" (")[0] for object_reasons in reasons for reason in object_reasons
-    )

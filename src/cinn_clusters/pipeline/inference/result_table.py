@@ -11,11 +11,28 @@ from astropy.table import Column, MaskedColumn, Table
 
 from cinn_clusters.catalogues.table_files import TABLE_FORMATS, demand_writable
 from cinn_clusters.errors import DataError
-from cinn_clusters.pipeline.inference.assessment import OOD_SCORE, SELECTION, Assessment
+from cinn_clusters.pipeline.inference.analogues import Analogues
+from cinn_clusters.pipeline.inference.assessment import (
+    OOD_SCORE,
+    RECORD,
+    SELECTION,
+    WINDOW,
+    Assessment,
+)
 from cinn_clusters.pipeline.inference.mass_used import MASS_USED, MASS_USED_SD
-from cinn_clusters.pipeline.inference.write_posterior import DISAGREEMENT, EXTRAPOLATED
+from cinn_clusters.pipeline.inference.write_posterior import (
+    DISAGREEMENT,
+    EXTRAPOLATED,
+    group_views,
+)
+from cinn_clusters.posterior.collision import (
+    P_MAJOR_RECENT,
+    UNCONDITIONAL_TIME,
+    unconditional_names,
+)
+from cinn_clusters.posterior.query import Query
 from cinn_clusters.posterior.summary import TIME_SINCE_COLLISION, summary_columns
-from cinn_clusters.schema import DEFAULT, Schema, fits_unit
+from cinn_clusters.schema import DEFAULT, Schema, fits_unit, is_embedding
 from cinn_clusters.schema import Column as SchemaColumn
 
 STATUS, REASONS, ANALOGUES, NUM_VIEWS = (
@@ -28,7 +45,10 @@ SINGLE = np.dtype(np.float32)
 _DESCRIPTIONS = {
     STATUS: "ok, flagged (a value not used, or the model may not apply), refused, or unusable",
     REASONS: "what was wrong with the row, and why the model may not apply",
-    SELECTION: "probability that a collision is recorded, on which the posterior is conditional",
+    WINDOW: "longest possible time since collision: from the begin of the record to the observation",
+    RECORD: "probability that a collision is recorded in that window",
+    SELECTION: "probability that one is recorded and measured: the condition of the posterior",
+    P_MAJOR_RECENT: "probability of a recent major merger (CINNRAT, CINNGYR), recorded or not",
     OOD_SCORE: "percentile of the robust distance among training clusters",
     ANALOGUES: "snapshot:halo of the most similar simulated clusters",
     NUM_VIEWS: "maps of the object whose posteriors were mixed",
@@ -39,7 +59,9 @@ _DESCRIPTIONS = {
 }
 _UCDS = {
     TIME_SINCE_COLLISION: "time.interval",
-    SELECTION: "stat.probability",
+    UNCONDITIONAL_TIME: "time.interval",
+    WINDOW: "time.interval",
+    **dict.fromkeys((RECORD, SELECTION, P_MAJOR_RECENT), "stat.probability"),
     OOD_SCORE: "stat.percentile",
     MASS_USED: "phys.mass;stat.mean",
     MASS_USED_SD: "stat.stdev;phys.mass",
@@ -47,6 +69,15 @@ _UCDS = {
     REASONS: "meta.note",
 }
 """What the columns that no schema has are, in the vocabulary of the Virtual Observatory (UCD1+)."""
+_DERIVED = {
+    TIME_SINCE_COLLISION: SchemaColumn(TIME_SINCE_COLLISION, unit="Gyr"),
+    UNCONDITIONAL_TIME: SchemaColumn(
+        UNCONDITIONAL_TIME,
+        unit="Gyr",
+        meaning="time since collision, recorded or not; infinite: longer than the record window",
+    ),
+    "record_window": SchemaColumn("record_window", unit="Gyr"),
+}
 _STATISTICS = {
     "median": ";stat.median",
     **dict.fromkeys(("p16", "p84"), ";stat.percentile"),
@@ -75,7 +106,7 @@ def demand_free_columns(
     """
     taken = [
         name
-        for name in (*_DESCRIPTIONS, *summary_columns(targets))
+        for name in (*_DESCRIPTIONS, *unconditional_names(), *summary_columns(targets))
         if name in table.colnames
     ]
     if taken:
@@ -85,6 +116,28 @@ def demand_free_columns(
         expected = "a name that no result has"
         raise DataError(f"column '{taken[0]}'", expected, got, str(catalogue), hint)
     demand_writable(table, path)
+
+
+def complete_summary(
+    summary: pd.DataFrame,
+    query: Query,
+    assessment: Assessment,
+    analogues: Analogues | None,
+) -> pd.DataFrame:
+    """The summary of answered objects by their row, with what was assessed of them before."""
+    rows = summary.set_index(query.keys.index.unique())
+    completed = rows.join(assessment.columns)
+    if analogues:
+        completed[ANALOGUES] = analogues.nearest(query.inputs[group_views(query)[0]])
+    return completed
+
+
+def num_maps(query: Query, inputs: tuple[str, ...]) -> np.ndarray:
+    """Maps of each object; 0 where it was asked without one."""
+    first, counts = group_views(query)
+    is_vector = [is_embedding(name) for name in inputs]
+    has_map = np.isfinite(query.inputs[first][:, is_vector]).all(1)
+    return np.asarray(counts * has_map)
 
 
 def append_columns(
@@ -127,9 +180,7 @@ def _column(values: pd.Series, dtype: np.dtype) -> Column:
 def _describe(column: Any, name: str, schema: Schema) -> None:
     """Give an appended column its unit, meaning and UCD."""
     quantity, _, statistic = name.rpartition("_")
-    known = schema.column(quantity)
-    if quantity == TIME_SINCE_COLLISION:
-        known = SchemaColumn(quantity, unit="Gyr")
+    known = _DERIVED.get(quantity) or schema.column(quantity)
     column.unit = fits_unit(known.unit)
     meaning = known.meaning or quantity
     if known.unit and known.meaning:

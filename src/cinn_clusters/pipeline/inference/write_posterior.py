@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cinn_clusters.posterior.collision import Unconditional, unconditional_columns
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
@@ -44,12 +45,15 @@ class PosteriorContent:
         dequantised: The same for a likelihood, (N, D): log-densities of these and of the first
             samples are written; None: of none.
         with_map: Whether the summary has the maximum a posteriori.
+        unconditional: Probability of a record of each object: the summary says something of
+            objects whether or not a collision is recorded, too.
     """
 
     attributes: Mapping[str, str | float] = field(default_factory=dict)
     ground_truth: np.ndarray | None = None
     dequantised: np.ndarray | None = None
     with_map: bool = False
+    unconditional: Unconditional | None = None
 
 
 def write_posterior(
@@ -88,9 +92,14 @@ def write_posterior(
                 writer.put_log_prob(
                     objects, *densities(posterior, samples, truth, views)
                 )
-            pieces.append(
-                summarise(posterior, views, samples, with_map=content.with_map)
-            )
+            summary = summarise(posterior, views, samples, with_map=content.with_map)
+            if content.unconditional is not None:
+                unconditional = content.unconditional.rows(objects)
+                columns = unconditional_columns(
+                    posterior, views, samples, unconditional
+                )
+                summary = summary.join(columns)
+            pieces.append(summary)
             on_progress(Progress(objects.stop, len(counts), "infer"))
     return pd.concat(pieces, ignore_index=True)
 
