@@ -11,6 +11,7 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
+from cinn_clusters.data.error_model import ErrorModel
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms
@@ -143,9 +144,10 @@ def test_equal_sides_change_nothing_and_others_only_their_rows(
     parts = (posterior.flow, posterior.transforms)
     plain, equal = (
         MonteCarlo(*parts),
-        MonteCarlo(*parts, two_sided=np.full((2, 2, 1), 0.2)),
+        MonteCarlo(*parts, error_model=ErrorModel(np.full((2, 2, 1), 0.2))),
     )
-    skewed = MonteCarlo(*parts, two_sided=np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
+    sides = ErrorModel(np.array([[[0.05], [0.2]], [[0.35], [0.2]]]))
+    skewed = MonteCarlo(*parts, error_model=sides)
     draws = [one.sample(inputs, 500) for one in (plain, equal, skewed)]
     np.testing.assert_array_equal(draws[1], draws[0])
     np.testing.assert_array_equal(draws[2][:, 1], draws[0][:, 1])

@@ -9,6 +9,7 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
+from cinn_clusters.data.error_model import ErrorModel
 from cinn_clusters.data.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.diagnostics.regions import shortest_interval
@@ -38,7 +39,9 @@ def make_monte_carlo(target: TargetMap) -> MonteCarlo:
     prior = ObservablePrior(np.array([14.5, 4.0]), np.diag([0.25, 6.0]))
     transforms = MeasurementTransforms(observables, (target,), prior=prior)
     flow = glow(1, 3, members=3, blocks=4, hidden=16, clamp=1.0, seed=3)
-    return MonteCarlo(flow, transforms, num_realisations=20, two_sided=TWO_SIDED)
+    return MonteCarlo(
+        flow, transforms, num_realisations=20, error_model=ErrorModel(TWO_SIDED)
+    )
 
 
 RELATIVE = TargetMap(

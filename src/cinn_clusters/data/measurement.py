@@ -72,6 +72,11 @@ class MeasurementTransforms(Transforms):
         return tuple(name for name in self.scalars if name != self.time)
 
     @property
+    def optional_columns(self) -> list[int]:
+        """Columns of the optional scalars among the inputs."""
+        return [self.names.index(name) for name in self.optional]
+
+    @property
     def has_embedding(self) -> bool:
         """Whether the model takes an embedding."""
         return len(self.scalars) < len(self.names)
@@ -98,7 +103,7 @@ class MeasurementTransforms(Transforms):
         values = np.stack(list(columns), 1)
 
         # Errors of logarithms are in dex, the maps take natural logarithms.
-        optional = self._optional_columns
+        optional = self.optional_columns
         factors = np.array([1.0 / maps[column].unit for column in optional])
         is_log = [maps[column].is_log for column in optional]
         factors[is_log] = math.log(10.0)
@@ -114,21 +119,14 @@ class MeasurementTransforms(Transforms):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Scalars (N, S), their errors (N, S), and covariances of these where they need any."""
         values, errors = self.raw_values(inputs)
-        law = self._mass_law
+        law = self.mass_law
         if correlation is None and law is None:
             return values, errors, None
-        noise = error_covariance(errors, self._optional_columns, correlation)
+        noise = error_covariance(errors, self.optional_columns, correlation)
         values = self.prior.leading(len(self.scalars)).clipped(values)
         if law is not None:
             values, noise = law.equivalent(self.prior, values, noise)
         return values, errors, noise
-
-    def mass_error_share(self, inputs: np.ndarray) -> np.ndarray:
-        """Error of each mass over the scatter of training masses, (N,), where these are no prior."""
-        law = self._mass_law
-        if law is None:
-            return np.zeros(len(inputs))
-        return law.error_share(self.prior, *self.raw_values(inputs))
 
     def embeddings(self, inputs: np.ndarray) -> np.ndarray:
         """Embeddings (N, E); NaN as a whole where a component is missing."""
@@ -140,7 +138,7 @@ class MeasurementTransforms(Transforms):
     def is_measured(self, inputs: np.ndarray) -> np.ndarray:
         """Which of the optional scalars, and after them the embedding, objects have, (N, B)."""
         _, errors = self.raw_values(inputs)
-        scalars: np.ndarray = np.isfinite(errors[:, self._optional_columns])
+        scalars: np.ndarray = np.isfinite(errors[:, self.optional_columns])
         if not self.has_embedding:
             return scalars
         is_finite = np.isfinite(self.embeddings(inputs))
@@ -151,7 +149,7 @@ class MeasurementTransforms(Transforms):
         result = np.array(inputs, dtype=float)
         width = len(self.optional) + self.has_embedding
         is_left_out = ~np.broadcast_to(is_kept, (len(inputs), width))  # (N, B)
-        for number, column in enumerate(self._optional_columns):
+        for number, column in enumerate(self.optional_columns):
             result[is_left_out[:, number], column] = np.nan
         if self.has_embedding:
             result[is_left_out[:, -1], self._embedding] = np.nan
@@ -240,7 +238,7 @@ class MeasurementTransforms(Transforms):
         x = self._standardised(mean)  # (N, S + E)
 
         # diag(A C A^T), the variances of the features A v; rounding may take one below zero.
-        matrix = self._matrix()[self._optional_columns, : len(self.scalars)]
+        matrix = self._matrix()[self.optional_columns, : len(self.scalars)]
         products = matrix @ covariance * matrix  # (N, U, S)
         variance = products.sum(-1)
         deviations = np.sqrt(np.maximum(variance, 0.0))
@@ -326,11 +324,7 @@ class MeasurementTransforms(Transforms):
         return np.array([observable.clip for observable in self.observables])
 
     @property
-    def _optional_columns(self) -> list[int]:
-        return [self.names.index(name) for name in self.optional]
-
-    @property
-    def _mass_law(self) -> MassPrior | None:
+    def mass_law(self) -> MassPrior | None:
         """Prior of the masses that was asked for in place of the training clusters'."""
         mass = self.schema.mass
         if self.mass_prior is None or mass not in self.optional:
@@ -346,7 +340,7 @@ class MeasurementTransforms(Transforms):
         variance = np.diag(self.prior.covariance)
         spreads = SPREADS_A_DEX * np.sqrt(variance)
         units = np.ones(len(self.optional))
-        for number, column in enumerate(self._optional_columns):
+        for number, column in enumerate(self.optional_columns):
             entry = self.observables[column]
             unit = self.schema.column(entry.name).unit
             is_in_dex = entry.is_log or unit.startswith("log10")
@@ -354,16 +348,21 @@ class MeasurementTransforms(Transforms):
                 units[number] = spreads[column] * entry.unit
         return units
 
+    def shifted(self, inputs: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """Inputs with optional scalars changed by (N, U), in the unit of their errors."""
+        result = np.array(inputs, dtype=float)
+        for column, shift in zip(self.optional_columns, change.T, strict=True):
+            if self.observables[column].is_log:
+                result[:, column] *= 10.0**shift  # in dex
+            else:
+                result[:, column] += shift
+        return result
+
     def _noisy(
         self, inputs: np.ndarray, errors: np.ndarray, noise: np.ndarray
     ) -> np.ndarray:
         """Inputs with noise (N, U) added, and its standard deviations (N, U) stated."""
-        result = np.array(inputs, dtype=float)
-        for column, scatter in zip(self._optional_columns, noise.T, strict=True):
-            if self.observables[column].is_log:
-                result[:, column] *= 10.0**scatter  # in dex
-            else:
-                result[:, column] += scatter
+        result = self.shifted(inputs, noise)
         # Errors that were there already add up in quadrature.
         stated = result[:, len(self.names) :]
         np.hypot(stated, errors, out=stated)

@@ -7,15 +7,18 @@ the posterior samples. Errors that differ on both sides follow a two-piece norma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
+from cinn_clusters.data.error_model import ErrorModel
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.two_piece import mean_shift
 from cinn_clusters.posterior.density import Context
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.posterior.realisations import BoundedRow, resample
 from cinn_clusters.rng import numpy_stream
 
 NUM_PROPOSALS = 10
@@ -30,9 +33,10 @@ class MonteCarlo(Posterior):
 
     Args:
         num_realisations: Realisations of the true observables of each object.
-        two_sided: Errors below and above the values [dex], (2, rows of the file, columns of
-            ``MeasurementTransforms.optional``), indexed by place; None: the errors among the inputs
-            hold on both sides.
+        error_model: What else is known of the errors, for the rows of the file and the columns of
+            ``MeasurementTransforms.optional``.
+        rows: Rows of the file that are averaged, (M,); the others are conditioned on their errors.
+            None: all.
         seed: Of the realisations, which samples, densities and modes share.
 
     References:
@@ -41,7 +45,8 @@ class MonteCarlo(Posterior):
     """
 
     num_realisations: int = 50
-    two_sided: np.ndarray | None = None
+    error_model: ErrorModel = field(default_factory=ErrorModel)
+    rows: np.ndarray | None = None
     seed: int = 0
 
     @property
@@ -51,31 +56,86 @@ class MonteCarlo(Posterior):
 
     def _conditions(self, query: Query, context: Context) -> Context:
         """Contexts of all realisations of n objects, (n T)."""
+        x = context.x.repeat_interleave(self.num_realisations, 0)
+        anchors = context.anchors.repeat_interleave(self.num_realisations, 0)
+        is_realised = self._is_realised(query)
+        realised = query.rows(np.flatnonzero(is_realised))
         realisations = self._realisations(
-            query, Sampling(self.num_realisations, self.seed)
+            realised, Sampling(self.num_realisations, self.seed)
         )
-        return self.context(realisations.reshape(-1, query.inputs.shape[1]))
+        contexts = self.context(realisations.reshape(-1, query.inputs.shape[1]))
+        chosen = torch.from_numpy(np.repeat(is_realised, self.num_realisations))
+        x[chosen], anchors[chosen] = contexts.x, contexts.anchors
+        return Context(x, anchors)
+
+    def _is_realised(self, query: Query) -> np.ndarray:
+        """Which of n objects are averaged over realisations, (n,)."""
+        if self.rows is None:
+            return np.ones(len(query), dtype=bool)
+        return np.asarray(self.rows[query.places])
+
+    def _sample_batch(
+        self, query: Query, context: Context, sampling: Sampling
+    ) -> np.ndarray:
+        """Samples (S, n, D); those of objects without realisations are as without this class."""
+        is_realised = self._is_realised(query)
+        if is_realised.all():
+            return super()._sample_batch(query, context, sampling)
+        plain = Posterior(self.flow, self.transforms, self.device, self.recalibration)
+        shape = (sampling.num_samples, len(query), len(self.targets))
+        samples = np.empty(shape, dtype=self.transforms.sample_dtype)
+        index = np.flatnonzero(~is_realised)
+        samples[:, index] = plain._sample_batch(
+            query.rows(index), context.rows(torch.from_numpy(index)), sampling
+        )
+        index = np.flatnonzero(is_realised)
+        if len(index):
+            samples[:, index] = super()._sample_batch(
+                query.rows(index), context.rows(torch.from_numpy(index)), sampling
+            )
+        return samples
 
     def _realisations(self, query: Query, sampling: Sampling) -> np.ndarray:
         """Inputs of n objects, exact and complete, (n, T, L)."""
+        transforms, errors = self._survey_transforms, self.error_model.at(query.places)
+        noise = _noise(sampling, query.streams, len(transforms.scalars))
+        realisations = np.stack(
+            [
+                transforms.sample_values(query.inputs, of_turn, errors.correlation)
+                for of_turn in noise.swapaxes(0, 1)
+            ],
+            1,
+        )
+        num_objects = len(query)
+        skewed = np.flatnonzero(errors.is_skewed(num_objects))
+        if len(skewed):
+            realisations[skewed] = self._skewed(query.rows(skewed), sampling)
+        for number in np.flatnonzero(errors.is_bounded(num_objects)):
+            index = np.array([number])
+            row = BoundedRow(
+                transforms,
+                query.inputs[number],
+                errors.at(index),
+                query.rows(index).streams[0],
+            )
+            realisations[number] = row.draw(noise[number], sampling)
+        return realisations
+
+    def _skewed(self, query: Query, sampling: Sampling) -> np.ndarray:
+        """Inputs (n, T, L) of objects whose errors differ on both sides."""
+        transforms, two_sided = self._survey_transforms, self.error_model.two_sided
+        assert two_sided is not None
+        values = two_piece(transforms, query, two_sided[:, query.places], sampling)
+        embeddings = transforms.embeddings(query.inputs)
+        of_turns = values.swapaxes(0, 1)
+        inputs = [transforms.exact_inputs(turn, embeddings) for turn in of_turns]
+        return np.stack(inputs, 1)
+
+    @property
+    def _survey_transforms(self) -> MeasurementTransforms:
         transforms = self.transforms
         assert isinstance(transforms, MeasurementTransforms)
-        noise = _noise(sampling, query.streams, len(transforms.scalars))
-        skewed = np.zeros(0, dtype=int)
-        if self.two_sided is not None:
-            errors = self.two_sided[:, query.places]
-            skewed = np.flatnonzero((errors[0] != errors[1]).any(1))
-            values = two_piece(
-                transforms, query.rows(skewed), errors[:, skewed], sampling
-            )
-        realisations = []
-        for number in range(sampling.num_samples):
-            inputs = transforms.sample_values(query.inputs, noise[:, number])
-            if len(skewed):
-                embeddings = transforms.embeddings(query.inputs[skewed])
-                inputs[skewed] = transforms.exact_inputs(values[:, number], embeddings)
-            realisations.append(inputs)
-        return np.stack(realisations, 1)
+        return transforms
 
 
 def _noise(sampling: Sampling, streams: Sequence[int], width: int) -> np.ndarray:
@@ -133,13 +193,7 @@ def two_piece(
         squares = offset**2 * precision
         log_weight = -0.5 * squares.sum(1)
 
-        # systematic resampling
-        weight = np.exp(log_weight - log_weight.max())
-        cumulative = np.cumsum(weight)
-        levels = np.arange(num_samples) + stream.random()
-        levels *= cumulative[-1] / num_samples
-        chosen = np.searchsorted(cumulative, levels)
-        result[row] = proposals[chosen]
+        result[row] = proposals[resample(log_weight, num_samples, stream)]
     return result
 
 

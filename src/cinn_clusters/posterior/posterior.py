@@ -224,8 +224,7 @@ class Posterior:
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
             batch = query.rows(objects)
-            contexts = self._conditions(batch, context.rows(objects))
-            return objects, self._draw(contexts, batch.streams, sampling)
+            return objects, self._sample_batch(batch, context.rows(objects), sampling)
 
         yield from parallel_map(draw, list(query.batches(step)))
 
@@ -288,6 +287,13 @@ class Posterior:
     def _conditions(self, query: Query, context: Context) -> Context:
         """What samples of n objects are conditioned on: T contexts an object, (n T)."""
         return context
+
+    def _sample_batch(
+        self, query: Query, context: Context, sampling: Sampling
+    ) -> np.ndarray:
+        """Samples (S, n, D) of n objects."""
+        contexts = self._conditions(query, context)
+        return self._draw(contexts, query.streams, sampling)
 
     def _draw(
         self, contexts: Context, streams: Sequence[int], sampling: Sampling

@@ -13,6 +13,7 @@ from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import KNOWN_NAMING
+from cinn_clusters.data.error_model import ErrorModel
 from cinn_clusters.data.mass_prior import name_of, slope_of
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.reading.map_names import MapNaming
@@ -331,7 +332,7 @@ def _with_errors(
         )
     two_sided = objects.converted.errors_below_and_above(transforms.optional)
     parts = (posterior.flow, transforms, posterior.device, posterior.recalibration)
-    return MonteCarlo(*parts, two_sided=two_sided, seed=seed)
+    return MonteCarlo(*parts, error_model=ErrorModel(two_sided), seed=seed)
 
 
 def _demand_modes(query: Query, options: InferenceOptions) -> None:

@@ -1,0 +1,223 @@
+r"""Realisations of true observables whose values are only bounded, or whose redshift has an error.
+
+Redshifts follow their two-piece normal, cut off at the present and at the begin of the record. A
+limit y < b of an observable v, y = v + N(0, scatter^2), is a truncated normal: y is drawn given all
+that was measured, one limit after the other, and weighted by the probabilities of the truncations
+(Geweke, Hajivassiliou & Keane 1991); v follows given y. The observables do not tell of the redshift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from cinn_clusters.cosmology import MAX_REDSHIFT, age_at_lookback, time_of_redshift
+from cinn_clusters.data.error_model import ErrorModel, Limits, RedshiftErrors
+from cinn_clusters.data.measurement import MeasurementTransforms
+from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.rng import numpy_stream
+
+NUM_PROPOSALS = 10
+"""Proposals for each realisation that is resampled."""
+_SHORTEST_RECORD = 0.01
+"""Shortest record of collisions at a realised redshift [Gyr]."""
+_SMALLEST = 1e-300
+_LEAST_DEVIATION = 1e-9
+"""Deviation of a limited value that the others leave no freedom, as its map takes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoundedRow:
+    """One object with limits or an error of its redshift.
+
+    Args:
+        transforms: Transforms of the model.
+        inputs: Its inputs, (L,); NaN where a value is only bounded.
+        errors: What is stated of its errors, one row.
+        stream: Number of its random stream.
+    """
+
+    transforms: MeasurementTransforms
+    inputs: np.ndarray
+    errors: ErrorModel
+    stream: int
+
+    def draw(self, noise: np.ndarray, sampling: Sampling) -> np.ndarray:
+        """Exact, complete inputs (T, L) of T realisations, with Gaussian noise (T, S)."""
+        stream = numpy_stream(sampling.seed, "bounded", self.stream)
+        num_limits = self._num_limits
+        factor = NUM_PROPOSALS if num_limits > 1 else 1
+        proposals = np.repeat(self.inputs[None], factor * sampling.num_samples, axis=0)
+        if self.errors.redshift is not None:
+            proposals = _with_redshifts(
+                self.transforms, proposals, self.errors.redshift, stream
+            )
+        if num_limits:
+            limits = self.errors.limits
+            assert limits is not None
+            proposals, log_weight = self._with_limits(proposals, limits, stream)
+            chosen = resample(log_weight, sampling.num_samples, stream)
+            proposals = proposals[chosen]
+        correlation = self._correlation(len(proposals))
+        return self._given_limits.sample_values(proposals, noise, correlation)
+
+    @property
+    def _num_limits(self) -> int:
+        if self.errors.limits is None:
+            return 0
+        return int(np.count_nonzero(self.errors.limits.side[0]))
+
+    @property
+    def _given_limits(self) -> MeasurementTransforms:
+        """Transforms; a mass that is only bounded leaves the training clusters' prior of it."""
+        limits, mass = self.errors.limits, self.transforms.schema.mass
+        if limits is None or mass not in self.transforms.optional:
+            return self.transforms
+        if not limits.side[0, self.transforms.optional.index(mass)]:
+            return self.transforms
+        return replace(self.transforms, mass_prior=None)
+
+    def _correlation(self, num_rows: int) -> np.ndarray | None:
+        correlation = self.errors.correlation
+        if correlation is None:
+            return None
+        return np.broadcast_to(correlation, (num_rows, *correlation.shape[1:]))
+
+    def _with_limits(
+        self, inputs: np.ndarray, limits: Limits, stream: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (P, L) with a value for each limit, measured with its scatter; log-weights (P,)."""
+        transforms = self._given_limits
+        columns = transforms.optional_columns
+        limited = np.flatnonzero(limits.side[0])
+        places = np.array(columns)[limited]
+        bounds, scatter = self._raw_limits(limits)
+        mean, covariance = transforms.condition(inputs, self._correlation(len(inputs)))
+        block = covariance[:, places[:, None], places]
+        block = block + np.diag(scatter[limited] ** 2)
+        side = limits.side[0, limited]
+        uniform = stream.random((len(inputs), len(limited)))
+        drawn, log_weight = truncated_normals(
+            mean[:, places], block, bounds[limited] * side, side, uniform
+        )
+        result = inputs.copy()
+        for number, place in enumerate(places):
+            observable = transforms.observables[place]
+            result[:, place] = observable.value(drawn[:, number])
+        errors = len(transforms.names) + limited
+        result[:, errors] = limits.scatter[0, limited]
+        return result, log_weight
+
+    def _raw_limits(self, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
+        """Limits and their scatters as the maps take them, (U,) each."""
+        transforms = self.transforms
+        stated = self.inputs.copy()
+        columns = transforms.optional_columns
+        stated[columns] = limits.value[0]
+        stated[len(transforms.names) :] = limits.scatter[0]
+        values, errors = transforms.raw_values(stated[None])
+        return values[0, columns], errors[0, columns]
+
+
+def truncated_normals(
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    bound: np.ndarray,
+    side: np.ndarray,
+    uniform: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw normals (P, K) beyond their bounds one after the other, with log-weights (P,).
+
+    Args:
+        mean: (P, K).
+        covariance: (P, K, K).
+        bound: Bound times side, (K,): side y > side times bound.
+        side: 1 for a lower bound, -1 for an upper one, (K,).
+        uniform: Uniform numbers, (P, K).
+    """
+    # In mirrored coordinates every bound is a lower one.
+    mirrored = covariance * side[:, None] * side
+    floor = _LEAST_DEVIATION**2 * np.eye(len(side))
+    factor = np.linalg.cholesky(mirrored + floor)
+    centre = mean * side
+    normal = np.zeros_like(mean)
+    log_weight = np.zeros(len(mean))
+    for number in range(len(side)):
+        known = np.einsum("pk,pk->p", factor[:, number], normal)
+        width = factor[:, number, number]
+        least = (bound[number] - centre[:, number] - known) / width
+        probability = np.maximum(ndtr(-least), _SMALLEST)
+        normal[:, number] = -ndtri(
+            np.maximum(uniform[:, number] * probability, _SMALLEST)
+        )
+        log_weight += np.log(probability)
+    drawn = centre + np.einsum("pkl,pl->pk", factor, normal)
+    return drawn * side, log_weight
+
+
+def resample(
+    log_weight: np.ndarray, num_samples: int, stream: np.random.Generator
+) -> np.ndarray:
+    """Systematic resampling: indices (T,) of proposals by their log-weights (P,)."""
+    weight = np.exp(log_weight - log_weight.max())
+    cumulative = np.cumsum(weight)
+    levels = np.arange(num_samples) + stream.random()
+    levels *= cumulative[-1] / num_samples
+    return np.asarray(np.searchsorted(cumulative, levels))
+
+
+def _with_redshifts(
+    transforms: MeasurementTransforms,
+    inputs: np.ndarray,
+    errors: RedshiftErrors,
+    stream: np.random.Generator,
+) -> np.ndarray:
+    """Inputs (P, L) at redshifts drawn by their errors; converted values follow to first order."""
+    (measured,), sides = errors.redshift, errors.errors[:, 0]
+    if not sides.any():
+        return inputs
+    last = _latest_redshift(transforms)
+    uniform = stream.random(len(inputs))
+    redshift = truncated_two_piece(measured, sides, (0.0, last), uniform)
+    result = inputs.copy()
+    result[:, transforms.names.index(transforms.time)] = time_of_redshift(redshift)
+    change = errors.slopes[0] * (redshift - measured)[:, None]
+    return transforms.shifted(result, change)
+
+
+def _latest_redshift(transforms: MeasurementTransforms) -> float:
+    """Largest redshift at which the model can be asked: the record of its targets has begun."""
+    windows = [target for target in transforms.targets if target.bijection == "window"]
+    begin = max([0.0, *(target.lower for target in windows)])
+    redshift = np.linspace(MAX_REDSHIFT, 0.0, 20_001)
+    ages = age_at_lookback(time_of_redshift(redshift))
+    return float(np.interp(begin + _SHORTEST_RECORD, ages, redshift))
+
+
+def truncated_two_piece(
+    mode: float, sides: np.ndarray, bounds: tuple[float, float], uniform: np.ndarray
+) -> np.ndarray:
+    """Quantiles of a two-piece normal of deviations (2,) about its mode, between two bounds.
+
+    Examples:
+        >>> halves = np.array([0.1, 0.3])
+        >>> truncated_two_piece(0.5, halves, (0.0, 2.0), np.array([0.0, 1.0])).round(3)
+        array([0., 2.])
+    """
+    below, above = np.maximum(sides, 1e-3 * sides.max())
+    share = below / (below + above)
+
+    def cumulative(value: float) -> float:
+        if value < mode:
+            return float(2.0 * share * ndtr((value - mode) / below))
+        return float(1.0 - 2.0 * (1.0 - share) * ndtr((mode - value) / above))
+
+    least, most = map(cumulative, bounds)
+    level = least + uniform * (most - least)
+    low = mode + below * ndtri(np.minimum(level / (2.0 * share), 0.5))
+    upper_level = (1.0 - level) / (2.0 * (1.0 - share))
+    high = mode - above * ndtri(np.minimum(upper_level, 0.5))
+    drawn = np.where(level < share, low, high)
+    return np.clip(drawn, *bounds)
