@@ -1,8 +1,8 @@
-"""What the posterior has to beat: every rival as its users would run it by default.
+"""What the posterior has to beat, one function a rival: a ``Unit`` in, an ``Answer`` out.
 
-A rival is a function of a ``Fold`` that returns an ``Answer``. All see the same seven columns and
-six targets, raw, standardised on the training clusters of the fold unless the rival does that
-itself; none knows of bounds.
+``raw``: as its users would run it by default, on the seven columns and six targets, standardised
+on training clusters; it knows of no bounds. ``transforms``: the same flow and the same training on
+this package's transforms and dequantised times. No rival is tuned.
 """
 
 from __future__ import annotations
@@ -11,112 +11,101 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
+from folds import NUM_DRAWS, Answer, Represented, Unit
 from torch import Tensor, nn
 
 from cinn_clusters import read_config
-from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.data.split import Split
 from cinn_clusters.evaluation.reference_posteriors import (
     forest_histories,
+    forest_samples,
     prior_samples,
 )
 from cinn_clusters.posterior.fit import fit
 
-NUM_DRAWS = 1000
-SEED = 0
+CONFIGS = Path(__file__).parents[2] / "configs"
 CONTEXT = ("Group_M_Crit500", "lookback_time_Gyr")
+NUM_JITTERS = 48
+NUM_NEIGHBOURS = 200
+NUM_OBJECTS_A_BATCH = 5
 
 
 @dataclass(frozen=True)
-class Fold:
-    """One fold: the rows, who trains, who stops, who is judged, and the dequantised truths
-    (N_test, D).
-    """
+class Recipe:
+    """How a rival's flow is trained: Adam, with the weights of the best held-out epoch."""
 
-    catalogue: Catalogue
-    split: Split
-    truth: np.ndarray
-
-    @property
-    def fitted(self) -> np.ndarray:
-        """Rows outside the test fold."""
-        return np.concatenate([self.split.train, self.split.validation])
-
-    def x(self, rows: np.ndarray) -> np.ndarray:
-        """Raw observables."""
-        return self.catalogue.inputs(self.catalogue.observables)[rows]
+    learning_rate: float
+    batch: int
+    epochs: int
+    patience: int
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Draws (S, N, D), log-density of the truths (N,) or None, and seconds spent."""
+class Network:
+    """A flow as three functions of u and x."""
 
-    samples: np.ndarray
-    log_prob: np.ndarray | None
-    train_seconds: float
-    draw_seconds: float
-
-
-class Scaled:
-    """Standardised tensors of a fold, and the way back."""
-
-    def __init__(self, fold: Fold) -> None:
-        theta, x = (
-            fold.catalogue.theta,
-            fold.catalogue.inputs(fold.catalogue.observables),
-        )
-        self.mean, self.sd = theta[fold.fitted].mean(0), theta[fold.fitted].std(0)
-        x_mean, x_sd = x[fold.fitted].mean(0), x[fold.fitted].std(0)
-
-        def pair(rows: np.ndarray) -> tuple[Tensor, Tensor]:
-            scaled = (theta[rows] - self.mean) / self.sd, (x[rows] - x_mean) / x_sd
-            return torch.tensor(scaled[0]).float(), torch.tensor(scaled[1]).float()
-
-        self.train, self.validation, self.test = (
-            pair(rows)
-            for rows in (fold.split.train, fold.split.validation, fold.split.test)
-        )
-        self.truth = torch.tensor((fold.truth - self.mean) / self.sd).float()
-
-    def back(self, u: Tensor) -> np.ndarray:
-        """Catalogue units."""
-        return u.double().numpy() * self.sd + self.mean
-
-    def density(self, log_prob: Tensor) -> np.ndarray:
-        """Per unit physical volume."""
-        return log_prob.double().numpy() - np.log(self.sd).sum()
+    module: nn.Module
+    log_prob: Callable[[Tensor, Tensor], Tensor]
+    sample: Callable[[Tensor], Tensor]
 
 
-def ours(fold: Fold, changes: list[str]) -> Answer:
-    """This package, default preset."""
+def ours(unit: Unit, *, preset: str, changes: tuple[str, ...] = ()) -> Answer:
+    """This package with a preset that comes with it."""
+    catalogue = unit.catalogue
+    return _ours(unit, Represented(unit, raw=False), preset, changes, catalogue)
+
+
+def ours_raw(unit: Unit) -> Answer:
+    """The flow of ``exact``, one member, on raw columns."""
+    represented = Represented(unit, raw=True)
+    changes = ("model.members=1", "train.dequantise=false")
+    return _ours(unit, represented, "exact", changes, represented.catalogue)
+
+
+def _ours(unit, represented, preset, changes, catalogue) -> Answer:
     begin = time.perf_counter()
-    posterior = fit(fold.catalogue, fold.split, read_config(changes=changes))
-    trained = time.perf_counter()
-    inputs = fold.catalogue.inputs(posterior.inputs)[fold.split.test]
-    samples = posterior.sample(inputs, NUM_DRAWS, seed=SEED)
-    drawn = time.perf_counter()
-    return Answer(
-        samples,
-        posterior.log_prob(fold.truth, inputs),
-        trained - begin,
-        drawn - trained,
+    config = read_config(
+        CONFIGS / f"{preset}.toml", changes=[f"seed={unit.seed}", *changes]
     )
+    posterior = fit(catalogue, unit.split, config)
+    trained = time.perf_counter()
+    inputs = catalogue.inputs(posterior.inputs)[unit.split.test]
+    samples = posterior.sample(inputs, NUM_DRAWS, seed=unit.seed)
+    drawn = time.perf_counter()
+    log_prob = posterior.log_prob(unit.truth, inputs)
+    return Answer(samples, log_prob, trained - begin, drawn - trained)
 
 
-def original(fold: Fold, changes: list[str]) -> Answer:
+def original(unit: Unit) -> Answer:
     """The published network: FrEIA, 12 GLOW blocks, 128 hidden, clamp 2, Adam 2e-3, 250 epochs,
     best validation NLL.
     """
+    represented = Represented(unit, raw=True)
+    num_targets = len(unit.catalogue.targets)
+    module = published_network(num_targets, represented.transforms.num_features)
+
+    def log_prob(u: Tensor, x: Tensor) -> Tensor:
+        z, log_det = module(u, c=[x])
+        return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1) + log_det
+
+    def sample(x: Tensor) -> Tensor:
+        wide = x.repeat(NUM_DRAWS, 1)
+        drawn = module(torch.randn(len(wide), num_targets), c=[wide], rev=True)[0]
+        return drawn.view(NUM_DRAWS, len(x), num_targets)
+
+    recipe = Recipe(learning_rate=2e-3, batch=512, epochs=250, patience=250)
+    return _trained(represented, Network(module, log_prob, sample), recipe)
+
+
+def published_network(num_targets: int, num_observables: int) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from FrEIA.framework import SequenceINN
         from FrEIA.modules import GLOWCouplingBlock, PermuteRandom
-
-    scaled, num_targets = Scaled(fold), fold.catalogue.theta.shape[1]
-    num_observables = scaled.train[1].shape[1]
 
     def subnet(num_inputs: int, num_outputs: int) -> nn.Sequential:
         return nn.Sequential(
@@ -134,159 +123,183 @@ def original(fold: Fold, changes: list[str]) -> Answer:
             clamp_activation="ATAN",
         )
         network.append(PermuteRandom, seed=block)
-
-    def log_prob(u: Tensor, x: Tensor) -> Tensor:
-        z, log_det = network(u, c=[x])
-        return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1) + log_det
-
-    def sample(x: Tensor) -> Tensor:
-        wide = x.repeat(NUM_DRAWS, 1)
-        drawn = network(torch.randn(len(wide), num_targets), c=[wide], rev=True)[0]
-        return drawn.view(NUM_DRAWS, len(x), num_targets)
-
-    return _trained(
-        network,
-        log_prob,
-        sample,
-        scaled,
-        learning_rate=2e-3,
-        batch=512,
-        epochs=250,
-        patience=250,
-    )
+    return network
 
 
-def zuko_nsf(fold: Fold, changes: list[str]) -> Answer:
+def zuko_nsf(unit: Unit, *, raw: bool) -> Answer:
     """The neural spline flow of zuko with its defaults, Adam 1e-3, stopped on held-out clusters."""
     import zuko
 
-    scaled = Scaled(fold)
-    flow = zuko.flows.NSF(scaled.train[0].shape[1], scaled.train[1].shape[1])
-    return _trained(
+    represented = Represented(unit, raw=raw)
+    num_targets = len(unit.catalogue.targets)
+    flow = zuko.flows.NSF(num_targets, represented.transforms.num_features)
+    network = Network(
         flow,
         lambda u, x: flow(x).log_prob(u),
-        lambda x: flow(x).sample((NUM_DRAWS,)),
-        scaled,
-        learning_rate=1e-3,
-        batch=128,
-        epochs=300,
-        patience=20,
+        lambda x: torch.cat(
+            [
+                flow(part).sample((unit.num_draws,))
+                for part in x.split(NUM_OBJECTS_A_BATCH)
+            ],
+            1,
+        ),
     )
+    recipe = Recipe(learning_rate=1e-3, batch=128, epochs=300, patience=20)
+    return _trained(represented, network, recipe)
 
 
-def _trained(
-    network: nn.Module,
-    log_prob: Callable[[Tensor, Tensor], Tensor],
-    sample: Callable[[Tensor], Tensor],
-    scaled: Scaled,
-    *,
-    learning_rate: float,
-    batch: int,
-    epochs: int,
-    patience: int,
-) -> Answer:
-    """Maximum likelihood; the weights of the best validation epoch are kept."""
-    begin = time.perf_counter()
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    best, best_loss, best_epoch = network.state_dict(), float("inf"), 0
-    for epoch in range(epochs):
-        for rows in torch.randperm(len(scaled.train[0])).split(batch):
+def _trained(represented: Represented, network: Network, recipe: Recipe) -> Answer:
+    """Maximum likelihood; every batch takes one of the jitters of the collision times."""
+    unit, begin = represented.unit, time.perf_counter()
+    rows, held_out = unit.trained, unit.held_out
+    u = [represented.u(rows, jitter) for jitter in range(NUM_JITTERS)]
+    x = represented.x(rows)
+    stop_u, stop_x = represented.u(held_out, NUM_JITTERS), represented.x(held_out)
+    module = network.module
+    optimiser = torch.optim.Adam(module.parameters(), lr=recipe.learning_rate)
+    best, best_loss, best_epoch = {}, float("inf"), 0
+    for epoch in range(recipe.epochs):
+        for batch in torch.randperm(len(x)).split(recipe.batch):
+            jitter = int(torch.randint(NUM_JITTERS, ()))
             optimiser.zero_grad()
-            (-log_prob(scaled.train[0][rows], scaled.train[1][rows]).mean()).backward()
+            (-network.log_prob(u[jitter][batch], x[batch]).mean()).backward()
             optimiser.step()
         with torch.no_grad():
-            loss = float(-log_prob(*scaled.validation).mean())
+            loss = float(-network.log_prob(stop_u, stop_x).mean())
         if loss < best_loss:
-            best, best_loss = (
-                {name: value.clone() for name, value in network.state_dict().items()},
-                loss,
-            )
-            best_epoch = epoch
-        if epoch - best_epoch >= patience:
+            best = {name: value.clone() for name, value in module.state_dict().items()}
+            best_loss, best_epoch = loss, epoch
+        if epoch - best_epoch >= recipe.patience:
             break
-    network.load_state_dict(best)
+    module.load_state_dict(best)
     trained = time.perf_counter()
+    test = represented.x(unit.split.test)
     with torch.no_grad():
-        samples = scaled.back(sample(scaled.test[1]))
+        samples = network.sample(test)
         drawn = time.perf_counter()
-        density = scaled.density(log_prob(scaled.truth, scaled.test[1]))
-    return Answer(samples, density, trained - begin, drawn - trained)
+        log_prob = network.log_prob(represented.truth, test)
+    return represented.answer(samples, log_prob, trained - begin, drawn - trained)
 
 
-def sbi_maf(fold: Fold, changes: list[str]) -> Answer:
-    """Neural posterior estimation of sbi with its default masked autoregressive flow."""
-    return _sbi(fold, "maf")
+def sbi_npe(unit: Unit, *, estimator: str, raw: bool) -> Answer:
+    """Neural posterior estimation of sbi with its defaults, which hold out a tenth of the rows.
 
-
-def sbi_nsf(fold: Fold, changes: list[str]) -> Answer:
-    """Neural posterior estimation of sbi with its default neural spline flow."""
-    return _sbi(fold, "nsf")
-
-
-def _sbi(fold: Fold, estimator: str) -> Answer:
-    """Raw columns: sbi standardises them, and holds out a tenth of the rows. Draws are not cut
-    at any prior.
+    Samples are of the estimator itself, not cut at any prior.
     """
     from sbi.inference import NPE
 
-    theta, x = (
-        torch.tensor(fold.catalogue.theta).float(),
-        torch.tensor(fold.x(slice(None))).float(),
-    )  # type: ignore[arg-type]
-    begin = time.perf_counter()
+    represented, begin = Represented(unit, raw=raw), time.perf_counter()
     inference = NPE(density_estimator=estimator, show_progress_bars=False)
-    density = inference.append_simulations(theta[fold.fitted], x[fold.fitted]).train()
+    u, x = represented.u(unit.fitted, 0), represented.x(unit.fitted)
+    density = inference.append_simulations(u, x).train()
     trained = time.perf_counter()
-    test = x[fold.split.test]
+    test = represented.x(unit.split.test)
     with torch.no_grad():
-        samples = torch.cat(
-            [density.sample((NUM_DRAWS,), condition=part) for part in test.split(50)], 1
-        )
+        parts = [
+            density.sample((unit.num_draws,), condition=part) for part in test.split(50)
+        ]
         drawn = time.perf_counter()
-        log_prob = density.log_prob(
-            torch.tensor(fold.truth).float()[None], condition=test
-        )[0]
-    return Answer(
-        samples.numpy(), log_prob.double().numpy(), trained - begin, drawn - trained
-    )
+        log_prob = density.log_prob(represented.truth[None], condition=test)[0]
+    samples = torch.cat(parts, 1)
+    return represented.answer(samples, log_prob, trained - begin, drawn - trained)
 
 
-def forest(fold: Fold, changes: list[str]) -> Answer:
-    """Random forest of 300 trees on the seven observables: draws by leaf weights (Meinshausen
-    2006).
+def forest(unit: Unit) -> Answer:
+    """Random forest of 300 trees on the seven observables: samples by leaf weights
+    (Meinshausen 2006).
     """
-    return _forest(fold, fold.catalogue.observables)
+    return _forest(unit, unit.catalogue.observables)
 
 
-def prior_given_mass_redshift(fold: Fold, changes: list[str]) -> Answer:
+def prior_given_mass_redshift(unit: Unit) -> Answer:
     """The same forest, which sees M500 and redshift only."""
-    return _forest(fold, CONTEXT)
+    return _forest(unit, CONTEXT)
 
 
-def _forest(fold: Fold, names: tuple[str, ...]) -> Answer:
+def _forest(unit: Unit, names: tuple[str, ...]) -> Answer:
     begin = time.perf_counter()
     samples = forest_histories(
-        fold.catalogue, names, fold.fitted, fold.split.test, NUM_DRAWS, SEED
+        unit.catalogue, names, unit.fitted, unit.split.test, NUM_DRAWS, unit.seed
     )
-    return Answer(samples, None, time.perf_counter() - begin, float("nan"))
+    return _without_density(samples, begin)
 
 
-def prior(fold: Fold, changes: list[str]) -> Answer:
+def relative_forest(unit: Unit) -> Answer:
+    """The same forest on this package's transforms: masses relative to M500, times to the record.
+
+    A training row lends its standardised history u, which is taken back with the M500 and the age
+    of the new object.
+    """
+    represented, begin = Represented(unit, raw=False), time.perf_counter()
+    u, x = represented.u(unit.fitted, 0), represented.x(unit.fitted)
+    test = represented.x(unit.split.test)
+    drawn = forest_samples(
+        x.numpy(), u.numpy(), test.numpy(), NUM_DRAWS, seed=unit.seed
+    )
+    return _of_u(represented, drawn, begin)
+
+
+def ridge(unit: Unit) -> Answer:
+    """Kernel ridge regression of u on x, and residuals of the nearest training rows as samples.
+
+    Penalty and width are chosen by cluster inside the training rows, where the residuals are out of
+    fold, too.
+    """
+    from sklearn.kernel_ridge import KernelRidge
+    from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
+    from sklearn.neighbors import NearestNeighbors
+
+    represented, begin = Represented(unit, raw=False), time.perf_counter()
+    u, x = represented.u(unit.fitted, 0).numpy(), represented.x(unit.fitted).numpy()
+    clusters = unit.catalogue.clusters[unit.fitted]
+    grid = {"alpha": [0.1, 0.3, 1.0, 3.0], "gamma": [0.01, 0.03, 0.1]}
+    search = GridSearchCV(KernelRidge(kernel="rbf"), grid, cv=GroupKFold(5))
+    best = search.fit(x, u, groups=clusters).best_estimator_
+    mean = cross_val_predict(best, x, u, groups=clusters, cv=GroupKFold(10))
+    test = represented.x(unit.split.test).numpy()
+    near = NearestNeighbors(n_neighbors=NUM_NEIGHBOURS).fit(x)
+    rows = near.kneighbors(test, return_distance=False)  # (N, neighbours)
+    rng = np.random.default_rng(unit.stream)
+    choice = rng.integers(NUM_NEIGHBOURS, size=(NUM_DRAWS, len(test)))
+    drawn = best.predict(test) + (u - mean)[rows[np.arange(len(test)), choice]]
+    return _of_u(represented, drawn, begin)
+
+
+def _of_u(represented: Represented, drawn: np.ndarray, begin: float) -> Answer:
+    test = represented.unit.split.test
+    anchors = represented.transforms.anchors(represented.inputs(test))
+    u = torch.from_numpy(drawn)
+    samples = represented.transforms.physical_targets(u, anchors).numpy()
+    return _without_density(samples, begin)
+
+
+def _without_density(samples: np.ndarray, begin: float) -> Answer:
+    log_prob = np.full(samples.shape[1], np.nan)
+    return Answer(samples, log_prob, time.perf_counter() - begin, float("nan"))
+
+
+def prior(unit: Unit) -> Answer:
     """Histories of training rows, whatever is observed."""
     begin = time.perf_counter()
-    samples = prior_samples(
-        fold.catalogue.theta[fold.fitted], len(fold.split.test), NUM_DRAWS
-    )
-    return Answer(samples, None, 0.0, time.perf_counter() - begin)
+    theta = unit.catalogue.theta[unit.fitted]
+    samples = prior_samples(theta, len(unit.split.test), NUM_DRAWS, seed=unit.seed)
+    return _without_density(samples, begin)
 
 
-RIVALS: dict[str, Callable[[Fold, list[str]], Answer]] = {
-    "ours": ours,
+FITS: dict[str, Callable[[Unit], Answer]] = {
+    "default preset": partial(ours, preset="default"),
+    "ours raw": ours_raw,
+    "ours single": partial(ours, preset="exact", changes=("model.members=1",)),
+    "ours five": partial(ours, preset="exact", changes=("model.members=5",)),
+    "zuko raw": partial(zuko_nsf, raw=True),
+    "zuko transforms": partial(zuko_nsf, raw=False),
+    "sbi maf raw": partial(sbi_npe, estimator="maf", raw=True),
+    "sbi maf transforms": partial(sbi_npe, estimator="maf", raw=False),
+    "sbi nsf raw": partial(sbi_npe, estimator="nsf", raw=True),
     "original": original,
-    "zuko NSF": zuko_nsf,
-    "sbi NPE maf": sbi_maf,
-    "sbi NPE nsf": sbi_nsf,
     "forest": forest,
+    "relative forest": relative_forest,
+    "ridge": ridge,
     "prior given M500, z": prior_given_mass_redshift,
     "prior": prior,
 }
