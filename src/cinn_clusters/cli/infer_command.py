@@ -296,7 +296,8 @@ def _print_result(inferred: Inferred, as_json: bool) -> None:
             f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})"
         )
     if inferred.condition:
-        console.log(f"note: {inferred.condition} (column selection_probability)")
+        columns = "columns selection_probability, record_window_Gyr"
+        console.log(f"note: {inferred.condition} ({columns})")
     if inferred.caution:
         console.log(f"note: {inferred.caution} (column p_major_recent)")
     result = {

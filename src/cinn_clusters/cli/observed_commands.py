@@ -73,7 +73,9 @@ def demo_command(
     """Merger histories of known clusters beside published estimates: a comparison, no truth."""
     set_threads(threads)
     from cinn_clusters.pipeline.inference.demo_observed import demo_observed
+    from cinn_clusters.posterior.collision import notes
     from cinn_clusters.posterior.query import Sampling
+    from cinn_clusters.schema import DEFAULT
 
     lines = demo_observed(
         out, model=model, sampling=Sampling(draws, seed), overwrite=overwrite
@@ -86,5 +88,7 @@ def demo_command(
                 "\n".join(f"{key:<28}{value}" for key, value in line.items()),
                 end="\n\n",
             )
+    for note in notes([DEFAULT.column(target) for target in DEFAULT.targets]).values():
+        console.log(f"note: {note}")
     contents = "samples, table, references and a figure"
     console.log(f"{name}: {contents} are in {out}; a comparison, not a truth")

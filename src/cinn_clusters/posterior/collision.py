@@ -69,14 +69,16 @@ def condition(targets: Sequence[Column]) -> str:
     return sentence
 
 
-def notes(transforms: Transforms) -> dict[str, str]:
-    """What posteriors are conditional on, and what a reader of the collision time has to know."""
-    columns = map(transforms.schema.column, transforms.target_names)
-    sentences = {CONDITION: condition(tuple(columns))}
-    collision_time = transforms.schema.bounded_time
-    if collision_time in transforms.target_names:
-        sentences[CAUTION] = transforms.schema.column(str(collision_time)).caution
-    return {name: note for name, note in sentences.items() if note}
+def notes(targets: Sequence[Column]) -> dict[str, str]:
+    """What posteriors are conditional on, and what a reader of their targets has to know.
+
+    Examples:
+        >>> notes([Column("mine", caution="look twice")])
+        {'caution': 'look twice'}
+    """
+    cautions = [column.caution for column in targets if column.caution]
+    sentences = {CONDITION: condition(targets), CAUTION: "; ".join(cautions)}
+    return {name: sentence for name, sentence in sentences.items() if sentence}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn, Row, Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.mapping import read_preset
@@ -20,8 +20,10 @@ from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.figures.known_clusters import PublishedEstimate, known_clusters
 from cinn_clusters.figures.style import rendered
 from cinn_clusters.files import atomic_directory, demand_free
+from cinn_clusters.pipeline.inference.assessment import WINDOW
 from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
 from cinn_clusters.pipeline.inference.result_table import REASONS
+from cinn_clusters.posterior.collision import MAJOR_MERGER, P_MAJOR_RECENT
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.storage.posterior_file import read_samples
 
@@ -137,7 +139,7 @@ def demo_observed(
 
     Returns:
         A line a cluster: median and 68 % of each quantity, the published estimate and its source,
-        and flags.
+        the longest possible time, the probability of a recent major merger, and flags.
 
     Raises:
         BundleError: If the model is missing or damaged.
@@ -157,7 +159,7 @@ def demo_observed(
             sampling=sampling,
             options=InferenceOptions(table=scratch / _TABLE),
         )
-        reasons = read_table(scratch / _TABLE)[REASONS]
+        answers = read_table(scratch / _TABLE)
         age = age_at_lookback(lookback_at_redshift(np.array(table["z"])))
         samples = _quantities(
             read_samples(scratch / _POSTERIOR, schema.DEFAULT_TARGETS), age
@@ -171,14 +173,9 @@ def demo_observed(
             [cluster.is_verified for cluster in clusters],
         )
         (scratch / _FIGURE).write_bytes(rendered(figure, "png"))
-    flags = np.ma.filled(np.ma.asarray(reasons).astype(object), "")
     return [
-        _line(
-            cluster,
-            [quantity[:, row] for quantity in samples],
-            str(flags[row]) or "none",
-        )
-        for row, cluster in enumerate(clusters)
+        _line(cluster, [quantity[:, row] for quantity in samples], answer)
+        for row, (cluster, answer) in enumerate(zip(clusters, answers, strict=True))
     ]
 
 
@@ -196,7 +193,7 @@ def _quantities(samples: np.ndarray, age: np.ndarray) -> list[np.ndarray]:
 
 
 def _line(
-    cluster: KnownCluster, samples: list[np.ndarray], flags: str
+    cluster: KnownCluster, samples: list[np.ndarray], answer: Row
 ) -> dict[str, str]:
     word = "published" if cluster.is_verified else "published (not verified)"
     values = {
@@ -208,9 +205,27 @@ def _line(
     return {
         "cluster": cluster.name,
         **values,
+        **_unconditional(answer),
         "published by": cluster.source,
-        "flags": flags,
+        "flags": _text(answer[REASONS]) or "none",
     }
+
+
+def _unconditional(answer: Row) -> dict[str, str]:
+    """What is said whether or not a collision is recorded, where the model knows it."""
+    if P_MAJOR_RECENT not in answer.colnames:
+        return {}
+    longest = f"{answer[WINDOW]:.3g} (window of the record)"
+    major = f"ratio > {MAJOR_MERGER.ratio:g} within {MAJOR_MERGER.recent_gyr:g} Gyr"
+    return {
+        "longest time possible [Gyr]": longest,
+        "P(major and recent)": f"{answer[P_MAJOR_RECENT]:.2f} ({major})",
+    }
+
+
+def _text(value: object) -> str:
+    """A cell of text; empty where it is masked."""
+    return "" if np.ma.is_masked(value) else str(value)
 
 
 def _interval(samples: np.ndarray) -> str:

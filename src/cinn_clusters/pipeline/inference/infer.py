@@ -351,6 +351,8 @@ def _attributes(
     sampling: Sampling,
     options: InferenceOptions,
 ) -> dict[str, str | float]:
+    transforms = model.posterior.transforms
+    columns = [transforms.schema.column(name) for name in transforms.target_names]
     attributes: dict[str, str | float] = {
         "catalogue_sha256": sha256_of(source.path),
         "model_sha256": sha256_of((model.path or packaged_model()) / "manifest.json"),
@@ -362,7 +364,7 @@ def _attributes(
         "mass_prior": name_of(_slope(source, options)),
         "major_ratio": options.major.ratio,
         "recent_gyr": options.major.recent_gyr,
-        **notes(model.posterior.transforms),
+        **notes(columns),
     }
     if source.embeddings is not None:
         vectors_file, _ = embedding_files(source.embeddings.paths)
