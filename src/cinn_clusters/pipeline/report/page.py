@@ -21,6 +21,7 @@ from cinn_clusters.files import JsonObject, atomic_file, demand_free
 from cinn_clusters.pipeline.origin import demand_one_model
 from cinn_clusters.pipeline.report.captions import CAPTIONS, caption_values, compared
 from cinn_clusters.pipeline.report.facts import RunFacts, read_facts
+from cinn_clusters.posterior.collision import notes
 from cinn_clusters.storage.model import describe_bundle
 from cinn_clusters.storage.run import PARTS, Run, open_run
 
@@ -244,8 +245,9 @@ def _data(run: Run) -> ReportSection:
     for overlap in audit_split(run.catalogue, run.split):
         shares = f"{overlap.percent:.1f} %", f"{overlap.percent_with_validation:.1f} %"
         audit.append([overlap.what, f"{overlap.total}", *shares])
-    text: list[str] = []
-    if all(column.absent_means for column in run.catalogue.target_columns):
+    sentences = notes(run.catalogue.target_columns).values()
+    text = [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences]
+    if text:
         text.append(_TEXTS["data"])
     if unmatched := record.get("unmatched_maps"):
         file = run.paths.split.name
