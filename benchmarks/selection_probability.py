@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.split import Split
 from cinn_clusters.diagnostics.scores import bootstrap_weights
-from cinn_clusters.ood.selection import MergerRecord, fit_classifier
+from cinn_clusters.ood.selection import UNCALIBRATED, MergerRecord, fit_classifier
 from cinn_clusters.posterior.collision import MajorMerger, unconditional_quantiles
 from cinn_clusters.posterior.fit import fit, fit_catalogue_transforms
 
@@ -134,18 +134,20 @@ def print_record(everything: Everything) -> None:
 class Predictions:
     """Of clusters that the classifier has not seen: P(recorded | x) and P(usable | x), (N,).
 
-    ``augmented`` is P(recorded | x) of masked copies with errors, (C, N), as training makes them.
+    ``augmented`` is P(recorded | x) of masked copies with errors, (C, N), as training makes them,
+    ``uncalibrated`` that of the ensemble without Platt scaling.
     """
 
     recorded: np.ndarray
     usable: np.ndarray
     augmented: np.ndarray
+    uncalibrated: np.ndarray
 
 
 def out_of_fold(everything: Everything) -> Predictions:
     record, num_rows = everything.record, len(everything.table)
     rng = np.random.default_rng(0)
-    recorded, usable = np.full((2, num_rows), np.nan)
+    recorded, usable, uncalibrated = np.full((3, num_rows), np.nan)
     augmented = np.full((NUM_COPIES, num_rows), np.nan)
     for is_test in everything.folds():
         transforms = fitted_transforms(everything, is_test)
@@ -153,10 +155,12 @@ def out_of_fold(everything: Everything) -> Predictions:
         train, test = inputs[~is_test], inputs[is_test]
         classifier = fit_classifier(transforms, train, record.rows(~is_test))
         recorded[is_test] = classifier.record_probability(test)
+        plain = replace(classifier, calibration=UNCALIBRATED)
+        uncalibrated[is_test] = plain.record_probability(test)
         usable[is_test] = classifier.probability(test)
         copies = [transforms.augment(test, rng) for _ in range(NUM_COPIES)]
         augmented[:, is_test] = [classifier.record_probability(copy) for copy in copies]
-    return Predictions(recorded, usable, augmented)
+    return Predictions(recorded, usable, augmented, uncalibrated)
 
 
 def split_of(everything: Everything, is_test: np.ndarray) -> Split:
@@ -203,6 +207,16 @@ def with_error(score: Callable[[np.ndarray], float], weights: np.ndarray) -> str
     """A weighted score, and its spread over resampled clusters."""
     spread = np.std([score(row) for row in weights])
     return f"{score(np.ones(weights.shape[1])):.3f} +- {spread:.3f}"
+
+
+def print_slope(name: str, probability: np.ndarray, everything: Everything) -> None:
+    record = everything.record
+    weights = bootstrap_weights(record.clusters, NUM_RESAMPLES) * len(probability)
+    steepness = with_error(
+        lambda row: slope(probability, record.is_recorded, row), weights
+    )
+    loss = log_loss(probability, record.is_recorded)
+    print(f"P(recorded | x) {name}: slope {steepness}, log loss {loss:.3f}")
 
 
 def print_calibration(
@@ -301,6 +315,7 @@ def main() -> None:
     print_references(everything)
     predictions, record = out_of_fold(everything), everything.record
     recorded = predictions.recorded
+    print_slope("before calibration", predictions.uncalibrated, everything)
     print_calibration("P(recorded | x)", recorded, record.is_recorded, everything)
     answers = np.broadcast_to(record.is_recorded, predictions.augmented.shape)
     steepness = slope(predictions.augmented.ravel(), answers.ravel())
