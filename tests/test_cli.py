@@ -6,15 +6,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from rich.text import Text
 
 import cinn_clusters
 from cinn_clusters import cli
 from cinn_clusters.bundle import FORMAT_VERSION
-from cinn_clusters.cli.options import ORDER
+from cinn_clusters.cli.options import ORDER, app
 from support import Command
 
 STAGES = ORDER
@@ -25,6 +29,19 @@ def test_help_of_every_stage_shows_an_example(stage: str, command: Command) -> N
     result = command(f"{stage} --help")
     assert result.code == 0
     assert f"cinn-clusters {stage}" in " ".join(result.out.split())
+
+
+def helps(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        yield getattr(parameter, "help", None) or ""
+    for part in getattr(command, "commands", {}).values():
+        yield from helps(part)
+
+
+def test_no_word_of_a_help_is_taken_for_markup() -> None:
+    texts = list(helps(typer.main.get_command(app)))
+    assert len(texts) > 100
+    assert [text for text in texts if Text.from_markup(text).plain != text] == []
 
 
 def test_help_names_every_stage(command: Command) -> None:

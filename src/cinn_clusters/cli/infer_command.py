@@ -83,13 +83,14 @@ def infer_command(
         float | None,
         _option(
             "Catalogue",
-            "log10 true over published M500 [dex], for that of the preset or mapping.",
+            "log10 of true over published M500, for that of the preset or mapping.",
             min=-1.0,
             max=1.0,
         ),
     ] = None,
     mass_scatter: Annotated[
-        float | None, _option("Catalogue", "Scatter about it [dex].", min=0.0, max=1.0)
+        float | None,
+        _option("Catalogue", "Scatter about it, in dex.", min=0.0, max=1.0),
     ] = None,
     embeddings: Annotated[
         Path | None,
