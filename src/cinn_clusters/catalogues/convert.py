@@ -241,8 +241,9 @@ def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
 def _calibrated(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
     """log10 of the true M500c that a quantity gives, by its relation and its calibration."""
     value, errors = _published_mass(conversion, name, logs)
-    calibration = calibration_of(conversion.mapping, name)
-    conversion.converted.log.append(describe_calibration(name, calibration))
+    mapping = conversion.mapping
+    calibration = calibration_of(mapping, name)
+    conversion.converted.log.append(describe_calibration(mapping, name))
     scatter = calibration.total_scatter
     return value + calibration.offset, with_scatter(errors, scatter)
 

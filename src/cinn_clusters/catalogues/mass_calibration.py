@@ -107,7 +107,7 @@ def calibration_of(mapping: Mapping, name: str) -> Calibration:
         0.097
     """
     quantity = mapping.quantities[name]
-    if name == "radius" and mapping.mass is not None and not _is_stated(quantity):
+    if mapping.mass is not None and _follows_mass(mapping, name):
         quantity = mapping.mass
     kind = quantity.calibration or _RELATIONS.get(name, "")
     default = CALIBRATIONS.get(kind, UNSTATED)
@@ -116,8 +116,11 @@ def calibration_of(mapping: Mapping, name: str) -> Calibration:
     return _stated(default, quantity)
 
 
-def describe_calibration(name: str, calibration: Calibration) -> str:
+def describe_calibration(mapping: Mapping, name: str) -> str:
     """Line of the log: the calibration of a quantity, its offset, scatter and their source."""
+    calibration = calibration_of(mapping, name)
+    if _follows_mass(mapping, name):
+        return f"{name}: calibrated like the mass"
     kind, source = _kind(calibration), calibration.source
     offset, scatter = calibration.offset, calibration.total_scatter
     amounts = f"M500 {offset:+.3f} dex, scatter {scatter:.3f} dex"
@@ -141,9 +144,13 @@ def _kind(calibration: Calibration) -> str:
     return calibration.name or "not named"
 
 
-def _is_stated(quantity: Quantity) -> bool:
+def _follows_mass(mapping: Mapping, name: str) -> bool:
+    """Whether a radius that states no calibration stands beside a mass."""
+    if name != "radius" or mapping.mass is None:
+        return False
+    quantity = mapping.quantities[name]
     stated = (quantity.calibration, quantity.offset, quantity.scatter)
-    return any(value is not None for value in stated)
+    return stated == (None, None, None)
 
 
 def _stated(default: Calibration, quantity: Quantity) -> Calibration:

@@ -74,6 +74,40 @@ def answered(tmp_path: Path, table: Table, **options: object) -> Table:
     return read_table(tmp_path / "answer.ecsv")
 
 
+def test_the_calibration_of_masses_is_printed_stored_and_replaced(
+    tmp_path: Path, command: Command
+) -> None:
+    erass().write(tmp_path / "own.ecsv", format="ascii.ecsv")
+    out = tmp_path / "own.nc"
+    line = (
+        f"infer --catalogue {tmp_path}/own.ecsv --preset erass1 --out {out} --draws 2"
+    )
+    done = command(f"{line} --mass-offset 0.155 --mass-scatter 0.08")
+    assert done.code == 0, done.err
+    told = "converted: mass: calibration lensing, M500 +0.155 dex, scatter 0.080 dex (offset and scatter set by hand)"
+    assert told in " ".join(done.err.split())
+    with xr.open_dataset(out, engine="h5netcdf") as file:
+        assert file.attrs["mass_calibration"] == "lensing"
+        stored = file.attrs["mass_offset_dex"], file.attrs["mass_scatter_dex"]
+        assert "+0.155 dex" in file.attrs["conversions"]
+    assert stored == (0.155, 0.08)
+    with xr.open_dataset(out, group="constant_data", engine="h5netcdf") as file:
+        told_mass = file[schema.MASS].to_numpy()
+        errors = file[f"sigma_{schema.MASS}"].to_numpy()
+    published = np.log10(1e13 * np.array(erass()["M500"]) * 67.77 / 67.74)
+    np.testing.assert_allclose(told_mass, published + 0.155, atol=0.01)
+    own_error = 0.11 / np.log(10.0)
+    np.testing.assert_allclose(errors, np.hypot(own_error, 0.08), atol=0.002)
+    meta = read_table(tmp_path / "own_table.ecsv").meta
+    header = [meta[key] for key in ("CINNCAL", "CINNMOFF", "CINNMSCA")]
+    assert header == ["lensing", 0.155, 0.08]
+    by_name = line.replace("--preset erass1", "--overwrite --mass-offset 0.1")
+    done = command(by_name)
+    message = " ".join(done.err.replace("│", " ").split())
+    assert done.code == 2
+    assert "--mass-offset goes with --preset or --mapping" in message
+
+
 @pytest.mark.parametrize("ending", ["fits", "ecsv", "vot", "csv", "parquet"])
 def test_every_format_comes_back_with_columns_appended(
     tmp_path: Path, command: Command, ending: str

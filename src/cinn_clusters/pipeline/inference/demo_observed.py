@@ -14,6 +14,7 @@ from astropy.table import MaskedColumn, Row, Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.mapping import read_preset
+from cinn_clusters.catalogues.mass_calibration import CALIBRATIONS
 from cinn_clusters.catalogues.table_files import read_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
@@ -101,6 +102,8 @@ def published_table(clusters: list[KnownCluster]) -> Table:
     table = Table({"name": list(frame["name"])})
     for column in _OBSERVABLES:
         table[column] = _masked(frame[column])
+    table["m500_calibration"] = list(frame["calibration"])
+    table["log_m500_true"], table["log_m500_true_error"] = _true_masses(frame)
     table["values_from"] = list(frame["values_from"])
     for number, quantity in enumerate(_QUANTITIES):
         estimates = np.array(
@@ -114,6 +117,16 @@ def published_table(clusters: list[KnownCluster]) -> Table:
     table["published_phase"] = list(frame["phase"].fillna(""))
     table["published_is_verified"] = [cluster.is_verified for cluster in clusters]
     return table
+
+
+def _true_masses(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """log10 of the true M500 [Msun] by the calibration of each published one, and errors [dex]."""
+    calibrations = [CALIBRATIONS[name] for name in frame["calibration"]]
+    offsets = np.array([calibration.offset for calibration in calibrations])
+    scatters = np.array([calibration.total_scatter for calibration in calibrations])
+    mass = frame["m500"].to_numpy(dtype=float)
+    errors = frame["m500_error"].to_numpy(dtype=float) / mass / np.log(10.0)
+    return 14.0 + np.log10(mass) + offsets, np.hypot(errors, scatters)
 
 
 def _masked(values: Any) -> MaskedColumn:
