@@ -20,13 +20,15 @@ from cinn_clusters.cosmology import HUBBLE_H
 GROUP_GAS = (-0.610, -0.179, -0.173)
 """log10 M_group / M500 at 14.8 and z = 0, and its slopes with log10 M500 / Msun and z."""
 GAS_FRACTION = (0.125, 0.037)
-GAS_SCATTER = 0.14
-"""0.127 dex about the fit (0.15 at 1e14, 0.08 at 6e14 Msun), and 0.06 dex between the mean gas fractions of
-published tables."""
+_RESIDUAL, _LEAST_RESIDUAL = (0.12, -0.09), 0.085
+"""Residual about the fit [dex] at 14.4, its slope with log10 M500, and the least: 0.16 dex at 8e13,
+0.11 at 3.5e14, 0.085 beyond 6e14 Msun."""
+_BETWEEN_TABLES = 0.06
+"""Scatter of the mean gas fractions of published tables about that of observed clusters [dex]."""
 _PIVOT = 14.8
 _COVERED = (13.5, 15.4)
 """log10 M500 beyond which the offset is that of the nearer end."""
-_MEAN_MASS, _SPREAD = 14.36, 0.37
+_MEAN_MASS, _SPREAD = 14.38, 0.36
 """Mean and standard deviation of log10 M500 in the table, for rows without a mass."""
 _BY_HAND = "set by hand"
 STELLAR_APERTURES = {
@@ -84,9 +86,16 @@ def _gas_offset(
     slope = with_mass - fraction_slope
     return ApertureOffset(
         group - np.log10(fraction),
-        np.hypot(GAS_SCATTER, slope * errors),
+        np.hypot(_gas_scatter(log_mass), slope * errors),
         "gas of groups in TNG-Cluster over the gas fraction of Vikhlinin+09 (arXiv:0805.2207)",
     )
+
+
+def _gas_scatter(log_mass: np.ndarray) -> np.ndarray:
+    """Scatter of the offset: residual about the fit, and between published tables."""
+    at_pivot, slope = _RESIDUAL
+    residual = at_pivot + slope * (log_mass - 14.4)
+    return np.hypot(np.maximum(residual, _LEAST_RESIDUAL), _BETWEEN_TABLES)
 
 
 def _gas_fraction(log_mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
