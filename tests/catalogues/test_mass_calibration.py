@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from cinn_clusters.catalogues.mapping import (
     preset_names,
     read_preset,
 )
+from cinn_clusters.catalogues.mass_calibration import calibration_of
 from cinn_clusters.errors import ConfigError
 
 MASS, HERE = schema.MASS, np.log10(4e14)
@@ -69,8 +71,8 @@ def test_what_is_stated_replaces_the_default() -> None:
 def test_a_mass_without_calibration_is_taken_as_true_and_the_log_says_so() -> None:
     unstated = mass_of()
     np.testing.assert_allclose(unstated.values[MASS], HERE)
-    expected = "(none stated: taken as true): hydrostatic and SZ masses lie"
-    assert expected in unstated.log[-1]
+    expected = "mass: calibration not stated, M500 +0.000 dex, scatter 0.000 dex (taken as true): hydrostatic and SZ masses lie about 0.1 dex below"
+    assert unstated.log[-1].startswith(expected)
     assert unstated.choices["mass_calibration"] == "not stated, taken as true"
     assert "taken as true" in mass_of(scatter=0.1).log[-1]
     for keys in ({"offset": 0.0}, {"calibration": "true"}):
@@ -124,6 +126,17 @@ def test_every_preset_states_the_calibration_of_its_mass(name: str) -> None:
     for quantity in preset.quantities.values():
         has_numbers = quantity.offset is not None or quantity.scatter is not None
         assert bool(quantity.source) == has_numbers
+
+
+def test_the_docs_quote_the_calibration_of_every_preset() -> None:
+    docs = Path(__file__).parents[2] / "docs/catalogues.md"
+    text = docs.read_text(encoding="utf-8")
+    for name in preset_names():
+        preset = read_preset(name)
+        source = next(key for key in MASS_SOURCES if key in preset.quantities)
+        stated = calibration_of(preset, source)
+        numbers = f"{stated.offset:+.3f} | {stated.total_scatter:.3f}"
+        assert f"| `{name}` | {stated.name} | {numbers} |" in text
 
 
 def test_an_offset_by_hand_replaces_that_of_the_preset() -> None:

@@ -79,7 +79,7 @@ CALIBRATIONS = {
     for calibration in (_TRUE, _LENSING, _HYDROSTATIC, _SZ)
 }
 """What is taken where a mapping states a calibration and neither offset nor scatter."""
-UNSTATED = Calibration("", 0.0, 0.0, 0.0, "none stated: taken as true")
+UNSTATED = Calibration("", 0.0, 0.0, 0.0, "taken as true")
 """What is taken where nothing is stated."""
 _WARNING = (
     "hydrostatic and SZ masses lie about 0.1 dex below true ones; state calibration = "
@@ -121,7 +121,7 @@ def describe_calibration(mapping: Mapping, name: str) -> str:
     calibration = calibration_of(mapping, name)
     if _follows_mass(mapping, name):
         return f"{name}: calibrated like the mass"
-    kind, source = _kind(calibration), calibration.source
+    kind, source = calibration.name or "not stated", calibration.source
     offset, scatter = calibration.offset, calibration.total_scatter
     amounts = f"M500 {offset:+.3f} dex, scatter {scatter:.3f} dex"
     line = f"{name}: calibration {kind}, {amounts} ({source})"
@@ -131,17 +131,12 @@ def describe_calibration(mapping: Mapping, name: str) -> str:
 def calibration_attributes(calibration: Calibration) -> dict[str, str | float]:
     """Attributes of the outputs: the calibration of the masses that were used."""
     return {
-        "mass_calibration": _kind(calibration),
+        "mass_calibration": calibration.name
+        or f"not stated, {calibration.offset_source}",
         "mass_offset_dex": round(calibration.offset, 6),
         "mass_scatter_dex": round(calibration.total_scatter, 6),
         "mass_calibration_source": calibration.source,
     }
-
-
-def _kind(calibration: Calibration) -> str:
-    if calibration.is_unstated:
-        return "not stated, taken as true"
-    return calibration.name or "not named"
 
 
 def _follows_mass(mapping: Mapping, name: str) -> bool:
