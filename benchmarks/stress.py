@@ -153,7 +153,12 @@ def disturbed(folder: Path) -> None:
             "object_name": "name",
             "cosmology": {"H0": 72.0, "Om0": 0.3},
             "redshift": {"column": "z"},
-            "mass": {"column": "m", "unit": "1e14 Msun", "error": "e"},
+            "mass": {
+                "column": "m",
+                "unit": "1e14 Msun",
+                "error": "e",
+                "calibration": "hydrostatic",
+            },
         }
     )
     compare("REXCESS, centre shift", rexcess(folder), read_preset("rexcess"))

@@ -223,11 +223,11 @@ def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
     sources = [name for name in MASS_SOURCES if name in logs]
     masses = {name: _calibrated(conversion, name, logs[name]) for name in sources}
     _note_contradictions(conversion.converted, masses)
-    first, *others = sources
+    first, *fallbacks = sources
     chosen = calibration_of(conversion.mapping, first)
     conversion.converted.choices.update(calibration_attributes(chosen))
     mass, errors = masses[first]
-    for source in others:
+    for source in fallbacks:
         value, its_errors = masses[source]
         is_filled = np.isnan(mass) & np.isfinite(value)
         if is_filled.any():

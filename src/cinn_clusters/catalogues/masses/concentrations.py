@@ -25,6 +25,7 @@ CONCENTRATION_SCATTER = 0.16
 _LOG_SIGMA = np.poly1d([-0.00232, -0.02558, -0.23137, -0.10345])
 """log10 sigma(M, z = 0) of log10 M / Msun - 14.5 between 12.5 and 16.2 in the cosmology of the
 simulation (sigma8 0.8159, ns 0.9667, Omega_b 0.0486; Eisenstein & Hu 1998), to 0.0002."""
+_LOG_SIGMA_SLOPE = _LOG_SIGMA.deriv()
 _PIVOT, _COVERED = 14.5, (12.5, 16.2)
 _START = 30.0
 """Concentration above all, from which Newton's method goes down to the larger root."""
@@ -66,52 +67,68 @@ def log_concentration(
         >>> 10.0 ** log_concentration(np.array([15.0]), np.array([0.0])).round(2)
         array([3.89045145])
     """
-    log_mass = np.clip(log_mass, *_COVERED)
-    matter = matter_fraction(redshift)
-    log_growth = np.log10(_growth(redshift) / _growth(0.0))
-    sigma = 10.0 ** (_LOG_SIGMA(log_mass - _PIVOT) + log_growth)
+    in_pivots = np.clip(log_mass, *_COVERED) - _PIVOT
+    growth = _growth(redshift) / _growth(0.0)
+    sigma = 10.0 ** _LOG_SIGMA(in_pivots) * growth
     peak_height = CRITICAL_OVERDENSITY / sigma
 
     # dln sigma / dln R = 3 dln sigma / dln M, at the mass within kappa times the radius
-    at_kappa = log_mass - _PIVOT + 3.0 * np.log10(relation.kappa)
-    slope = -6.0 * _LOG_SIGMA.deriv()(at_kappa)  # n + 3
+    log_kappa = np.log10(relation.kappa)
+    at_kappa = in_pivots + 3.0 * log_kappa
+    slope = -6.0 * _LOG_SIGMA_SLOPE(at_kappa)  # n + 3
     amplitude = relation.a0 * (1.0 + relation.a1 * slope)
     turn = relation.b0 * (1.0 + relation.b1 * slope)
-    height = amplitude / peak_height * (1.0 + peak_height**2 / turn)
-    growth_rate = matter**0.55
+    curvature = 1.0 + peak_height**2 / turn
+    height = amplitude / peak_height * curvature
+
+    growth_rate = matter_fraction(redshift) ** 0.55
     pseudo_evolution = 1.0 - relation.c * (1.0 - growth_rate)
-    return np.asarray(np.log10(pseudo_evolution) + _inverse(height, slope))
+    log_c: np.ndarray = np.log10(pseudo_evolution) + _log_inverse(height, slope)
+    return log_c
 
 
 def matter_fraction(redshift: np.ndarray | float) -> np.ndarray:
     """Omega_m(z) of the flat cosmology of the simulation."""
-    matter = OMEGA_MATTER * (1.0 + np.asarray(redshift)) ** 3
-    return np.asarray(matter / (matter + 1.0 - OMEGA_MATTER))
+    stretch = 1.0 + np.asarray(redshift)
+    matter = OMEGA_MATTER * stretch**3
+    fraction: np.ndarray = matter / (matter + 1.0 - OMEGA_MATTER)
+    return fraction
 
 
 def nfw_mass(x: np.ndarray) -> np.ndarray:
     """Mass of an NFW profile within x scale radii, in units of its own scale."""
-    return np.asarray(np.log1p(x) - x / (1.0 + x))
+    mass: np.ndarray = np.log1p(x) - x / (1.0 + x)
+    return mass
+
+
+def nfw_mass_slope(x: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Slope dln m / dln x where the mass is known."""
+    shell = (x / (1.0 + x)) ** 2
+    slope: np.ndarray = shell / mass
+    return slope
 
 
 def _growth(redshift: np.ndarray | float) -> np.ndarray:
     """Linear growth factor times a constant (Carroll, Press & Turner 1992, eq. 29)."""
     matter = matter_fraction(redshift)
     vacuum = 1.0 - matter
-    denominator = (
-        matter ** (4.0 / 7.0) - vacuum + (1.0 + matter / 2.0) * (1.0 + vacuum / 70.0)
-    )
-    return np.asarray(2.5 * matter / denominator / (1.0 + np.asarray(redshift)))
+    of_matter = 1.0 + matter / 2.0
+    of_vacuum = 1.0 + vacuum / 70.0
+    denominator = matter ** (4.0 / 7.0) - vacuum + of_matter * of_vacuum
+    stretch = 1.0 + np.asarray(redshift)
+    growth: np.ndarray = 2.5 * matter / denominator / stretch
+    return growth
 
 
-def _inverse(height: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def _log_inverse(height: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """log10 of the larger x with x / m(x)^((5 + n) / 6) = height, by Newton's method in ln x."""
     exponent = (slope + 2.0) / 6.0
+    log_height = np.log(height)
     log_x = np.full(np.shape(height), np.log(_START))
     for _ in range(30):
         x = np.exp(log_x)
         mass = nfw_mass(x)
-        mass_slope = x**2 / (1.0 + x) ** 2 / mass
-        residual = log_x - exponent * np.log(mass) - np.log(height)
-        log_x = log_x - residual / (1.0 - exponent * mass_slope)
+        residual = log_x - exponent * np.log(mass) - log_height
+        residual_slope = 1.0 - exponent * nfw_mass_slope(x, mass)
+        log_x = log_x - residual / residual_slope
     return np.asarray(log_x / np.log(10.0))

@@ -19,6 +19,7 @@ from cinn_clusters.catalogues.masses.concentrations import (
     log_concentration,
     matter_fraction,
     nfw_mass,
+    nfw_mass_slope,
 )
 from cinn_clusters.cosmology import OMEGA_MATTER
 from cinn_clusters.errors import DataError
@@ -68,7 +69,9 @@ def log_mass_500c(
     for _ in range(20):  # the M200c whose profile has the mass that is known
         log_c = log_concentration(log_200c, redshift, relation) + concentration_shift
         log_200c = log_mass - _log_mass_ratio(log_c, density)
-    return np.asarray(log_200c + _log_mass_ratio(log_c, np.full_like(density, 500.0)))
+    within_500c = np.full_like(density, 500.0)
+    log_500c: np.ndarray = log_200c + _log_mass_ratio(log_c, within_500c)
+    return log_500c
 
 
 def conversion_scatter(
@@ -95,8 +98,10 @@ def expansion(redshift: np.ndarray) -> np.ndarray:
         >>> expansion(np.array([0.0, 1.0])).round(3)
         array([1.   , 1.778])
     """
-    matter = OMEGA_MATTER * (1.0 + redshift) ** 3
-    return np.asarray(np.sqrt(matter + 1.0 - OMEGA_MATTER))
+    stretch = 1.0 + redshift
+    matter = OMEGA_MATTER * stretch**3
+    rate: np.ndarray = np.sqrt(matter + 1.0 - OMEGA_MATTER)
+    return rate
 
 
 def _overdensity(redshift: np.ndarray, definition: str) -> np.ndarray:
@@ -120,7 +125,10 @@ def _log_mass_ratio(log_c: np.ndarray, overdensity: np.ndarray) -> np.ndarray:
     x = concentration * ratio ** (-1.0 / 2.2)
     for _ in range(20):
         mass = nfw_mass(x)
-        mass_slope = x**2 / (1.0 + x) ** 2 / mass  # d ln m / d ln x
-        residual = np.log(mass / x**3 / density)
-        x = x * np.exp(-residual / (mass_slope - 3.0))
-    return np.asarray(np.log10(nfw_mass(x) / mass_200c))
+        mean_density = mass / x**3
+        residual = np.log(mean_density / density)
+        density_slope = nfw_mass_slope(x, mass) - 3.0
+        step = -residual / density_slope
+        x = x * np.exp(step)
+    growth = nfw_mass(x) / mass_200c
+    return np.asarray(np.log10(growth))
