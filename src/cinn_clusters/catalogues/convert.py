@@ -50,19 +50,21 @@ from cinn_clusters.cosmology import (
     max_lookback,
     redshift_at_lookback,
 )
-from cinn_clusters.data.two_piece import with_scatter
+from cinn_clusters.data.two_piece import deviation, with_scatter
 from cinn_clusters.errors import DataError
 
 CONTRADICTION = 0.1
 """M500 and R500, or M500 and a temperature, contradict each other when their masses differ by more
 [dex] than this and twice their errors, the scatter of the relation among them."""
 _BLACK_HOLE = "bcg_SubhaloBHMass"
-_COLUMNS = {
+_MASSES = {
     "gas_mass": "GroupGasMass",
     "stellar_mass": "bcg_StellarMass",
     "halo_mass": "bcg_SubhaloMass",
     "black_hole_mass": _BLACK_HOLE,
 }
+SIMULATED_COLUMNS = {"mass": schema.MASS, **_MASSES}
+"""Column of the simulation that holds a quantity."""
 _TIMES = ("redshift", "lookback_time")
 _Logs = tuple[np.ndarray, np.ndarray]
 """log10 of a quantity, (N,), and its errors below and above [dex], (2, N)."""
@@ -82,17 +84,19 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
     converted.values[schema.LOOKBACK] = _lookback(redshift)
     measured = [name for name in mapping.quantities if name not in _TIMES]
     logs = {name: _logged(conversion, name) for name in measured}
+    for name, (_, errors) in logs.items():
+        converted.stated_errors[name] = deviation(errors)
     if logs.keys() & set(MASS_SOURCES):
         mass, errors = _mass(conversion, logs)
         converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors
-    for name, column in _COLUMNS.items():
+    for name, column in _MASSES.items():
         if name in logs:
             value, errors = _to_aperture(conversion, name, logs[name])
             converted.values[column], converted.two_sided[column] = value, errors
     if _BLACK_HOLE in converted.values:  # linear, 1e10 Msun/h
         log_mass = converted.values[_BLACK_HOLE]
         converted.values[_BLACK_HOLE] = 10.0 ** (log_mass - 10.0) * HUBBLE_H
-    for column in (*_COLUMNS.values(), schema.MASS):
+    for column in SIMULATED_COLUMNS.values():
         _drop_impossible(converted, column)
     if schema.MASS in converted.values:  # comoving, as in the simulation's table
         mass = converted.values[schema.MASS]

@@ -13,6 +13,24 @@ from cinn_clusters.data.two_piece import deviation, mean_shift
 
 
 @dataclass(frozen=True, eq=False)
+class ConvertedLimits:
+    """Limits of one column: -1 upper, 1 lower, 0 none, their values and scatters, (N,) each."""
+
+    side: np.ndarray
+    value: np.ndarray
+    scatter: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertedRedshifts:
+    """Redshifts (N,), errors below and above (2, N), and slopes of columns with it, (N,) each."""
+
+    redshift: np.ndarray
+    errors: np.ndarray
+    slopes: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class ConvertedCatalogue:
     """A catalogue in the columns of the simulation.
 
@@ -24,6 +42,11 @@ class ConvertedCatalogue:
         log: What was converted, a line each.
         reasons: What is wrong with a row: a value that was not used, or a contradiction.
         choices: Physical choices that hold for all rows, by attribute of the outputs.
+        remarks: What a reader should know of a row whose values were all used.
+        stated_errors: Deviations by quantity, without the scatters of conversions, (N,) each.
+        limits: Values that are only bounded, by column.
+        correlations: Correlation coefficients of the errors of two columns, (N,) each.
+        redshifts: Redshifts that have errors, or None.
     """
 
     names: np.ndarray
@@ -34,6 +57,13 @@ class ConvertedCatalogue:
         default_factory=lambda: defaultdict(list)
     )
     choices: dict[str, str | float] = field(default_factory=dict)
+    remarks: defaultdict[int, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    stated_errors: dict[str, np.ndarray] = field(default_factory=dict)
+    limits: dict[str, ConvertedLimits] = field(default_factory=dict)
+    correlations: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    redshifts: ConvertedRedshifts | None = None
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
@@ -68,6 +98,11 @@ class ConvertedCatalogue:
         """Note what is wrong with some rows, (N,) bool."""
         for row in np.flatnonzero(rows):
             self.reasons[int(row)].append(reason)
+
+    def remark(self, rows: np.ndarray, text: str) -> None:
+        """Say something of some rows, (N,) bool, that is nothing wrong."""
+        for row in np.flatnonzero(rows):
+            self.remarks[int(row)].append(text)
 
     def note_values(self, rows: np.ndarray, reason: str, values: Any) -> None:
         """Note what is wrong with some rows, (N,) bool, with the value of each."""

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from cinn_clusters.catalogues.correlation import Correlation, demand_correlations
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
 from cinn_clusters.data.mass_prior import slope_of
 from cinn_clusters.documents import parse_toml, read_text, reason
@@ -30,6 +31,7 @@ _ERROR_WAYS = (
     ("low", "high"),
 )
 """Ways to state errors, of which a quantity takes one."""
+_ERRORS = tuple(key for way in _ERROR_WAYS for key in way)
 _MEASURED = (
     "column",
     "missing",
@@ -37,10 +39,11 @@ _MEASURED = (
     "scale",
     "error_scale",
     "error_unit",
-    *(key for way in _ERROR_WAYS for key in way),
+    *_ERRORS,
 )
 _SHIFTED = (*_MEASURED, "offset", "scatter", "source")
 _CALIBRATED = (*_SHIFTED, "calibration")
+_MASS = (*_SHIFTED, "limit")
 
 
 class _Rule(NamedTuple):
@@ -58,15 +61,15 @@ class _Rule(NamedTuple):
 
 
 _RULES = {
-    "redshift": _Rule(("column", "missing")),  # the model takes the time as exact
+    "redshift": _Rule(("column", "missing", *_ERRORS)),
     "lookback_time": _Rule(("column", "missing", "unit")),
-    "mass": _Rule(_CALIBRATED, ("500c", "200c", "200m", "vir")),
+    "mass": _Rule((*_CALIBRATED, "limit"), ("500c", "200c", "200m", "vir")),
     "radius": _Rule(_CALIBRATED, ("physical", "comoving")),
     "temperature": _Rule(_CALIBRATED, ("core-excised",)),
-    "gas_mass": _Rule(_SHIFTED, ("group", "500c")),
-    "stellar_mass": _Rule(_SHIFTED, ("whole", "bcg", "30kpc", "50kpc", "100kpc")),
-    "halo_mass": _Rule(_SHIFTED),
-    "black_hole_mass": _Rule(_SHIFTED),
+    "gas_mass": _Rule(_MASS, ("group", "500c")),
+    "stellar_mass": _Rule(_MASS, ("whole", "bcg", "30kpc", "50kpc", "100kpc")),
+    "halo_mass": _Rule(_MASS),
+    "black_hole_mass": _Rule(_MASS),
 }
 MASS_SOURCES = ("mass", "radius", "temperature")
 """Quantities that give M500, the first of them that a row has."""
@@ -110,7 +113,8 @@ class Quantity(_Part):
     ``low`` and ``high`` are columns of bounds (16 and 84 %); ``error_value``, ``offset`` and
     ``scatter`` are in dex, the latter two of M500 for a mass, a radius and a temperature;
     ``source`` says where they come from. ``missing`` are marks of absence beside those that a column shows; an
-    empty list says that it has none at all, and that 0 is a value.
+    empty list says that it has none at all, and that 0 is a value. ``limit`` is a column that says
+    which values are limits. ``error_value`` of a redshift is sigma / (1 + z).
     """
 
     column: str
@@ -125,6 +129,7 @@ class Quantity(_Part):
     error_value: float | None = Field(default=None, ge=0, le=3)
     low: str | None = None
     high: str | None = None
+    limit: str | None = None
     definition: str | None = None
     offset: float | None = None
     scatter: float | None = Field(default=None, ge=0)
@@ -143,6 +148,11 @@ class Quantity(_Part):
             self.high,
         )
         return tuple(name for name in names if name)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether errors are stated in any way."""
+        return any(getattr(self, key) is not None for key in _ERRORS)
 
     @property
     def shows_marks(self) -> bool:
@@ -173,6 +183,7 @@ class Mapping(_Part):
     read: JsonObject | None = None
     missing: Marks = ()
     mass_prior: MassPriorSlope = None
+    correlation: tuple[Correlation, ...] = ()
     cosmology: PublishedCosmology = PublishedCosmology()
     redshift: Quantity | None = None
     lookback_time: Quantity | None = None
@@ -189,7 +200,14 @@ class Mapping(_Part):
         for name, quantity in self.quantities.items():
             _demand_keys(name, quantity)
             _demand_one_error(name, quantity)
+        demand_correlations(self.correlation, list(self.limitable))
         return self
+
+    @property
+    def limitable(self) -> dict[str, Quantity]:
+        """Mapped quantities whose values may be limits and whose errors may be correlated."""
+        quantities = self.quantities.items()
+        return {name: one for name, one in quantities if "limit" in _RULES[name].acting}
 
     def with_mass(
         self, offset: float | None = None, scatter: float | None = None

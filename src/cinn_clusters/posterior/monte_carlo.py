@@ -58,17 +58,21 @@ class MonteCarlo(Posterior):
         """Contexts of all realisations of n objects, (n T)."""
         x = context.x.repeat_interleave(self.num_realisations, 0)
         anchors = context.anchors.repeat_interleave(self.num_realisations, 0)
-        is_realised = self._is_realised(query)
+        is_realised = self.is_realised(query)
         realised = query.rows(np.flatnonzero(is_realised))
-        realisations = self._realisations(
+        realisations = self.realisations(
             realised, Sampling(self.num_realisations, self.seed)
         )
         contexts = self.context(realisations.reshape(-1, query.inputs.shape[1]))
         chosen = torch.from_numpy(np.repeat(is_realised, self.num_realisations))
-        x[chosen], anchors[chosen] = contexts.x, contexts.anchors
+        # Times since a collision are counted from the published redshift, wherever it is realised.
+        is_time = [target.is_before_observation for target in self.transforms.targets]
+        kept = torch.tensor(is_time)
+        anchors[chosen] = torch.where(kept, anchors[chosen], contexts.anchors)
+        x[chosen] = contexts.x
         return Context(x, anchors)
 
-    def _is_realised(self, query: Query) -> np.ndarray:
+    def is_realised(self, query: Query) -> np.ndarray:
         """Which of n objects are averaged over realisations, (n,)."""
         if self.rows is None:
             return np.ones(len(query), dtype=bool)
@@ -78,7 +82,7 @@ class MonteCarlo(Posterior):
         self, query: Query, context: Context, sampling: Sampling
     ) -> np.ndarray:
         """Samples (S, n, D); those of objects without realisations are as without this class."""
-        is_realised = self._is_realised(query)
+        is_realised = self.is_realised(query)
         if is_realised.all():
             return super()._sample_batch(query, context, sampling)
         plain = Posterior(self.flow, self.transforms, self.device, self.recalibration)
@@ -95,7 +99,7 @@ class MonteCarlo(Posterior):
             )
         return samples
 
-    def _realisations(self, query: Query, sampling: Sampling) -> np.ndarray:
+    def realisations(self, query: Query, sampling: Sampling) -> np.ndarray:
         """Inputs of n objects, exact and complete, (n, T, L)."""
         transforms, errors = self._survey_transforms, self.error_model.at(query.places)
         noise = _noise(sampling, query.streams, len(transforms.scalars))

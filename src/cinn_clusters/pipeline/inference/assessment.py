@@ -78,7 +78,8 @@ def assess(
         object_reasons = list(catalogue.converted.reasons.get(int(row), ()))
         if is_answerable and ood != "keep":
             object_reasons += reasons_of_model
-        reasons.append(tuple(dict.fromkeys(object_reasons)))
+        remarks = catalogue.converted.remarks.get(int(row), ())
+        reasons.append(tuple(dict.fromkeys([*object_reasons, *remarks])))
         status.append(_status(is_answerable, bool(object_reasons), ood))
     test = _sample_test(model, views, seed)
     return Assessment(np.array(status), tuple(reasons), columns, test)

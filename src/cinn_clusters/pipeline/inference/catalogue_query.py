@@ -11,9 +11,9 @@ import pandas as pd
 from astropy.table import Column, Table
 
 from cinn_clusters.catalogues.by_name import add_by_name, read_by_name, with_time
-from cinn_clusters.catalogues.convert import convert
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.mapping import Mapping
+from cinn_clusters.catalogues.published import convert_published
 from cinn_clusters.catalogues.table_files import names_of, notation_notes, read_table
 from cinn_clusters.data.checks import demand_typical
 from cinn_clusters.data.reading.keys import key_values
@@ -111,7 +111,7 @@ def read_query(
         if not source.allow_atypical:
             _demand_typical(converted, schema)
     else:
-        converted = convert(table, mapping)
+        converted = convert_published(table, mapping)
         further = [name for name in scalars if name not in converted.values]
         add_by_name(converted, table, further, schema)
         _demand_inputs(list(converted.values), scalars, posterior, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,7 @@ from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import KNOWN_NAMING
-from cinn_clusters.data.error_model import ErrorModel
 from cinn_clusters.data.mass_prior import name_of, slope_of
-from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.reading.map_names import MapNaming
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, demand_free, sha256_of
@@ -33,6 +31,11 @@ from cinn_clusters.pipeline.inference.catalogue_query import (
     CatalogueQuery,
     CatalogueSource,
     read_query,
+)
+from cinn_clusters.pipeline.inference.error_models import (
+    ErrorRule,
+    with_error_model,
+    with_mass_prior,
 )
 from cinn_clusters.pipeline.inference.map_views import (
     EmbeddingFiles,
@@ -61,8 +64,6 @@ from cinn_clusters.posterior.collision import (
     Unconditional,
     notes,
 )
-from cinn_clusters.posterior.monte_carlo import MonteCarlo
-from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.posterior.trained import TrainedModel
 from cinn_clusters.progress import OnProgress, ignore_progress
@@ -100,7 +101,7 @@ class InferenceOptions:
 
     table: str | Path | None = None
     ood: Ood = "flag"
-    errors: Literal["network", "monte-carlo"] = "network"
+    errors: ErrorRule = "network"
     mass_prior: str | float | None = None
     projections: Literal["average", "each"] = "average"
     analogues: str | Path | None = None
@@ -209,9 +210,9 @@ def infer(
     )
     objects = read_query(source, trained.posterior, trained.provenance)
     demand_free_columns(objects.table, trained.posterior.targets, catalogue, table.path)
-    asked = _with_mass_prior(trained.posterior, source, options)
-    posterior = _with_errors(asked, objects, options, sampling.seed)
-    masses = masses_used(asked.transforms, objects)
+    asked = with_mass_prior(trained.posterior, _slope(source, options))
+    posterior = with_error_model(asked, objects, options.errors, sampling.seed)
+    masses = masses_used(posterior, objects)
     assessment = assess(trained, objects, options.ood, sampling.seed)
     demand_answers(assessment, objects, catalogue, options.strict)
     query = answered_views(objects, assessment)
@@ -294,21 +295,6 @@ def _demand_places(out: Destination, table: Destination, catalogue: Path) -> Non
         raise OutputError(out.path, expected, "one name twice")
 
 
-def _with_mass_prior(
-    posterior: Posterior, source: CatalogueSource, options: InferenceOptions
-) -> Posterior:
-    """The posterior under the prior of the masses that is asked for."""
-    slope = _slope(source, options)
-    transforms = posterior.transforms
-    if slope is None:
-        return posterior
-    if not isinstance(transforms, MeasurementTransforms):
-        expected, got = "a model that accepts errors", "one of exact observables"
-        raise DataError("mass_prior", expected, got, "", "leave it out")
-    asked = replace(transforms, mass_prior=slope)
-    return replace(posterior, transforms=asked)
-
-
 def _slope(source: CatalogueSource, options: InferenceOptions) -> float | None:
     """Slope of the prior of the masses; None: that of the training clusters."""
     if options.mass_prior is not None:
@@ -316,23 +302,6 @@ def _slope(source: CatalogueSource, options: InferenceOptions) -> float | None:
     if source.mapping is None:
         return None
     return source.mapping.mass_prior
-
-
-def _with_errors(
-    posterior: Posterior, objects: CatalogueQuery, options: InferenceOptions, seed: int
-) -> Posterior:
-    """The posterior that answers: conditioned on the errors, or averaged over realisations."""
-    transforms = posterior.transforms
-    if options.errors == "network":
-        return posterior
-    if not isinstance(transforms, MeasurementTransforms):
-        expected, got = "a model that accepts errors", "one of exact observables"
-        raise DataError(
-            "errors by Monte Carlo", expected, got, "", "leave out --errors"
-        )
-    two_sided = objects.converted.errors_below_and_above(transforms.optional)
-    parts = (posterior.flow, transforms, posterior.device, posterior.recalibration)
-    return MonteCarlo(*parts, error_model=ErrorModel(two_sided), seed=seed)
 
 
 def _demand_modes(query: Query, options: InferenceOptions) -> None:
