@@ -291,23 +291,23 @@ def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
     [
         (
             "redshift",
-            'error = "e"',
-            r"\[redshift\] error: expected one of the keys column, missing;",
+            'limit = "e"',
+            r"\[redshift\] limit: expected one of the keys column, missing, error,",
         ),
         (
             "redshift",
             "scale = 'log10'",
-            r"\[redshift\] scale: expected one of the keys column, missing;",
+            r"\[redshift\] scale: expected one of the keys column, missing, ",
         ),
         (
             "redshift",
             "offset = 0.1",
-            r"\[redshift\] offset: expected one of the keys column, missing;",
+            r"\[redshift\] offset: expected one of the keys column, missing, ",
         ),
         (
             "gas_mass",
             "calibration = 'true'",
-            r"\[gas_mass\] calibration: .*, scatter, source, definition;",
+            r"\[gas_mass\] calibration: .*, scatter, source, limit, definition;",
         ),
         ("temperature", "definition = 'foo'", "one of core-excised; got 'foo'"),
         ("redshift", "scatter = 0.1", r"\[redshift\] scatter: "),
