@@ -514,7 +514,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path, command: Command) -> None:
         to_numbers(read_csv(path), ["x"], str(path))
 
 
-@pytest.mark.parametrize("text", ["5.5±0.3", "<5.5", "5.5(3)", "5-May"])
+@pytest.mark.parametrize("text", ["5.5±0.3", "~5.5", "5.5(3)", "5-May"])
 def test_a_column_of_text_with_digits_is_no_quantity(
     tmp_path: Path, text: str, infer: Infer
 ) -> None:

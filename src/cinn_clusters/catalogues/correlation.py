@@ -23,6 +23,11 @@ class Correlation(BaseModel):
     value: float | None = Field(default=None, ge=-1, le=1)
     column: str | None = None
 
+    @property
+    def subject(self) -> str:
+        """What a complaint is about."""
+        return f"[[correlation]] of {' and '.join(self.quantities)}"
+
 
 def demand_correlations(
     correlations: Sequence[Correlation], mapped: Collection[str]
@@ -35,21 +40,27 @@ def demand_correlations(
     """
     pairs = [frozenset(correlation.quantities) for correlation in correlations]
     for correlation, pair in zip(correlations, pairs, strict=True):
-        named = " and ".join(correlation.quantities)
-        subject = f"[[correlation]] of {named}"
-        if len(pair) < 2 or not pair <= set(mapped):
-            expected = f"two of the mapped quantities {', '.join(mapped)}"
-            raise ConfigError(subject, expected, named)
+        _demand_pair(correlation, mapped)
         if pairs.count(pair) > 1:
-            raise ConfigError(subject, "one coefficient", "several")
-        if (correlation.value is None) == (correlation.column is None):
-            raise ConfigError(subject, "value or column", "both or none")
-    if not correlations:
-        return
-    values = {
-        correlation.quantities: np.array([correlation.value or 0.0])
-        for correlation in correlations
-    }
+            raise ConfigError(correlation.subject, "one coefficient", "several")
+    if correlations:
+        _demand_together(correlations, mapped)
+
+
+def _demand_pair(correlation: Correlation, mapped: Collection[str]) -> None:
+    pair = set(correlation.quantities)
+    if len(pair) < 2 or not pair <= set(mapped):
+        expected = f"two of the mapped quantities {', '.join(mapped)}"
+        got = " and ".join(correlation.quantities)
+        raise ConfigError(correlation.subject, expected, got)
+    if (correlation.value is None) == (correlation.column is None):
+        raise ConfigError(correlation.subject, "value or column", "both or none")
+
+
+def _demand_together(
+    correlations: Sequence[Correlation], mapped: Collection[str]
+) -> None:
+    values = {one.quantities: np.array([one.value or 0.0]) for one in correlations}
     if not is_possible(coefficient_matrices(values, list(mapped), 1))[0]:
         expected = "coefficients that a distribution can have together"
         got = "a matrix that is not positive semidefinite"
