@@ -76,6 +76,8 @@ class Column:
     anchor_unit: float = 0.0
     record_begin: float = 0.0
     resolution: float = 0.0
+    at_most: str | None = None
+    at_most_times: float = 1.0
     role: Role | None = None
     group: str | None = None
     caution: str = ""
@@ -94,7 +96,8 @@ class Column:
     @property
     def is_bounded(self) -> bool:
         """Whether the column has a bound, so that a value can be unphysical."""
-        return self.bounds != INFINITE or self.bijection == "age"
+        is_related = self.at_most is not None
+        return self.bounds != INFINITE or self.bijection == "age" or is_related
 
     def mapped(self) -> Column:
         """Return the column with the bijection that its bounds call for, unless it has one."""

@@ -8,9 +8,15 @@ import pytest
 from scipy import stats
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, unphysical
 from cinn_clusters.evaluation.score_report import SampledObjects, score_report
-from cinn_clusters.schema import CLUSTER_COLUMN, COLLISION_TIME, LOOKBACK
+from cinn_clusters.schema import (
+    CLUSTER_COLUMN,
+    COLLISION_MASS,
+    COLLISION_TIME,
+    LOOKBACK,
+    MASS,
+)
 
 NUM_ROWS = 2000
 
@@ -54,3 +60,18 @@ def test_a_row_has_one_jitter_in_every_comparison(at_the_snapshot: Catalogue) ->
     everywhere = dequantised_ground_truth(at_the_snapshot)
     part = dequantised_ground_truth(at_the_snapshot, rows)
     np.testing.assert_array_equal(part, everywhere[rows])
+
+
+def test_samples_that_break_a_relation_are_unphysical() -> None:
+    """A subcluster above the main cluster then, and a mass then above four times that now."""
+    names = (COLLISION_MASS, "last_Subcluster_mass")
+    table = pd.DataFrame({MASS: [14.0, 14.5], CLUSTER_COLUMN: [0, 1]})
+    table[LOOKBACK] = 2.0
+    table[list(names)] = 1.0
+    objects = Catalogue(table, (MASS, LOOKBACK), names)
+    pairs = [[3.9, 3.9], [3.9, 4.0], [4.1, 1.0], [12.0, 1.0], [12.7, 1.0]]
+    samples = np.repeat(np.array(pairs)[:, None], 2, axis=1)
+    expected = [[False, True, True, True, True], [False, True, False, False, True]]
+    np.testing.assert_array_equal(unphysical(samples, objects), np.array(expected).T)
+    of_masses = Catalogue(table, (LOOKBACK,), names[1:])  # nothing to compare with
+    assert not unphysical(samples[..., 1:], of_masses).any()

@@ -8,11 +8,14 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.dequantise import dequantise, off_bounds
 from cinn_clusters.diagnostics.tarp import positive_spread
 from cinn_clusters.moments import binary_unit, binary_units, without_far_values
+from cinn_clusters.schema import Column
 
 _JITTER_SEED = 0
 _MARK_ROUNDING = 1e-5
 """Part of a missing-value mark that scaling it may add to it."""
 _ROUNDING = 1e-14
+_RELATION_TOLERANCE = 1e-5
+"""Rounding of a mass in float32, as a part of it."""
 _TIME_TOLERANCE = 1e-5
 """Rounding of a collision time [Gyr] in float32."""
 
@@ -95,7 +98,7 @@ def _spread(values: np.ndarray) -> float:
 
 
 def unphysical(samples: np.ndarray, objects: Catalogue) -> np.ndarray | None:
-    """Whether a sample (S, N) breaks a declared bound, or a collision follows the observation.
+    """Whether a sample (S, N) breaks a declared bound or relation, or its collision comes too late.
 
     Returns None where no target has declared bounds: nothing can be claimed of them.
     """
@@ -108,4 +111,17 @@ def unphysical(samples: np.ndarray, objects: Catalogue) -> np.ndarray | None:
         if column.bijection == "age":
             earliest = column.record_begin - _TIME_TOLERANCE
             is_outside |= (values < earliest) | (values > objects.age + _TIME_TOLERANCE)
+        is_outside |= values > _largest(column, samples, objects)
     return is_outside
+
+
+def _largest(column: Column, samples: np.ndarray, objects: Catalogue) -> np.ndarray:
+    """What no value of a target exceeds, (S, N) or (N,): infinite or NaN where nothing is said."""
+    name = column.at_most
+    reference = np.full(len(objects.table), np.inf)
+    if name in objects.targets:
+        reference = samples[:, :, objects.targets.index(name)]
+    elif name in objects.table:
+        log_ratio = objects.table[name].to_numpy(float) - column.anchor_unit
+        reference = 10.0**log_ratio
+    return np.asarray(column.at_most_times * reference * (1.0 + _RELATION_TOLERANCE))

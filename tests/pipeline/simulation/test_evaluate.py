@@ -63,6 +63,7 @@ def judge() -> Judge:
             judged = dict(score(data, targets, observables))
             spread = dequantised(targets, posterior)
             of_spread = score(data, spread, observables)
+        judged["broken"] = broken_relations(posterior)
         return judged | {name: of_spread[name] for name in COVERAGE}
 
     return run
@@ -78,6 +79,16 @@ def dequantised(targets: pd.DataFrame, posterior: Path) -> pd.DataFrame:
     return targets[[*KEYS, schema.CLUSTER_COLUMN]].merge(table, on=KEYS)
 
 
+def broken_relations(posterior: Path) -> float:
+    """Share of samples with a subcluster above the main cluster, or M500 then above 4 times now."""
+    with (
+        xr.open_dataset(posterior, group="posterior") as data,
+        xr.open_dataset(posterior, group="constant_data") as inputs,
+    ):
+        then, now = data.last_M_Crit500_coll, 10.0 ** (inputs.Group_M_Crit500 - 14.0)
+        return float(((data.last_Subcluster_mass > then) | (then > 4.0 * now)).mean())
+
+
 def demand_agreement(ours: dict[str, Any], judged: dict[str, Any]) -> None:
     exact = {"abs": 1e-6, "rel": 0}
     assert [ours[name] for name in ("rows", "clusters", "draws")] == [
@@ -89,7 +100,9 @@ def demand_agreement(ours: dict[str, Any], judged: dict[str, Any]) -> None:
     for name in ("crps_per_target", *COVERAGE):
         assert ours[name] == pytest.approx(judged[name], **exact)
     assert ours["contraction"] == pytest.approx(judged["contraction"], **exact)
-    assert ours["unphysical"] == judged["unphysical"] == 0.0
+    assert judged["unphysical"] == 0.0  # of bounds
+    assert ours["unphysical"] == pytest.approx(judged["broken"], abs=1e-6)
+    assert judged["broken"] > 0.0
 
 
 def test_evaluate_agrees_with_the_independent_script(
