@@ -7,7 +7,7 @@ through ``infer`` with a mapping, once without and once with the bias stated, by
 seen them. The cache keeps the models and the scores of each run. CRPS in units of the fixed scales;
 coverage of the central 68 % with its error over clusters; ``flagged``: rows that ``infer`` flags;
 ``sample``: catalogues of five about which the two-sample test warns (p < 0.01); ``log``: what the
-log of conversions warns of.
+log of conversions asks about how many of them.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ MAPPING: dict[str, Any] = {
         "definition": "group",
     },
 }
+NOTES = ("calibration not stated", "biased?", "understated?", "correlated")
+"""What the log of conversions may ask."""
 Measure = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 """True redshift, log10 M500 and log10 gas mass of some rows to a catalogue of them."""
 
@@ -289,7 +291,7 @@ def score(
     inside = central_coverage(samples, truth, np.array([0.68]))[0]
     mass = catalogue.targets.index(schema.COLLISION_MASS)
     scores = crps(samples / scale, catalogue.theta[rows] / scale)
-    warnings = [line for line in done.conversions if "calibration not stated" in line]
+    log = " ".join(done.conversions)
     return pd.DataFrame(
         {
             "cluster": catalogue.clusters[rows],
@@ -300,7 +302,7 @@ def score(
             "is_flagged": status[is_answered] == "flagged",
             "is_unphysical": unphysical(samples, catalogue.rows(rows)).mean(0),
             "p": done.sample_test[1],
-            "is_warned": bool(warnings),
+            **{f"note_{note}": note in log for note in NOTES},
             "num_unanswered": int((~is_answered).sum()),
         }
     )
@@ -316,7 +318,10 @@ def line(name: str, bias: str, scores: list[pd.DataFrame]) -> str:
         return f"{inside.mean():.3f} ± {(weights @ inside).std():.3f}"
 
     warned = sum(bool(one.p.iloc[0] < WARNING) for one in scores)
-    noted = "calibration not stated" if rows.is_warned.any() else ""
+    counts = {
+        note: sum(one[f"note_{note}"].iloc[0] for one in scores) for note in NOTES
+    }
+    noted = ", ".join(f"{note} {count}" for note, count in counts.items() if count)
     return (
         f"| {name} | {bias} | {rows.crps.mean():.4f} | {rows.crps_mass.mean():.4f} | "
         f"{coverage('inside_mass')} | {coverage('inside')} | {rows.is_flagged.mean():.3f} | "

@@ -58,7 +58,8 @@ def test_a_loss_is_worded_as_a_loss(run: Run) -> None:
 def test_only_declared_bounds_are_vouched_for(run: Run) -> None:
     items = " ".join(_notices(facts_of(run))[-1].items)
     assert (
-        "No posterior sample breaks a bound or a relation declared for all targets." in items
+        "No posterior sample breaks a bound or a relation declared for all targets."
+        in items
     )
     columns = [column.name for column in run.catalogue.schema.columns]
     free = [Column(name) for name in columns if name != "last_d_peri"]

@@ -13,6 +13,7 @@ import pandas as pd
 
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.errors import DataError
+from cinn_clusters.ood.relations import relations
 from cinn_clusters.ood.sample_test import two_sample_test
 from cinn_clusters.pipeline.inference.catalogue_query import CatalogueQuery
 from cinn_clusters.pipeline.inference.write_posterior import (
@@ -81,6 +82,8 @@ def assess(
         remarks = catalogue.converted.remarks.get(int(row), ())
         reasons.append(tuple(dict.fromkeys([*object_reasons, *remarks])))
         status.append(_status(is_answerable, bool(object_reasons), ood))
+    if ood != "keep":
+        catalogue.converted.log.extend(_relation_notes(model, views))
     test = _sample_test(model, views, seed)
     return Assessment(np.array(status), tuple(reasons), columns, test)
 
@@ -129,6 +132,16 @@ def _by_object(columns: pd.DataFrame) -> pd.DataFrame:
     present = {name: join for name, join in joins.items() if name in columns}
     groups = columns.groupby(level=0)
     return groups.agg({**present, _REASONS: "sum"})
+
+
+def _relation_notes(model: TrainedModel, views: Query) -> list[str]:
+    """What the sample as a whole says against its masses and errors."""
+    transforms = model.posterior.transforms
+    if not isinstance(transforms, MeasurementTransforms):
+        return []
+    first = ~views.keys.index.duplicated()
+    of_sample = relations(transforms, views.inputs[first])
+    return [note for relation in of_sample for note in relation.notes]
 
 
 def _sample_test(model: TrainedModel, views: Query, seed: int) -> tuple[float, float]:
