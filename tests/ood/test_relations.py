@@ -9,7 +9,7 @@ from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.ood.relations import MIN_OBJECTS, relations
+from cinn_clusters.ood.relations import FEWEST_OBJECTS, relations
 
 GAS = "GroupGasMass"
 SCATTER = 0.12
@@ -72,6 +72,6 @@ def test_few_objects_and_no_masses_say_nothing(
     transforms: MeasurementTransforms,
 ) -> None:
     inputs = sample((0.2, 0.2), (0.05, 0.05))
-    assert relations(transforms, inputs[: MIN_OBJECTS - 1]) == []
+    assert relations(transforms, inputs[: FEWEST_OBJECTS - 1]) == []
     inputs[:, 0] = np.nan
     assert relations(transforms, inputs) == []

@@ -18,7 +18,7 @@ import numpy as np
 
 from cinn_clusters.data.measurement import MeasurementTransforms
 
-MIN_OBJECTS = 30
+FEWEST_OBJECTS = 30
 """Fewest objects of which a relation is judged."""
 LARGEST_SHIFT, LEAST_SCATTER, LARGEST_SCATTER = 0.25, 0.8, 1.25
 """Mean and scatter that samples of other clusters may have, set by hand (docs/survey-catalogues.md)."""
@@ -48,7 +48,7 @@ class Relation(NamedTuple):
     def is_shifted(self) -> bool:
         """Whether the mean lies further off than chance and other clusters put it."""
         chance = _NUM_ERRORS / np.sqrt(self.num_objects)
-        return abs(self.shift) > LARGEST_SHIFT + chance
+        return bool(abs(self.shift) > LARGEST_SHIFT + chance)
 
     @property
     def is_scattered(self) -> bool:
@@ -115,7 +115,7 @@ def relations(transforms: MeasurementTransforms, inputs: np.ndarray) -> list[Rel
     for name in transforms.optional:
         column = transforms.names.index(name)
         rows = np.flatnonzero(np.isfinite(errors[:, column]))
-        if name == mass or len(rows) < MIN_OBJECTS:
+        if name == mass or len(rows) < FEWEST_OBJECTS:
             continue
         variance = covariance[rows, column, column] + errors[rows, column] ** 2
         offset = values[rows, column] - mean[rows, column]

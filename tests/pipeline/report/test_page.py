@@ -66,7 +66,7 @@ def test_only_declared_bounds_are_vouched_for(run: Run) -> None:
     schema = Schema((*free, run.catalogue.schema.column("last_d_peri")))
     other = replace(run, catalogue=replace(run.catalogue, schema=schema))
     items = " ".join(_notices(facts_of(other))[-1].items)
-    assert "bounds declared for last_d_peri." in items
+    assert "a relation declared for last_d_peri." in items
     nothing = replace(run, catalogue=replace(run.catalogue, schema=Schema(tuple(free))))
     assert "bounds" not in " ".join(_notices(facts_of(nothing))[-1].items)
 
