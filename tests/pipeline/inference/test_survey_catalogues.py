@@ -479,6 +479,11 @@ def test_known_clusters(tmp_path: Path) -> None:
         "published (not verified) 0.91 (0.52 to 1.13)"
         in lines[2]["time since collision [Gyr]"]
     )
+    relaxed = lines[4]
+    assert relaxed["cluster"] == "A2029"
+    assert relaxed["longest time possible [Gyr]"].startswith("7.83 ")
+    assert float(relaxed["P(major and recent)"].split()[0]) < 0.25
+    assert relaxed["P(major and recent)"].endswith("(ratio > 0.25 within 2 Gyr)")
     for name in ("published.ecsv", "clusters.ecsv"):
         table = read_table(tmp_path / "named" / name)
         assert [
