@@ -22,6 +22,7 @@ from cinn_clusters.diagnostics.scores import (
 from cinn_clusters.diagnostics.tarp import references_from_x, tarp_fractions
 from cinn_clusters.diagnostics.verdict import (
     JointTest,
+    Marginal,
     joint_findings,
     placement,
     target_findings,
@@ -48,18 +49,20 @@ SHAPES = [(1000, 1), (250, 8)]
 def names_of_target(world: Known, name: str, d: int) -> set[str]:
     weights = bootstrap_weights(world.clusters, 999)
     samples, truth = world.samples(name)[:, :, [d]], world.truth[:, [d]]
-    alpha = ALPHA / 24
+    alpha = ALPHA / 30
     value = pit(samples, truth)[:, 0]
     core = central_coverage(samples, truth)[:, :, 0].mean(0) - COVERAGE_LEVELS.mean()
     found = target_findings(
         "t",
-        placement(value, weights, alpha=alpha),
-        mean_estimate(core, weights, alpha),
-        uniformity(value, weights, alpha=alpha),
-        skill(
-            crps(samples, truth)[:, 0],
-            crps(world.prior[:, :, [d]], truth)[:, 0],
-            weights,
+        Marginal(
+            placement(value, weights, alpha=alpha),
+            mean_estimate(core, weights, alpha),
+            uniformity(value, weights, alpha=alpha),
+            skill=skill(
+                crps(samples, truth)[:, 0],
+                crps(world.prior[:, :, [d]], truth)[:, 0],
+                weights,
+            ),
         ),
         alpha=alpha,
     )
@@ -138,20 +141,21 @@ def fine(value: float) -> Estimate:
 def test_low_and_high() -> None:
     shape = uniformity(np.linspace(0.01, 0.99, 50), bootstrap_weights(np.arange(50)))
     for bias, name in ((-0.5, verdict.LOW), (0.5, verdict.HIGH)):
-        placed = verdict.Placement(fine(bias), fine(1.0))
-        (found,) = target_findings("t", placed, fine(0.0), shape)
+        placed = verdict.Placement(fine(bias), fine(1.0), fine(1.0))
+        (found,) = target_findings("t", Marginal(placed, fine(0.0), shape))
         assert found.name == name
         assert f"{bias:.3f}" in found.evidence
 
 
 def test_a_core_that_is_too_wide_is_told_where_the_tails_hide_it() -> None:
     shape = uniformity(np.linspace(0.01, 0.99, 50), bootstrap_weights(np.arange(50)))
-    placed = verdict.Placement(fine(0.0), fine(1.0))
-    assert [found.name for found in target_findings("t", placed, fine(0.2), shape)] == [
-        verdict.WIDE
-    ]
+    placed = verdict.Placement(fine(0.0), fine(1.0), fine(1.0))
     assert [
-        found.name for found in target_findings("t", placed, fine(-0.2), shape)
+        found.name for found in target_findings("t", Marginal(placed, fine(0.2), shape))
+    ] == [verdict.WIDE]
+    assert [
+        found.name
+        for found in target_findings("t", Marginal(placed, fine(-0.2), shape))
     ] == [verdict.NARROW]
 
 
@@ -161,10 +165,10 @@ def test_a_wrong_shape_is_told_where_nothing_else_explains_it() -> None:
         rng.random(2000) < 0.15, 0.3 + 0.01 * rng.random(2000), rng.random(2000)
     )
     shape = uniformity(value, bootstrap_weights(np.arange(2000), 999))
-    placed = verdict.Placement(fine(0.0), fine(1.0))
-    assert [found.name for found in target_findings("t", placed, fine(0.0), shape)] == [
-        verdict.MISSHAPEN
-    ]
+    placed = verdict.Placement(fine(0.0), fine(1.0), fine(1.0))
+    assert [
+        found.name for found in target_findings("t", Marginal(placed, fine(0.0), shape))
+    ] == [verdict.MISSHAPEN]
 
 
 def test_nothing_known_is_nothing_found() -> None:

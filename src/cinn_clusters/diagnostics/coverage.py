@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cinn_clusters.diagnostics.bands import ALPHA, Estimate, estimate, mean_estimate
+from cinn_clusters.diagnostics.conditional import resampled_mean, third_members
 from cinn_clusters.diagnostics.scores import COVERAGE_LEVELS
 
 TAILS = (0.9544997361036416, 0.9973002039367398)
@@ -94,31 +95,16 @@ def by_tertile(
     """
     if not np.isfinite(values).all():
         raise ValueError("by_tertile: expected finite values; got NaN or infinity")
-    edges = np.quantile(values, [1 / 3, 2 / 3])
-    number = np.searchsorted(edges, values)  # 0, 1 or 2, (N,)
-
     tertiles = []
-    for k in np.unique(number):
-        is_member = number == k
+    for is_member in third_members(values).values():
         members = values[is_member]
         lower, upper = float(members.min()), float(members.max())
-
-        coverage = _subset_coverage(inside[is_member], weights[:, is_member])
-        tertile = Tertile(lower, upper, len(members), coverage)
-        tertiles.append(tertile)
+        held = inside[is_member].astype(float)
+        resampled = resampled_mean(held, weights[:, is_member])  # (R, D)
+        pairs = zip(held.mean(axis=0), resampled.T, strict=True)
+        coverage = [estimate(*pair) for pair in pairs]
+        tertiles.append(Tertile(lower, upper, len(members), coverage))
     return tertiles
-
-
-def _subset_coverage(inside: np.ndarray, weights: np.ndarray) -> list[Estimate]:
-    """Coverage (D,) of some rows; resamples that hold none of them are left out."""
-    mass = weights.sum(axis=1)
-    is_usable = mass > 0
-
-    # weights of the rest of the table are gone: normalise to one again
-    held = weights[is_usable] @ inside
-    resampled = held / mass[is_usable, None]  # (R, D)
-    coverage = inside.mean(axis=0)
-    return [estimate(*pair) for pair in zip(coverage, resampled.T, strict=True)]
 
 
 def hpd_ranks(log_prob: np.ndarray, log_prob_truth: np.ndarray) -> np.ndarray:

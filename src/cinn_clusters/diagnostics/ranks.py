@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from cinn_clusters.diagnostics.bands import p_value
 
@@ -36,6 +36,30 @@ def pit(samples: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> np.ndarray:
     num_samples = len(samples)
     shares = ranks(samples, truth) / num_samples
     return randomised_shares(shares, num_samples, seed=seed)
+
+
+def sample_pit(samples: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Randomised PIT (S, N, D) of every sample among all S: of no other shape than that of a truth.
+
+    Examples:
+        >>> values = sample_pit(np.array([[[3.0]], [[1.0]], [[2.0]]]))
+        >>> (3 * values[:, 0, 0]).astype(int)
+        array([2, 0, 1])
+    """
+    num_samples = len(samples)
+    order = np.argsort(samples, axis=0, kind="stable")
+    numbers = np.empty(samples.shape)
+    positions = np.arange(num_samples, dtype=float)[:, None, None]
+    np.put_along_axis(numbers, order, np.broadcast_to(positions, samples.shape), axis=0)
+    u = np.random.default_rng([seed, 2]).random(samples.shape)
+    inside: np.ndarray = (numbers + u.clip(1e-9, 1 - 1e-9)) / num_samples
+    return inside
+
+
+def gaussian_scores(pit_values: np.ndarray) -> np.ndarray:
+    """Gaussian scores Phi^-1(PIT), any shape: a parameter whitened by its own posterior."""
+    scores: np.ndarray = norm.ppf(pit_values)
+    return scores
 
 
 def randomised_shares(

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
-from cinn_clusters.evaluation.json_model import JsonModel, KeyColumn, Number, Numbers
+from cinn_clusters.diagnostics.bands import Estimate
+from cinn_clusters.evaluation.json_model import (
+    ByName,
+    JsonModel,
+    KeyColumn,
+    Number,
+    Numbers,
+)
 
 
 class Band(JsonModel):
@@ -16,6 +25,11 @@ class Band(JsonModel):
 
 
 Bands = dict[str, Band]
+
+
+def bands_by_name(estimates: Mapping[str, Estimate]) -> Bands:
+    """Estimates as they are written, by name."""
+    return {name: Band.of(entry) for name, entry in estimates.items()}
 
 
 class UniformityTest(JsonModel):
@@ -68,6 +82,7 @@ class TargetDiagnosis(JsonModel):
 
     bias: Band
     width: Band
+    tail_weight: Band
     calibration_error: Number
     signed_calibration_error: Band
     coverage: CoverageCurve
@@ -80,6 +95,31 @@ class TargetDiagnosis(JsonModel):
     contraction: Number
     crps: Band
     crps_skill: Bands
+    conditional_t: dict[str, ByName]
+
+
+class ConditionalTests(JsonModel):
+    """Level that all tests of bias and width against the observables share."""
+
+    critical: Number
+    p_value: float
+
+
+class PairDiagnosis(JsonModel):
+    """Correlation of two targets, of truths and of samples, and t of the difference."""
+
+    targets: tuple[str, str]
+    of_truths: Number
+    of_samples: Number
+    t: Number
+
+
+class CorrelationTest(JsonModel):
+    """Correlations of all pairs of targets, which share one level."""
+
+    critical: Number
+    p_value: float
+    pairs: tuple[PairDiagnosis, ...]
 
 
 class LocalTest(JsonModel):
@@ -117,6 +157,7 @@ class JointDiagnosis(JsonModel):
     tarp: UniformityTest
     tarp_plain: UniformityTest
     lc2st: LocalTest
+    correlations: CorrelationTest | None = None
     hpd: HpdDiagnosis | None = None
     nll: LikelihoodDiagnosis | None = None
 
@@ -140,6 +181,7 @@ class Diagnosis(JsonModel):
     draws: int
     targets: dict[str, TargetDiagnosis]
     joint: JointDiagnosis
+    conditional: ConditionalTests
     findings: tuple[FindingEntry, ...]
     skipped: tuple[str, ...]
     ignored_variables: tuple[str, ...]

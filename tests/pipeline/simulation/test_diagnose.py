@@ -18,8 +18,9 @@ import xarray as xr
 from cinn_clusters import schema
 from cinn_clusters.data.declared import read_schema
 from cinn_clusters.errors import BundleError
-from cinn_clusters.evaluation.diagnosis import NO_DENSITIES, NO_TIME
+from cinn_clusters.evaluation.diagnosis import NO_TIME
 from cinn_clusters.evaluation.ground_truth import score_scales
+from cinn_clusters.evaluation.joint_diagnosis import NO_DENSITIES
 from cinn_clusters.evaluation.matched import TruthFiles, match_ground_truth
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.pipeline.simulation.diagnose import diagnose
