@@ -14,16 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cinn_clusters.data.leakage import Overlap
-    from cinn_clusters.evaluation.diagnosis_report import (
-        Band,
-        Diagnosis,
-        JointDiagnosis,
-    )
     from cinn_clusters.evaluation.json_model import JsonModel
     from cinn_clusters.evaluation.score_report import LogScore, MeanScore, Scores
     from cinn_clusters.pipeline.simulation.baseline import BaselineReport
 
-_SHORT_NAMES = {
+SHORT_NAMES = {
     "last_M_Crit500_coll": "M500_coll",
     "last_Subcluster_mass": "M_sub",
     "last_Mass_ratio": "ratio",
@@ -175,10 +170,10 @@ def print_scores(scores: Scores, as_json: bool) -> None:
     references = [
         [
             name,
-            _number(reference.energy_score, ".4f"),
-            _number(reference.energy_skill, "+.3f"),
-            _number(reference.crps, ".4f"),
-            _number(reference.crps_skill, "+.3f"),
+            number_text(reference.energy_score, ".4f"),
+            number_text(reference.energy_skill, "+.3f"),
+            number_text(reference.crps, ".4f"),
+            number_text(reference.crps_skill, "+.3f"),
         ]
         for name, reference in scores.skill.items()
     ]
@@ -187,59 +182,19 @@ def print_scores(scores: Scores, as_json: bool) -> None:
     details = [
         [
             name,
-            _number(value, ".4f"),
-            _number(scores.coverage_68[name], ".3f"),
-            _number(scores.contraction[name], ".3f"),
+            number_text(value, ".4f"),
+            number_text(scores.coverage_68[name], ".3f"),
+            number_text(scores.contraction[name], ".3f"),
         ]
         for name, value in scores.crps_per_target.items()
     ]
     print_table(("target", "CRPS", "68 % coverage", "contraction"), details)
     print(f"NLL, dequantised, physical units  {_with_error(scores.nll)}")
     error, outside = scores.calibration_error, scores.coverage_outside_99_band
-    print(f"calibration error                 {_number(error, '.4f')}")
-    print(f"levels outside their 99 % band    {_number(outside, '.3f')}")
-    print(f"unphysical samples                {_number(scores.unphysical, '.4f')}")
-    _log_not_finite(scores)
-
-
-def print_diagnosis(diagnosis: Diagnosis, as_json: bool) -> None:
-    """Print calibration and sharpness by target, the joint tests, then the findings."""
-    if as_json:
-        print(json.dumps(diagnosis.to_json()))
-        return
-    print(
-        f"{diagnosis.rows} rows of {diagnosis.clusters} clusters, {diagnosis.draws} samples each"
-    )
-    calibration, sharpness = [], []
-    for name, target in diagnosis.targets.items():
-        short = name.removeprefix("last_")
-        signed = _band(target.signed_calibration_error, "+.2f")
-        tails = [_number(tail.found.value, ".3f") for tail in target.tails]
-        bias, width = _band(target.bias, "+.2f"), _band(target.width, ".2f")
-        calibration.append([short, bias, width, signed, *tails])
-        skills = [_band(skill, "+.2f") for skill in target.crps_skill.values()]
-        scores = [_number(target.contraction, ".3f"), _number(target.crps.value, ".4f")]
-        sharpness.append([short, *scores, *skills])
-    heads = (
-        "calibrated if",
-        "bias 0",
-        "width 1",
-        "coverage - level 0",
-        "0.954",
-        "0.997",
-    )
-    print_table(heads, calibration)
-    references = [f"skill, {name}" for name in diagnosis.joint.energy_skill]
-    print_table(("target", "contraction", "CRPS", *references), sharpness)
-    _print_tertiles(diagnosis)
-    for line in _joint_lines(diagnosis.joint):
-        print(line)
-    ignored = [f"ignored variable: {name}" for name in diagnosis.ignored_variables]
-    for note in (*diagnosis.skipped, *ignored):
-        print(f"note: {note}")
-    _log_not_finite(diagnosis)
-    for finding in diagnosis.findings:
-        print(f"{finding.subject:<22}{finding.name:<16}{finding.evidence}")
+    print(f"calibration error                 {number_text(error, '.4f')}")
+    print(f"levels outside their 99 % band    {number_text(outside, '.3f')}")
+    print(f"unphysical samples                {number_text(scores.unphysical, '.4f')}")
+    log_not_finite(scores)
 
 
 def print_mae(report: BaselineReport, as_json: bool) -> None:
@@ -251,19 +206,19 @@ def print_mae(report: BaselineReport, as_json: bool) -> None:
     rows = [
         [
             name,
-            _number(e.mae, ".4f"),
-            _number(e.se, ".4f"),
-            _number(e.mae_of_the_median, ".4f"),
+            number_text(e.mae, ".4f"),
+            number_text(e.se, ".4f"),
+            number_text(e.mae_of_the_median, ".4f"),
             e.unit,
         ]
         for name, e in report.targets.items()
     ]
     print_table(("target", "MAE", "standard error", "MAE of the median", "unit"), rows)
-    print(f"predictions out of bounds  {_number(report.unphysical, '.4f')}")
-    _log_not_finite(report)
+    print(f"predictions out of bounds  {number_text(report.unphysical, '.4f')}")
+    log_not_finite(report)
 
 
-def _log_not_finite(result: JsonModel) -> None:
+def log_not_finite(result: JsonModel) -> None:
     """Name the numbers that are not finite, and why; the JSON file says the same."""
     for name, reason in result.not_finite().items():
         log(f"note: {name} is not finite: {reason}")
@@ -279,12 +234,15 @@ def print_matrix(matrix: pd.DataFrame, errors: pd.DataFrame, as_json: bool) -> N
         )
         return
     heads = [
-        _SHORT_NAMES.get(name, name.removeprefix("last_"))[:9]
+        SHORT_NAMES.get(name, name.removeprefix("last_"))[:9]
         for name in map(str, matrix)
     ]
     print(f"{'MAE rises by':<22}" + "".join(f"{head:>13}" for head in heads))
     for name, row in matrix.iterrows():
-        print(f"{name:<22}" + "".join(f"{_number(value, '+.3f'):>13}" for value in row))
+        print(
+            f"{name:<22}"
+            + "".join(f"{number_text(value, '+.3f'):>13}" for value in row)
+        )
 
 
 def print_probe(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
@@ -305,54 +263,10 @@ def print_probe(tables: Mapping[str, pd.DataFrame], as_json: bool) -> None:
         print_table(("quantity", *table.index), rows, title)
     health = tables["health"].astype(float)
     rows = [
-        [str(name), *(_number(value, ".3f") for value in health[name])]
+        [str(name), *(number_text(value, ".3f") for value in health[name])]
         for name in health
     ]
     print_table(("health", *health.index), rows)
-
-
-def _print_tertiles(diagnosis: Diagnosis) -> None:
-    """Coverage of the central 68 % where mass or redshift is low, middle and high."""
-    first = next(iter(diagnosis.targets.values()))
-    heads = [
-        f"{_SHORT_NAMES[name]}\n{part.lower:.2f}\n{part.upper:.2f}"
-        for name, parts in first.coverage_68_by_tertile.items()
-        for part in parts
-    ]
-    if not heads:
-        return
-    rows = []
-    for name, target in diagnosis.targets.items():
-        parts = sum(target.coverage_68_by_tertile.values(), ())
-        coverage = [_number(part.coverage.value, ".2f") for part in parts]
-        rows.append([name.removeprefix("last_"), *coverage])
-    print_table(("68 % coverage", *heads), rows)
-
-
-def _joint_lines(joint: JointDiagnosis) -> Iterator[str]:
-    yield f"energy score                  {_band(joint.energy_score, '.4f')}"
-    for name, skill in joint.energy_skill.items():
-        yield f"  skill, {name:<21} {_band(skill, '+.3f')}"
-    tarps = {
-        "TARP, references from x": joint.tarp,
-        "TARP, plain references": joint.tarp_plain,
-    }
-    for name, test in tarps.items():
-        distance, chance = _number(test.ks, ".3f"), _number(test.p_value, ".4f")
-        yield f"{name:<30}KS {distance}, p = {chance}"
-    local = joint.lc2st
-    statistic, chance = _number(local.statistic, ".4f"), _number(local.p_value, ".4f")
-    yield f"{'L-C2ST':<30}{statistic}, p = {chance}"
-    if joint.hpd is not None:
-        signed = _band(joint.hpd.signed_calibration_error, "+.3f")
-        yield f"{'joint HPD coverage - level':<30}{signed}"
-    if joint.nll is not None:
-        nll = _infinite(joint.nll.rows_outside)
-        if joint.nll.mean is not None:
-            nll = _band(joint.nll.mean, ".3f")
-        yield f"{'NLL, physical units':<30}{nll}"
-        for name, gain in joint.nll.nats_gained_on_gaussian.items():
-            yield f"  nats gained, Gaussian {name:<20} {_band(gain, '+.2f')}"
 
 
 def _indented(title: str, value: Any, depth: int = 0) -> Iterator[str]:
@@ -365,7 +279,7 @@ def _indented(title: str, value: Any, depth: int = 0) -> Iterator[str]:
         yield from _indented(key, inner, depth + 1)
 
 
-def _number(value: float | None, form: str) -> str:
+def number_text(value: float | None, form: str) -> str:
     """A number, or a dash where there is none; in powers of ten where it is large or small."""
     if value is None or value != value:
         return "-"
@@ -376,20 +290,12 @@ def _number(value: float | None, form: str) -> str:
     return f"{value:{form}}"
 
 
-def _band(band: Band, form: str) -> str:
-    if band.value is None:
-        return "-"
-    half = None
-    if band.lower is not None and band.upper is not None:
-        half = (band.upper - band.lower) / 2
-    return f"{_number(band.value, form)} ± {_number(half, form.lstrip('+'))}"
-
-
 def _with_error(score: MeanScore | LogScore) -> str:
     if score.mean is None:
-        return _infinite(getattr(score, "rows_outside", 0))
-    return f"{_number(score.mean, '.4f')} +- {_number(score.se, '.4f')}"
+        return infinite_text(getattr(score, "rows_outside", 0))
+    return f"{number_text(score.mean, '.4f')} +- {number_text(score.se, '.4f')}"
 
 
-def _infinite(num_rows: int) -> str:
+def infinite_text(num_rows: int) -> str:
+    """Say why a likelihood is infinite."""
     return f"infinite: {num_rows} ground truths have no density"

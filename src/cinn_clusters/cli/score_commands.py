@@ -128,10 +128,11 @@ def diagnose_command(
     """Say whether a posterior is calibrated, and whether it says anything; bands resample
     clusters.
     """
+    from cinn_clusters.cli.diagnosis_results import print_diagnosis
     from cinn_clusters.evaluation.matched import TruthFiles
     from cinn_clusters.pipeline.simulation.diagnose import diagnose
 
     schema = chosen_schema(columns, None, None, cluster=cluster_column)
     files = TruthFiles(targets, observables, schema)
     diagnosis = diagnose(posterior, files, out=out, seed=seed, overwrite=overwrite)
-    results.print_diagnosis(diagnosis, as_json)
+    print_diagnosis(diagnosis, as_json)

@@ -102,7 +102,7 @@ def _contributions(
     Positive means are posteriors above the truth, and too wide, where the form is large.
     """
     centred = scores - scores.mean()
-    size = np.abs(centred)
+    size = np.abs(_residual(scores, list(shapes.values())))
     excess = 1 - size / size.mean()
     held = is_held(scores)
     contributions: dict[tuple[Kind, str], np.ndarray] = {}
@@ -113,6 +113,14 @@ def _contributions(
         difference = is_member - is_member.mean()
         contributions["width", f"coverage, {third}"] = difference * (held - held.mean())
     return contributions
+
+
+def _residual(values: np.ndarray, shapes: Sequence[np.ndarray]) -> np.ndarray:
+    """Values (N,) about their regression on some shapes: a bias by place is none of a width."""
+    design = np.stack([np.ones(len(values)), *shapes], axis=1)
+    slope = np.linalg.lstsq(design, values)[0]
+    residual: np.ndarray = values - design @ slope
+    return residual
 
 
 def is_held(scores: np.ndarray) -> np.ndarray:

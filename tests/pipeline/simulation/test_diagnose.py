@@ -78,7 +78,7 @@ def test_a_file_in_a_run_needs_no_tables(judged: Path, report: dict[str, Any]) -
     assert list(report["targets"]) == TARGETS
     assert report["skipped"] == []
     subjects = {finding["subject"] for finding in report["findings"]}
-    assert subjects == {*TARGETS, "joint"}
+    assert {*TARGETS, "joint"} <= subjects
 
 
 def test_numbers_are_those_of_the_independent_script(
