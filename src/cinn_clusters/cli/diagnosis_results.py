@@ -89,13 +89,15 @@ def _print_tertiles(diagnosis: Diagnosis) -> None:
 
 def _conditional_lines(diagnosis: Diagnosis) -> Iterator[str]:
     """The largest |t| of bias and width against the observables, and of the correlations."""
-    largest, name = max(
+    conditional = [
         (abs(t or 0.0), f"{target.removeprefix('last_')}: {form} against {observable}")
         for target, entry in diagnosis.targets.items()
         for observable, forms in entry.conditional_t.items()
         for form, t in forms.items()
-    )
-    yield _largest_t("against observables", largest, diagnosis.conditional, name)
+    ]
+    if conditional:
+        largest, name = max(conditional)
+        yield _largest_t("against observables", largest, diagnosis.conditional, name)
     test = diagnosis.joint.correlations
     if test is not None and test.pairs:
         largest, name = max(

@@ -104,7 +104,7 @@ def diagnose_command(
     posterior: Annotated[
         Path,
         typer.Argument(
-            help="netCDF file (ArviZ layout), of any model.",
+            help="netCDF (ArviZ layout) or npz file, of any model.",
             metavar="POSTERIOR",
             callback=existing,
         ),
@@ -113,7 +113,10 @@ def diagnose_command(
         Path | None, input_file("CSV of the histories; not needed in a run.")
     ] = None,
     observables: Annotated[
-        Path | None, input_file("CSV of the observables; not needed in a run.")
+        Path | None,
+        input_file(
+            "CSV of the observables, for tests against them; not needed in a run."
+        ),
     ] = None,
     columns: ColumnsPath = None,
     cluster_column: ClusterKey = None,

@@ -77,7 +77,7 @@ def conditional_test(
         weights: Bootstrap weights, which resample clusters, (R, N).
         alpha: Level that all statistics share.
     """
-    statistics, columns = [], []
+    statistics, columns = [], [np.zeros((len(scores), 0))]
     for name, values in observables.items():
         shapes = legendre(values)
         thirds = {}
@@ -86,8 +86,8 @@ def conditional_test(
         for d, target_scores in enumerate(scores.T):
             contributions = _contributions(target_scores, shapes, thirds)
             statistics += [Statistic(d, name, *key) for key in contributions]
-            columns += contributions.values()
-    matrix = np.stack(columns, axis=1)  # (N, K)
+            columns += [column[:, None] for column in contributions.values()]
+    matrix = np.concatenate(columns, axis=1)  # (N, K)
     test = simultaneous_test(matrix, weights, alpha)
     return ConditionalTest(tuple(statistics), test)
 

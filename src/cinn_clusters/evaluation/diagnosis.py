@@ -59,7 +59,9 @@ def diagnose_posterior(matched: MatchedPosterior, *, seed: int = 0) -> Diagnosis
     """
     matched.demand_clusters()
     diagnosis = diagnose_evidence(gather_matched(matched, seed))
-    return diagnosis.model_copy(update={"ignored_variables": matched.ignored})
+    notes = (*matched.notes, *diagnosis.skipped)
+    update = {"ignored_variables": matched.ignored, "skipped": notes}
+    return diagnosis.model_copy(update=update)
 
 
 def diagnose_evidence(evidence: Evidence) -> Diagnosis:

@@ -50,6 +50,8 @@ def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
 def standardised_observables(objects: Catalogue) -> np.ndarray:
     """Standardised observables (N, L), zero where a value is missing or far off."""
     x = objects.inputs(objects.observables)
+    if not x.size:
+        return x
     magnitudes = np.nan_to_num(np.abs(x))
     units = binary_units(magnitudes.max(axis=0))
     ordinary = without_far_values(x / units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from cinn_clusters.data.reading.tables import demand_columns, read_csv
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.errors import BundleError, DataError
 from cinn_clusters.evaluation.ground_truth import is_marked
+from cinn_clusters.evaluation.own_tables import match_own_tables
 from cinn_clusters.evaluation.reference_posteriors import reference_samples
-from cinn_clusters.schema import DEFAULT, Schema
+from cinn_clusters.schema import DEFAULT, KEYS, Schema
+from cinn_clusters.storage.foreign_samples import read_foreign
 from cinn_clusters.storage.posterior_file import (
     SampleIndex,
     read_index,
@@ -57,6 +60,7 @@ class MatchedPosterior:
         log_prob: Log-densities of samples (S, N), NaN where not evaluated, and of ground truth
             (N,); None if the file holds none.
         ignored: Variables of the file that no table knows.
+        notes: What was taken for granted in matching.
     """
 
     catalogue: Catalogue
@@ -64,6 +68,7 @@ class MatchedPosterior:
     samples: np.ndarray
     log_prob: tuple[np.ndarray, np.ndarray] | None
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def objects(self) -> Catalogue:
@@ -140,6 +145,8 @@ def match_ground_truth(
         hint = "run cinn-clusters crossval or infer first"
         raise BundleError(posterior, "a posterior file", "none", "", hint)
     files = files or TruthFiles()
+    if run is None and _is_foreign(posterior, files):
+        return _match_foreign(posterior, files)
     index = read_index(posterior, files.schema.keys)
     ignored: tuple[str, ...] = ()
     if run is None:
@@ -168,6 +175,35 @@ def match_ground_truth(
     return MatchedPosterior(catalogue, rows, samples, log_prob, ignored)
 
 
+def _is_foreign(posterior: Path, files: TruthFiles) -> bool:
+    """Whether tables or file are not of the layout that the schema declares."""
+    if files.targets is None:
+        return False
+    if zipfile.is_zipfile(posterior) or files.observables is None:
+        return True
+    keys = files.schema.keys.row_keys
+    return keys == KEYS and not set(keys) & set(read_csv(files.targets, text=keys))
+
+
+def _match_foreign(posterior: Path, files: TruthFiles) -> MatchedPosterior:
+    """Match samples of any origin with anyone's tables."""
+    assert files.targets is not None
+    foreign = read_foreign(posterior)
+    truth = match_own_tables(
+        posterior, foreign, files.targets, files.observables, files.schema
+    )
+    is_usable = ~is_marked(truth.catalogue)
+    catalogue = truth.catalogue.rows(np.flatnonzero(is_usable))
+    times = catalogue.table.filter([files.schema.time or ""])
+    catalogue = replace(catalogue, schema=_untimed(files.schema, times))
+    numbers = [foreign.targets.index(name) for name in catalogue.targets]
+    chosen = foreign.samples[:, truth.positions[is_usable]]
+    samples = chosen[:, :, numbers].astype(float)
+    _demand_finite(samples, catalogue, posterior)
+    rows = np.arange(len(catalogue.table))
+    return MatchedPosterior(catalogue, rows, samples, None, truth.ignored, truth.notes)
+
+
 def _key_index(
     table: pd.DataFrame, of_file: pd.DataFrame
 ) -> tuple[pd.MultiIndex, pd.MultiIndex]:
@@ -190,10 +226,7 @@ def _ground_truth(
         hint = "pass --targets and --observables"
         raise DataError(posterior, expected, "none", "", hint)
     if files.targets is None or files.observables is None:
-        missing = "--targets" if files.targets is None else "--observables"
-        raise DataError(
-            "the ground truth", "both --targets and --observables", f"no {missing}"
-        )
+        raise DataError("the ground truth", "--targets", "--observables alone")
     return _read_tables(
         posterior, index.variables, files.targets, files.observables, files.schema
     )

@@ -273,7 +273,7 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
     Raises:
         BundleError: If the file is missing or damaged.
     """
-    with _readable(path, "a netCDF file"), h5netcdf.File(path, "r") as file:
+    with readable(path, "a netCDF file"), h5netcdf.File(path, "r") as file:
         return dict(file.attrs)
 
 
@@ -306,7 +306,7 @@ def read_log_prob(path: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _has_densities(path: str | Path, expected: str) -> bool:
-    with _readable(path, expected), h5netcdf.File(path, "r") as file:
+    with readable(path, expected), h5netcdf.File(path, "r") as file:
         group = file.groups.get("sample_stats")
         return group is not None and {"lp", "lp_truth"} <= set(group.variables)
 
@@ -314,20 +314,23 @@ def _has_densities(path: str | Path, expected: str) -> bool:
 @contextmanager
 def _group(path: str | Path, group: str, expected: str) -> Iterator[xr.Dataset]:
     with (
-        _readable(path, expected),
+        readable(path, expected),
         xr.open_dataset(path, group=group, engine="h5netcdf") as dataset,
     ):
         yield dataset
 
 
 @contextmanager
-def _readable(path: str | Path, expected: str) -> Iterator[None]:
-    """Turn what the reader of netCDF raises into an error that names the file."""
+def readable(path: str | Path, expected: str) -> Iterator[tuple[str, ...]]:
+    """Turn what the reader of netCDF raises into an error that names the file; yields its groups."""
     try:
         demand_regular(Path(path))
         with h5py.File(path) as file:  # that of netCDF leaves a damaged one half open
             file.visititems(lambda name, entry: None)
-        yield
+            groups = tuple(
+                name for name, entry in file.items() if isinstance(entry, h5py.Group)
+            )
+        yield groups
     except BundleError:
         raise
     except (
