@@ -19,6 +19,7 @@ _NAMES = {
     "pipeline.report.draw": "draw_figures",
     "pipeline.report.page": "report",
     "pipeline.simulation.baseline": "baseline",
+    "pipeline.simulation.compare": "compare",
     "pipeline.simulation.crossval": "crossval",
     "pipeline.simulation.diagnose": "diagnose",
     "pipeline.simulation.evaluate": "evaluate",

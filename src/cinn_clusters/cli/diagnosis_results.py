@@ -15,6 +15,7 @@ from cinn_clusters.cli.results import (
 )
 
 if TYPE_CHECKING:
+    from cinn_clusters.evaluation.comparison import Comparison, Difference, SeedScore
     from cinn_clusters.evaluation.diagnosis_report import (
         Band,
         ConditionalTests,
@@ -153,3 +154,47 @@ def _band(band: Band, form: str) -> str:
     if band.lower is not None and band.upper is not None:
         half = (band.upper - band.lower) / 2
     return f"{number_text(band.value, form)} ± {number_text(half, form.lstrip('+'))}"
+
+
+def print_comparison(comparison: Comparison, as_json: bool) -> None:
+    """Print scores of models side by side, then the differences of each to the first."""
+    if as_json:
+        print(json.dumps(comparison.to_json()))
+        return
+    print(f"{comparison.rows} rows of {comparison.clusters} clusters, in all files")
+    labels = [chr(ord("A") + k % 26) for k in range(len(comparison.models))]
+    for label, model in zip(labels, comparison.models, strict=True):
+        print(f"{label}  {', '.join(model.files)}")
+    names = list(comparison.models[0].scores)
+    rows = [
+        [
+            name.replace("last_", ""),
+            *(_seed_score(model.scores[name]) for model in comparison.models),
+            *(_difference(difference[name]) for difference in comparison.differences),
+        ]
+        for name in names
+    ]
+    heads = [f"{label} - {labels[0]}" for label in labels[1:]]
+    print_table(("± cluster error (seeds)", *labels, *heads), rows)
+    print("differences: ± 99 % over clusters (standard error over seeds); * excludes 0")
+    for note in comparison.notes:
+        print(f"note: {note}")
+    log_not_finite(comparison)
+
+
+def _seed_score(score: SeedScore) -> str:
+    text = f"{number_text(score.mean, '.4f')} ± {number_text(score.se, '.4f')}"
+    if score.seeds_sd is None:
+        return text
+    return f"{text} ({number_text(score.seeds_sd, '.4f')})"
+
+
+def _difference(difference: Difference) -> str:
+    value, lower, upper = difference.value, difference.lower, difference.upper
+    if value is None or lower is None or upper is None:
+        return "-"
+    half = (upper - lower) / 2
+    text = f"{number_text(value, '+.4f')} ± {number_text(half, '.4f')}"
+    if difference.seeds_se is not None:
+        text += f" ({number_text(difference.seeds_se, '.4f')})"
+    return text + " *" * (lower > 0 or upper < 0)

@@ -29,6 +29,7 @@ ORDER = (
     "evaluate",
     "crossval",
     "diagnose",
+    "compare",
     "baseline",
     "sensitivity",
     "figures",
@@ -61,7 +62,7 @@ app = typer.Typer(
     help="From observables of a galaxy cluster to the posterior of its merger history.\n\n"
     "All at once: [bold]run[/], which ends with a report. Stage by stage: [bold]prepare[/], "
     "[bold]audit[/], [bold]train[/], [bold]evaluate[/], [bold]crossval[/], [bold]diagnose[/], "
-    "[bold]figures[/], [bold]report[/]; then [bold]infer[/].\n\n"
+    "[bold]compare[/], [bold]figures[/], [bold]report[/]; then [bold]infer[/].\n\n"
     "Example:  cinn-clusters mock --out mock && cinn-clusters run "
     "--observables mock/observables1.csv --targets mock/unobservables1.csv --out run",
 )

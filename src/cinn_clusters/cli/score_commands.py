@@ -139,3 +139,40 @@ def diagnose_command(
     files = TruthFiles(targets, observables, schema)
     diagnosis = diagnose(posterior, files, out=out, seed=seed, overwrite=overwrite)
     print_diagnosis(diagnosis, as_json)
+
+
+@app.command(
+    "compare",
+    epilog="Example:  cinn-clusters compare run/crossval/posterior.nc other/crossval/posterior.nc",
+)
+def compare_command(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Posterior files; seeds of one model joined by commas: a0.nc,a1.nc b0.nc,b1.nc",
+            metavar="MODEL...",
+        ),
+    ],
+    targets: Annotated[
+        Path | None, input_file("CSV of the histories; not needed in a run.")
+    ] = None,
+    observables: Annotated[
+        Path | None, input_file("CSV of the observables; not needed in a run.")
+    ] = None,
+    columns: ColumnsPath = None,
+    cluster_column: ClusterKey = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Compare the objects that all files hold.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score posteriors of the same objects side by side: paired differences to the first; bands
+    resample clusters.
+    """
+    from cinn_clusters.cli.diagnosis_results import print_comparison
+    from cinn_clusters.evaluation.matched import TruthFiles
+    from cinn_clusters.pipeline.simulation.compare import compare
+
+    schema = chosen_schema(columns, None, None, cluster=cluster_column)
+    files = TruthFiles(targets, observables, schema)
+    print_comparison(compare(models, files, with_common=common), as_json)

@@ -209,7 +209,8 @@ class SimultaneousTest:
     @property
     def is_significant(self) -> np.ndarray:
         """Which means (K,) differ from zero."""
-        return np.abs(self.t) > self.critical
+        is_larger: np.ndarray = np.abs(self.t) > self.critical
+        return is_larger
 
 
 def simultaneous_test(

@@ -20,7 +20,7 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.schema import CLUSTER_COLUMN, KEYS, Schema
 from cinn_clusters.storage.foreign_samples import ForeignSamples
 
-_ROW = "row"
+_ROW = "row of the table of truths"
 NO_CLUSTERS = "no column of clusters: every object counts as a cluster of its own"
 BY_ORDER = (
     "no keys in the file: objects are matched with the table of truths by their order"
@@ -65,7 +65,7 @@ def match_own_tables(
     keys = [name for name in foreign.keys if name in truths and name not in names]
     _demand_keys(posterior, foreign, truths, targets_file, keys)
     table = to_numbers(truths, names, str(targets_file))
-    known = truths[keys].assign(**table[names])
+    known = truths[keys].assign(**table[names], **{_ROW: np.arange(len(truths))})
     if cluster := _cluster(schema, truths):
         known[cluster] = truths[cluster]
     observables: list[str] = []
@@ -94,7 +94,7 @@ def _catalogue(
     cluster: str,
     schema: Schema,
 ) -> Catalogue:
-    rows = np.arange(len(usable))
+    rows = usable[_ROW].to_numpy()
     if cluster not in usable:
         usable = usable.assign(**{cluster: rows})
     numbered = {KEYS[0]: rows, KEYS[1]: np.zeros_like(rows)}
@@ -134,7 +134,7 @@ def _positions(
 ) -> np.ndarray:
     """Number of each row's object in the file, -1 where it has none."""
     if not keys:
-        return known.get(_ROW, pd.Series(np.arange(len(known)))).to_numpy()
+        return known[_ROW].to_numpy()
     pairs = [alike(known[key], file_keys[key]) for key in keys]
     of_table, of_file = (
         pd.MultiIndex.from_arrays(list(columns)) for columns in zip(*pairs, strict=True)

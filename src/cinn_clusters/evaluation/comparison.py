@@ -1,0 +1,233 @@
+"""Posteriors of several models for the same objects: scores side by side, and paired differences.
+
+A model may come with several seeds. Its score of an object is then the mean over seeds; the spread
+over seeds stands beside the error that resampling clusters gives, since neither holds the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from cinn_clusters.data.catalogue import Catalogue
+from cinn_clusters.diagnostics import ranks
+from cinn_clusters.diagnostics.bands import mean_estimate
+from cinn_clusters.diagnostics.conditional import LEVEL
+from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
+from cinn_clusters.errors import DataError
+from cinn_clusters.evaluation.diagnosis_report import Band
+from cinn_clusters.evaluation.ground_truth import jittered_ground_truth, score_scales
+from cinn_clusters.evaluation.json_model import JsonModel, Number
+from cinn_clusters.evaluation.matched import MatchedPosterior
+from cinn_clusters.schema import ROW_KEYS
+
+CRPS, ENERGY, NLL, COVERAGE = "CRPS", "energy score", "NLL", "68 % coverage"
+
+
+class SeedScore(JsonModel):
+    """Mean over objects and seeds, its error over clusters, and the deviation over seeds."""
+
+    mean: Number
+    se: Number
+    seeds_sd: Number = None
+
+
+class ComparedModel(JsonModel):
+    """Scores of one model by name, such as *CRPS* and *CRPS last_T_coll*."""
+
+    files: tuple[str, ...]
+    scores: dict[str, SeedScore]
+
+
+class Difference(JsonModel):
+    """Paired difference to the first model, with its 99 % band over clusters."""
+
+    value: Number
+    lower: Number
+    upper: Number
+    seeds_se: Number = None
+
+
+class Comparison(JsonModel):
+    """Models for the same objects; differences are each minus the first."""
+
+    rows: int
+    clusters: int
+    targets: tuple[str, ...]
+    models: tuple[ComparedModel, ...]
+    differences: tuple[dict[str, Difference], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SeedFiles:
+    """Posterior files of one model, one a seed."""
+
+    names: tuple[str, ...]
+    posteriors: tuple[MatchedPosterior, ...]
+
+
+def compare_posteriors(
+    models: Sequence[SeedFiles], *, with_common: bool = False
+) -> Comparison:
+    """Score models on the objects that all files hold.
+
+    Args:
+        models: One or more models.
+        with_common: Compare what is in common where files hold different objects.
+
+    Raises:
+        DataError: If files hold different objects or no common target.
+    """
+    files = {
+        name: posterior
+        for model in models
+        for name, posterior in zip(model.names, model.posteriors, strict=True)
+    }
+    common = _common_objects(files, with_common)
+    first = models[0].posteriors[0]
+    targets = [
+        target
+        for target in first.objects.targets
+        if all(target in posterior.objects.targets for posterior in files.values())
+    ]
+    if not targets:
+        raise DataError("the files", "a target in common", "none")
+    with_densities = all(
+        p.has_densities and len(p.objects.targets) == len(targets)
+        for p in files.values()
+    )
+    objects = _of_targets(first.catalogue.rows(_rows(first, common)[1]), targets)
+    weights = bootstrap_weights(objects.clusters)
+    scored = [
+        np.stack(
+            [_scores(p, common, objects, with_densities) for p in model.posteriors]
+        )
+        for model in models
+    ]
+    names = _score_names(targets, with_densities)
+    return Comparison(
+        rows=len(common),
+        clusters=len(np.unique(objects.clusters)),
+        targets=tuple(targets),
+        models=tuple(
+            ComparedModel(files=model.names, scores=_described(names, values, weights))
+            for model, values in zip(models, scored, strict=True)
+        ),
+        differences=tuple(
+            _differences(names, values, scored[0], weights) for values in scored[1:]
+        ),
+        notes=tuple(dict.fromkeys(n for p in files.values() for n in p.notes)),
+    )
+
+
+def _keys(posterior: MatchedPosterior) -> pd.MultiIndex:
+    table = posterior.objects.table
+    return pd.MultiIndex.from_frame(table[[key for key in ROW_KEYS if key in table]])
+
+
+def _common_objects(
+    files: Mapping[str, MatchedPosterior], with_common: bool
+) -> pd.MultiIndex:
+    """Keys of the objects that all files hold."""
+    common: pd.MultiIndex | None = None
+    for name, posterior in files.items():
+        keys = _keys(posterior)
+        if common is None:
+            common, first = keys, name
+            continue
+        shared = (
+            common[common.isin(keys)] if keys.nlevels == common.nlevels else common[:0]
+        )
+        is_same = len(shared) == len(common) == len(keys)
+        if not len(shared) or not (is_same or with_common):
+            got = f"{len(keys)} objects, {len(shared)} of them in common"
+            hint = "pass --common to compare those" if len(shared) else ""
+            raise DataError(
+                name, f"the {len(common)} objects of {first}", got, "", hint
+            )
+        common = shared
+    assert common is not None
+    return common
+
+
+def _rows(
+    posterior: MatchedPosterior, common: pd.MultiIndex
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of some objects in a file, and their rows in its catalogue."""
+    numbers = _keys(posterior).get_indexer(common)
+    return numbers, posterior.rows[numbers]
+
+
+def _of_targets(objects: Catalogue, targets: Sequence[str]) -> Catalogue:
+    return replace(objects, targets=tuple(targets))
+
+
+def _score_names(targets: Sequence[str], with_densities: bool) -> list[str]:
+    names = [CRPS, *(f"{CRPS} {target}" for target in targets), ENERGY]
+    names += [f"{COVERAGE} {target}" for target in targets]
+    return names + [NLL] * with_densities
+
+
+def _scores(
+    posterior: MatchedPosterior,
+    common: pd.MultiIndex,
+    objects: Catalogue,
+    with_densities: bool,
+) -> np.ndarray:
+    """Scores of each object, (N, K), in the order of the names."""
+    numbers, _ = _rows(posterior, common)
+    of_file = posterior.objects.targets
+    columns = [of_file.index(target) for target in objects.targets]
+    samples = posterior.samples[:, numbers][:, :, columns]
+    scale = score_scales(objects)
+    truth = objects.theta
+    by_target = crps(samples / scale, truth / scale)  # (N, D)
+    energy = energy_score(samples / scale, truth / scale)
+    pit = ranks.pit(samples, jittered_ground_truth(objects))
+    is_held = np.abs(2 * pit - 1) < LEVEL
+    parts = [by_target.mean(axis=1, keepdims=True), by_target, energy[:, None], is_held]
+    if with_densities:
+        assert posterior.log_prob is not None
+        parts.append(-posterior.log_prob[1][numbers, None])
+    return np.concatenate(parts, axis=1)
+
+
+def _described(
+    names: Sequence[str], values: np.ndarray, weights: np.ndarray
+) -> dict[str, SeedScore]:
+    """Describe scores (seeds, N, K) by name."""
+    of_rows = values.mean(axis=0)
+    errors = (weights @ of_rows).std(axis=0)
+    result = {}
+    for k, name in enumerate(names):
+        mean = float(of_rows[:, k].mean())
+        result[name] = SeedScore(mean=mean, se=float(errors[k]))
+        if len(values) > 1:
+            spread = _seed_variance(values)[k] ** 0.5
+            result[name] = SeedScore(mean=mean, se=float(errors[k]), seeds_sd=spread)
+    return result
+
+
+def _seed_variance(values: np.ndarray) -> np.ndarray:
+    """Variance (K,) over seeds of the mean scores, given scores (seeds, N, K)."""
+    by_seed = values.mean(axis=1)
+    variance: np.ndarray = by_seed.var(axis=0, ddof=1)
+    return variance
+
+
+def _differences(
+    names: Sequence[str], values: np.ndarray, first: np.ndarray, weights: np.ndarray
+) -> dict[str, Difference]:
+    difference = values.mean(axis=0) - first.mean(axis=0)  # (N, K)
+    variances = [_seed_variance(v) / len(v) for v in (values, first) if len(v) > 1]
+    result = {}
+    for k, name in enumerate(names):
+        band = Band.of(mean_estimate(difference[:, k], weights)).model_dump()
+        if len(variances) == 2:
+            band["seeds_se"] = float(sum(v[k] for v in variances) ** 0.5)
+        result[name] = Difference(**band)
+    return result
