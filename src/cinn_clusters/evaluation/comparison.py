@@ -6,7 +6,7 @@ over seeds stands beside the error that resampling clusters gives, since neither
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +69,21 @@ class SeedFiles:
     names: tuple[str, ...]
     posteriors: tuple[MatchedPosterior, ...]
 
+    def pairs(self) -> list[tuple[str, MatchedPosterior]]:
+        """Names and posteriors."""
+        return list(zip(self.names, self.posteriors, strict=True))
+
+    def scores(
+        self, common: pd.MultiIndex, objects: Catalogue, with_densities: bool
+    ) -> np.ndarray:
+        """Scores (seeds, N, K) of some objects."""
+        return np.stack(
+            [
+                _scores(posterior, common, objects, with_densities)
+                for posterior in self.posteriors
+            ]
+        )
+
 
 def compare_posteriors(
     models: Sequence[SeedFiles], *, with_common: bool = False
@@ -82,45 +97,51 @@ def compare_posteriors(
     Raises:
         DataError: If files hold different objects or no common target.
     """
-    files = {
-        name: posterior
-        for model in models
-        for name, posterior in zip(model.names, model.posteriors, strict=True)
-    }
-    common = _common_objects(files, with_common)
-    first = models[0].posteriors[0]
-    targets = [
-        target
-        for target in first.objects.targets
-        if all(target in posterior.objects.targets for posterior in files.values())
-    ]
-    if not targets:
-        raise DataError("the files", "a target in common", "none")
-    with_densities = all(
-        p.has_densities and len(p.objects.targets) == len(targets)
-        for p in files.values()
-    )
-    objects = _of_targets(first.catalogue.rows(_rows(first, common)[1]), targets)
+    pairs = [pair for model in models for pair in model.pairs()]
+    common = _common_objects(pairs, with_common)
+    posteriors = [posterior for _, posterior in pairs]
+    targets = _common_targets(posteriors)
+    with_densities = _share_densities(posteriors, targets)
+    first = posteriors[0]
+    objects = replace(first.catalogue.rows(_rows(first, common)[1]), targets=targets)
     weights = bootstrap_weights(objects.clusters)
-    scored = [
-        np.stack(
-            [_scores(p, common, objects, with_densities) for p in model.posteriors]
-        )
-        for model in models
-    ]
     names = _score_names(targets, with_densities)
+    scored = [model.scores(common, objects, with_densities) for model in models]
+    described = [
+        ComparedModel(files=model.names, scores=_described(names, values, weights))
+        for model, values in zip(models, scored, strict=True)
+    ]
+    differences = [
+        _differences(names, values, scored[0], weights) for values in scored[1:]
+    ]
+    notes = dict.fromkeys(note for posterior in posteriors for note in posterior.notes)
     return Comparison(
         rows=len(common),
         clusters=len(np.unique(objects.clusters)),
-        targets=tuple(targets),
-        models=tuple(
-            ComparedModel(files=model.names, scores=_described(names, values, weights))
-            for model, values in zip(models, scored, strict=True)
-        ),
-        differences=tuple(
-            _differences(names, values, scored[0], weights) for values in scored[1:]
-        ),
-        notes=tuple(dict.fromkeys(n for p in files.values() for n in p.notes)),
+        targets=targets,
+        models=tuple(described),
+        differences=tuple(differences),
+        notes=tuple(notes),
+    )
+
+
+def _common_targets(posteriors: Sequence[MatchedPosterior]) -> tuple[str, ...]:
+    """Targets of the first file that all others have."""
+    common = list(posteriors[0].objects.targets)
+    for posterior in posteriors:
+        common = [name for name in common if name in posterior.objects.targets]
+    if not common:
+        raise DataError("the files", "a target in common", "none")
+    return tuple(common)
+
+
+def _share_densities(
+    posteriors: Sequence[MatchedPosterior], targets: Sequence[str]
+) -> bool:
+    """Whether all files hold densities of the same targets."""
+    return all(
+        posterior.has_densities and len(posterior.objects.targets) == len(targets)
+        for posterior in posteriors
     )
 
 
@@ -130,28 +151,29 @@ def _keys(posterior: MatchedPosterior) -> pd.MultiIndex:
 
 
 def _common_objects(
-    files: Mapping[str, MatchedPosterior], with_common: bool
+    pairs: Sequence[tuple[str, MatchedPosterior]], with_common: bool
 ) -> pd.MultiIndex:
     """Keys of the objects that all files hold."""
-    common: pd.MultiIndex | None = None
-    for name, posterior in files.items():
+    first_name, first = pairs[0]
+    common = _keys(first)
+    for name, posterior in pairs[1:]:
         keys = _keys(posterior)
-        if common is None:
-            common, first = keys, name
-            continue
-        shared = (
-            common[common.isin(keys)] if keys.nlevels == common.nlevels else common[:0]
-        )
+        shared = _intersection(common, keys)
         is_same = len(shared) == len(common) == len(keys)
         if not len(shared) or not (is_same or with_common):
             got = f"{len(keys)} objects, {len(shared)} of them in common"
-            hint = "pass --common to compare those" if len(shared) else ""
-            raise DataError(
-                name, f"the {len(common)} objects of {first}", got, "", hint
-            )
+            hint = "pass --common to compare those" * bool(len(shared))
+            expected = f"the {len(common)} objects of {first_name}"
+            raise DataError(name, expected, got, "", hint)
         common = shared
-    assert common is not None
     return common
+
+
+def _intersection(keys: pd.MultiIndex, rival: pd.MultiIndex) -> pd.MultiIndex:
+    """Keys that are among rival, too; none where one has projections and the other has not."""
+    if keys.nlevels != rival.nlevels:
+        return keys[:0]
+    return keys[keys.isin(rival)]
 
 
 def _rows(
@@ -160,10 +182,6 @@ def _rows(
     """Numbers of some objects in a file, and their rows in its catalogue."""
     numbers = _keys(posterior).get_indexer(common)
     return numbers, posterior.rows[numbers]
-
-
-def _of_targets(objects: Catalogue, targets: Sequence[str]) -> Catalogue:
-    return replace(objects, targets=tuple(targets))
 
 
 def _score_names(targets: Sequence[str], with_densities: bool) -> list[str]:

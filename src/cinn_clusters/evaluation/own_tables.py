@@ -58,33 +58,42 @@ def match_own_tables(
     """
     text = tuple(foreign.keys)
     truths = read_csv(targets_file, text=text)
-    names = [name for name in foreign.targets if name in truths]
-    if not names:
-        expected = f"variables that are columns of {targets_file}"
-        raise DataError(posterior, expected, ", ".join(foreign.targets))
+    names = _target_names(posterior, foreign, truths, targets_file)
     keys = [name for name in foreign.keys if name in truths and name not in names]
     _demand_keys(posterior, foreign, truths, targets_file, keys)
     table = to_numbers(truths, names, str(targets_file))
-    known = truths[keys].assign(**table[names], **{_ROW: np.arange(len(truths))})
-    if cluster := _cluster(schema, truths):
-        known[cluster] = truths[cluster]
+    rows_of_truth = truths[keys].assign(
+        **table[names], **{_ROW: np.arange(len(truths))}
+    )
+    cluster = schema.keys.cluster
+    if cluster in truths and cluster not in keys:
+        rows_of_truth[cluster] = truths[cluster]
     observables: list[str] = []
     if observables_file is not None:
-        known, observables = _with_observables(
-            known, observables_file, keys, names, schema
+        rows_of_truth, observables = _with_observables(
+            rows_of_truth, observables_file, keys, names, schema
         )
-    positions = _positions(known, foreign.keys, keys)
-    is_usable = (positions >= 0) & known[names].notna().all(axis=1).to_numpy()
+    positions = _positions(rows_of_truth, foreign.keys, keys)
+    is_usable = (positions >= 0) & rows_of_truth[names].notna().all(axis=1).to_numpy()
     if not is_usable.any():
         expected, hint = "objects with a known history", "are they one simulation?"
         raise DataError(posterior, expected, "none in common", "", hint)
-    usable = known[is_usable].reset_index(drop=True)
+    usable = rows_of_truth[is_usable].reset_index(drop=True)
     cluster = _demanded_cluster(schema, usable, keys, targets_file)
-    notes = [] if keys else [BY_ORDER]
-    notes += [] if cluster in usable else [NO_CLUSTERS]
+    notes = [BY_ORDER] * (not keys) + [NO_CLUSTERS] * (cluster not in usable)
     catalogue = _catalogue(usable, observables, names, cluster, schema)
-    ignored = tuple(name for name in foreign.targets if name not in names)
-    return OwnTruth(catalogue, positions[is_usable], ignored, tuple(notes))
+    ignored = sorted({*foreign.targets} - {*names})
+    return OwnTruth(catalogue, positions[is_usable], tuple(ignored), tuple(notes))
+
+
+def _target_names(
+    posterior: Path, foreign: ForeignSamples, truths: pd.DataFrame, source: Path
+) -> list[str]:
+    names = [name for name in foreign.targets if name in truths]
+    if not names:
+        expected = f"variables that are columns of {source}"
+        raise DataError(posterior, expected, ", ".join(foreign.targets))
+    return names
 
 
 def _catalogue(
@@ -130,12 +139,12 @@ def _demand_keys(
 
 
 def _positions(
-    known: pd.DataFrame, file_keys: pd.DataFrame, keys: Sequence[str]
+    rows_of_truth: pd.DataFrame, file_keys: pd.DataFrame, keys: Sequence[str]
 ) -> np.ndarray:
     """Number of each row's object in the file, -1 where it has none."""
     if not keys:
-        return known[_ROW].to_numpy()
-    pairs = [alike(known[key], file_keys[key]) for key in keys]
+        return rows_of_truth[_ROW].to_numpy()
+    pairs = [alike(rows_of_truth[key], file_keys[key]) for key in keys]
     of_table, of_file = (
         pd.MultiIndex.from_arrays(list(columns)) for columns in zip(*pairs, strict=True)
     )
@@ -143,7 +152,7 @@ def _positions(
 
 
 def _with_observables(
-    known: pd.DataFrame,
+    rows_of_truth: pd.DataFrame,
     path: Path,
     keys: Sequence[str],
     targets: Sequence[str],
@@ -152,15 +161,15 @@ def _with_observables(
     """Join the observables: those of the schema if all are there, else all columns of numbers."""
     frame = read_csv(path, text=keys)
     missing = [key for key in keys if key not in frame]
-    if missing or (not keys and len(frame) != len(known)):
+    if missing or (not keys and len(frame) != len(rows_of_truth)):
         got = "none" if missing else f"{len(frame)} rows"
         expected = (
             f"column '{missing[0]}'"
             if missing
-            else f"{len(known)} rows in the order of the truths"
+            else f"{len(rows_of_truth)} rows in the order of the truths"
         )
         raise DataError(path, expected, got)
-    excluded = {*keys, *targets, *KEYS, *known}
+    excluded = {*keys, *targets, *KEYS, *rows_of_truth}
     names = [name for name in schema.observables if name in frame]
     if len(names) < len(schema.observables):
         numeric = frame.select_dtypes("number")
@@ -168,29 +177,26 @@ def _with_observables(
             name for name in numeric if name not in {*excluded, schema.keys.cluster}
         ]
     extra = [name for name in (schema.time, schema.keys.cluster) if name in frame]
-    columns = [name for name in dict.fromkeys([*names, *extra]) if name not in known]
+    columns = [
+        name for name in dict.fromkeys([*names, *extra]) if name not in rows_of_truth
+    ]
     if not keys:
-        return pd.concat([known, frame[columns]], axis=1), names
-    joined = _joined(known, frame, keys, columns)
+        return pd.concat([rows_of_truth, frame[columns]], axis=1), names
+    joined = _joined(rows_of_truth, frame, keys, columns)
     return joined, names
 
 
 def _joined(
-    known: pd.DataFrame,
+    rows_of_truth: pd.DataFrame,
     frame: pd.DataFrame,
     keys: Sequence[str],
     columns: Sequence[str],
 ) -> pd.DataFrame:
-    positions = _positions(known, frame[list(keys)], keys)
+    positions = _positions(rows_of_truth, frame[list(keys)], keys)
     is_there = positions >= 0
-    joined = known[is_there].reset_index(drop=True)
+    joined = rows_of_truth[is_there].reset_index(drop=True)
     rows = frame[list(columns)].iloc[positions[is_there]].reset_index(drop=True)
     return pd.concat([joined, rows], axis=1)
-
-
-def _cluster(schema: Schema, truths: pd.DataFrame) -> str | None:
-    name = schema.keys.cluster
-    return name if name in truths else None
 
 
 def _demanded_cluster(

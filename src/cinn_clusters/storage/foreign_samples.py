@@ -23,7 +23,7 @@ from cinn_clusters.documents import reason
 from cinn_clusters.errors import BundleError
 from cinn_clusters.storage.posterior_file import readable
 
-DRAW, OBJECT, TARGET = "draw", "object", "target"
+_DRAW, _OBJECT, _TARGET = "draw", "object", "target"
 _DRAWS = ("chain", "draw", "sample", "samples", "draws")
 _NAMES = ("targets", "parameters", "names", "param_names")
 _EXPECTED = "posterior samples of several objects"
@@ -57,22 +57,24 @@ def read_foreign(path: str | Path) -> ForeignSamples:
     path = Path(path)
     read = {True: _read_arrays, False: _read_dataset}[zipfile.is_zipfile(path)]
     arrays = read(path)
-    samples = {name: array for name, array in arrays.items() if TARGET in array.dims}
+    samples = {name: array for name, array in arrays.items() if _TARGET in array.dims}
     single = {
         name: array
         for name, array in arrays.items()
-        if set(array.dims) == {DRAW, OBJECT}
+        if set(array.dims) == {_DRAW, _OBJECT}
     }
     if len(samples) + bool(single) != 1:
         got = f"{', '.join(arrays) or 'no array'}"
         raise BundleError(path, _EXPECTED, got, "", _HINT)
-    keys = {name: array for name, array in arrays.items() if array.dims == (OBJECT,)}
+    keys = {name: array for name, array in arrays.items() if array.dims == (_OBJECT,)}
     if single:
-        values = [array.transpose(DRAW, OBJECT).to_numpy() for array in single.values()]
+        values = [
+            array.transpose(_DRAW, _OBJECT).to_numpy() for array in single.values()
+        ]
         return _foreign(tuple(single), np.stack(values, axis=-1), keys)
     (stacked,) = samples.values()
-    names = tuple(str(name) for name in stacked[TARGET].to_numpy())
-    return _foreign(names, stacked.transpose(DRAW, OBJECT, TARGET).to_numpy(), keys)
+    names = tuple(str(name) for name in stacked[_TARGET].to_numpy())
+    return _foreign(names, stacked.transpose(_DRAW, _OBJECT, _TARGET).to_numpy(), keys)
 
 
 def _foreign(
@@ -92,20 +94,21 @@ def _read_arrays(path: Path) -> dict[str, xr.DataArray]:
         raise BundleError(path, "arrays in an npz file", reason(error)) from error
     named = next((arrays.pop(name) for name in _NAMES if name in arrays), None)
     dims = tuple(str(name) for name in arrays.pop("dims", ()))
-    vectors = {name: array for name, array in arrays.items() if array.ndim == 1}
-    lengths = {len(array) for array in vectors.values()}
-    if len(lengths) > 1:
-        got = ", ".join(f"{name} of {len(array)}" for name, array in vectors.items())
-        raise BundleError(path, "keys with an entry an object", got, "", _HINT)
-    num_objects = lengths.pop() if lengths else None
-    result = {
-        name: xr.DataArray(array, dims=(OBJECT,)) for name, array in vectors.items()
-    }
+    num_objects = _num_objects(path, arrays)
+    result = {}
     for name, array in arrays.items():
-        if array.ndim > 1:
-            axes = _Axes(path, name, array.shape, num_objects, named)
-            result[name] = axes.named(array, dims)
+        axes = _Axes(path, name, array.shape, num_objects, named)
+        result[name] = axes.named(array, dims)
     return result
+
+
+def _num_objects(path: Path, arrays: Mapping[str, np.ndarray]) -> int | None:
+    """Length of the keys; None without any."""
+    keys = {name: len(array) for name, array in arrays.items() if array.ndim == 1}
+    if len(set(keys.values())) > 1:
+        got = ", ".join(f"{name} of {length}" for name, length in keys.items())
+        raise BundleError(path, "keys with an entry an object", got, "", _HINT)
+    return next(iter(keys.values()), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,25 +123,31 @@ class _Axes:
 
     def named(self, array: np.ndarray, dims: tuple[str, ...]) -> xr.DataArray:
         """Name the axes: those that the file gives, or the only ones that fit."""
-        names = dims if len(dims) == array.ndim else self._only_order()
+        names = dims
+        if len(dims) != array.ndim:
+            names = self._only_order()
         coordinates = {}
-        if TARGET in names:
-            coordinates[TARGET] = self._names(self.shape[names.index(TARGET)])
+        if _TARGET in names:
+            coordinates[_TARGET] = self._names(self.shape[names.index(_TARGET)])
         return xr.DataArray(array, coordinates, names)
 
     def _names(self, num_targets: int) -> Sequence[Any]:
-        if self.targets is None or len(self.targets) != num_targets:
-            got = "none" if self.targets is None else f"{len(self.targets)} names"
-            expected = f"names of the {num_targets} targets of {self.name}"
-            raise BundleError(self.path, expected, got, "", _HINT)
-        return [str(name) for name in self.targets]
+        expected = f"names of the {num_targets} targets of {self.name}"
+        if self.targets is None:
+            raise BundleError(self.path, expected, "none", "", _HINT)
+        names = [str(name) for name in self.targets]
+        if len(names) != num_targets:
+            raise BundleError(self.path, expected, f"{len(names)} names", "", _HINT)
+        return names
 
     def _only_order(self) -> tuple[str, ...]:
         """The order draw, object, target, unless lengths rule it out; refused where two fit."""
-        orders = {2: (DRAW, OBJECT), 3: (DRAW, OBJECT, TARGET)}
+        orders = {1: (_OBJECT,), 2: (_DRAW, _OBJECT), 3: (_DRAW, _OBJECT, _TARGET)}
         usual = orders.get(len(self.shape))
         if usual is None:
             raise self._refusal(f"{len(self.shape)} axes")
+        if usual == (_OBJECT,):
+            return usual
         candidates = [usual, (usual[1], usual[0], *usual[2:])]
         fitting = [order for order in candidates if self._fits(order)]
         if len(fitting) != 1:
@@ -149,8 +158,8 @@ class _Axes:
     def _fits(self, order: tuple[str, ...]) -> bool:
         sizes = dict(zip(order, self.shape, strict=True))
         if self.num_objects is None:  # without keys, the axes say nothing
-            return order[0] == DRAW
-        return sizes[OBJECT] == self.num_objects
+            return order[0] == _DRAW
+        return sizes[_OBJECT] == self.num_objects
 
     def _refusal(self, got: str) -> BundleError:
         expected = f"axes draw, object and target of {self.name}"
@@ -180,7 +189,7 @@ def _renamed(path: Path, dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     if not draws or len(objects) != 1 or len(targets) > 1:
         got = f"dims {', '.join(map(str, dataset.dims)) or 'none'}"
         raise BundleError(path, "dims of draws and one of objects", got, "", _HINT)
-    names = dict.fromkeys(objects, OBJECT) | dict.fromkeys(targets, TARGET)
+    names = dict.fromkeys(objects, _OBJECT) | dict.fromkeys(targets, _TARGET)
     result = {}
     for name, array in {**dataset.data_vars, **dataset.coords}.items():
         is_sampled = set(draws) <= set(array.dims)
@@ -197,13 +206,13 @@ def _with_axes(
     """Chains joined, axes renamed."""
     if draws:
         array = array.stack({"joined": draws}).reset_index("joined", drop=True)
-        array = array.rename(joined=DRAW)
-    shown = {old: new for old, new in names.items() if old in array.dims}
+        array = array.rename(joined=_DRAW)
+    axes = {old: new for old, new in names.items() if old in array.dims}
     coordinates = {}
-    for old, new in shown.items():
-        if new == TARGET:
+    for old, new in axes.items():
+        if new == _TARGET:
             coordinates[new] = array[old].to_numpy()
-    dims = [shown.get(name, str(name)) for name in array.dims]
+    dims = [axes.get(name, str(name)) for name in array.dims]
     return xr.DataArray(array.to_numpy(), coordinates, dims)
 
 

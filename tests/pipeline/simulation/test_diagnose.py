@@ -322,10 +322,16 @@ def test_a_declared_column_is_scored_in_its_own_spread(tmp_path: Path) -> None:
     np.testing.assert_allclose(scales, expected, rtol=1e-12)
 
 
-def test_an_undeclared_key_is_named(tmp_path: Path, command: Command) -> None:
+def test_undeclared_keys_and_columns_ask_for_the_clusters_alone(
+    tmp_path: Path, command: Command
+) -> None:
     file, files = own_files(tmp_path)
     tables = f"--targets {files.targets} --observables {files.observables}"
-    command(f"diagnose {file} {tables}").demand_error("keys HaloID and Snapshot")
+    hint = "pass --cluster-column, such as halo_num"
+    command(f"diagnose {file} {tables}").demand_error("tells what rows are one", hint)
+    result = command(f"diagnose {file} {tables} --cluster-column tree")
+    assert result.code == 0, result.err
+    assert "80 rows of 40 clusters" in result.out
 
 
 def test_wrong_posteriors_are_named(posterior: Path, tables_of: TruthFiles) -> None:
