@@ -20,7 +20,7 @@ from cinn_clusters.diagnostics import (
     scores,
     verdict,
 )
-from cinn_clusters.diagnostics.bands import ALPHA, mean_estimate, uniformity
+from cinn_clusters.diagnostics.bands import ALPHA, Estimate, mean_estimate, uniformity
 from cinn_clusters.evaluation.diagnosis_report import (
     Band,
     ConditionalTests,
@@ -108,7 +108,7 @@ class _Numbers:
     inside: np.ndarray  # (C, N, D)
     band: tuple[np.ndarray, np.ndarray]  # (C, D) each
     errors: list[coverage.CalibrationError]
-    tails: list[list[verdict.Estimate]]
+    tails: list[list[Estimate]]
     tertiles: dict[str, list[coverage.Tertile]]
     z: np.ndarray  # (N, D)
     contraction: np.ndarray  # (D,)
@@ -173,7 +173,7 @@ def _diagnose_targets(
     return targets, findings
 
 
-def _core(pit: np.ndarray, weights: np.ndarray, alpha: float) -> verdict.Estimate:
+def _core(pit: np.ndarray, weights: np.ndarray, alpha: float) -> Estimate:
     """Coverage of central intervals minus their level, mean over levels, given a PIT (N,)."""
     distance = np.abs(2 * pit - 1)
     is_inside = distance < scores.COVERAGE_LEVELS[:, None]  # (C, N)

@@ -24,6 +24,7 @@ from cinn_clusters.evaluation.diagnosis_report import (
     bands_by_name,
 )
 from cinn_clusters.evaluation.evidence import Densities, Evidence
+from cinn_clusters.evaluation.json_model import JsonModel
 from cinn_clusters.evaluation.reference_posteriors import PRIOR
 from cinn_clusters.moments import binary_units
 
@@ -39,7 +40,9 @@ def diagnose_jointly(
     pairs = pair_test(
         evidence.scores, evidence.sample_scores, evidence.weights, ALPHA / 2
     )
-    update = {"correlations": _describe_pairs(evidence.targets, pairs)}
+    update: dict[str, JsonModel] = {
+        "correlations": _describe_pairs(evidence.targets, pairs)
+    }
     hpd_error, notes = None, [NO_DENSITIES]
     if evidence.log_prob is not None:
         hpd, hpd_error = _diagnose_regions(evidence.log_prob, evidence.weights)

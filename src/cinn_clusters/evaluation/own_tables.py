@@ -6,7 +6,7 @@ observables the other columns of numbers. What could be meant in two ways is ref
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.reading.keys import alike
-from cinn_clusters.data.reading.tables import read_csv, to_numbers
+from cinn_clusters.data.reading.tables import demand_columns, read_csv, to_numbers
 from cinn_clusters.errors import DataError
 from cinn_clusters.schema import CLUSTER_COLUMN, KEYS, Schema
 from cinn_clusters.storage.foreign_samples import ForeignSamples
@@ -56,10 +56,10 @@ def match_own_tables(
     Raises:
         DataError: If keys, targets or clusters are missing or can be meant in two ways.
     """
-    text = tuple(foreign.keys)
+    text = tuple(map(str, foreign.keys))
     truths = read_csv(targets_file, text=text)
     names = _target_names(posterior, foreign, truths, targets_file)
-    keys = [name for name in foreign.keys if name in truths and name not in names]
+    keys = [str(name) for name in foreign.keys if name in truths and name not in names]
     _demand_keys(posterior, foreign, truths, targets_file, keys)
     table = to_numbers(truths, names, str(targets_file))
     rows_of_truth = truths[keys].assign(
@@ -120,11 +120,11 @@ def _demand_keys(
     keys: Sequence[str],
 ) -> None:
     """Refuse keys that do not name each row once, and none where order cannot stand in."""
-    names = [name for name in truths if name not in foreign.targets]
+    names = [str(name) for name in truths if name not in foreign.targets]
     num_objects = len(foreign.keys)
     if not keys and (names or len(truths) != num_objects):
         expected = f"keys that are columns of {targets_file} ({', '.join(names)})"
-        listed = ", ".join(foreign.keys) or "none"
+        listed = ", ".join(map(str, foreign.keys)) or "none"
         got = f"{listed}, and {num_objects} objects for {len(truths)} rows"
         hint = "write an array for each key beside the samples"
         raise DataError(posterior, expected, got, "", hint)
@@ -160,30 +160,27 @@ def _with_observables(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Join the observables: those of the schema if all are there, else all columns of numbers."""
     frame = read_csv(path, text=keys)
-    missing = [key for key in keys if key not in frame]
-    if missing or (not keys and len(frame) != len(rows_of_truth)):
-        got = "none" if missing else f"{len(frame)} rows"
-        expected = (
-            f"column '{missing[0]}'"
-            if missing
-            else f"{len(rows_of_truth)} rows in the order of the truths"
-        )
-        raise DataError(path, expected, got)
-    excluded = {*keys, *targets, *KEYS, *rows_of_truth}
-    names = [name for name in schema.observables if name in frame]
-    if len(names) < len(schema.observables):
-        numeric = frame.select_dtypes("number")
-        names = [
-            name for name in numeric if name not in {*excluded, schema.keys.cluster}
-        ]
-    extra = [name for name in (schema.time, schema.keys.cluster) if name in frame]
-    columns = [
-        name for name in dict.fromkeys([*names, *extra]) if name not in rows_of_truth
-    ]
+    demand_columns(frame, keys, str(path))
+    if not keys and len(frame) != len(rows_of_truth):
+        expected = f"{len(rows_of_truth)} rows in the order of the truths"
+        raise DataError(path, expected, f"{len(frame)} rows")
+    names = _observable_names(frame, {*keys, *targets, *KEYS, *rows_of_truth}, schema)
+    extra = [schema.time or "", schema.keys.cluster or ""]
+    columns = [name for name in dict.fromkeys([*names, *extra]) if name in frame]
+    columns = [name for name in columns if name not in rows_of_truth]
     if not keys:
         return pd.concat([rows_of_truth, frame[columns]], axis=1), names
-    joined = _joined(rows_of_truth, frame, keys, columns)
-    return joined, names
+    return _joined(rows_of_truth, frame, keys, columns), names
+
+
+def _observable_names(
+    frame: pd.DataFrame, excluded: Collection[str], schema: Schema
+) -> list[str]:
+    declared = [name for name in schema.observables if name in frame]
+    if len(declared) == len(schema.observables):
+        return declared
+    numeric = map(str, frame.select_dtypes("number"))
+    return [name for name in numeric if name not in {*excluded, schema.keys.cluster}]
 
 
 def _joined(

@@ -178,9 +178,25 @@ def _read_dataset(path: Path) -> dict[str, xr.DataArray]:
 def _renamed(path: Path, dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """Variables with axes draw, object and target; others are left out."""
     draws = [name for name in dataset.dims if name in _DRAWS]
-    sampled = [
-        array for array in dataset.data_vars.values() if set(draws) & set(array.dims)
-    ]
+    names = _axis_names(path, dataset, draws)
+    targets = tuple(name for name in names if names[name] == _TARGET)
+    result = {}
+    for name, array in {**dataset.data_vars, **dataset.coords}.items():
+        if set(array.dims) - {*draws, *names} or array.dims in ((), targets):
+            continue
+        if set(draws) <= set(array.dims):
+            joined = array.reset_coords(drop=True)
+            result[str(name)] = _with_axes(joined, draws, names)
+        else:
+            result[str(name)] = _with_axes(array, [], names)
+    return result
+
+
+def _axis_names(
+    path: Path, dataset: xr.Dataset, draws: Sequence[Hashable]
+) -> dict[Hashable, str]:
+    """Which of the further dims of samples is of objects, and which of targets, if any."""
+    sampled = [v for v in dataset.data_vars.values() if set(draws) & set(v.dims)]
     further = {name for array in sampled for name in array.dims} - set(draws)
     targets = [name for name in further if _is_text(dataset.coords.get(name))]
     if len(further) == 1:
@@ -189,15 +205,7 @@ def _renamed(path: Path, dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     if not draws or len(objects) != 1 or len(targets) > 1:
         got = f"dims {', '.join(map(str, dataset.dims)) or 'none'}"
         raise BundleError(path, "dims of draws and one of objects", got, "", _HINT)
-    names = dict.fromkeys(objects, _OBJECT) | dict.fromkeys(targets, _TARGET)
-    result = {}
-    for name, array in {**dataset.data_vars, **dataset.coords}.items():
-        is_sampled = set(draws) <= set(array.dims)
-        if set(array.dims) - {*draws, *names} or array.dims in ((), tuple(targets)):
-            continue
-        plain = array.reset_coords(drop=True) if is_sampled else array
-        result[str(name)] = _with_axes(plain, draws if is_sampled else [], names)
-    return result
+    return dict.fromkeys(objects, _OBJECT) | dict.fromkeys(targets, _TARGET)
 
 
 def _with_axes(
