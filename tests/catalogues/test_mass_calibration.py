@@ -19,6 +19,7 @@ from cinn_clusters.catalogues.mapping import (
     read_preset,
 )
 from cinn_clusters.catalogues.mass_calibration import calibration_of
+from cinn_clusters.cosmology import log_radius_crit500
 from cinn_clusters.errors import ConfigError
 
 MASS, HERE = schema.MASS, np.log10(4e14)
@@ -92,6 +93,19 @@ def test_a_radius_follows_the_mass_beside_it() -> None:
         np.testing.assert_allclose(filled[1], HERE + 0.0969, atol=1e-4)
 
 
+def test_what_mass_and_radius_share_hides_no_contradiction() -> None:
+    """Radii of 1, 1.1 and 0.8 times R500: 0.12 and -0.29 dex of mass, and 0.1 are let pass."""
+    radius_of_mass = 10.0 ** (log_radius_crit500(HERE, 0.3) - np.log10(1.3))
+    table = Table({"z": [0.3] * 3, "m": [4e14] * 3})
+    table["r"] = radius_of_mass * np.array([1.0, 1.1, 0.8])
+    columns = {"redshift": "z", "mass": "m", "radius": "r"}
+    mapping = {name: {"column": column} for name, column in columns.items()}
+    mapping["mass"]["calibration"] = "hydrostatic"
+    assert list(convert(table, Mapping.model_validate(mapping)).reasons) == [1, 2]
+    mapping["radius"]["calibration"] = "lensing"  # another one: their scatters count
+    assert list(convert(table, Mapping.model_validate(mapping)).reasons) == [2]
+
+
 def test_a_temperature_has_the_calibration_of_its_relation() -> None:
     """Vikhlinin+09, 5 keV at z = 0.3: 3.02e14 / 0.6774 / E(0.3), of hydrostatic masses."""
     expansion = np.sqrt(0.3089 * 1.3**3 + 0.6911)
@@ -150,6 +164,10 @@ def test_an_offset_by_hand_replaces_that_of_the_preset() -> None:
         "mass: calibration sz, M500 +0.155 dex, scatter 0.070 dex (offset set by hand; "
     )
     assert [entry for entry in log if entry.startswith(line)], log
+    with pytest.raises(
+        ConfigError, match=r"'offset': .* less than or equal to 3; got nan"
+    ):
+        by_hand.with_mass(offset=float("nan"))
     time = Mapping.model_validate({"redshift": {"column": "z"}})
     with pytest.raises(ConfigError, match="one of mass, radius, temperature; got none"):
         time.with_mass(scatter=0.1)

@@ -20,6 +20,7 @@ from cinn_clusters.catalogues.mass_calibration import (
     calibration_attributes,
     calibration_of,
     describe_calibration,
+    follows_mass,
 )
 from cinn_clusters.catalogues.masses.apertures import ApertureOffset, aperture_offset
 from cinn_clusters.catalogues.masses.definitions import (
@@ -225,8 +226,16 @@ def _logged(conversion: _Conversion, name: str) -> _Logs:
 def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
     """log10 M500c from a mass, else from R500, else from a temperature; contradictions are noted."""
     sources = [name for name in MASS_SOURCES if name in logs]
-    masses = {name: _calibrated(conversion, name, logs[name]) for name in sources}
-    _note_contradictions(conversion.converted, masses)
+    published = {
+        name: _published_mass(conversion, name, logs[name]) for name in sources
+    }
+    masses = {name: _calibrated(conversion, name, published[name]) for name in sources}
+    for name in sources:
+        is_alike = follows_mass(conversion.mapping, name)
+        compared = (
+            published if is_alike else masses
+        )  # what both share contradicts nothing
+        _note_contradictions(conversion.converted, compared, name)
     first, *fallbacks = sources
     chosen = calibration_of(conversion.mapping, first)
     conversion.converted.choices.update(calibration_attributes(chosen))
@@ -242,12 +251,12 @@ def _mass(conversion: _Conversion, logs: dict[str, _Logs]) -> _Logs:
     return mass, errors
 
 
-def _calibrated(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
-    """log10 of the true M500c that a quantity gives, by its relation and its calibration."""
-    value, errors = _published_mass(conversion, name, logs)
-    mapping = conversion.mapping
-    calibration = calibration_of(mapping, name)
-    conversion.converted.log.append(describe_calibration(mapping, name))
+def _calibrated(conversion: _Conversion, name: str, published: _Logs) -> _Logs:
+    """log10 of the true M500c of a published one, by its calibration."""
+    value, errors = published
+    calibration = calibration_of(conversion.mapping, name)
+    line = describe_calibration(conversion.mapping, name)
+    conversion.converted.log.append(line)
     scatter = calibration.total_scatter
     return value + calibration.offset, with_scatter(errors, scatter)
 
@@ -279,20 +288,20 @@ def _mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
 
 
 def _note_contradictions(
-    converted: ConvertedCatalogue, masses: dict[str, _Logs]
+    converted: ConvertedCatalogue, masses: dict[str, _Logs], name: str
 ) -> None:
     """Note rows whose radius or temperature does not fit their mass."""
-    if "mass" not in masses:
+    if "mass" not in masses or name == "mass":
         return
     mass, errors = masses["mass"]
-    for name, (value, its_errors) in masses.items():
-        tolerance = CONTRADICTION + 2.0 * np.hypot(errors, its_errors).mean(0)
-        subject = {"radius": "R500"}.get(name, name)
-        reason = f"{subject} and redshift give another M500"
-        converted.note(
-            np.abs(value - mass) > tolerance,
-            f"contradiction: {reason} (by more than {CONTRADICTION:g} dex)",
-        )
+    value, its_errors = masses[name]
+    tolerance = CONTRADICTION + 2.0 * np.hypot(errors, its_errors).mean(0)
+    subject = {"radius": "R500"}.get(name, name)
+    reason = f"{subject} and redshift give another M500"
+    converted.note(
+        np.abs(value - mass) > tolerance,
+        f"contradiction: {reason} (by more than {CONTRADICTION:g} dex)",
+    )
 
 
 def _to_aperture(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:

@@ -131,8 +131,8 @@ class Quantity(_Part):
     high: str | None = None
     limit: str | None = None
     definition: str | None = None
-    offset: float | None = None
-    scatter: float | None = Field(default=None, ge=0)
+    offset: float | None = Field(default=None, ge=-3, le=3)
+    scatter: float | None = Field(default=None, ge=0, le=3)
     source: str | None = None
     calibration: Literal["true", "lensing", "hydrostatic", "sz"] | None = None
 
@@ -215,7 +215,7 @@ class Mapping(_Part):
         """Replace the offset and scatter [dex] of whatever gives M500.
 
         Raises:
-            ConfigError: If nothing gives it.
+            ConfigError: If nothing gives it, or a number is out of range.
 
         Examples:
             >>> read_preset("psz2").with_mass(offset=0.15).mass.offset
@@ -228,9 +228,7 @@ class Mapping(_Part):
             expected = f"a mapping of one of {', '.join(MASS_SOURCES)}"
             raise ConfigError(f"offset of masses ({self.name})", expected, "none")
         by_hand = {**changes, "source": f"{' and '.join(changes)} set by hand"}
-        replaced = {
-            name: self.quantities[name].model_copy(update=by_hand) for name in masses
-        }
+        replaced = {name: _replaced(self.quantities[name], by_hand) for name in masses}
         return self.model_copy(update=replaced)
 
     @property
@@ -241,6 +239,15 @@ class Mapping(_Part):
             for name in _RULES
             if getattr(self, name) is not None
         }
+
+
+def _replaced(quantity: Quantity, changes: dict[str, Any]) -> Quantity:
+    """Replace keys of a quantity, of which each is checked."""
+    stated = quantity.model_dump(exclude_unset=True)
+    try:
+        return Quantity.model_validate({**stated, **changes})
+    except ValidationError as error:
+        raise _as_config_error(error, "masses of a mapping") from error
 
 
 def _demand_keys(name: str, quantity: Quantity) -> None:

@@ -107,7 +107,7 @@ def calibration_of(mapping: Mapping, name: str) -> Calibration:
         0.097
     """
     quantity = mapping.quantities[name]
-    if mapping.mass is not None and _follows_mass(mapping, name):
+    if mapping.mass is not None and follows_mass(mapping, name):
         quantity = mapping.mass
     kind = quantity.calibration or _RELATIONS.get(name, "")
     default = CALIBRATIONS.get(kind, UNSTATED)
@@ -119,7 +119,7 @@ def calibration_of(mapping: Mapping, name: str) -> Calibration:
 def describe_calibration(mapping: Mapping, name: str) -> str:
     """Line of the log: the calibration of a quantity, its offset, scatter and their source."""
     calibration = calibration_of(mapping, name)
-    if _follows_mass(mapping, name):
+    if follows_mass(mapping, name):
         return f"{name}: calibrated like the mass"
     kind, source = calibration.name or "not stated", calibration.source
     offset, scatter = calibration.offset, calibration.total_scatter
@@ -139,8 +139,8 @@ def calibration_attributes(calibration: Calibration) -> dict[str, str | float]:
     }
 
 
-def _follows_mass(mapping: Mapping, name: str) -> bool:
-    """Whether a radius that states no calibration stands beside a mass."""
+def follows_mass(mapping: Mapping, name: str) -> bool:
+    """Whether a radius stands beside a mass and states no calibration of its own."""
     if name != "radius" or mapping.mass is None:
         return False
     quantity = mapping.quantities[name]
