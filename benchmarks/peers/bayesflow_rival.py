@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -18,19 +19,21 @@ import bayesflow
 import keras
 import numpy as np
 import torch
-from folds import NUM_DRAWS, Answer, Represented, Unit
+from folds import Answer, Represented, Unit
 from run import make_fits, parse, read_table
 
 OBJECTS_A_BATCH = 50
 
 
-def basic_workflow(unit: Unit) -> Answer:
+def basic_workflow(unit: Unit, *, raw: bool) -> Answer:
     """BasicWorkflow with its defaults: coupling flow, 100 epochs of batches of 32; best weights
     are not kept.
     """
     keras.utils.set_random_seed(unit.stream)
-    represented = Represented(unit, raw=True)
-    train, held_out = (_pairs(represented, rows) for rows in _parts(unit))
+    represented = Represented(unit, raw=raw)
+    train, held_out = (
+        pairs(represented, rows) for rows in (unit.trained, unit.held_out)
+    )
     begin = time.perf_counter()
     workflow = bayesflow.BasicWorkflow(
         inference_variables=["theta"], inference_conditions=["x"]
@@ -39,7 +42,7 @@ def basic_workflow(unit: Unit) -> Answer:
     trained = time.perf_counter()
     x = represented.x(unit.split.test).numpy()
     parts = [
-        workflow.sample(num_samples=NUM_DRAWS, conditions={"x": part})["theta"]
+        workflow.sample(num_samples=unit.num_draws, conditions={"x": part})["theta"]
         for part in np.array_split(x, len(x) // OBJECTS_A_BATCH + 1)
     ]
     drawn = time.perf_counter()
@@ -51,11 +54,7 @@ def basic_workflow(unit: Unit) -> Answer:
     return represented.answer(samples, density, trained - begin, drawn - trained)
 
 
-def _parts(unit: Unit) -> tuple[np.ndarray, np.ndarray]:
-    return unit.trained, unit.held_out
-
-
-def _pairs(represented: Represented, rows: np.ndarray) -> dict[str, np.ndarray]:
+def pairs(represented: Represented, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {"theta": represented.u(rows, 0).numpy(), "x": represented.x(rows).numpy()}
 
 
@@ -63,8 +62,13 @@ def main() -> None:
     args = parse(__doc__)
     args.out.mkdir(parents=True, exist_ok=True)
     catalogue = read_table(args.folder)
+    fits = {
+        "BayesFlow raw": partial(basic_workflow, raw=True),
+        "BayesFlow transforms": partial(basic_workflow, raw=False),
+    }
     for seed in args.seeds:
-        make_fits("BayesFlow raw", basic_workflow, catalogue, args.out, seed, [0])
+        for name in args.only or fits:
+            make_fits(name, fits[name], catalogue, args.out, seed, args.members or [0])
 
 
 if __name__ == "__main__":

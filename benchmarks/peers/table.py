@@ -65,6 +65,8 @@ ROWS = {
     "sbi NPE maf: transforms, 5 members": Row("sbi maf transforms", 5),
     "sbi NPE nsf: raw, single": Row("sbi nsf raw"),
     "BayesFlow: raw, single": Row("BayesFlow raw"),
+    "BayesFlow: transforms, single": Row("BayesFlow transforms"),
+    "BayesFlow: transforms, 5 members": Row("BayesFlow transforms", 5),
     "the published network (FrEIA)": Row("original"),
     "kernel ridge, residuals of neighbours": Row("ridge"),
     "forest, masses relative to M500": Row("relative forest"),
@@ -75,7 +77,7 @@ ROWS = {
 STEPS = [
     *(
         pair
-        for library in ("this package", "zuko NSF", "sbi NPE maf")
+        for library in ("this package", "zuko NSF", "sbi NPE maf", "BayesFlow")
         for pair in (
             (f"{library}: transforms, single", f"{library}: raw, single"),
             (f"{library}: transforms, 5 members", f"{library}: transforms, single"),
@@ -83,8 +85,13 @@ STEPS = [
     ),
     ("this package: raw, single", "zuko NSF: raw, single"),
     ("this package: raw, single", "sbi NPE maf: raw, single"),
+    ("this package: raw, single", "BayesFlow: raw, single"),
+    ("this package: transforms, single", "zuko NSF: transforms, single"),
+    ("this package: transforms, single", "sbi NPE maf: transforms, single"),
+    ("this package: transforms, single", "BayesFlow: transforms, single"),
     ("this package: transforms, 5 members", "zuko NSF: transforms, 5 members"),
     ("this package: transforms, 5 members", "sbi NPE maf: transforms, 5 members"),
+    ("this package: transforms, 5 members", "BayesFlow: transforms, 5 members"),
 ]
 REFERENCES = [
     DEFAULT,
@@ -273,8 +280,13 @@ def numbers_of(answers: list[Judged], key: str, digits: int = 4) -> str:
     return spread([answer.numbers[key] for answer in answers], digits)
 
 
-def medians(answers: list[Judged], score: int) -> str:
-    return spread([float(np.nanmedian(answer.scores[score])) for answer in answers])
+def medians(answers: list[Judged], score: int, digits: int = 4) -> str:
+    """Median of a score over rows, where the model has it."""
+    scores = [answer.scores[score] for answer in answers]
+    there = [values[~np.isnan(values)] for values in scores]
+    if not all(map(len, there)):
+        return ""
+    return spread([float(np.median(values)) for values in there], digits)
 
 
 def extent(answers: list[Judged]) -> str:
@@ -284,9 +296,9 @@ def extent(answers: list[Judged]) -> str:
 
 def scores_table(answers: Answers) -> list[str]:
     head = [
-        "| | energy score | CRPS | median row: energy | NLL | calibration error | of recorded times "
+        "| | energy score | CRPS | median row: energy | NLL | median row: NLL | calibration error | of recorded times "
         "| outside band | exploding | unphysical | seeds x folds |",
-        "|---" * 11 + "|",
+        "|---" * 12 + "|",
     ]
     lines = []
     for name, judged in answers.items():
@@ -298,7 +310,8 @@ def scores_table(answers: Answers) -> list[str]:
         cells = [
             *(["explodes", "explodes"] if is_exploding else means),
             medians(judged, 1),
-            spread(nll, 3),
+            spread(nll, 2),
+            medians(judged, 2, 2),
             numbers_of(judged, "calibration"),
             numbers_of(judged, "calibration_error"),
             numbers_of(judged, "outside_band", 3),
@@ -337,6 +350,10 @@ def difference(
         ]
         error = np.sqrt(sum(deviations))
         mean = gap[is_common].mean()
+        if abs(mean) > LARGEST_MEAN:
+            cells.append(f"explodes; median row {np.median(gap[is_common]):+.4f}")
+            are_better.append(np.sign(mean))
+            continue
         of_seeds = f" ± {error:.4f}" if deviations else ""
         cells.append(f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{of_seeds}")
         beyond_seeds = abs(mean) > 3.0 * error
