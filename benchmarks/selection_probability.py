@@ -290,12 +290,13 @@ def print_posteriors(everything: Everything, recorded: np.ndarray) -> None:
         chance[is_test] = share * recorded[is_test]
         ends[:, is_test] = unconditional_quantiles(times, recorded[is_test], LEVELS)
     print_calibration("p_major_recent", chance, major.is_so(since, ratio), everything)
+    print("\nof clusters whose quantile lies in the window, the share below it:\n")
     beyond = np.where(np.isnan(since), np.inf, since)  # longer than the window
-    print(
-        "\n| snapshot | below p16 | below the median | below p84 |\n|---|---|---|---|"
-    )
+    print("| snapshot | p16 | median | p84 |\n|---|---|---|---|")
     for number, inside in {"all": slice(None), **everything.snapshots}.items():
-        below = (beyond[inside] < ends[:, inside]).mean(1)
+        is_finite = np.isfinite(ends[:, inside])
+        is_below = is_finite & (beyond[inside] < ends[:, inside])
+        below = is_below.sum(1) / is_finite.sum(1)
         print(f"| {number} | " + " | ".join(f"{share:.3f}" for share in below) + " |")
 
 
