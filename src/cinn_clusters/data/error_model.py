@@ -103,4 +103,5 @@ class ErrorModel:
 
     def needs_realisations(self, num_rows: int) -> np.ndarray:
         """Whether one deviation a value does not say what a row states, (M,)."""
-        return self.is_correlated(num_rows) | self.is_bounded(num_rows)
+        rows: np.ndarray = self.is_correlated(num_rows) | self.is_bounded(num_rows)
+        return rows

@@ -102,7 +102,8 @@ class ObservablePrior:
         """Values (N, L) no further from the mean than a value that still tells of the others."""
         variances = np.diagonal(self.covariance, axis1=-2, axis2=-1)
         reach = _MAX_OFFSET * np.sqrt(variances)
-        return np.clip(values, self.mean - reach, self.mean + reach)
+        clipped: np.ndarray = np.clip(values, self.mean - reach, self.mean + reach)
+        return clipped
 
     def expectation(
         self, values: np.ndarray, is_missing: np.ndarray

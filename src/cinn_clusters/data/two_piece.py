@@ -41,7 +41,7 @@ def deviation(errors: np.ndarray) -> np.ndarray:
     skewed = (1.0 - _SHIFT**2) * difference**2
     variance = skewed + below * above
     # Equal sides are themselves to the last bit.
-    return np.where(difference == 0.0, below, np.sqrt(variance))
+    return np.asarray(np.where(difference == 0.0, below, np.sqrt(variance)))
 
 
 def with_scatter(errors: np.ndarray, scatter: np.ndarray | float) -> np.ndarray:
@@ -59,4 +59,4 @@ def with_scatter(errors: np.ndarray, scatter: np.ndarray | float) -> np.ndarray:
     product = below * above + np.square(scatter)
     root = np.sqrt(difference**2 + 4.0 * product)
     skewed = np.stack([root - difference, root + difference]) / 2.0
-    return np.where(difference == 0.0, np.hypot(errors, scatter), skewed)
+    return np.asarray(np.where(difference == 0.0, np.hypot(errors, scatter), skewed))
