@@ -182,7 +182,7 @@ def strange() -> Table:
     table["BEST_Z"] = MaskedColumn(
         table["BEST_Z"], mask=[False, False, False, True, False]
     )
-    table["BEST_Z"][4] = 1.6
+    table["BEST_Z"][4] = 1.2
     return table
 
 
