@@ -114,6 +114,7 @@ def test_every_result_of_the_original_is_there(done: Path) -> None:
         "sbc_ecdf",
         "coverage",
         "tarp",
+        "conditional",
         "skill",
         "learning_curves",
     ):

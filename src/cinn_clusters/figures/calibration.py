@@ -83,6 +83,50 @@ def tarp_curves(curves: Mapping[str, Curve]) -> Figure:
     return figure
 
 
+@dataclass(frozen=True, eq=False)
+class ConditionalMatrix:
+    """The largest t of D targets against L observables, for what may depend on them.
+
+    Args:
+        t: Signed t of the largest |t|, (D, L), by kind: *width*, *bias*.
+        critical: |t| that one of all exceeds by chance as rarely as the level says.
+        targets: Labels of the rows.
+        observables: Labels of the columns.
+    """
+
+    t: Mapping[str, np.ndarray]
+    critical: float
+    targets: Sequence[str]
+    observables: Sequence[str]
+
+
+@styled
+def conditional_calibration(matrix: ConditionalMatrix) -> Figure:
+    """Draw what of the calibration depends on the observables, a panel for width and for bias.
+
+    The colours saturate at the critical value; beyond it the number is bold.
+    """
+    num_rows, num_columns = len(matrix.targets), len(matrix.observables)
+    height = 0.34 * num_rows + 1.6
+    size = 0.5 * num_columns + 1.2, height
+    figure, axes = panels(1, len(matrix.t), size, sharey=True)
+    for axis, (kind, t) in zip(axes[0], matrix.t.items(), strict=True):
+        top = matrix.critical
+        axis.imshow(t, vmin=-top, vmax=top, cmap="PuOr_r", aspect="auto")
+        for (i, j), value in np.ndenumerate(t):
+            is_beyond = abs(value) > matrix.critical
+            weight = {True: "bold", False: "normal"}[is_beyond]
+            colour = {True: "white", False: "black"}[abs(value) > 0.8 * top]
+            text = f"{value:+.1f}"
+            style = {"weight": weight, "color": colour, "size": 6.5}
+            axis.text(j, i, text, ha="center", va="center", **style)
+        axis.set_xticks(range(num_columns), matrix.observables, rotation=45, ha="right")
+        axis.set_yticks(range(num_rows), matrix.targets)
+        axis.tick_params(length=0)
+        axis.set_title(f"{kind}: largest t (critical {top:.1f})")
+    return figure
+
+
 def _draw_difference(axis: Axes, curve: Curve) -> None:
     level = np.asarray(curve.level)
     axis.fill_between(

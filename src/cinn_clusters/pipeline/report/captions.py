@@ -101,7 +101,8 @@ def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
 
 def in_words(schema: Schema, name: str) -> str:
     """Return the meaning of a column, or its name where none is declared."""
-    return schema.column(name).meaning or name
+    names = name.split(", ")  # two targets whose correlation is meant
+    return " and ".join(schema.column(part).meaning or part for part in names)
 
 
 def compared(skill: float, reference: str) -> str:

@@ -21,7 +21,9 @@ from cinn_clusters.evaluation.matched import (
     match_ground_truth,
 )
 from cinn_clusters.figures.calibration import (
+    ConditionalMatrix,
     Curve,
+    conditional_calibration,
     coverage_curves,
     rank_curves,
     tarp_curves,
@@ -300,7 +302,7 @@ def _draw_sensitivity(sources: _Sources) -> Iterator[tuple[str, Figure]]:
 def _own_diagnosis(sources: _Sources) -> JsonObject:
     """The diagnosis of the posterior that is drawn."""
     path = ResultPaths(sources.posterior.parent).diagnostics
-    figures = "sbc_ecdf, coverage, tarp, skill"
+    figures = "sbc_ecdf, coverage, tarp, conditional, skill"
     if sources.matched.num_clusters < MIN_CLUSTERS:
         needed = f"objects of {MIN_CLUSTERS} clusters or more (crossval asks all)"
         raise _NotDrawnError(f"{figures}: they need {needed}")
@@ -331,6 +333,8 @@ def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
         "tarp",
         tarp_curves({name: _ecdf(joint[key]) for name, key in _TARP_TESTS.items()}),
     )
+    if matrix := _conditional_matrix(sources, diagnosis):
+        yield "conditional", conditional_calibration(matrix)
     skills = {}
     for reference, energy_skill in joint["energy_skill"].items():
         crps_skills = {
@@ -339,6 +343,34 @@ def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
         bands = {**crps_skills, "joint\n(energy score)": energy_skill}
         skills[reference] = {label: _band(skill) for label, skill in bands.items()}
     yield "skill", skill_bars(skills)
+
+
+def _conditional_matrix(
+    sources: _Sources, diagnosis: JsonObject
+) -> ConditionalMatrix | None:
+    """The largest t of each target and observable; None without an observable."""
+    entries = diagnosis["targets"]
+    by_target = [entry["conditional_t"] for entry in entries.values()]
+    observables = list(by_target[0])
+    if not observables:
+        return None
+    t = {
+        kind: np.array(
+            [
+                [_largest(forms[name], kind) for name in observables]
+                for forms in by_target
+            ]
+        )
+        for kind in ("width", "bias")
+    }
+    labels = [sources.columns(name).label for name in entries]
+    critical = diagnosis["conditional"]["critical"]
+    return ConditionalMatrix(t, critical, labels, observables)
+
+
+def _largest(forms: JsonObject, kind: str) -> float:
+    values = [t for form, t in forms.items() if form.startswith(kind)]
+    return float(max(values, key=abs))
 
 
 def _ecdf(entry: JsonObject) -> Curve:

@@ -33,6 +33,7 @@ _CALIBRATION = (
     "sbc_ecdf",
     "coverage",
     "tarp",
+    "conditional",
     "3.uncertainties",
     "skill",
     "learning_curves",
