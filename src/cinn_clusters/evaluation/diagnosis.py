@@ -120,7 +120,7 @@ class _Numbers:
         samples, truth, weights = evidence.samples, evidence.truth, evidence.weights
         unit = binary_units(evidence.scale)  # squares do not overflow
         small_samples, small_truth = samples / unit, truth / unit
-        inside = scores.central_coverage(samples, truth)
+        inside = scores.central_coverage(samples, evidence.jittered)
         references = {
             name: _scaled_crps(evidence, reference)
             for name, reference in evidence.references.items()

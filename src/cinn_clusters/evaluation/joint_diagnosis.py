@@ -187,7 +187,7 @@ def _diagnose_likelihood(
 def _gaussian(evidence: Evidence, samples: np.ndarray) -> np.ndarray:
     """Log-density (N,) of the truth in physical units under Gaussians with moments of samples."""
     is_log = [column.is_log for column in evidence.objects.target_columns]
-    truth = evidence.truth.copy()
+    truth = evidence.jittered.copy()
     samples = samples.copy()
 
     # nearer to Gaussian in log
