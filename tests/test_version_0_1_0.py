@@ -96,3 +96,17 @@ def test_an_encoder_is_read(tmp_path: Path) -> None:
     write_bundle(tmp_path / "encoder", info, tensors)
     encoder = load_encoder(tmp_path / "encoder")
     assert encoder.vectors(np.zeros((2, 32, 32), np.float32)).shape == (2, 512)
+
+
+def test_its_selection_probability_is_that_of_a_record() -> None:
+    from cinn_clusters import load_model
+    from cinn_clusters.ood.selection import UNCALIBRATED
+
+    model = load_model(MODELS["any"], device="cpu")
+    selection = model.selection
+    assert selection is not None
+    assert selection.calibration is UNCALIBRATED
+    inputs = np.array(EXPECTED["any"]["x"], dtype=float)
+    assert (selection.record_probability(inputs) > 0.0).all()
+    assert not selection.is_of_usable
+    assert np.isnan(selection.probability(inputs)).all()
