@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.posterior.arguments import as_samples
-from cinn_clusters.posterior.mixture import MixtureDensity
+from cinn_clusters.posterior.contexts import MixtureDensity
 from cinn_clusters.posterior.posterior import NUM_MARGINAL_SAMPLES, Objects, Posterior
 from cinn_clusters.posterior.query import Query
 

@@ -15,7 +15,7 @@ import torch
 from cinn_clusters.data.error_model import ErrorModel
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.two_piece import mean_shift
-from cinn_clusters.posterior.mixture import Context
+from cinn_clusters.posterior.contexts import Context
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.posterior.realisations import BoundedRow, resample

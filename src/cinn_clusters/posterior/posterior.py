@@ -35,7 +35,7 @@ from cinn_clusters.posterior.arguments import (
     frame_of_table,
     is_table,
 )
-from cinn_clusters.posterior.mixture import Context, MixtureDensity
+from cinn_clusters.posterior.contexts import Context, MixtureDensity
 from cinn_clusters.posterior.query import OBJECT, Query, Sampling
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
