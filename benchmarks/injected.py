@@ -33,7 +33,7 @@ from cinn_clusters import (
     schema,
 )
 from cinn_clusters.catalogues.mapping import Mapping
-from cinn_clusters.cosmology import time_of_redshift
+from cinn_clusters.cosmology import age_at_lookback, time_of_redshift
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.split import Split, folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, central_coverage, crps
@@ -286,11 +286,18 @@ def score(
     status = answer[STATUS].to_numpy(str)
     is_answered = np.isin(status, ("ok", "flagged"))
     rows = table.index.to_numpy()[is_answered]
-    truth = dequantised_ground_truth(catalogue, np.arange(len(catalogue.table)))[rows]
+    truth = dequantised_ground_truth(catalogue)[rows]
+    theta = catalogue.theta[rows]
+
+    # a time is that since the collision, counted back from the age at the redshift as observed
+    age = age_at_lookback(time_of_redshift(table.z.to_numpy()[is_answered]))
+    time = catalogue.targets.index(schema.COLLISION_TIME)
+    for values in (truth, theta):
+        values[:, time] += age - catalogue.age[rows]
     scale = score_scales(catalogue)
     inside = central_coverage(samples, truth, np.array([0.68]))[0]
     mass = catalogue.targets.index(schema.COLLISION_MASS)
-    scores = crps(samples / scale, catalogue.theta[rows] / scale)
+    scores = crps(samples / scale, theta / scale)
     log = " ".join(done.conversions)
     return pd.DataFrame(
         {

@@ -20,8 +20,8 @@ latter check is lifted by `--allow-atypical`. Another simulation's table [declar
   Who asks for a major merger reads `p_major_recent` of [`infer`](catalogues.md#whether-or-not-a-collision-is-recorded).
 - **In a window.** {condition}.
   The longest possible time since collision, `record_window_Gyr`, is 0.97 Gyr at z = 1, 1.53 at 0.87, 2.41 at 0.7, 3.68 at 0.5 and 8.90 at 0.
-- **Quote the median for "when".** A joint mode depends on the units in which its density is written:
-  p(t) = p(log t) / t lets it run to t = 0.
+- **Quote the median for "when".** A mode depends on the units in which its density is written:
+  p(t) = p(log t) / t lets it run to t = 0. Every mode of a result is that per unit of u, the unbounded coordinate of the model.
 
 Shares and windows: `python benchmarks/selection_probability.py ../shared/data/tng_cluster`.
 

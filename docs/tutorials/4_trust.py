@@ -23,7 +23,7 @@ scores = cc.crossval("run", config, cc.Sampling(200), num_folds=3, overwrite=Tru
 print(f"energy score {scores.energy_score.mean:.3f} +- {scores.energy_score.se:.3f}")
 for reference, skill in scores.skill.items():
     print(f"  saved against the {reference}: {skill.energy_skill:+.1%}")
-assert scores.unphysical == 0
+assert scores.unphysical < 0.1  # subclusters above the main cluster; of bounds, none
 
 # %% [markdown]
 # The diagnostics end in words: too narrow, too wide, biased, misshapen, uninformative, or calibrated.
