@@ -83,7 +83,7 @@ def assess(
         reasons.append(tuple(dict.fromkeys([*object_reasons, *remarks])))
         status.append(_status(is_answerable, bool(object_reasons), ood))
     if ood != "keep":
-        catalogue.converted.log.extend(_relation_notes(model, views))
+        catalogue.converted.log.extend(_relation_notes(model, catalogue, views))
     test = _sample_test(model, views, seed)
     return Assessment(np.array(status), tuple(reasons), columns, test)
 
@@ -134,13 +134,17 @@ def _by_object(columns: pd.DataFrame) -> pd.DataFrame:
     return groups.agg({**present, _REASONS: "sum"})
 
 
-def _relation_notes(model: TrainedModel, views: Query) -> list[str]:
+def _relation_notes(
+    model: TrainedModel, catalogue: CatalogueQuery, views: Query
+) -> list[str]:
     """What the sample as a whole says against its masses and errors."""
     transforms = model.posterior.transforms
     if not isinstance(transforms, MeasurementTransforms):
         return []
     first = ~views.keys.index.duplicated()
     of_sample = relations(transforms, views.inputs[first])
+    if catalogue.converted.correlations:  # stated: a small scatter is no surprise
+        of_sample = [relation._replace(error_share=0.0) for relation in of_sample]
     return [note for relation in of_sample for note in relation.notes]
 
 
