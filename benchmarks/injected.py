@@ -332,7 +332,7 @@ def line(name: str, bias: str, scores: list[pd.DataFrame]) -> str:
     return (
         f"| {name} | {bias} | {rows.crps.mean():.4f} | {rows.crps_mass.mean():.4f} | "
         f"{coverage('inside_mass')} | {coverage('inside')} | {rows.is_flagged.mean():.3f} | "
-        f"{warned} of {len(scores)} | {noted} | {rows.is_unphysical.mean():.4f} |"
+        f"{warned} of {len(scores)} | {noted} |"
     )
 
 
@@ -354,7 +354,7 @@ def main() -> None:
     splits = list(folds_by_cluster(catalogue.clusters, NUM_FOLDS, 0))
     print(
         "| bias | in the mapping | CRPS | of M500 then | coverage of 68 %, M500 then | all targets "
-        "| flagged | sample | log | unphysical |\n" + "|---" * 10 + "|",
+        "| flagged | sample | log |\n" + "|---" * 9 + "|",
         flush=True,
     )
     for number, injection in enumerate(INJECTIONS):
