@@ -73,13 +73,17 @@ class Evidence:
         return ranks.gaussian_scores(self.pit)
 
     @cached_property
-    def sample_scores(self) -> np.ndarray:
-        """Gaussian scores of some samples, (S', N, D)."""
+    def sample_pit(self) -> np.ndarray:
+        """Randomised PIT of some samples among themselves, (S', N, D)."""
         num_samples = len(self.samples)
         num_scored = min(_MAX_SCORED, num_samples)
         numbers = np.linspace(0, num_samples - 1, num_scored).astype(int)
-        inside = ranks.sample_pit(self.samples[numbers], seed=self.seed)
-        return ranks.gaussian_scores(inside)
+        return ranks.sample_pit(self.samples[numbers], seed=self.seed)
+
+    @cached_property
+    def sample_scores(self) -> np.ndarray:
+        """Gaussian scores of the same samples, (S', N, D)."""
+        return ranks.gaussian_scores(self.sample_pit)
 
     @cached_property
     def properties(self) -> dict[str, np.ndarray]:

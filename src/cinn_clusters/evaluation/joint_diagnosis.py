@@ -113,10 +113,13 @@ def _diagnose_samples(evidence: Evidence) -> tuple[JointDiagnosis, dict[str, Est
 
 
 def _diagnose_locally(evidence: Evidence) -> LocalTest:
-    """L-C2ST on parameters that their posteriors have whitened."""
+    """L-C2ST on parameters that their posteriors have whitened to (-1, 1).
+
+    Squares of Gaussian scores that a cluster shares are too skewed for exchanged labels.
+    """
     local = lc2st(
-        evidence.sample_scores,
-        evidence.scores,
+        2 * evidence.sample_pit - 1,
+        2 * evidence.pit - 1,
         evidence.x,
         evidence.objects.clusters,
         seed=evidence.seed,
