@@ -77,8 +77,8 @@ class ConvertedCatalogue:
             return value
         shift = mean_shift(self.two_sided[name])
         if schema.column(name).is_log:  # whose error is in dex
-            return value * 10.0**shift
-        return value + shift
+            return np.asarray(value * 10.0**shift)
+        return np.asarray(value + shift)
 
     @property
     def has_time(self) -> np.ndarray:

@@ -128,7 +128,7 @@ def _with_redshifts(
         return converted
     redshift, errors = stated
     slopes = slopes_with_redshift(table, mapping, redshift, errors)
-    rows = errors.any(0)
+    rows = np.asarray(errors.any(0))
     converted.remark(rows, f"the redshift has an error, {_REALISED}")
     count = f"{int(rows.sum())} of {len(rows)} rows"
     followed = "conversions follow, what the catalogue derived itself does not"

@@ -220,4 +220,4 @@ def truncated_two_piece(
     upper_level = (1.0 - level) / (2.0 * (1.0 - share))
     high = mode - above * ndtri(np.minimum(upper_level, 0.5))
     drawn = np.where(level < share, low, high)
-    return np.clip(drawn, *bounds)
+    return np.asarray(np.clip(drawn, *bounds))
