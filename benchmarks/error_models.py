@@ -20,10 +20,14 @@ import torch
 
 from cinn_clusters import read_catalogue, schema
 from cinn_clusters.cosmology import redshift_at_lookback, time_of_redshift
-from cinn_clusters.data.error_model import ErrorModel, Limits, RedshiftErrors
+from cinn_clusters.data.error_models.error_model import (
+    ErrorModel,
+    Limits,
+    RedshiftErrors,
+)
+from cinn_clusters.data.error_models.two_piece import deviation, mean_shift
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import folds_by_cluster
-from cinn_clusters.data.two_piece import deviation, mean_shift
 from cinn_clusters.diagnostics.scores import bootstrap_weights, central_coverage, crps
 from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth
 from cinn_clusters.posterior.monte_carlo import MonteCarlo

@@ -28,7 +28,7 @@ from cinn_clusters.cosmology import (
     log_radius_crit500,
     lookback_at_redshift,
 )
-from cinn_clusters.data.two_piece import deviation
+from cinn_clusters.data.error_models.two_piece import deviation
 from cinn_clusters.errors import ConfigError, DataError
 
 Z, MASS = {"redshift": {"column": "z"}}, schema.MASS

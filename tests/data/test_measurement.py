@@ -13,7 +13,7 @@ from scipy.stats import chi2
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
+from cinn_clusters.data.error_models.gaussian import ObservablePrior, fit_prior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values, read_transforms
 from cinn_clusters.data.transforms import Transforms

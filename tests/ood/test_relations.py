@@ -7,7 +7,7 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.gaussian import ObservablePrior
+from cinn_clusters.data.error_models.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.ood.relations import FEWEST_OBJECTS, relations
 

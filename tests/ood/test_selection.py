@@ -11,7 +11,7 @@ import torch
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.error_model import ErrorModel
+from cinn_clusters.data.error_models.error_model import ErrorModel
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms

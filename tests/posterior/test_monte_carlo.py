@@ -9,8 +9,8 @@ import pytest
 
 from cinn_clusters import schema
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.error_model import ErrorModel
-from cinn_clusters.data.gaussian import ObservablePrior
+from cinn_clusters.data.error_models.error_model import ErrorModel
+from cinn_clusters.data.error_models.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.diagnostics.regions import shortest_interval
 from cinn_clusters.posterior.mode import joint_mode

@@ -11,7 +11,11 @@ from scipy.stats import norm, truncnorm
 from cinn_clusters import schema
 from cinn_clusters.cosmology import redshift_at_lookback, time_of_redshift
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
-from cinn_clusters.data.error_model import ErrorModel, Limits, RedshiftErrors
+from cinn_clusters.data.error_models.error_model import (
+    ErrorModel,
+    Limits,
+    RedshiftErrors,
+)
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms

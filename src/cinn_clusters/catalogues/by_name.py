@@ -16,10 +16,10 @@ from astropy.table import Table
 
 from cinn_clusters.catalogues.blanked import blank_named
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
+from cinn_clusters.catalogues.errors.measured import Measured
+from cinn_clusters.catalogues.errors.uncertainties import errors_of
 from cinn_clusters.catalogues.mapping import Quantity
-from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import names_of, numbers
-from cinn_clusters.catalogues.uncertainties import errors_of
 from cinn_clusters.catalogues.units import (
     Scale,
     conversion_factor,

@@ -15,14 +15,16 @@ from astropy.table import Table
 from cinn_clusters import schema
 from cinn_clusters.catalogues.blanked import blank_mapped
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
+from cinn_clusters.catalogues.errors.measured import Measured
+from cinn_clusters.catalogues.errors.uncertainties import describe_errors, errors_of
 from cinn_clusters.catalogues.mapping import MASS_SOURCES, Mapping, Quantity
-from cinn_clusters.catalogues.mass_calibration import (
+from cinn_clusters.catalogues.masses.apertures import ApertureOffset, aperture_offset
+from cinn_clusters.catalogues.masses.calibration import (
     calibration_attributes,
     calibration_of,
     describe_calibration,
     follows_mass,
 )
-from cinn_clusters.catalogues.masses.apertures import ApertureOffset, aperture_offset
 from cinn_clusters.catalogues.masses.definitions import (
     CONVERSION,
     conversion_scatter,
@@ -34,9 +36,7 @@ from cinn_clusters.catalogues.masses.temperature import (
     TEMPERATURE_SLOPE,
     log_mass_of_temperature,
 )
-from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import names_of, numbers
-from cinn_clusters.catalogues.uncertainties import describe_errors, errors_of
 from cinn_clusters.catalogues.units import (
     conversion_factor,
     factor_to_default,
@@ -51,7 +51,7 @@ from cinn_clusters.cosmology import (
     max_lookback,
     redshift_at_lookback,
 )
-from cinn_clusters.data.two_piece import deviation, with_scatter
+from cinn_clusters.data.error_models.two_piece import deviation, with_scatter
 from cinn_clusters.errors import DataError
 
 CONTRADICTION = 0.1

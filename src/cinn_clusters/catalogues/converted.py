@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cinn_clusters import schema
-from cinn_clusters.data.two_piece import deviation, mean_shift
+from cinn_clusters.data.error_models.two_piece import deviation, mean_shift
 
 
 @dataclass(frozen=True, eq=False)

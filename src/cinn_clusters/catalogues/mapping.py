@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from cinn_clusters.catalogues.correlation import Correlation, demand_correlations
+from cinn_clusters.catalogues.errors.correlation import Correlation, demand_correlations
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
-from cinn_clusters.data.mass_prior import slope_of
+from cinn_clusters.data.error_models.mass_prior import slope_of
 from cinn_clusters.documents import parse_toml, read_text, reason
 from cinn_clusters.errors import CinnError, ConfigError
 from cinn_clusters.files import JsonObject

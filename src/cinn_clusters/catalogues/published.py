@@ -17,23 +17,23 @@ from cinn_clusters.catalogues.converted import (
     ConvertedLimits,
     ConvertedRedshifts,
 )
-from cinn_clusters.catalogues.correlation import (
+from cinn_clusters.catalogues.errors.correlation import (
     coefficient_matrices,
     coefficients,
     is_possible,
 )
-from cinn_clusters.catalogues.limits import (
+from cinn_clusters.catalogues.errors.limits import (
     UPPER,
     detections,
     only_limits,
     read_limits,
     without_limits,
 )
-from cinn_clusters.catalogues.mapping import Mapping
-from cinn_clusters.catalogues.redshift_errors import (
+from cinn_clusters.catalogues.errors.redshift_errors import (
     redshift_errors,
     slopes_with_redshift,
 )
+from cinn_clusters.catalogues.mapping import Mapping
 
 _REALISED = "answered by realisations"
 

@@ -24,8 +24,8 @@ from torch import Tensor
 from cinn_clusters import schema
 from cinn_clusters.data.augmentation import EMBEDDING_SHARE, draw_errors, draw_masks
 from cinn_clusters.data.bijections import ObservableMap
-from cinn_clusters.data.gaussian import ObservablePrior, error_covariance
-from cinn_clusters.data.mass_prior import MassPrior, slope_as_mapped
+from cinn_clusters.data.error_models.gaussian import ObservablePrior, error_covariance
+from cinn_clusters.data.error_models.mass_prior import MassPrior, slope_as_mapped
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.files import JsonObject
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cinn_clusters import schema
 from cinn_clusters.bundle import read_arrays
-from cinn_clusters.data.gaussian import ObservablePrior, fit_prior
+from cinn_clusters.data.error_models.gaussian import ObservablePrior, fit_prior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from cinn_clusters.bundle import read_arrays
-from cinn_clusters.data.gaussian import ObservablePrior
+from cinn_clusters.data.error_models.gaussian import ObservablePrior
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.files import JsonObject
 from cinn_clusters.moments import without_far_values

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from cinn_clusters.data.error_model import ErrorModel
+from cinn_clusters.data.error_models.error_model import ErrorModel
+from cinn_clusters.data.error_models.two_piece import mean_shift
 from cinn_clusters.data.measurement import MeasurementTransforms
-from cinn_clusters.data.two_piece import mean_shift
 from cinn_clusters.posterior.contexts import Context
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling

@@ -14,7 +14,11 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from cinn_clusters.cosmology import MAX_REDSHIFT, age_at_lookback, time_of_redshift
-from cinn_clusters.data.error_model import ErrorModel, Limits, RedshiftErrors
+from cinn_clusters.data.error_models.error_model import (
+    ErrorModel,
+    Limits,
+    RedshiftErrors,
+)
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.rng import numpy_stream

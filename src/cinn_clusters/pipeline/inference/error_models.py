@@ -8,8 +8,12 @@ from typing import Literal
 import numpy as np
 
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
-from cinn_clusters.catalogues.correlation import coefficient_matrices
-from cinn_clusters.data.error_model import ErrorModel, Limits, RedshiftErrors
+from cinn_clusters.catalogues.errors.correlation import coefficient_matrices
+from cinn_clusters.data.error_models.error_model import (
+    ErrorModel,
+    Limits,
+    RedshiftErrors,
+)
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.pipeline.inference.catalogue_query import CatalogueQuery

@@ -13,7 +13,7 @@ from cinn_clusters.catalogues.mapping import Mapping
 from cinn_clusters.catalogues.table_files import write_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.data.embeddings import KNOWN_NAMING
-from cinn_clusters.data.mass_prior import name_of, slope_of
+from cinn_clusters.data.error_models.mass_prior import name_of, slope_of
 from cinn_clusters.data.reading.map_names import MapNaming
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination, atomic_file, demand_free, sha256_of

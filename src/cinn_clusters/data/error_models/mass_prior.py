@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cinn_clusters.data.bijections import ObservableMap
-from cinn_clusters.data.gaussian import ObservablePrior
+from cinn_clusters.data.error_models.gaussian import ObservablePrior
 from cinn_clusters.errors import ConfigError
 
 MASS_PRIORS = ("sample", "flat")

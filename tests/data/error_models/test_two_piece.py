@@ -7,7 +7,11 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from cinn_clusters.data.two_piece import deviation, mean_shift, with_scatter
+from cinn_clusters.data.error_models.two_piece import (
+    deviation,
+    mean_shift,
+    with_scatter,
+)
 
 SIDES = [(0.05, 0.3), (0.3, 0.05), (0.2, 0.2), (0.2, 0.0)]
 

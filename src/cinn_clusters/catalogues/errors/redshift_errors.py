@@ -10,10 +10,10 @@ from cinn_clusters import schema
 from cinn_clusters.catalogues.blanked import blank_mapped
 from cinn_clusters.catalogues.convert import convert
 from cinn_clusters.catalogues.converted import ConvertedCatalogue
+from cinn_clusters.catalogues.errors.measured import Measured
+from cinn_clusters.catalogues.errors.uncertainties import errors_of
 from cinn_clusters.catalogues.mapping import Mapping, Quantity
-from cinn_clusters.catalogues.measured import Measured
 from cinn_clusters.catalogues.table_files import numbers
-from cinn_clusters.catalogues.uncertainties import errors_of
 from cinn_clusters.catalogues.units import Scale
 from cinn_clusters.errors import DataError
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from cinn_clusters.catalogues.measured import Measured, kind_of_error, share_of_value
+from cinn_clusters.catalogues.errors.measured import (
+    Measured,
+    kind_of_error,
+    share_of_value,
+)
 from cinn_clusters.catalogues.table_files import numbers
 from cinn_clusters.errors import DataError
 

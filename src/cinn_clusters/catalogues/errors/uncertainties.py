@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cinn_clusters.catalogues.error_checks import (
+from cinn_clusters.catalogues.errors.error_checks import (
     DEX,
     demand_no_bounds,
     demand_order,
     demand_size,
 )
-from cinn_clusters.catalogues.mapping import Quantity
-from cinn_clusters.catalogues.measured import (
+from cinn_clusters.catalogues.errors.measured import (
     Measured,
     factor_to_value,
     kind_of_error,
     own_scale,
     share_of_value,
 )
+from cinn_clusters.catalogues.mapping import Quantity
 from cinn_clusters.catalogues.table_files import numbers
 from cinn_clusters.data.reading.absence import is_known_mark
 from cinn_clusters.errors import DataError

@@ -1,0 +1,1 @@
+"""Errors, limits and correlations that published tables state."""

@@ -1,0 +1,1 @@
+"""What measurement does to observables: errors, priors, and the Gaussian of the true ones."""
