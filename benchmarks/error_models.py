@@ -22,10 +22,10 @@ from cinn_clusters import read_catalogue, schema
 from cinn_clusters.cosmology import redshift_at_lookback, time_of_redshift
 from cinn_clusters.data.error_models.error_model import (
     ErrorModel,
-    Limits,
+    MeasuredLimits,
     RedshiftErrors,
 )
-from cinn_clusters.data.error_models.two_piece import deviation, mean_shift
+from cinn_clusters.data.error_models.two_piece import mean_shift, standard_deviation
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.data.split import folds_by_cluster
 from cinn_clusters.diagnostics.scores import bootstrap_weights, central_coverage, crps
@@ -111,7 +111,7 @@ def two_sided(fold: Fold) -> Iterator[Answer]:
         middle = fold.stated(measured, 0.5 * (below + above))
         told = measured.copy()
         told[:, fold.columns] += mean_shift(both)
-        told = fold.stated(told, float(deviation(both)))
+        told = fold.stated(told, float(standard_deviation(both)))
         answer = partial(Answer, rows=fold.all_rows)
         yield answer(f"{title} | mean of both errors", fold.posterior, middle)
         yield answer(f"{title} | two-piece moments", fold.posterior, told)
@@ -171,7 +171,7 @@ def limited(fold: Fold) -> Iterator[Answer]:
     detected[rows, gas], missing[rows, gas] = limit, np.nan
     side, value = np.zeros((2, len(measured), len(fold.transforms.optional)))
     side[rows, number], value[rows, number] = -1, limit
-    errors = ErrorModel(limits=Limits(side, value, np.zeros_like(side)))
+    errors = ErrorModel(limits=MeasuredLimits(side, value, np.zeros_like(side)))
     title = "upper limits of gas"
     yield Answer(f"{title} | as detections", fold.posterior, detected, rows)
     yield Answer(f"{title} | as missing", fold.posterior, missing, rows)

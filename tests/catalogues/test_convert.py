@@ -28,7 +28,7 @@ from cinn_clusters.cosmology import (
     log_radius_crit500,
     lookback_at_redshift,
 )
-from cinn_clusters.data.error_models.two_piece import deviation
+from cinn_clusters.data.error_models.two_piece import standard_deviation
 from cinn_clusters.errors import ConfigError, DataError
 
 Z, MASS = {"redshift": {"column": "z"}}, schema.MASS
@@ -146,12 +146,12 @@ def test_radius_and_mass_that_contradict_each_other_are_told() -> None:
         (
             {"error_low": "e", "error_high": "f"},
             {"e": [1e14, 0.0], "f": [1e14, 0.0]},
-            [deviation(np.array([-np.log10(0.75), np.log10(1.25)])), 0.0],
+            [standard_deviation(np.array([-np.log10(0.75), np.log10(1.25)])), 0.0],
         ),
         (
             {"error_low": "e", "error_high": "f"},
             {"e": [-1e14, 0.0], "f": [1e14, 0.0]},
-            [deviation(np.array([-np.log10(0.75), np.log10(1.25)])), 0.0],
+            [standard_deviation(np.array([-np.log10(0.75), np.log10(1.25)])), 0.0],
         ),
         ({"error": "e", "error_scale": "dex"}, {"e": [0.12, 0.0]}, [0.12, 0.0]),
         (
@@ -488,7 +488,7 @@ def test_an_error_of_zero_is_exact_if_stated_and_a_lower_sign_is_a_habit() -> No
     mass = {"column": "m", "unit": "1e14 Msun", "error_low": "e", "error_high": "f"}
     mass["missing"] = []
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    one_side = deviation(np.array([-np.log10(0.8), 0.0]))
+    one_side = standard_deviation(np.array([-np.log10(0.8), 0.0]))
     np.testing.assert_allclose(found.errors[MASS], [one_side, 0.0], atol=1e-12)
     assert not found.reasons
     table["e"] = [1.0, -99.0]
@@ -520,7 +520,7 @@ def test_bounds_are_no_errors(unit: str | None) -> None:
     )
     below, above = np.array([-np.log10(0.8), 0.0, -np.log10(0.05)]), np.log10(1.2)
     both = np.stack([below, np.full(3, above)])
-    np.testing.assert_allclose(found.errors[MASS], deviation(both))
+    np.testing.assert_allclose(found.errors[MASS], standard_deviation(both))
     assert "bounds l, h" in found.log[1]
     assert not found.reasons
 
@@ -529,7 +529,9 @@ def test_bounds_of_a_logarithm() -> None:
     table = Table({"z": [0.3], "m": [14.5], "l": [14.4], "h": [14.7]})
     mass = {"column": "m", "scale": "log10", "low": "l", "high": "h"}
     found = convert(table, Mapping.model_validate({**Z, "mass": mass}))
-    np.testing.assert_allclose(found.errors[MASS], deviation(np.array([0.1, 0.2])))
+    np.testing.assert_allclose(
+        found.errors[MASS], standard_deviation(np.array([0.1, 0.2]))
+    )
     # the network is told the mean of the true mass, the catalogue's value stays
     told = found.inputs((MASS, f"sigma_{MASS}"))
     mean = 14.5 + np.sqrt(2.0 / np.pi) * 0.1

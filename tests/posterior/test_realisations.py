@@ -13,7 +13,7 @@ from cinn_clusters.cosmology import redshift_at_lookback, time_of_redshift
 from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.error_models.error_model import (
     ErrorModel,
-    Limits,
+    MeasuredLimits,
     RedshiftErrors,
 )
 from cinn_clusters.data.measurement import MeasurementTransforms
@@ -61,7 +61,7 @@ def limits(
     for name, limit in values.items():
         column = transforms.optional.index(name)
         side[0, column], value[0, column] = -np.sign(limit), abs(limit)
-    return ErrorModel(limits=Limits(side, value, scatter * np.abs(side)))
+    return ErrorModel(limits=MeasuredLimits(side, value, scatter * np.abs(side)))
 
 
 def drawn(
@@ -185,7 +185,7 @@ def survey(transforms: MeasurementTransforms) -> tuple[MonteCarlo, np.ndarray]:
     redshift = redshift_at_lookback(np.full(6, 3.0))
     errors = ErrorModel(
         correlation=correlation,
-        limits=Limits(side, value, np.zeros((6, 2))),
+        limits=MeasuredLimits(side, value, np.zeros((6, 2))),
         redshift=RedshiftErrors(redshift, sides, np.zeros((6, 2))),
     )
     rows = errors.needs_realisations(6)

@@ -19,7 +19,7 @@ from cinn_clusters.catalogues.errors.measured import Measured
 from cinn_clusters.catalogues.errors.uncertainties import describe_errors, errors_of
 from cinn_clusters.catalogues.mapping import MASS_SOURCES, Mapping, Quantity
 from cinn_clusters.catalogues.masses.apertures import ApertureOffset, aperture_offset
-from cinn_clusters.catalogues.masses.calibration import (
+from cinn_clusters.catalogues.masses.calibrations import (
     calibration_attributes,
     calibration_of,
     describe_calibration,
@@ -51,7 +51,7 @@ from cinn_clusters.cosmology import (
     max_lookback,
     redshift_at_lookback,
 )
-from cinn_clusters.data.error_models.two_piece import deviation, with_scatter
+from cinn_clusters.data.error_models.two_piece import standard_deviation, with_scatter
 from cinn_clusters.errors import DataError
 
 CONTRADICTION = 0.1
@@ -86,7 +86,7 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
     measured = [name for name in mapping.quantities if name not in _TIMES]
     logs = {name: _logged(conversion, name) for name in measured}
     for name, (_, errors) in logs.items():
-        converted.stated_errors[name] = deviation(errors)
+        converted.stated_errors[name] = standard_deviation(errors)
     if logs.keys() & set(MASS_SOURCES):
         mass, errors = _mass(conversion, logs)
         converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cinn_clusters import schema
-from cinn_clusters.data.error_models.two_piece import deviation, mean_shift
+from cinn_clusters.data.error_models.two_piece import mean_shift, standard_deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,9 @@ class ConvertedCatalogue:
     @property
     def errors(self) -> dict[str, np.ndarray]:
         """Standard deviations of the true values, (N,) each, which a network is conditioned on."""
-        return {name: deviation(errors) for name, errors in self.two_sided.items()}
+        return {
+            name: standard_deviation(errors) for name, errors in self.two_sided.items()
+        }
 
     def mean(self, name: str) -> np.ndarray:
         """Means of the true values of a column, (N,): the values, where both errors are alike."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OodRule = Literal["keep", "flag", "refuse"]
 ProjectionRule = Literal["average", "each"]
-ErrorRule = Literal["network", "monte-carlo"]
+_ErrorRule = Literal["network", "monte-carlo"]
 _SIGNIFICANT = 0.01
 """p of the sample test below which it warns."""
 _EXAMPLES = """Examples:
@@ -158,7 +158,7 @@ def infer_command(
         int, _option("Sampling", "Seed.", min=0, max=2**32 - 1, metavar="N")
     ] = 0,
     errors: Annotated[
-        ErrorRule,
+        _ErrorRule,
         _option("Sampling", "Condition on errors, or average over realisations."),
     ] = "network",
     mass_prior: Annotated[

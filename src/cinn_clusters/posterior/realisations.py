@@ -16,14 +16,14 @@ from scipy.special import ndtr, ndtri
 from cinn_clusters.cosmology import MAX_REDSHIFT, age_at_lookback, time_of_redshift
 from cinn_clusters.data.error_models.error_model import (
     ErrorModel,
-    Limits,
+    MeasuredLimits,
     RedshiftErrors,
 )
 from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.rng import numpy_stream
 
-NUM_PROPOSALS = 10
+_NUM_PROPOSALS = 10
 """Proposals for each realisation that is resampled."""
 _SHORTEST_RECORD = 0.01
 """Shortest record of collisions at a realised redshift [Gyr]."""
@@ -52,7 +52,7 @@ class BoundedRow:
         """Exact, complete inputs (T, L) of T realisations, with Gaussian noise (T, S)."""
         stream = numpy_stream(sampling.seed, "bounded", self.stream)
         num_limits = self._num_limits
-        factor = NUM_PROPOSALS if num_limits > 1 else 1
+        factor = _NUM_PROPOSALS if num_limits > 1 else 1
         proposals = np.repeat(self.inputs[None], factor * sampling.num_samples, axis=0)
         if self.errors.redshift is not None:
             proposals = _with_redshifts(
@@ -90,32 +90,32 @@ class BoundedRow:
         return np.broadcast_to(correlation, (num_rows, *correlation.shape[1:]))
 
     def _with_limits(
-        self, inputs: np.ndarray, limits: Limits, stream: np.random.Generator
+        self, inputs: np.ndarray, limits: MeasuredLimits, stream: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (P, L) with a value for each limit, measured with its scatter; log-weights (P,)."""
         transforms = self._given_limits
         columns = transforms.optional_columns
         limited = np.flatnonzero(limits.side[0])
-        places = np.array(columns)[limited]
+        scalars = np.array(columns)[limited]
         bounds, scatter = self._raw_limits(limits)
         mean, covariance = transforms.condition(inputs, self._correlation(len(inputs)))
-        block = covariance[:, places[:, None], places]
+        block = covariance[:, scalars[:, None], scalars]
         block = block + np.diag(scatter[limited] ** 2)
         side = limits.side[0, limited]
         uniform = stream.random((len(inputs), len(limited)))
-        drawn, log_weight = truncated_normals(
-            mean[:, places], block, bounds[limited] * side, side, uniform
+        values, log_weight = truncated_normals(
+            mean[:, scalars], block, bounds[limited] * side, side, uniform
         )
         result = inputs.copy()
-        for number, place in enumerate(places):
-            observable = transforms.observables[place]
-            result[:, place] = observable.value(drawn[:, number])
+        for number, scalar in enumerate(scalars):
+            observable = transforms.observables[scalar]
+            result[:, scalar] = observable.value(values[:, number])
         errors = len(transforms.names) + limited
         result[:, errors] = limits.scatter[0, limited]
         return result, log_weight
 
-    def _raw_limits(self, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
-        """Limits and their scatters as the maps take them, (U,) each."""
+    def _raw_limits(self, limits: MeasuredLimits) -> tuple[np.ndarray, np.ndarray]:
+        """MeasuredLimits and their scatters as the maps take them, (U,) each."""
         transforms = self.transforms
         stated = self.inputs.copy()
         columns = transforms.optional_columns
@@ -149,16 +149,16 @@ def truncated_normals(
     normal = np.zeros_like(mean)
     log_weight = np.zeros(len(mean))
     for number in range(len(side)):
-        known = np.einsum("pk,pk->p", factor[:, number], normal)
+        conditional = np.einsum("pk,pk->p", factor[:, number], normal)
         width = factor[:, number, number]
-        least = (bound[number] - centre[:, number] - known) / width
+        least = (bound[number] - centre[:, number] - conditional) / width
         probability = np.maximum(ndtr(-least), _SMALLEST)
         normal[:, number] = -ndtri(
             np.maximum(uniform[:, number] * probability, _SMALLEST)
         )
         log_weight += np.log(probability)
-    drawn = centre + np.einsum("pkl,pl->pk", factor, normal)
-    return drawn * side, log_weight
+    normals = centre + np.einsum("pkl,pl->pk", factor, normal)
+    return normals * side, log_weight
 
 
 def resample(
@@ -179,12 +179,12 @@ def _with_redshifts(
     stream: np.random.Generator,
 ) -> np.ndarray:
     """Inputs (P, L) at redshifts drawn by their errors; converted values follow to first order."""
-    (measured,), sides = errors.redshift, errors.errors[:, 0]
-    if not sides.any():
+    (measured,), deviations = errors.redshift, errors.errors[:, 0]
+    if not deviations.any():
         return inputs
     last = _latest_redshift(transforms)
     uniform = stream.random(len(inputs))
-    redshift = truncated_two_piece(measured, sides, (0.0, last), uniform)
+    redshift = truncated_two_piece(measured, deviations, (0.0, last), uniform)
     result = inputs.copy()
     result[:, transforms.names.index(transforms.time)] = time_of_redshift(redshift)
     change = errors.slopes[0] * (redshift - measured)[:, None]
@@ -201,7 +201,10 @@ def _latest_redshift(transforms: MeasurementTransforms) -> float:
 
 
 def truncated_two_piece(
-    mode: float, sides: np.ndarray, bounds: tuple[float, float], uniform: np.ndarray
+    mode: float,
+    deviations: np.ndarray,
+    bounds: tuple[float, float],
+    uniform: np.ndarray,
 ) -> np.ndarray:
     """Quantiles of a two-piece normal of deviations (2,) about its mode, between two bounds.
 
@@ -210,7 +213,7 @@ def truncated_two_piece(
         >>> truncated_two_piece(0.5, halves, (0.0, 2.0), np.array([0.0, 1.0])).round(3)
         array([0., 2.])
     """
-    below, above = np.maximum(sides, 1e-3 * sides.max())
+    below, above = np.maximum(deviations, 1e-3 * deviations.max())
     share = below / (below + above)
 
     def cumulative(value: float) -> float:
@@ -223,5 +226,5 @@ def truncated_two_piece(
     low = mode + below * ndtri(np.minimum(level / (2.0 * share), 0.5))
     upper_level = (1.0 - level) / (2.0 * (1.0 - share))
     high = mode - above * ndtri(np.minimum(upper_level, 0.5))
-    drawn = np.where(level < share, low, high)
-    return np.asarray(np.clip(drawn, *bounds))
+    quantile = np.where(level < share, low, high)
+    return np.asarray(np.clip(quantile, *bounds))

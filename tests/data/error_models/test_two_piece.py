@@ -8,8 +8,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from cinn_clusters.data.error_models.two_piece import (
-    deviation,
     mean_shift,
+    standard_deviation,
     with_scatter,
 )
 
@@ -40,7 +40,7 @@ def moments(below: float, above: float) -> tuple[float, float]:
 def test_moments_are_those_of_the_density(sides: tuple[float, float]) -> None:
     mean, spread = moments(*sides)
     assert mean_shift(np.array(sides)) == pytest.approx(mean, abs=1e-9)
-    assert deviation(np.array(sides)) == pytest.approx(spread, rel=1e-9)
+    assert standard_deviation(np.array(sides)) == pytest.approx(spread, rel=1e-9)
 
 
 @pytest.mark.parametrize("sides", SIDES)
@@ -58,7 +58,7 @@ def test_scatter_adds_to_the_variance_and_leaves_the_mean(
 def test_equal_sides_and_no_scatter_change_no_bit() -> None:
     errors = np.random.default_rng(0).uniform(0.0, 1.0, 50)
     both = np.stack([errors, errors])
-    np.testing.assert_array_equal(deviation(both), errors)
+    np.testing.assert_array_equal(standard_deviation(both), errors)
     np.testing.assert_array_equal(mean_shift(both), 0.0)
     np.testing.assert_array_equal(with_scatter(both, 0.08), np.hypot(both, 0.08))
     np.testing.assert_array_equal(with_scatter(both, 0.0), both)

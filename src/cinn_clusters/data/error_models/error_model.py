@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Limits:
+class MeasuredLimits:
     """Values that are only bounded, M rows and U observables.
 
     Args:
@@ -24,9 +24,11 @@ class Limits:
     value: np.ndarray
     scatter: np.ndarray
 
-    def at(self, places: np.ndarray) -> Limits:
+    def at(self, places: np.ndarray) -> MeasuredLimits:
         """Those of some rows."""
-        return Limits(self.side[places], self.value[places], self.scatter[places])
+        return MeasuredLimits(
+            self.side[places], self.value[places], self.scatter[places]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class ErrorModel:
 
     two_sided: np.ndarray | None = None
     correlation: np.ndarray | None = None
-    limits: Limits | None = None
+    limits: MeasuredLimits | None = None
     redshift: RedshiftErrors | None = None
 
     def at(self, places: np.ndarray) -> ErrorModel:

@@ -29,11 +29,11 @@ def mean_shift(errors: np.ndarray) -> np.ndarray:
     return shift
 
 
-def deviation(errors: np.ndarray) -> np.ndarray:
+def standard_deviation(errors: np.ndarray) -> np.ndarray:
     """Standard deviation of the true value, (...), of errors (2, ...) below and above.
 
     Examples:
-        >>> deviation(np.array([0.1, 0.2])).round(4)
+        >>> standard_deviation(np.array([0.1, 0.2])).round(4)
         0.1537
     """
     below, above = errors

@@ -14,7 +14,7 @@ from astropy.table import MaskedColumn, Row, Table
 
 from cinn_clusters import schema
 from cinn_clusters.catalogues.mapping import read_preset
-from cinn_clusters.catalogues.masses.calibration import CALIBRATIONS
+from cinn_clusters.catalogues.masses.calibrations import CALIBRATIONS
 from cinn_clusters.catalogues.table_files import read_table
 from cinn_clusters.claims import reserving
 from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift

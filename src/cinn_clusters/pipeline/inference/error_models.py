@@ -11,7 +11,7 @@ from cinn_clusters.catalogues.converted import ConvertedCatalogue
 from cinn_clusters.catalogues.errors.correlation import coefficient_matrices
 from cinn_clusters.data.error_models.error_model import (
     ErrorModel,
-    Limits,
+    MeasuredLimits,
     RedshiftErrors,
 )
 from cinn_clusters.data.measurement import MeasurementTransforms
@@ -95,7 +95,9 @@ def error_model(
     )
 
 
-def _limits(converted: ConvertedCatalogue, optional: tuple[str, ...]) -> Limits | None:
+def _limits(
+    converted: ConvertedCatalogue, optional: tuple[str, ...]
+) -> MeasuredLimits | None:
     if not converted.limits:
         return None
     num_rows = len(converted.names)
@@ -106,7 +108,7 @@ def _limits(converted: ConvertedCatalogue, optional: tuple[str, ...]) -> Limits 
             side[:, number] = limits.side
             value[:, number] = limits.value
             scatter[:, number] = limits.scatter
-    return Limits(side, value, scatter)
+    return MeasuredLimits(side, value, scatter)
 
 
 def _redshifts(

@@ -18,7 +18,7 @@ from cinn_clusters.catalogues.mapping import (
     preset_names,
     read_preset,
 )
-from cinn_clusters.catalogues.masses.calibration import calibration_of
+from cinn_clusters.catalogues.masses.calibrations import calibration_of
 from cinn_clusters.cosmology import log_radius_crit500
 from cinn_clusters.errors import ConfigError
 
