@@ -5,7 +5,7 @@
 A world has six targets, six observables and a redshift; theta ~ N(0, C) is that of a cluster, its rows share it and
 most of the noise of x = theta + N(0, s(z)^2), and each row's posterior is exact. Faults: all widths 0.8 or 1.25 times;
 a bias of 0.3 standard deviations; the prior; one target 1.5 times too wide at low and 0.75 times at high redshift; a
-pair of correlation 0.62 taken for independent; Student's t of 3 degrees of freedom with the mean width of the Gaussian.
+pair of correlation 0.43 to 0.62 taken for independent; Student's t of 3 degrees of freedom with the mean width of the Gaussian.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from cinn_clusters.pipeline.inference.infer import infer as infer
 from cinn_clusters.pipeline.report.draw import draw_figures as draw_figures
 from cinn_clusters.pipeline.report.page import report as report
 from cinn_clusters.pipeline.simulation.baseline import baseline as baseline
+from cinn_clusters.pipeline.simulation.compare import compare as compare
 from cinn_clusters.pipeline.simulation.crossval import crossval as crossval
 from cinn_clusters.pipeline.simulation.diagnose import diagnose as diagnose
 from cinn_clusters.pipeline.simulation.evaluate import evaluate as evaluate
