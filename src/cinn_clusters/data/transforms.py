@@ -105,10 +105,14 @@ class Transforms:
 
     def is_before_record(self, inputs: np.ndarray) -> Tensor:
         """Whether a row is observed before the record of its targets begins, (N,)."""
-        begins = [
-            target.lower for target in self.targets if target.bijection == "window"
-        ]
-        return self.age(inputs) <= max([0.0, *begins])
+        return self.age(inputs) <= self.record_begin
+
+    @property
+    def record_begin(self) -> float:
+        """Cosmic age at which the record of the targets begins [Gyr]; 0 where none is declared."""
+        windows = [target for target in self.targets if target.bijection == "window"]
+        begins = [target.lower for target in windows]
+        return max([0.0, *begins])
 
     def augment(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return inputs as a catalogue may have them, for training: here, as they are."""

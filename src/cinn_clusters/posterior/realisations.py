@@ -28,6 +28,8 @@ _NUM_PROPOSALS = 10
 _SHORTEST_RECORD = 0.01
 """Shortest record of collisions at a realised redshift [Gyr]."""
 _SMALLEST = 1e-300
+_LEAST_RATIO = 1e-3
+"""Least deviation on one side of a redshift, in units of the other."""
 _LEAST_DEVIATION = 1e-9
 """Deviation of a limited value that the others leave no freedom, as its map takes it."""
 
@@ -94,17 +96,20 @@ class BoundedRow:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (P, L) with a value for each limit, measured with its scatter; log-weights (P,)."""
         transforms = self._given_limits
-        columns = transforms.optional_columns
+        columns = np.array(transforms.optional_columns)
         limited = np.flatnonzero(limits.side[0])
-        scalars = np.array(columns)[limited]
+        scalars = columns[limited]
         bounds, scatter = self._raw_limits(limits)
-        mean, covariance = transforms.condition(inputs, self._correlation(len(inputs)))
-        block = covariance[:, scalars[:, None], scalars]
-        block = block + np.diag(scatter[limited] ** 2)
+        correlation = self._correlation(len(inputs))
+        mean, covariance = transforms.condition(inputs, correlation)
+        intrinsic = covariance[:, scalars[:, None], scalars]
+        noise = np.diag(scatter[limited] ** 2)
         side = limits.side[0, limited]
-        uniform = stream.random((len(inputs), len(limited)))
+        bound = bounds[limited] * side
+        shape = (len(inputs), len(limited))
+        uniform = stream.random(shape)
         values, log_weight = truncated_normals(
-            mean[:, scalars], block, bounds[limited] * side, side, uniform
+            mean[:, scalars], intrinsic + noise, bound, side, uniform
         )
         result = inputs.copy()
         for number, scalar in enumerate(scalars):
@@ -150,15 +155,24 @@ def truncated_normals(
     log_weight = np.zeros(len(mean))
     for number in range(len(side)):
         conditional = np.einsum("pk,pk->p", factor[:, number], normal)
+        distance = bound[number] - centre[:, number] - conditional
         width = factor[:, number, number]
-        least = (bound[number] - centre[:, number] - conditional) / width
-        probability = np.maximum(ndtr(-least), _SMALLEST)
-        normal[:, number] = -ndtri(
-            np.maximum(uniform[:, number] * probability, _SMALLEST)
-        )
+        quantile, probability = _normal_beyond(distance / width, uniform[:, number])
+        normal[:, number] = quantile
         log_weight += np.log(probability)
-    normals = centre + np.einsum("pkl,pl->pk", factor, normal)
+    scatter = np.einsum("pkl,pl->pk", factor, normal)
+    normals = centre + scatter
     return normals * side, log_weight
+
+
+def _normal_beyond(
+    least: np.ndarray, uniform: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Quantiles (P,) of a standard normal beyond its least values, and its probabilities there."""
+    probability = np.maximum(ndtr(-least), _SMALLEST)
+    level = uniform * probability
+    quantile = -ndtri(np.maximum(level, _SMALLEST))
+    return quantile, probability
 
 
 def resample(
@@ -167,8 +181,9 @@ def resample(
     """Systematic resampling: indices (T,) of proposals by their log-weights (P,)."""
     weight = np.exp(log_weight - log_weight.max())
     cumulative = np.cumsum(weight)
-    levels = np.arange(num_samples) + stream.random()
-    levels *= cumulative[-1] / num_samples
+    spacing = cumulative[-1] / num_samples
+    numbers = np.arange(num_samples) + stream.random()
+    levels = spacing * numbers
     return np.asarray(np.searchsorted(cumulative, levels))
 
 
@@ -185,19 +200,20 @@ def _with_redshifts(
     last = _latest_redshift(transforms)
     uniform = stream.random(len(inputs))
     redshift = truncated_two_piece(measured, deviations, (0.0, last), uniform)
+    time_column = transforms.names.index(transforms.time)
     result = inputs.copy()
-    result[:, transforms.names.index(transforms.time)] = time_of_redshift(redshift)
-    change = errors.slopes[0] * (redshift - measured)[:, None]
+    result[:, time_column] = time_of_redshift(redshift)
+    offset = redshift - measured
+    change = errors.slopes[0] * offset[:, None]
     return transforms.shifted(result, change)
 
 
 def _latest_redshift(transforms: MeasurementTransforms) -> float:
     """Largest redshift at which the model can be asked: the record of its targets has begun."""
-    windows = [target for target in transforms.targets if target.bijection == "window"]
-    begin = max([0.0, *(target.lower for target in windows)])
+    earliest = transforms.record_begin + _SHORTEST_RECORD
     redshift = np.linspace(MAX_REDSHIFT, 0.0, 20_001)
     ages = age_at_lookback(time_of_redshift(redshift))
-    return float(np.interp(begin + _SHORTEST_RECORD, ages, redshift))
+    return float(np.interp(earliest, ages, redshift))
 
 
 def truncated_two_piece(
@@ -213,18 +229,43 @@ def truncated_two_piece(
         >>> truncated_two_piece(0.5, halves, (0.0, 2.0), np.array([0.0, 1.0])).round(3)
         array([0., 2.])
     """
-    below, above = np.maximum(deviations, 1e-3 * deviations.max())
-    share = below / (below + above)
-
-    def cumulative(value: float) -> float:
-        if value < mode:
-            return float(2.0 * share * ndtr((value - mode) / below))
-        return float(1.0 - 2.0 * (1.0 - share) * ndtr((mode - value) / above))
-
-    least, most = map(cumulative, bounds)
-    level = least + uniform * (most - least)
-    low = mode + below * ndtri(np.minimum(level / (2.0 * share), 0.5))
-    upper_level = (1.0 - level) / (2.0 * (1.0 - share))
-    high = mode - above * ndtri(np.minimum(upper_level, 0.5))
-    quantile = np.where(level < share, low, high)
+    least = _LEAST_RATIO * deviations.max()
+    below, above = np.maximum(deviations, least)
+    two_piece = _TwoPieceNormal(mode, below, above)
+    begin, end = map(two_piece.cumulative, bounds)
+    level = begin + uniform * (end - begin)
+    quantile = two_piece.quantile(level)
     return np.asarray(np.clip(quantile, *bounds))
+
+
+@dataclass(frozen=True)
+class _TwoPieceNormal:
+    """Halves of two normals that join at their mode, of deviations below and above it."""
+
+    mode: float
+    below: float
+    above: float
+
+    @property
+    def _share(self) -> float:
+        """Probability of a value below the mode."""
+        return self.below / (self.below + self.above)
+
+    def cumulative(self, value: float) -> float:
+        """Probability of a smaller value."""
+        if value < self.mode:
+            offset = (value - self.mode) / self.below
+            return float(2.0 * self._share * ndtr(offset))
+        offset = (self.mode - value) / self.above
+        larger = 2.0 * (1.0 - self._share) * ndtr(offset)
+        return float(1.0 - larger)
+
+    def quantile(self, level: np.ndarray) -> np.ndarray:
+        """Values below which a share of the probability lies."""
+        share = self._share
+        lower_level = level / (2.0 * share)
+        upper_level = (1.0 - level) / (2.0 * (1.0 - share))
+        lower_offset = self.below * ndtri(np.minimum(lower_level, 0.5))
+        upper_offset = self.above * ndtri(np.minimum(upper_level, 0.5))
+        is_below = level < share
+        return np.where(is_below, self.mode + lower_offset, self.mode - upper_offset)
