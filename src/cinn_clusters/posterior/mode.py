@@ -78,7 +78,8 @@ def _raw_modes(
     for objects in query.batches(step):
         density = posterior.density(query.rows(objects))
         u, log_density = _search(density, samples[:, objects])
-        modes.append(density.transforms.physical_targets(u, density.anchors).numpy())
+        physical = density.transforms.physical_targets(u, density.anchors)
+        modes.append(physical.numpy())
         log_densities.append(log_density.numpy())
     return np.concatenate(modes), np.concatenate(log_densities)
 
@@ -86,24 +87,38 @@ def _raw_modes(
 def _search(density: MixtureDensity, samples: np.ndarray) -> tuple[Tensor, Tensor]:
     """Best u (N, D) and its log-density (N,)."""
     anchors = density.anchors.expand(samples.shape)
-    u = density.transforms.standardise_targets(
-        samples.astype(float), anchors
-    )  # (S, N, D)
-    is_inside = torch.isfinite(
-        u
-    )  # a float32 sample may have been rounded onto its bound
-    lower = torch.where(is_inside, u, torch.inf).amin(0)
-    upper = torch.where(is_inside, u, -torch.inf).amax(0)
-    candidates = torch.nan_to_num(u[:NUM_CANDIDATES]).clamp(lower, upper)
-    with torch.no_grad():
-        log_density = torch.stack(list(map(density.log_prob, candidates)))
-    num_starts = min(NUM_STARTS, len(candidates))
-    best = log_density.topk(num_starts, 0).indices  # (starts, N)
-    starts = candidates.gather(0, best[..., None].expand(-1, -1, u.shape[-1]))
-    box = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
-    climbed, highest = _climb(density.repeat(num_starts), starts.flatten(0, 1), box)
+    physical = samples.astype(float)
+    u = density.transforms.standardise_targets(physical, anchors)  # (S, N, D)
+    lower, upper = _box(u)
+    candidates = torch.nan_to_num(u[:NUM_CANDIDATES])
+    starts = _densest(density, candidates.clamp(lower, upper))
+    num_starts = len(starts)
+    boxes = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
+    densities = density.repeat(num_starts)
+    climbed, highest = _climb(densities, starts.flatten(0, 1), boxes)
     log_density, start = highest.view(num_starts, -1).max(0)
-    return climbed.view(starts.shape)[start, torch.arange(len(start))], log_density
+    ends = climbed.view(starts.shape)
+    objects = torch.arange(len(start))
+    return ends[start, objects], log_density
+
+
+def _box(u: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper ends (N, D) of samples (S, N, D)."""
+    # a float32 sample may have been rounded onto its bound
+    is_inside = torch.isfinite(u)
+    lower = torch.where(is_inside, u, torch.inf)
+    upper = torch.where(is_inside, u, -torch.inf)
+    return lower.amin(0), upper.amax(0)
+
+
+def _densest(density: MixtureDensity, candidates: Tensor) -> Tensor:
+    """The candidates (C, N, D) of highest density, (starts, N, D)."""
+    with torch.no_grad():
+        log_densities = list(map(density.log_prob, candidates))
+    num_starts = min(NUM_STARTS, len(candidates))
+    best = torch.stack(log_densities).topk(num_starts, 0).indices  # (starts, N)
+    index = best[..., None].expand(-1, -1, candidates.shape[-1])
+    return candidates.gather(0, index)
 
 
 def _climb(
@@ -117,9 +132,10 @@ def _climb(
     highest = torch.full((len(u),), -torch.inf, dtype=torch.float64)
     for _ in range(NUM_STEPS):
         log_density = density.log_prob(u)
-        is_better = log_density.detach() > highest
+        height = log_density.detach()
+        is_better = height > highest
         best[is_better] = u.detach()[is_better]
-        highest[is_better] = log_density.detach()[is_better]
+        highest[is_better] = height[is_better]
         (u.grad,) = torch.autograd.grad(-log_density.sum(), u)
         optimiser.step()
         schedule.step()
