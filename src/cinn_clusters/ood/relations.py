@@ -99,12 +99,13 @@ def relations(transforms: MeasurementTransforms, inputs: np.ndarray) -> list[Rel
     mass = transforms.schema.mass
     if mass not in transforms.optional:
         return []
-    is_mass = np.array([name == mass for name in transforms.optional])
-    has_mass = transforms.is_measured(inputs)[:, : len(is_mass)][:, is_mass].all(1)
+    number = transforms.optional.index(mass)
+    is_measured = transforms.is_measured(inputs)
+    has_mass = is_measured[:, number]
     sample = np.array(inputs[has_mass], dtype=float)
-    is_kept = np.zeros(len(is_mass) + transforms.has_embedding, dtype=bool)
-    is_kept[transforms.optional.index(mass)] = True
-    masses = transforms.without(sample, is_kept)
+    is_mass = np.zeros(is_measured.shape[1], dtype=bool)
+    is_mass[number] = True
+    masses = transforms.without(sample, is_mass)
     exact = masses.copy()
     exact[:, len(transforms.names) :] = 0.0
 
@@ -114,18 +115,24 @@ def relations(transforms: MeasurementTransforms, inputs: np.ndarray) -> list[Rel
     result = []
     for name in transforms.optional:
         column = transforms.names.index(name)
-        rows = np.flatnonzero(np.isfinite(errors[:, column]))
+        has_value = np.isfinite(errors[:, column])
+        rows = np.flatnonzero(has_value)
         if name == mass or len(rows) < FEWEST_OBJECTS:
             continue
-        variance = covariance[rows, column, column] + errors[rows, column] ** 2
+        scatter = covariance[rows, column, column]
+        noise = errors[rows, column]
+        variance = scatter + noise**2
         offset = values[rows, column] - mean[rows, column]
-        share = 1.0 - intrinsic[rows, column, column] / variance
-        result.append(_relation(name, offset / np.sqrt(variance), share))
+        residuals = offset / np.sqrt(variance)
+        shares = 1.0 - intrinsic[rows, column, column] / variance
+        result.append(_relation(name, residuals, shares))
     return result
 
 
 def _relation(name: str, residuals: np.ndarray, shares: np.ndarray) -> Relation:
     shift = float(np.median(residuals))
-    spread = np.median(np.abs(residuals - shift))
+    deviations = np.abs(residuals - shift)
+    spread = np.median(deviations)
     scatter = float(spread / _MAD_A_SIGMA)
-    return Relation(name, len(residuals), shift, scatter, float(np.median(shares)))
+    share = float(np.median(shares))
+    return Relation(name, len(residuals), shift, scatter, share)

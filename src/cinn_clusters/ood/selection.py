@@ -200,8 +200,11 @@ def _platt_scaling(
     logits = [_logits(network, x)[members, rows] for x in copies]
     labels = label.repeat(len(copies))
     regression = LogisticRegression()  # its small ridge bears classes that separate
-    regression.fit(torch.cat(logits)[:, None].numpy(), labels.numpy())
-    return float(regression.intercept_[0]), float(regression.coef_[0, 0])
+    features = torch.cat(logits).unsqueeze(1)
+    regression.fit(features.numpy(), labels.numpy())
+    (intercept,) = regression.intercept_
+    ((slope,),) = regression.coef_
+    return float(intercept), float(slope)
 
 
 def _logits(network: nn.Sequential, x: Tensor) -> Tensor:

@@ -45,14 +45,16 @@ class MassPrior:
         self, prior: ObservablePrior, values: np.ndarray
     ) -> tuple[np.ndarray, float]:
         """Mean m (N,) and variance s^2 of the masses of training clusters at the times of objects."""
+        covariance = prior.covariance
         mean = np.full(len(values), prior.mean[self.mass])
-        variance = float(prior.covariance[self.mass, self.mass])
+        variance = float(covariance[self.mass, self.mass])
         if self.time is None:
             return mean, variance
-        cross = prior.covariance[self.mass, self.time]
-        gain = cross / prior.covariance[self.time, self.time]
+        cross = covariance[self.mass, self.time]
+        gain = cross / covariance[self.time, self.time]
         offset = values[:, self.time] - prior.mean[self.time]
-        return mean + gain * offset, float(variance - gain * cross)
+        explained = gain * cross
+        return mean + gain * offset, float(variance - explained)
 
     def error_share(
         self, prior: ObservablePrior, values: np.ndarray, errors: np.ndarray
@@ -75,12 +77,15 @@ class MassPrior:
         """
         mean, variance = self.moments(prior, values)
         column = noise[:, :, self.mass]  # R_M, (N, L)
-        gap = variance - noise[:, self.mass, self.mass]
+        gap = variance - column[:, self.mass]
         least = _SMALLEST_GAP * variance
-        gap = np.where(np.abs(gap) < least, least, gap)
+        is_small = np.abs(gap) < least
+        gap = np.where(is_small, least, gap)
         gain = column / gap[:, None]
-        offset = values[:, self.mass] - mean + self.slope * variance
-        shift = gain * np.nan_to_num(offset)[:, None]
+        tilt = self.slope * variance
+        offset = values[:, self.mass] - mean + tilt
+        offset = np.nan_to_num(offset)
+        shift = gain * offset[:, None]
         growth = gain[:, :, None] * column[:, None, :]
         return values + shift, noise + growth
 

@@ -57,6 +57,9 @@ def with_scatter(errors: np.ndarray, scatter: np.ndarray | float) -> np.ndarray:
     below, above = errors
     difference = above - below
     product = below * above + np.square(scatter)
-    root = np.sqrt(difference**2 + 4.0 * product)
+    discriminant = difference**2 + 4.0 * product
+    root = np.sqrt(discriminant)
     skewed = np.stack([root - difference, root + difference]) / 2.0
-    return np.asarray(np.where(difference == 0.0, np.hypot(errors, scatter), skewed))
+    symmetric = np.hypot(errors, scatter)
+    is_symmetric = difference == 0.0
+    return np.asarray(np.where(is_symmetric, symmetric, skewed))
