@@ -84,13 +84,14 @@ class TargetMap:
         """Whether samples of the target may be kept in single precision."""
         if self.is_before_observation:
             return True
-        ends = [self.shift - _REACH * self.scale, self.shift + _REACH * self.scale]
+        reach = _REACH * self.scale
+        lower, upper = self.shift - reach, self.shift + reach
         if self.bijection == "logit":
-            ends = [self.lower, self.upper]
+            lower, upper = self.lower, self.upper
         elif self.is_log:
-            ends = [math.exp(max(-700.0, min(end, 700.0))) for end in ends]
-        size = max(map(abs, ends))
-        is_resolved = ends[1] - ends[0] > _COARSEST * size
+            lower, upper = map(_bounded_exp, (lower, upper))
+        size = max(abs(lower), abs(upper))
+        is_resolved = upper - lower > _COARSEST * size
         return is_resolved and 1.0 / _LARGEST < size < _LARGEST
 
     def anchor(self, reference: Tensor) -> Tensor:
@@ -231,6 +232,10 @@ class ObservableMap:
             return raw * self.unit
         value: np.ndarray = np.exp(raw)
         return value
+
+
+def _bounded_exp(logarithm: float) -> float:
+    return math.exp(max(-700.0, min(logarithm, 700.0)))
 
 
 def _demand_scale(entry: ObservableMap | TargetMap) -> None:

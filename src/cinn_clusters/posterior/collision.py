@@ -132,13 +132,16 @@ def unconditional_quantiles(
     with np.errstate(divide="ignore"):
         within = np.divide.outer(levels, record_probability)  # (Q, N)
     ordered = np.sort(since, axis=0)
-    rank = np.clip(within, 0.0, 1.0) * (len(since) - 1)
+    last = len(since) - 1
+    rank = np.clip(within, 0.0, 1.0) * last
     lower = rank.astype(int)
-    upper = np.minimum(lower + 1, len(since) - 1)
+    upper = np.minimum(lower + 1, last)
     below = np.take_along_axis(ordered, lower, axis=0)
     above = np.take_along_axis(ordered, upper, axis=0)
-    quantiles = below + (rank - lower) * (above - below)
-    return np.where(within > 1.0, np.inf, quantiles)
+    fraction = rank - lower
+    quantiles = below + fraction * (above - below)
+    is_beyond = within > 1.0
+    return np.where(is_beyond, np.inf, quantiles)
 
 
 def unconditional_names() -> list[str]:
@@ -185,7 +188,8 @@ def unconditional_columns(
     if since is None:
         return pd.DataFrame(index=range(len(inputs)))
     probability = unconditional.record_probability
-    quantiles = unconditional_quantiles(since, probability, list(_QUANTILES.values()))
+    levels = list(_QUANTILES.values())
+    quantiles = unconditional_quantiles(since, probability, levels)
     columns = dict(zip(unconditional_names(), quantiles, strict=True))
     ratio_column = posterior.transforms.schema.mass_ratio
     if ratio_column in posterior.targets:

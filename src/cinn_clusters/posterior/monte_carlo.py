@@ -67,8 +67,9 @@ class MonteCarlo(Posterior):
         chosen = torch.from_numpy(np.repeat(is_realised, self.num_realisations))
         # Times since a collision are counted from the published redshift, wherever it is realised.
         is_time = [target.is_before_observation for target in self.transforms.targets]
-        kept = torch.tensor(is_time)
-        anchors[chosen] = torch.where(kept, anchors[chosen], contexts.anchors)
+        is_published = torch.tensor(is_time)
+        published = anchors[chosen]
+        anchors[chosen] = torch.where(is_published, published, contexts.anchors)
         x[chosen] = contexts.x
         return Context(x, anchors)
 
@@ -217,7 +218,9 @@ def _raw_errors(
         return transforms.raw_values(columns)
 
     means, raw_larger = raw(larger)
+    _, raw_below = raw(below)
+    _, raw_above = raw(above)
     stated = np.stack([raw(of_side)[1] for of_side in errors])
     is_missing = np.isinf(stated).any(0)
     shift = mean_shift(np.where(is_missing, 0.0, stated))
-    return means - shift, raw(below)[1], raw(above)[1], raw_larger
+    return means - shift, raw_below, raw_above, raw_larger

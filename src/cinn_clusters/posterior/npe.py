@@ -216,16 +216,19 @@ def _resampled(
     clusters: np.ndarray, rows: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Rows of as many clusters, drawn with replacement (bagging; Breiman 1996)."""
-    names = np.unique(clusters[rows])
-    drawn = rng.choice(names, len(names))
-    return np.concatenate([rows[clusters[rows] == name] for name in drawn])
+    row_clusters = clusters[rows]
+    names = np.unique(row_clusters)
+    bootstrap = rng.choice(names, len(names))
+    members = [rows[row_clusters == name] for name in bootstrap]
+    return np.concatenate(members)
 
 
 def _padded(is_held_out: np.ndarray) -> tuple[Tensor, Tensor]:
     """Row numbers of each member (K, M), and 1 where one counts, 0 where it is padding."""
     rows = list(map(np.flatnonzero, is_held_out))
-    counts = np.array(list(map(len, rows)))
+    counts = np.array([len(numbers) for numbers in rows])
     most = counts.max()
-    padded = np.stack([np.resize(numbers, most) for numbers in rows])
-    weights = np.arange(most) < counts[:, None]
-    return torch.from_numpy(padded), torch.from_numpy(weights).float()
+    padded = [np.resize(numbers, most) for numbers in rows]
+    is_row = np.arange(most) < counts[:, None]
+    weights = torch.from_numpy(is_row).float()
+    return torch.from_numpy(np.stack(padded)), weights

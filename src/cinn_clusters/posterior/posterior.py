@@ -237,20 +237,26 @@ class Posterior:
         inputs = np.ascontiguousarray(inputs, dtype=float)
         x = self.transforms.standardise_inputs(inputs)
         anchors = self.transforms.anchors(inputs)
-        is_finite = torch.isfinite(x).all(1) & torch.isfinite(anchors).all(1)
-        is_usable = self.transforms.is_usable(inputs) & is_finite
+        is_usable = self.transforms.is_usable(inputs)
+        is_usable &= torch.isfinite(x).all(1)
+        is_usable &= torch.isfinite(anchors).all(1)
         if not is_usable.all():
             rows = (~is_usable).nonzero()
             got = f"{len(rows)} rows that are not"
-            raise DataError("inputs", "finite values", got, f"first row {int(rows[0])}")
-        return Context(x.float().to(self.device), anchors)
+            first = f"first row {int(rows[0])}"
+            raise DataError("inputs", "finite values", got, first)
+        x = x.float().to(self.device)
+        return Context(x, anchors)
 
     def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
         """Log-density (N,) per unit of u (N, D), differentiable."""
-        points = u.float().to(self.device).expand(self.flow.num_members, -1, -1)
-        x = context.x.expand(self.flow.num_members, -1, -1)
-        log_probs = self.flow.log_prob(points, x).double().cpu()
-        return torch.logsumexp(log_probs, 0) - math.log(self.flow.num_members)
+        num_members = self.flow.num_members
+        points = u.float().to(self.device)
+        of_members = points.expand(num_members, -1, -1)
+        x = context.x.expand(num_members, -1, -1)
+        log_probs = self.flow.log_prob(of_members, x).double().cpu()
+        log_sum = torch.logsumexp(log_probs, 0)
+        return log_sum - math.log(num_members)
 
     def density(self, query: Query) -> MixtureDensity:
         """Density of the samples of n objects, before a recalibration.
@@ -337,8 +343,9 @@ class Posterior:
     def _demand_complete(self, values: dict[str, np.ndarray]) -> None:
         """Refuse missing values, for a model that needs every observable."""
         for name, column in values.items():
-            if not np.isfinite(column).all():
-                got = f"{int((~np.isfinite(column)).sum())} of {len(column)} missing"
+            is_missing = ~np.isfinite(column)
+            if is_missing.any():
+                got = f"{int(is_missing.sum())} of {len(column)} missing"
                 hint = "leave such rows out, or train a model with train.augment"
                 raise DataError(
                     f"column '{name}'", "a value in every row", got, "", hint
