@@ -77,6 +77,24 @@ def energy_score(
     return score
 
 
+def scaled_scores(
+    samples: np.ndarray, truth: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """CRPS (N, D) and energy score (N,) in units of some scales (D,).
+
+    Examples:
+        >>> samples = np.array([[[0.0]], [[2.0]]])
+        >>> marginal, joint = scaled_scores(samples, np.array([[4.0]]), np.array([2.0]))
+        >>> marginal
+        array([[1.]])
+    """
+    scaled = samples / scale
+    scaled_truth = truth / scale
+    marginal = crps(scaled, scaled_truth)
+    joint = energy_score(scaled, scaled_truth)
+    return marginal, joint
+
+
 def central_coverage(
     samples: np.ndarray, truth: np.ndarray, levels: np.ndarray = COVERAGE_LEVELS
 ) -> np.ndarray:

@@ -16,7 +16,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.diagnostics import ranks
 from cinn_clusters.diagnostics.bands import mean_estimate
 from cinn_clusters.diagnostics.conditional import LEVEL
-from cinn_clusters.diagnostics.scores import bootstrap_weights, crps, energy_score
+from cinn_clusters.diagnostics.scores import bootstrap_weights, scaled_scores
 from cinn_clusters.errors import DataError
 from cinn_clusters.evaluation.diagnosis_report import Band
 from cinn_clusters.evaluation.ground_truth import jittered_ground_truth, score_scales
@@ -200,17 +200,21 @@ def _scores(
     numbers, _ = _rows(posterior, common)
     of_file = posterior.objects.targets
     columns = [of_file.index(target) for target in objects.targets]
-    samples = posterior.samples[:, numbers][:, :, columns]
+    chosen = posterior.samples[:, numbers]
+    samples = chosen[:, :, columns]
+
     scale = score_scales(objects)
-    truth = objects.theta
-    by_target = crps(samples / scale, truth / scale)  # (N, D)
-    energy = energy_score(samples / scale, truth / scale)
+    by_target, energy = scaled_scores(samples, objects.theta, scale)
+    mean_crps = by_target.mean(axis=1, keepdims=True)
     pit = ranks.pit(samples, jittered_ground_truth(objects))
-    is_held = np.abs(2 * pit - 1) < LEVEL
-    parts = [by_target.mean(axis=1, keepdims=True), by_target, energy[:, None], is_held]
+    distance = np.abs(2 * pit - 1)  # of the truth from the median, in mass
+    is_held = distance < LEVEL
+
+    parts = [mean_crps, by_target, energy[:, None], is_held]
     if with_densities:
         assert posterior.log_prob is not None
-        parts.append(-posterior.log_prob[1][numbers, None])
+        _, log_prob_truth = posterior.log_prob
+        parts.append(-log_prob_truth[numbers, None])
     return np.concatenate(parts, axis=1)
 
 
@@ -219,14 +223,17 @@ def _described(
 ) -> dict[str, SeedScore]:
     """Describe scores (seeds, N, K) by name."""
     of_rows = values.mean(axis=0)
-    errors = (weights @ of_rows).std(axis=0)
+    resampled = weights @ of_rows  # (R, K)
+    errors = resampled.std(axis=0)
     result = {}
     for k, name in enumerate(names):
         mean = float(of_rows[:, k].mean())
-        result[name] = SeedScore(mean=mean, se=float(errors[k]))
+        se = float(errors[k])
+        score = SeedScore(mean=mean, se=se)
         if len(values) > 1:
-            spread = _seed_variance(values)[k] ** 0.5
-            result[name] = SeedScore(mean=mean, se=float(errors[k]), seeds_sd=spread)
+            variance = _seed_variance(values)
+            score = SeedScore(mean=mean, se=se, seeds_sd=variance[k] ** 0.5)
+        result[name] = score
     return result
 
 
@@ -241,11 +248,22 @@ def _differences(
     names: Sequence[str], values: np.ndarray, first: np.ndarray, weights: np.ndarray
 ) -> dict[str, Difference]:
     difference = values.mean(axis=0) - first.mean(axis=0)  # (N, K)
-    variances = [_seed_variance(v) / len(v) for v in (values, first) if len(v) > 1]
+    variance = _difference_variance(values, first)
     result = {}
     for k, name in enumerate(names):
-        band = Band.of(mean_estimate(difference[:, k], weights)).model_dump()
-        if len(variances) == 2:
-            band["seeds_se"] = float(sum(v[k] for v in variances) ** 0.5)
+        mean = mean_estimate(difference[:, k], weights)
+        band = Band.of(mean).model_dump()
+        if variance is not None:
+            band["seeds_se"] = float(variance[k] ** 0.5)
         result[name] = Difference(**band)
     return result
+
+
+def _difference_variance(values: np.ndarray, first: np.ndarray) -> np.ndarray | None:
+    """Variance (K,) over seeds of a difference of means; None where a model has a single seed."""
+    if min(len(values), len(first)) < 2:
+        return None
+    of_mean = _seed_variance(values) / len(values)
+    of_first = _seed_variance(first) / len(first)
+    variance: np.ndarray = of_mean + of_first
+    return variance

@@ -143,7 +143,7 @@ def gather(
 
 def gather_matched(matched: MatchedPosterior, seed: int) -> Evidence:
     """Put a posterior file beside ground truth and references."""
-    drawn = matched.references(seed=seed)
-    references = {name: samples.astype(float) for name, samples in drawn.items()}
+    by_reference = matched.references(seed=seed)
+    references = {name: samples.astype(float) for name, samples in by_reference.items()}
     log_prob = matched.log_prob if matched.has_densities else None
     return gather(matched.objects, matched.samples, references, log_prob, seed)

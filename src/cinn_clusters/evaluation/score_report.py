@@ -19,9 +19,8 @@ from cinn_clusters.diagnostics.scores import (
     bootstrap_weights,
     central_coverage,
     contraction,
-    crps,
-    energy_score,
     is_one_cluster,
+    scaled_scores,
 )
 from cinn_clusters.evaluation.ground_truth import is_marked, score_scales, unphysical
 from cinn_clusters.evaluation.json_model import ByName, JsonModel, Number, by_name
@@ -128,24 +127,33 @@ class SampledObjects:
 
 def score_report(sampled: SampledObjects) -> Scores:
     """Score posteriors; objects with a missing-value mark take no part."""
-    sampled = sampled.rows(np.flatnonzero(~is_marked(sampled.objects)))
-    objects, samples = sampled.objects, sampled.samples.astype(float)
+    is_scored = ~is_marked(sampled.objects)
+    sampled = sampled.rows(np.flatnonzero(is_scored))
+    objects = sampled.objects
+    samples = sampled.samples.astype(float)
     truth, targets = objects.theta, objects.targets
     weights = bootstrap_weights(objects.clusters)
     scale = score_scales(objects, samples)
-    unit = binary_units(scale)  # squares do not overflow
-    crps_by_target = crps(samples / scale, truth / scale)
-    energy = energy_score(samples / scale, truth / scale)
+
+    crps_by_target, energy = scaled_scores(samples, truth, scale)
+    mean_crps = crps_by_target.mean(axis=1)  # over targets
+    skill = {
+        name: _skill(
+            scaled_scores(reference, truth, scale), crps_by_target.mean(), energy.mean()
+        )
+        for name, reference in sampled.references.items()
+    }
+
     inside = central_coverage(samples, sampled.dequantised)
-    errors = np.abs(inside.mean(axis=1) - COVERAGE_LEVELS[:, None])  # (C, D)
-    inside_68 = central_coverage(samples, sampled.dequantised, np.array([0.68]))[0]
-    is_outside = unphysical(samples, objects)
+    coverage = inside.mean(axis=1)  # (C, D)
+    errors = np.abs(coverage - COVERAGE_LEVELS[:, None])
+    (inside_68,) = central_coverage(samples, sampled.dequantised, np.array([0.68]))
     return Scores(
         rows=len(truth),
         clusters=len(np.unique(objects.clusters)),
         draws=len(samples),
         energy_score=_mean_score(energy, weights),
-        crps=_mean_score(crps_by_target.mean(axis=1), weights),
+        crps=_mean_score(mean_crps, weights),
         crps_per_target=by_name(targets, crps_by_target.mean(axis=0)),
         nll=_log_score(sampled.log_prob, weights),
         mae=_absolute_errors(sampled),
@@ -153,15 +161,25 @@ def score_report(sampled: SampledObjects) -> Scores:
         calibration_error_per_target=by_name(targets, errors.mean(axis=0)),
         coverage_68=by_name(targets, inside_68.mean(axis=0)),
         coverage_outside_99_band=_share_outside_band(inside, weights),
-        contraction=by_name(targets, contraction(samples / unit, truth / unit)),
-        unphysical=None if is_outside is None else float(is_outside.mean()),
-        skill={
-            name: _skill(
-                reference / scale, truth / scale, crps_by_target.mean(), energy.mean()
-            )
-            for name, reference in sampled.references.items()
-        },
+        contraction=by_name(targets, _contraction(samples, truth, scale)),
+        unphysical=_unphysical_share(samples, objects),
+        skill=skill,
     )
+
+
+def _contraction(
+    samples: np.ndarray, truth: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Contraction (D,) by numbers whose squares do not overflow."""
+    unit = binary_units(scale)
+    return contraction(samples / unit, truth / unit)
+
+
+def _unphysical_share(samples: np.ndarray, objects: Catalogue) -> float | None:
+    is_outside = unphysical(samples, objects)
+    if is_outside is None:
+        return None
+    return float(is_outside.mean())
 
 
 def _mean_score(score: np.ndarray, weights: np.ndarray) -> MeanScore:
@@ -202,14 +220,17 @@ def _share_outside_band(inside: np.ndarray, weights: np.ndarray) -> float:
     resampled = np.einsum("bn,lnd->bld", weights, inside.astype(float))
     lower, upper = np.percentile(resampled, [0.5, 99.5], axis=0)
     levels = COVERAGE_LEVELS[:, None]
-    return float(((levels < lower) | (levels > upper)).mean())
+    is_outside = (levels < lower) | (levels > upper)
+    return float(is_outside.mean())
 
 
 def _skill(
-    reference: np.ndarray, truth: np.ndarray, model_crps: float, model_energy: float
+    reference: tuple[np.ndarray, np.ndarray], model_crps: float, model_energy: float
 ) -> ReferenceSkill:
-    reference_crps = float(crps(reference, truth).mean())
-    reference_energy = float(energy_score(reference, truth).mean())
+    """Compare the mean scores of a model with CRPS and energy score of a reference by object."""
+    crps_by_target, energy = reference
+    reference_crps = float(crps_by_target.mean())
+    reference_energy = float(energy.mean())
     return ReferenceSkill(
         crps=reference_crps,
         energy_score=reference_energy,
