@@ -239,11 +239,14 @@ def simultaneous_test(
     resampled = weights @ contributions  # (R, K)
     deviation = resampled - mean
     error = deviation.std(axis=0)
-    is_constant = error <= _ROUNDING * np.abs(contributions).max(initial=0.0)
+    size = np.abs(contributions).max(initial=0.0)
+    is_constant = error <= _ROUNDING * size
     error[is_constant] = np.inf
 
     t = mean / error
-    largest = np.abs(deviation / error).max(axis=1, initial=0.0)  # (R,)
-    critical = float(np.quantile(largest, 1 - alpha))
-    chance = p_value(float(np.abs(t).max(initial=0.0)), largest)
+    largest = np.abs(t).max(initial=0.0)
+    resampled_t = deviation / error  # (R, K)
+    largest_by_chance = np.abs(resampled_t).max(axis=1, initial=0.0)  # (R,)
+    critical = float(np.quantile(largest_by_chance, 1 - alpha))
+    chance = p_value(float(largest), largest_by_chance)
     return SimultaneousTest(t, critical, chance)

@@ -102,16 +102,20 @@ def _contributions(
     Positive means are posteriors above the truth, and too wide, where the form is large.
     """
     centred = scores - scores.mean()
-    size = np.abs(_residual(scores, list(shapes.values())))
+    residual = _residual(scores, list(shapes.values()))
+    size = np.abs(residual)
     excess = 1 - size / size.mean()
     held = is_held(scores)
+    centred_coverage = held - held.mean()
+
     contributions: dict[tuple[Kind, str], np.ndarray] = {}
     for form, shape in shapes.items():
         contributions["bias", form] = -shape * centred
         contributions["width", form] = shape * excess
     for third, is_member in thirds.items():
         difference = is_member - is_member.mean()
-        contributions["width", f"coverage, {third}"] = difference * (held - held.mean())
+        form = f"coverage, {third}"
+        contributions["width", form] = difference * centred_coverage
     return contributions
 
 
@@ -138,12 +142,16 @@ def legendre(values: np.ndarray) -> dict[str, np.ndarray]:
     """
     is_there = np.isfinite(values)
     rank = rankdata(values[is_there])
-    u = (2 * rank - 1) / max(len(rank), 1) - 1  # in (-1, 1)
-    forms = {"linear": u, "quadratic": (3 * u**2 - 1) / 2}
+    num_ranks = max(len(rank), 1)
+    u = (2 * rank - 1) / num_ranks - 1  # in (-1, 1)
+    quadratic = (3 * u**2 - 1) / 2
+
     shapes = {}
-    for name, form in forms.items():
-        shapes[name] = np.zeros(values.shape)
-        shapes[name][is_there] = form - form.sum() / max(len(form), 1)
+    for name, form in {"linear": u, "quadratic": quadratic}.items():
+        mean = form.sum() / num_ranks
+        shape = np.zeros(values.shape)
+        shape[is_there] = form - mean
+        shapes[name] = shape
     return shapes
 
 
@@ -155,12 +163,17 @@ def third_members(values: np.ndarray) -> dict[str, np.ndarray]:
         >>> {name: int(rows.sum()) for name, rows in third_members(np.arange(9.0)).items()}
         {'low': 3, 'middle': 3, 'high': 3}
     """
-    edges = np.quantile(values[np.isfinite(values)], [1 / 3, 2 / 3])
+    finite = values[np.isfinite(values)]
+    edges = np.quantile(finite, [1 / 3, 2 / 3])
     numbers = np.searchsorted(edges, values)
-    members = {
-        name: (numbers == k) & ~np.isnan(values) for k, name in enumerate(THIRDS)
-    }
-    return {name: rows for name, rows in members.items() if rows.any()}
+    has_value = ~np.isnan(values)
+
+    members = {}
+    for number, name in enumerate(THIRDS):
+        is_member = (numbers == number) & has_value
+        if is_member.any():
+            members[name] = is_member
+    return members
 
 
 def resampled_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -95,16 +95,22 @@ def by_tertile(
     """
     if not np.isfinite(values).all():
         raise ValueError("by_tertile: expected finite values; got NaN or infinity")
-    tertiles = []
-    for is_member in third_members(values).values():
-        members = values[is_member]
-        lower, upper = float(members.min()), float(members.max())
-        held = inside[is_member].astype(float)
-        resampled = resampled_mean(held, weights[:, is_member])  # (R, D)
-        pairs = zip(held.mean(axis=0), resampled.T, strict=True)
-        coverage = [estimate(*pair) for pair in pairs]
-        tertiles.append(Tertile(lower, upper, len(members), coverage))
-    return tertiles
+    return [
+        _tertile(values[is_member], inside[is_member], weights[:, is_member])
+        for is_member in third_members(values).values()
+    ]
+
+
+def _tertile(values: np.ndarray, inside: np.ndarray, weights: np.ndarray) -> Tertile:
+    """Coverage over some rows (n,), whose weights (R, n) need not sum to 1."""
+    held = inside.astype(float)
+    share = held.mean(axis=0)  # (D,)
+    resampled = resampled_mean(held, weights)  # (R, D)
+    coverage = [estimate(*pair) for pair in zip(share, resampled.T, strict=True)]
+
+    lower = float(values.min())
+    upper = float(values.max())
+    return Tertile(lower, upper, len(values), coverage)
 
 
 def hpd_ranks(log_prob: np.ndarray, log_prob_truth: np.ndarray) -> np.ndarray:

@@ -80,7 +80,9 @@ def by_third(
 def width_of(scores: np.ndarray, weights: np.ndarray, alpha: float = ALPHA) -> Estimate:
     """Width of the intervals of some rows (n,) over the calibrated width."""
     size = np.abs(scores - scores.mean())
-    return estimate(IDEAL / size.mean(), IDEAL / resampled_mean(size, weights), alpha)
+    width = IDEAL / size.mean()
+    resampled = resampled_mean(size, weights)  # (R,)
+    return estimate(width, IDEAL / resampled, alpha)
 
 
 def bias_of(scores: np.ndarray, weights: np.ndarray, alpha: float = ALPHA) -> Estimate:

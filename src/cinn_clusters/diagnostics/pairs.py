@@ -49,21 +49,38 @@ def pair_test(
         weights: Bootstrap weights, which resample clusters, (R, N).
         alpha: Level that all pairs share.
     """
-    truth, samples = _unit(scores), _unit(sample_scores)
-    numbers = list(combinations(range(truth.shape[1]), 2))
-    contributions = np.empty((len(truth), len(numbers)))
+    truth = _unit(scores)
+    samples = _unit(sample_scores)
+    num_objects, num_targets = truth.shape
+    numbers = list(combinations(range(num_targets), 2))
+    contributions = np.empty((num_objects, len(numbers)))
     pairs = []
     for k, (first, second) in enumerate(numbers):
-        product = truth[:, first] * truth[:, second]
-        by_sample = samples[..., first] * samples[..., second]
-        expected = by_sample.mean(axis=0)
-        correlation = product.mean()
-        pairs.append(Pair(first, second, float(correlation), float(expected.mean())))
+        pair, contributions[:, k] = _compare(truth, samples, first, second)
+        pairs.append(pair)
+    test = simultaneous_test(contributions, weights, alpha)
+    return PairTest(tuple(pairs), test)
 
-        # influence of a row on a correlation: the last term has mean zero
-        power = (truth[:, first] ** 2 + truth[:, second] ** 2) / 2
-        contributions[:, k] = product - expected - correlation * (power - 1)
-    return PairTest(tuple(pairs), simultaneous_test(contributions, weights, alpha))
+
+def _compare(
+    truth: np.ndarray, samples: np.ndarray, first: int, second: int
+) -> tuple[Pair, np.ndarray]:
+    """Correlations of two targets, and what each object contributes to their difference, (N,)."""
+    g_i = truth[:, first]
+    g_j = truth[:, second]
+    product = g_i * g_j
+    correlation = product.mean()
+
+    by_sample = samples[..., first] * samples[..., second]
+    expected = by_sample.mean(axis=0)
+    of_samples = float(expected.mean())
+    pair = Pair(first, second, float(correlation), of_samples)
+
+    # influence of a row on a correlation: the last term has mean zero
+    power = (g_i**2 + g_j**2) / 2
+    influence = correlation * (power - 1)
+    contributions = product - expected - influence
+    return pair, contributions
 
 
 def _unit(scores: np.ndarray) -> np.ndarray:

@@ -65,11 +65,13 @@ def placement(
         ValueError: If a PIT is not inside (0, 1).
 
     Examples:
+        >>> from scipy.stats import norm
         >>> pit = norm.cdf(0.5 * norm.ppf((np.arange(1000) + 0.5) / 1000))  # twice too wide
         >>> round(placement(pit, np.full((2, 1000), 1e-3)).width.value, 2)
         2.0
     """
-    if not ((pit > 0) & (pit < 1)).all():
+    is_inside = (pit > 0) & (pit < 1)
+    if not is_inside.all():
         hint = "pass the randomised one"
         raise ValueError(f"placement: expected PIT inside (0, 1); got others; {hint}")
     scores = gaussian_scores(pit)
@@ -77,14 +79,17 @@ def placement(
 
     # mean absolute deviation, sqrt(2 / pi) for a standard Gaussian
     deviation = np.abs(scores - scores.mean())
+    mean_deviation = deviation.mean()
     resampled = weights @ deviation  # (R,)
-    width = estimate(IDEAL / deviation.mean(), IDEAL / resampled, alpha)
+    width = estimate(IDEAL / mean_deviation, IDEAL / resampled, alpha)
 
     # Geary's ratio, the same constant whatever the width
-    root_mean_square = np.sqrt((deviation**2).mean())
-    resampled_root = np.sqrt(weights @ deviation**2)
-    ratio = deviation.mean() / root_mean_square
-    tails = estimate(ratio / IDEAL, resampled / resampled_root / IDEAL, alpha)
+    square = deviation**2
+    root_mean_square = np.sqrt(square.mean())
+    ratio = mean_deviation / root_mean_square
+    resampled_root = np.sqrt(weights @ square)
+    resampled_ratio = resampled / resampled_root
+    tails = estimate(ratio / IDEAL, resampled_ratio / IDEAL, alpha)
     return Placement(bias, width, tails)
 
 
