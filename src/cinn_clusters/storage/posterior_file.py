@@ -191,11 +191,11 @@ def _add_columns(group: Any, columns: Mapping[str, np.ndarray], schema: Schema) 
 def _description(name: str, schema: Schema) -> dict[str, str]:
     """Unit and meaning of a variable; that of an error follows from its observable."""
     observable = name.removeprefix(ERROR_PREFIX)
-    known = schema.column(observable)
+    column = schema.column(observable)
     if observable == name:
-        return {"units": known.unit or "1", "long_name": known.meaning or name}
-    is_logarithm = known.is_log or known.unit.startswith("log10")
-    units = "dex" if is_logarithm else known.unit or "1"
+        return {"units": column.unit or "1", "long_name": column.meaning or name}
+    is_logarithm = column.is_log or column.unit.startswith("log10")
+    units = "dex" if is_logarithm else column.unit or "1"
     return {"units": units, "long_name": f"standard error of {observable}"}
 
 
