@@ -7,6 +7,7 @@ of the scatter from cluster to cluster. All are in dex.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ _LENSING = Calibration(
 )
 _HYDROSTATIC = Calibration(
     "hydrostatic",
-    -np.log10(0.8),
+    -math.log10(0.8),
     12.5 * _PER_CENT,
     20.0 * _PER_CENT,
     "1-b = 0.8 +- 0.1: Pratt+19 (arXiv:1902.10837), Hoekstra+15 (arXiv:1502.01883)",

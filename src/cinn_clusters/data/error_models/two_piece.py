@@ -21,7 +21,7 @@ def mean_shift(errors: np.ndarray) -> np.ndarray:
         errors: Deviations below and above, (2, ...).
 
     Examples:
-        >>> mean_shift(np.array([0.1, 0.2])).round(4)
+        >>> round(float(mean_shift(np.array([0.1, 0.2]))), 4)
         0.0798
     """
     below, above = errors
@@ -33,7 +33,7 @@ def standard_deviation(errors: np.ndarray) -> np.ndarray:
     """Standard deviation of the true value, (...), of errors (2, ...) below and above.
 
     Examples:
-        >>> standard_deviation(np.array([0.1, 0.2])).round(4)
+        >>> round(float(standard_deviation(np.array([0.1, 0.2]))), 4)
         0.1537
     """
     below, above = errors
