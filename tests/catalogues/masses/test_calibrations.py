@@ -143,7 +143,7 @@ def test_every_preset_states_the_calibration_of_its_mass(name: str) -> None:
 
 
 def test_the_docs_quote_the_calibration_of_every_preset() -> None:
-    docs = Path(__file__).parents[2] / "docs/catalogues.md"
+    docs = Path(__file__).parents[3] / "docs/catalogues.md"
     text = docs.read_text(encoding="utf-8")
     for name in preset_names():
         preset = read_preset(name)
