@@ -285,17 +285,21 @@ def _plain(column: Column) -> dict[str, Any]:
 
 def _default() -> Schema:
     """Read ``schema.toml``, which is right by its tests."""
-    document = tomllib.loads(
-        Path(__file__).with_name("schema.toml").read_text(encoding="utf-8")
-    )
-    columns = []
-    for name, entry in document["columns"].items():
-        entry |= {
-            key: tuple(entry[key]) for key in ("bounds", "typical") if key in entry
-        }
-        columns.append(Column(name, is_log=entry.pop("log", False), **entry).mapped())
-    names = {side: tuple(document[side]) for side in ("observables", "targets")}
-    return Schema(tuple(columns), Keys(**document["keys"]), **names)
+    path = Path(__file__).with_name("schema.toml")
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    columns = [_described(name, entry) for name, entry in document["columns"].items()]
+    keys = Keys(**document["keys"])
+    observables = tuple(document["observables"])
+    targets = tuple(document["targets"])
+    return Schema(tuple(columns), keys, observables, targets)
+
+
+def _described(name: str, entry: dict[str, Any]) -> Column:
+    is_log = entry.pop("log", False)
+    for key in {"bounds", "typical"} & set(entry):
+        entry[key] = tuple(entry[key])
+    column = Column(name, is_log=is_log, **entry)
+    return column.mapped()
 
 
 DEFAULT = _default()

@@ -68,13 +68,14 @@ def _marks_stated(
     table: Table, column: str, marks: tuple[float | str, ...]
 ) -> Iterator[Mark]:
     texts = [mark for mark in marks if isinstance(mark, str)]
-    yield from stated_marks(
-        numbers(table, column)[0], [mark for mark in marks if not isinstance(mark, str)]
-    )
+    stated_numbers = [mark for mark in marks if not isinstance(mark, str)]
+    values, _ = numbers(table, column)
+    yield from stated_marks(values, stated_numbers)
     entries = np.array([str(entry).strip() for entry in table[column]], dtype=object)
     for text in texts:
-        if np.any(entries == text):
-            yield Mark(text, entries == text)
+        is_marked = entries == text
+        if np.any(is_marked):
+            yield Mark(text, is_marked)
 
 
 def _shown_marks(table: Table, name: str, quantity: Quantity) -> _Marked:
@@ -109,5 +110,6 @@ def _named_marks(table: Table, names: Sequence[str], schema: Schema) -> _Marked:
 
 
 def _error_marks(table: Table, name: str) -> list[Mark]:
-    marks = find_marks(numbers(table, name)[0])
+    values, _ = numbers(table, name)
+    marks = find_marks(values)
     return [mark for mark in marks if abs(float(mark.value)) >= _SMALLEST_OF_ERRORS]

@@ -89,14 +89,17 @@ def convert(table: Table, mapping: Mapping) -> ConvertedCatalogue:
         converted.stated_errors[name] = standard_deviation(errors)
     if logs.keys() & set(MASS_SOURCES):
         mass, errors = _mass(conversion, logs)
-        converted.values[schema.MASS], converted.two_sided[schema.MASS] = mass, errors
+        converted.values[schema.MASS] = mass
+        converted.two_sided[schema.MASS] = errors
     for name, column in _MASSES.items():
         if name in logs:
             value, errors = _to_aperture(conversion, name, logs[name])
-            converted.values[column], converted.two_sided[column] = value, errors
+            converted.values[column] = value
+            converted.two_sided[column] = errors
     if _BLACK_HOLE in converted.values:  # linear, 1e10 Msun/h
         log_mass = converted.values[_BLACK_HOLE]
-        converted.values[_BLACK_HOLE] = 10.0 ** (log_mass - 10.0) * HUBBLE_H
+        mass = 10.0 ** (log_mass - 10.0)
+        converted.values[_BLACK_HOLE] = mass * HUBBLE_H
     for column in SIMULATED_COLUMNS.values():
         _drop_impossible(converted, column)
     if schema.MASS in converted.values:  # comoving, as in the simulation's table
@@ -282,9 +285,11 @@ def _published_mass(conversion: _Conversion, name: str, logs: _Logs) -> _Logs:
 
 def _mass_of_radius(log_radius: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     """log10 M500c [Msun] of log10 R500c [physical kpc]."""
-    one_solar_mass = log_radius_crit500(np.zeros(len(redshift)), redshift)  # comoving
+    log_mass = np.zeros(len(redshift))
+    one_solar_mass = log_radius_crit500(log_mass, redshift)  # comoving
     physical = one_solar_mass - np.log10(1.0 + redshift)
-    return np.asarray(3.0 * (log_radius - physical))
+    log_ratio = log_radius - physical
+    return np.asarray(3.0 * log_ratio)
 
 
 def _note_contradictions(

@@ -109,7 +109,8 @@ class ConvertedCatalogue:
     def note_values(self, rows: np.ndarray, reason: str, values: Any) -> None:
         """Note what is wrong with some rows, (N,) bool, with the value of each."""
         for row in np.flatnonzero(rows):
-            self.reasons[int(row)].append(f"{reason} ({str(values[row])[:40]!r})")
+            value = str(values[row])[:40]
+            self.reasons[int(row)].append(f"{reason} ({value!r})")
 
     def log_shifts(self) -> None:
         """Say where the value that a network is told is not that of the catalogue."""
@@ -119,8 +120,8 @@ class ConvertedCatalogue:
             if rows.any():
                 reason = f"errors of {int(rows.sum())} rows differ on both sides"
                 median = f"{np.median(shift[rows]):+.3f} dex in the median"
-                told = "mean and deviation of the two-piece normal are told"
-                self.log.append(f"{name}: {reason}: {told}, {median}")
+                remedy = "mean and deviation of the two-piece normal are told"
+                self.log.append(f"{name}: {reason}: {remedy}, {median}")
 
     def _column(self, name: str) -> np.ndarray:
         num_rows = len(self.names)

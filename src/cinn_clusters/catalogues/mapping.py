@@ -207,7 +207,11 @@ class Mapping(_Part):
     def limitable(self) -> dict[str, Quantity]:
         """Mapped quantities whose values may be limits and whose errors may be correlated."""
         quantities = self.quantities.items()
-        return {name: one for name, one in quantities if "limit" in _RULES[name].acting}
+        return {
+            name: quantity
+            for name, quantity in quantities
+            if "limit" in _RULES[name].acting
+        }
 
     def with_mass(
         self, offset: float | None = None, scatter: float | None = None

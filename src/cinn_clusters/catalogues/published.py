@@ -23,6 +23,7 @@ from cinn_clusters.catalogues.errors.correlation import (
     is_possible,
 )
 from cinn_clusters.catalogues.errors.limits import (
+    LOWER,
     UPPER,
     detections,
     only_limits,
@@ -69,18 +70,26 @@ def _add_limits(
     bounds = convert(*only_limits(table, mapping, limits))
     for name, stated in limits.items():
         column = SIMULATED_COLUMNS[name]
-        value, is_limit = bounds.values[column], stated != 0
+        value = bounds.values[column]
         is_detected = np.isfinite(converted.values[column])
-        side = np.where(np.isfinite(value) & ~is_detected, stated, 0)
-        scatter = np.where(side != 0, bounds.errors[column], 0.0)
+        is_usable = np.isfinite(value) & ~is_detected
+        side = np.where(is_usable, stated, 0)
+        is_limit = side != 0
+        scatter = np.where(is_limit, bounds.errors[column], 0.0)
         converted.limits[column] = ConvertedLimits(side, value, scatter)
-        unused = is_limit & (side == 0) & ~is_detected
-        converted.note(unused, f"{name}: a limit that cannot be used")
-        for is_upper, kind in ((True, "an upper"), (False, "a lower")):
-            rows = (side != 0) & ((side == UPPER) == is_upper)
-            converted.remark(rows, f"{name}: {kind} limit, {_REALISED}")
-        count = f"{int(np.count_nonzero(side))} of {len(side)} rows"
-        converted.log.append(f"{name}: limits in {count}, {_REALISED}")
+        is_unused = (stated != 0) & ~is_limit & ~is_detected
+        converted.note(is_unused, f"{name}: a limit that cannot be used")
+        _remark_limits(converted, name, side)
+
+
+def _remark_limits(converted: ConvertedCatalogue, name: str, side: np.ndarray) -> None:
+    """Say of each row, and in the log, which values of a quantity are limits."""
+    for direction, kind in ((UPPER, "an upper"), (LOWER, "a lower")):
+        rows = side == direction
+        converted.remark(rows, f"{name}: {kind} limit, {_REALISED}")
+    num_limits = int(np.count_nonzero(side))
+    count = f"{num_limits} of {len(side)} rows"
+    converted.log.append(f"{name}: limits in {count}, {_REALISED}")
 
 
 def _add_correlation(
@@ -93,11 +102,13 @@ def _add_correlation(
     converted.note(wrong, f"{reason}: taken as 0")
     product = np.nan_to_num(coefficient)
     for name in names:
-        whole = converted.errors[SIMULATED_COLUMNS[name]]
-        stated = converted.stated_errors[name]
-        is_known = whole > 0.0
-        share = np.minimum(stated / np.where(is_known, whole, 1.0), 1.0)
-        product = product * np.where(is_known, share, 0.0)
+        column = SIMULATED_COLUMNS[name]
+        error = converted.errors[column]
+        has_error = error > 0.0
+        divisor = np.where(has_error, error, 1.0)
+        stated_share = converted.stated_errors[name] / divisor
+        share = np.minimum(stated_share, 1.0)
+        product = product * np.where(has_error, share, 0.0)
     first, second = (SIMULATED_COLUMNS[name] for name in names)
     converted.correlations[first, second] = product
     rows = product != 0.0

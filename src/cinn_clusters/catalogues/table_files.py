@@ -69,8 +69,8 @@ def file_format(path: Path) -> str:
 def _ending(path: Path) -> str:
     """Ending of a file without that of its compression."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    kept = [suffix for suffix in suffixes if suffix not in _PACKED]
-    *_, ending = ["", *kept]
+    unpacked = [suffix for suffix in suffixes if suffix not in _PACKED]
+    *_, ending = ["", *unpacked]
     return ending
 
 
@@ -98,9 +98,12 @@ def read_table(
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"
         raise DataError(path, "a readable table", got)
-    arguments, notes = dict(read or {}), [] if notes is None else notes
+    arguments = dict(read or {})
+    if notes is None:
+        notes = []
     content = sniff(path)
-    kind = _kind_of(path, content, str(arguments.get("format") or ""), notes)
+    stated_kind = str(arguments.get("format") or "")
+    kind = _kind_of(path, content, stated_kind, notes)
     arguments["format"] = kind
     if kind in _PLAIN and set(arguments) <= KEYS_OF_READ:
         frame = read_text_table(path, content, text, arguments)

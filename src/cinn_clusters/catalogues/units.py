@@ -173,8 +173,8 @@ def conversion_factor(unit: Any, target: Any, hubble: float = HUBBLE_CONSTANT) -
     """
     hubble_constant = hubble * u.km / u.s / u.Mpc
     with_h = cosmology_units.with_H0(hubble_constant)
-    one = 1.0 * unit
-    return float(one.to_value(target, [*with_h, *u.temperature_energy()]))
+    quantity = 1.0 * unit
+    return float(quantity.to_value(target, [*with_h, *u.temperature_energy()]))
 
 
 def factor_to_default(

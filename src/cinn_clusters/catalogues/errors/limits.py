@@ -60,14 +60,14 @@ def only_limits(
     table: Table, mapping: Mapping, limits: dict[str, np.ndarray]
 ) -> tuple[Table, Mapping]:
     """The table without the values of limited quantities that are none, and without their errors."""
-    others = {
+    detected = {
         mapping.quantities[name].column: side == 0 for name, side in limits.items()
     }
     plain = {**_NO_ERRORS, "limit": None, "missing": ()}
     quantities = {
         name: mapping.quantities[name].model_copy(update=plain) for name in limits
     }
-    return _masked(table, others), mapping.model_copy(update=quantities)
+    return _masked(table, detected), mapping.model_copy(update=quantities)
 
 
 def without_limits(mapping: Mapping) -> Mapping:
@@ -96,13 +96,17 @@ def _signs(table: Table, name: str) -> np.ndarray:
     texts = [_text(entry).strip() for entry in entries.filled("")]
     side[:] = [_SIGNS.get(text[:1], 0) for text in texts]
     if side.any():
-        plain = [text.lstrip("<≤>≥= ") for text in texts]
-        mask = np.ma.getmaskarray(entries) | np.array([not text for text in plain])
-        unit, description = table[name].unit, table[name].description
-        table[name] = MaskedColumn(
-            Column(plain, unit=unit, description=description), mask=mask
-        )
+        mask = np.ma.getmaskarray(entries)
+        table[name] = _without_signs(table[name], texts, mask)
     return side
+
+
+def _without_signs(column: Column, texts: list[str], mask: np.ndarray) -> MaskedColumn:
+    """The column of its texts without their signs, masked where nothing is left."""
+    plain = [text.lstrip("<≤>≥= ") for text in texts]
+    is_empty = np.array([not text for text in plain])
+    unsigned = Column(plain, unit=column.unit, description=column.description)
+    return MaskedColumn(unsigned, mask=mask | is_empty)
 
 
 def _flags(table: Table, name: str) -> np.ndarray:

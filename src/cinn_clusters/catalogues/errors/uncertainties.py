@@ -103,11 +103,11 @@ def _without_zeros(
         names = " and ".join(zeros)
         return both_errors, [f"{names}: 0 in every row, values are taken as exact"]
     log = [_note_of_zeros(name, rows, measured) for name, rows in zeros.items()]
-    sides = [
+    without = [
         replace(side, error=np.where(side.error == 0.0, np.nan, side.error))
         for side in both_errors
     ]
-    return sides, log
+    return without, log
 
 
 def _note_of_zeros(name: str, rows: np.ndarray, measured: Measured) -> str:
@@ -137,7 +137,8 @@ def _of_bound(measured: Measured, name: str, sign: int) -> _Side:
     scale = own_scale(measured, name)
     factor = factor_to_value(scale, name, measured)
     log_bound = scale.logarithm(bound) + np.log10(factor)
-    error = sign * (log_bound - measured.log_value)
+    distance = log_bound - measured.log_value
+    error = sign * distance
     if sign < 0 and not scale.is_log:  # a lower bound of zero is no wrong one
         largest = -np.log10(_SMALLEST_SHARE)
         error = np.where(bound == 0.0, np.inf, error)
@@ -147,7 +148,8 @@ def _of_bound(measured: Measured, name: str, sign: int) -> _Side:
     is_crossed = error < -1e-9  # on the other side of the value
     is_wrong = is_text | np.isinf(error) | is_crossed | is_negative
     error = np.maximum(error, 0.0)
-    return _Side(name, np.where(is_wrong, np.nan, error), is_wrong)
+    usable_error = np.where(is_wrong, np.nan, error)
+    return _Side(name, usable_error, is_wrong)
 
 
 def _of_error(measured: Measured, name: str) -> _Side:
@@ -179,10 +181,13 @@ def _without_sign(measured: Measured, stated: np.ndarray) -> np.ndarray:
     """Lower errors (N,), which often all carry a sign; NaN where all of them are one mark."""
     if np.any(stated > 0.0):
         return stated
-    distinct = np.unique(stated[np.isfinite(stated)])
-    is_mark = len(distinct) == 1 and distinct[0] < 0.0 and is_known_mark(distinct[0])
-    is_repeated = np.isfinite(stated).sum() > 1
-    if is_mark and is_repeated and not _mirrors_upper(measured, stated):
+    finite = stated[np.isfinite(stated)]
+    distinct = np.unique(finite)
+    if len(distinct) != 1 or len(finite) == 1:
+        return -stated
+    mark = distinct[0]
+    is_mark = mark < 0.0 and is_known_mark(mark)
+    if is_mark and not _mirrors_upper(measured, stated):
         return np.full_like(stated, np.nan)
     return -stated
 

@@ -47,10 +47,11 @@ def _demand_whole(units: fits.HDUList, path: Path) -> None:
     """Refuse a file that ends before its data do."""
     with open_unpacked(path) as stream:
         size = stream.seek(0, os.SEEK_END)
-    places = filter(None, [unit.fileinfo() for unit in units])
-    ends = [place["datLoc"] + place["datSpan"] for place in places]
+    parts = filter(None, [unit.fileinfo() for unit in units])
+    ends = [part["datLoc"] + part["datSpan"] for part in parts]
     end = max(ends, default=0)
-    lacks_padding = len(units) == 1 and size % _BLOCK != 0
+    is_whole_blocks = size % _BLOCK == 0
+    lacks_padding = len(units) == 1 and not is_whole_blocks
     if end > size or lacks_padding:
         got = "one that was cut short"
         raise DataError(path, "a whole file", got, "", "copy it again")
@@ -84,13 +85,13 @@ def _unit(units: fits.HDUList, chosen: int | str, path: Path) -> Any:
 def _demand_names(unit: Any, path: Path) -> None:
     """Refuse a name that two columns have; FITS makes no difference of case."""
     header = unit.header
-    places: dict[str, list[str]] = {}
+    keys_of: dict[str, list[str]] = {}
     for number in range(1, header["TFIELDS"] + 1):
         key = f"TTYPE{number}"
         name = str(header.get(key, "")).strip()
-        places.setdefault(name, []).append(key)
-    places.pop("", None)
-    name, keys = max(places.items(), key=lambda place: len(place[1]), default=("", []))
+        keys_of.setdefault(name, []).append(key)
+    keys_of.pop("", None)
+    name, keys = max(keys_of.items(), key=lambda item: len(item[1]), default=("", []))
     if len(keys) > 1:
         listed = " and ".join(keys)
         got = f"it twice, {listed}"

@@ -62,9 +62,10 @@ def fits_content(units: fits.HDUList) -> bytes:
 def _choose_null(column: MaskedColumn) -> None:
     """Let a masked whole number stand for itself in no row."""
     if column.dtype.kind in "iu":
-        limits = np.iinfo(column.dtype)
-        free = set(range(limits.max - len(column), limits.max + 1))
-        column.fill_value = max(free.difference(column.compressed().tolist()))
+        largest = np.iinfo(column.dtype).max
+        candidates = set(range(largest - len(column), largest + 1))
+        values = column.compressed().tolist()
+        column.fill_value = max(candidates.difference(values))
 
 
 def _undefine(unit: Any, masked: Mapping[str, np.ndarray]) -> None:

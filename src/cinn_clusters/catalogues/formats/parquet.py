@@ -96,13 +96,14 @@ def _masked(values: np.ndarray, mask: np.ndarray) -> Column:
 def _nested(values: Any, name: str, notes: list[str]) -> Column:
     """Arrays of one shape as they are, all else as JSON."""
     entries = values.to_pylist()
-    lengths = {len(entry) if isinstance(entry, list) else -1 for entry in entries}
-    if len(lengths) == 1 and -1 not in lengths:
+    are_arrays = all(isinstance(entry, list) for entry in entries)
+    if are_arrays and len(set(map(len, entries))) == 1:
         array = np.array(entries)
         if array.ndim == 2 and array.dtype.kind in "biuf":
             return Column(array)
     notes.append(f"{name}: {values.type} kept as text (JSON)")
-    return _as_text([_json(entry) for entry in entries])
+    texts = [_json(entry) for entry in entries]
+    return _as_text(texts)
 
 
 def _json(entry: Any) -> str | None:

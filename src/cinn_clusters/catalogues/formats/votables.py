@@ -45,10 +45,11 @@ def _demand_answer(document: votable.tree.VOTableFile, path: Path) -> None:
     infos = [info for part in document.resources for info in part.infos]
     if any(document.iter_tables()):
         return
-    told = [str(info.content or info.value) for info in infos if info.value == "ERROR"]
+    errors = [info for info in infos if info.value == "ERROR"]
     got = "a VOTable without one"
-    if told:
-        got = f"an error of the service, '{told[0][:80]}'"
+    if errors:
+        message = str(errors[0].content or errors[0].value)
+        got = f"an error of the service, '{message[:80]}'"
     raise DataError(path, "a table", got, "", "ask the service again")
 
 

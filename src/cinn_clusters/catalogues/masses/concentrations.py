@@ -68,9 +68,7 @@ def log_concentration(
         array([3.89045145])
     """
     in_pivots = np.clip(log_mass, *_COVERED) - _PIVOT
-    growth = _growth(redshift) / _growth(0.0)
-    sigma = 10.0 ** _LOG_SIGMA(in_pivots) * growth
-    peak_height = CRITICAL_OVERDENSITY / sigma
+    peak_height = _peak_height(in_pivots, redshift)
 
     # dln sigma / dln R = 3 dln sigma / dln M, at the mass within kappa times the radius
     log_kappa = np.log10(relation.kappa)
@@ -81,10 +79,20 @@ def log_concentration(
     curvature = 1.0 + peak_height**2 / turn
     height = amplitude / peak_height * curvature
 
-    growth_rate = matter_fraction(redshift) ** 0.55
-    pseudo_evolution = 1.0 - relation.c * (1.0 - growth_rate)
-    log_c: np.ndarray = np.log10(pseudo_evolution) + _log_inverse(height, slope)
+    growth_rate = matter_fraction(redshift) ** 0.55  # alpha
+    deficit = 1.0 - growth_rate
+    pseudo_evolution = 1.0 - relation.c * deficit
+    log_inverse = _log_inverse(height, slope)
+    log_c: np.ndarray = np.log10(pseudo_evolution) + log_inverse
     return log_c
+
+
+def _peak_height(in_pivots: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """Peak height nu = 1.686 / sigma(M, z) of log10 M over the pivot."""
+    log_sigma = _LOG_SIGMA(in_pivots)
+    growth = _growth(redshift) / _growth(0.0)
+    sigma = 10.0**log_sigma * growth
+    return np.asarray(CRITICAL_OVERDENSITY / sigma)
 
 
 def matter_fraction(redshift: np.ndarray | float) -> np.ndarray:
@@ -114,9 +122,11 @@ def _growth(redshift: np.ndarray | float) -> np.ndarray:
     vacuum = 1.0 - matter
     of_matter = 1.0 + matter / 2.0
     of_vacuum = 1.0 + vacuum / 70.0
-    denominator = matter ** (4.0 / 7.0) - vacuum + of_matter * of_vacuum
+    correction = of_matter * of_vacuum
+    denominator = matter ** (4.0 / 7.0) - vacuum + correction
+    suppression = 2.5 * matter / denominator
     stretch = 1.0 + np.asarray(redshift)
-    growth: np.ndarray = 2.5 * matter / denominator / stretch
+    growth: np.ndarray = suppression / stretch
     return growth
 
 
@@ -128,7 +138,10 @@ def _log_inverse(height: np.ndarray, slope: np.ndarray) -> np.ndarray:
     for _ in range(30):
         x = np.exp(log_x)
         mass = nfw_mass(x)
-        residual = log_x - exponent * np.log(mass) - log_height
-        residual_slope = 1.0 - exponent * nfw_mass_slope(x, mass)
-        log_x = log_x - residual / residual_slope
+        mass_slope = nfw_mass_slope(x, mass)
+        log_ratio = log_x - exponent * np.log(mass)
+        residual = log_ratio - log_height
+        residual_slope = 1.0 - exponent * mass_slope
+        step = residual / residual_slope
+        log_x = log_x - step
     return np.asarray(log_x / np.log(10.0))

@@ -103,20 +103,31 @@ def published_table(clusters: list[KnownCluster]) -> Table:
     for column in _OBSERVABLES:
         table[column] = _masked(frame[column])
     table["m500_calibration"] = list(frame["calibration"])
-    table["log_m500_true"], table["log_m500_true_error"] = _true_masses(frame)
+    log_mass, error = _true_masses(frame)
+    table["log_m500_true"] = log_mass
+    table["log_m500_true_error"] = error
     table["values_from"] = list(frame["values_from"])
     for number, quantity in enumerate(_QUANTITIES):
-        estimates = np.array(
-            [cluster.estimates[number] or _UNKNOWN for cluster in clusters]
-        )
-        for ending, values in zip(("", "_low", "_high"), estimates.T, strict=True):
-            column = _masked(values)
-            column.unit = quantity.unit or None
-            table[f"published_{quantity.key}{ending}"] = column
-    table["published_from"] = list(frame["estimate_from"].fillna(""))
-    table["published_phase"] = list(frame["phase"].fillna(""))
+        estimates = [cluster.estimates[number] for cluster in clusters]
+        _add_estimates(table, quantity, estimates)
+    sources = frame["estimate_from"].fillna("")
+    phases = frame["phase"].fillna("")
+    table["published_from"] = list(sources)
+    table["published_phase"] = list(phases)
     table["published_is_verified"] = [cluster.is_verified for cluster in clusters]
     return table
+
+
+def _add_estimates(
+    table: Table, quantity: _Quantity, estimates: list[PublishedEstimate]
+) -> None:
+    """Add value, lower and upper end of a quantity, a column each."""
+    ranges = np.array([estimate or _UNKNOWN for estimate in estimates])
+    for ending, values in zip(("", "_low", "_high"), ranges.T, strict=True):
+        column = _masked(values)
+        column.unit = quantity.unit or None
+        name = f"published_{quantity.key}{ending}"
+        table[name] = column
 
 
 def _true_masses(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -125,8 +136,11 @@ def _true_masses(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.array([calibration.offset for calibration in calibrations])
     scatters = np.array([calibration.total_scatter for calibration in calibrations])
     mass = frame["m500"].to_numpy(dtype=float)
-    errors = frame["m500_error"].to_numpy(dtype=float) / mass / np.log(10.0)
-    return 14.0 + np.log10(mass) + offsets, np.hypot(errors, scatters)
+    error = frame["m500_error"].to_numpy(dtype=float)
+    share = error / mass
+    error_dex = share / np.log(10.0)
+    log_mass = 14.0 + np.log10(mass)
+    return log_mass + offsets, np.hypot(error_dex, scatters)
 
 
 def _masked(values: Any) -> MaskedColumn:

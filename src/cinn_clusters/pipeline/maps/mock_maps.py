@@ -172,8 +172,10 @@ def picture(log_brightness: np.ndarray) -> np.ndarray:
     White is the 99.7th percentile, where cores saturate, and black ``PICTURE_DECADES`` below.
     """
     top = float(np.nanpercentile(log_brightness, 99.7))
-    grey = np.clip((log_brightness - top) / PICTURE_DECADES + 1.0, 0.0, 1.0)
-    return np.asarray((grey * 255.0).round().astype(np.uint8))
+    below_white = (log_brightness - top) / PICTURE_DECADES
+    share = np.clip(below_white + 1.0, 0.0, 1.0)
+    grey = (share * 255.0).round()
+    return np.asarray(grey.astype(np.uint8))
 
 
 def _write_files(maps: _ClusterMaps, folder: Path, formats: tuple[str, ...]) -> None:

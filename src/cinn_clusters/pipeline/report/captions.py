@@ -69,12 +69,10 @@ def caption_values(
     if contraction:
         best = max(contraction, key=contraction.__getitem__)
         worst = min(contraction, key=contraction.__getitem__)
-        values["best_target"], values["worst_target"] = (
-            in_words(schema, name) for name in (best, worst)
-        )
-        values["least_variance"], values["most_variance"] = (
-            compared(contraction[name], "prior") for name in (best, worst)
-        )
+        values["best_target"] = in_words(schema, best)
+        values["worst_target"] = in_words(schema, worst)
+        values["least_variance"] = compared(contraction[best], "prior")
+        values["most_variance"] = compared(contraction[worst], "prior")
     coverage = _finite(scores.get("coverage_68", {}))
     if coverage:
         values["least_coverage"] = min(coverage.values())
@@ -82,16 +80,23 @@ def caption_values(
     if "calibration_error" in scores:
         values["calibration_error"] = scores["calibration_error"]
     if diagnosis:
-        joint = diagnosis["joint"]
-        values["findings"] = _findings_in_words(schema, diagnosis["findings"])
-        values["tarp_p_value"] = joint["tarp"]["p_value"]
-        comparisons = [
-            compared(skill["value"], reference)
-            for reference, skill in joint["energy_skill"].items()
-            if skill["value"] is not None
-        ]
-        values["energy_comparison"] = " and ".join(comparisons)
+        values |= _diagnosis_values(schema, diagnosis)
     return values
+
+
+def _diagnosis_values(schema: Schema, diagnosis: JsonObject) -> dict[str, object]:
+    joint = diagnosis["joint"]
+    tarp, energy_skill = joint["tarp"], joint["energy_skill"]
+    comparisons = [
+        compared(skill["value"], reference)
+        for reference, skill in energy_skill.items()
+        if skill["value"] is not None
+    ]
+    return {
+        "findings": _findings_in_words(schema, diagnosis["findings"]),
+        "tarp_p_value": tarp["p_value"],
+        "energy_comparison": " and ".join(comparisons),
+    }
 
 
 def _finite(values: Mapping[str, float | None]) -> dict[str, float]:

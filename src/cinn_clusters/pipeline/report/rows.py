@@ -64,8 +64,10 @@ def _row_ids(table: pd.DataFrame) -> list[str]:
 
 def row_names(table: pd.DataFrame) -> list[str]:
     """Return snapshot and halo of each row, and its projection where there are several."""
-    labels = dict(zip(reversed(schema.KEYS), ("snapshot", "halo"), strict=True))
+    halo, snapshot = schema.KEYS
+    labels = {snapshot: "snapshot", halo: "halo"}
     if schema.PROJECTION in table:
         labels[schema.PROJECTION] = "projection"
     lines = [label + " " + table[key].astype(str) for key, label in labels.items()]
-    return ["\n".join(row) for row in zip(*lines, strict=True)]
+    rows = zip(*lines, strict=True)
+    return ["\n".join(row) for row in rows]
