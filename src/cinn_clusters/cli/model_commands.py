@@ -119,7 +119,7 @@ def tune_command(
 
     search = Search(trials, objective, fold, folds, inner_folds, seed)
     with console.progress("tune") as on_progress:
-        found = tune(
+        result = tune(
             run,
             change or [],
             config_path=config,
@@ -130,9 +130,9 @@ def tune_command(
         )
     console.print_values(
         {
-            objective: found.value,
-            "best": str(found.path / "best.toml"),
-            "trials": len(found.trials),
+            objective: result.value,
+            "best": str(result.path / "best.toml"),
+            "trials": len(result.trials),
         },
         as_json,
     )

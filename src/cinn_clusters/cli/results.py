@@ -114,16 +114,16 @@ def log_cautions(record: JsonObject) -> None:
 def _print_rows(record: JsonObject, rows: Mapping[str, int]) -> None:
     print(f"{record['rows_read']:>6} rows in both files")
     for entry in record["dropped"]:
-        clusters = (
-            f", of {entry['clusters']} clusters" if entry["clusters"] >= 0 else ""
-        )
+        num_clusters = entry["clusters"]
+        clusters = f", of {num_clusters} clusters" * (num_clusters >= 0)
         print(f"{entry['rows']:>6} dropped: {entry['reason']}{clusters}")
     censored = column(COLLISION_TIME).absent_means
-    is_censored = any(entry["reason"] == censored for entry in record["dropped"])
-    condition = (
-        ": posteriors are conditional on a recorded collision" if is_censored else ""
-    )
-    print(f"{sum(rows.values()):>6} rows used{condition}")
+    reasons = [entry["reason"] for entry in record["dropped"]]
+    condition = ""
+    if censored in reasons:
+        condition = ": posteriors are conditional on a recorded collision"
+    num_used = sum(rows.values())
+    print(f"{num_used:>6} rows used{condition}")
     for name, count in record["num_missing"].items():
         print(f"{count:>6} of them without {name}")
     for part, count in rows.items():

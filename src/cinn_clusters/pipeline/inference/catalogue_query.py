@@ -232,16 +232,24 @@ def _note_missing(
     missing = pd.DataFrame(np.isnan(query.inputs), columns=list(posterior.inputs))
     missing = missing.groupby(query.places).any()
     vectors = [name for name in posterior.inputs if is_embedding(name)]
-    converted.note(missing[vectors].any(axis=1).to_numpy(), NO_MAP)
-    for name in (name for name in posterior.inputs if name not in vectors):
-        explained = [
-            row
-            for row, reasons in converted.reasons.items()
-            if any(reason.startswith(f"{name}:") for reason in reasons)
-        ]
-        unexplained = missing[name] & ~missing.index.isin(explained)
+    lacks_map = missing[vectors].any(axis=1)
+    converted.note(lacks_map.to_numpy(), NO_MAP)
+    scalars = [name for name in posterior.inputs if name not in vectors]
+    for name in scalars:
+        explained = _rows_with_reason(converted, f"{name}:")
+        is_explained = missing.index.isin(explained)
+        unexplained = missing[name] & ~is_explained
         reason = f"{name}: missing, the model takes complete rows only"
         converted.note(unexplained.to_numpy(), reason)
+
+
+def _rows_with_reason(converted: ConvertedCatalogue, beginning: str) -> list[int]:
+    """Rows that have a reason of a certain beginning."""
+    return [
+        row
+        for row, reasons in converted.reasons.items()
+        if any(reason.startswith(beginning) for reason in reasons)
+    ]
 
 
 def _split_views(

@@ -108,8 +108,9 @@ def _note_shifts(
     is_measured = np.isfinite(error) & (error > 0.0)
     limit = _LARGEST_SHIFT * np.where(is_measured, error, np.inf)
     is_moved = np.abs(used - unmoved) > limit
+    unit = _dex(transforms, column)
     for view in np.flatnonzero(is_moved):
         row = int(objects.query.places[view])
-        unit = _dex(transforms, column)
-        values = f"{unit * unmoved[view]:.2f} to {unit * used[view]:.2f}"
+        before, after = unit * unmoved[view], unit * used[view]
+        values = f"{before:.2f} to {after:.2f}"
         objects.converted.reasons[row].append(f"{_FLAGGED} ({values}; mass_prior)")

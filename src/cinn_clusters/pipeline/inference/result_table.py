@@ -180,12 +180,12 @@ def _column(values: pd.Series, dtype: np.dtype) -> Column:
 def _describe(column: Any, name: str, schema: Schema) -> None:
     """Give an appended column its unit, meaning and UCD."""
     quantity, _, statistic = name.rpartition("_")
-    known = _DERIVED.get(quantity) or schema.column(quantity)
-    column.unit = fits_unit(known.unit)
-    meaning = known.meaning or quantity
-    if known.unit and known.meaning:
-        meaning = f"{meaning} [{known.unit}]"  # FITS knows no dex
+    source = _DERIVED.get(quantity) or schema.column(quantity)
+    column.unit = fits_unit(source.unit)
+    meaning = source.meaning or quantity
+    if source.unit and source.meaning:
+        meaning = f"{meaning} [{source.unit}]"  # FITS knows no dex
     column.description = _DESCRIPTIONS.get(name) or f"{meaning}: {statistic}"
-    ucd = _UCDS.get(name) or _UCDS.get(quantity) or known.ucd
+    ucd = _UCDS.get(name) or _UCDS.get(quantity) or source.ucd
     if ucd:
         column.meta["ucd"] = ucd + _STATISTICS.get(statistic, "")

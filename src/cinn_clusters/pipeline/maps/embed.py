@@ -113,8 +113,9 @@ def train_encoder(
 
 def _data_hash(run: Run, store: MapStore) -> str:
     """Return the hash of what an encoder learns from."""
-    digest = hashlib.sha256(json_hash(run.record).encode())
-    digest.update("\n".join(map(str, store.table["filename"])).encode())
+    record, names = json_hash(run.record), map(str, store.table["filename"])
+    digest = hashlib.sha256(record.encode())
+    digest.update("\n".join(names).encode())
     digest.update(np.ascontiguousarray(store.values).data)
     return digest.hexdigest()
 
@@ -209,14 +210,16 @@ def _partners(rows: np.ndarray) -> Tensor:
 
     There are none, (N, 0), if snapshots differ in their number of projections.
     """
-    counts = np.unique(rows, return_counts=True)[1]
+    _, counts = np.unique(rows, return_counts=True)
     num_projections = int(counts[0])
     if (counts != num_projections).any():
         return torch.empty(len(rows), 0, dtype=torch.long)
-    snapshots = np.argsort(rows, kind="stable").reshape(-1, num_projections)
+    order = np.argsort(rows, kind="stable")
+    snapshots = order.reshape(-1, num_projections)
     partners = np.empty((len(rows), num_projections - 1), dtype=np.int64)
     for projection in range(num_projections):
-        partners[snapshots[:, projection]] = np.delete(snapshots, projection, axis=1)
+        maps = snapshots[:, projection]
+        partners[maps] = np.delete(snapshots, projection, axis=1)
     return torch.from_numpy(partners)
 
 

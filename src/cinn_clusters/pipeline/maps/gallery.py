@@ -168,7 +168,8 @@ def _test_maps(maps: _EmbeddedMaps, is_test: np.ndarray) -> _EmbeddedMaps:
     """Return a few maps of test clusters."""
     assert maps.clusters is not None
     test = np.flatnonzero(is_test)
-    positions = np.linspace(0, len(test) - 1, min(_NUM_QUERIES, len(test)))
+    num_queries = min(_NUM_QUERIES, len(test))
+    positions = np.linspace(0, len(test) - 1, num_queries)
     rows = test[positions.astype(int)]
     return _EmbeddedMaps(
         maps.names[rows], maps.vectors[rows], maps.pictures[rows], maps.clusters[rows]
@@ -177,14 +178,14 @@ def _test_maps(maps: _EmbeddedMaps, is_test: np.ndarray) -> _EmbeddedMaps:
 
 def _draw_neighbours(queries: _EmbeddedMaps, maps: _EmbeddedMaps) -> Figure:
     """Draw queries and the maps of other clusters of the largest cosine similarity."""
-    similarity = _unit(queries.vectors) @ _unit(maps.vectors).T
+    query_vectors, map_vectors = _unit(queries.vectors), _unit(maps.vectors)
+    similarity = query_vectors @ map_vectors.T
     if queries.clusters is not None and maps.clusters is not None:
         similarity[queries.clusters[:, None] == maps.clusters] = -np.inf
-    nearest = np.argsort(-similarity, axis=1)[:, :_NUM_NEIGHBOURS]
-    labels = [
-        [_short(query), *map(_short, names)]
-        for query, names in zip(queries.names, maps.names[nearest], strict=True)
-    ]
+    order = np.argsort(-similarity, axis=1)
+    nearest = order[:, :_NUM_NEIGHBOURS]
+    rows_of_names = zip(queries.names, maps.names[nearest], strict=True)
+    labels = [[_short(query), *map(_short, names)] for query, names in rows_of_names]
     return neighbours(queries.pictures, maps.pictures[nearest], labels)
 
 

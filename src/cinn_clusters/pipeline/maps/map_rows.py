@@ -154,6 +154,7 @@ def _numbers(table: pd.DataFrame, name: str, source: str) -> list[Any]:
     is_wrong = values <= 0.0
     if is_wrong.any():
         row = int(is_wrong.argmax())
-        place = f"column '{name}', map '{table['map'].iloc[row]}'"
+        first = table["map"].iloc[row]
+        place = f"column '{name}', map '{first}'"
         raise DataError(source, "positive numbers", f"{values[row]:g}", place)
     return [None if np.isnan(value) else float(value) for value in values]

@@ -81,9 +81,9 @@ def _demand_near_targets(catalogue: Catalogue, transforms: Transforms) -> None:
 def _far_description(catalogue: Catalogue, name: str, is_far: np.ndarray) -> str:
     """Number, value and place of values far off, beside those of the others."""
     values = catalogue.table[name].to_numpy(float)
-    row = int(np.flatnonzero(is_far)[0])
-    others = values[~is_far & np.isfinite(values)]
-    median, spread = robust_moments(others)
+    is_near = ~is_far & np.isfinite(values)
+    median, spread = robust_moments(values[is_near])
+    row = int(np.argmax(is_far))
     place = ", ".join(f"{key} {catalogue.table[key].iloc[row]}" for key in KEYS)
     scale = f"median {median:.4g}, robust deviation {spread:.2g}"
     first = f"first {values[row]:.6g} at {place} ({scale})"

@@ -314,8 +314,10 @@ def standard_transforms(
     """Shift and scale raw columns only, as the original did: no bounds, logarithms or ratios."""
 
     def moments(name: str) -> tuple[float, float]:
-        values = catalogue.table[name].to_numpy(float)[rows]
-        return float(values.mean()), float(values.std()) or 1.0
+        column = catalogue.table[name].to_numpy(float)
+        values = column[rows]
+        mean, deviation = float(values.mean()), float(values.std())
+        return mean, deviation or 1.0
 
     observables, targets = [], []
     for name in catalogue.observables:

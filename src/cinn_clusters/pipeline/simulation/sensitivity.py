@@ -200,22 +200,22 @@ def _refitted_ablation(run: Run, num_members: int) -> _Importance:
     options = replace(load_baseline(run)[1], members=num_members)
 
     def error(observables: list[str]) -> np.ndarray:
-        if not observables:  # the median is all that is left to predict
-            return np.asarray(
-                np.abs(np.median(theta[split.train], axis=0) - test.theta)
-            )
-        ensemble = fit_ensemble(catalogue.inputs(observables), theta, split, options)
-        return np.asarray(
-            np.abs(ensemble.predict(test.inputs(observables)) - test.theta)
-        )
+        if observables:
+            inputs = catalogue.inputs(observables)
+            ensemble = fit_ensemble(inputs, theta, split, options)
+            predicted = ensemble.predict(test.inputs(observables))
+        else:  # the median is all that is left to predict
+            predicted = np.median(theta[split.train], axis=0)
+        return np.asarray(np.abs(predicted - test.theta))
 
     columns = _singles(names) | test.schema.grouped(names)
-    without = {
-        members: error([name for name in names if name not in members])
-        for members in set(columns.values())
-    }
+    without = {}
+    for members in set(columns.values()):
+        remaining = [name for name in names if name not in members]
+        without[members] = error(remaining)
     errors = np.stack([without[members] for members in columns.values()])
-    return _Importance("ablation", columns, errors - error(list(names)), test.clusters)
+    increase = errors - error(list(names))
+    return _Importance("ablation", columns, increase, test.clusters)
 
 
 def _singles(names: Sequence[str]) -> Columns:
