@@ -38,7 +38,7 @@ def in_example_folder(
     if not isinstance(request.node, DoctestItem):
         return
     text = request.node.dtest.docstring or ""
-    if '("run' in text or '"mock/' in text or "chdir" in text:
+    if '("run' in text or '"run/' in text or '"mock/' in text or "chdir" in text:
         monkeypatch.chdir(request.getfixturevalue("example_folder"))
     else:
         monkeypatch.chdir(request.getfixturevalue("tmp_path"))

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cinn_clusters.data.reading.keys import key_values
+from cinn_clusters.data.reading.numbers import with_decimal_mark
 from cinn_clusters.data.reading.tables import (
     demand_columns,
     demand_unique,
@@ -179,3 +180,9 @@ def test_a_key_is_a_whole_number(value: float) -> None:
         match=r"column 'HaloID': expected whole numbers.*; got .*; here.csv, line 3",
     ):
         key_values(np.array([1.0, value]), "HaloID", "here.csv")
+
+
+@pytest.mark.parametrize("text", ["13," + "9" * 20_000, "9" * 20_000, "1." * 20_000])
+def test_texts_of_any_length_take_no_time(text: str) -> None:
+    # a pattern that could split digits in two ways took minutes for the first one
+    assert with_decimal_mark([text, "1,5"], ",")[1] == "1.5"

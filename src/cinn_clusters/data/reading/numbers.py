@@ -22,7 +22,8 @@ NO_VALUE |= {"-", "--", "---", "...", "\u2026"}
 """Words for a missing number."""
 _SIGNS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " "})
 """Minus signs and blanks of typesetting."""
-_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)")
+_FORTRAN = re.compile(r"(?<!\d)(\d++\.?+\d*+|\.\d++)[dD]([+-]?\d+)")
+"""Possessive, and tried where digits begin only: texts of any length take time in proportion."""
 _PADDED = re.compile(r"[+-]?0\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _ONE_GROUP = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
