@@ -497,6 +497,11 @@ def test_an_error_of_a_service_and_damaged_fits_are_named(tmp_path: Path) -> Non
     content = (tmp_path / "own.fits").read_bytes()
     for size in (3000, 6000):
         refused(written(tmp_path / "cut.fits", content[:size]), "cut short")
+    assert content.count(b"TFIELDS =                    1") == 1
+    many = content.replace(
+        b"TFIELDS =                    1", b"TFIELDS =        1000000000000"
+    )
+    refused(written(tmp_path / "many.fits", many), "TFIELDS from 0 to 999")
     columns = [
         fits.Column("name", "A5", array=["x", "y"]),
         fits.Column("N", "I5", array=[1, 2]),

@@ -18,6 +18,8 @@ from cinn_clusters.errors import DataError
 
 _BLOCK = 2880
 """Bytes of which FITS is made."""
+_MOST_FIELDS = 999
+"""Columns that a table may have (FITS standard 4.0, section 7.2.1)."""
 
 
 def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
@@ -29,6 +31,8 @@ def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
     """
     with fits.open(path) as units:
         _demand_whole(units, path)
+        for unit in units:
+            _demand_fields(unit.header, path)
         chosen = arguments.get("hdu")
         if chosen is None:
             chosen = _only_table(units, path)
@@ -55,6 +59,14 @@ def _demand_whole(units: fits.HDUList, path: Path) -> None:
     if end > size or lacks_padding:
         got = "one that was cut short"
         raise DataError(path, "a whole file", got, "", "copy it again")
+
+
+def _demand_fields(header: fits.Header, path: Path) -> None:
+    """Refuse more columns than a table may have, before room is made for each."""
+    count = header.get("TFIELDS", 0)
+    if not (isinstance(count, int) and 0 <= count <= _MOST_FIELDS):
+        expected = f"TFIELDS from 0 to {_MOST_FIELDS}"
+        raise DataError(path, expected, f"{count!r}", "", "copy the file again")
 
 
 def _only_table(units: fits.HDUList, path: Path) -> int:
