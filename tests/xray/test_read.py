@@ -14,6 +14,7 @@ from PIL import Image
 from cinn_clusters.errors import DataError
 from cinn_clusters.xray.collect import Reading, collect
 from cinn_clusters.xray.contents import find_files
+from cinn_clusters.xray.fits.images import read_fits
 from cinn_clusters.xray.framing import Framing
 from cinn_clusters.xray.pictures.colours import colour_map
 from cinn_clusters.xray.read import read_maps
@@ -456,3 +457,14 @@ def test_rosat_counts_with_background_and_a_malformed_header() -> None:
     (ideal,) = read_maps(MAPS / "the300/Xray.fits")
     assert ideal.values.shape == (640, 640)
     assert "SIMPLE is text" in ideal.notes[0]
+
+
+def test_more_axes_than_fits_has_are_refused_at_once(tmp_path: Path) -> None:
+    place = tmp_path / "map.fits"
+    fits.PrimaryHDU(np.ones((24, 24), np.float32)).writeto(place)
+    content = place.read_bytes()
+    axes = b"NAXIS   =                    2"
+    assert content.count(axes) == 1
+    place.write_bytes(content.replace(axes, b"NAXIS   =        1000000000000"))
+    with pytest.raises(DataError, match="NAXIS from 0 to 999; got 1000000000000"):
+        read_fits(place, "map")

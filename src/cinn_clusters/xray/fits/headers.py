@@ -13,6 +13,8 @@ from cinn_clusters.errors import DataError
 _CARD = 80
 """Bytes of a line of a header."""
 _WHOLE_NUMBERS = ("BITPIX", "NAXIS")
+_MOST_AXES = 999
+"""Axes that an image may have (FITS standard 4.0, section 4.4.1.1)."""
 """Beginnings of keywords that hold whole numbers."""
 
 
@@ -34,7 +36,16 @@ def demand_header(content: bytes, path: Path) -> tuple[str, ...]:
         if keyword.startswith(_WHOLE_NUMBERS) and not value.lstrip("-").isdigit():
             expected = f"a header with a whole number as {keyword}"
             raise DataError(path, expected, value or "nothing")
+        if keyword == "NAXIS":
+            _demand_axes(int(value), path)
     return tuple(notes)
+
+
+def _demand_axes(count: int, path: Path) -> None:
+    """Refuse more axes than an image may have, each of which would be looked for."""
+    if not 0 <= count <= _MOST_AXES:
+        expected = f"NAXIS from 0 to {_MOST_AXES}"
+        raise DataError(path, expected, str(count), "", "copy the file again")
 
 
 def line_of(error: Exception) -> str:
