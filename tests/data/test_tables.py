@@ -186,3 +186,10 @@ def test_a_key_is_a_whole_number(value: float) -> None:
 def test_texts_of_any_length_take_no_time(text: str) -> None:
     # a pattern that could split digits in two ways took minutes for the first one
     assert with_decimal_mark([text, "1,5"], ",")[1] == "1.5"
+
+
+def test_a_first_line_longer_than_is_looked_at_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("z," + "A" * 2_000_000)
+    with pytest.raises(DataError):
+        read_csv(path)

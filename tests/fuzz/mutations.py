@@ -585,7 +585,7 @@ def spoil_tensors(path: Path, rng: Random) -> None:
     value = tensors.pop(name)
     action = rng.choice(("array", "array", "array", "drop", "rename", "more", "type"))
     if action == "array":
-        changed = spoil_array(value.numpy(), rng)
+        changed = spoil_array(np.atleast_1d(value.numpy()), rng)
         if changed.dtype.kind in "biuf":
             value = torch.from_numpy(np.ascontiguousarray(changed))
         tensors[name] = value

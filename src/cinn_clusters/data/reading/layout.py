@@ -92,7 +92,7 @@ def lay_out(
     """
     read = dict(read or {})
     lines = _LINE_END.split(head)
-    if len(head) > HEAD // 4:
+    if len(head) > HEAD // 4 and len(lines) > 1:
         del lines[-1]  # it may be cut short
     layout = _stated_layout(encoding, read)
 
