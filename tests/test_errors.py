@@ -47,3 +47,9 @@ def test_place_is_added_in_front_and_the_kind_kept() -> None:
 def test_one_base_for_all(name: str) -> None:
     assert issubclass(getattr(errors, name), CinnError)
     assert issubclass(CinnError, ValueError)
+
+
+def test_no_part_of_a_line_is_endless() -> None:
+    endless = "x" * 5_000
+    line = str(CinnError(endless, endless, endless, endless))
+    assert len(line) < 2_000

@@ -40,7 +40,7 @@ class CinnError(ValueError):
         super().__init__(self._line())
 
     def _line(self) -> str:
-        expected = self.expected and f"expected {self.expected}"
+        expected = self.expected and f"expected {_shortened(self.expected)}"
         got = self.got and f"got {_shortened(self.got)}"
         where = _shortened(self.where)
         facts = "; ".join(filter(None, (expected, got, where, self.hint)))

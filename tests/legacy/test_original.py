@@ -422,3 +422,9 @@ def test_processed_tables_that_cannot_be_used_are_refused(
     scaled.iloc[:-1].to_csv(folder / "X.csv", index=False)
     command(line).demand_error("meta.csv", "scaler_X.pkl")
     assert command(f"prepare --out {left_behind}/run").code == 2
+
+
+def test_a_scaler_that_ends_in_a_number_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "s.pkl").write_bytes(b"\x80\x04G\x00\x00.")  # a float of two bytes
+    with pytest.raises(DataError, match="s.pkl"):
+        read_scaler(tmp_path / "s.pkl")

@@ -359,3 +359,13 @@ def test_sources_can_be_kept(tmp_path: Path) -> None:
         return collect([tmp_path / "counts.fits"], framing, reading)
 
     assert read(keep_sources=True).values[0][20, 70] > read().values[0][20, 70] + 1.0
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 2)])
+def test_a_thin_map_has_a_centre(shape: tuple[int, int]) -> None:
+    values = np.zeros(shape)
+    values[0, -1] = 1.0
+    for how in ("peak", "centroid"):
+        row, column = find_centre(values, how)
+        assert 0.0 <= row < shape[0]
+        assert 0.0 <= column < shape[1]

@@ -13,13 +13,16 @@ import numpy as np
 import pandas as pd
 
 from cinn_clusters.data.catalogue import Catalogue
-from cinn_clusters.diagnostics import ranks
 from cinn_clusters.diagnostics.bands import mean_estimate
 from cinn_clusters.diagnostics.conditional import LEVEL
-from cinn_clusters.diagnostics.scores import bootstrap_weights, scaled_scores
+from cinn_clusters.diagnostics.scores import (
+    bootstrap_weights,
+    central_coverage,
+    scaled_scores,
+)
 from cinn_clusters.errors import DataError
 from cinn_clusters.evaluation.diagnosis_report import Band
-from cinn_clusters.evaluation.ground_truth import jittered_ground_truth, score_scales
+from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
 from cinn_clusters.evaluation.json_model import JsonModel, Number
 from cinn_clusters.evaluation.matched import MatchedPosterior
 from cinn_clusters.schema import ROW_KEYS
@@ -206,9 +209,8 @@ def _scores(
     scale = score_scales(objects)
     by_target, energy = scaled_scores(samples, objects.theta, scale)
     mean_crps = by_target.mean(axis=1, keepdims=True)
-    pit = ranks.pit(samples, jittered_ground_truth(objects))
-    distance = np.abs(2 * pit - 1)  # of the truth from the median, in mass
-    is_held = distance < LEVEL
+    dequantised = dequantised_ground_truth(objects)
+    (is_held,) = central_coverage(samples, dequantised, np.array([LEVEL]))
 
     parts = [mean_crps, by_target, energy[:, None], is_held]
     if with_densities:

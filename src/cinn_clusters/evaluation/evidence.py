@@ -13,7 +13,7 @@ from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.diagnostics import ranks, scores
 from cinn_clusters.diagnostics.bands import Estimate
 from cinn_clusters.evaluation.ground_truth import (
-    jittered_ground_truth,
+    dequantised_ground_truth,
     score_scales,
     standardised_observables,
 )
@@ -131,7 +131,7 @@ def gather(
         objects,
         samples,
         objects.theta,
-        jittered_ground_truth(objects),
+        dequantised_ground_truth(objects),
         standardised_observables(objects),
         scores.bootstrap_weights(objects.clusters, _NUM_RESAMPLES, seed),
         references,

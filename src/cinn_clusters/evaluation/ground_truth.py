@@ -42,11 +42,6 @@ def dequantised_ground_truth(
     return np.asarray(truth[rows])
 
 
-def jittered_ground_truth(objects: Catalogue) -> np.ndarray:
-    """Dequantised ground truth (N, D) of objects alone, whatever catalogue they are of."""
-    return dequantised_ground_truth(objects)
-
-
 def standardised_observables(objects: Catalogue) -> np.ndarray:
     """Standardised observables (N, L), zero where a value is missing or far off."""
     x = objects.inputs(objects.observables)

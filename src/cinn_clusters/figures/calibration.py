@@ -13,6 +13,7 @@ from cinn_clusters.figures.style import (
     Colour,
     legend_above,
     panels,
+    readable_on,
     styled,
     target_panels,
 )
@@ -112,14 +113,13 @@ def conditional_calibration(matrix: ConditionalMatrix) -> Figure:
     figure, axes = panels(1, len(matrix.t), size, sharey=True)
     for axis, (kind, t) in zip(axes[0], matrix.t.items(), strict=True):
         top = matrix.critical
-        axis.imshow(t, vmin=-top, vmax=top, cmap="PuOr_r", aspect="auto")
+        image = axis.imshow(t, vmin=-top, vmax=top, cmap="PuOr_r", aspect="auto")
+        text_colours = readable_on(image.to_rgba(t))
         for (i, j), value in np.ndenumerate(t):
-            is_beyond = abs(value) > matrix.critical
-            weight = {True: "bold", False: "normal"}[is_beyond]
-            colour = {True: "white", False: "black"}[abs(value) > 0.8 * top]
-            text = f"{value:+.1f}"
-            style = {"weight": weight, "color": colour, "size": 6.5}
-            axis.text(j, i, text, ha="center", va="center", **style)
+            cell = axis.text(j, i, f"{value:+.1f}", ha="center", va="center", size=6.5)
+            cell.set_color(str(text_colours[i, j]))
+            if abs(value) > top:
+                cell.set_weight("bold")
         axis.set_xticks(range(num_columns), matrix.observables, rotation=45, ha="right")
         axis.set_yticks(range(num_rows), matrix.targets)
         axis.tick_params(length=0)

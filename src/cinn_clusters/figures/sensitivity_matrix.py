@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
-from cinn_clusters.figures.style import panels, styled
+from cinn_clusters.figures.style import panels, readable_on, styled
 
 COLOURS = "PuOr_r"
 """Diverging and safe for colour-blind readers: orange raises the error, violet lowers it."""
@@ -78,10 +78,7 @@ def sensitivity_analysis(matrix: SensitivityMatrix, label: str) -> Figure:
     axis = axes[0, 0]
     image = axis.imshow(coloured, norm=norm, cmap=colours, aspect="auto")
 
-    # numbers in the cells: white on the dark ends of the scale
-    depth = np.abs(norm(scaled) - 0.5)
-    is_dark = ~is_noise & (depth > 0.35)
-    text_colours = np.where(is_dark, "white", "black")
+    text_colours = readable_on(colours(norm(coloured)))
     for (i, j), value in np.ndenumerate(values):
         text = f"{_short(value, '+.3f')}\n± {_short(float(errors[i, j]), '.3f')}"
         colour = str(text_colours[i, j])

@@ -19,6 +19,8 @@ from cinn_clusters.schema import Column, tex_unit
 COUNTS = "cividis"
 """Colour map of counts: perceptually uniform, the same for colour-blind readers."""
 DPI = 300
+_DARK = 0.5
+"""Luminance of a background below which text is white."""
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -183,3 +185,14 @@ def legend_above(figure: Figure, axes: Axes) -> None:
     legend = figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     for point in legend.get_lines():
         point.set_alpha(1.0)
+
+
+def readable_on(colours: np.ndarray) -> np.ndarray:
+    """Colour of text on backgrounds (..., 4), white on dark ones.
+
+    Examples:
+        >>> readable_on(np.array([[0.2, 0.0, 0.3, 1.0], [1.0, 0.9, 0.8, 1.0]])).tolist()
+        ['white', 'black']
+    """
+    luminance = colours[..., :3] @ np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
+    return np.where(luminance < _DARK, "white", "black")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -143,7 +144,7 @@ def restricted_load(stream: BytesIO) -> Any:
     """
     try:
         return _RestrictedUnpickler(stream).load()
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, struct.error) as error:
         raise ValueError(str(error)) from error
 
 

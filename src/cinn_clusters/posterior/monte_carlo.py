@@ -18,11 +18,9 @@ from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.posterior.contexts import Context
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
-from cinn_clusters.posterior.realisations import BoundedRow, resample
+from cinn_clusters.posterior.realisations import NUM_PROPOSALS, BoundedRow, resample
 from cinn_clusters.rng import numpy_stream
 
-NUM_PROPOSALS = 10
-"""Proposals for each realisation where errors differ on both sides."""
 SMALLEST_ERROR_RATIO = 0.01
 """Smallest error of one side in units of the other; none at all would leave no proposal."""
 

@@ -23,7 +23,7 @@ from cinn_clusters.data.measurement import MeasurementTransforms
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.rng import numpy_stream
 
-_NUM_PROPOSALS = 10
+NUM_PROPOSALS = 10
 """Proposals for each realisation that is resampled."""
 _SHORTEST_RECORD = 0.01
 """Shortest record of collisions at a realised redshift [Gyr]."""
@@ -54,7 +54,7 @@ class BoundedRow:
         """Exact, complete inputs (T, L) of T realisations, with Gaussian noise (T, S)."""
         stream = numpy_stream(sampling.seed, "bounded", self.stream)
         num_limits = self._num_limits
-        factor = _NUM_PROPOSALS if num_limits > 1 else 1
+        factor = NUM_PROPOSALS if num_limits > 1 else 1
         proposals = np.repeat(self.inputs[None], factor * sampling.num_samples, axis=0)
         if self.errors.redshift is not None:
             proposals = _with_redshifts(
@@ -120,7 +120,7 @@ class BoundedRow:
         return result, log_weight
 
     def _raw_limits(self, limits: MeasuredLimits) -> tuple[np.ndarray, np.ndarray]:
-        """MeasuredLimits and their scatters as the maps take them, (U,) each."""
+        """Limits and their scatters as the maps take them, (U,) each."""
         transforms = self.transforms
         stated = self.inputs.copy()
         columns = transforms.optional_columns

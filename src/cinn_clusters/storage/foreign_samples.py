@@ -55,8 +55,7 @@ def read_foreign(path: str | Path) -> ForeignSamples:
         BundleError: If the file is damaged, or does not say which axis is which.
     """
     path = Path(path)
-    read = {True: _read_arrays, False: _read_dataset}[zipfile.is_zipfile(path)]
-    arrays = read(path)
+    arrays = _read(path)
     samples = {name: array for name, array in arrays.items() if _TARGET in array.dims}
     single = {
         name: array
@@ -83,6 +82,13 @@ def _foreign(
     columns = {name: key_values(array.to_numpy(), name) for name, array in keys.items()}
     index = pd.RangeIndex(samples.shape[1])
     return ForeignSamples(targets, samples, pd.DataFrame(columns, index=index))
+
+
+def _read(path: Path) -> dict[str, xr.DataArray]:
+    """Arrays of a file by name, their axes called draw, object and target."""
+    if zipfile.is_zipfile(path):
+        return _read_arrays(path)
+    return _read_dataset(path)
 
 
 def _read_arrays(path: Path) -> dict[str, xr.DataArray]:

@@ -30,7 +30,7 @@ def find_centre(values: np.ndarray, how: Centring = "peak") -> tuple[float, floa
         return last_row / 2, last_column / 2
 
     longest = max(height, width)
-    factor = -(-longest // _FINEST)
+    factor = min(-(-longest // _FINEST), height, width)
     light = averaged(values, factor)
     row, column = _brightest_region(light, how)
     first = (factor - 1) / 2

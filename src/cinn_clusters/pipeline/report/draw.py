@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -121,6 +121,10 @@ class _Sources:
     def columns(self) -> Callable[[str], schema.Column]:
         """Description of a column by name."""
         return self.run.catalogue.schema.column
+
+    def labels(self, names: Iterable[str]) -> list[str]:
+        """Labels of columns by name."""
+        return [self.columns(name).label for name in names]
 
 
 class _NotDrawnError(Exception):
@@ -291,8 +295,8 @@ def _draw_sensitivity(sources: _Sources) -> Iterator[tuple[str, Figure]]:
             values.to_numpy(),
             errors,
             scale=deviation(catalogue.inputs(targets)),
-            observables=[sources.columns(row).label for row in rows],
-            targets=[sources.columns(target).label for target in targets],
+            observables=sources.labels(rows),
+            targets=sources.labels(targets),
             num_singles=num_singles,
         )
         label = f"{meaning}, in standard deviations of the target"
@@ -318,10 +322,8 @@ def _own_diagnosis(sources: _Sources) -> JsonObject:
 
 def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
     diagnosis = _own_diagnosis(sources)
-    targets = {
-        sources.columns(name).label: entry
-        for name, entry in diagnosis["targets"].items()
-    }
+    entries = diagnosis["targets"]
+    targets = dict(zip(sources.labels(entries), entries.values(), strict=True))
     joint = diagnosis["joint"]
     yield (
         "sbc_ecdf",
@@ -363,9 +365,8 @@ def _conditional_matrix(
         )
         for kind in ("width", "bias")
     }
-    labels = [sources.columns(name).label for name in entries]
-    critical = diagnosis["conditional"]["critical"]
-    return ConditionalMatrix(t, critical, labels, observables)
+    rows, columns = sources.labels(entries), sources.labels(observables)
+    return ConditionalMatrix(t, diagnosis["conditional"]["critical"], rows, columns)
 
 
 def _largest(forms: JsonObject, kind: str) -> float:
