@@ -426,5 +426,5 @@ def test_processed_tables_that_cannot_be_used_are_refused(
 
 def test_a_scaler_that_ends_in_a_number_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "s.pkl").write_bytes(b"\x80\x04G\x00\x00.")  # a float of two bytes
-    with pytest.raises(DataError, match="s.pkl"):
+    with pytest.raises(DataError, match=r"s\.pkl"):
         read_scaler(tmp_path / "s.pkl")
