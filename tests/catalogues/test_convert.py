@@ -278,6 +278,9 @@ def test_presets_are_whole() -> None:
             "mass.scale",
         ),
         ("[redshift\n", "TOML"),
+        ('[redshift]\ncolumn = ""\n', "'redshift.column': .* at least 1 character"),
+        ('[redshift]\ncolumn = "z"\nerror = ""\n', "redshift.error"),
+        ('object_name = ""\n[redshift]\ncolumn = "z"\n', "object_name"),
     ],
 )
 def test_a_bad_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:

@@ -16,7 +16,11 @@ from pydantic import (
     model_validator,
 )
 
-from cinn_clusters.catalogues.errors.correlation import Correlation, demand_correlations
+from cinn_clusters.catalogues.errors.correlation import (
+    ColumnName,
+    Correlation,
+    demand_correlations,
+)
 from cinn_clusters.cosmology import HUBBLE_CONSTANT, OMEGA_MATTER
 from cinn_clusters.data.error_models.mass_prior import slope_of
 from cinn_clusters.documents import parse_toml, read_text, reason
@@ -117,19 +121,19 @@ class Quantity(_Part):
     which values are limits. ``error_value`` of a redshift is sigma / (1 + z).
     """
 
-    column: str
+    column: ColumnName
     missing: Marks | None = None
     unit: str | None = None
     scale: Literal["linear", "log10"] | None = None
-    error: str | None = None
-    error_low: str | None = None
-    error_high: str | None = None
+    error: ColumnName | None = None
+    error_low: ColumnName | None = None
+    error_high: ColumnName | None = None
     error_scale: Literal["linear", "dex", "relative"] | None = None
     error_unit: str | None = None
     error_value: float | None = Field(default=None, ge=0, le=3)
-    low: str | None = None
-    high: str | None = None
-    limit: str | None = None
+    low: ColumnName | None = None
+    high: ColumnName | None = None
+    limit: ColumnName | None = None
     definition: str | None = None
     offset: float | None = Field(default=None, ge=-3, le=3)
     scatter: float | None = Field(default=None, ge=0, le=3)
@@ -179,7 +183,7 @@ class Mapping(_Part):
     name: str = "catalogue"
     reference: str = ""
     tried_on: str = ""
-    object_name: str | None = None
+    object_name: ColumnName | None = None
     read: JsonObject | None = None
     missing: Marks = ()
     mass_prior: MassPriorSlope = None

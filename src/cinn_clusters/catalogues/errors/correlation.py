@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Annotated
 
 import numpy as np
 from astropy.table import Table
@@ -12,6 +13,8 @@ from cinn_clusters.catalogues.table_files import numbers
 from cinn_clusters.errors import ConfigError, DataError
 
 _ROUNDING = 1e-9
+ColumnName = Annotated[str, Field(min_length=1)]
+"""Column of a file; a name without a character names none."""
 
 
 class Correlation(BaseModel):
@@ -21,7 +24,7 @@ class Correlation(BaseModel):
 
     quantities: tuple[str, str]
     value: float | None = Field(default=None, ge=-1, le=1)
-    column: str | None = None
+    column: ColumnName | None = None
 
     @property
     def subject(self) -> str:
