@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from rich.text import Text
 
 import cinn_clusters
 from cinn_clusters import cli
 from cinn_clusters.bundle import FORMAT_VERSION
-from cinn_clusters.cli.options import ORDER, app
+from cinn_clusters.cli.options import ORDER, app, set_threads
 from support import Command
 
 STAGES = ORDER
@@ -218,3 +220,12 @@ def test_a_device_that_holds_no_numbers_is_none(
     trained: Path, command: Command
 ) -> None:
     command(f"train {trained} --overwrite --device meta").demand_error("device 'meta'")
+
+
+def test_no_more_threads_are_started_than_there_are_processors() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_threads(1000)
+        assert torch.get_num_threads() == os.cpu_count()
+    finally:
+        torch.set_num_threads(before)

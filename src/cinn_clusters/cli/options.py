@@ -268,11 +268,13 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def set_threads(threads: int) -> None:
-    """Tell torch how many threads to use; idle ones sleep."""
+    """Tell torch how many threads to use, one a processor at most; idle ones sleep."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    torch.set_num_threads(threads)
+    # OpenMP ends the process without a word of ours where it cannot start them all
+    num_processors = os.cpu_count() or 1
+    torch.set_num_threads(min(threads, num_processors))
 
 
 def vector_files(
