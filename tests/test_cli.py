@@ -195,6 +195,27 @@ def test_what_is_missing_or_taken_is_told_before_anything_slow_is_imported(
     assert len(done.stderr.splitlines()) == len(AT_ONCE)
 
 
+SLOW_IMPORTS = "matplotlib sklearn numba scipy.stats scipy.interpolate scipy.optimize astropy.cosmology jinja2 rich.progress"
+
+
+def test_the_answer_for_one_cluster_imports_nothing_slow_that_it_does_not_need(
+    tmp_path: Path,
+) -> None:
+    table = "Group_M_Crit500,Group_R_Crit500,lookback_time_Gyr\n14.7,3.05,2.0\n"
+    (tmp_path / "one.csv").write_text(table)
+    code = (
+        "import sys\nfrom cinn_clusters import cli\n"
+        "sys.argv = 'cinn-clusters infer --catalogue one.csv --out one.nc --samples 10'.split()\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        f"print(sorted({set(SLOW_IMPORTS.split())} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (tmp_path / "one.nc").is_file(), done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -8,6 +8,7 @@ import pytest
 from astropy.cosmology import FlatLambdaCDM, Planck15, z_at_value
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 
 from cinn_clusters.cosmology import (
     HUBBLE_H,
@@ -29,6 +30,22 @@ def test_lookback_is_that_of_the_catalogue_cosmology() -> None:
         CATALOGUE.lookback_time(REDSHIFTS).value,
         rtol=0,
         atol=2e-6,
+    )
+
+
+def test_the_table_of_the_clocks_is_that_of_astropy() -> None:
+    """Splines of values that astropy gives today, at the knots and between them."""
+    redshift = np.expm1(np.linspace(0.0, np.log1p(MAX_REDSHIFT), 600))
+    lookback = np.asarray(CATALOGUE.lookback_time(redshift).value)
+    age = CubicSpline(lookback, Planck15.age(redshift).value)
+    between = np.linspace(0.0, max_lookback(), 5000)
+    exact = {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(age_at_lookback(between), age(between), **exact)
+    back = CubicSpline(lookback, redshift)(between)
+    np.testing.assert_allclose(redshift_at_lookback(between), back, **exact)
+    forth = CubicSpline(redshift, lookback)(redshift[:-1] + 0.01)
+    np.testing.assert_allclose(
+        lookback_at_redshift(redshift[:-1] + 0.01), forth, **exact
     )
 
 

@@ -10,9 +10,10 @@ to 6 Myr.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 HUBBLE_CONSTANT = 67.74
 OMEGA_MATTER = 0.3089
@@ -20,24 +21,41 @@ HUBBLE_H = HUBBLE_CONSTANT / 100.0
 MAX_REDSHIFT = 20.0
 
 
-@cache
-def _clocks() -> tuple[CubicSpline, CubicSpline, CubicSpline]:
-    from astropy.cosmology import FlatLambdaCDM, Planck15
+CLOCKS = Path(__file__).parent / "clocks.npz"
+"""Cubic splines of the clocks, of astropy's values at 600 redshifts (``docs/build_clocks.py``)."""
 
-    redshift = np.expm1(np.linspace(0.0, np.log1p(MAX_REDSHIFT), 600))
-    catalogue = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=OMEGA_MATTER)
-    lookback = np.asarray(catalogue.lookback_time(redshift).value)
-    age = np.asarray(Planck15.age(redshift).value)
-    return (
-        CubicSpline(lookback, age),
-        CubicSpline(lookback, redshift),
-        CubicSpline(redshift, lookback),
-    )
+
+class _Spline(NamedTuple):
+    """A piecewise cubic function.
+
+    Args:
+        knots: Ends of the pieces, (G,), increasing.
+        coefficients: Those of the powers 0 to 3 of the distance from the left end, (4, G - 1).
+    """
+
+    knots: np.ndarray
+    coefficients: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Values at points of any shape; the outermost pieces reach on."""
+        left = np.searchsorted(self.knots, points, side="right") - 1
+        piece = np.clip(left, 0, len(self.knots) - 2)
+        distance = points - self.knots[piece]
+        *lower, value = self.coefficients[:, piece]
+        for coefficient in lower[::-1]:  # Horner's rule
+            value = value * distance + coefficient
+        return np.asarray(value)
+
+
+@cache
+def _clock(name: str) -> _Spline:
+    with np.load(CLOCKS, allow_pickle=False) as tables:
+        return _Spline(tables[f"{name}_knots"], tables[f"{name}_coefficients"])
 
 
 def max_lookback() -> float:
     """Return the largest lookback time the clocks cover, in Gyr (redshift 20)."""
-    return float(_clocks()[0].x[-1])
+    return float(_clock("age_of_lookback").knots[-1])
 
 
 def age_at_lookback(lookback: np.ndarray) -> np.ndarray:
@@ -55,7 +73,7 @@ def age_at_lookback(lookback: np.ndarray) -> np.ndarray:
     """
     lookback = np.asarray(lookback, dtype=float)
     covered = (lookback >= 0) & (lookback <= max_lookback())
-    return np.where(covered, _clocks()[0](lookback), np.nan)
+    return np.where(covered, _clock("age_of_lookback")(lookback), np.nan)
 
 
 def redshift_at_lookback(lookback: np.ndarray) -> np.ndarray:
@@ -65,12 +83,12 @@ def redshift_at_lookback(lookback: np.ndarray) -> np.ndarray:
         >>> redshift_at_lookback(np.array([3.504147])).round(4)
         array([0.2977])
     """
-    return np.asarray(_clocks()[1](np.asarray(lookback, dtype=float)))
+    return _clock("redshift_of_lookback")(np.asarray(lookback, dtype=float))
 
 
 def lookback_at_redshift(redshift: np.ndarray) -> np.ndarray:
     """Return the catalogue lookback time [Gyr] of a redshift in [0, 20]."""
-    return np.asarray(_clocks()[2](np.asarray(redshift, dtype=float)))
+    return _clock("lookback_of_redshift")(np.asarray(redshift, dtype=float))
 
 
 def time_of_redshift(redshift: np.ndarray) -> np.ndarray:

@@ -164,8 +164,11 @@ class _ColumnReader:
         return value
 
     def _in_own_unit(self, value: np.ndarray) -> np.ndarray:
-        stated, own = unit_in_file(self.table, self.name), self.scale
-        if stated is None or own.unit == u.dimensionless_unscaled:
+        stated = unit_in_file(self.table, self.name)
+        if stated is None:
+            return value
+        own = self.scale
+        if own.unit == u.dimensionless_unscaled:
             return value
         scale = read_unit(stated, self.name, own.unit)
         if scale == own:

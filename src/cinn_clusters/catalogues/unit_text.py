@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 from astropy import units as u
-from astropy.cosmology import units as cosmology_units
 
-_LITTLE_H = cosmology_units.littleh
 _NOT_H = (u.hour, u.H)
 """What astropy takes an h for."""
+_OF_COSMOLOGY = "littleh", "redshift"
+"""Names that astropy's cosmology adds to its units."""
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺"
 _PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-+")
 
@@ -60,6 +60,26 @@ _LETTERS = str.maketrans("0123456789", "abcdefghij")
 """astropy reads digits behind a name as its power."""
 
 
+@cache
+def _cosmology_units() -> Any:
+    """Units of astropy's cosmology, imported where a text names one: it takes a third of a second."""
+    from astropy.cosmology import units
+
+    return units
+
+
+def _further_units(spelled: str) -> list[Any]:
+    """Units in a text that astropy does not enable by itself."""
+    further: list[Any] = [_named_h(number) for number in set(_OWN_H.findall(spelled))]
+    if any(name in spelled for name in _OF_COSMOLOGY):
+        further.append(_cosmology_units())
+    return further
+
+
+def _little_h() -> Any:
+    return _cosmology_units().littleh
+
+
 def parse_unit(text: str, expected: Any) -> Any:
     """Read a unit of astropy in any spelling, an h that stands where ``expected`` has none included.
 
@@ -73,8 +93,7 @@ def parse_unit(text: str, expected: Any) -> Any:
     spelled = spell_out(text)
     if _FRACTION.search(spelled):
         raise ValueError(f"brackets around the power in '{text}'")
-    own_h = [_named_h(number) for number in set(_OWN_H.findall(spelled))]
-    with u.add_enabled_units([cosmology_units, *own_h]):
+    with u.add_enabled_units(_further_units(spelled)):
         unit = u.Unit(_OWN_H.sub(lambda match: _alias(match[1]), spelled))
     if unit.is_equivalent(expected):
         return unit
@@ -111,7 +130,7 @@ def without_h(unit: Any) -> Any:
     """
     plain = unit.decompose()
     powers = zip(plain.bases, plain.powers, strict=True)
-    factors = [base**power for base, power in powers if base != _LITTLE_H]
+    factors = [base**power for base, power in powers if base.name != "littleh"]
     return _product(plain.scale, factors)
 
 
@@ -121,7 +140,7 @@ def _alias(number: str) -> str:
 
 def _named_h(number: str) -> Any:
     """The unit h70: H0 over 70 km/s/Mpc."""
-    one_hundred = 100.0 / float(number) * _LITTLE_H
+    one_hundred = 100.0 / float(number) * _little_h()
     return u.def_unit([f"h{number}", _alias(number)], one_hundred)
 
 
@@ -134,7 +153,7 @@ def _with_little_h(unit: Any) -> Any:
 
 def _meant(base: Any) -> Any:
     if base in _NOT_H:
-        return _LITTLE_H
+        return _little_h()
     return base
 
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.cosmology import FlatLambdaCDM
-from astropy.cosmology import units as cosmology_units
 from astropy.table import Table
 
-from cinn_clusters.catalogues.mapping import Mapping, Quantity
+from cinn_clusters.catalogues.mapping import Mapping, PublishedCosmology, Quantity
 from cinn_clusters.catalogues.unit_text import parse_unit, without_h
 from cinn_clusters.cosmology import HUBBLE_CONSTANT
 from cinn_clusters.errors import DataError
@@ -171,8 +169,10 @@ def conversion_factor(unit: Any, target: Any, hubble: float = HUBBLE_CONSTANT) -
     Raises:
         UnitConversionError: If the units are of different kinds.
     """
+    from astropy.cosmology.units import with_H0
+
     hubble_constant = hubble * u.km / u.s / u.Mpc
-    with_h = cosmology_units.with_H0(hubble_constant)
+    with_h = with_H0(hubble_constant)
     quantity = 1.0 * unit
     return float(quantity.to_value(target, [*with_h, *u.temperature_energy()]))
 
@@ -184,8 +184,7 @@ def factor_to_default(
     published, default = mapping.cosmology, _DEFAULT_UNITS[name]
     remark, factor = "", np.ones(len(redshift))
     if name == "radius" and unit.is_equivalent(u.arcmin):
-        cosmology = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
-        factor = _kpc_per_arcmin(cosmology, redshift) * unit.to(u.arcmin)
+        factor = _kpc_per_arcmin(published, redshift) * unit.to(u.arcmin)
         remark = " by the angular distance"
     else:
         factor = factor * conversion_factor(unit, default, published.H0)
@@ -200,8 +199,11 @@ def factor_to_default(
     return factor, remark
 
 
-def _kpc_per_arcmin(cosmology: FlatLambdaCDM, redshift: np.ndarray) -> np.ndarray:
+def _kpc_per_arcmin(published: PublishedCosmology, redshift: np.ndarray) -> np.ndarray:
     """Physical kpc of an arcminute, (N,); NaN without a redshift and at redshift 0."""
+    from astropy.cosmology import FlatLambdaCDM
+
+    cosmology = FlatLambdaCDM(H0=published.H0, Om0=published.Om0)
     kpc = np.full(len(redshift), np.nan)
     is_far = redshift > 0.0  # NaN: no
     kpc[is_far] = cosmology.kpc_proper_per_arcmin(redshift[is_far]).value

@@ -7,12 +7,11 @@ missing observables do not count. ``sample_test.py`` does the same for a whole s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from cinn_clusters.bundle import read_arrays
 from cinn_clusters.data.error_models.gaussian import ObservablePrior
@@ -204,8 +203,8 @@ def _log_rarity(
     is_measured = degrees > 0
     # its logarithm underflows beyond
     squared = np.minimum(squared, _MAX_SQUARED)
-    log_probability = chi2.logsf(squared, np.where(is_measured, degrees, 1))
-    rarity = -log_probability / math.log(10.0)
+    probability = chdtrc(np.where(is_measured, degrees, 1), squared)
+    rarity = -np.log10(probability)
     # an object of which nothing was measured is like any cluster
     return np.where(is_measured, rarity, 0.0)
 
