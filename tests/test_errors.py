@@ -51,5 +51,5 @@ def test_one_base_for_all(name: str) -> None:
 
 def test_no_part_of_a_line_is_endless() -> None:
     endless = "x" * 5_000
-    line = str(CinnError(endless, endless, endless, endless))
+    line = str(CinnError(endless, endless, endless, endless, endless))
     assert len(line) < 2_000

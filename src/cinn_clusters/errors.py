@@ -42,8 +42,8 @@ class CinnError(ValueError):
     def _line(self) -> str:
         expected = self.expected and f"expected {_shortened(self.expected)}"
         got = self.got and f"got {_shortened(self.got)}"
-        where = _shortened(self.where)
-        facts = "; ".join(filter(None, (expected, got, where, self.hint)))
+        where, hint = _shortened(self.where), _shortened(self.hint)
+        facts = "; ".join(filter(None, (expected, got, where, hint)))
         if not facts:
             return _printable(self.subject)
         return _printable(f"{_shortened(self.subject)}: {facts}")

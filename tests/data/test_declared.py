@@ -84,6 +84,10 @@ def test_choices_change_columns_and_keys() -> None:
             "column 'm': .*'mass', .*got 'mas' for role",
         ),
         (
+            {"columns": {"m": {"role": ["mass"]}}},
+            r"column 'm': .*got \['mass'\] for role",
+        ),
+        (
             {"columns": {"m": {"bounds": [3, 1]}}},
             r"bounds = \[lower, upper\].*got \[3, 1\]",
         ),

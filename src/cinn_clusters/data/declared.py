@@ -93,8 +93,8 @@ def _declared_columns(entries: Mapping[str, Any]) -> list[Column]:
     """Columns of the tables ``[columns.<name>]``, each role once among them."""
     for name, entry in entries.items():
         _demand_known(f"column '{name}'", entry, _FIELDS)
-    stated_roles = {entry.get("role") for entry in entries.values()}
-    has_time = not stated_roles.isdisjoint(_TIME_ROLES)
+    stated_roles = [entry.get("role") for entry in entries.values()]
+    has_time = any(role in stated_roles for role in _TIME_ROLES)
     columns = [
         _declared_column(name, entry, has_time) for name, entry in entries.items()
     ]
