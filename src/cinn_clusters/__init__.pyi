@@ -8,7 +8,10 @@ from cinn_clusters.data.split import Split as Split
 from cinn_clusters.data.split import split_by_cluster as split_by_cluster
 from cinn_clusters.errors import CinnError as CinnError
 from cinn_clusters.mock.population import mock_catalogue as mock_catalogue
-from cinn_clusters.pipeline.inference.infer import InferenceOptions as InferenceOptions
+from cinn_clusters.pipeline.inference.answer import answer as answer
+from cinn_clusters.pipeline.inference.answering import (
+    InferenceOptions as InferenceOptions,
+)
 from cinn_clusters.pipeline.inference.infer import Inferred as Inferred
 from cinn_clusters.pipeline.inference.infer import infer as infer
 from cinn_clusters.pipeline.report.draw import draw_figures as draw_figures

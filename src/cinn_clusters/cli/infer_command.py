@@ -218,7 +218,8 @@ def infer_command(
     if meaning is not None and (mass_offset, mass_scatter) != (None, None):
         meaning = meaning.with_mass(mass_offset, mass_scatter)
     set_threads(threads)
-    from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
+    from cinn_clusters.pipeline.inference.answering import InferenceOptions
+    from cinn_clusters.pipeline.inference.infer import infer
     from cinn_clusters.posterior.collision import MajorMerger
     from cinn_clusters.posterior.query import Sampling
 

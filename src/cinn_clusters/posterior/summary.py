@@ -75,14 +75,16 @@ def summarise(
         statistics += shortest_interval(values, level)
     statistics.append(quantities(marginal_modes(posterior, query, samples)))
     if with_map:
-        statistics.append(quantities(joint_mode(posterior, query, samples)[0]))
-    table = np.stack(statistics, -1).reshape(len(query), -1)  # (N, Q x statistics)
-    return pd.DataFrame(
-        table,
-        columns=summary_columns(
-            posterior.targets, with_map=with_map, collision_time=collision_time
-        ),
+        modes = samples[0]
+        if len(query):
+            modes, _ = joint_mode(posterior, query, samples)
+        statistics.append(quantities(modes))
+    columns = summary_columns(
+        posterior.targets, with_map=with_map, collision_time=collision_time
     )
+    shape = (len(query), len(columns))
+    table = np.stack(statistics, -1)  # (N, Q, statistics)
+    return pd.DataFrame(table.reshape(shape), columns=columns)
 
 
 def summary_columns(

@@ -14,7 +14,8 @@ from cinn_clusters.catalogues.mapping import Mapping, read_mapping
 from cinn_clusters.catalogues.table_files import read_table
 from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.files import Destination
-from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
+from cinn_clusters.pipeline.inference.answering import InferenceOptions
+from cinn_clusters.pipeline.inference.infer import Inferred, infer
 from cinn_clusters.pipeline.inference.mass_used import MASS_USED, MASS_USED_SD
 from cinn_clusters.posterior.query import Sampling
 from support import Command

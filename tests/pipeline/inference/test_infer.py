@@ -14,7 +14,8 @@ from astropy.table import Table
 from cinn_clusters import schema
 from cinn_clusters.errors import DataError, OutputError
 from cinn_clusters.files import Destination
-from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
+from cinn_clusters.pipeline.inference.answering import InferenceOptions
+from cinn_clusters.pipeline.inference.infer import Inferred, infer
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.storage.posterior_file import read_samples
 from support import Command

@@ -14,7 +14,8 @@ import xarray as xr
 from cinn_clusters import schema
 from cinn_clusters.data.embeddings import ENCODER, ENCODER_HASH
 from cinn_clusters.files import Destination
-from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
+from cinn_clusters.pipeline.inference.answering import InferenceOptions
+from cinn_clusters.pipeline.inference.infer import infer
 from cinn_clusters.pipeline.simulation.crossval import crossval
 from cinn_clusters.pipeline.simulation.evaluate import evaluate
 from cinn_clusters.pipeline.simulation.prepare import TableFiles, prepare

@@ -22,8 +22,9 @@ from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.errors import BundleError, DataError, OutputError
 from cinn_clusters.files import Destination
 from cinn_clusters.ood.sample_test import two_sample_test
+from cinn_clusters.pipeline.inference.answering import InferenceOptions
 from cinn_clusters.pipeline.inference.demo_observed import demo_observed
-from cinn_clusters.pipeline.inference.infer import InferenceOptions, Inferred, infer
+from cinn_clusters.pipeline.inference.infer import Inferred, infer
 from cinn_clusters.posterior.collision import MajorMerger
 from cinn_clusters.posterior.query import Sampling
 from cinn_clusters.progress import Progress

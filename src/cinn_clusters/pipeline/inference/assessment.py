@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +56,12 @@ class Assessment:
 
 
 def assess(
-    model: TrainedModel, catalogue: CatalogueQuery, ood: Ood, seed: int
+    model: TrainedModel,
+    catalogue: CatalogueQuery,
+    ood: Ood,
+    seed: int,
+    *,
+    is_sample: bool = True,
 ) -> Assessment:
     """Assess every object.
 
@@ -65,6 +70,8 @@ def assess(
         catalogue: The objects.
         ood: ``keep`` looks for no reason, ``flag`` says it, ``refuse`` leaves the object unanswered.
         seed: Seed of the samples by which disagreement and the sample test are estimated.
+        is_sample: Whether the objects are a sample of their own, not a part of one: something is
+            said of the sample as a whole, too.
     """
     query, objects = catalogue.query, np.unique(catalogue.objects)
     is_usable = model.posterior.transforms.is_usable(query.inputs).numpy()
@@ -82,10 +89,12 @@ def assess(
         remarks = catalogue.converted.remarks.get(int(row), ())
         reasons.append(tuple(dict.fromkeys([*object_reasons, *remarks])))
         status.append(_status(is_answerable, bool(object_reasons), ood))
+    of_rows = Assessment(np.array(status), tuple(reasons), columns)
+    if not is_sample:
+        return of_rows
     if ood != "keep":
         catalogue.converted.log.extend(_relation_notes(model, catalogue, views))
-    test = _sample_test(model, views, seed)
-    return Assessment(np.array(status), tuple(reasons), columns, test)
+    return replace(of_rows, sample_test=_sample_test(model, views, seed))
 
 
 def _status(is_usable: bool, has_reasons: bool, ood: Ood) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,32 @@ def read_query(
         DataError: If the catalogue or the vectors of its maps cannot be read, a column that the
             model needs is missing, or a unit is wrong.
     """
+    table, notes = _read(source, posterior)
+    return query_of_table(table, source, posterior, provenance, notes=notes)
+
+
+def query_of_table(
+    table: Table,
+    source: CatalogueSource,
+    posterior: Posterior,
+    provenance: JsonObject | None = None,
+    *,
+    notes: Sequence[str] = (),
+) -> CatalogueQuery:
+    """Make a query of a table.
+
+    Args:
+        table: The catalogue.
+        source: How its columns are read; its path stands in errors.
+        posterior: Its inputs are looked for.
+        provenance: As for ``read_query``.
+        notes: What the reader of the table had to decide.
+
+    Raises:
+        DataError: As ``read_query``.
+    """
     mapping, path = source.mapping, source.path
     schema = posterior.transforms.schema
-    table, notes = _read(source, posterior)
     scalars = [
         name
         for name in posterior.inputs

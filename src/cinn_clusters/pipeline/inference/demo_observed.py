@@ -21,8 +21,9 @@ from cinn_clusters.cosmology import age_at_lookback, lookback_at_redshift
 from cinn_clusters.figures.known_clusters import PublishedEstimate, known_clusters
 from cinn_clusters.figures.style import rendered
 from cinn_clusters.files import atomic_directory, demand_free
+from cinn_clusters.pipeline.inference.answering import InferenceOptions
 from cinn_clusters.pipeline.inference.assessment import WINDOW
-from cinn_clusters.pipeline.inference.infer import InferenceOptions, infer
+from cinn_clusters.pipeline.inference.infer import infer
 from cinn_clusters.pipeline.inference.result_table import REASONS
 from cinn_clusters.posterior.collision import MAJOR_MERGER, P_MAJOR_RECENT
 from cinn_clusters.posterior.query import Sampling

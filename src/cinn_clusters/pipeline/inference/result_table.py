@@ -104,6 +104,16 @@ def demand_free_columns(
         DataError: If a column has the name of one of the result.
         OutputError: If the format of the result cannot hold the catalogue.
     """
+    demand_new_columns(table, targets, catalogue)
+    demand_writable(table, path)
+
+
+def demand_new_columns(table: Table, targets: tuple[str, ...], catalogue: Path) -> None:
+    """Refuse a catalogue that holds a column of the result.
+
+    Raises:
+        DataError: If it does.
+    """
     taken = [
         name
         for name in (*_DESCRIPTIONS, *unconditional_names(), *summary_columns(targets))
@@ -115,7 +125,6 @@ def demand_free_columns(
             got, hint = "an answer given before", "give the catalogue without it"
         expected = "a name that no result has"
         raise DataError(f"column '{taken[0]}'", expected, got, str(catalogue), hint)
-    demand_writable(table, path)
 
 
 def complete_summary(

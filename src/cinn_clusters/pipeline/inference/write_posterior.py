@@ -6,8 +6,8 @@ of the posteriors of its V views.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,12 @@ DISAGREEMENT = "disagreement_nats"
 EXTRAPOLATED = "num_extrapolated"
 """Observables of an object beyond the training support, where they are clipped."""
 _SAMPLES_IN_MEMORY = 2_000_000
+KeepSamples = Callable[[slice, np.ndarray, Query], None]
+"""Takes a slice of objects, their samples (S, n, D) and their first views."""
+
+
+def ignore_samples(objects: slice, samples: np.ndarray, views: Query) -> None:
+    """Keep no samples: the summary is all that is wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +60,12 @@ class PosteriorContent:
     dequantised: np.ndarray | None = None
     with_map: bool = False
     unconditional: Unconditional | None = None
+
+    def rows(self, objects: slice) -> PosteriorContent:
+        """What the summary of some objects holds."""
+        if self.unconditional is None:
+            return self
+        return replace(self, unconditional=self.unconditional.rows(objects))
 
 
 def write_posterior(
@@ -80,28 +92,71 @@ def write_posterior(
         The summary, N rows.
     """
     content = content or PosteriorContent()
-    first, counts = group_views(query)
     layout = _layout(posterior, query, sampling, content)
-    pieces = []
     with sample_writer(path, layout) as writer:
-        for objects, samples in _sample_objects(posterior, query, sampling):
+
+        def keep(objects: slice, samples: np.ndarray, views: Query) -> None:
             writer.put(objects, samples)
-            views = query.rows(first[objects])
             if content.dequantised is not None:
                 truth = content.dequantised[objects]
-                writer.put_log_prob(
-                    objects, *densities(posterior, samples, truth, views)
-                )
-            summary = summarise(posterior, views, samples, with_map=content.with_map)
-            if content.unconditional is not None:
-                unconditional = content.unconditional.rows(objects)
-                columns = unconditional_columns(
-                    posterior, views, samples, unconditional
-                )
-                summary = summary.join(columns)
-            pieces.append(summary)
-            on_progress(Progress(objects.stop, len(counts), "infer"))
+                log_probs = densities(posterior, samples, truth, views)
+                writer.put_log_prob(objects, *log_probs)
+
+        return summarise_samples(
+            posterior,
+            query,
+            sampling,
+            content=content,
+            keep=keep,
+            on_progress=on_progress,
+        )
+
+
+def summarise_samples(
+    posterior: Posterior,
+    query: Query,
+    sampling: Sampling,
+    *,
+    content: PosteriorContent,
+    keep: KeepSamples = ignore_samples,
+    on_progress: OnProgress = ignore_progress,
+) -> pd.DataFrame:
+    """Sample and summarise in pieces of bounded memory.
+
+    Args:
+        posterior: The density.
+        query: Views of N objects; those of one object stand together.
+        sampling: How samples are drawn.
+        content: What the summary holds beside the targets.
+        keep: Called with each slice of objects, their samples (S, n, D) and their first views.
+        on_progress: Called with the number of objects done.
+
+    Returns:
+        The summary, N rows.
+    """
+    first, counts = group_views(query)
+    if not len(counts):
+        no_samples = posterior.sample(query, sampling.num_samples)
+        return _summary(posterior, query, no_samples, content)
+    pieces = []
+    for objects, samples in _sample_objects(posterior, query, sampling):
+        views = query.rows(first[objects])
+        keep(objects, samples, views)
+        of_objects = content.rows(objects)
+        pieces.append(_summary(posterior, views, samples, of_objects))
+        on_progress(Progress(objects.stop, len(counts), "infer"))
     return pd.concat(pieces, ignore_index=True)
+
+
+def _summary(
+    posterior: Posterior, views: Query, samples: np.ndarray, content: PosteriorContent
+) -> pd.DataFrame:
+    """Summary of n objects by their samples (S, n, D)."""
+    summary = summarise(posterior, views, samples, with_map=content.with_map)
+    if content.unconditional is None:
+        return summary
+    columns = unconditional_columns(posterior, views, samples, content.unconditional)
+    return summary.join(columns)
 
 
 def describe_ensemble(posterior: Posterior, query: Query, seed: int) -> pd.DataFrame:
