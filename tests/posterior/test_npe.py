@@ -13,14 +13,16 @@ from cinn_clusters import schema
 from cinn_clusters.cosmology import age_at_lookback
 from cinn_clusters.data.catalogue import Catalogue
 from cinn_clusters.data.missing_values import accept_missing_values
-from cinn_clusters.data.split import Split, split_by_cluster
+from cinn_clusters.data.split import Split, folds_by_cluster, split_by_cluster
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError
-from cinn_clusters.posterior import npe
+from cinn_clusters.posterior import fit, npe
+from cinn_clusters.posterior.fit import Fold, fit_folds, prepare_jobs
 from cinn_clusters.posterior.npe import (
     NUM_DEQUANTISED,
     NUM_HELD_OUT_COPIES,
     TrainingPairs,
+    join_pairs,
     make_training_pairs,
     maximise_likelihood,
 )
@@ -258,3 +260,75 @@ def test_training_lowers_the_held_out_loss_and_keeps_the_best() -> None:
     first = state.history[0][2]
     load_best(flow, state)
     assert state.best_loss.mean() < first
+
+
+def test_joined_pairs_are_those_of_each_table() -> None:
+    parts = [
+        _pairs(num_members, num_clusters, held_out_groups=3)[0]
+        for num_members, num_clusters in ((2, 20), (3, 13))
+    ]
+    joined = join_pairs(parts)
+    member, first_row = 0, 0
+    copy = torch.tensor(7)
+    for part in parts:
+        for own, rows in zip(part.train_rows, part.held_out(), strict=True):
+            torch.testing.assert_close(
+                joined.at(copy, joined.train_rows[member]), part.at(copy, own)
+            )
+            is_row = joined.held_out_weights[member] == 1
+            held_out = joined.held_out_rows[member]
+            np.testing.assert_array_equal(held_out[is_row], first_row + rows)
+            is_of_part = (held_out >= first_row) & (
+                held_out < first_row + part.u.shape[1]
+            )
+            assert is_of_part.all(), "padding repeats the member's rows"
+            member += 1
+        first_row += part.u.shape[1]
+    assert joined.u.shape[1] == first_row
+    assert len(joined.train_rows) == member == 5
+
+
+def _folds(catalogue: Catalogue, num_folds: int) -> list[Fold]:
+    _, _, transforms = _prepared()
+    splits = folds_by_cluster(catalogue.clusters, num_folds)
+    return [Fold(split, transforms) for split in splits]
+
+
+def test_folds_start_alike_and_do_not_see_each_other() -> None:
+    catalogue = _catalogue(20)
+    folds = _folds(catalogue, 2)
+    config = _config(2, epochs=1, augment=False)
+    (job,) = prepare_jobs(catalogue, folds, config, "cpu")
+    for value in job.flow.state_dict().values():
+        if value.is_floating_point():
+            assert torch.equal(*value.chunk(2)), "the weights of a fold are the seed's"
+    pair = fit_folds(catalogue, folds, config)
+    repeated = fit_folds(catalogue, [folds[0], folds[0]], config)
+    (one, other), (same, twin) = (list(each) for each in (pair, repeated))
+    x = catalogue.inputs(one.inputs)[:3]
+    density = [each.log_prob(catalogue.theta[:3], x) for each in (one, other, same)]
+    np.testing.assert_array_equal(density[0], density[2])
+    is_possible = np.isfinite(density[0])
+    assert is_possible.sum() >= 2
+    assert (density[0] != density[1])[is_possible].all()
+    assert twin.flow.num_members == 2
+
+
+def test_more_folds_than_a_job_holds_are_trained_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalogue = _catalogue(20)
+    folds = _folds(catalogue, 3)
+    config = _config(2, epochs=1, augment=False)
+    monkeypatch.setattr(fit, "MAX_MEMBERS", 4)
+    jobs = list(prepare_jobs(catalogue, folds, config, "cpu"))
+    assert [job.flow.num_members for job in jobs] == [4, 2]
+    of_jobs = [fold.split.train for job in jobs for fold in job.folds]
+    for fold, train in zip(folds, of_jobs, strict=True):
+        np.testing.assert_array_equal(train, fold.split.train)
+    names: list[str] = []
+    posteriors = fit_folds(
+        catalogue, folds, config, "cpu", lambda progress: names.append(progress.what)
+    )
+    assert len(list(posteriors)) == 3
+    assert names == ["folds 1-2 of 3", "folds 3-3 of 3"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 
@@ -17,7 +18,9 @@ from cinn_clusters.errors import ConfigError, DataError
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.npe import (
+    MAX_BYTES,
     TrainingPairs,
+    join_pairs,
     make_training_pairs,
     maximise_likelihood,
 )
@@ -26,7 +29,10 @@ from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.rng import numpy_stream
 from cinn_clusters.schema import KEYS
 from cinn_clusters.settings.config import Config
-from cinn_clusters.training.fit import FitState, load_best, start
+from cinn_clusters.training.fit import FitState, member_tensors, start
+
+MAX_MEMBERS = 100
+"""Members that train in one graph; beyond them a step costs in proportion."""
 
 
 def fit(
@@ -63,10 +69,62 @@ def fit(
     """
     config = config or Config()
     transforms = fit_catalogue_transforms(catalogue, split, seed=config.seed)
-    job = prepare_job(catalogue, split, transforms, config, device)
-    for state in job.epochs():
-        on_progress(state.progress(config.train.epochs, "train"))
-    return job.posterior()
+    folds = [Fold(split, transforms)]
+    (posterior,) = fit_folds(catalogue, folds, config, device, on_progress)
+    return posterior
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What one posterior is trained on.
+
+    Args:
+        split: Rows that train, and rows that decide when to stop.
+        transforms: Fitted on ``split.train``.
+    """
+
+    split: Split
+    transforms: Transforms
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of training and validation."""
+        return len(self.split.train) + len(self.split.validation)
+
+
+def fit_folds(
+    catalogue: Catalogue,
+    folds: Sequence[Fold],
+    config: Config,
+    device: str = "auto",
+    on_progress: OnProgress = ignore_progress,
+) -> Iterator[Posterior]:
+    """Train a posterior for each fold; many folds train in one graph, as further members.
+
+    Args:
+        catalogue: Validated rows.
+        folds: What each posterior is trained on.
+        config: Settings of all of them.
+        device: See ``fit``.
+        on_progress: Called after each epoch.
+
+    Yields:
+        The posteriors, in the order of the folds.
+
+    Raises:
+        TrainingError: When a loss is not finite.
+        ConfigError: When the device does not exist.
+    """
+    num_done = 0
+    for job in prepare_jobs(catalogue, folds, config, device):
+        name = "train"
+        if len(folds) > 1:
+            last = num_done + len(job.folds)
+            name = f"folds {num_done + 1}-{last} of {len(folds)}"
+        for state in job.epochs():
+            on_progress(state.progress(config.train.epochs, name))
+        num_done += len(job.folds)
+        yield from job.posteriors()
 
 
 def fit_catalogue_transforms(
@@ -89,72 +147,119 @@ def fit_catalogue_transforms(
 
 @dataclass
 class Job:
-    """A training under way.
+    """A training under way: K members of each of F folds in one flow.
 
     Args:
-        flow: Flow that is trained.
-        transforms: Fitted transforms.
-        pairs: Rows of training and validation.
+        flow: Flow of F K members that is trained, those of a fold side by side.
+        folds: The folds, without rows that cannot be used.
+        pairs: Rows of training and validation of all folds.
         config: Settings.
         state: Where the training stands.
         device: Where the tensors are.
-        num_incomplete: Rows left out, since an observable is missing that the model needs.
     """
 
     flow: Flow
-    transforms: Transforms
+    folds: Sequence[Fold]
     pairs: TrainingPairs
     config: Config
     state: FitState
     device: str
-    num_incomplete: int = 0
 
     def epochs(self) -> Iterator[FitState]:
         """Train, yielding after each epoch."""
         return maximise_likelihood(self.flow, self.pairs, self.config, self.state)
 
     def posterior(self) -> Posterior:
-        """Put the best weights of each member in place and return the posterior."""
-        load_best(self.flow, self.state)
-        return Posterior(self.flow.eval(), self.transforms, self.device)
+        """Return the posterior of the only fold."""
+        (posterior,) = self.posteriors()
+        return posterior
+
+    def posteriors(self) -> Iterator[Posterior]:
+        """Yield the posterior of each fold, with the best weights of each member."""
+        for number, fold in enumerate(self.folds):
+            flow = _new_flow(fold, self.config)
+            first = number * flow.num_members
+            best = {
+                name: value[first : first + flow.num_members]
+                for name, value in self.state.best.items()
+            }
+            flow.load_state_dict(flow.state_dict() | best)
+            yield Posterior(flow.to(self.device).eval(), fold.transforms, self.device)
 
 
-def prepare_job(
-    catalogue: Catalogue,
-    split: Split,
-    transforms: Transforms,
-    config: Config,
-    device: str,
-) -> Job:
+def prepare_job(catalogue: Catalogue, fold: Fold, config: Config, device: str) -> Job:
+    """Set the training of one fold up; see ``prepare_jobs``."""
+    return next(prepare_jobs(catalogue, [fold], config, device))
+
+
+def prepare_jobs(
+    catalogue: Catalogue, folds: Sequence[Fold], config: Config, device: str
+) -> Iterator[Job]:
     """Set everything up before the first epoch; a model of exact inputs sees complete rows only.
+
+    Folds whose models have the same shape share a job, up to ``MAX_MEMBERS`` members.
 
     Raises:
         DataError: If no complete row is left.
     """
     device = resolve_device(device)
-    usable = split
+    usable = [_usable(fold, catalogue, config) for fold in folds]
+    folds_a_job = max(1, MAX_MEMBERS // config.model.members)
+    for _, group in groupby(usable, lambda fold: fold.transforms.num_features):
+        alike = list(group)
+        for first in range(0, len(alike), folds_a_job):
+            job = alike[first : first + folds_a_job]
+            yield _prepare(catalogue, job, config, device)
+
+
+def _usable(fold: Fold, catalogue: Catalogue, config: Config) -> Fold:
+    """The fold with the rows that its model can use, and transforms that say what it accepts."""
+    split, transforms = fold.split, fold.transforms
     if config.train.augment:
         names = [observable.name for observable in transforms.observables]
         columns = catalogue.rows(split.train).inputs(names).T
-        transforms = accept_missing_values(
-            transforms, dict(zip(names, columns, strict=True))
-        )
+        by_name = dict(zip(names, columns, strict=True))
+        transforms = accept_missing_values(transforms, by_name)
     else:
-        usable = split.within(catalogue.complete_rows())
-    if not (len(usable.train) and len(usable.validation)):
+        split = split.within(catalogue.complete_rows())
+    if not (len(split.train) and len(split.validation)):
         hint = "set train.augment, which accepts missing values"
         raise DataError("training rows", "complete ones", "none", "", hint)
-    pairs = make_training_pairs(catalogue, usable, transforms, config, device)
-    flow = make_flow(config, len(transforms.targets), transforms.num_features).to(
-        device
-    )
+    return Fold(split, transforms)
+
+
+def _prepare(
+    catalogue: Catalogue, folds: Sequence[Fold], config: Config, device: str
+) -> Job:
+    """Pairs, flow and optimiser of folds that train together."""
+    max_bytes = MAX_BYTES // len(folds)
+    pairs = [
+        make_training_pairs(
+            catalogue, fold.split, fold.transforms, config, device, max_bytes=max_bytes
+        )
+        for fold in folds
+    ]
+    flow = _joint_flow(folds, config).to(device)
     state = start(flow, flow.num_members, config.train)
-    num_incomplete = _num_fitted(split) - _num_fitted(usable)
-    return Job(flow, transforms, pairs, config, state, device, num_incomplete)
+    return Job(flow, folds, join_pairs(pairs), config, state, device)
 
 
-def _num_fitted(split: Split) -> int:
-    return len(split.train) + len(split.validation)
+def _new_flow(fold: Fold, config: Config) -> Flow:
+    transforms = fold.transforms
+    return make_flow(config, len(transforms.targets), transforms.num_features)
+
+
+def _joint_flow(folds: Sequence[Fold], config: Config) -> Flow:
+    """Untrained flow of the members of all folds, which start alike in each."""
+    one = _new_flow(folds[0], config)
+    num_members = len(folds) * one.num_members
+    flow = _new_flow(folds[0], config.with_members(num_members))
+    weights = {
+        name: value.repeat(len(folds), *(1,) * (value.ndim - 1))
+        for name, value in member_tensors(one).items()
+    }
+    flow.load_state_dict(one.state_dict() | weights)
+    return flow
 
 
 def resolve_device(device: str) -> str:

@@ -12,7 +12,7 @@ resolution, and with augmentation observables are masked and scattered as in a c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,12 @@ class TrainingPairs:
         """Targets u and features x of rows of copies, for copy and row numbers of one shape."""
         return self.u[copy, rows], self.x[copy % len(self.x), rows]
 
+    def held_out(self) -> Iterator[np.ndarray]:
+        """Row numbers that each member stops on, without padding."""
+        members = zip(self.held_out_rows, self.held_out_weights, strict=True)
+        for rows, weights in members:
+            yield rows[weights > 0].cpu().numpy()
+
 
 def make_training_pairs(
     catalogue: Catalogue,
@@ -69,6 +75,8 @@ def make_training_pairs(
     transforms: Transforms,
     config: Config,
     device: str = "cpu",
+    *,
+    max_bytes: int | None = None,
 ) -> TrainingPairs:
     """Standardise the rows of training and validation; test rows are not touched.
 
@@ -78,6 +86,7 @@ def make_training_pairs(
         transforms: Fitted on ``split.train``.
         config: Settings: ``train`` says how rows become pairs, ``model.members`` for how many.
         device: Where the tensors go.
+        max_bytes: Memory that the copies may take; ``MAX_BYTES`` when absent.
 
     Returns:
         The pairs.
@@ -87,11 +96,12 @@ def make_training_pairs(
     """
     index = np.concatenate([split.train, split.validation])
     rows = catalogue.rows(index)
-    x, u = _copies(rows, transforms, config)
+    num_copies = _num_copies(rows, transforms, config.train, max_bytes or MAX_BYTES)
+    x, u = _copies(rows, transforms, config, num_copies)
     is_validation = np.arange(len(index)) >= len(split.train)
     is_held_out = _held_out(rows.clusters, is_validation, config)
     train_rows = _train_rows(rows.clusters, is_held_out, config)
-    held_out_rows, held_out_weights = _padded(is_held_out)
+    held_out_rows, held_out_weights = _padded(list(map(np.flatnonzero, is_held_out)))
     return TrainingPairs(
         x.to(device),
         u.to(device),
@@ -99,6 +109,30 @@ def make_training_pairs(
         held_out_rows.to(device),
         held_out_weights.to(device),
         config.train.noise,
+    )
+
+
+def join_pairs(pairs: Sequence[TrainingPairs]) -> TrainingPairs:
+    """Rows of several trainings end to end, whose members then train side by side.
+
+    Of copies each keeps as many as all of them have.
+    """
+    if len(pairs) == 1:
+        return pairs[0]
+    num_rows = [each.u.shape[1] for each in pairs]
+    firsts = np.cumsum([0, *num_rows[:-1]]).tolist()
+    shifted = list(zip(pairs, firsts, strict=True))
+    train_rows = [first + rows for each, first in shifted for rows in each.train_rows]
+    held_out = [first + rows for each, first in shifted for rows in each.held_out()]
+    device = pairs[0].x.device
+    held_out_rows, held_out_weights = _padded(held_out)
+    return TrainingPairs(
+        _side_by_side([each.x for each in pairs]),
+        _side_by_side([each.u for each in pairs]),
+        tuple(train_rows),
+        held_out_rows.to(device),
+        held_out_weights.to(device),
+        pairs[0].noise,
     )
 
 
@@ -140,14 +174,19 @@ def maximise_likelihood(
     return epochs(flow, objective, config.train, state, config.seed)
 
 
+def _side_by_side(copies: Sequence[Tensor]) -> Tensor:
+    """Copies (J, N_f, ...) of several tables as those of one (J, sum N_f, ...)."""
+    num_copies = min(map(len, copies))
+    return torch.cat([of_table[:num_copies] for of_table in copies], 1)
+
+
 def _copies(
-    rows: Catalogue, transforms: Transforms, config: Config
+    rows: Catalogue, transforms: Transforms, config: Config, num_copies: int
 ) -> tuple[Tensor, Tensor]:
     """Features (J, N, L), J = 1 where all would be the same, and targets (J, N, D)."""
     inputs = rows.inputs(transforms.inputs)
     jitter = numpy_stream(config.seed, "jitter")
     augmentation = numpy_stream(config.seed, "corruption")
-    num_copies = _num_copies(rows, transforms, config.train)
     num_x = num_copies
     if not transforms.accepts_missing:
         num_x = 1
@@ -166,12 +205,14 @@ def _copies(
     return x, u
 
 
-def _num_copies(rows: Catalogue, transforms: Transforms, train: TrainConfig) -> int:
+def _num_copies(
+    rows: Catalogue, transforms: Transforms, train: TrainConfig, max_bytes: int
+) -> int:
     """Number of copies J: 1 where all would be the same, and no more than memory allows."""
     if transforms.accepts_missing:
         num_columns = transforms.num_features + len(transforms.targets)
         bytes_a_copy = 4 * len(rows.table) * num_columns
-        return max(1, min(NUM_AUGMENTED, MAX_BYTES // bytes_a_copy))
+        return max(1, min(NUM_AUGMENTED, max_bytes // bytes_a_copy))
     if train.dequantise:
         return NUM_DEQUANTISED
     return 1
@@ -223,9 +264,8 @@ def _resampled(
     return np.concatenate(members)
 
 
-def _padded(is_held_out: np.ndarray) -> tuple[Tensor, Tensor]:
+def _padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     """Row numbers of each member (K, M), and 1 where one counts, 0 where it is padding."""
-    rows = list(map(np.flatnonzero, is_held_out))
     counts = np.array([len(numbers) for numbers in rows])
     most = counts.max()
     padded = [np.resize(numbers, most) for numbers in rows]

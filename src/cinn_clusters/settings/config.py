@@ -165,6 +165,11 @@ class Config(Section):
         section: FlowConfig = getattr(self, self.model.flow)
         return section
 
+    def with_members(self, num_members: int) -> Config:
+        """Return the same settings for another number of networks."""
+        model = self.model.model_copy(update={"members": num_members})
+        return self.model_copy(update={"model": model})
+
 
 def read_config(path: str | Path | None = None, changes: Sequence[str] = ()) -> Config:
     """Read a TOML file and apply ``section.key=value`` changes.

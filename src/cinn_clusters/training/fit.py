@@ -76,9 +76,12 @@ def start(model: nn.Module, num_members: int, config: OptimiserConfig) -> FitSta
     """Return the state before the first epoch."""
     parameters = list(model.parameters())
     rate, decay = config.learning_rate, config.weight_decay
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, foreach=True)
-    best = {name: value.clone() for name, value in member_tensors(model).items()}
     device = parameters[0].device
+    is_fused = device.type == "cpu"  # one pass over memory for all of a step
+    optimiser = torch.optim.AdamW(
+        parameters, lr=rate, weight_decay=decay, fused=is_fused, foreach=not is_fused
+    )
+    best = {name: value.clone() for name, value in member_tensors(model).items()}
     best_loss = torch.full((num_members,), math.inf, device=device)
     best_epoch = torch.zeros(num_members, dtype=torch.long, device=device)
     return FitState(optimiser, best, best_loss, best_epoch)
@@ -186,8 +189,12 @@ def _clip_members(parameters: list[nn.Parameter], limit: float) -> None:
     gradients = [
         parameter.grad for parameter in parameters if parameter.grad is not None
     ]
-    squares = [gradient.flatten(1).square().sum(1) for gradient in gradients]
-    norms = torch.stack(squares).sum(0).sqrt()  # (K,)
+    of_parameters = [
+        torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients
+    ]
+    norms = torch.linalg.vector_norm(torch.stack(of_parameters), dim=0)  # (K,)
+    if bool((norms <= limit).all()):
+        return
     factor = (limit / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         ones = (1,) * (gradient.ndim - 1)

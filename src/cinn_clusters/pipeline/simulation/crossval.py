@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from cinn_clusters.pipeline.inference.write_posterior import densities
 from cinn_clusters.pipeline.simulation.evaluate import answerable_rows
 from cinn_clusters.pipeline.simulation.prepare import standard_transforms
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
-from cinn_clusters.posterior.fit import fit_catalogue_transforms, prepare_job
+from cinn_clusters.posterior.fit import Fold, fit_catalogue_transforms, fit_folds
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.progress import OnProgress, ignore_progress
@@ -34,7 +33,6 @@ from cinn_clusters.storage.posterior_file import (
 )
 from cinn_clusters.storage.run import Run, open_run
 from cinn_clusters.storage.run_paths import ResultPaths
-from cinn_clusters.training.fit import FitState
 
 _LEAKAGE_HINT = (
     "every fold wants an encoder of its own, as in benchmarks/maps.py; "
@@ -52,9 +50,9 @@ def crossval(
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> Scores:
-    """Train on all folds but one and answer for that one, in turn; writes ``crossval/``.
+    """Answer for each fold by a model that was trained on all others; writes ``crossval/``.
 
-    The folds permute the sorted clusters with ``default_rng(seed)`` of the sampling; scalers, early
+    The models of all folds train at once, as further members of one ensemble. The folds permute the sorted clusters with ``default_rng(seed)`` of the sampling; scalers, early
     stopping and all else see the other folds only.
 
     Args:
@@ -63,7 +61,7 @@ def crossval(
         sampling: How posterior samples are drawn.
         num_folds: Folds.
         overwrite: Replace results that stand there.
-        on_progress: Called after each epoch of each fold.
+        on_progress: Called after each epoch of the folds that train at once.
 
     Returns:
         The scores over all rows.
@@ -91,16 +89,12 @@ def crossval(
     encoder_clusters = run.record.get("encoder_clusters") or ()
     demand_unseen(encoder_clusters, catalogue.clusters, str(run.path), _LEAKAGE_HINT)
     answers = _Answers.empty(catalogue, sampling, run.transforms.sample_dtype)
-    for k, split in enumerate(
-        folds_by_cluster(catalogue.clusters, num_folds, sampling.seed)
-    ):
-
-        def report(state: FitState, fold: int = k) -> None:
-            on_progress(
-                state.progress(config.train.epochs, f"fold {fold + 1}/{num_folds}")
-            )
-
-        posterior = _fit_fold(run, split, config, sampling.device, report)
+    splits = list(folds_by_cluster(catalogue.clusters, num_folds, sampling.seed))
+    folds = [_fold(run, split, config) for split in splits]
+    device = sampling.device
+    posteriors = fit_folds(catalogue, folds, config, device, on_progress)
+    for split, plain in zip(splits, posteriors, strict=True):
+        posterior, _ = recalibrated(plain, catalogue, split, config, device)
         answers.put(posterior, split, sampling)
     rows = np.flatnonzero(answers.is_answered)
     sampled = SampledObjects(
@@ -173,21 +167,10 @@ class _Answers:
             self.references.setdefault(name, empty)[:, rows] = samples
 
 
-def _fit_fold(
-    run: Run,
-    split: Split,
-    config: Config,
-    device: str,
-    on_epoch: Callable[[FitState], None],
-) -> Posterior:
+def _fold(run: Run, split: Split, config: Config) -> Fold:
     if run.is_original:
-        transforms = standard_transforms(run.catalogue, split.train)
-    else:
-        transforms = fit_catalogue_transforms(run.catalogue, split, seed=config.seed)
-    job = prepare_job(run.catalogue, split, transforms, config, device)
-    for state in job.epochs():
-        on_epoch(state)
-    return recalibrated(job.posterior(), run.catalogue, split, config, device)[0]
+        return Fold(split, standard_transforms(run.catalogue, split.train))
+    return Fold(split, fit_catalogue_transforms(run.catalogue, split, seed=config.seed))
 
 
 def _write(

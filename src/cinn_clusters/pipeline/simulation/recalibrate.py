@@ -23,7 +23,7 @@ from cinn_clusters.diagnostics.scores import (
 from cinn_clusters.errors import ConfigError
 from cinn_clusters.evaluation.ground_truth import dequantised_ground_truth, score_scales
 from cinn_clusters.files import JsonObject
-from cinn_clusters.posterior.fit import fit
+from cinn_clusters.posterior.fit import Fold, fit_catalogue_transforms, fit_folds
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.recalibration import Recalibration, fit_recalibration
 from cinn_clusters.settings.config import Config
@@ -101,7 +101,7 @@ def recalibrated(
 def predict_held_out(
     objects: Catalogue, config: Config, device: str
 ) -> HeldOutPosteriors:
-    """Train without each fold of clusters in turn and answer for it."""
+    """Answer for each fold of clusters by a model trained without it."""
     num_rows, num_targets = len(objects.table), len(objects.targets)
     samples = np.empty((0, num_rows, num_targets))
     hpd, fold = np.empty(num_rows), np.empty(num_rows, int)
@@ -109,10 +109,13 @@ def predict_held_out(
     num_folds = config.train.recalibration_folds
     without = config.train.model_copy(update={"recalibration_folds": 0})
     plain = config.model_copy(update={"train": without})
-    for k, split in enumerate(
-        folds_by_cluster(objects.clusters, num_folds, config.seed)
-    ):
-        posterior = fit(objects, split, plain, device=device)
+    splits = list(folds_by_cluster(objects.clusters, num_folds, config.seed))
+    folds = [
+        Fold(split, fit_catalogue_transforms(objects, split, seed=config.seed))
+        for split in splits
+    ]
+    posteriors = fit_folds(objects, folds, plain, device)
+    for k, (split, posterior) in enumerate(zip(splits, posteriors, strict=True)):
         inputs = objects.inputs(posterior.inputs)[split.test]
         answers = posterior.sample(inputs, _NUM_SAMPLES, seed=config.seed)
         if not len(samples):

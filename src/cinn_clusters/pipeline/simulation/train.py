@@ -14,7 +14,7 @@ from cinn_clusters.data.embeddings import DEAD_FEATURES, ENCODER_HASH
 from cinn_clusters.errors import OutputError
 from cinn_clusters.files import JsonObject, atomic_file, demand_free, discard
 from cinn_clusters.pipeline.simulation.recalibrate import recalibrated
-from cinn_clusters.posterior.fit import Job, prepare_job
+from cinn_clusters.posterior.fit import Fold, Job, prepare_job
 from cinn_clusters.posterior.trained import add_checks
 from cinn_clusters.progress import OnProgress, ignore_progress
 from cinn_clusters.settings.config import Config
@@ -88,7 +88,8 @@ def train(
     if resume and _is_complete(run):
         return _already_trained(run, config)
     demand_free(paths.model, overwrite or is_killed)
-    job = prepare_job(run.catalogue, run.split, run.transforms, config, device)
+    fold = Fold(run.split, run.transforms)
+    job = prepare_job(run.catalogue, fold, config, device)
     identity = _identity(run, config)
     if goes_on:
         read_checkpoint(checkpoint, job.flow, job.state, identity)
@@ -100,9 +101,8 @@ def train(
     _write_results(run, job)
     discard(checkpoint)
     best_loss = float(job.state.best_loss.mean())
-    return Training(
-        paths.model, job.state.epoch, best_loss, resumed_at, job.num_incomplete
-    )
+    num_incomplete = fold.num_rows - job.folds[0].num_rows
+    return Training(paths.model, job.state.epoch, best_loss, resumed_at, num_incomplete)
 
 
 def _is_complete(run: Run) -> bool:
