@@ -17,12 +17,18 @@ from cinn_clusters.posterior.arguments import as_samples
 from cinn_clusters.posterior.contexts import MixtureDensity
 from cinn_clusters.posterior.posterior import NUM_MARGINAL_SAMPLES, Objects, Posterior
 from cinn_clusters.posterior.query import Query
+from cinn_clusters.training.ascent import Surface, Terrain, ascend
 
-NUM_CANDIDATES = 64
-NUM_STARTS = 2
-NUM_STEPS = 40
-FIRST_STEP = 0.2
+NUM_POOLED = 500
+"""Samples that are ranked by the density of the one member that may have drawn them."""
+NUM_CANDIDATES = 24
+"""The best of these, which are ranked by the density itself."""
+NUM_STARTS = 8
+APART = 1.0
+"""Least distance between starts in standard deviations, as long as candidates are so far apart."""
 OBJECTS_A_BATCH = 500
+_RIDGE = 1e-6
+"""Part of the variance that is added to a covariance: few samples leave it singular."""
 
 
 def joint_mode(
@@ -30,15 +36,16 @@ def joint_mode(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum a posteriori (MAP) of each object, of the density per unit of u.
 
-    Adam climbs from the densest of some samples. The search stays inside the box that the samples
-    span, since a flow extrapolates beyond it. The best point met is returned, so the result is
-    never worse than the samples it started from. A posterior that is averaged over realisations of
-    its observables has the mode of that mixture. A recalibration moves the mode as it moves samples.
+    Quasi-Newton steps climb from the densest of some samples, several that lie apart. The search
+    stays inside the box that the samples span, since a flow extrapolates beyond it. The best point
+    met is returned, so the result is never worse than the samples it started from. A posterior that
+    is averaged over realisations of its observables has the mode of that mixture. A recalibration
+    moves the mode as it moves samples.
 
     Args:
         posterior: The density.
         query: Objects, a table of them by name, or their inputs (N, L).
-        samples: Posterior samples (S, N, D) in catalogue units; the first 64 are tried as starts,
+        samples: Posterior samples (S, N, D) in catalogue units; the first 500 are tried as starts,
             all of them span the box.
 
     Returns:
@@ -80,26 +87,37 @@ def _raw_modes(
         u, log_density = _search(density, samples[:, objects])
         physical = density.transforms.physical_targets(u, density.anchors)
         modes.append(physical.numpy())
-        log_densities.append(log_density.numpy())
+        log_densities.append(log_density)
     return np.concatenate(modes), np.concatenate(log_densities)
 
 
-def _search(density: MixtureDensity, samples: np.ndarray) -> tuple[Tensor, Tensor]:
+def _search(density: MixtureDensity, samples: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """Best u (N, D) and its log-density (N,)."""
     anchors = density.anchors.expand(samples.shape)
     physical = samples.astype(float)
     u = density.transforms.standardise_targets(physical, anchors)  # (S, N, D)
     lower, upper = _box(u)
-    candidates = torch.nan_to_num(u[:NUM_CANDIDATES])
-    starts = _densest(density, candidates.clamp(lower, upper))
-    num_starts = len(starts)
-    boxes = lower.repeat(num_starts, 1), upper.repeat(num_starts, 1)
-    densities = density.repeat(num_starts)
-    climbed, highest = _climb(densities, starts.flatten(0, 1), boxes)
-    log_density, start = highest.view(num_starts, -1).max(0)
-    ends = climbed.view(starts.shape)
-    objects = torch.arange(len(start))
-    return ends[start, objects], log_density
+    u = torch.nan_to_num(u).clamp(lower, upper)
+    surface = _surface(density)
+    covariance = _covariance(u.numpy())
+    terrain = Terrain(surface, lower.numpy(), upper.numpy(), covariance)
+    candidates = _candidates(density, u[:NUM_POOLED])
+    starts = _apart(density, candidates, terrain.whitening)
+    modes, highest = ascend(terrain, starts)
+    return torch.from_numpy(modes), highest
+
+
+def _surface(density: MixtureDensity) -> Surface:
+    """Log-density and its gradient."""
+
+    def height_and_slope(
+        points: np.ndarray, objects: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        u = torch.from_numpy(points)
+        log_prob, gradient = density.rows(objects).gradient(u)
+        return log_prob.numpy(), gradient.numpy()
+
+    return height_and_slope
 
 
 def _box(u: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,34 +129,44 @@ def _box(u: Tensor) -> tuple[Tensor, Tensor]:
     return lower.amin(0), upper.amax(0)
 
 
-def _densest(density: MixtureDensity, candidates: Tensor) -> Tensor:
-    """The candidates (C, N, D) of highest density, (starts, N, D)."""
+def _covariance(u: np.ndarray) -> np.ndarray:
+    """Covariances (N, D, D) of samples (S, N, D), positive definite."""
+    offsets = u - u.mean(0)
+    of_objects = offsets.swapaxes(0, 1)  # (N, S, D)
+    products = of_objects.mT @ of_objects
+    covariance: np.ndarray = products / len(u)
+    variance = np.einsum("nii->ni", covariance)  # a view of the diagonals
+    variance *= 1.0 + _RIDGE
+    variance += np.finfo(np.float32).tiny
+    return covariance
+
+
+def _candidates(density: MixtureDensity, pool: Tensor) -> Tensor:
+    """The samples (C, N, D) of a pool that their own members find densest."""
+    log_density = density.own_log_prob(pool)
+    num_candidates = min(NUM_CANDIDATES, len(pool))
+    best = log_density.topk(num_candidates, 0).indices  # (C, N)
+    index = best.unsqueeze(-1).expand(-1, -1, pool.shape[-1])
+    return pool.gather(0, index)
+
+
+def _apart(
+    density: MixtureDensity, candidates: Tensor, whitening: np.ndarray
+) -> np.ndarray:
+    """Starts (R, N, D): the densest candidate, then the densest that is apart from all before."""
     with torch.no_grad():
         log_densities = list(map(density.log_prob, candidates))
-    num_starts = min(NUM_STARTS, len(candidates))
-    best = torch.stack(log_densities).topk(num_starts, 0).indices  # (starts, N)
-    index = best[..., None].expand(-1, -1, candidates.shape[-1])
-    return candidates.gather(0, index)
-
-
-def _climb(
-    density: MixtureDensity, starts: Tensor, box: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Climb from each start (M, D) inside its box; the best points met and their densities."""
-    u = starts.clone().requires_grad_()
-    optimiser = torch.optim.Adam([u], lr=FIRST_STEP)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, NUM_STEPS)
-    best = starts.clone()
-    highest = torch.full((len(u),), -torch.inf, dtype=torch.float64)
-    for _ in range(NUM_STEPS):
-        log_density = density.log_prob(u)
-        height = log_density.detach()
-        is_better = height > highest
-        best[is_better] = u.detach()[is_better]
-        highest[is_better] = height[is_better]
-        (u.grad,) = torch.autograd.grad(-log_density.sum(), u)
-        optimiser.step()
-        schedule.step()
-        with torch.no_grad():
-            u.copy_(u.clamp(*box))
-    return best, highest
+    rank = torch.stack(log_densities).numpy()
+    points = candidates.numpy()
+    white = np.einsum("nij,cnj->cni", whitening, points)
+    penalty = np.ptp(rank, axis=0) + 1.0  # below all that are apart
+    objects = np.arange(points.shape[1])
+    starts = []
+    for _ in range(min(NUM_STARTS, len(points))):
+        best = rank.argmax(0)
+        starts.append(points[best, objects])
+        offsets = white - white[best, objects]
+        distance = np.linalg.norm(offsets, axis=-1)
+        rank -= penalty * (distance < APART)
+        rank[best, objects] = -np.inf
+    return np.stack(starts)

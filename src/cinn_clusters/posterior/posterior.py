@@ -250,13 +250,23 @@ class Posterior:
 
     def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
         """Log-density (N,) per unit of u (N, D), differentiable."""
-        num_members = self.flow.num_members
-        points = u.float().to(self.device)
-        of_members = points.expand(num_members, -1, -1)
-        x = context.x.expand(num_members, -1, -1)
-        log_probs = self.flow.log_prob(of_members, x).double().cpu()
+        log_probs = self.member_log_prob(u, context)
         log_sum = torch.logsumexp(log_probs, 0)
-        return log_sum - math.log(num_members)
+        return log_sum - math.log(self.flow.num_members)
+
+    def member_log_prob(self, u: Tensor, context: Context) -> Tensor:
+        """Log-densities (K, ...) of the members per unit of u, differentiable.
+
+        Points are (N, D), the same for all members, or (K, ..., D).
+        """
+        flow = self.flow
+        points = u.float().to(self.device)
+        if points.ndim == 2:
+            points = points.expand(flow.num_members, -1, -1)
+        shape = points.shape[:-1]
+        x = context.x.expand(*shape, -1)
+        of_members = flow.log_prob(points.flatten(1, -2), x.flatten(1, -2))
+        return of_members.double().cpu().view(shape)
 
     def density(self, query: Query) -> MixtureDensity:
         """Density of the samples of n objects, before a recalibration.
@@ -266,7 +276,7 @@ class Posterior:
         """
         context = self.context(query.inputs)
         contexts = self._conditions(query, context)
-        parts = self.unbounded_log_prob, self.transforms
+        parts = self.member_log_prob, self.flow.num_members, self.transforms
         return MixtureDensity(*parts, contexts, context.anchors)
 
     def without_recalibration(self) -> Self:
