@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from cinn_clusters.diagnostics.regions import shortest_interval
+from cinn_clusters.diagnostics.regions import quantiles_of_ordered, shortest_interval
 
 
 def _brute(draws: np.ndarray, level: float) -> float:
@@ -77,3 +77,17 @@ def test_level_that_is_no_share(level: float) -> None:
 def test_too_few_draws(num_draws: int) -> None:
     with pytest.raises(ValueError, match=f"S >= 2; got 0.68 and {num_draws}$"):
         shortest_interval(np.zeros((num_draws, 1, 1)))
+
+
+@pytest.mark.parametrize("num_draws", [2, 3, 10, 1000])
+def test_quantiles_of_ordered_samples_are_those_of_numpy(num_draws) -> None:
+    rng = np.random.default_rng(0)
+    ordered = np.sort(rng.normal(size=(4, 3, num_draws)))
+    levels = [0.0, 0.16, 0.5, 0.84, 1.0]
+    expected = np.quantile(ordered, levels, axis=-1)
+    np.testing.assert_allclose(quantiles_of_ordered(ordered, levels), expected)
+
+
+def test_quantile_between_two_infinities_is_infinite() -> None:
+    ordered = np.array([1.0, np.inf, np.inf])
+    assert quantiles_of_ordered(ordered, [0.75])[0] == np.inf

@@ -82,13 +82,6 @@ class Transforms:
         )
 
     @property
-    def shift(self) -> Tensor:
-        """Mean of each raw target, (D,)."""
-        return torch.tensor(
-            [target.shift for target in self.targets], dtype=torch.float64
-        )
-
-    @property
     def num_features(self) -> int:
         """Numbers that a network sees of a row."""
         return len(self.observables)
@@ -164,9 +157,11 @@ class Transforms:
         """Turn physical theta (..., D) into u (..., D)."""
         theta = torch.as_tensor(theta, dtype=torch.float64)
         columns = zip(self.targets, theta.unbind(-1), anchors.unbind(-1), strict=True)
-        raw = [target.raw(value, anchor) for target, value, anchor in columns]
-        centred = torch.stack(raw, -1) - self.shift
-        return centred / self.scale
+        u = [
+            (target.raw(value, anchor) - target.shift) / target.scale
+            for target, value, anchor in columns
+        ]
+        return _columns(u)
 
     def physical_targets(self, u: Tensor, anchors: Tensor) -> Tensor:
         """Turn u (..., D) into physical theta (..., D), always inside the bounds."""
@@ -174,7 +169,7 @@ class Transforms:
             target.physical(raw, anchor)
             for target, raw, anchor in self._raw_columns(u, anchors)
         ]
-        return torch.stack(theta, -1)
+        return _columns(theta)
 
     def log_jacobian(self, u: Tensor, anchors: Tensor) -> Tensor:
         """log|det d theta / d u|, (...)."""
@@ -191,8 +186,10 @@ class Transforms:
         self, u: Tensor, anchors: Tensor
     ) -> Iterator[tuple[TargetMap, Tensor, Tensor]]:
         """Each target with its raw values (...) and its anchors (...)."""
-        raw = u.double() * self.scale + self.shift
-        return zip(self.targets, raw.unbind(-1), anchors.unbind(-1), strict=True)
+        columns = zip(self.targets, u.unbind(-1), anchors.unbind(-1), strict=True)
+        for target, value, anchor in columns:
+            raw = value.double() * target.scale + target.shift
+            yield target, raw, anchor
 
     def _demand_width(
         self, values: np.ndarray, names: Sequence[str], subject: str
@@ -280,6 +277,11 @@ def fit_transforms(
     return replace(
         free, observables=tuple(fitted_observables), targets=tuple(fitted_targets)
     )
+
+
+def _columns(values: Sequence[Tensor]) -> Tensor:
+    """Join columns (...) to (..., D), each of which stays one block of memory."""
+    return torch.stack(list(values)).movedim(0, -1)
 
 
 def _target_map(column: Column, observables: Sequence[str]) -> TargetMap:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -34,16 +36,56 @@ def shortest_interval(
         raise ValueError(
             f"shortest_interval: {expected}; got {level} and {num_samples}"
         )
-    ordered = np.sort(samples, axis=0)
+    ordered = np.sort(np.moveaxis(samples, 0, -1))
+    return shortest_of_ordered(ordered, level)
+
+
+def shortest_of_ordered(
+    ordered: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shortest interval of each row of ascending samples (..., S): both ends, (...)."""
+    num_samples = ordered.shape[-1]
     num_held = max(2, round(level * num_samples))
     num_held = min(num_samples, num_held)
 
     # every interval runs from a sorted sample to the one num_held - 1 later
     step = num_held - 1
-    starts = ordered[: num_samples - step]
-    ends = ordered[step:]
+    starts = ordered[..., : num_samples - step]
+    ends = ordered[..., step:]
 
-    shortest = np.argmin(ends - starts, axis=0, keepdims=True)  # (1, N, D)
-    lower = np.take_along_axis(starts, shortest, axis=0)
-    upper = np.take_along_axis(ends, shortest, axis=0)
-    return lower[0], upper[0]
+    shortest = np.argmin(ends - starts, axis=-1, keepdims=True)
+    lower = np.take_along_axis(starts, shortest, axis=-1)
+    upper = np.take_along_axis(ends, shortest, axis=-1)
+    return lower[..., 0], upper[..., 0]
+
+
+def quantiles_of_ordered(ordered: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Quantiles (Q, ...) of each row of ascending samples (..., S), as numpy interpolates them.
+
+    Examples:
+        >>> quantiles_of_ordered(np.array([1.0, 2.0, 4.0]), [0.5, 0.75])
+        array([2., 3.])
+    """
+    below, above, share = neighbours(ordered.shape[-1], levels)
+    lower = ordered[..., below]
+    upper = ordered[..., above]
+    return interpolated(lower, upper, share)
+
+
+def neighbours(
+    num_samples: int, levels: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of the two ordered samples beside each quantile, and its share of their distance."""
+    last = num_samples - 1
+    position = np.array(levels) * last
+    below = np.floor(position).astype(int)
+    above = np.minimum(below + 1, last)
+    return below, above, position - below
+
+
+def interpolated(lower: np.ndarray, upper: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Values (Q, ...) at a share (Q,) of the distance between two (..., Q)."""
+    with np.errstate(invalid="ignore"):  # between two infinities
+        between = lower + (upper - lower) * share
+    values = np.where(lower == upper, lower, between)
+    return np.moveaxis(values, -1, 0)

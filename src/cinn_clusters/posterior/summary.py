@@ -7,27 +7,39 @@ per unit of u, the unbounded standardised coordinate, as the joint mode is (``mo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from cinn_clusters import schema
-from cinn_clusters.diagnostics.regions import shortest_interval
+from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.diagnostics.regions import (
+    interpolated,
+    neighbours,
+    quantiles_of_ordered,
+    shortest_of_ordered,
+)
 from cinn_clusters.posterior.arguments import as_samples
 from cinn_clusters.posterior.collision import time_since_collision
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Objects, Posterior
+from cinn_clusters.posterior.query import Query
 
 TIME_SINCE_COLLISION = "time_since_collision_Gyr"
 """Cosmic age at the observation less that at the collision; the first quantity of a summary."""
 INTERVAL_LEVELS = (0.68, 0.95)
 _INTERVALS = ("lower68", "upper68", "lower95", "upper95")
 SUMMARY_STATISTICS = ("median", "p16", "p84", *_INTERVALS, "mode", "map")
+_LEVELS, _QUARTILES = (0.5, 0.16, 0.84), (0.25, 0.5, 0.75)
 _QUARTILES_A_SIGMA = 1.349
 _NUM_BINS, _HALF_WIDTH = 256, 5.0
 """Bins of the kernel density estimate, between five widths below and above the median."""
 _BIN_WIDTH = 2.0 * _HALF_WIDTH / _NUM_BINS
 _CENTRES = (np.arange(_NUM_BINS) + 0.5) * _BIN_WIDTH - _HALF_WIDTH
+_EDGES = np.arange(1, _NUM_BINS) * _BIN_WIDTH - _HALF_WIDTH
 
 
 def summarise(
@@ -69,11 +81,13 @@ def summarise(
             return theta
         return np.concatenate([since[..., None], theta], -1)
 
-    values = quantities(samples)
-    statistics = list(np.quantile(values, [0.5, 0.16, 0.84], axis=0))
+    ordered = _ordered(samples)
+    values = _with_time_since(posterior, query, ordered)  # (N, Q, S)
+    statistics = list(quantiles_of_ordered(values, _LEVELS))
     for level in INTERVAL_LEVELS:
-        statistics += shortest_interval(values, level)
-    statistics.append(quantities(marginal_modes(posterior, query, samples)))
+        statistics += shortest_of_ordered(values, level)
+    modes = _marginal_modes(posterior, query, ordered)
+    statistics.append(quantities(modes))
     if with_map:
         modes = samples[0]
         if len(query):
@@ -116,39 +130,85 @@ def marginal_modes(
     References:
         Silverman 1986, Density estimation for statistics and data analysis, eq. 3.31.
     """
+    return _marginal_modes(posterior, posterior.as_query(query), _ordered(samples))
+
+
+def _ordered(samples: np.ndarray) -> np.ndarray:
+    """Samples (S, N, D) of each marginal in ascending order, (N, D, S): all else needs no other."""
+    by_marginal = samples.transpose(1, 2, 0)
+    ordered = np.sort(np.ascontiguousarray(by_marginal))
+    return ordered.astype(float)
+
+
+def _with_time_since(
+    posterior: Posterior, query: Query, ordered: np.ndarray
+) -> np.ndarray:
+    """Ascending times since the collision, where there are any, before the targets (N, D, S)."""
+    by_sample = np.moveaxis(ordered, -1, 0)
+    since = time_since_collision(posterior, query.inputs, by_sample)
+    if since is None:
+        return ordered
+    ascending = since[::-1].T
+    return np.concatenate([ascending[:, None], ordered], 1)
+
+
+def _marginal_modes(
+    posterior: Posterior, query: Query, ordered: np.ndarray
+) -> np.ndarray:
+    """The same of ascending samples (N, D, S), whose order a bijection keeps or turns."""
     transforms = posterior.transforms
-    inputs = posterior.as_query(query).inputs
-    anchors = transforms.anchors(inputs)
-    of_samples = anchors.expand(samples.shape)
-    u = transforms.standardise_targets(samples.astype(float), of_samples).numpy()
-    lower, median, upper = np.quantile(u, [0.25, 0.5, 0.75], axis=0)
-    deviation = (upper - lower) / _QUARTILES_A_SIGMA
+    anchors = transforms.anchors(query.inputs)
+    num_samples = ordered.shape[-1]
+    below, above, share = neighbours(num_samples, _QUARTILES)
+    lower = _standardised(transforms, ordered[..., below], anchors)
+    upper = _standardised(transforms, ordered[..., above], anchors)
+    first, median, last = interpolated(lower, upper, share)
+    deviation = np.abs(last - first) / _QUARTILES_A_SIGMA
     width = np.maximum(deviation, np.finfo(float).tiny)
-    with np.errstate(over="ignore"):  # where most samples stand on a bound
-        offset = (u - median) / width
-    density = _smoothed_counts(offset)
+    points = width[..., None] * _EDGES
+    edges = torch.from_numpy(points + median[..., None]).movedim(-1, 0)
+    physical_edges = transforms.physical_targets(edges, anchors.expand(edges.shape))
+    density = _smoothed_counts(ordered, physical_edges.movedim(0, -1).numpy())
     highest = density.argmax(-1)
     modes = median + width * _CENTRES[highest]
     physical = transforms.physical_targets(torch.from_numpy(modes), anchors)
     return physical.numpy()
 
 
-def _smoothed_counts(scaled: np.ndarray) -> np.ndarray:
-    """Kernel density (N, D, bins), unnormalised, of samples (S, N, D) of width one about zero."""
-    num_samples, *shape = scaled.shape
-    num_marginals = int(np.prod(shape))
-    position = (scaled + _HALF_WIDTH) / _BIN_WIDTH
-    bins = np.clip(position, 0, _NUM_BINS - 1).astype(int)
+def _standardised(
+    transforms: Transforms, theta: np.ndarray, anchors: Tensor
+) -> np.ndarray:
+    """Values u (N, D, Q) of theta (N, D, Q)."""
+    by_value = np.moveaxis(theta, -1, 0)
+    u = transforms.standardise_targets(by_value, anchors.expand(by_value.shape))
+    return u.movedim(0, -1).numpy()
 
-    # one histogram for all marginals: each has bins of its own
-    first_bins = _NUM_BINS * np.arange(num_marginals)
-    bins = bins.reshape(num_samples, -1) + first_bins
-    counts = np.bincount(bins.ravel(), minlength=_NUM_BINS * num_marginals)
-    histograms = counts.reshape(*shape, _NUM_BINS)
 
-    # Silverman's rule for samples of width one
+def _smoothed_counts(ordered: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Kernel density (N, D, bins), unnormalised, of ascending samples (N, D, S).
+
+    Edges (N, D, bins - 1) lie between the bins; those at the ends are open.
+    """
+    *shape, num_samples = ordered.shape
+    num_edges = edges.shape[-1]
+    rows = ordered.reshape(-1, num_samples)
+    keys = edges.reshape(-1, num_edges)
+    num_below = np.stack(list(map(np.searchsorted, rows, keys)))
+
+    # edges descend where the bijection turns the order
+    descend = keys[:, :1] > keys[:, -1:]
+    num_before = np.where(descend, num_samples - num_below, num_below)
+    counts = np.diff(num_before, axis=1, prepend=0, append=num_samples)
+    histograms = counts.astype(np.float32)
+
+    density: np.ndarray = histograms @ _kernel(num_samples)
+    return density.reshape(*shape, num_edges + 1)
+
+
+@lru_cache(maxsize=8)
+def _kernel(num_samples: int) -> np.ndarray:
+    """Gaussian of each bin about each (bins, bins), by Silverman's rule for samples of width one."""
     bandwidth = 0.9 * num_samples**-0.2
     distance = (_CENTRES[:, None] - _CENTRES) / bandwidth
-    kernel = np.exp(-0.5 * distance**2)
-    density: np.ndarray = histograms @ kernel
-    return density
+    kernel: np.ndarray = np.exp(-0.5 * distance**2)
+    return kernel.astype(np.float32)

@@ -75,7 +75,8 @@ class Terrain:
         """Points (M, D) inside the boxes of their objects (M,)."""
         lower = self.lower[objects]
         upper = self.upper[objects]
-        return np.clip(points, lower, upper)
+        inside: np.ndarray = np.clip(points, lower, upper)
+        return inside
 
     def is_blocked(
         self, slopes: np.ndarray, points: np.ndarray, objects: np.ndarray

@@ -30,6 +30,9 @@ _FILLS = np.array(
 )
 """Fill values of formats and programs."""
 _NINES = re.compile(r"99+(\.9+)?|9\.9+")
+_LEAST_NINES = 0.98
+"""Part of the power of ten above it that a number written in nines exceeds."""
+_SMALL_MARKS = (0.0, -1.0, -9.0)
 _STRONG = 9.0
 """A mark of this size or more is none of the small numbers that classes and floors have."""
 _MOST_CLASSES = 10
@@ -87,7 +90,7 @@ def find_marks(values: np.ndarray, *, is_positive: bool = False) -> tuple[Mark, 
     is_finite = np.isfinite(values)
     finite = values[is_finite]
     distinct, counts = np.unique(finite, return_counts=True)
-    is_mark = np.array(list(map(is_known_mark, distinct)), dtype=bool)
+    is_mark = are_known_marks(distinct)
     known_marks = distinct[is_mark]
     is_ordinary = ~np.isin(finite, known_marks)
     ordinary = finite[is_ordinary]
@@ -156,21 +159,34 @@ def is_known_mark(value: float) -> bool:
         >>> [value for value in (0, -1, -9, 99.99, -999, 9, 14.2, 1e20) if is_known_mark(value)]
         [0, -1, -9, 99.99, -999, 1e+20]
     """
-    if value in (0.0, -1.0, -9.0):
-        return True
-    return _is_nines(value) or _is_fill(value)
+    return bool(are_known_marks(np.array([value], dtype=float))[0])
 
 
-def _is_nines(value: float) -> bool:
-    magnitude = abs(value)
-    text = f"{magnitude:.7g}"
-    return _NINES.fullmatch(text) is not None
+def are_known_marks(values: np.ndarray) -> np.ndarray:
+    """Which of many values (N,) tables are known to write for none."""
+    is_small_mark = np.isin(values, _SMALL_MARKS)
+    marks: np.ndarray = is_small_mark | _are_nines(values) | _are_fills(values)
+    return marks
 
 
-def _is_fill(value: float) -> bool:
+def _are_nines(values: np.ndarray) -> np.ndarray:
+    """Which values are written in nines only: they end a decade, and only such are written out."""
+    magnitude = np.abs(values)
+    with np.errstate(all="ignore"):  # zero, and the largest of all numbers, end none
+        exponent = np.ceil(np.log10(magnitude))
+        share = magnitude / 10.0**exponent
+    are_nines: np.ndarray = share >= _LEAST_NINES
+    for number in np.flatnonzero(are_nines):
+        text = f"{magnitude[number]:.7g}"
+        are_nines[number] = _NINES.fullmatch(text) is not None
+    return are_nines
+
+
+def _are_fills(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # beside the largest of all numbers
-        is_close = np.isclose(value, _FILLS, rtol=_ROUNDING, atol=0.0)
-        return bool(is_close.any())
+        is_close = np.isclose(values[:, None], _FILLS, rtol=_ROUNDING, atol=0.0)
+    are_fills: np.ndarray = is_close.any(1)
+    return are_fills
 
 
 def _is_mark(value: float, count: int, ordinary: np.ndarray, is_positive: bool) -> bool:
