@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from cinn_clusters.claims import (
     scratch_stem,
 )
 from cinn_clusters.documents import parse_json, read_text, reason
-from cinn_clusters.errors import BundleError, OutputError
+from cinn_clusters.errors import BundleError, DataError, OutputError
 
 JsonObject = dict[str, Any]
 """Plain values by name, as JSON holds them."""
@@ -373,3 +373,17 @@ def _swap(scratch: Path, path: Path) -> None:
 def _sync(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+def demand_forward(units: Iterable[Any], path: Path) -> None:
+    """Walk through the units (HDUs) of a FITS file; a negative size leads back to the same for ever.
+
+    Raises:
+        DataError: If the sizes of a unit are negative.
+    """
+    for number, unit in enumerate(units):
+        place = unit.fileinfo()
+        if place and place["datSpan"] < 0:
+            expected, got = "sizes (NAXISn, PCOUNT) of 0 or more", "a negative one"
+            where, hint = f"header of HDU {number}", "copy the file again"
+            raise DataError(path, expected, got, where, hint)

@@ -165,6 +165,19 @@ def test_a_ucd_stands_at_its_column_behind_a_position(tmp_path: Path) -> None:
     assert not any(key.startswith("TUCD") for key in again.meta)
 
 
+def test_a_negative_number_of_rows_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "own.fits"
+    fits.table_to_hdu(Table({"x": np.arange(2000)})).writeto(place)
+    content = place.read_bytes()
+    rows = b"NAXIS2  =                 2000"
+    assert content.count(rows) == 1
+    place.write_bytes(content.replace(rows, b"NAXIS2  =                -2000"))
+    with pytest.raises(
+        DataError, match="expected a whole table in FITS; got a damaged"
+    ):
+        read_table(place)
+
+
 def test_one_of_several_tables_has_to_be_chosen(tmp_path: Path) -> None:
     units = [
         fits.PrimaryHDU(),

@@ -468,3 +468,21 @@ def test_more_axes_than_fits_has_are_refused_at_once(tmp_path: Path) -> None:
     place.write_bytes(content.replace(axes, b"NAXIS   =        1000000000000"))
     with pytest.raises(DataError, match="NAXIS from 0 to 999; got 1000000000000"):
         read_fits(place, "map")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_negative_size_that_leads_back_for_ever_is_refused(
+    tmp_path: Path, number: int
+) -> None:
+    place = tmp_path / "map.fits"
+    plane = np.ones((24, 24), np.float32)
+    fits.HDUList([fits.PrimaryHDU(plane), fits.ImageHDU(plane)]).writeto(place)
+    content = place.read_bytes()
+    height = b"NAXIS2  =                   24"
+    parts = content.split(height)
+    assert len(parts) == 3
+    negative = b"NAXIS2  =                  -32"
+    first, second = (height, negative) if number else (negative, height)
+    place.write_bytes(parts[0] + first + parts[1] + second + parts[2])
+    with pytest.raises(DataError, match=f"0 or more; .* header of HDU {number}"):
+        read_fits(place, "map")

@@ -15,6 +15,7 @@ from astropy.table import MaskedColumn, Table
 from cinn_clusters.catalogues.formats.metadata import with_fits_columns
 from cinn_clusters.data.reading.sniff import open_unpacked
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import demand_forward
 
 _BLOCK = 2880
 """Bytes of which FITS is made."""
@@ -30,6 +31,7 @@ def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
             file that was cut short.
     """
     with fits.open(path) as units:
+        demand_forward(units, path)
         _demand_whole(units, path)
         for unit in units:
             _demand_fields(unit.header, path)

@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from cinn_clusters.errors import DataError
+from cinn_clusters.files import demand_forward
 from cinn_clusters.xray.contents import PACKED
 from cinn_clusters.xray.fits.headers import demand_header
 from cinn_clusters.xray.fits.planes import ImageChoice, choose_plane
@@ -49,6 +50,7 @@ def read_fits(path: Path, name: str, choice: ImageChoice | None = None) -> XrayM
         file.seek(0)
         options = {"ignore_missing_simple": True, "memmap": False}
         with fits.open(file, **options) as planes:
+            demand_forward(planes, path)
             plane, choice_notes = choose_plane(planes, path, choice)
             _demand_size(plane, path, num_bytes)
             unit = str(plane.header.get("BUNIT", "")).strip()
