@@ -189,7 +189,7 @@ def test_columns_by_name() -> None:
 def test_marks_are_known_among_numbers_of_any_size() -> None:
     marks = [0.0, -1.0, -9.0, 99.0, -99.9, 9.9, 999999.9, -32768.0, 1e20]
     marks += [9.969209968386869e36, float(np.float32(-1.6375e30)), np.finfo("f8").max]
-    numbers = [1.0, 9.0, 14.2, 98.99, 10.0, 99.000001, 0.99, 5e-324, 1e19, 1.7e308]
+    numbers = [1.0, 9.0, 14.2, 98.99, 10.0, 99.001, 0.99, 5e-324, 1e19, 1.7e308]
     values = np.array([*marks, *numbers])
     is_known = are_known_marks(values)
     assert values[is_known].tolist() == marks
