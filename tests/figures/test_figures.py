@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
@@ -33,7 +35,7 @@ from cinn_clusters.figures.sensitivity_matrix import (
     SensitivityMatrix,
     sensitivity_analysis,
 )
-from cinn_clusters.figures.style import Colour, axis_limits, binned, rendered
+from cinn_clusters.figures.style import Colour, axis_limits, binned, lay_out, rendered
 
 TARGETS = tuple(map(schema.column, schema.DEFAULT_TARGETS))
 S, N, D = 200, 60, len(TARGETS)
@@ -336,3 +338,40 @@ def test_bins_need_points() -> None:
     middle, quantiles = binned(np.arange(5.0), np.arange(5.0), [0.5])
     assert len(middle) == 0
     assert quantiles.shape == (1, 0)
+
+
+def test_many_objects_are_thinned_evenly(inference: Inference) -> None:
+    assert len(inference.thinned(1000).truth) == N
+    some = inference.thinned(15)
+    np.testing.assert_array_equal(some.truth, inference.truth[::4])
+    np.testing.assert_array_equal(some.samples, inference.samples[:, ::4])
+
+
+def test_files_of_many_objects_stay_small(inference: Inference) -> None:
+    many = inference.rows(np.resize(np.arange(N), 4000))
+    rng = np.random.default_rng(2)
+    scattered = replace(
+        many,
+        samples=many.samples[:20],
+        truth=many.truth * rng.uniform(0.9, 1.1, many.truth.shape),
+        estimate=many.estimate * rng.uniform(0.9, 1.1, many.truth.shape),
+    )
+    for draw in (cross_correlations, truth_against_estimate):
+        figure = draw(scattered)
+        lay_out(figure)
+        assert len(rendered(figure, "pdf")) < 500_000
+        assert len(rendered(figure, "png")) < 500_000
+
+
+def test_panels_are_laid_out_once_where_matplotlib_would_put_them(
+    inference: Inference,
+) -> None:
+    by_us, by_matplotlib = uncertainties(inference), uncertainties(inference)
+    lay_out(by_us)
+    assert by_us.get_layout_engine() is None
+    rendered(by_us, "png")
+    rendered(by_matplotlib, "png")
+    for ours, theirs in zip(by_us.axes, by_matplotlib.axes, strict=True):
+        np.testing.assert_allclose(
+            ours.get_position().bounds, theirs.get_position().bounds, atol=1e-9
+        )

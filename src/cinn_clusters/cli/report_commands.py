@@ -46,7 +46,7 @@ def figures_command(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw every figure of a run, each as PNG (300 dpi) and PDF."""
+    """Draw every figure of a run, each as PNG (150 dpi) and PDF (300 dpi)."""
     from cinn_clusters.pipeline.report.draw import FigureOptions, draw_figures
 
     options = FigureOptions(halo or (), num_rows=rows, seed=seed, estimate=estimate)

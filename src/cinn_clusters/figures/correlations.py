@@ -22,6 +22,8 @@ from cinn_clusters.figures.style import COUNTS, Colour, axis_limits, panels, sty
 from cinn_clusters.schema import Column
 
 MASSES = (0.68, 0.95)
+NUM_MARKED = 150
+"""Objects whose estimate and truth are marked, at most."""
 _NUM_BINS = 50
 _TRUTH: Any = {"color": Colour.TRUTH, "marker": "x", "ls": ""}
 _ESTIMATE: Any = {"color": Colour.ESTIMATE, "marker": "D", "ls": ""}
@@ -32,7 +34,7 @@ def cross_correlations(inference: Inference) -> Figure:
     """Draw every pair of D > 1 targets as a staircase of D (D - 1) / 2 panels.
 
     Each panel holds the posterior samples of all objects as counts in colour, their point estimates
-    as diamonds and their ground truth as crosses.
+    as diamonds and their ground truth as crosses, those of 150 objects at most.
     """
     truth, estimate, labels = inference.truth, inference.estimate, inference.labels
     limits = axis_limits(np.concatenate([truth, estimate]))
@@ -47,15 +49,21 @@ def cross_correlations(inference: Inference) -> Figure:
     norm = LogNorm(1, largest)
 
     name = inference.estimate_name
+    marked = inference.thinned(NUM_MARKED)
     for (j, i), (counts, x, y) in histograms.items():
         axis, occupied = axes[i - 1, j], np.ma.masked_equal(counts.T, 0)
         image = axis.pcolormesh(x, y, occupied, norm=norm, cmap=COUNTS, rasterized=True)
-        look: Any = {"alpha": 0.8, "rasterized": True}
+        look: Any = {"rasterized": True}
         axis.plot(
-            *truth[:, [j, i]].T, **_TRUTH, **look, ms=3.5, mew=0.9, label=TRUTH_LABEL
+            *marked.truth[:, [j, i]].T,
+            **_TRUTH,
+            **look,
+            ms=3.5,
+            mew=0.9,
+            label=TRUTH_LABEL,
         )
         axis.plot(
-            *estimate[:, [j, i]].T,
+            *marked.estimate[:, [j, i]].T,
             **_ESTIMATE,
             **look,
             ms=2,

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from cinn_clusters.figures.inference import Inference
 from cinn_clusters.figures.style import (
+    NUM_POINTS,
     POINTS,
     Colour,
     binned,
@@ -29,14 +30,20 @@ def uncertainties(inference: Inference) -> Figure:
     """Draw the error of the point estimate against the standard deviation of the posterior.
 
     Each panel, logarithmic in both axes, holds the 68th and 95th percentile of the error in bins of
-    the deviation, and what Gaussian posteriors around the truth would give (1 and 2 sigma).
+    the deviation, and what Gaussian posteriors around the truth would give (1 and 2 sigma). Of many
+    objects 1000 are points; lines are of all.
     """
-    deviation = inference.samples.std(axis=0, ddof=1)
-    error = np.abs(inference.estimate - inference.truth)
+    deviation, error = _deviations_and_errors(inference)
+    shown = _deviations_and_errors(inference.thinned(NUM_POINTS))
     name = inference.estimate_name.removeprefix("posterior ")
     figure, axes = target_panels(len(inference.targets))
     for d, (axis, target) in enumerate(zip(axes, inference.targets, strict=True)):
-        _draw_errors(axis, deviation[:, d], error[:, d])
+        floor = _smallest_error(deviation[:, d], error[:, d])
+        _draw_points(axis, *(values[:, d] for values in shown), floor)
+        _draw_percentiles(axis, deviation[:, d], error[:, d])
+        axis.set_ylim(bottom=0.8 * floor)
+        plain_log_axis(axis.xaxis)
+        plain_log_axis(axis.yaxis)
         axis.set(
             title=target.label,
             xlabel=with_unit("posterior st. dev.", target),
@@ -46,9 +53,22 @@ def uncertainties(inference: Inference) -> Figure:
     return figure
 
 
-def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
+def _deviations_and_errors(inference: Inference) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation of each posterior and error of its point estimate, (N, D) each."""
+    deviation = inference.samples.std(axis=0, ddof=1)
+    error = np.abs(inference.estimate - inference.truth)
+    return deviation, error
+
+
+def _smallest_error(deviation: np.ndarray, error: np.ndarray) -> float:
+    """Where smaller errors (N,) are drawn, on the logarithmic axis."""
     smallest = max(_RESOLVED * float(deviation.max()), np.finfo(float).tiny)
-    floor = max(float(np.quantile(error, 0.02)), smallest)
+    return max(float(np.quantile(error, 0.02)), smallest)
+
+
+def _draw_points(
+    axis: Axes, deviation: np.ndarray, error: np.ndarray, floor: float
+) -> None:
     visible = np.maximum(error, floor)
     axis.loglog(
         deviation,
@@ -57,6 +77,9 @@ def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
         color=Colour.POSTERIOR,
         label="cluster at a snapshot",
     )
+
+
+def _draw_percentiles(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
     middle, percentiles = binned(deviation, error, SHARES)
     ends = np.quantile(deviation, [0, 1])
     for k, (style, colour) in enumerate(_LINES):
@@ -72,6 +95,3 @@ def _draw_errors(axis: Axes, deviation: np.ndarray, error: np.ndarray) -> None:
             ms=3,
             label=share,
         )
-    axis.set_ylim(bottom=0.8 * floor)
-    plain_log_axis(axis.xaxis)
-    plain_log_axis(axis.yaxis)

@@ -62,6 +62,16 @@ class Inference:
             tuple(_in_unit(column, power) for column, power in columns),
         )
 
+    def thinned(self, num_objects: int) -> Inference:
+        """Return at most so many of the objects, evenly through their list.
+
+        More marks than a few hundred hide each other, and make files of megabytes.
+        """
+        num_all = len(self.truth)
+        num_kept = min(num_all, num_objects)
+        kept = np.linspace(0, num_all, num_kept, endpoint=False)
+        return self.rows(kept.astype(int))
+
     @property
     def labels(self) -> list[str]:
         """Axis labels of the targets with their units."""

@@ -13,6 +13,7 @@ from matplotlib.ticker import NullLocator
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
 from cinn_clusters.figures.style import (
     COUNTS,
+    NUM_POINTS,
     POINTS,
     Colour,
     axis_limits,
@@ -91,7 +92,7 @@ def truth_against_estimate(inference: Inference) -> Figure:
     """Draw the point estimate against the ground truth and its error below, two panels a target.
 
     The error has a symmetric logarithmic scale; lines are the median and 16 to 84 % in bins of
-    truth.
+    truth. Of many objects 1000 are points; lines are of all.
     """
     truth, estimate, name = inference.truth, inference.estimate, inference.estimate_name
     num_targets = len(inference.targets)
@@ -100,14 +101,15 @@ def truth_against_estimate(inference: Inference) -> Figure:
     figure, grid = panels(2 * num_lines, num_columns, (2.7, 1.9))
     upper_axes, lower_axes = grid[::2].ravel(), grid[1::2].ravel()
     limits = axis_limits(np.concatenate([truth, estimate]))
+    marked = inference.thinned(NUM_POINTS)
     for d, target in enumerate(inference.targets):
         upper, lower = upper_axes[d], lower_axes[d]
         x, y = truth[:, d], estimate[:, d]
         error = y - x
-        for axis, values in ((upper, y), (lower, error)):
-            label = "cluster at a snapshot"
-            axis.plot(x, values, **POINTS, color=Colour.POSTERIOR, label=label)
-            _draw_bands(axis, x, values)
+        points = marked.truth[:, d], marked.estimate[:, d]
+        _draw_points(upper, lower, *points)
+        _draw_bands(upper, x, y)
+        _draw_bands(lower, x, error)
 
         _draw_diagonal(upper, limits[d], "no error")
         lower.axhline(0, color="0.3", lw=0.8, ls=":")
@@ -120,6 +122,13 @@ def truth_against_estimate(inference: Inference) -> Figure:
     figure.align_ylabels()
     legend_above(figure, upper_axes[0])
     return figure
+
+
+def _draw_points(upper: Axes, lower: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Draw estimates y (N,) of truths x (N,), and their errors."""
+    look = {**POINTS, "color": Colour.POSTERIOR, "label": "cluster at a snapshot"}
+    upper.plot(x, y, **look)
+    lower.plot(x, y - x, **look)
 
 
 def _draw_bands(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Figure  # for those who may not know matplotlib
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -18,7 +19,9 @@ from cinn_clusters.schema import Column, tex_unit
 
 COUNTS = "cividis"
 """Colour map of counts: perceptually uniform, the same for colour-blind readers."""
-DPI = 300
+FileKind = Literal["png", "pdf"]
+DPI: dict[FileKind, int] = {"png": 150, "pdf": 300}
+"""Resolution of a picture for the screen, and of what is rasterised in print."""
 _DARK = 0.5
 """Luminance of a background below which text is white."""
 STYLE: Any = {
@@ -45,6 +48,8 @@ POINTS: Any = {
     "rasterized": True,
 }
 """Look of one point an object in a scatter plot."""
+NUM_POINTS = 1000
+"""Objects in a scatter plot, at most."""
 _METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": "cINN-Clusters"}}
 Limits = tuple[float, float]
 _P = ParamSpec("_P")
@@ -73,17 +78,32 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     return draw_styled
 
 
-def rendered(figure: Figure, kind: Literal["png", "pdf"], dpi: int = DPI) -> bytes:
+def rendered(figure: Figure, kind: FileKind, dpi: int | None = None) -> bytes:
     """Return a figure as the bytes of a file; the same figure gives the same bytes.
 
     Examples:
         >>> rendered(Figure(), "png", 20)[1:4]
         b'PNG'
     """
-    buffer = io.BytesIO()
+    buffer, dpi = io.BytesIO(), dpi or DPI[kind]
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return buffer.getvalue()
+
+
+def lay_out(figure: Figure) -> None:
+    """Place the panels of a figure once, for all kinds of file; ``rendered`` keeps them there.
+
+    matplotlib would draw a figure with a layout engine twice for each file. Its canvas remembers the
+    sizes of texts, so that they are not measured again for the picture.
+    """
+    FigureCanvasAgg(figure)
+    figure.dpi = DPI["png"]
+    engine = figure.get_layout_engine()
+    with matplotlib.rc_context(STYLE):
+        if engine is not None:
+            engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def panels(

@@ -41,7 +41,7 @@ from cinn_clusters.figures.sensitivity_matrix import (
     SensitivityMatrix,
     sensitivity_analysis,
 )
-from cinn_clusters.figures.style import Figure, rendered
+from cinn_clusters.figures.style import DPI, Figure, lay_out, rendered
 from cinn_clusters.files import (
     JsonObject,
     atomic_directory,
@@ -62,7 +62,6 @@ FIGURES_RECORD = "figures.json"
 """What the figures beside it were drawn from."""
 PointEstimate = Literal["median", "map"]
 ESTIMATE_NAMES = {"median": "posterior median", "map": "MAP"}
-_KINDS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 SENSITIVITY_FIGURES = {
     "5.sensitivity_analysis": ("sensitivity", "increase of MAE when shuffled"),
     "5.sensitivity_grouped": ("grouped", "increase of MAE when a group is shuffled"),
@@ -196,9 +195,9 @@ def draw_figures(
 
 
 def _write(figure: Figure, stem: Path) -> None:
-    for kind in _KINDS:
+    lay_out(figure)
+    for kind in DPI:
         stem.with_name(f"{stem.name}.{kind}").write_bytes(rendered(figure, kind))
-        figure.set_layout_engine("none")  # laid out once is enough
 
 
 def _source_hashes(sources: _Sources) -> dict[str, str]:
