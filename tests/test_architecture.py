@@ -49,6 +49,7 @@ SAME_FLOOR = {("bundle", "files"), ("files", "claims"), ("settings", "files")}
 ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
+    "onnx": {"storage"},
     "optuna": {"pipeline"},
     "pydantic": {"settings", "catalogues", "data", "evaluation"},
     "h5netcdf": {"storage"},

@@ -37,6 +37,7 @@ _NAMES = {
     "schema": "Schema",
     "settings.config": "Config read_config",
     "storage.model": "load_model load_posterior save_model save_posterior",
+    "storage.onnx.export": "export_onnx",
     "storage.run": "open_run",
 }
 """Public names by module."""

@@ -39,6 +39,7 @@ from cinn_clusters.storage.model import load_model as load_model
 from cinn_clusters.storage.model import load_posterior as load_posterior
 from cinn_clusters.storage.model import save_model as save_model
 from cinn_clusters.storage.model import save_posterior as save_posterior
+from cinn_clusters.storage.onnx.export import export_onnx as export_onnx
 from cinn_clusters.storage.run import open_run as open_run
 
 __version__: str

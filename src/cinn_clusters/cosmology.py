@@ -25,7 +25,7 @@ CLOCKS = Path(__file__).parent / "clocks.npz"
 """Cubic splines of the clocks, of astropy's values at 600 redshifts (``docs/build_clocks.py``)."""
 
 
-class _Spline(NamedTuple):
+class PiecewiseCubic(NamedTuple):
     """A piecewise cubic function.
 
     Args:
@@ -48,14 +48,19 @@ class _Spline(NamedTuple):
 
 
 @cache
-def _clock(name: str) -> _Spline:
+def _clock(name: str) -> PiecewiseCubic:
     with np.load(CLOCKS, allow_pickle=False) as tables:
-        return _Spline(tables[f"{name}_knots"], tables[f"{name}_coefficients"])
+        return PiecewiseCubic(tables[f"{name}_knots"], tables[f"{name}_coefficients"])
+
+
+def age_spline() -> PiecewiseCubic:
+    """Return the Planck 2015 cosmic age as a spline of the catalogue lookback time, both in Gyr."""
+    return _clock("age_of_lookback")
 
 
 def max_lookback() -> float:
     """Return the largest lookback time the clocks cover, in Gyr (redshift 20)."""
-    return float(_clock("age_of_lookback").knots[-1])
+    return float(age_spline().knots[-1])
 
 
 def age_at_lookback(lookback: np.ndarray) -> np.ndarray:
@@ -73,7 +78,7 @@ def age_at_lookback(lookback: np.ndarray) -> np.ndarray:
     """
     lookback = np.asarray(lookback, dtype=float)
     covered = (lookback >= 0) & (lookback <= max_lookback())
-    return np.where(covered, _clock("age_of_lookback")(lookback), np.nan)
+    return np.where(covered, age_spline()(lookback), np.nan)
 
 
 def redshift_at_lookback(lookback: np.ndarray) -> np.ndarray:

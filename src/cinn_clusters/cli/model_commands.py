@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ from cinn_clusters.cli.options import (
     existing,
     existing_bundle,
     input_file,
+    output_file,
     output_path,
     set_threads,
 )
@@ -152,6 +153,54 @@ def show_command(
     from cinn_clusters.storage.model import describe_bundle
 
     results.print_bundle(describe_bundle(bundle), as_json)
+
+
+@app.command(
+    "export", epilog="Example:  cinn-clusters export run/model --out model.onnx"
+)
+def export_command(
+    out: Annotated[Path, output_file("File to make.")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of a model; none: that of the package.",
+            metavar="MODEL",
+            callback=existing_bundle,
+            show_default=False,
+        ),
+    ] = None,
+    file_format: Annotated[
+        Literal["onnx"], typer.Option("--format", help="Format of the file.")
+    ] = "onnx",
+    function: Annotated[
+        Literal["sample", "log_prob"],
+        typer.Option(help="Draw samples from noise, or tell log-densities."),
+    ] = "sample",
+    without_recalibration: Annotated[
+        bool,
+        typer.Option(
+            "--without-recalibration", help="Export a recalibrated model as trained."
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model as a file that other programs run without this package (extra [onnx])."""
+    from cinn_clusters.storage.model import load_posterior
+    from cinn_clusters.storage.onnx.export import export_onnx
+
+    posterior = load_posterior(model, device="cpu")
+    if without_recalibration:
+        posterior = posterior.without_recalibration()
+    export_onnx(posterior, out, function, overwrite=overwrite)
+    result = {
+        "file": str(out),
+        "format": file_format,
+        "function": function,
+        "inputs": len(posterior.inputs),
+        "targets": len(posterior.targets),
+    }
+    console.print_values(result, as_json)
 
 
 @app.command(

@@ -38,6 +38,7 @@ ORDER = (
     "infer",
     "demo",
     "show",
+    "export",
     "embed",
     "fetch",
     "import-original",

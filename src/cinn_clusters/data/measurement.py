@@ -238,7 +238,7 @@ class MeasurementTransforms(Transforms):
         x = self._standardised(mean)  # (N, S + E)
 
         # diag(A C A^T), the variances of the features A v; rounding may take one below zero.
-        matrix = self._matrix()[self.optional_columns, : len(self.scalars)]
+        matrix = self.matrix[self.optional_columns, : len(self.scalars)]
         products = matrix @ covariance * matrix  # (N, U, S)
         variance = products.sum(-1)
         deviations = np.sqrt(np.maximum(variance, 0.0))
@@ -379,12 +379,13 @@ class MeasurementTransforms(Transforms):
         shifts = [
             observable.shift / observable.scale for observable in self.observables
         ]
-        matrix = self._matrix()
+        matrix = self.matrix
         x = values @ matrix.T - np.array(shifts)
         clipped: np.ndarray = np.clip(x, -self._clip, self._clip)
         return clipped
 
-    def _matrix(self) -> np.ndarray:
+    @property
+    def matrix(self) -> np.ndarray:
         """Linear part (L, L) of the map to x: scaling, and differences to reference columns."""
         width = len(self.names)
         matrix = np.zeros((width, width))

@@ -20,7 +20,7 @@ SOFT_CLAMP = 0.636
 MIN_SHARE = 1e-3
 """Smallest width and height of a bin, as a share of the mean one."""
 MIN_SLOPE = 1e-3
-_UNIT_SLOPE = math.log(math.expm1(1.0 - MIN_SLOPE))
+UNIT_SLOPE = math.log(math.expm1(1.0 - MIN_SLOPE))
 """Softplus of it is a slope of one."""
 
 
@@ -121,7 +121,7 @@ class Spline:
         bins_first = parameters.movedim(-2, 0).contiguous()
         sizes = (self.num_bins, self.num_bins, self.num_bins - 1)
         widths, heights, slopes = bins_first.split(sizes)
-        inner = MIN_SLOPE + softplus(slopes + _UNIT_SLOPE)
+        inner = MIN_SLOPE + softplus(slopes + UNIT_SLOPE)
 
         # slopes of one at both ends join the identity outside smoothly
         end = slopes.new_ones(1, *slopes.shape[1:])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _MAX_EM_STEPS, _EM_TOLERANCE, _RIDGE = 200, 1e-6, 1e-9
-_MAX_OFFSET = 100.0
+MAX_OFFSET = 100.0
 """Standard deviations from the mean beyond which a value tells no more of the others."""
 
 
@@ -101,7 +101,7 @@ class ObservablePrior:
     def clipped(self, values: np.ndarray) -> np.ndarray:
         """Values (N, L) no further from the mean than a value that still tells of the others."""
         variances = np.diagonal(self.covariance, axis1=-2, axis2=-1)
-        reach = _MAX_OFFSET * np.sqrt(variances)
+        reach = MAX_OFFSET * np.sqrt(variances)
         clipped: np.ndarray = np.clip(values, self.mean - reach, self.mean + reach)
         return clipped
 
