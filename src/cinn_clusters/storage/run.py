@@ -187,6 +187,9 @@ def _catalogue(
 ) -> Catalogue:
     types = _types_of_keys(record)
     x, y, meta = (read_csv(table, text=types) for table in paths.tables)
+    num_rows = {len(frame) for frame in (x, y, meta)}
+    if len(num_rows) > 1 or meta.isna().any(axis=None):
+        raise _changed(paths.root, "tables of as many rows, with keys", "others")
     if record["protocol"] == "original":
         x, y = _unscaled(x, transforms.observables), _unscaled(y, transforms.targets)
     table = pd.concat([typed_keys(meta, types), x, y], axis=1)

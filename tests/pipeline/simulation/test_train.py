@@ -3,6 +3,7 @@ whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cinn_clusters.errors import BundleError, OutputError
 from cinn_clusters.pipeline.simulation.train import train
 from cinn_clusters.progress import Progress
 from cinn_clusters.settings.config import Config, read_config
+from cinn_clusters.storage.run import decision_hash, open_run, table_hash
+from cinn_clusters.storage.run_paths import RunPaths
 from support import TINY, Command
 
 RESULTS = (
@@ -194,3 +197,22 @@ def test_the_untouched_model_of_before_is_not_written_over(
     ):
         train(run, settings("seed=8"))
     assert content(run) == before
+
+
+@pytest.mark.parametrize("damage", ["a row less", "a row without key"])
+def test_keys_that_do_not_fit_the_tables_are_refused_whatever_the_hash_says(
+    trained: Path, tmp_path: Path, damage: str
+) -> None:
+    run = fresh(trained, tmp_path / "run")
+    lines = (run / "meta.csv").read_text().splitlines()
+    lines.pop()
+    if damage == "a row without key":
+        lines.append("," * lines[0].count(","))
+    (run / "meta.csv").write_text("\n".join(lines) + "\n")
+    record = json.loads((run / "split.json").read_text())
+    record["table_sha256"] = table_hash(RunPaths(run))
+    maps = json.loads((run / "transforms.json").read_text())
+    record["sha256"] = decision_hash(record, maps)
+    (run / "split.json").write_text(json.dumps(record))
+    with pytest.raises(BundleError, match="tables of as many rows, with keys"):
+        open_run(run)
