@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -347,26 +348,22 @@ def test_many_objects_are_thinned_evenly(inference: Inference) -> None:
     np.testing.assert_array_equal(some.samples, inference.samples[:, ::4])
 
 
-def test_files_of_many_objects_stay_small(inference: Inference) -> None:
-    many = inference.rows(np.resize(np.arange(N), 4000))
-    rng = np.random.default_rng(2)
-    scattered = replace(
-        many,
-        samples=many.samples[:20],
-        truth=many.truth * rng.uniform(0.9, 1.1, many.truth.shape),
-        estimate=many.estimate * rng.uniform(0.9, 1.1, many.truth.shape),
-    )
-    for draw in (cross_correlations, truth_against_estimate):
-        figure = draw(scattered)
-        lay_out(figure)
-        assert len(rendered(figure, "pdf")) < 500_000
-        assert len(rendered(figure, "png")) < 500_000
-
-
-def test_panels_are_laid_out_once_where_matplotlib_would_put_them(
-    inference: Inference,
+@pytest.mark.parametrize("draw", [cross_correlations, truth_against_estimate])
+def test_files_of_many_objects_stay_small(
+    draw: Callable[[Inference], Figure], inference: Inference
 ) -> None:
-    by_us, by_matplotlib = uncertainties(inference), uncertainties(inference)
+    rng = np.random.default_rng(2)
+    truth = rng.uniform(inference.truth.min(0), inference.truth.max(0), (1500, D))
+    samples = truth + 0.3 * inference.truth.std(0) * rng.normal(size=(3, 1500, D))
+    figure = draw(replace(inference, samples=samples, truth=truth, estimate=samples[0]))
+    lay_out(figure)
+    assert len(rendered(figure, "png")) < 500_000
+    assert len(rendered(figure, "pdf")) < 500_000
+
+
+def test_panels_are_laid_out_once_where_matplotlib_would_put_them() -> None:
+    epoch = [1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.0, 2.5]
+    by_us, by_matplotlib = learning_curves(*epoch), learning_curves(*epoch)
     lay_out(by_us)
     assert by_us.get_layout_engine() is None
     rendered(by_us, "png")

@@ -22,7 +22,7 @@ from cinn_clusters.figures.style import COUNTS, Colour, axis_limits, panels, sty
 from cinn_clusters.schema import Column
 
 MASSES = (0.68, 0.95)
-NUM_MARKED = 150
+NUM_MARKED = 100
 """Objects whose estimate and truth are marked, at most."""
 _NUM_BINS = 50
 _TRUTH: Any = {"color": Colour.TRUTH, "marker": "x", "ls": ""}
@@ -34,7 +34,7 @@ def cross_correlations(inference: Inference) -> Figure:
     """Draw every pair of D > 1 targets as a staircase of D (D - 1) / 2 panels.
 
     Each panel holds the posterior samples of all objects as counts in colour, their point estimates
-    as diamonds and their ground truth as crosses, those of 150 objects at most.
+    as diamonds and their ground truth as crosses, those of 100 objects at most.
     """
     truth, estimate, labels = inference.truth, inference.estimate, inference.labels
     limits = axis_limits(np.concatenate([truth, estimate]))
