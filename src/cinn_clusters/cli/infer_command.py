@@ -201,10 +201,14 @@ def infer_command(
         str, _hidden("auto (CUDA when present), cpu, cuda, ...")
     ] = "auto",
     threads: Annotated[int, _hidden("CPU threads of torch.", min=1, max=1024)] = 1,
+    kernels: Annotated[
+        Literal["auto", "compiled", "reference"],
+        _hidden("What draws samples; auto: compiled kernels for 500,000 or more."),
+    ] = "auto",
 ) -> None:
     """Posterior of the merger history of every object of a catalogue, simulated or observed.
 
-    Further options: --filenames --name-pattern --map-snapshot --projections --strict --allow-atypical --device --threads;
+    Further options: --filenames --name-pattern --map-snapshot --projections --strict --allow-atypical --device --threads --kernels;
     see docs/catalogues.md.
     """
     _demand_acting(context, preset, mapping, embeddings)
@@ -248,7 +252,7 @@ def infer_command(
             model=model,
             mapping=meaning,
             embeddings=vectors,
-            sampling=Sampling(num_samples, seed, device),
+            sampling=Sampling(num_samples, seed, device, kernels),
             options=options,
             on_progress=on_progress,
         )

@@ -80,7 +80,7 @@ def _masked_mlp(
     """
     targets = torch.arange(1, num_targets + 1)
     inputs = torch.cat((torch.zeros(num_observables, dtype=torch.long), targets))
-    hidden = [torch.arange(units) % num_targets for units in shape.hidden]
+    hidden = [hidden_degrees(units, num_targets) for units in shape.hidden]
     degrees = [inputs, *hidden]
     layers: list[nn.Module] = []
     for before, after in pairwise(degrees):
@@ -94,3 +94,8 @@ def _masked_mlp(
     if shape.zero_last:
         set_to_zero(last)
     return nn.Sequential(*layers, last)
+
+
+def hidden_degrees(num_units: int, num_targets: int) -> Tensor:
+    """Number of targets that each unit of a hidden layer may see."""
+    return torch.arange(num_units) % num_targets

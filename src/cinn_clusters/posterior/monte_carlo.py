@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -84,11 +85,10 @@ class MonteCarlo(Posterior):
         is_realised = self.is_realised(query)
         if is_realised.all():
             return super()._sample_batch(query, context, sampling)
-        plain = Posterior(self.flow, self.transforms, self.device, self.recalibration)
         shape = (sampling.num_samples, len(query), len(self.targets))
         samples = np.empty(shape, dtype=self.transforms.sample_dtype)
         index = np.flatnonzero(~is_realised)
-        samples[:, index] = plain._sample_batch(
+        samples[:, index] = self._conditioned._sample_batch(
             query.rows(index), context.rows(torch.from_numpy(index)), sampling
         )
         index = np.flatnonzero(is_realised)
@@ -97,6 +97,11 @@ class MonteCarlo(Posterior):
                 query.rows(index), context.rows(torch.from_numpy(index)), sampling
             )
         return samples
+
+    @cached_property
+    def _conditioned(self) -> Posterior:
+        """The posterior that is conditioned on the errors."""
+        return Posterior(self.flow, self.transforms, self.device, self.recalibration)
 
     def realisations(self, query: Query, sampling: Sampling) -> np.ndarray:
         """Inputs of n objects, exact and complete, (n, T, L)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor
 from cinn_clusters import schema
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
+from cinn_clusters.flows.engines import ROWS_A_BLOCK, FlowEngines
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.arguments import (
@@ -45,8 +47,6 @@ Objects: TypeAlias = Query | ArrayLike | pd.DataFrame | Table | Mapping[str, Arr
 POINTS_A_BATCH = 32_000
 """Samples in flight at once: bounds memory whatever the length of the catalogue, and fits the
 cache."""
-ROWS_A_BLOCK = 8
-"""Rows that matrix products and vector instructions take at once, or a multiple."""
 NUM_MARGINAL_SAMPLES = 1000
 """Samples that define the marginals of an object where a recalibrated density is evaluated."""
 
@@ -73,6 +73,11 @@ class Posterior:
     transforms: Transforms
     device: str = "cpu"
     recalibration: Recalibration | None = None
+
+    @cached_property
+    def engines(self) -> FlowEngines:
+        """What runs the flow."""
+        return FlowEngines(self.flow, self.device)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -219,6 +224,7 @@ class Posterior:
             DataError: If the shapes do not fit or an input is not finite.
         """
         query = self.as_query(query)
+        sampling = sampling.for_job(len(query))
         context = self.context(query.inputs)
         step = max(1, POINTS_A_BATCH // sampling.num_samples)
 
@@ -327,16 +333,11 @@ class Posterior:
         stream = Sampling(num_contexts * num_each, sampling.seed)
         z = member_noise(stream, streams, num_members, num_targets)
 
-        # Contexts as many times as they are used, and some of noise that is not
-        x = contexts.x.view(num_objects, num_contexts, -1)
-        x = x.repeat_interleave(num_each, 1)
-        num_unused = z.shape[1] // num_objects - stream.num_samples
-        x = torch.nn.functional.pad(x, (0, 0, 0, num_unused)).flatten(0, 1)
-        of_members = x.expand(num_members, -1, -1)
-        u = self.flow.sample(z.to(self.device), of_members).cpu()
-        u = u.view(num_members, num_objects, -1, num_targets)
         shape = (num_members, num_objects, num_contexts, num_each, num_targets)
-        u = u[:, :, : stream.num_samples].reshape(shape)
+        noise = z.view(num_members, num_objects, -1, num_targets)
+        used = noise[:, :, : stream.num_samples].reshape(shape)
+        x = contexts.x.view(num_objects, num_contexts, -1)
+        u = self.engines.sample(used, x, sampling.kernels == "compiled")
         anchors = contexts.anchors.view(num_objects, num_contexts, 1, -1)
         theta = self.transforms.physical_targets(u, anchors.expand(shape))
         numbers = torch.arange(sampling.num_samples)

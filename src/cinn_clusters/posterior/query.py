@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from cinn_clusters.schema import PROJECTION
 
 OBJECT = "object"
 """Column that names an observed cluster."""
+Kernels: TypeAlias = Literal["auto", "compiled", "reference"]
+NUM_DRAWS_COMPILED = 500_000
+"""Draws of a job from which compiled kernels pay, although compiling them takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,20 @@ class Sampling:
         num_samples: S, posterior samples of each object.
         seed: Samples of an object depend on this seed, its inputs and its name only.
         device: ``auto`` (CUDA when present) or any torch device.
+        kernels: ``compiled``, ``reference`` (PyTorch), which agree to 1e-4, or ``auto``: compiled
+            kernels for jobs of ``NUM_DRAWS_COMPILED`` draws or more, objects times samples.
 
     Examples:
         >>> Sampling(200).seed
         0
+        >>> Sampling(200).for_job(5000).kernels
+        'compiled'
     """
 
     num_samples: int = 1000
     seed: int = 0
     device: str = "auto"
+    kernels: Kernels = "auto"
 
     def __post_init__(self) -> None:
         """Refuse a number of samples that is no count, and a seed that is none."""
@@ -41,6 +50,18 @@ class Sampling:
             if not isinstance(value, (int, np.integer)) or value < least:
                 expected = f"a whole number of {least} or more"
                 raise DataError(name, expected, repr(value))
+        if self.kernels not in get_args(Kernels):
+            expected = " or ".join(get_args(Kernels))
+            raise DataError("kernels", expected, repr(self.kernels))
+
+    def for_job(self, num_objects: int) -> Sampling:
+        """Choose the kernels by the size of a whole job, whatever batches it is done in."""
+        if self.kernels != "auto":
+            return self
+        kernels: Kernels = "reference"
+        if num_objects * self.num_samples >= NUM_DRAWS_COMPILED:
+            kernels = "compiled"
+        return replace(self, kernels=kernels)
 
 
 @dataclass(frozen=True, eq=False)
