@@ -17,7 +17,7 @@ _Columns: TypeAlias = Iterator[tuple[TargetMap, Expression, Expression]]
 
 def physical(transforms: Transforms, u: Expression, anchors: Expression) -> Expression:
     """Turn u (..., D) into physical theta (..., D), in double precision."""
-    columns = _columns(transforms, _unscaled(transforms, u), anchors)
+    columns = _raw_columns(transforms, u, anchors)
     return stacked([_physical(*column) for column in columns])
 
 
@@ -25,17 +25,18 @@ def unbounded(
     transforms: Transforms, theta: Expression, anchors: Expression
 ) -> Expression:
     """Turn physical theta (..., D) into u (..., D); not finite on or outside the bounds."""
-    columns = _columns(transforms, theta, anchors)
-    raw = stacked([_raw(*column) for column in columns])
-    centred = raw - transforms.shift
-    return centred / transforms.scale
+    u = []
+    for target, value, anchor in _columns(transforms, theta, anchors):
+        centred = _raw(target, value, anchor) - target.shift
+        u.append(centred / target.scale)
+    return stacked(u)
 
 
 def log_jacobian(
     transforms: Transforms, u: Expression, anchors: Expression
 ) -> Expression:
     """log|det d theta / d u|, (...)."""
-    columns = _columns(transforms, _unscaled(transforms, u), anchors)
+    columns = _raw_columns(transforms, u, anchors)
     log_slopes = stacked([_log_slope(*column) for column in columns])
     log_det_of_scaling = transforms.scale.log().sum()
     return log_slopes.sum() + float(log_det_of_scaling)
@@ -56,9 +57,13 @@ def _columns(
         yield target, values.take(d), anchors.take(d)
 
 
-def _unscaled(transforms: Transforms, u: Expression) -> Expression:
-    scaled = u.cast(np.float64) * transforms.scale
-    return scaled + transforms.shift
+def _raw_columns(
+    transforms: Transforms, u: Expression, anchors: Expression
+) -> _Columns:
+    """Each target with its raw values (...) and its anchors (...)."""
+    for target, value, anchor in _columns(transforms, u.cast(np.float64), anchors):
+        scaled = value * target.scale
+        yield target, scaled + target.shift, anchor
 
 
 def _physical(target: TargetMap, raw: Expression, anchor: Expression) -> Expression:
