@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cinn_clusters.diagnostics import importance
 from cinn_clusters.diagnostics.importance import (
-    RowLoss,
+    CopiesLoss,
     permutation_importance,
     sage_values,
 )
@@ -21,11 +22,11 @@ def x() -> np.ndarray:
     return columns
 
 
-def linear_loss(x: np.ndarray, slopes: tuple[float, ...]) -> RowLoss:
+def linear_loss(x: np.ndarray, slopes: tuple[float, ...]) -> CopiesLoss:
     truth = x @ np.array(slopes)
 
-    def loss(given: np.ndarray) -> np.ndarray:
-        return np.abs(given @ np.array(slopes) - truth)[:, None]
+    def loss(copies: np.ndarray) -> np.ndarray:
+        return np.abs(copies @ np.array(slopes) - truth)[..., None]
 
     return loss
 
@@ -89,3 +90,21 @@ def test_shapley_gives_twins_the_same_and_idlers_nothing(x: np.ndarray) -> None:
 def test_too_many_groups_are_refused(x: np.ndarray) -> None:
     with pytest.raises(ValueError, match="at most 12 groups; got 13"):
         sage_values(linear_loss(x, (1.0, 0.0, 0.0, 0.0)), x, [[0]] * 13)
+
+
+def test_copies_are_asked_for_in_batches_of_bounded_size(
+    x: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many copies a loss is asked for at once, the importance is the same."""
+    loss, sizes = linear_loss(x, (2.0, 0.5, 1.0, 0.0)), []
+
+    def counted(copies: np.ndarray) -> np.ndarray:
+        sizes.append(len(copies))
+        return loss(copies)
+
+    at_once = permutation_importance(counted, x, [[0], [1, 2]], num_repeats=3)
+    assert sizes == [4, 3]  # rows intact, then two groups in three orders
+    monkeypatch.setattr(importance, "ROWS_A_BATCH", 1)
+    one_by_one = permutation_importance(counted, x, [[0], [1, 2]], num_repeats=3)
+    assert sizes[2:] == [1] * 7
+    np.testing.assert_array_equal(at_once, one_by_one)

@@ -36,7 +36,13 @@ from cinn_clusters.figures.sensitivity_matrix import (
     SensitivityMatrix,
     sensitivity_analysis,
 )
-from cinn_clusters.figures.style import Colour, axis_limits, binned, lay_out, rendered
+from cinn_clusters.figures.style import (
+    Colour,
+    axis_limits,
+    binned,
+    place_panels,
+    rendered,
+)
 
 TARGETS = tuple(map(schema.column, schema.DEFAULT_TARGETS))
 S, N, D = 200, 60, len(TARGETS)
@@ -356,7 +362,7 @@ def test_files_of_many_objects_stay_small(
     truth = rng.uniform(inference.truth.min(0), inference.truth.max(0), (1500, D))
     samples = truth + 0.3 * inference.truth.std(0) * rng.normal(size=(3, 1500, D))
     figure = draw(replace(inference, samples=samples, truth=truth, estimate=samples[0]))
-    lay_out(figure)
+    place_panels(figure)
     assert len(rendered(figure, "png")) < 500_000
     assert len(rendered(figure, "pdf")) < 500_000
 
@@ -364,7 +370,7 @@ def test_files_of_many_objects_stay_small(
 def test_panels_are_laid_out_once_where_matplotlib_would_put_them() -> None:
     epoch = [1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.0, 2.5]
     by_us, by_matplotlib = learning_curves(*epoch), learning_curves(*epoch)
-    lay_out(by_us)
+    place_panels(by_us)
     assert by_us.get_layout_engine() is None
     rendered(by_us, "png")
     rendered(by_matplotlib, "png")

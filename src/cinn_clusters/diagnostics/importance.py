@@ -1,27 +1,29 @@
 """Importance of observables: how much worse a prediction gets when they are shuffled.
 
-A model enters only by the loss that it makes of observables: ``loss(x)`` is (N, D), one value for
-each row and target.
+A model enters only by the loss that it makes of observables: ``loss(x)`` is (C, N, D), one value for
+each row and target of C copies of the rows, whose columns are shuffled in different ways.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb
 
 import numpy as np
 
-RowLoss = Callable[[np.ndarray], np.ndarray]
+CopiesLoss = Callable[[np.ndarray], np.ndarray]
 Groups = Sequence[Sequence[int]]
 """Columns of x that are shuffled together."""
 Coalition = frozenset[int]
 """Groups that a prediction may use."""
 MAX_GROUPS = 12
+ROWS_A_BATCH = 16_384
+"""Rows of all copies that a loss is asked for at once: it bounds memory."""
 
 
 def permutation_importance(
-    loss: RowLoss,
+    loss: CopiesLoss,
     x: np.ndarray,
     groups: Groups,
     *,
@@ -34,7 +36,7 @@ def permutation_importance(
     a group.
 
     Args:
-        loss: Loss of each row and target given observables, (N, L) to (N, D).
+        loss: Loss of each row and target of copies of the observables, (C, N, L) to (C, N, D).
         x: Observables of the test rows, (N, L).
         groups: G groups of columns; those of one group move together.
         num_repeats: Number of permutations to average over, the same for every group.
@@ -48,21 +50,19 @@ def permutation_importance(
 
     Examples:
         >>> x = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
-        >>> loss = lambda x: np.abs(x[:, :1] - [[1.0], [2.0], [3.0]])
+        >>> loss = lambda x: np.abs(x[..., :1] - [[1.0], [2.0], [3.0]])
         >>> increase = permutation_importance(loss, x, [[0], [1]])
         >>> bool(increase[0].mean() > 0.5), float(increase[1].mean())
         (True, 0.0)
     """
     orders = _orders(len(x), num_repeats, seed)
-    losses = [_shuffled_loss(loss, x, group, orders) for group in groups]
-    shuffled = np.stack(losses)  # (G, N, D)
-    intact = loss(x)  # (N, D)
-    increase: np.ndarray = shuffled - intact
+    intact, *shuffled = _losses(loss, x, [[], *groups], orders)
+    increase: np.ndarray = np.stack(shuffled) - intact
     return increase
 
 
 def sage_values(
-    loss: RowLoss,
+    loss: CopiesLoss,
     x: np.ndarray,
     groups: Groups,
     *,
@@ -75,7 +75,7 @@ def sage_values(
     2^G coalitions are evaluated, so that information which groups share is divided exactly.
 
     Args:
-        loss: Loss of each row and target given observables, (N, L) to (N, D).
+        loss: Loss of each row and target of copies of the observables, (C, N, L) to (C, N, D).
         x: Observables of the test rows, (N, L).
         groups: G groups of columns, at most 12.
         num_repeats: Number of permutations to average over.
@@ -100,11 +100,10 @@ def sage_values(
 
     # the value v(C) of every coalition C: the loss with all other columns shuffled
     orders = _orders(len(x), num_repeats, seed)  # the same for all
-    losses = {}
-    for coalition in _coalitions(num_groups):
-        absent = [k for k in range(num_groups) if k not in coalition]
-        columns = [column for k in absent for column in groups[k]]
-        losses[coalition] = _shuffled_loss(loss, x, columns, orders)
+    coalitions = list(_coalitions(num_groups))
+    absent = [_columns_without(groups, coalition) for coalition in coalitions]
+    of_coalitions = _losses(loss, x, absent, orders)
+    losses = dict(zip(coalitions, of_coalitions, strict=True))
 
     values = [_shapley_value(losses, k, num_groups) for k in range(num_groups)]
     return np.stack(values)  # (G, N, D)
@@ -116,6 +115,12 @@ def _coalitions(num_groups: int) -> Iterator[Coalition]:
     for size in range(num_groups + 1):
         members = combinations(numbers, size)
         yield from map(frozenset, members)
+
+
+def _columns_without(groups: Groups, coalition: Coalition) -> list[int]:
+    """Columns of the groups that a coalition leaves out."""
+    absent = [groups[k] for k in range(len(groups)) if k not in coalition]
+    return [column for group in absent for column in group]
 
 
 def _shapley_value(
@@ -146,18 +151,35 @@ def _orders(num_rows: int, num_repeats: int, seed: int) -> list[np.ndarray]:
     return [rng.permutation(num_rows) for _ in range(num_repeats)]
 
 
-def _shuffled_loss(
-    loss: RowLoss, x: np.ndarray, columns: Sequence[int], orders: list[np.ndarray]
-) -> np.ndarray:
-    """Loss (N, D) with columns shuffled, averaged over permutations."""
-    if not columns:
-        return loss(x)
+def _losses(
+    loss: CopiesLoss, x: np.ndarray, subsets: Groups, orders: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Loss (N, D) with each subset of columns shuffled, averaged over permutations."""
+    copies_of_subset = [len(orders) if subset else 1 for subset in subsets]
+    losses = np.concatenate(list(_batches(loss, x, subsets, orders)))  # (C, N, D)
+    ends = np.cumsum(copies_of_subset)
+    return [copies.mean(axis=0) for copies in np.split(losses, ends[:-1])]
 
-    losses = []
-    for order in orders:
-        shuffled = x.copy()
-        shuffled[:, columns] = x[order][:, columns]
-        losses.append(loss(shuffled))
 
-    mean_loss: np.ndarray = np.mean(losses, axis=0)
-    return mean_loss
+def _batches(
+    loss: CopiesLoss, x: np.ndarray, subsets: Groups, orders: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Losses of copies of the rows, as many copies at once as memory allows."""
+    num_copies = max(1, ROWS_A_BATCH // len(x))
+    copies = _copies(x, subsets, orders)
+    while batch := list(islice(copies, num_copies)):
+        yield loss(np.stack(batch))
+
+
+def _copies(
+    x: np.ndarray, subsets: Groups, orders: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Copies of the rows with a subset of columns in each order; one where nothing is shuffled."""
+    for columns in subsets:
+        if not columns:
+            yield x
+            continue
+        for order in orders:
+            shuffled = x.copy()
+            shuffled[:, columns] = x[order][:, columns]
+            yield shuffled

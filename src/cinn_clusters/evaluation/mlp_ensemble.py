@@ -24,6 +24,9 @@ from cinn_clusters.rng import torch_stream
 from cinn_clusters.settings.config import OptimiserConfig
 from cinn_clusters.training.fit import TrainingObjective, epochs, load_best, start
 
+_ROWS_A_PASS = 64
+"""Rows whose hidden units fit the cache of a core."""
+
 
 @dataclass(frozen=True)
 class EnsembleOptions:
@@ -73,10 +76,12 @@ class Ensemble:
         """Prediction of each member, (K, N, D), in catalogue units, for observables (N, L)."""
         num_members = next(self.network.parameters()).shape[0]
         inputs = _standardised(x, self.x_moments)
+        of_members = inputs.expand(num_members, -1, -1)
         with torch.no_grad():
-            outputs = self.network(inputs.expand(num_members, -1, -1)).double().numpy()
+            outputs = [self.network(rows) for rows in of_members.split(_ROWS_A_PASS, 1)]
         mean, deviation = self.theta_moments
-        return np.asarray(outputs * deviation + mean)
+        predicted = torch.cat(outputs, 1).double().numpy()
+        return np.asarray(predicted * deviation + mean)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Median of the members, (N, D), in catalogue units, for observables (N, L)."""

@@ -91,7 +91,7 @@ def rendered(figure: Figure, kind: FileKind, dpi: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def lay_out(figure: Figure) -> None:
+def place_panels(figure: Figure) -> None:
     """Place the panels of a figure once, for all kinds of file; ``rendered`` keeps them there.
 
     matplotlib would draw a figure with a layout engine twice for each file. Its canvas remembers the

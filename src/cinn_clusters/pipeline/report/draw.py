@@ -41,7 +41,7 @@ from cinn_clusters.figures.sensitivity_matrix import (
     SensitivityMatrix,
     sensitivity_analysis,
 )
-from cinn_clusters.figures.style import DPI, Figure, lay_out, rendered
+from cinn_clusters.figures.style import DPI, Figure, place_panels, rendered
 from cinn_clusters.files import (
     JsonObject,
     atomic_directory,
@@ -195,7 +195,7 @@ def draw_figures(
 
 
 def _write(figure: Figure, stem: Path) -> None:
-    lay_out(figure)
+    place_panels(figure)
     for kind in DPI:
         stem.with_name(f"{stem.name}.{kind}").write_bytes(rendered(figure, kind))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from cinn_clusters.moments import deviation
 from cinn_clusters.pipeline.origin import write_origin
 from cinn_clusters.pipeline.simulation.baseline import load_baseline
 from cinn_clusters.pipeline.simulation.evaluate import answerable_rows, mask_columns
-from cinn_clusters.posterior.query import Query
+from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.schema import EMBEDDING, ERROR_PREFIX, is_embedding
 from cinn_clusters.storage.model import demand_own_model, load_posterior
@@ -33,6 +33,8 @@ _NUM_SAMPLES = 100
 """Posterior samples a row behind each CRPS."""
 _NUM_ABLATION_SAMPLES = 300
 """Posterior samples a row behind each median."""
+_Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Of samples (S, N, D) against the ground truth (N, D), (N, D)."""
 Columns = dict[str, tuple[str, ...]]
 """Columns that are taken away together, by what to call them."""
 
@@ -140,8 +142,9 @@ def _ensemble_importances(
     test, names = run.catalogue.rows(run.split.test), run.catalogue.observables
     x, truth, clusters = test.inputs(names), test.theta, test.clusters
 
-    def error(observables: np.ndarray) -> np.ndarray:
-        return np.asarray(np.abs(ensemble.predict(observables) - truth))
+    def error(copies: np.ndarray) -> np.ndarray:
+        predicted = [ensemble.predict(observables) for observables in copies]
+        return np.abs(np.stack(predicted) - truth)
 
     methods = [("sensitivity", _singles(names), permutation_importance)]
     groups = test.schema.grouped(names)
@@ -164,14 +167,15 @@ def _model_importances(run: Run, num_repeats: int, seed: int) -> Iterator[_Impor
     names = run.catalogue.observables
     columns = _of_model(_singles(names) | test.schema.grouped(names), posterior.inputs)
 
-    def median_error(query: Query) -> np.ndarray:
-        samples = posterior.sample(query, _NUM_ABLATION_SAMPLES, seed=seed)
-        return np.asarray(np.abs(np.median(samples, axis=0) - truth))
-
-    def crps_of(inputs: np.ndarray) -> np.ndarray:
-        return crps(
-            posterior.sample(inputs, _NUM_SAMPLES, seed=seed).astype(float), truth
-        )
+    def losses(copies: np.ndarray, num_samples: int, score: _Score) -> np.ndarray:
+        """Scores (C, N, D) of the posteriors of copies (C, N, L) of the rows."""
+        objects = Query.from_inputs(copies.reshape(-1, copies.shape[2]))
+        truths = np.tile(truth, (len(copies), 1))
+        scores = np.empty(truths.shape)
+        sampling = Sampling(num_samples, seed)
+        for rows, samples in posterior.sample_batches(objects, sampling):
+            scores[rows] = score(samples.astype(float), truths[rows])
+        return scores.reshape(len(copies), *truth.shape)
 
     if posterior.transforms.accepts_missing:
         time = posterior.transforms.time  # always known
@@ -181,16 +185,22 @@ def _model_importances(run: Run, num_repeats: int, seed: int) -> Iterator[_Impor
         without = [
             mask_columns(posterior, query, list(members)) for members in masked.values()
         ]
-        errors = np.stack([median_error(masked_query) for masked_query in without])
-        yield _Importance("ablation", masked, errors - median_error(query), clusters)
+        copies = np.stack([objects.inputs for objects in [query, *without]])
+        intact, *errors = losses(copies, _NUM_ABLATION_SAMPLES, _median_error)
+        yield _Importance("ablation", masked, np.stack(errors) - intact, clusters)
     increase = permutation_importance(
-        crps_of,
+        lambda copies: losses(copies, _NUM_SAMPLES, crps),
         query.inputs,
         _indices(columns, posterior.inputs),
         num_repeats=num_repeats,
         seed=seed,
     )
     yield _Importance("crps_sensitivity", columns, increase, clusters)
+
+
+def _median_error(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Absolute error (N, D) of the median of samples (S, N, D)."""
+    return np.asarray(np.abs(np.median(samples, axis=0) - truth))
 
 
 def _refitted_ablation(run: Run, num_members: int) -> _Importance:
