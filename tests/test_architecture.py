@@ -43,6 +43,7 @@ LEVELS: dict[str, float] = {
     "legacy": 7,
     "evaluation": 7,
     "pipeline": 8,
+    "web": 8.5,
     "cli": 9,
 }
 SAME_FLOOR = {("bundle", "files"), ("files", "claims"), ("settings", "files")}
@@ -69,6 +70,7 @@ ONLY_IN = {
         "legacy",
         "evaluation",
         "pipeline",
+        "web",
         "cli",
     },
     "numba": {"jit", "flows"},

@@ -37,6 +37,7 @@ ORDER = (
     "run",
     "infer",
     "demo",
+    "explore",
     "show",
     "export",
     "embed",

@@ -14,6 +14,7 @@ from cinn_clusters.cli.options import (
     RunPath,
     SeedOption,
     app,
+    existing_bundle,
     input_file,
     output_file,
     output_path,
@@ -83,3 +84,25 @@ def report_command(
     console.print_values(
         {"report": str(report(run, out=out, overwrite=overwrite))}, as_json
     )
+
+
+@app.command("explore", epilog="Example:  cinn-clusters explore --out explorer.html")
+def explore_command(
+    out: Annotated[Path, output_file("HTML file.")] = Path("explorer.html"),
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a trained model; default: that of the package.",
+            callback=existing_bundle,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a page in which a model runs by itself: sliders for what was measured, the posterior
+    beside them, without any request to a network.
+    """
+    from cinn_clusters.web.explorer import write_explorer
+
+    page = write_explorer(out, model=model, overwrite=overwrite)
+    console.print_values({"explorer": str(page)}, as_json)

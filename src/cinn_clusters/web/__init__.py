@@ -1,0 +1,1 @@
+"""Pages that run a model in a browser."""
