@@ -36,6 +36,7 @@ NUM_AUGMENTED = 240
 NUM_HELD_OUT_COPIES = 8
 MAX_BYTES = 300_000_000
 """Memory that the copies may take."""
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,25 +185,41 @@ def _copies(
     rows: Catalogue, transforms: Transforms, config: Config, num_copies: int
 ) -> tuple[Tensor, Tensor]:
     """Features (J, N, L), J = 1 where all would be the same, and targets (J, N, D)."""
-    inputs = rows.inputs(transforms.inputs)
+    inputs, theta, age = rows.inputs(transforms.inputs), rows.theta, rows.age
+    num_rows, columns = len(inputs), rows.target_columns
     jitter = numpy_stream(config.seed, "jitter")
     augmentation = numpy_stream(config.seed, "corruption")
-    num_x = num_copies
-    if not transforms.accepts_missing:
-        num_x = 1
-    x = torch.empty(num_x, len(inputs), transforms.num_features)
-    u = torch.empty(num_copies, len(inputs), len(transforms.targets))
-    for copy in range(num_copies):
-        theta = rows.theta
+
+    def spread() -> np.ndarray:
+        copy = theta
         if config.train.dequantise:
-            theta = dequantise(theta, rows.target_columns, rows.age, jitter)
+            copy = dequantise(copy, columns, age, jitter)
         if transforms.is_bounded:
-            theta = off_bounds(theta, rows.target_columns, rows.age)
-        values = transforms.augment(inputs, augmentation)
-        u[copy] = transforms.standardise_targets(theta, transforms.anchors(values))
-        if copy < num_x:
-            x[copy] = transforms.standardise_inputs(values)
-    return x, u
+            copy = off_bounds(copy, columns, age)
+        return copy
+
+    x, u = [], []
+    for num_at_once in _batches(num_copies, num_rows):
+        augmented = [
+            transforms.augment(inputs, augmentation) for _ in range(num_at_once)
+        ]
+        values = np.concatenate(augmented)
+        targets = np.concatenate([spread() for _ in range(num_at_once)])
+        anchors = transforms.anchors(values)
+        u.append(transforms.standardise_targets(targets, anchors).float())
+        if transforms.accepts_missing:
+            x.append(transforms.standardise_inputs(values).float())
+    if not transforms.accepts_missing:
+        x.append(transforms.standardise_inputs(inputs).float())
+    shape = (-1, num_rows)
+    return torch.cat(x).unflatten(0, shape), torch.cat(u).unflatten(0, shape)
+
+
+def _batches(num_copies: int, num_rows: int) -> Iterator[int]:
+    """Numbers of copies that are transformed at once: few rows cost as much as thousands."""
+    most = max(1, ROWS_AT_ONCE // num_rows)
+    for begin in range(0, num_copies, most):
+        yield min(most, num_copies - begin)
 
 
 def _num_copies(
