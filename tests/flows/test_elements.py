@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -104,3 +106,65 @@ def test_single_precision_keeps_the_round_trip() -> None:
     u, parameters = _values().float(), _parameters(spline, size=1.0).float()
     z, _ = spline.forward(u, parameters)
     torch.testing.assert_close(spline.inverse(z, parameters)[0], u, rtol=0, atol=2e-4)
+
+
+SPLINES = {name: spline for name, spline in ELEMENTS.items() if name != "affine"}
+
+
+@pytest.fixture(params=SPLINES)
+def spline(request: pytest.FixtureRequest) -> Spline:
+    spline = SPLINES[request.param]
+    assert isinstance(spline, Spline)
+    return spline
+
+
+def _mapped(
+    spline: Spline, u: Tensor, parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Image and log-slope, and the gradients of a sum of both with unequal weights."""
+    u, parameters = u.clone().requires_grad_(), parameters.clone().requires_grad_()
+    z, log_slope = spline.forward(u, parameters)
+    weights = torch.linspace(-1.0, 2.0, u.numel()).reshape(u.shape).to(u)
+    loss = (weights * z).sum() + (weights.flip(0) * log_slope).sum()
+    return z, log_slope, *torch.autograd.grad(loss, (u, parameters))
+
+
+def test_compiled_spline_and_its_gradient_are_those_of_autodiff(spline: Spline) -> None:
+    num_rows, num_targets = 133, 3  # the last lanes are not full
+    generator = torch.Generator().manual_seed(3)
+    shape = num_rows, spline.num_parameters, num_targets
+    parameters = 0.7 * torch.randn(shape, generator=generator)
+    values = torch.randn(num_targets, num_rows, generator=generator)
+    u = (0.7 * spline.bound * values).T
+    u[0] = torch.tensor([-spline.bound, 0.0, spline.bound])
+    is_inside = u.abs() < spline.bound
+    assert is_inside.float().mean() > 0.5
+    assert (~is_inside).float().mean() > 0.1
+    compiled = replace(spline, is_compiled=True)
+    exact = _mapped(spline, u.double(), parameters.double())
+    reference = _mapped(spline, u, parameters)
+    fast = _mapped(compiled, u, parameters)
+    for of_kernels, of_torch, expected in zip(fast, reference, exact, strict=True):
+        scale = expected.abs().mean().item()
+        assert scale > 1e-3
+        rounding = (of_torch - expected).abs().max().item()
+        assert (of_kernels - expected).abs().max() < 4.0 * rounding + 1e-6 * scale
+        assert rounding < 0.02 * scale, "the comparison says something"
+
+
+def test_compiled_spline_does_not_hide_what_is_not_finite() -> None:
+    spline = Spline(4, 2.0, is_compiled=True)
+    u = torch.tensor([[0.3, float("nan"), 0.5]])
+    parameters = torch.zeros(1, spline.num_parameters, 3)
+    parameters[:, :, 2] = float("nan")
+    z, _ = spline.forward(u, parameters)
+    assert torch.isfinite(z).tolist() == [[True, False, False]]
+
+
+def test_kernels_leave_double_precision_to_the_reference(spline: Spline) -> None:
+    u, parameters = _values(), _parameters(spline)
+    compiled = replace(spline, is_compiled=True)
+    for one, other in zip(
+        compiled.forward(u, parameters), spline.forward(u, parameters), strict=True
+    ):
+        assert torch.equal(one, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
@@ -15,6 +15,9 @@ from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.split import Split
 from cinn_clusters.data.transforms import Transforms, fit_transforms
 from cinn_clusters.errors import ConfigError, DataError
+from cinn_clusters.flows.autoregressive import Autoregressive
+from cinn_clusters.flows.coupling import Coupling
+from cinn_clusters.flows.elements import Spline
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.zoo import make_flow
 from cinn_clusters.posterior.npe import (
@@ -33,6 +36,9 @@ from cinn_clusters.training.fit import FitState, member_tensors, start
 
 MAX_MEMBERS = 100
 """Members that train in one graph; beyond them a step costs in proportion."""
+
+MIN_COMPILED = 200_000
+"""Rows times epochs, over all members, from which compiled splines repay their compilation."""
 
 
 def fit(
@@ -239,9 +245,21 @@ def _prepare(
         )
         for fold in folds
     ]
+    joined = join_pairs(pairs)
     flow = _joint_flow(folds, config).to(device)
+    if joined.num_train_rows * config.train.epochs >= MIN_COMPILED:
+        _compile_splines(flow)
     state = start(flow, flow.num_members, config.train)
-    return Job(flow, folds, join_pairs(pairs), config, state, device)
+    return Job(flow, folds, joined, config, state, device)
+
+
+def _compile_splines(flow: Flow) -> None:
+    """Let compiled kernels map and differentiate the splines of a flow."""
+    for transform in flow.transforms:
+        if isinstance(transform, Autoregressive | Coupling) and isinstance(
+            transform.element, Spline
+        ):
+            transform.element = replace(transform.element, is_compiled=True)
 
 
 def _new_flow(fold: Fold, config: Config) -> Flow:

@@ -63,6 +63,11 @@ class TrainingPairs:
         """Targets u and features x of rows of copies, for copy and row numbers of one shape."""
         return self.u[copy, rows], self.x[copy % len(self.x), rows]
 
+    @property
+    def num_train_rows(self) -> int:
+        """Rows that train, over all members."""
+        return sum(map(len, self.train_rows))
+
     def held_out(self) -> Iterator[np.ndarray]:
         """Row numbers that each member stops on, without padding."""
         members = zip(self.held_out_rows, self.held_out_weights, strict=True)

@@ -65,7 +65,7 @@ def _affine(value, parameters, row, shape, is_inverse):
 
 
 @inlined
-def _exponentiate(parameters, row, shape):
+def exponentiate(parameters, row, shape):
     """Replace raw widths or heights by e^raw; the size of a bin is least + scale e^raw."""
     most = load(parameters, row)
     for number in range(row + 1, row + shape.num_bins):
@@ -85,19 +85,19 @@ def _spline(value, parameters, row, shape, is_inverse):
     is_inside = absolute(value) < shape.bound
     inside = choose(is_inside, value, _ZERO)
     widths, heights = row, row + shape.num_bins
-    width_scale = _exponentiate(parameters, widths, shape)
-    height_scale = _exponentiate(parameters, heights, shape)
+    width_scale = exponentiate(parameters, widths, shape)
+    height_scale = exponentiate(parameters, heights, shape)
 
     # the map looks the bin up by its left edge, the inverse by its lower one
     if is_inverse:
         axes = heights, height_scale, widths, width_scale
     else:
         axes = widths, width_scale, heights, height_scale
-    edge, size, other_edge, other_size, slope, next_slope = _bin_of(
+    edge, size, other_edge, other_size, slope, next_slope, _ = bin_of(
         inside, parameters, row, shape, axes
     )
-    d0 = _MIN_SLOPE + softplus(slope + _UNIT_SLOPE)
-    d1 = _MIN_SLOPE + softplus(next_slope + _UNIT_SLOPE)
+    d0 = slope_of(slope)
+    d1 = slope_of(next_slope)
     offset = inside - edge
     if is_inverse:
         mean_slope = size / other_size
@@ -105,15 +105,21 @@ def _spline(value, parameters, row, shape, is_inverse):
         image = other_edge + other_size * xi
         return choose(is_inside, image, value), splat(_ZERO)
     mean_slope = other_size / size
-    xi = _in_unit_interval(offset / size)
+    xi = in_unit_interval(offset / size)
     image = other_edge + other_size * _rise(xi, mean_slope, d0, d1)
     log_slope = _log_slope(xi, mean_slope, d0, d1)
     return choose(is_inside, image, value), choose(is_inside, log_slope, _ZERO)
 
 
 @inlined
-def _bin_of(inside, parameters, row, shape, axes):
-    """Edges and sizes of the bin of each value on both axes, and raw slopes at its ends.
+def slope_of(raw):
+    """Slope at a knot, one where the raw slope is zero."""
+    return _MIN_SLOPE + softplus(raw + _UNIT_SLOPE)
+
+
+@inlined
+def bin_of(inside, parameters, row, shape, axes):
+    """Edges and sizes of the bin of each value on both axes, raw slopes at its ends, its number.
 
     One pass over the bins: each that a value has reached replaces the one before.
     """
@@ -126,6 +132,7 @@ def _bin_of(inside, parameters, row, shape, axes):
     bin_other = other_size = least + other_scale * load(parameters, other_rows)
     slope = end_slope = splat(_ZERO)  # raw, of a slope of one at the ends
     next_slope = load(parameters, slopes)
+    index = splat(_ZERO)
     for number in range(1, shape.num_bins):
         end = end + bin_size
         other_end = other_end + bin_other
@@ -141,7 +148,8 @@ def _bin_of(inside, parameters, row, shape, axes):
         if number + 1 < shape.num_bins:
             upper = load(parameters, slopes + number)
         next_slope = choose(is_reached, upper, next_slope)
-    return edge, size, other_edge, other_size, slope, next_slope
+        index = choose(is_reached, _F32(number), index)
+    return edge, size, other_edge, other_size, slope, next_slope, index
 
 
 @inlined
@@ -156,12 +164,12 @@ def _rise(xi, mean_slope, d0, d1):
 
 @inlined
 def _denominator(product, mean_slope, d0, d1):
-    bend = _bend(mean_slope, d0, d1)
+    bend = bend_of(mean_slope, d0, d1)
     return mean_slope + bend * product
 
 
 @inlined
-def _bend(mean_slope, d0, d1):
+def bend_of(mean_slope, d0, d1):
     """How much the slopes at the ends exceed the mean one, together."""
     twice = _TWO * mean_slope
     return d1 + d0 - twice
@@ -182,7 +190,7 @@ def _log_slope(xi, mean_slope, d0, d1):
 @inlined
 def _solved(rise, mean_slope, d0, d1):
     """Position xi at which a share of the height is reached (eqs. 6-8)."""
-    bent = rise * _bend(mean_slope, d0, d1)
+    bent = rise * bend_of(mean_slope, d0, d1)
     a = mean_slope - d0 + bent
     b = d0 - bent
     c = _ZERO - mean_slope * rise
@@ -190,9 +198,10 @@ def _solved(rise, mean_slope, d0, d1):
     discriminant = square - _FOUR * a * c
     root = sqrt(maximum(discriminant, _ZERO))
     xi = _TWO * c / (_ZERO - b - root)
-    return _in_unit_interval(xi)
+    return in_unit_interval(xi)
 
 
 @inlined
-def _in_unit_interval(xi):
+def in_unit_interval(xi):
+    """Take back what rounding has put outside a bin."""
     return maximum(minimum(xi, _ONE), _ZERO)
