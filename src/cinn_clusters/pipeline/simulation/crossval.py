@@ -89,6 +89,7 @@ def crossval(
     encoder_clusters = run.record.get("encoder_clusters") or ()
     demand_unseen(encoder_clusters, catalogue.clusters, str(run.path), _LEAKAGE_HINT)
     answers = _Answers.empty(catalogue, sampling, run.transforms.sample_dtype)
+    sampling = sampling.for_job(len(catalogue.table))
     splits = list(folds_by_cluster(catalogue.clusters, num_folds, sampling.seed))
     folds = [_fold(run, split, config) for split in splits]
     device = sampling.device
