@@ -71,17 +71,10 @@ class Spline:
     """Monotone rational-quadratic spline of B bins on [-bound, bound], the identity outside.
 
     Durkan+19, Neural spline flows, arXiv:1906.04032, section 3.1; Gregory & Delbourgo (1982).
-
-    Args:
-        num_bins: B.
-        bound: Half the side of the box.
-        is_compiled: Whether compiled kernels do ``forward`` and its gradient, in float32 on the
-            CPU: several times faster, after seconds of compilation once on a machine.
     """
 
     num_bins: int
     bound: float
-    is_compiled: bool = False
 
     @property
     def num_parameters(self) -> int:
@@ -90,8 +83,6 @@ class Spline:
 
     def forward(self, u: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the spline."""
-        if self.is_compiled and u.device.type == "cpu" and u.dtype == torch.float32:
-            return self._compiled(u, parameters)
         is_inside = u.abs() < self.bound
         value = torch.where(is_inside, u, 0.0)
         left, bottom, slopes = self._knots(parameters)
@@ -123,11 +114,6 @@ class Spline:
         # the slope of the inverse is one over that of the map
         log_slope = torch.where(is_inside, -segment.log_slope(xi), 0.0)
         return torch.where(is_inside, image, z), log_slope
-
-    def _compiled(self, u: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        from cinn_clusters.flows.compiled.spline_function import apply_spline
-
-        return apply_spline(u, parameters, self.num_bins, self.bound)
 
     def _knots(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Abscissae, ordinates and slopes of the knots, (B + 1, ..., M) each, bins first."""

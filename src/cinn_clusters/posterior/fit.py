@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
@@ -255,11 +255,14 @@ def _prepare(
 
 def _compile_splines(flow: Flow) -> None:
     """Let compiled kernels map and differentiate the splines of a flow."""
+    # imported here: numba is not for those who only ask a model
+    from cinn_clusters.flows.compiled.spline_function import CompiledSpline
+
     for transform in flow.transforms:
-        if isinstance(transform, Autoregressive | Coupling) and isinstance(
-            transform.element, Spline
-        ):
-            transform.element = replace(transform.element, is_compiled=True)
+        if isinstance(transform, Autoregressive | Coupling):
+            element = transform.element
+            if isinstance(element, Spline):
+                transform.element = CompiledSpline(element.num_bins, element.bound)
 
 
 def _new_flow(fold: Fold, config: Config) -> Flow:

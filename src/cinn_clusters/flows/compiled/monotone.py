@@ -96,8 +96,8 @@ def _spline(value, parameters, row, shape, is_inverse):
     edge, size, other_edge, other_size, slope, next_slope, _ = bin_of(
         inside, parameters, row, shape, axes
     )
-    d0 = slope_of(slope)
-    d1 = slope_of(next_slope)
+    d0 = knot_slope(slope)
+    d1 = knot_slope(next_slope)
     offset = inside - edge
     if is_inverse:
         mean_slope = size / other_size
@@ -112,7 +112,7 @@ def _spline(value, parameters, row, shape, is_inverse):
 
 
 @inlined
-def slope_of(raw):
+def knot_slope(raw):
     """Slope at a knot, one where the raw slope is zero."""
     return _MIN_SLOPE + softplus(raw + _UNIT_SLOPE)
 

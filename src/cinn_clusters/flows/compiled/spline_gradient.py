@@ -37,8 +37,8 @@ from cinn_clusters.flows.compiled.monotone import (
     bin_of,
     exponentiate,
     in_unit_interval,
+    knot_slope,
     move,
-    slope_of,
 )
 from cinn_clusters.flows.elements import MIN_SHARE, UNIT_SLOPE
 from cinn_clusters.jit import inlined, kernel
@@ -169,8 +169,8 @@ def _differentiate(registers, shape):
 def _of_bin(holding, g_y, g_l):
     """Rates with the value, the size of its bin and the raw slopes at its ends."""
     offset, width, height, raw_slope, raw_next = holding
-    d0 = slope_of(raw_slope)
-    d1 = slope_of(raw_next)
+    d0 = knot_slope(raw_slope)
+    d1 = knot_slope(raw_next)
     per_width = _ONE / width
     s = height * per_width
     xi = in_unit_interval(offset * per_width)
