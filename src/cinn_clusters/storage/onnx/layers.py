@@ -28,14 +28,14 @@ from cinn_clusters.storage.onnx.expressions import Expression, joined
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class DenseLayer:
     """Weights (K, I, O) and biases (K, 1, O) of a stacked linear layer."""
 
     weight: np.ndarray
     bias: np.ndarray
 
     @classmethod
-    def read(cls, layer: StackedLinear) -> Layer:
+    def read(cls, layer: StackedLinear) -> DenseLayer:
         """Copy the numbers of a layer; what its mask leaves out is zero."""
         weight: Tensor = layer.weight
         if isinstance(layer, MaskedLinear):
@@ -45,9 +45,9 @@ class Layer:
             bias = layer.bias
         return cls(_single(weight), _single(bias))
 
-    def outputs(self, columns: np.ndarray) -> Layer:
+    def outputs(self, columns: np.ndarray) -> DenseLayer:
         """The layer with some of its outputs, in an order."""
-        return Layer(self.weight[..., columns], self.bias[..., columns])
+        return DenseLayer(self.weight[..., columns], self.bias[..., columns])
 
 
 def _single(tensor: Tensor) -> np.ndarray:
@@ -62,7 +62,7 @@ class Batch:
     x: Expression
     shape: Expression
 
-    def linear(self, values: Expression, layer: Layer) -> Expression:
+    def linear(self, values: Expression, layer: DenseLayer) -> Expression:
         """Affine map of the features of values (K, P, N, I), as one product a member."""
         num_members, num_inputs, num_outputs = layer.weight.shape
         flat = values.reshaped(num_members, -1, num_inputs)
@@ -74,18 +74,18 @@ class Batch:
 class Network:
     """A network whose first layer is split into that of x and that of the targets (K, I, H)."""
 
-    of_x: Layer
-    of_targets: Layer
-    hidden: tuple[Layer, ...]
-    last: Layer
+    of_x: DenseLayer
+    of_targets: DenseLayer
+    hidden: tuple[DenseLayer, ...]
+    last: DenseLayer
 
     @classmethod
     def read(cls, network: nn.Module, is_x: np.ndarray) -> Network:
         """Read the layers of a network; a mask says which of its inputs are x."""
         linear = [part for part in network.modules() if isinstance(part, StackedLinear)]
-        first, *hidden, last = map(Layer.read, linear)
-        of_x = Layer(first.weight[:, is_x], first.bias)
-        of_targets = Layer(first.weight[:, ~is_x], np.zeros_like(first.bias))
+        first, *hidden, last = map(DenseLayer.read, linear)
+        of_x = DenseLayer(first.weight[:, is_x], first.bias)
+        of_targets = DenseLayer(first.weight[:, ~is_x], np.zeros_like(first.bias))
         return cls(of_x, of_targets, tuple(hidden), last)
 
     def start(self, batch: Batch) -> Expression:
@@ -137,7 +137,7 @@ def log_prob_of_flow(flow: Flow, u: Expression, batch: Batch) -> Expression:
     return log_prob + log_normal.sum()
 
 
-def _linear_map(transform: nn.Module, direction: str) -> tuple[Layer, np.ndarray]:
+def _linear_map(transform: nn.Module, direction: str) -> tuple[DenseLayer, np.ndarray]:
     """A layer that is the same for all x and its log|det| (K, 1, 1), in explicit numbers.
 
     They are its images of zero and of the unit vectors, in double precision.
@@ -153,7 +153,7 @@ def _linear_map(transform: nn.Module, direction: str) -> tuple[Layer, np.ndarray
     with torch.no_grad():
         images, log_dets = getattr(exact, direction)(points, x)
     offset, units = images.split((1, transform.num_targets), 1)
-    layer = Layer(_single(units - offset), _single(offset))
+    layer = DenseLayer(_single(units - offset), _single(offset))
     return layer, _single(log_dets[:, :1, None])
 
 
