@@ -8,6 +8,7 @@ from cinn_clusters.data.split import Split as Split
 from cinn_clusters.data.split import split_by_cluster as split_by_cluster
 from cinn_clusters.errors import CinnError as CinnError
 from cinn_clusters.mock.population import mock_catalogue as mock_catalogue
+from cinn_clusters.pipeline.inference.answer import InferenceRequest as InferenceRequest
 from cinn_clusters.pipeline.inference.answer import answer as answer
 from cinn_clusters.pipeline.inference.answering import (
     InferenceOptions as InferenceOptions,
@@ -16,6 +17,10 @@ from cinn_clusters.pipeline.inference.infer import Inferred as Inferred
 from cinn_clusters.pipeline.inference.infer import infer as infer
 from cinn_clusters.pipeline.report.draw import draw_figures as draw_figures
 from cinn_clusters.pipeline.report.page import report as report
+from cinn_clusters.pipeline.scale.engines import PartitionOptions as PartitionOptions
+from cinn_clusters.pipeline.scale.infer_partitions import (
+    infer_partitions as infer_partitions,
+)
 from cinn_clusters.pipeline.simulation.baseline import baseline as baseline
 from cinn_clusters.pipeline.simulation.compare import compare as compare
 from cinn_clusters.pipeline.simulation.crossval import crossval as crossval

@@ -28,7 +28,7 @@ def _column(values: pd.Series) -> Column | None:
     if types.is_bool_dtype(values.dtype):
         return _masked(values, False, bool)
     if types.is_integer_dtype(values.dtype):
-        return _masked(values, 0, values.dtype.kind + str(values.dtype.itemsize))
+        return _masked(values, 0, np.uint64 if values.dtype.kind == "u" else np.int64)
     if types.is_float_dtype(values.dtype):
         return _masked(values, np.nan, float)
     if types.is_string_dtype(values.astype(object)):

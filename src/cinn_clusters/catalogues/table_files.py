@@ -121,7 +121,7 @@ def _read_by_library(
     path: Path, arguments: Mapping[str, Any], notes: list[str]
 ) -> Table:
     with (
-        _readable(path, arguments["format"]),
+        readable_table(path, arguments["format"]),
         warnings.catch_warnings(record=True) as messages,
     ):
         warnings.simplefilter("always")
@@ -171,8 +171,8 @@ def _demand_agreement(path: Path, content: Content, stated: str) -> None:
 
 
 @contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a library raises into an error that names the file, and the line if it can."""
+def readable_table(path: Path, kind: str) -> Iterator[None]:
+    """Turn what a library raises into an error that names the file, and the line if it can."""
     try:
         yield
     except DataError:

@@ -12,21 +12,28 @@ from cinn_clusters.cli.options import (
     app,
     existing,
     existing_bundle,
+    free,
     free_file,
     map_naming,
     set_threads,
 )
+from cinn_clusters.cli.results import log_notes, log_sample_test, rounded_test
 from cinn_clusters.files import Destination
 
 if TYPE_CHECKING:
-    from cinn_clusters.pipeline.inference.infer import Inferred
+    from cinn_clusters.pipeline.inference.answer import InferenceRequest
+    from cinn_clusters.pipeline.scale.engines import PartitionOptions
 
 
+_FOLDERS = (".parquet", ".hats")
+"""Endings of results that are answered partition by partition."""
+_SCALED = ("engine", "workers", "partition_rows", "pdfs")
+_WHOLE = ("table", "embeddings", "filenames", "name_pattern", "map_snapshot")
+"""Options of results of either kind."""
+EngineName = Literal["local", "dask"]
 OodRule = Literal["keep", "flag", "refuse"]
 ProjectionRule = Literal["average", "each"]
 _ErrorRule = Literal["network", "monte-carlo"]
-_SIGNIFICANT = 0.01
-"""p of the sample test below which it warns."""
 _EXAMPLES = """Examples:
 
 cinn-clusters infer --catalogue my.fits --preset erass1 --out p.nc
@@ -35,11 +42,21 @@ cinn-clusters infer --catalogue my.ecsv --mapping my.toml --out p.nc
 
 cinn-clusters infer --catalogue simulated.csv --out p.nc
 
+cinn-clusters infer --catalogue big.parquet --out answers.parquet --workers 4
+
 cinn-clusters infer --catalogue simulated.csv --embeddings vectors --model run/model --out p.nc"""
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def _free_result(context: typer.Context, path: Path) -> Path:
+    if path.suffix in _FOLDERS:
+        free(context, path)
+    else:
+        free_file(context, path)
+    return path
 
 
 def _hidden(text: str, *names: str, **more: Any) -> Any:
@@ -57,8 +74,9 @@ def infer_command(
         Path,
         _option(
             "Answer",
-            "netCDF file for the posterior samples (ArviZ).",
-            callback=free_file,
+            "netCDF file for the samples (ArviZ), or NAME.parquet (NAME.hats): a folder of "
+            "summaries of a catalogue of any size.",
+            callback=_free_result,
         ),
     ],
     model: Annotated[
@@ -168,6 +186,21 @@ def infer_command(
             "True masses: sample, flat or d ln N/d ln M; default: the mapping's.",
         ),
     ] = None,
+    engine: Annotated[
+        EngineName,
+        _option(
+            "Scale", "What runs the partitions: this machine, or Dask (docs/scale.md)."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int, _option("Scale", "Partitions at once.", min=1, max=4096, metavar="N")
+    ] = 1,
+    partition_rows: Annotated[
+        int, _option("Scale", "Most rows of a partition.", min=1, metavar="N")
+    ] = 20_000,
+    pdfs: Annotated[
+        bool, _option("Scale", "Keep PDFs as quantiles that qp reads, too.", "--pdfs")
+    ] = False,
     overwrite: Annotated[
         bool,
         _option(
@@ -212,6 +245,7 @@ def infer_command(
     see docs/catalogues.md.
     """
     _demand_acting(context, preset, mapping, embeddings)
+    _demand_kind(context, out, catalogue)
     from cinn_clusters.catalogues.mapping import read_mapping, read_preset
 
     meaning = None
@@ -223,10 +257,10 @@ def infer_command(
         meaning = meaning.with_mass(mass_offset, mass_scatter)
     set_threads(threads)
     from cinn_clusters.pipeline.inference.answering import InferenceOptions
-    from cinn_clusters.pipeline.inference.infer import infer
     from cinn_clusters.posterior.collision import MajorMerger
     from cinn_clusters.posterior.query import Sampling
 
+    sampling = Sampling(num_samples, seed, device, kernels)
     options = InferenceOptions(
         table=table,
         ood=ood,
@@ -240,23 +274,94 @@ def infer_command(
         naming=map_naming(name_pattern, map_snapshot),
         major=MajorMerger(major_ratio, recent_gyr),
     )
-    vectors = (
-        embeddings
-        if embeddings is None or filenames is None
-        else (embeddings, filenames)
-    )
+    destination = Destination(out, overwrite)
+    if out.suffix in _FOLDERS:
+        from cinn_clusters.pipeline.inference.answer import InferenceRequest
+        from cinn_clusters.pipeline.scale.engines import PartitionOptions
+
+        request = InferenceRequest(meaning, sampling, options)
+        partitions = PartitionOptions(engine, workers, partition_rows, pdfs)
+        result = _infer_folder(catalogue, destination, request, model, partitions)
+    else:
+        vectors: Any = embeddings
+        if embeddings is not None and filenames is not None:
+            vectors = embeddings, filenames
+        asked: dict[str, Any] = {
+            "mapping": meaning,
+            "sampling": sampling,
+            "options": options,
+        }
+        asked |= {"model": model, "embeddings": vectors}
+        result = _infer_file(catalogue, destination, **asked)
+    console.print_values(result, as_json)
+
+
+def _infer_file(
+    catalogue: Path, out: Destination, **asked: Any
+) -> dict[str, str | float | None]:
+    """Infer samples and a table, say what there is to say, and return the result."""
+    from cinn_clusters.pipeline.inference.infer import infer
+
     with console.progress("infer") as on_progress:
-        inferred = infer(
+        inferred = infer(catalogue, out, on_progress=on_progress, **asked)
+    log_notes(inferred.conversions, inferred.reasons, inferred.num_objects)
+    log_sample_test(*inferred.sample_test)
+    if inferred.condition:
+        columns = "columns selection_probability, record_window_Gyr"
+        console.log(f"note: {inferred.condition} ({columns})")
+    if inferred.caution:
+        console.log(f"note: {inferred.caution} (column p_major_recent)")
+    return {
+        "posterior": str(inferred.posterior),
+        "table": str(inferred.table),
+        "objects": inferred.num_objects,
+        "answered": inferred.num_answered,
+        "flagged": inferred.num_flagged,
+        **rounded_test(*inferred.sample_test),
+    }
+
+
+def _infer_folder(
+    catalogue: Path,
+    out: Destination,
+    request: InferenceRequest,
+    model: Path | None,
+    partitions: PartitionOptions,
+) -> dict[str, str | float | None]:
+    """Infer summaries partition by partition, say what there is to say, and return the result."""
+    from cinn_clusters.pipeline.scale.infer_partitions import infer_partitions
+
+    with console.progress("infer") as on_progress:
+        answers = infer_partitions(
             catalogue,
-            Destination(out, overwrite),
+            out,
+            request,
             model=model,
-            mapping=meaning,
-            embeddings=vectors,
-            sampling=Sampling(num_samples, seed, device, kernels),
-            options=options,
+            partitions=partitions,
             on_progress=on_progress,
         )
-    _print_result(inferred, as_json)
+    counts = answers.counts
+    log_notes(answers.conversions, counts.reasons, counts.rows)
+    log_sample_test(*answers.sample_test)
+    return {
+        "answers": str(answers.path),
+        "objects": counts.rows,
+        "answered": counts.answered,
+        "flagged": counts.flagged,
+        **rounded_test(*answers.sample_test),
+    }
+
+
+def _demand_kind(context: typer.Context, out: Path, catalogue: Path) -> None:
+    """Refuse options of the other kind of result, and folders of files where samples are wanted."""
+    if out.suffix in _FOLDERS:
+        for name in _WHOLE:
+            _demand_absent(context, name, "--out NAME.nc")
+        return
+    for name in _SCALED:
+        _demand_absent(context, name, "--out NAME.parquet")
+    if catalogue.is_dir():
+        raise typer.BadParameter("a folder is answered into --out NAME.parquet")
 
 
 def _demand_acting(
@@ -285,34 +390,3 @@ def _demand_absent(context: typer.Context, name: str, companion: str) -> None:
     if source is not None and source.name == "COMMANDLINE":
         option = name.replace("_", "-")
         raise typer.BadParameter(f"--{option} goes with {companion}; leave it out here")
-
-
-def _print_result(inferred: Inferred, as_json: bool) -> None:
-    for line in inferred.conversions:
-        console.log(f"converted: {line}")
-    for reason, count in inferred.reasons.most_common():
-        console.log(f"{count} of {inferred.num_objects}: {reason}")
-    distance, p_value = inferred.sample_test
-    has_test = p_value == p_value  # not NaN
-    if has_test:
-        verdict = "note: this sample is compatible with"
-        if p_value < _SIGNIFICANT:
-            verdict = "warning: this sample is not drawn like"
-        console.log(
-            f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})"
-        )
-    if inferred.condition:
-        columns = "columns selection_probability, record_window_Gyr"
-        console.log(f"note: {inferred.condition} ({columns})")
-    if inferred.caution:
-        console.log(f"note: {inferred.caution} (column p_major_recent)")
-    result = {
-        "posterior": str(inferred.posterior),
-        "table": str(inferred.table),
-        "objects": inferred.num_objects,
-        "answered": inferred.num_answered,
-        "flagged": inferred.num_flagged,
-        "sample_mmd2": round(distance, 6) if has_test else None,
-        "sample_p": round(p_value, 6) if has_test else None,
-    }
-    console.print_values(result, as_json)

@@ -11,6 +11,8 @@ from cinn_clusters.files import JsonObject
 from cinn_clusters.schema import COLLISION_TIME, column
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     import pandas as pd
 
     from cinn_clusters.data.leakage import Overlap
@@ -27,6 +29,8 @@ SHORT_NAMES = {
 }
 _PLAIN = 1e-5, 1e6
 """Sizes of numbers that are written without a power of ten."""
+_SIGNIFICANT = 0.01
+"""p of the sample test below which it warns."""
 _LOGGED = (
     "protocol",
     "rows_read",
@@ -299,3 +303,32 @@ def _with_error(score: MeanScore | LogScore) -> str:
 def infinite_text(num_rows: int) -> str:
     """Say why a likelihood is infinite."""
     return f"infinite: {num_rows} ground truths have no density"
+
+
+def log_notes(
+    conversions: tuple[str, ...], reasons: Counter[str], num_objects: int
+) -> None:
+    """Say what was converted, and how often each reason was given."""
+    for line in conversions:
+        log(f"converted: {line}")
+    for reason, count in reasons.most_common():
+        log(f"{count} of {num_objects}: {reason}")
+
+
+def log_sample_test(distance: float, p_value: float) -> None:
+    """Say whether a sample is drawn like the training clusters, where that was tested."""
+    if p_value != p_value:  # NaN: too few
+        return
+    verdict = "note: this sample is compatible with"
+    if p_value < _SIGNIFICANT:
+        verdict = "warning: this sample is not drawn like"
+    log(f"{verdict} the training clusters (MMD^2 {distance:.3f}, p {p_value:.3f})")
+
+
+def rounded_test(distance: float, p_value: float) -> dict[str, float | None]:
+    """The test of a sample for a result, null where there was none."""
+    values = {"sample_mmd2": distance, "sample_p": p_value}
+    has_test = p_value == p_value  # not NaN
+    return {
+        name: round(value, 6) if has_test else None for name, value in values.items()
+    }

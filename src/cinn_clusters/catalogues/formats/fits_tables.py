@@ -31,15 +31,8 @@ def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
             file that was cut short.
     """
     with fits.open(path) as units:
-        demand_forward(units, path)
-        _demand_whole(units, path)
-        for unit in units:
-            _demand_fields(unit.header, path)
-        chosen = arguments.get("hdu")
-        if chosen is None:
-            chosen = _only_table(units, path)
-        unit = _unit(units, chosen, path)
-        _demand_names(unit, path)
+        chosen = table_unit(units, path, arguments.get("hdu"))
+        unit = units[chosen]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*NULL \\(undefined\\) values.*")
             table = Table.read(path, **{**arguments, "hdu": chosen})
@@ -47,6 +40,22 @@ def read_fits_table(path: Path, arguments: Mapping[str, Any]) -> Table:
     for name in set(undefined) & set(table.colnames):
         table[name] = MaskedColumn(table[name], mask=undefined[name])
     return with_fits_columns(table)
+
+
+def table_unit(units: fits.HDUList, path: Path, chosen: int | str | None) -> int | str:
+    """Which part of an open file is the one table, or the one that ``hdu`` chooses.
+
+    Raises:
+        DataError: As ``read_fits_table``.
+    """
+    demand_forward(units, path)
+    _demand_whole(units, path)
+    for unit in units:
+        _demand_fields(unit.header, path)
+    if chosen is None:
+        chosen = _only_table(units, path)
+    _demand_names(_unit(units, chosen, path), path)
+    return chosen
 
 
 def _demand_whole(units: fits.HDUList, path: Path) -> None:

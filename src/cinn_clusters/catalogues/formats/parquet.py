@@ -12,7 +12,7 @@ from astropy.table import Column, MaskedColumn, Table, meta, serialize
 
 from cinn_clusters.errors import DataError
 
-_META = b"table_meta_yaml"
+META = b"table_meta_yaml"
 """Where astropy keeps units and metadata of a table."""
 _EXACT_DIGITS = 15
 """Decimal digits that a float prints back."""
@@ -28,18 +28,26 @@ def read_parquet(path: Path, notes: list[str]) -> Table:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)
-    schema = file.schema_arrow
-    _demand_names(schema.names, path)
-    content = file.read()
+    demand_unique_names(file.schema_arrow.names, path)
+    return table_of_arrow(file.read(), notes)
+
+
+def table_of_arrow(content: Any, notes: list[str]) -> Table:
+    """Return a table of pyarrow as one of astropy; see ``read_parquet``."""
+    schema = content.schema
     columns = {name: _column(content[name], name, notes) for name in schema.names}
     table = Table({name: value for name, value in columns.items() if value is not None})
-    if schema.metadata and _META in schema.metadata:
-        return _with_metadata(table, schema.metadata[_META].decode())
+    if schema.metadata and META in schema.metadata:
+        return _with_metadata(table, schema.metadata[META].decode())
     return table
 
 
-def _demand_names(names: list[str], path: Path) -> None:
-    """Refuse a name that two columns have."""
+def demand_unique_names(names: list[str], path: Path) -> None:
+    """Refuse a name that two columns have.
+
+    Raises:
+        DataError: If two do.
+    """
     name, count = Counter(names).most_common(1)[0] if names else ("", 1)
     if count > 1:
         expected, hint = "each name once", "rename one of them"
@@ -137,15 +145,24 @@ def write_parquet(table: Table, path: Path) -> None:
         TypeError: If a column holds what Parquet does not.
         ImportError: If pyarrow is not installed.
     """
-    import pyarrow
     from pyarrow import parquet
+
+    parquet.write_table(arrow_of_table(table), path)
+
+
+def arrow_of_table(table: Table) -> Any:
+    """Return a table as one of pyarrow, its units and metadata as astropy keeps them.
+
+    Raises:
+        TypeError: If a column holds what Parquet does not.
+    """
+    import pyarrow
 
     plain = serialize.represent_mixins_as_columns(table)
     arrays = [_array(plain[name], name) for name in plain.colnames]
     described = "\n".join(meta.get_yaml_from_table(plain))
     content = pyarrow.table(arrays, names=plain.colnames)
-    content = content.replace_schema_metadata({_META: described.encode()})
-    parquet.write_table(content, path)
+    return content.replace_schema_metadata({META: described.encode()})
 
 
 def _array(column: Column, name: str) -> Any:

@@ -44,13 +44,17 @@ IN_MEMORY = Path("table")
 
 
 @dataclass(frozen=True)
-class Request:
+class InferenceRequest:
     """What is asked of every object of a table.
 
     Args:
         mapping: What the columns mean; None: they have the names of the model's inputs.
         sampling: How samples are drawn.
         options: How the rows are treated.
+
+    Examples:
+        >>> InferenceRequest(sampling=Sampling(200)).sampling.num_samples
+        200
     """
 
     mapping: Mapping | None = None
@@ -96,7 +100,9 @@ def answer(
         >>> answers["cinn_status"].tolist(), len(answers["last_T_coll_median"].dropna())
         (['ok', 'ok'], 2)
     """
-    request = Request(mapping, sampling or Sampling(), options or InferenceOptions())
+    request = InferenceRequest(
+        mapping, sampling or Sampling(), options or InferenceOptions()
+    )
     if not isinstance(model, TrainedModel):
         model = load_model(model, device=request.sampling.device)
     rows = _as_table(table)
@@ -106,15 +112,16 @@ def answer(
             demand_answers(plan.assessment, plan.objects, IN_MEMORY, strict=True)
     else:
         plan = plan_table(_blank_row(rows), model, request)
-    result = answer_plan(plan, model, request)[: len(rows)]
-    if isinstance(table, Table):
-        return result
-    new = [name for name in result.colnames if name not in rows.colnames]
-    answers: TableT = table.assign(**{name: _plain(result[name]) for name in new})
-    return answers
+    result: Any = answer_plan(plan, model, request)[: len(rows)]
+    if isinstance(table, pd.DataFrame):
+        new = [name for name in result.colnames if name not in rows.colnames]
+        return table.assign(**{name: _plain(result[name]) for name in new})
+    return result
 
 
-def plan_table(table: Table, model: TrainedModel, request: Request) -> AnswerPlan:
+def plan_table(
+    table: Table, model: TrainedModel, request: InferenceRequest
+) -> AnswerPlan:
     """Assess the rows of a table, of which there is one at least.
 
     Raises:
@@ -131,7 +138,7 @@ def plan_table(table: Table, model: TrainedModel, request: Request) -> AnswerPla
 def answer_plan(
     plan: AnswerPlan,
     model: TrainedModel,
-    request: Request,
+    request: InferenceRequest,
     keep: KeepSamples = ignore_samples,
 ) -> Table:
     """Sample the objects of a plan and append their summary to the catalogue.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from astropy.table import Table
 
@@ -116,6 +117,16 @@ class AnswerPlan:
     query: Query
     masses: pd.DataFrame
     unconditional: Unconditional | None
+
+    def since(self, first: int) -> AnswerPlan:
+        """The plan of a catalogue without maps that answers no object before the first of some."""
+        is_later = self.query.places >= first
+        query = self.query.rows(np.flatnonzero(is_later))
+        unconditional = self.unconditional
+        if unconditional is not None:
+            probability = unconditional.record_probability[is_later]
+            unconditional = replace(unconditional, record_probability=probability)
+        return replace(self, query=query, unconditional=unconditional)
 
     def answers(
         self, summary: pd.DataFrame, analogues: Analogues | None, *, has_maps: bool

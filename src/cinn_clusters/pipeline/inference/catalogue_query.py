@@ -122,11 +122,7 @@ def query_of_table(
     """
     mapping, path = source.mapping, source.path
     schema = posterior.transforms.schema
-    scalars = [
-        name
-        for name in posterior.inputs
-        if not name.startswith(ERROR_PREFIX) and not is_embedding(name)
-    ]
+    scalars = _scalars(posterior)
     if mapping is None:
         timed = with_time(table, schema)
         demand_spelling(_with_errors(scalars), timed.colnames)
@@ -158,8 +154,22 @@ def _read(source: CatalogueSource, posterior: Posterior) -> tuple[Table, list[st
     """The table, and what its reader had to decide."""
     notes: list[str] = []
     mapping = source.mapping or Mapping()
-    names = _name_columns(source.mapping, posterior)
+    names = name_columns(source.mapping, posterior)
     return read_table(source.path, mapping.read, names, notes), notes
+
+
+def _scalars(posterior: Posterior) -> list[str]:
+    """Observables that a model reads from a catalogue."""
+    return [
+        name
+        for name in posterior.inputs
+        if not name.startswith(ERROR_PREFIX) and not is_embedding(name)
+    ]
+
+
+def columns_used(mapping: Mapping | None, posterior: Posterior) -> set[str]:
+    """Columns of numbers that may be read, of which a catalogue may lack some."""
+    return {*_used_columns(mapping), *_with_errors(_scalars(posterior))}
 
 
 def _with_errors(scalars: list[str]) -> list[str]:
@@ -173,7 +183,7 @@ def _used_columns(mapping: Mapping | None) -> list[str]:
     return [name for quantity in quantities for name in quantity.columns]
 
 
-def _name_columns(mapping: Mapping | None, posterior: Posterior) -> set[str]:
+def name_columns(mapping: Mapping | None, posterior: Posterior) -> set[str]:
     """Columns that name an object."""
     names = {*posterior.key_columns}
     if mapping and mapping.object_name:

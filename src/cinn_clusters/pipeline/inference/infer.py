@@ -50,6 +50,9 @@ from cinn_clusters.storage.model import load_model
 from cinn_clusters.storage.posterior_file import library_attributes
 from cinn_clusters.storage.provenance import with_provenance
 
+SAMPLE_TEST = ("sample_mmd2", "sample_p")
+"""Attributes of the two-sample test."""
+
 
 @dataclass(frozen=True)
 class Inferred:
@@ -155,7 +158,7 @@ def infer(
     attributes: dict[str, str | float] = {"catalogue_sha256": sha256_of(catalogue)}
     attributes |= answer_attributes(trained, objects, sampling, options, slope)
     attributes |= _vector_attributes(source)
-    attributes |= _sample_test(plan.assessment)
+    attributes |= sample_attributes(plan.assessment)
     content = PosteriorContent(
         attributes, with_map=options.with_map, unconditional=plan.unconditional
     )
@@ -223,8 +226,7 @@ def _vector_attributes(source: CatalogueSource) -> dict[str, str | float]:
     return {"embeddings_sha256": sha256_of(vectors_file)}
 
 
-def _sample_test(assessment: Assessment) -> dict[str, float]:
+def sample_attributes(assessment: Assessment) -> dict[str, float]:
     """Attributes of the two-sample test, where there was one."""
-    names = ("sample_mmd2", "sample_p")
-    values = dict(zip(names, assessment.sample_test, strict=True))
+    values = dict(zip(SAMPLE_TEST, assessment.sample_test, strict=True))
     return {name: value for name, value in values.items() if np.isfinite(value)}

@@ -1,0 +1,1 @@
+"""Catalogues of any size: partitions answered by workers, in bounded memory."""
