@@ -79,6 +79,24 @@ def test_samples_and_densities_are_those_of_pytorch(name: str) -> None:
     np.testing.assert_allclose(log_prob, densities, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_of_densities_are_those_of_pytorch(name: str) -> None:
+    flow = _trained(name)
+    noise, x = _arrays(flow)
+    values = _compiled(flow).gradient(noise[0], x)
+
+    flow.double()
+    u = torch.from_numpy(noise[:1]).double().flatten(1, 2).expand(K, -1, -1)
+    u = u.contiguous().requires_grad_()
+    contexts = torch.from_numpy(x).double().repeat_interleave(P, 0).expand(K, -1, -1)
+    log_prob = flow.log_prob(u, contexts)
+    (slopes,) = torch.autograd.grad(log_prob.sum(), u)
+    expected = torch.cat((log_prob.detach().unsqueeze(-1), slopes), -1)
+    expected = expected.view(values.shape).numpy()
+    scale = TOLERANCE * (1.0 + np.abs(expected).max(-1, keepdims=True))
+    assert (np.abs(values - expected) < scale).all()
+
+
 @pytest.mark.parametrize("num_draws", [1, 3, 15, 16, 129, 300])
 def test_a_draw_is_the_same_wherever_it_stands(num_draws: int) -> None:
     """To the bit: alone, among others, in another order, in a tile of its own or a shared one."""

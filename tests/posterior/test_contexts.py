@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from cinn_clusters.posterior.contexts import sample_sources
-
 ALL = ("last_T_coll", "last_V_coll", "last_Mass_ratio", "my_own")
 
 
 @pytest.fixture(scope="module")
 def posterior(make_posterior):
     return make_posterior(*ALL, num_members=3, distance=0.2)
-
-
-def test_samples_use_every_member_in_every_context_alike() -> None:
-    context, member = sample_sources(24, 4, 3)
-    pairs, counts = np.unique(np.stack([context, member]), axis=1, return_counts=True)
-    assert pairs.shape == (2, 12)
-    assert (counts == 2).all()
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 7, 12])
@@ -31,10 +22,23 @@ def test_own_density_is_that_of_the_member_that_draws_a_sample(
     generator = torch.Generator().manual_seed(1)
     u = torch.randn(num_samples, len(inputs), len(ALL), generator=generator).double()
     log_prob = density.own_log_prob(u)
-    for number, layer in enumerate(u):
+    num_judged = num_samples // 3 * 3
+    assert (log_prob[num_judged:] == -np.inf).all()
+    x = density.contexts.x.expand(3, -1, -1)
+    for number in range(num_judged):
         with torch.no_grad():
-            of_members = density.of_members(layer, density.contexts)
+            points = u[number].float().expand(3, -1, -1)
+            of_members = posterior.flow.log_prob(points, x).double()
         torch.testing.assert_close(log_prob[number], of_members[number % 3])
+
+
+def test_layers_of_points_are_as_one_after_the_other(posterior, inputs) -> None:
+    density = posterior.density(posterior.as_query(inputs))
+    generator = torch.Generator().manual_seed(1)
+    u = torch.randn(5, len(inputs), len(ALL), generator=generator).double()
+    with torch.no_grad():
+        one_by_one = torch.stack([density.log_prob(layer) for layer in u])
+        torch.testing.assert_close(density.log_prob(u), one_by_one)
 
 
 def test_gradient_is_that_of_finite_differences(posterior, inputs) -> None:

@@ -158,3 +158,12 @@ def test_batches_of_objects_do_not_matter(make_posterior, inputs, monkeypatch) -
     pieces, log_prob = joint_mode(posterior, inputs, samples)
     assert log_prob.shape == (len(inputs),)
     np.testing.assert_allclose(pieces, whole, rtol=1e-3)
+
+
+def test_engines_find_the_same_mode(make_posterior, inputs) -> None:
+    posterior = make_posterior("last_T_coll", "my_own", num_members=2, distance=0.2)
+    samples = posterior.sample(inputs, 100)
+    expected, height = joint_mode(posterior, inputs, samples, kernels="reference")
+    mode, compiled = joint_mode(posterior, inputs, samples, kernels="compiled")
+    np.testing.assert_allclose(compiled, height, atol=5e-3)
+    np.testing.assert_allclose(mode, expected, rtol=0.05)

@@ -66,13 +66,13 @@ def quantiles_of_ordered(ordered: np.ndarray, levels: Sequence[float]) -> np.nda
         >>> quantiles_of_ordered(np.array([1.0, 2.0, 4.0]), [0.5, 0.75])
         array([2., 3.])
     """
-    below, above, share = neighbours(ordered.shape[-1], levels)
+    below, above, share = ordered_neighbours(ordered.shape[-1], levels)
     lower = ordered[..., below]
     upper = ordered[..., above]
     return interpolated(lower, upper, share)
 
 
-def neighbours(
+def ordered_neighbours(
     num_samples: int, levels: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the two ordered samples beside each quantile, and its share of their distance."""

@@ -57,6 +57,34 @@ class FlowEngines:
             return torch.from_numpy(u).view(noise.shape)
         return self._reference_sample(noise, x)
 
+    def log_prob(self, points: Tensor, x: Tensor, is_compiled: bool) -> Tensor:
+        """Log-densities (K, N, P) of the members, differentiable with respect to the points.
+
+        Args:
+            points: Unbounded targets of all or of each member, (1 or K, N, P, D).
+            x: Standardised observables, (N, L).
+            is_compiled: Use kernels, if there are some for the flow.
+        """
+        if not is_compiled or self._compiled is None:
+            return self._reference_log_prob(points, x)
+        if not points.requires_grad:
+            log_prob = self._compiled.log_prob(points.numpy(), x.numpy())
+            return torch.from_numpy(log_prob)
+        from cinn_clusters.flows.compiled.density_function import (
+            differentiable_log_prob,
+        )
+
+        return differentiable_log_prob(self._compiled, points[0], x)
+
+    def _reference_log_prob(self, points: Tensor, x: Tensor) -> Tensor:
+        num_members = self.flow.num_members
+        _, num_objects, num_each, _ = points.shape
+        u = points.expand(num_members, -1, -1, -1).flatten(1, 2)
+        context = x.repeat_interleave(num_each, 0)
+        of_members = context.expand(num_members, -1, -1)
+        log_prob = self.flow.log_prob(u.to(self.device), of_members).cpu()
+        return log_prob.view(num_members, num_objects, num_each)
+
     def _reference_sample(self, noise: Tensor, x: Tensor) -> Tensor:
         """Rows of an object are filled up to a multiple of ``ROWS_A_BLOCK``.
 

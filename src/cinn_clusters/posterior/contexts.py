@@ -9,15 +9,14 @@ observables as they are. Targets may be measured from another anchor in each of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cinn_clusters.data.transforms import Transforms
+from cinn_clusters.flows.engines import FlowEngines
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,23 @@ class Context:
         return Context(self.x[index], self.anchors[index])
 
 
-MemberDensity: TypeAlias = Callable[[Tensor, Context], Tensor]
-"""Log-densities (K, M) per unit of u, of points u (K, M, D), or (M, D) of all members, in M
-contexts."""
-
-
 @dataclass(frozen=True, eq=False)
 class MixtureDensity:
     """Density of n objects with T contexts each, equally weighted.
 
     Args:
-        of_members: Density of each member in one context.
-        num_members: K.
+        engines: What evaluates the K members.
         transforms: Between physical targets and u.
         contexts: All contexts of the objects, (n T).
         anchors: What u of the objects themselves is measured from, (n, D).
+        is_compiled: Use compiled kernels, if there are some for the flow.
     """
 
-    of_members: MemberDensity
-    num_members: int
+    engines: FlowEngines
     transforms: Transforms
     contexts: Context
     anchors: Tensor
+    is_compiled: bool = False
 
     @property
     def num_contexts(self) -> int:
@@ -75,12 +69,21 @@ class MixtureDensity:
         return replace(self, contexts=contexts, anchors=self.anchors[index])
 
     def log_prob(self, u: Tensor) -> Tensor:
-        """Log-density (n,) per unit of u (n, D), differentiable."""
+        """Log-density (..., n) per unit of u (..., n, D), differentiable."""
+        if u.ndim > 2:
+            return self._of_layers(u)
         if self.num_contexts == 1:
-            return self._mixed(u, self.contexts)
+            return self._mixed(u)
         theta = self.transforms.physical_targets(u, self.anchors)
         log_jacobian = self.transforms.log_jacobian(u, self.anchors)
         return self.physical_log_prob(theta) + log_jacobian
+
+    def _of_layers(self, layers: Tensor) -> Tensor:
+        """Log-density (S, n) of layers (S, n, D), which share the context of their object."""
+        if self.num_contexts > 1:
+            return torch.stack(list(map(self.log_prob, layers)))
+        points = layers.movedim(0, 1).unsqueeze(0)  # (1, n, S, D)
+        return self._mean_of_members(points).T
 
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Log-density (n,) per unit of u (n, D), and its gradient (n, D)."""
@@ -92,30 +95,19 @@ class MixtureDensity:
     def own_log_prob(self, u: Tensor) -> Tensor:
         """Log-density (S, n) per unit of u (S, n, D) of the one member that draws each sample.
 
-        A sample that came from elsewhere is judged by one member, too.
+        Samples of one context are meant, which members draw in turn; one that came from elsewhere
+        is judged by one member, too. Those behind the last full turn are -inf.
         """
-        num_samples, num_objects, _ = u.shape
-        sources = sample_sources(num_samples, self.num_contexts, self.num_members)
-        index = _by_member(sources.member, self.num_members)  # (K, J)
-        turns = torch.from_numpy(sources.context[index])
-        first = torch.arange(num_objects) * self.num_contexts
-        rows = first + turns.unsqueeze(-1)  # (K, J, n)
-        contexts = self.contexts.rows(rows)
-        points = self._in_contexts(u[index], contexts)
+        num_members = self.engines.flow.num_members
+        num_turns = len(u) // num_members
+        by_turn = u[: num_turns * num_members].unflatten(0, (num_turns, num_members))
+        points = by_turn.permute(1, 2, 0, 3)  # (K, n, J, D)
         with torch.no_grad():
-            of_members = self.of_members(points, contexts)
-        log_prob = u.new_empty(num_samples, num_objects)
-        # the member of a sample comes last, behind one that has no sample and judges its neighbour's
-        log_prob[index[::-1].copy()] = of_members.flip(0)
+            of_members = self._of_members(points)
+        log_prob = torch.full(u.shape[:2], -math.inf, dtype=torch.float64)
+        in_turn = of_members.permute(2, 0, 1).flatten(0, 1)
+        log_prob[: len(in_turn)] = in_turn
         return log_prob
-
-    def _in_contexts(self, u: Tensor, contexts: Context) -> Tensor:
-        """Points u (K, J, n, D) of the objects as their contexts measure them."""
-        if self.num_contexts == 1:
-            return u
-        anchors = self.anchors.expand(u.shape)
-        theta = self.transforms.physical_targets(u, anchors)
-        return self.transforms.standardise_targets(theta, contexts.anchors)
 
     def physical_log_prob(self, theta: Tensor) -> Tensor:
         """Log-density (n,) of theta (n, D) in physical units; -inf outside the support."""
@@ -125,49 +117,25 @@ class MixtureDensity:
         is_inside = torch.isfinite(u).all(-1)
         u = torch.where(is_inside[:, None], u, 0.0)
         log_jacobian = self.transforms.log_jacobian(u, anchors)
-        log_prob = self._mixed(u, self.contexts) - log_jacobian
+        log_prob = self._mixed(u) - log_jacobian
         log_prob = torch.where(is_inside, log_prob, -math.inf)
         of_objects = log_prob.view(len(theta), -1)
         return torch.logsumexp(of_objects, 1) - math.log(self.num_contexts)
 
-    def _mixed(self, u: Tensor, contexts: Context) -> Tensor:
+    def _mixed(self, u: Tensor) -> Tensor:
         """Log-density (M,) of all members together, of points u (M, D) in M contexts."""
-        log_probs = self.of_members(u, contexts)
+        points = u[None, :, None]  # (1, M, 1, D)
+        return self._mean_of_members(points).squeeze(1)
+
+    def _mean_of_members(self, points: Tensor) -> Tensor:
+        """Log-density (N, P) of all members together, of points (1, N, P, D)."""
+        log_probs = self._of_members(points)
         log_sum = torch.logsumexp(log_probs, 0)
-        return log_sum - math.log(self.num_members)
+        return log_sum - math.log(len(log_probs))
 
-
-class SampleSources(NamedTuple):
-    """Context and member, of T and K, that each of S samples is drawn from, (S,) each."""
-
-    context: np.ndarray
-    member: np.ndarray
-
-
-def sample_sources(
-    num_samples: int, num_contexts: int, num_members: int
-) -> SampleSources:
-    """Deal samples to contexts and members in turn, so that S samples use all of them alike.
-
-    Examples:
-        >>> sample_sources(4, 2, 2).member
-        array([0, 1, 1, 0])
-    """
-    numbers = np.arange(num_samples)
-    turn, context = np.divmod(numbers, num_contexts)
-    member = (turn + context) % num_members
-    return SampleSources(context, member)
-
-
-def _by_member(member: np.ndarray, num_members: int) -> np.ndarray:
-    """Samples of each member, (K, J); a member that has fewer than J repeats its last one."""
-    order = member.argsort(kind="stable")
-    counts = np.bincount(member, minlength=num_members)
-    first = counts.cumsum() - counts
-    numbers = np.arange(counts.max())
-    last = np.maximum(counts - 1, 0)
-    turns = np.minimum(numbers, last.reshape(-1, 1))
-    places = first.reshape(-1, 1) + turns
-    places = np.minimum(places, len(member) - 1)  # of a member without samples
-    index: np.ndarray = order[places]
-    return index
+    def _of_members(self, points: Tensor) -> Tensor:
+        """Log-densities (K, N, P) of points (1 or K, N, P, D) in N contexts."""
+        log_probs = self.engines.log_prob(
+            points.float(), self.contexts.x, self.is_compiled
+        )
+        return log_probs.double()

@@ -16,12 +16,13 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.posterior.arguments import as_samples
 from cinn_clusters.posterior.contexts import MixtureDensity
 from cinn_clusters.posterior.posterior import NUM_MARGINAL_SAMPLES, Objects, Posterior
-from cinn_clusters.posterior.query import Query
+from cinn_clusters.posterior.query import Kernels, Query, Sampling
 from cinn_clusters.training.ascent import Surface, Terrain, ascend
 
-NUM_POOLED = 500
-"""Samples that are ranked by the density of the one member that may have drawn them."""
-NUM_CANDIDATES = 24
+NUM_POOLED, NUM_MIXED = 500, 64
+"""Samples that are ranked by the density of the one member that may have drawn them; and those of a
+mixture over contexts, which has no such member."""
+NUM_CANDIDATES = 32
 """The best of these, which are ranked by the density itself."""
 NUM_STARTS = 8
 APART = 1.0
@@ -32,7 +33,11 @@ _RIDGE = 1e-6
 
 
 def joint_mode(
-    posterior: Posterior, query: Objects, samples: np.ndarray
+    posterior: Posterior,
+    query: Objects,
+    samples: np.ndarray,
+    *,
+    kernels: Kernels = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum a posteriori (MAP) of each object, of the density per unit of u.
 
@@ -47,6 +52,7 @@ def joint_mode(
         query: Objects, a table of them by name, or their inputs (N, L).
         samples: Posterior samples (S, N, D) in catalogue units; the first 500 are tried as starts,
             all of them span the box.
+        kernels: What evaluates densities, as ``Sampling`` has it; ``auto`` judges by these samples.
 
     Returns:
         Mode (N, D) in catalogue units, and its log-density per unit of u, (N,).
@@ -68,22 +74,23 @@ def joint_mode(
     samples = as_samples(samples, len(query), len(posterior.targets))
     if not len(query):
         raise DataError("modes", "one object or more", "none")
+    kernels = Sampling(len(samples), kernels=kernels).for_job(len(query)).kernels
     if posterior.recalibration is None:
-        return _raw_modes(posterior, query, samples)
+        return _raw_modes(posterior, query, samples, kernels)
     unmoved = posterior.without_recalibration()
     raw_samples = unmoved.sample(query, NUM_MARGINAL_SAMPLES)
-    raw_modes, log_densities = _raw_modes(unmoved, query, raw_samples)
+    raw_modes, log_densities = _raw_modes(unmoved, query, raw_samples, kernels)
     return posterior.recalibration.move(raw_modes, raw_samples), log_densities
 
 
 def _raw_modes(
-    posterior: Posterior, query: Query, samples: np.ndarray
+    posterior: Posterior, query: Query, samples: np.ndarray, kernels: Kernels
 ) -> tuple[np.ndarray, np.ndarray]:
     """Modes (N, D) without a recalibration, and their log-densities (N,)."""
     modes, log_densities = [], []
     step = max(1, OBJECTS_A_BATCH // posterior.num_contexts)
     for objects in query.batches(step):
-        density = posterior.density(query.rows(objects))
+        density = posterior.density(query.rows(objects), kernels)
         u, log_density = _search(density, samples[:, objects])
         physical = density.transforms.physical_targets(u, density.anchors)
         modes.append(physical.numpy())
@@ -101,7 +108,7 @@ def _search(density: MixtureDensity, samples: np.ndarray) -> tuple[Tensor, np.nd
     surface = _surface(density)
     covariance = _covariance(u.numpy())
     terrain = Terrain(surface, lower.numpy(), upper.numpy(), covariance)
-    candidates = _candidates(density, u[:NUM_POOLED])
+    candidates = _candidates(density, u)
     starts = _apart(density, candidates, terrain.whitening)
     modes, highest = ascend(terrain, starts)
     return torch.from_numpy(modes), highest
@@ -141,8 +148,11 @@ def _covariance(u: np.ndarray) -> np.ndarray:
     return covariance
 
 
-def _candidates(density: MixtureDensity, pool: Tensor) -> Tensor:
-    """The samples (C, N, D) of a pool that their own members find densest."""
+def _candidates(density: MixtureDensity, u: Tensor) -> Tensor:
+    """The samples (C, N, D) of some (S, N, D) that their own members find densest."""
+    if density.num_contexts > 1:
+        return u[:NUM_MIXED]
+    pool = u[:NUM_POOLED]
     log_density = density.own_log_prob(pool)
     num_candidates = min(NUM_CANDIDATES, len(pool))
     best = log_density.topk(num_candidates, 0).indices  # (C, N)
@@ -155,8 +165,7 @@ def _apart(
 ) -> np.ndarray:
     """Starts (R, N, D): the densest candidate, then the densest that is apart from all before."""
     with torch.no_grad():
-        log_densities = list(map(density.log_prob, candidates))
-    rank = torch.stack(log_densities).numpy()
+        rank = density.log_prob(candidates).numpy()
     points = candidates.numpy()
     white = np.einsum("nij,cnj->cni", whitening, points)
     penalty = np.ptp(rank, axis=0) + 1.0  # below all that are apart

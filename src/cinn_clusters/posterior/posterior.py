@@ -7,7 +7,6 @@ lies inside the physical bounds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,7 +37,7 @@ from cinn_clusters.posterior.arguments import (
     is_table,
 )
 from cinn_clusters.posterior.contexts import Context, MixtureDensity
-from cinn_clusters.posterior.query import OBJECT, Query, Sampling
+from cinn_clusters.posterior.query import OBJECT, Kernels, Query, Sampling
 from cinn_clusters.posterior.recalibration import Recalibration
 from cinn_clusters.rng import numpy_stream
 
@@ -256,34 +255,26 @@ class Posterior:
 
     def unbounded_log_prob(self, u: Tensor, context: Context) -> Tensor:
         """Log-density (N,) per unit of u (N, D), differentiable."""
-        log_probs = self.member_log_prob(u, context)
-        log_sum = torch.logsumexp(log_probs, 0)
-        return log_sum - math.log(self.flow.num_members)
+        density = MixtureDensity(
+            self.engines, self.transforms, context, context.anchors
+        )
+        return density.log_prob(u)
 
-    def member_log_prob(self, u: Tensor, context: Context) -> Tensor:
-        """Log-densities (K, ...) of the members per unit of u, differentiable.
-
-        Points are (N, D), the same for all members, or (K, ..., D).
-        """
-        flow = self.flow
-        points = u.float().to(self.device)
-        if points.ndim == 2:
-            points = points.expand(flow.num_members, -1, -1)
-        shape = points.shape[:-1]
-        x = context.x.expand(*shape, -1)
-        of_members = flow.log_prob(points.flatten(1, -2), x.flatten(1, -2))
-        return of_members.double().cpu().view(shape)
-
-    def density(self, query: Query) -> MixtureDensity:
+    def density(self, query: Query, kernels: Kernels = "reference") -> MixtureDensity:
         """Density of the samples of n objects, before a recalibration.
+
+        Args:
+            query: The objects.
+            kernels: ``compiled`` or ``reference``, as ``Sampling`` has it.
 
         Raises:
             DataError: If the shape of the inputs does not fit or a value is not finite.
         """
         context = self.context(query.inputs)
         contexts = self._conditions(query, context)
-        parts = self.member_log_prob, self.flow.num_members, self.transforms
-        return MixtureDensity(*parts, contexts, context.anchors)
+        is_compiled = kernels == "compiled"
+        parts = self.engines, self.transforms
+        return MixtureDensity(*parts, contexts, context.anchors, is_compiled)
 
     def without_recalibration(self) -> Self:
         """Return the posterior as it was trained."""

@@ -18,7 +18,7 @@ from cinn_clusters import schema
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.diagnostics.regions import (
     interpolated,
-    neighbours,
+    ordered_neighbours,
     quantiles_of_ordered,
     shortest_of_ordered,
 )
@@ -26,7 +26,7 @@ from cinn_clusters.posterior.arguments import as_samples
 from cinn_clusters.posterior.collision import time_since_collision
 from cinn_clusters.posterior.mode import joint_mode
 from cinn_clusters.posterior.posterior import Objects, Posterior
-from cinn_clusters.posterior.query import Query
+from cinn_clusters.posterior.query import Kernels, Query
 
 TIME_SINCE_COLLISION = "time_since_collision_Gyr"
 """Cosmic age at the observation less that at the collision; the first quantity of a summary."""
@@ -43,7 +43,12 @@ _EDGES = np.arange(1, _NUM_BINS) * _BIN_WIDTH - _HALF_WIDTH
 
 
 def summarise(
-    posterior: Posterior, query: Objects, samples: np.ndarray, *, with_map: bool = False
+    posterior: Posterior,
+    query: Objects,
+    samples: np.ndarray,
+    *,
+    with_map: bool = False,
+    kernels: Kernels = "auto",
 ) -> pd.DataFrame:
     """Summarise posterior samples.
 
@@ -52,6 +57,7 @@ def summarise(
         query: Objects, a table of them by name, or their inputs (N, L).
         samples: Posterior samples (S, N, D) in catalogue units.
         with_map: Add the maximum a posteriori per unit of u, which takes longer than the samples.
+        kernels: What looks for it, as ``Sampling`` has it; ``auto`` judges by these samples.
 
     Returns:
         N rows; for the time since the collision, where its time is a target, and for each target
@@ -91,7 +97,7 @@ def summarise(
     if with_map:
         modes = samples[0]
         if len(query):
-            modes, _ = joint_mode(posterior, query, samples)
+            modes, _ = joint_mode(posterior, query, samples, kernels=kernels)
         statistics.append(quantities(modes))
     columns = summary_columns(
         posterior.targets, with_map=with_map, collision_time=collision_time
@@ -159,7 +165,7 @@ def _marginal_modes(
     transforms = posterior.transforms
     anchors = transforms.anchors(query.inputs)
     num_samples = ordered.shape[-1]
-    below, above, share = neighbours(num_samples, _QUARTILES)
+    below, above, share = ordered_neighbours(num_samples, _QUARTILES)
     lower = _standardised(transforms, ordered[..., below], anchors)
     upper = _standardised(transforms, ordered[..., above], anchors)
     first, median, last = interpolated(lower, upper, share)

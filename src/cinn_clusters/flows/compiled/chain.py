@@ -124,15 +124,16 @@ def linear(weights, cursor, inputs, span, outputs):
 
 
 @inlined
-def _span(table, index):
+def span_of(table, index):
+    """Row of a table of spans."""
     return table[index, 0], table[index, 1], table[index, 2], table[index, 3]
 
 
 @inlined
-def _first_layer(plan, step, weights, place, registers):
+def first_layer(plan, step, weights, place, registers):
     """Hidden units that see targets and, by ``features``, x; the place behind their weights."""
     cursor, feature = place
-    begin, end, first, last = _span(plan.units, step * _num_layers(plan))
+    begin, end, first, last = span_of(plan.units, step * layers_a_step(plan))
     for row in range(first, last, NUM_UNITS):
         values = load_rows(registers.features, feature)
         values = _add_inputs(values, weights, cursor, registers.inputs, (begin, end))
@@ -143,21 +144,22 @@ def _first_layer(plan, step, weights, place, registers):
 
 
 @inlined
-def _num_layers(plan):
+def layers_a_step(plan):
+    """Layers of the network of a step."""
     return len(plan.units) // len(plan.steps)
 
 
 @inlined
-def _deeper_layers(plan, step, weights, cursor, registers):
+def deeper_layers(plan, step, weights, cursor, registers):
     """Hidden units behind the first layer, and the parameters of the maps."""
-    num_layers = _num_layers(plan)
+    num_layers = layers_a_step(plan)
     for layer in range(1, num_layers - 1):
-        span = _span(plan.units, step * num_layers + layer)
+        span = span_of(plan.units, step * num_layers + layer)
         cursor = linear(weights, cursor, registers.hidden, span, registers.hidden)
         for row in range(span[2], span[3], NUM_UNITS):
             values = load_rows(registers.hidden, row)
             store_rows(registers.hidden, row, rectify(values))
-    span = _span(plan.units, (step + 1) * num_layers - 1)
+    span = span_of(plan.units, (step + 1) * num_layers - 1)
     return linear(weights, cursor, registers.hidden, span, registers.parameters)
 
 
@@ -168,7 +170,7 @@ def _push(plan, step, weights, place, registers):
     The layers are fused: ``NUM_UNITS`` hidden units are computed, added to every parameter and forgotten.
     """
     cursor, feature = place
-    begin, end, first, last = _span(plan.units, 2 * step)
+    begin, end, first, last = span_of(plan.units, 2 * step)
     num_parameters = plan.units[2 * step + 1, 3]
     for row in range(num_parameters):
         store(registers.parameters, row, splat(weights[cursor + row]))
@@ -188,9 +190,9 @@ def _push(plan, step, weights, place, registers):
 
 
 @inlined
-def _move_targets(plan, step, registers, tile):
+def move_targets(plan, step, registers, tile):
     """Apply the maps of a step to its targets."""
-    _, _, first, last = _span(plan.steps, step)
+    _, _, first, last = span_of(plan.steps, step)
     for target in range(first, last):
         value = load(registers.inputs, target)
         row = (target - first) * plan.element.num_parameters
@@ -204,7 +206,7 @@ def _move_targets(plan, step, registers, tile):
 
 
 @inlined
-def _mix(plan, weights, cursor, registers, tile):
+def mix(plan, weights, cursor, registers, tile):
     """Linear map of the targets, into the inputs of the block."""
     begin = tile * plan.num_targets
     span = begin, begin + plan.num_targets, 0, plan.num_targets
@@ -215,15 +217,15 @@ def _mix(plan, weights, cursor, registers, tile):
 def _block(plan, weights, place, registers, tile):
     """Send a tile through a mixing and the steps of a block."""
     cursor, feature = place
-    cursor = _mix(plan, weights, cursor, registers, tile)
+    cursor = mix(plan, weights, cursor, registers, tile)
     for step in range(len(plan.steps)):
         place = cursor, feature
         if plan.is_pushed:
             cursor, feature = _push(plan, step, weights, place, registers)
         else:
-            cursor, feature = _first_layer(plan, step, weights, place, registers)
-            cursor = _deeper_layers(plan, step, weights, cursor, registers)
-        _move_targets(plan, step, registers, tile)
+            cursor, feature = first_layer(plan, step, weights, place, registers)
+            cursor = deeper_layers(plan, step, weights, cursor, registers)
+        move_targets(plan, step, registers, tile)
     return cursor, feature
 
 
@@ -240,7 +242,7 @@ def transform(plan, weights, cursor, registers, num_tiles):
         block_begin = place
     cursor, _ = block_begin
     for tile in range(num_tiles):
-        _mix(plan, weights, cursor, registers, tile)
+        mix(plan, weights, cursor, registers, tile)
         for target in range(plan.num_targets):
             row = tile * plan.num_targets + target
             store(registers.targets, row, load(registers.inputs, target))

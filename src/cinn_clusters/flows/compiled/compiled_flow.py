@@ -14,7 +14,8 @@ from torch import Tensor
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.compiled.chain import TILES, Plan, Registers, Stream
 from cinn_clusters.flows.compiled.draws import DrawArrays, run_chain
-from cinn_clusters.flows.compiled.lanes import NUM_UNITS, WIDTH
+from cinn_clusters.flows.compiled.gradient_chain import GradientChain, aligned_rows
+from cinn_clusters.flows.compiled.lanes import NUM_UNITS
 from cinn_clusters.flows.compiled.monotone import ElementShape
 from cinn_clusters.flows.compiled.weights import Block, Layer, Step, steps_of
 from cinn_clusters.flows.coupling import Coupling
@@ -22,8 +23,6 @@ from cinn_clusters.flows.elements import Affine, Element, Spline
 from cinn_clusters.flows.flow import Flow
 from cinn_clusters.flows.mixing import ActNorm, Permutation, Rotation
 from cinn_clusters.flows.transform import Transform
-
-_CACHE_LINE = 64
 
 
 def compile_flow(flow: Flow) -> CompiledFlow | None:
@@ -67,9 +66,29 @@ class CompiledFlow:
         return self._sampler.run(noise, x, len(noise))
 
     def log_prob(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Log-density (K, N, P) of each member for P targets u (N, P, D) of objects x (N, L)."""
-        log_prob = self._density.run(u[None], x, self.flow.num_members)
+        """Log-density (K, N, P) of each member for P targets of objects x (N, L).
+
+        Targets u are (N, P, D), or those of each member, (K, N, P, D).
+        """
+        points = u.reshape(-1, *u.shape[-3:])
+        log_prob = self._density.run(points, x, self.flow.num_members)
         return log_prob[..., 0]
+
+    def gradient(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Log-density and its gradient, (K, N, P, 1 + D), of each member at u (N, P, D)."""
+        *shape, num_targets = u.shape
+        points = _contiguous(u).reshape(1, -1, num_targets)
+        num_members = self.flow.num_members
+        results = np.empty((num_members, points.shape[1], 1 + num_targets), np.float32)
+        draws = DrawArrays(points, _contiguous(x), results)
+        if results.size:
+            self._slopes.run(draws)
+        return results.reshape(num_members, *shape, 1 + num_targets)
+
+    @cached_property
+    def _slopes(self) -> GradientChain:
+        chain = _chain_of(self.flow, is_inverse=False, may_push=False)
+        return GradientChain(chain.plan, chain.stream, chain.num_rows)
 
     @cached_property
     def _sampler(self) -> _Chain:
@@ -106,7 +125,7 @@ class _Chain:
         return results.reshape(num_members, num_objects, num_draws, width)
 
     def _registers(self) -> Registers:
-        memory = {name: _aligned(number) for name, number in self.num_rows.items()}
+        memory = {name: aligned_rows(number) for name, number in self.num_rows.items()}
         return Registers(**memory)
 
 
@@ -114,20 +133,13 @@ def _contiguous(numbers: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(numbers, dtype=np.float32)
 
 
-def _aligned(num_rows: int) -> np.ndarray:
-    """Rows of ``WIDTH`` numbers, each of which begins a line of the cache."""
-    size = num_rows * WIDTH
-    memory = np.empty(size + _CACHE_LINE, dtype=np.float32)
-    offset = -memory.ctypes.data % _CACHE_LINE // memory.itemsize
-    return memory[offset : offset + size].reshape(num_rows, WIDTH)
-
-
-def _chain_of(flow: Flow, is_inverse: bool) -> _Chain:
+def _chain_of(flow: Flow, is_inverse: bool, may_push: bool = True) -> _Chain:
     mixings, blocks = _alternating(flow)
     if is_inverse:
         mixings, blocks = mixings[::-1], blocks[::-1]
     steps = [steps_of(block, is_inverse) for block in blocks]
     plan = _plan(blocks[0], steps[0], len(blocks), is_inverse)
+    plan = plan._replace(is_pushed=plan.is_pushed and may_push)
     layers = [_mixing_layer(mixing, flow, is_inverse) for mixing in mixings]
     log_det = sum(step for _, step in layers)
     stream = Stream(

@@ -51,13 +51,13 @@ def run_chain(
     for member in range(len(draws.results)):
         if num_each < WIDTH:
             for begin in range(0, num_draws, WIDTH):
-                _see(stream, member, draws.x, begin, num_each, registers)
-                _keep_lanes(registers)
+                see(stream, member, draws.x, begin, num_each, registers)
+                keep_lanes(registers)
                 end = min(begin + WIDTH, num_draws)
                 _send(plan, stream, member, draws, (begin, end), registers)
         else:
             for first in range(0, len(draws.x), WIDTH):
-                _see(stream, member, draws.x, first, 1, registers)
+                see(stream, member, draws.x, first, 1, registers)
                 for number in range(first, min(first + WIDTH, len(draws.x))):
                     _share_lane(registers, number - first)
                     span = number * num_each, (number + 1) * num_each
@@ -65,7 +65,7 @@ def run_chain(
 
 
 @inlined
-def _see(stream, member, x, begin, num_each, registers):
+def see(stream, member, x, begin, num_each, registers):
     """First layers' part of x for the objects of ``WIDTH`` draws from one on."""
     num_columns = x.shape[1]
     for lane in range(WIDTH):
@@ -78,7 +78,8 @@ def _see(stream, member, x, begin, num_each, registers):
 
 
 @inlined
-def _keep_lanes(registers):
+def keep_lanes(registers):
+    """Let every draw see the features of its own lane."""
     for row in range(len(registers.seen)):
         store(registers.features, row, load(registers.seen, row))
 

@@ -98,7 +98,7 @@ def pull_back(
         _take_row(targets.values, registers, value_row, first)
         _take_row(targets.image, registers, value_row + 1, first)
         _take_row(targets.log_slope, registers, value_row + 2, first)
-        _differentiate(registers, shape)
+        differentiate(registers, shape)
         _put_row(registers, value_row, of_values, first)
         _put(registers, of_parameters, first)
 
@@ -138,7 +138,7 @@ def _put_row(registers, row, numbers, first):
 
 
 @inlined
-def _differentiate(registers, shape):
+def differentiate(registers, shape):
     """Replace parameters and value by the rates of the loss with them."""
     value_row, heights = shape.num_parameters, shape.num_bins
     value = load(registers, value_row)

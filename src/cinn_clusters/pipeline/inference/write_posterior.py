@@ -16,7 +16,7 @@ import pandas as pd
 from cinn_clusters.posterior.collision import Unconditional, unconditional_columns
 from cinn_clusters.posterior.disagreement import disagreement
 from cinn_clusters.posterior.posterior import Posterior
-from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.posterior.query import Kernels, Query, Sampling
 from cinn_clusters.posterior.summary import summarise
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.rng import numpy_stream
@@ -53,6 +53,7 @@ class PosteriorContent:
         with_map: Whether the summary has the maximum a posteriori.
         unconditional: Probability of a record of each object: the summary says something of
             objects whether or not a collision is recorded, too.
+        kernels: What looks for modes, as ``Sampling`` has it.
     """
 
     attributes: Mapping[str, str | float] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class PosteriorContent:
     dequantised: np.ndarray | None = None
     with_map: bool = False
     unconditional: Unconditional | None = None
+    kernels: Kernels = "auto"
 
     def rows(self, objects: slice) -> PosteriorContent:
         """What the summary of some objects holds."""
@@ -135,6 +137,8 @@ def summarise_samples(
         The summary, N rows.
     """
     first, counts = group_views(query)
+    sampling = sampling.for_job(len(query))
+    content = replace(content, kernels=sampling.kernels)
     if not len(counts):
         no_samples = posterior.sample(query, sampling.num_samples)
         return _summary(posterior, query, no_samples, content)
@@ -152,7 +156,9 @@ def _summary(
     posterior: Posterior, views: Query, samples: np.ndarray, content: PosteriorContent
 ) -> pd.DataFrame:
     """Summary of n objects by their samples (S, n, D)."""
-    summary = summarise(posterior, views, samples, with_map=content.with_map)
+    summary = summarise(
+        posterior, views, samples, with_map=content.with_map, kernels=content.kernels
+    )
     if content.unconditional is None:
         return summary
     columns = unconditional_columns(posterior, views, samples, content.unconditional)
