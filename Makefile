@@ -1,6 +1,7 @@
 # make demo: set up everything and run the main job on the mock catalogue.
 # make test: set up everything and run the tests.
-.PHONY: demo test lint setup clean
+# make bench: measure the speed against other libraries and an earlier commit (docs/speed.md), on an idle machine.
+.PHONY: demo test lint setup bench clean
 .SHELLFLAGS := -euc
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -47,6 +48,12 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/pip install -q -c constraints.txt -e '.[test]'
 	touch $@ $(VENV)/.core
+
+BASELINE ?= 53f198b
+bench: $(VENV)/.test
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[benchmark]'
+	test -d bench/before || git worktree add --detach bench/before $(BASELINE)
+	$(VENV)/bin/python benchmarks/speed/run.py --baseline bench/before --out bench --page docs/speed.md
 
 clean:
 	rm -rf demo dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

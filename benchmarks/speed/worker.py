@@ -1,0 +1,78 @@
+"""One contender in a process of its own: it is set up, then works whenever it is told to.
+
+    python worker.py rivals:freia_batched '{"num_observables": 7}' 0.3
+
+A contender is a function of options that returns a function that works and returns the number of units
+done. Lines on standard input are turns; each is answered by a line of JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+Work = Callable[[], float]
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of the processes it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def peak_megabytes() -> float:
+    """Largest resident memory of the processes that did the work, else of this one."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return (children or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024.0
+
+
+def turn(work: Work, repeats: int) -> dict[str, float]:
+    """Work a number of times."""
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    units = sum(work() for _ in range(repeats))
+    return {
+        "units": units,
+        "cpu": cpu_seconds() - cpu,
+        "wall": time.perf_counter() - wall,
+        "peak": peak_megabytes(),
+    }
+
+
+def main() -> None:
+    name, options, least_seconds = sys.argv[1:]
+    module, function = name.split(":")
+    warnings.simplefilter("ignore")
+    # what contenders print is not an answer
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(values: dict[str, float | str]) -> None:
+        print(json.dumps(values), file=answers, flush=True)
+
+    try:
+        work: Work = getattr(importlib.import_module(module), function)(
+            **json.loads(options)
+        )
+        first = turn(work, 1)
+    except ImportError as error:
+        answer({"missing": str(error)})
+        return
+    answer(first)
+    once = first["cpu"]
+    if once < float(least_seconds):
+        once = turn(work, 1)[
+            "cpu"
+        ]  # the first is slower: it compiles, and fills caches
+    repeats = max(1, round(float(least_seconds) / max(once, 1e-3)))
+    for _ in sys.stdin:
+        answer(turn(work, repeats))
+
+
+if __name__ == "__main__":
+    main()
