@@ -30,7 +30,7 @@ from cinn_clusters.flows.compiled.lanes import (
     store_rows,
 )
 from cinn_clusters.flows.compiled.monotone import ElementShape, move
-from cinn_clusters.jit import inlined
+from cinn_clusters.jit import inlined, part
 
 TILES = 8
 """Registers of draws that go through a block together, while its weights are in the cache."""
@@ -129,7 +129,7 @@ def span_of(table, index):
     return table[index, 0], table[index, 1], table[index, 2], table[index, 3]
 
 
-@inlined
+@part
 def first_layer(plan, step, weights, place, registers):
     """Hidden units that see targets and, by ``features``, x; the place behind their weights."""
     cursor, feature = place
@@ -149,7 +149,7 @@ def layers_a_step(plan):
     return len(plan.units) // len(plan.steps)
 
 
-@inlined
+@part
 def deeper_layers(plan, step, weights, cursor, registers):
     """Hidden units behind the first layer, and the parameters of the maps."""
     num_layers = layers_a_step(plan)
@@ -163,7 +163,7 @@ def deeper_layers(plan, step, weights, cursor, registers):
     return linear(weights, cursor, registers.hidden, span, registers.parameters)
 
 
-@inlined
+@part
 def _push(plan, step, weights, place, registers):
     """Parameters of a network of one hidden layer whose units never leave the registers.
 
@@ -189,7 +189,7 @@ def _push(plan, step, weights, place, registers):
     return cursor, feature
 
 
-@inlined
+@part
 def move_targets(plan, step, registers, tile):
     """Apply the maps of a step to its targets."""
     _, _, first, last = span_of(plan.steps, step)
@@ -205,7 +205,7 @@ def move_targets(plan, step, registers, tile):
             store(registers.inputs, target, image)
 
 
-@inlined
+@part
 def mix(plan, weights, cursor, registers, tile):
     """Linear map of the targets, into the inputs of the block."""
     begin = tile * plan.num_targets
@@ -213,7 +213,7 @@ def mix(plan, weights, cursor, registers, tile):
     return linear(weights, cursor, registers.targets, span, registers.inputs)
 
 
-@inlined
+@part
 def _block(plan, weights, place, registers, tile):
     """Send a tile through a mixing and the steps of a block."""
     cursor, feature = place
@@ -229,7 +229,7 @@ def _block(plan, weights, place, registers, tile):
     return cursor, feature
 
 
-@inlined
+@part
 def transform(plan, weights, cursor, registers, num_tiles):
     """Send tiles through the chain: block by block, so that its weights stay in the cache."""
     for tile in range(num_tiles):

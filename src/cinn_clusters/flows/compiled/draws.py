@@ -20,7 +20,7 @@ from cinn_clusters.flows.compiled.chain import (
     transform,
 )
 from cinn_clusters.flows.compiled.lanes import WIDTH, load, splat, store
-from cinn_clusters.jit import inlined, kernel
+from cinn_clusters.jit import inlined, kernel, part
 
 _HALF = np.float32(0.5)
 _HALF_LOG_2PI = np.float32(0.5 * np.log(2.0 * np.pi))
@@ -45,26 +45,40 @@ class DrawArrays(NamedTuple):
 def run_chain(
     plan: Plan, stream: Stream, draws: DrawArrays, registers: Registers
 ) -> None:
-    """Send draws through the chains of all members."""
+    """Send draws through the chains of all members.
+
+    What the networks see of x is computed in lanes: of objects, or of draws where each object has
+    too few to fill a tile.
+    """
     num_draws = draws.points.shape[1]
     num_each = num_draws // len(draws.x)
+    shares_tiles = num_each < WIDTH
+    num_lanes, draws_a_lane = len(draws.x), num_each
+    if shares_tiles:
+        num_lanes, draws_a_lane = num_draws, 1
     for member in range(len(draws.results)):
-        if num_each < WIDTH:
-            for begin in range(0, num_draws, WIDTH):
-                see(stream, member, draws.x, begin, num_each, registers)
-                keep_lanes(registers)
-                end = min(begin + WIDTH, num_draws)
+        for first in range(0, num_lanes, WIDTH):
+            see(stream, member, draws.x, first, num_each // draws_a_lane, registers)
+            num_turns = min(WIDTH, num_lanes - first)
+            if shares_tiles:
+                num_turns = 1
+            for turn in range(num_turns):
+                _give_features(registers, turn, shares_tiles)
+                begin = (first + turn) * draws_a_lane
+                end = min(begin + max(draws_a_lane, WIDTH), num_draws)
                 _send(plan, stream, member, draws, (begin, end), registers)
-        else:
-            for first in range(0, len(draws.x), WIDTH):
-                see(stream, member, draws.x, first, 1, registers)
-                for number in range(first, min(first + WIDTH, len(draws.x))):
-                    _share_lane(registers, number - first)
-                    span = number * num_each, (number + 1) * num_each
-                    _send(plan, stream, member, draws, span, registers)
 
 
-@inlined
+@part
+def _give_features(registers, lane, shares_tiles):
+    """Features of the draws to come: each from its own lane, or all from that of their object."""
+    if shares_tiles:
+        keep_lanes(registers)
+    else:
+        _share_lane(registers, lane)
+
+
+@part
 def see(stream, member, x, begin, num_each, registers):
     """First layers' part of x for the objects of ``WIDTH`` draws from one on."""
     num_columns = x.shape[1]
@@ -90,7 +104,7 @@ def _share_lane(registers, lane):
         store(registers.features, row, splat(registers.seen[row, lane]))
 
 
-@inlined
+@part
 def _send(plan, stream, member, draws, span, registers):
     """Send a span of draws through the chain of a member, ``TILES`` tiles at once."""
     begin, end = span
@@ -109,7 +123,7 @@ def _send(plan, stream, member, draws, span, registers):
             _log_density(plan, log_det, results, registers)
 
 
-@inlined
+@part
 def _fill(plan, points, span, registers, num_tiles):
     """Put a span of draws into lanes; those that are left over repeat the last one."""
     row, end = span
@@ -122,7 +136,7 @@ def _fill(plan, points, span, registers, num_tiles):
             row = min(row + 1, end - 1)
 
 
-@inlined
+@part
 def _empty(plan, results, registers):
     for draw in range(len(results)):
         tile, lane = divmod(draw, WIDTH)
@@ -132,7 +146,7 @@ def _empty(plan, results, registers):
             results[draw, target] = value
 
 
-@inlined
+@part
 def _log_density(plan, log_det, results, registers):
     """Log N(z; 0, 1) + log|det| of draws."""
     for draw in range(len(results)):

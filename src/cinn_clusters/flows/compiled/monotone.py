@@ -22,7 +22,7 @@ from cinn_clusters.flows.compiled.lanes import (
     store,
 )
 from cinn_clusters.flows.elements import MIN_SHARE, MIN_SLOPE, SOFT_CLAMP, UNIT_SLOPE
-from cinn_clusters.jit import inlined
+from cinn_clusters.jit import inlined, part
 
 _F32 = np.float32
 _ZERO = _F32(0.0)
@@ -45,7 +45,7 @@ class ElementShape(NamedTuple):
     clamp: np.float32
 
 
-@inlined
+@part
 def move(value, parameters, row, shape, is_inverse):
     """Image and log|slope| of the map whose parameters begin at a row."""
     if shape.num_bins:
@@ -53,7 +53,7 @@ def move(value, parameters, row, shape, is_inverse):
     return _affine(value, parameters, row, shape, is_inverse)
 
 
-@inlined
+@part
 def _affine(value, parameters, row, shape, is_inverse):
     """Image u exp(s) + t with s = clamp * 0.636 * atan(raw) (Ardizzone+19, section 3.1)."""
     angle = atan(load(parameters, row))
@@ -79,7 +79,7 @@ def exponentiate(parameters, row, shape):
     return (span * _SHARED) / total
 
 
-@inlined
+@part
 def _spline(value, parameters, row, shape, is_inverse):
     """Rational-quadratic spline (Durkan+19, section 3.1), the identity outside its box."""
     is_inside = absolute(value) < shape.bound
