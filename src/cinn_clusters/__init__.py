@@ -41,7 +41,7 @@ _NAMES = {
     "storage.model": "load_model load_posterior save_model save_posterior",
     "storage.onnx.export": "export_onnx",
     "storage.run": "open_run",
-    "web.explorer": "write_explorer",
+    "web.explorer": "explorer write_explorer",
 }
 """Public names by module."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -46,6 +46,7 @@ from cinn_clusters.storage.model import save_model as save_model
 from cinn_clusters.storage.model import save_posterior as save_posterior
 from cinn_clusters.storage.onnx.export import export_onnx as export_onnx
 from cinn_clusters.storage.run import open_run as open_run
+from cinn_clusters.web.explorer import explorer as explorer
 from cinn_clusters.web.explorer import write_explorer as write_explorer
 
 __version__: str

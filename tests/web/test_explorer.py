@@ -16,6 +16,7 @@ import pytest
 import torch
 from scipy.stats import chi2, kstest
 
+from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
 from cinn_clusters.ood.support import ALARM
 from cinn_clusters.posterior.collision import MAJOR_MERGER, record_window
@@ -151,11 +152,6 @@ def test_numbers_of_the_engine(page: dict[str, Any]) -> None:
     assert kstest(page["noise"], "norm").pvalue > 0.01
 
 
-def test_an_answer_takes_less_than_a_blink(page: dict[str, Any]) -> None:
-    # 10 members x 100 samples here; 25 ms is what the 200 of the page may take of its 50
-    assert page["seconds"] < 0.1, "ten times what an idle machine takes"
-
-
 def test_a_page_asks_nothing_of_a_network(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "explorer.html"
     assert command(f"explore --out {out}").code == 0
@@ -181,9 +177,11 @@ def test_known_clusters_are_presets(model: TrainedModel) -> None:
 def test_a_model_that_a_page_cannot_run_is_refused(
     model: TrainedModel, tmp_path: Path
 ) -> None:
-    exact = replace(model, support=None)
+    transforms: Any = model.posterior.transforms
+    plain = Transforms(transforms.observables, transforms.targets)
+    exact = replace(model.posterior, transforms=plain)
     with pytest.raises(DataError, match="takes missing values"):
-        pack_model(exact)
+        pack_model(replace(model, posterior=exact))
     flow = model.posterior.flow
     posterior = replace(model.posterior, flow=replace_first(flow))
     with pytest.raises(DataError, match=r"autoregressive splines .* got Identity"):

@@ -392,6 +392,7 @@ function scaledErfc(t) {
 
 /** Percentile of an object among training clusters of which the same was measured. */
 export function oodScore(model, values, errors) {
+  if (!model.support) return null; // a posterior alone does not know where it was trained
   const { mean, covariance, distances } = model.support;
   const { isMeasured, factor, offset } = measurement({ mean, covariance }, values, errors);
   const squared = Math.min(dot(offset, solve(factor, offset)), MAX_SQUARED);
@@ -415,7 +416,7 @@ function percentile(value, knots) {
 
 /** Observables that lie beyond all training clusters by two errors. */
 export function outOfRange(model, values, errors) {
-  const { lower, upper } = model.support;
+  const { lower = [], upper = [] } = model.support ?? {};
   const names = [];
   values.forEach((value, n) => {
     const margin = Number.isFinite(errors[n]) ? 2 * errors[n] : 0;
@@ -522,7 +523,7 @@ export function infer(model, measured, noise) {
     age,
     recordWindow: age - model.record_begin,
     recordProbability: record,
-    majorRecent: since ? record * majorRecentShare(model, since, columns) : null,
+    majorRecent: since && record !== null ? record * majorRecentShare(model, since, columns) : null,
     oodScore: oodScore(model, values, errors),
     outOfRange: outOfRange(model, values, errors),
   };

@@ -107,7 +107,7 @@ export function readRows(text) {
     throw new Error("expected a line of column names and at least one line of values");
   }
   const separator = ["\t", ";", ","].find((mark) => lines[0].includes(mark)) ?? /\s+/;
-  const cells = (line) => line.trim().split(separator).map((cell) => cell.trim().replace(/^"|"$/g, ""));
+  const cells = (line) => splitCells(line, separator);
   const names = cells(lines[0]);
   return lines.slice(1).map((line, number) => {
     const values = cells(line);
@@ -116,6 +116,19 @@ export function readRows(text) {
     }
     return Object.fromEntries(names.map((name, n) => [name, values[n]]));
   });
+}
+
+/** Cells of a line; a separator between quotation marks is text (RFC 4180). */
+function splitCells(line, separator) {
+  if (typeof separator !== "string") return line.trim().split(separator);
+  const cells = [""];
+  let isQuoted = false;
+  for (const letter of line) {
+    if (letter === '"') isQuoted = !isQuoted;
+    else if (letter === separator && !isQuoted) cells.push("");
+    else cells[cells.length - 1] += letter;
+  }
+  return cells.map((cell) => cell.trim());
 }
 
 /** What was measured of a row of named cells: columns of the model, or redshift for the time. */
@@ -187,15 +200,19 @@ class Explorer {
 
   /** Slider limits are those of the training clusters; it starts at their mean. */
   startingInput(map, n) {
-    const { lower, upper } = this.model.support;
+    const { mean, covariance } = this.model.prior;
+    const reach = 3 * Math.sqrt(covariance[n][n]);
+    const { lower, upper } = this.model.support ?? {};
+    const low = lower?.[n] ?? mean[n] - reach;
+    const high = upper?.[n] ?? mean[n] + reach;
     const value = (raw) => (map.is_log ? Math.exp(raw) : raw * (map.unit ?? 1));
     const units = unitsOf(this.model, map);
     const isTime = map.name === this.model.time;
     return {
       map, units, isTime,
       unit: Object.keys(units)[0],
-      limits: [value(lower[n]), value(upper[n])],
-      value: value(this.model.prior.mean[n]),
+      limits: [value(low), value(high)],
+      value: value(mean[n]),
       error: isTime ? 0 : 0.1,
       isMeasured: isTime || map.name === this.model.mass,
     };
@@ -393,7 +410,7 @@ class Explorer {
     if (input.errorBox) input.errorBox.value = Number(unit.back(input.error, value).toPrecision(3));
     if (input.check) input.check.checked = input.isMeasured;
     input.node.classList.toggle("missing", !input.isMeasured);
-    for (const control of [input.slider, input.box, input.errorBox]) {
+    for (const control of [input.slider, input.box, input.errorBox, input.select]) {
       if (control) control.disabled = !input.isMeasured;
     }
   }
@@ -457,10 +474,10 @@ class Explorer {
         `selection probability: a collision within the last ${shown(answer.recordWindow)} Gyr is in the record`],
       ["Recent major merger", percent(answer.majorRecent),
         `mass ratio above ${ratio} within ${recent} Gyr, whether or not a collision is recorded`],
-      ["OOD score", score.toFixed(2), "percentile of the distance among training clusters measured alike"],
+      ["OOD score", score === null ? "–" : score.toFixed(2), "percentile of the distance among training clusters measured alike"],
     ];
     const warnings = answer.outOfRange.map(([name, side]) => `${this.meaning(name)} ${side} all training clusters`);
-    if (score > ALARM) warnings.push("observables unlike 99 % of the training clusters taken together");
+    if (score !== null && score > ALARM) warnings.push("observables unlike 99 % of the training clusters taken together");
     const cells = entries.map(([name, value, meaning]) =>
       element("div", { class: "number" }, element("span", { class: "name" }, name), element("strong", {}, value),
         element("span", { class: "meaning" }, meaning)));

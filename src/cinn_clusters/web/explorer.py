@@ -10,12 +10,14 @@ import json
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
 
 from cinn_clusters.catalogues.mapping import read_preset
 from cinn_clusters.claims import reserving
+from cinn_clusters.errors import ConfigError
 from cinn_clusters.files import JsonObject, atomic_file, demand_free
 from cinn_clusters.pipeline.inference.catalogue_query import CatalogueSource, read_query
 from cinn_clusters.pipeline.inference.demo_observed import (
@@ -24,7 +26,8 @@ from cinn_clusters.pipeline.inference.demo_observed import (
 )
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.trained import TrainedModel
-from cinn_clusters.schema import ERROR_PREFIX
+from cinn_clusters.schema import DEFAULT, ERROR_PREFIX
+from cinn_clusters.settings.config import Config
 from cinn_clusters.storage.model import load_model
 from cinn_clusters.web.packed_model import pack_model
 
@@ -69,11 +72,11 @@ def _render(model: TrainedModel) -> str:
     template = environment.from_string(_source("explorer.html.j2"))
     pack = pack_explorer(model)
     provenance = model.provenance
-    clusters = provenance["num_clusters"]["train"]
+    clusters = provenance.get("num_clusters", {}).get("train", "unknown")
     return template.render(
         title=TITLE,
         condition=_sentence(str(pack["condition"])),
-        provenance=f"cinn-clusters {version('cinn-clusters')}, trained on {clusters} clusters",
+        provenance=f"cinn-clusters {version('cinn-clusters')}, clusters in training: {clusters}",
         pack=_embedded(pack),
         style=_source("explorer.css"),
         engine=_source("engine.js"),
@@ -86,9 +89,53 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def explorer(posterior: Posterior | TrainedModel) -> Any:
+    """Make a widget of a model for JupyterLab, VS Code and marimo (extra ``[widget]``).
+
+    Args:
+        posterior: A posterior that was loaded or trained here, or its whole model. Of a posterior
+            alone the page cannot say whether it applies.
+
+    Returns:
+        An ``anywidget.AnyWidget``, which a notebook shows as the value of a cell.
+
+    Raises:
+        DataError: If the model is of a kind that pages do not run.
+        ConfigError: If anywidget is not installed.
+
+    Examples:
+        >>> from cinn_clusters import load_model
+        >>> len(explorer(load_model()).pack) > 500_000
+        True
+    """
+    try:
+        import anywidget
+        import traitlets
+    except ImportError as error:
+        hint = "pip install 'cinn-clusters[widget]'"
+        raise ConfigError("explorer", "anywidget", "none", "", hint) from error
+    model = posterior
+    if isinstance(posterior, Posterior):
+        model = TrainedModel(posterior, Config())
+    traits = {
+        "_esm": widget_module(),
+        "_css": _source("explorer.css"),
+        "pack": traitlets.Unicode(_embedded(pack_explorer(model))).tag(sync=True),
+    }
+    return type("Explorer", (anywidget.AnyWidget,), traits)()
+
+
+def widget_module() -> str:
+    """Return the module that a notebook runs: engine, explorer, and how to begin."""
+    return "\n".join(map(_source, ("engine.js", "explorer.js", "widget.js")))
+
+
 def pack_explorer(model: TrainedModel) -> JsonObject:
-    """Pack a model with the known clusters as presets."""
-    return {**pack_model(model), "clusters": _known_clusters(model.posterior)}
+    """Pack a model with the known clusters as presets, where it has their columns."""
+    presets: list[JsonObject] = []
+    if model.posterior.transforms.schema == DEFAULT:
+        presets = _known_clusters(model.posterior)
+    return {**pack_model(model), "clusters": presets}
 
 
 def _embedded(values: JsonObject) -> str:

@@ -31,6 +31,7 @@ from cinn_clusters.flows.mixing import ActNorm, LULinear, Permutation, Rotation
 from cinn_clusters.flows.transform import Transform
 from cinn_clusters.nn.stacked import MaskedLinear, StackedLinear
 from cinn_clusters.ood.selection import SelectionClassifier
+from cinn_clusters.ood.support import TrainingSupport
 from cinn_clusters.posterior.collision import MAJOR_MERGER, condition
 from cinn_clusters.posterior.trained import TrainedModel
 
@@ -85,7 +86,7 @@ def pack_model(model: TrainedModel) -> JsonObject:
     pack = {
         **_pack_columns(transforms),
         "flow": {"num_members": model.posterior.flow.num_members, "steps": steps},
-        "support": _pack_support(model),
+        "support": _pack_support(model.support),
         "selection": _pack_selection(model.selection, block),
         "clock": _pack_clock(),
         "major": asdict(MAJOR_MERGER),
@@ -96,7 +97,7 @@ def pack_model(model: TrainedModel) -> JsonObject:
 def _demand_transforms(model: TrainedModel) -> MeasurementTransforms:
     transforms = model.posterior.transforms
     subject = "model of a page"
-    if not isinstance(transforms, MeasurementTransforms) or model.support is None:
+    if not isinstance(transforms, MeasurementTransforms):
         raise DataError(subject, "one that takes missing values", "one that does not")
     if transforms.has_embedding:
         raise DataError(subject, "scalar observables", "an image embedding among them")
@@ -201,10 +202,10 @@ def _bias(layer: StackedLinear) -> Tensor:
     return layer.bias.detach()
 
 
-def _pack_support(model: TrainedModel) -> JsonObject:
+def _pack_support(support: TrainingSupport | None) -> JsonObject | None:
     """Limits and distances of the training clusters; that of the ensemble is not asked."""
-    support = model.support
-    assert support is not None
+    if support is None:
+        return None
     plain = support.to_dict()
     del plain["disagreements"]
     rounded = np.round(support.distances, 9)
