@@ -80,6 +80,7 @@ ONLY_IN = {
     "timm": {"embed"},
     "sklearn": {"data", "ood", "diagnostics", "evaluation", "embed"},
     "matplotlib": {"figures"},
+    "anywidget": {"web"},
     "arviz": set(),
     "FrEIA": set(),
     "pickle": {"legacy"},

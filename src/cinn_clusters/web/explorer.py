@@ -115,8 +115,8 @@ def explorer(posterior: Posterior | TrainedModel) -> Any:
         hint = "pip install 'cinn-clusters[widget]'"
         raise ConfigError("explorer", "anywidget", "none", "", hint) from error
     model = posterior
-    if isinstance(posterior, Posterior):
-        model = TrainedModel(posterior, Config())
+    if not isinstance(model, TrainedModel):
+        model = TrainedModel(model, Config())
     traits = {
         "_esm": widget_module(),
         "_css": _source("explorer.css"),
