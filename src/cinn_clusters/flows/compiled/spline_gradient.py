@@ -71,16 +71,16 @@ class Targets(NamedTuple):
 @kernel
 def map_values(targets: Targets, shape: ElementShape, registers: np.ndarray) -> None:
     """Fill images and log-slopes; registers are P + ``NUM_VALUES`` rows of ``WIDTH`` numbers."""
-    value_row = shape.num_parameters
+    value_row, image_row, slope_row = _rows_of_values(shape)
     for first in range(0, targets.values.size, WIDTH):
         _take(targets.parameters, registers, first)
         _take_row(targets.values, registers, value_row, first)
         value = load(registers, value_row)
         image, log_slope = move(value, registers, 0, shape, False)
-        store(registers, value_row + 1, image)
-        store(registers, value_row + 2, log_slope)
-        _put_row(registers, value_row + 1, targets.image, first)
-        _put_row(registers, value_row + 2, targets.log_slope, first)
+        store(registers, image_row, image)
+        store(registers, slope_row, log_slope)
+        _put_row(registers, image_row, targets.image, first)
+        _put_row(registers, slope_row, targets.log_slope, first)
 
 
 @kernel
@@ -92,24 +92,33 @@ def pull_back(
     of_parameters: np.ndarray,
 ) -> None:
     """Fill the gradients of a loss with respect to values (N, M) and parameters (N, P, M)."""
-    value_row = shape.num_parameters
+    value_row, image_row, slope_row = _rows_of_values(shape)
     for first in range(0, targets.values.size, WIDTH):
         _take(targets.parameters, registers, first)
         _take_row(targets.values, registers, value_row, first)
-        _take_row(targets.image, registers, value_row + 1, first)
-        _take_row(targets.log_slope, registers, value_row + 2, first)
+        _take_row(targets.image, registers, image_row, first)
+        _take_row(targets.log_slope, registers, slope_row, first)
         differentiate(registers, shape)
         _put_row(registers, value_row, of_values, first)
         _put(registers, of_parameters, first)
 
 
 @inlined
+def _rows_of_values(shape):
+    """Rows behind the parameters: of values, and of two numbers that come or go."""
+    first = shape.num_parameters
+    return first, first + 1, first + 2
+
+
+@inlined
 def _take(parameters, registers, first):
     """Parameters of ``WIDTH`` targets from one on, the last one repeated."""
     num_rows, num_parameters, num_targets = parameters.shape
-    last = num_rows * num_targets - 1
+    num_values = num_rows * num_targets
+    last = num_values - 1
     for lane in range(WIDTH):
-        row, target = divmod(min(first + lane, last), num_targets)
+        position = min(first + lane, last)
+        row, target = divmod(position, num_targets)
         for number in range(num_parameters):
             registers[number, lane] = parameters[row, number, target]
 
@@ -117,8 +126,11 @@ def _take(parameters, registers, first):
 @inlined
 def _put(registers, parameters, first):
     num_rows, num_parameters, num_targets = parameters.shape
-    for lane in range(min(WIDTH, num_rows * num_targets - first)):
-        row, target = divmod(first + lane, num_targets)
+    num_values = num_rows * num_targets
+    num_left = min(WIDTH, num_values - first)
+    for lane in range(num_left):
+        position = first + lane
+        row, target = divmod(position, num_targets)
         for number in range(num_parameters):
             parameters[row, number, target] = registers[number, lane]
 
@@ -126,21 +138,26 @@ def _put(registers, parameters, first):
 @inlined
 def _take_row(numbers, registers, row, first):
     flat = numbers.reshape(-1)
+    last = flat.size - 1
     for lane in range(WIDTH):
-        registers[row, lane] = flat[min(first + lane, flat.size - 1)]
+        position = min(first + lane, last)
+        registers[row, lane] = flat[position]
 
 
 @inlined
 def _put_row(registers, row, numbers, first):
     flat = numbers.reshape(-1)
-    for lane in range(min(WIDTH, flat.size - first)):
-        flat[first + lane] = registers[row, lane]
+    num_left = min(WIDTH, flat.size - first)
+    for lane in range(num_left):
+        position = first + lane
+        flat[position] = registers[row, lane]
 
 
 @inlined
 def differentiate(registers, shape):
     """Replace parameters and value by the rates of the loss with them."""
-    value_row, heights = shape.num_parameters, shape.num_bins
+    value_row, image_row, slope_row = _rows_of_values(shape)
+    heights = shape.num_bins
     value = load(registers, value_row)
     is_inside = absolute(value) < shape.bound
     inside = choose(is_inside, value, _ZERO)
@@ -153,12 +170,14 @@ def differentiate(registers, shape):
     offset = inside - edge
 
     # outside the box the map is the identity, whatever the parameters
-    g_image = load(registers, value_row + 1)
+    g_image = load(registers, image_row)
+    g_log_slope = load(registers, slope_row)
     g_y = choose(is_inside, g_image, _ZERO)
-    g_l = choose(is_inside, load(registers, value_row + 2), _ZERO)
+    g_l = choose(is_inside, g_log_slope, _ZERO)
     holding = offset, width, height, raw_slope, raw_next
     g_value, g_width, g_height, g_slope, g_next = _of_bin(holding, g_y, g_l)
-    store(registers, value_row, choose(is_inside, g_value, g_image))
+    g_anywhere = choose(is_inside, g_value, g_image)
+    store(registers, value_row, g_anywhere)
     g_edge = _ZERO - g_value
     _spread_sizes(registers, 0, shape, width_scale, (index, g_edge, g_width))
     _spread_sizes(registers, heights, shape, height_scale, (index, g_y, g_height))
@@ -174,15 +193,18 @@ def _of_bin(holding, g_y, g_l):
     per_width = _ONE / width
     s = height * per_width
     xi = in_unit_interval(offset * per_width)
-    g_s, g_d0, g_d1, g_xi, share = _of_formula((s, d0, d1, xi), g_y * height, g_l)
+    formula = s, d0, d1, xi
+    g_share = g_y * height
+    g_s, g_d0, g_d1, g_xi, share = _of_formula(formula, g_share, g_l)
 
     # s = height / width, xi = offset / width
     g_value = g_xi * per_width
-    g_height = g_y * share + g_s * per_width
-    shrunk = g_value * xi + g_s * (s * per_width)
-    g_slope = g_d0 * _logistic(raw_slope + _UNIT_SLOPE)
-    g_next = g_d1 * _logistic(raw_next + _UNIT_SLOPE)
-    return g_value, _ZERO - shrunk, g_height, g_slope, g_next
+    g_s = g_s * per_width
+    g_height = g_s + g_y * share
+    shrinking = g_value * xi + g_s * s
+    g_slope = g_d0 * _derivative_of_slope(raw_slope)
+    g_next = g_d1 * _derivative_of_slope(raw_next)
+    return g_value, _ZERO - shrinking, g_height, g_slope, g_next
 
 
 @inlined
@@ -194,33 +216,51 @@ def _of_formula(formula, g_share, g_l):
     square = xi * xi
     rest_square = rest * rest
     bend = bend_of(s, d0, d1)
-    per_e = _ONE / (s + bend * p)
-    share = (s * square + d0 * p) * per_e
-    m = d1 * square + d0 * rest_square + _TWO * (s * p)
+    e = s + bend * p
+    per_e = _ONE / e
+    n = s * square + d0 * p
+    share = n * per_e
+    at_ends = d1 * square + d0 * rest_square
+    twice_s = _TWO * s
+    m = at_ends + twice_s * p
 
     # with N, E and M
-    twice = _TWO * g_l
+    twice_l = _TWO * g_l
     g_n = g_share * per_e
-    g_e = _ZERO - (g_n * share + twice * per_e)
+    g_log_e = g_n * n + twice_l
+    g_e = _ZERO - g_log_e * per_e
     g_m = g_l / m
-    both = _TWO * g_m
+    g_bend = g_e * p
+    g_at_next = g_m * square
+    g_at_first = g_m * rest_square
 
-    # with what they are made of
-    g_s = g_n * square + g_e * (_ONE - _TWO * p)
-    g_s = g_s + both * p + twice / s
-    g_d0 = (g_n + g_e) * p + g_m * rest_square
-    g_d1 = g_e * p + g_m * square
+    # with what they are made of: s is in N, E, M and before their ratio
+    g_s = g_n * square + g_e
+    twice_p = _TWO * p
+    of_both = g_m - g_e
+    g_s = g_s + twice_p * of_both
+    g_s = g_s + twice_l / s
+    g_d0 = g_n * p + g_bend
+    g_d0 = g_d0 + g_at_first
+    g_d1 = g_bend + g_at_next
+    g_p = g_n * d0 + g_e * bend
+    g_p = g_p + twice_s * g_m
     turn = rest - xi  # dp / dxi
-    g_p = g_n * d0 + g_e * bend + both * s
-    of_squares = g_n * s * xi + g_m * (d1 * xi - d0 * rest)
+    next_side = d1 * xi
+    first_side = d0 * rest
+    of_m = next_side - first_side
+    of_n = s * xi
+    of_squares = g_n * of_n + g_m * of_m
     g_xi = g_p * turn + _TWO * of_squares
     return g_s, g_d0, g_d1, g_xi, share
 
 
 @inlined
-def _logistic(value):
-    """Derivative of softplus, without overflow."""
-    smaller = exp(_ZERO - absolute(value))
+def _derivative_of_slope(raw):
+    """Logistic function, the derivative of softplus, without overflow."""
+    value = raw + _UNIT_SLOPE
+    size = absolute(value)
+    smaller = exp(_ZERO - size)
     larger = choose(value < _ZERO, smaller, _ONE)
     return larger / (_ONE + smaller)
 
@@ -234,12 +274,16 @@ def _spread_sizes(registers, row, shape, scale, rates):
     span = _TWO * shape.bound
     mean = splat(_ZERO)
     for number in range(shape.num_bins):
-        size = scale * load(registers, row + number)
-        mean = mean + size * _rate(number, rates)
+        place = row + number
+        size = scale * load(registers, place)
+        rate = _rate(number, rates)
+        mean = mean + size * rate
     mean = mean / (span * _SHARED)
     for number in range(shape.num_bins):
-        size = scale * load(registers, row + number)
-        store(registers, row + number, size * (_rate(number, rates) - mean))
+        place = row + number
+        size = scale * load(registers, place)
+        excess = _rate(number, rates) - mean
+        store(registers, place, size * excess)
 
 
 @inlined
