@@ -248,12 +248,12 @@ def _prepare(
     joined = join_pairs(pairs)
     flow = _joint_flow(folds, config).to(device)
     if joined.num_train_rows * config.train.epochs >= MIN_COMPILED:
-        _compile_splines(flow)
+        compile_splines(flow)
     state = start(flow, flow.num_members, config.train)
     return Job(flow, folds, joined, config, state, device)
 
 
-def _compile_splines(flow: Flow) -> None:
+def compile_splines(flow: Flow) -> None:
     """Let compiled kernels map and differentiate the splines of a flow."""
     # imported here: numba is not for those who only ask a model
     from cinn_clusters.flows.compiled.spline_function import CompiledSpline
