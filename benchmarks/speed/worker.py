@@ -23,16 +23,16 @@ Work = Callable[[], float]
 def cpu_seconds() -> float:
     """CPU seconds of this process and of the processes it has waited for."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return time.process_time() + times.children_user + times.children_system
 
 
-def peak_megabytes() -> float:
-    """Largest resident memory of the processes that did the work, else of this one."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (children or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024.0
+def peak_megabytes(is_command: bool) -> float:
+    """Largest resident memory of this process, or of the commands that it has waited for."""
+    whose = resource.RUSAGE_CHILDREN if is_command else resource.RUSAGE_SELF
+    return resource.getrusage(whose).ru_maxrss / 1024.0
 
 
-def turn(work: Work, repeats: int) -> dict[str, float]:
+def turn(work: Work, repeats: int, is_command: bool) -> dict[str, float]:
     """Work a number of times."""
     wall, cpu = time.perf_counter(), cpu_seconds()
     units = sum(work() for _ in range(repeats))
@@ -40,13 +40,14 @@ def turn(work: Work, repeats: int) -> dict[str, float]:
         "units": units,
         "cpu": cpu_seconds() - cpu,
         "wall": time.perf_counter() - wall,
-        "peak": peak_megabytes(),
+        "peak": peak_megabytes(is_command),
     }
 
 
 def main() -> None:
     name, options, least_seconds = sys.argv[1:]
     module, function = name.split(":")
+    is_command = function in ("command", "python")
     warnings.simplefilter("ignore")
     # what contenders print is not an answer
     answers = os.fdopen(os.dup(1), "w")
@@ -59,19 +60,19 @@ def main() -> None:
         work: Work = getattr(importlib.import_module(module), function)(
             **json.loads(options)
         )
-        first = turn(work, 1)
+        first = turn(work, 1, is_command)
     except ImportError as error:
         answer({"missing": str(error)})
         return
     answer(first)
     once = first["cpu"]
     if once < float(least_seconds):
-        once = turn(work, 1)[
+        once = turn(work, 1, is_command)[
             "cpu"
         ]  # the first is slower: it compiles, and fills caches
     repeats = max(1, round(float(least_seconds) / max(once, 1e-3)))
     for _ in sys.stdin:
-        answer(turn(work, repeats))
+        answer(turn(work, repeats, is_command))
 
 
 if __name__ == "__main__":
