@@ -18,7 +18,7 @@ from cinn_clusters.posterior.posterior import (
     Posterior,
     member_noise,
 )
-from cinn_clusters.posterior.query import Sampling
+from cinn_clusters.posterior.query import Kernels, Sampling
 
 NUM_NEIGHBOURS = 2
 """Members that evaluate the samples of each, those after it on a ring: all pairs of a large
@@ -26,7 +26,12 @@ ensemble add hardly anything."""
 
 
 def disagreement(
-    posterior: Posterior, query: Objects, num_samples: int = 8, *, seed: int = 0
+    posterior: Posterior,
+    query: Objects,
+    num_samples: int = 8,
+    *,
+    seed: int = 0,
+    kernels: Kernels = "auto",
 ) -> np.ndarray:
     """Mean Kullback-Leibler divergence between members, for each object.
 
@@ -37,6 +42,7 @@ def disagreement(
         query: Objects, or their inputs (N, L).
         num_samples: Samples of each member by which the divergences are estimated.
         seed: Samples of an object depend on the seed and the object itself only.
+        kernels: What draws and judges samples, as ``Sampling`` has it.
 
     Returns:
         Mean of KL(q_k || q_j) in nats over members k and up to two members j after each, (N,); zero
@@ -49,9 +55,12 @@ def disagreement(
         Lakshminarayanan+17, Simple and scalable predictive uncertainty estimation using deep
         ensembles, section 3.4.
     """
-    query, sampling = posterior.as_query(query), Sampling(num_samples, seed)
+    query = posterior.as_query(query)
+    num_members = posterior.flow.num_members
+    job = Sampling(num_members * num_samples, kernels=kernels).for_job(len(query))
+    sampling = Sampling(num_samples, seed, kernels=job.kernels)
     context = posterior.context(query.inputs)
-    step = max(1, POINTS_A_BATCH // (posterior.flow.num_members * num_samples))
+    step = max(1, POINTS_A_BATCH // (num_members * num_samples))
 
     def divergences(objects: slice) -> np.ndarray:
         streams = query.rows(objects).streams
@@ -66,25 +75,24 @@ def _pairwise(
     posterior: Posterior, x: torch.Tensor, streams: Sequence[int], sampling: Sampling
 ) -> np.ndarray:
     """Mean divergence of the members, (n,)."""
-    flow = posterior.flow
-    num_members = flow.num_members
-    num_objects = len(streams)
+    num_members, num_objects = posterior.flow.num_members, len(streams)
     num_shifts = min(NUM_NEIGHBOURS, num_members - 1)
     if num_shifts < 1:
         return np.zeros(num_objects)
-    noise = member_noise(sampling, streams, num_members, flow.num_targets).to(x.device)
-    num_rows = noise.shape[1] // num_objects
-    repeated = x.repeat_interleave(num_rows, 0)
-    context = repeated.expand(num_members, -1, -1)
-    neighbours = []
+    num_targets = posterior.flow.num_targets
+    noise = member_noise(sampling, streams, num_members, num_targets)
+    shape = (num_members, num_objects, -1, num_targets)
+    used = noise.view(shape)[:, :, : sampling.num_samples]
+    is_compiled = sampling.kernels == "compiled"
+    engines = posterior.engines
     with torch.no_grad():
-        u = flow.sample(noise, context)  # (K, n P, D)
-        log_prob = flow.log_prob(u, context)
+        u = engines.sample(used.unsqueeze(2), x.unsqueeze(1), is_compiled)
+        points = u.squeeze(2)  # (K, n, P, D)
+        log_prob = engines.log_prob(points, x, is_compiled)
+        neighbours = []
         for shift in range(1, num_shifts + 1):
-            of_neighbour = flow.log_prob(u.roll(shift, 0), context)
+            of_neighbour = engines.log_prob(points.roll(shift, 0), x, is_compiled)
             neighbours.append(of_neighbour.roll(-shift, 0))
     log_ratio = log_prob - torch.stack(neighbours)
-    mean = log_ratio.double().cpu().mean((0, 1))
-    of_objects = mean.view(num_objects, num_rows)
-    sampled = of_objects[:, : sampling.num_samples]
-    return sampled.mean(1).numpy()
+    divergence = log_ratio.double().mean((0, 1, 3))
+    return divergence.numpy()

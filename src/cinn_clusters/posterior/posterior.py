@@ -46,6 +46,8 @@ Objects: TypeAlias = Query | ArrayLike | pd.DataFrame | Table | Mapping[str, Arr
 POINTS_A_BATCH = 32_000
 """Samples in flight at once: bounds memory whatever the length of the catalogue, and fits the
 cache."""
+POINTS_A_COMPILED_BATCH = 256_000
+"""The same of compiled kernels, whose own tiles fit the cache."""
 NUM_MARGINAL_SAMPLES = 1000
 """Samples that define the marginals of an object where a recalibrated density is evaluated."""
 
@@ -225,7 +227,10 @@ class Posterior:
         query = self.as_query(query)
         sampling = sampling.for_job(len(query))
         context = self.context(query.inputs)
-        step = max(1, POINTS_A_BATCH // sampling.num_samples)
+        num_points = POINTS_A_BATCH
+        if sampling.kernels == "compiled":
+            num_points = POINTS_A_COMPILED_BATCH
+        step = max(1, num_points // sampling.num_samples)
 
         def draw(objects: slice) -> tuple[slice, np.ndarray]:
             batch = query.rows(objects)

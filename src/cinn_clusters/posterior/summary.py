@@ -199,7 +199,9 @@ def _smoothed_counts(ordered: np.ndarray, edges: np.ndarray) -> np.ndarray:
     num_edges = edges.shape[-1]
     rows = ordered.reshape(-1, num_samples)
     keys = edges.reshape(-1, num_edges)
-    num_below = np.stack(list(map(np.searchsorted, rows, keys)))
+    num_below = np.empty(keys.shape, dtype=int)
+    for row, key, places in zip(rows, keys, num_below, strict=True):
+        places[:] = np.searchsorted(row, key)
 
     # edges descend where the bijection turns the order
     descend = keys[:, :1] > keys[:, -1:]

@@ -131,8 +131,9 @@ def plan_table(
     source = CatalogueSource(IN_MEMORY, mapping, allow_atypical=options.allow_atypical)
     demand_new_columns(table, model.posterior.targets, IN_MEMORY)
     objects = query_of_table(table, source, model.posterior)
-    slope, seed = options.mass_slope(mapping), request.sampling.seed
-    return plan_answers(model, objects, options, slope, seed, is_sample=False)
+    slope = options.mass_slope(mapping)
+    sampling = request.sampling.for_job(len(table))
+    return plan_answers(model, objects, options, slope, sampling, is_sample=False)
 
 
 def answer_plan(

@@ -159,7 +159,7 @@ def plan_answers(
     objects: CatalogueQuery,
     options: InferenceOptions,
     slope: float | None,
-    seed: int,
+    sampling: Sampling,
     *,
     is_sample: bool = True,
 ) -> AnswerPlan:
@@ -170,16 +170,16 @@ def plan_answers(
         objects: The catalogue.
         options: How its rows are treated.
         slope: Of the prior of the masses; None: that of the training clusters.
-        seed: Of samples.
+        sampling: Seed and kernels of samples.
         is_sample: Whether the objects are a sample of their own, not a part of one.
 
     Raises:
         DataError: If the model takes no prior of masses or no realisations that are asked for.
     """
     prior = with_mass_prior(model.posterior, slope)
-    posterior = with_error_model(prior, objects, options.errors, seed)
+    posterior = with_error_model(prior, objects, options.errors, sampling.seed)
     masses = masses_used(posterior, objects)
-    assessment = assess(model, objects, options.ood, seed, is_sample=is_sample)
+    assessment = assess(model, objects, options.ood, sampling, is_sample=is_sample)
     query = answered_views(objects, assessment)
     unconditional = _unconditional(assessment, query, options)
     return AnswerPlan(objects, posterior, assessment, query, masses, unconditional)

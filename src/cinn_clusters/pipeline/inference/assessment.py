@@ -22,7 +22,7 @@ from cinn_clusters.pipeline.inference.write_posterior import (
     describe_ensemble,
 )
 from cinn_clusters.posterior.collision import record_window
-from cinn_clusters.posterior.query import Query
+from cinn_clusters.posterior.query import Query, Sampling
 from cinn_clusters.posterior.trained import TrainedModel
 
 Ood = Literal["keep", "flag", "refuse"]
@@ -59,7 +59,7 @@ def assess(
     model: TrainedModel,
     catalogue: CatalogueQuery,
     ood: Ood,
-    seed: int,
+    sampling: Sampling,
     *,
     is_sample: bool = True,
 ) -> Assessment:
@@ -69,14 +69,15 @@ def assess(
         model: Its support, populations and selection probability are used where it has them.
         catalogue: The objects.
         ood: ``keep`` looks for no reason, ``flag`` says it, ``refuse`` leaves the object unanswered.
-        seed: Seed of the samples by which disagreement and the sample test are estimated.
+        sampling: Seed and kernels of the samples by which disagreement and the sample test are
+            estimated.
         is_sample: Whether the objects are a sample of their own, not a part of one: something is
             said of the sample as a whole, too.
     """
     query, objects = catalogue.query, np.unique(catalogue.objects)
     is_usable = model.posterior.transforms.is_usable(query.inputs).numpy()
     views = query.rows(np.flatnonzero(is_usable))
-    columns = _by_object(_assess_views(model, views, seed)).reindex(objects)
+    columns = _by_object(_assess_views(model, views, sampling)).reindex(objects)
     model_reasons = columns.pop(_REASONS)
     reasons, status = [], []
     for row, reasons_of_model in zip(catalogue.rows, model_reasons, strict=True):
@@ -94,7 +95,7 @@ def assess(
         return of_rows
     if ood != "keep":
         catalogue.converted.log.extend(_relation_notes(model, catalogue, views))
-    return replace(of_rows, sample_test=_sample_test(model, views, seed))
+    return replace(of_rows, sample_test=_sample_test(model, views, sampling.seed))
 
 
 def _status(is_usable: bool, has_reasons: bool, ood: Ood) -> str:
@@ -105,8 +106,10 @@ def _status(is_usable: bool, has_reasons: bool, ood: Ood) -> str:
     return "refused" if ood == "refuse" else "flagged"
 
 
-def _assess_views(model: TrainedModel, views: Query, seed: int) -> pd.DataFrame:
-    columns = describe_ensemble(model.posterior, views, seed)
+def _assess_views(
+    model: TrainedModel, views: Query, sampling: Sampling
+) -> pd.DataFrame:
+    columns = describe_ensemble(model.posterior, views, sampling)
     columns.index = views.keys.index
     transforms = model.posterior.transforms
     if transforms.schema.bounded_time in transforms.target_names:

@@ -153,7 +153,8 @@ def infer(
     objects = read_query(source, trained.posterior, trained.provenance)
     demand_free_columns(objects.table, trained.posterior.targets, catalogue, table.path)
     slope = options.mass_slope(mapping)
-    plan = plan_answers(trained, objects, options, slope, sampling.seed)
+    sampling = sampling.for_job(len(objects.table))
+    plan = plan_answers(trained, objects, options, slope, sampling)
     demand_answers(plan.assessment, objects, catalogue, options.strict)
     attributes: dict[str, str | float] = {"catalogue_sha256": sha256_of(catalogue)}
     attributes |= answer_attributes(trained, objects, sampling, options, slope)

@@ -165,10 +165,14 @@ def _summary(
     return summary.join(columns)
 
 
-def describe_ensemble(posterior: Posterior, query: Query, seed: int) -> pd.DataFrame:
+def describe_ensemble(
+    posterior: Posterior, query: Query, sampling: Sampling
+) -> pd.DataFrame:
     """Disagreement of the ensemble and number of extrapolated observables of each view, V rows."""
     columns = {
-        DISAGREEMENT: disagreement(posterior, query, seed=seed),
+        DISAGREEMENT: disagreement(
+            posterior, query, seed=sampling.seed, kernels=sampling.kernels
+        ),
         EXTRAPOLATED: posterior.transforms.num_clipped(query.inputs),
     }
     return pd.DataFrame(columns)

@@ -111,7 +111,8 @@ def plan_job(
     # a random sample tells whether the whole is drawn like the training clusters
     random = query_of_table(table[: exemplars.num_random], source, posterior)
     num_lines = len(random.converted.log)
-    sample = plan_answers(model, random, options, slope, seed).assessment
+    sampling = request.sampling
+    sample = plan_answers(model, random, options, slope, sampling).assessment
     log = objects.converted.log
     log += random.converted.log[num_lines:]
     if log:

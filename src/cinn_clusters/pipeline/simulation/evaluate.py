@@ -167,15 +167,11 @@ class _TestRows:
             dequantised=dequantised_ground_truth(run.catalogue, self.rows),
             with_map=with_map,
         )
+        sampling = self.sampling.for_job(len(query))
         summary = write_posterior(
-            posterior,
-            query,
-            path,
-            self.sampling,
-            content=content,
-            on_progress=on_progress,
+            posterior, query, path, sampling, content=content, on_progress=on_progress
         )
-        ensemble = describe_ensemble(posterior, query, self.sampling.seed)
+        ensemble = describe_ensemble(posterior, query, sampling)
         return pd.concat([query.keys, summary, ensemble], axis=1)
 
     def score(
