@@ -419,3 +419,13 @@ def test_names_are_those_of_the_transforms(make_posterior) -> None:
     posterior = make_posterior("last_T_coll", "my_own")
     assert posterior.inputs == ("lookback_time_Gyr", "m")
     assert posterior.targets == ("last_T_coll", "my_own")
+
+
+def test_densities_of_kernels_are_those_of_pytorch(make_posterior, inputs) -> None:
+    posterior = make_posterior(*ALL, num_members=3, zero_init=False)
+    theta = posterior.sample(inputs, 50, seed=2)
+    reference = posterior.log_prob(theta, inputs)
+    compiled = posterior.log_prob(theta, inputs, kernels="compiled")
+    assert np.ptp(reference) > 1.0
+    np.testing.assert_allclose(compiled, reference, rtol=0, atol=1e-3)
+    assert (compiled != reference).any(), "they are not the same code"

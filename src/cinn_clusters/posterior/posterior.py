@@ -151,13 +151,16 @@ class Posterior:
             return query
         return Query.from_inputs(as_array(objects, "inputs"))
 
-    def log_prob(self, theta: ArrayLike, query: Objects) -> np.ndarray:
+    def log_prob(
+        self, theta: ArrayLike, query: Objects, *, kernels: Kernels = "reference"
+    ) -> np.ndarray:
         """Log-density in physical units; recalibrated, with marginals of samples of a fixed seed.
 
         Args:
             theta: Targets in catalogue units, (N, D) or (S, N, D), or a table with columns named as
                 ``Posterior.targets``.
             query: Objects, a table of them (see ``query``), or inputs (N, len(self.inputs)).
+            kernels: ``compiled`` or ``reference``, as ``Sampling`` has it.
 
         Returns:
             log q(theta | x), (N,) or (S, N); -inf outside the support or on its edge.
@@ -181,7 +184,7 @@ class Posterior:
                 query, NUM_MARGINAL_SAMPLES
             )
             layers, log_slope = self.recalibration.undo(layers, raw_samples)
-        log_prob = self._physical_log_prob(layers, query) + log_slope
+        log_prob = self._physical_log_prob(layers, query, kernels) + log_slope
         return np.asarray(log_prob.reshape(theta.shape[:-1]))
 
     def sample(
@@ -285,12 +288,14 @@ class Posterior:
         """Return the posterior as it was trained."""
         return replace(self, recalibration=None)
 
-    def _physical_log_prob(self, layers: np.ndarray, query: Query) -> np.ndarray:
+    def _physical_log_prob(
+        self, layers: np.ndarray, query: Query, kernels: Kernels
+    ) -> np.ndarray:
         """Log-density (S, N) of layers of targets (S, N, D), before a recalibration."""
         log_prob = np.empty(layers.shape[:2])
         step = max(1, POINTS_A_BATCH // self.num_contexts)
         for objects in query.batches(step):
-            density = self.density(query.rows(objects))
+            density = self.density(query.rows(objects), kernels)
             for layer, row in zip(layers, log_prob, strict=True):
                 theta = torch.from_numpy(layer[objects])
                 with torch.no_grad():

@@ -179,11 +179,16 @@ def describe_ensemble(
 
 
 def densities(
-    posterior: Posterior, samples: np.ndarray, truth: np.ndarray, query: Query
+    posterior: Posterior,
+    samples: np.ndarray,
+    truth: np.ndarray,
+    query: Query,
+    kernels: Kernels = "reference",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log-densities of the first samples, at most (200, N), and of the truth, (N,)."""
-    log_prob = posterior.log_prob(samples[:NUM_DENSITIES], query)
-    return log_prob, posterior.log_prob(truth, query)
+    first = samples[:NUM_DENSITIES]
+    log_prob = posterior.log_prob(first, query, kernels=kernels)
+    return log_prob, posterior.log_prob(truth, query, kernels=kernels)
 
 
 def group_views(query: Query) -> tuple[np.ndarray, np.ndarray]:

@@ -156,7 +156,8 @@ class _Answers:
         for objects, samples in posterior.sample_batches(query, sampling):
             self.samples[:, rows[objects]] = samples
         truth = dequantised_ground_truth(self.catalogue, rows)
-        log_prob = densities(posterior, self.samples[:, rows], truth, query)
+        samples = self.samples[:, rows]
+        log_prob = densities(posterior, samples, truth, query, sampling.kernels)
         self.log_prob_samples[:, rows], self.log_prob[rows] = log_prob
         self.is_answered[rows] = True
         train = np.concatenate([split.train, split.validation])
