@@ -51,6 +51,16 @@ _claims: dict[Path, Claim] = {}
 _reservations: list[ExitStack] = []
 
 
+def _leave_to_parent() -> None:
+    """Let go of claims in a copy of this process: they end with the process that made them."""
+    for held in _claims.values():
+        os.close(held.descriptor)
+    _claims.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
 def reserving() -> Iterator[None]:
     """Keep the destinations that are reserved inside the block until it ends."""

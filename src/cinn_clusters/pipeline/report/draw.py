@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,7 +23,6 @@ from cinn_clusters.evaluation.matched import (
 )
 from cinn_clusters.figures.calibration import (
     ConditionalMatrix,
-    Curve,
     conditional_calibration,
     coverage_curves,
     rank_curves,
@@ -31,7 +31,7 @@ from cinn_clusters.figures.calibration import (
 from cinn_clusters.figures.correlations import corner, cross_correlations
 from cinn_clusters.figures.error_bars import uncertainties
 from cinn_clusters.figures.inference import TRUTH_LABEL, Inference
-from cinn_clusters.figures.learning import ScoreBand, learning_curves, skill_bars
+from cinn_clusters.figures.learning import learning_curves, skill_bars
 from cinn_clusters.figures.marginals import posterior_distribution
 from cinn_clusters.figures.performance import (
     prediction_heat_maps,
@@ -51,7 +51,14 @@ from cinn_clusters.files import (
     write_json,
 )
 from cinn_clusters.moments import deviation
+from cinn_clusters.parallel import Task, run_tasks
 from cinn_clusters.pipeline.origin import demand_one_model
+from cinn_clusters.pipeline.report.entries import (
+    coverage_curve,
+    ecdf_curve,
+    largest_t,
+    score_band,
+)
 from cinn_clusters.pipeline.report.rows import choose_rows, row_names
 from cinn_clusters.progress import OnProgress, Progress, ignore_progress
 from cinn_clusters.storage.run import Run, open_run
@@ -172,30 +179,36 @@ def draw_figures(
     products = [run.paths.sensitivity.root] + [posterior] * is_of_run
     demand_one_model(run.paths, products)
     sources = _Sources(run, posterior, match_ground_truth(posterior, run=run), options)
-    names, skipped = [], []
+    names: list[str] = []
+    skipped: list[str] = []
     with atomic_directory(
         out, overwrite=overwrite, markers=(f"{FIRST_FIGURE}.png",)
     ) as scratch:
-        for draw in (
-            _draw_posteriors,
-            _draw_sensitivity,
-            _draw_calibration,
-            _draw_learning,
-        ):
-            try:
-                for name, figure in draw(sources):
-                    _write(figure, scratch / name)
-                    names.append(name)
-                    on_progress(Progress(len(names), None, "figures", name))
-            except _NotDrawnError as reason:
-                skipped.append(str(reason))
+
+        def tasks() -> Iterator[Task]:
+            for name, figure in _figures(sources, skipped):
+                place_panels(figure)
+                yield partial(_write, figure, scratch / name)
+                names.append(name)
+                on_progress(Progress(len(names), None, "figures", name))
+
+        run_tasks(tasks())
         record = {"estimate": options.estimate, "sources": _source_hashes(sources)}
         write_json(scratch / FIGURES_RECORD, record)
     return DrawnFigures(out, tuple(names), tuple(skipped))
 
 
+def _figures(sources: _Sources, skipped: list[str]) -> Iterator[tuple[str, Figure]]:
+    """Yield each figure with its name; ``skipped`` gets the reasons why others are not drawn."""
+    drawers = _draw_posteriors, _draw_sensitivity, _draw_calibration, _draw_learning
+    for draw in drawers:
+        try:
+            yield from draw(sources)
+        except _NotDrawnError as reason:
+            skipped.append(str(reason))
+
+
 def _write(figure: Figure, stem: Path) -> None:
-    place_panels(figure)
     for kind in DPI:
         stem.with_name(f"{stem.name}.{kind}").write_bytes(rendered(figure, kind))
 
@@ -326,13 +339,19 @@ def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
     joint = diagnosis["joint"]
     yield (
         "sbc_ecdf",
-        rank_curves({label: _ecdf(entry["pit"]) for label, entry in targets.items()}),
+        rank_curves(
+            {label: ecdf_curve(entry["pit"]) for label, entry in targets.items()}
+        ),
     )
-    coverage = {label: _coverage(entry["coverage"]) for label, entry in targets.items()}
+    coverage = {
+        label: coverage_curve(entry["coverage"]) for label, entry in targets.items()
+    }
     yield "coverage", coverage_curves(coverage)
     yield (
         "tarp",
-        tarp_curves({name: _ecdf(joint[key]) for name, key in _TARP_TESTS.items()}),
+        tarp_curves(
+            {name: ecdf_curve(joint[key]) for name, key in _TARP_TESTS.items()}
+        ),
     )
     if matrix := _conditional_matrix(sources, diagnosis):
         yield "conditional", conditional_calibration(matrix)
@@ -342,7 +361,7 @@ def _draw_calibration(sources: _Sources) -> Iterator[tuple[str, Figure]]:
             label: entry["crps_skill"][reference] for label, entry in targets.items()
         }
         bands = {**crps_skills, "joint\n(energy score)": energy_skill}
-        skills[reference] = {label: _band(skill) for label, skill in bands.items()}
+        skills[reference] = {label: score_band(skill) for label, skill in bands.items()}
     yield "skill", skill_bars(skills)
 
 
@@ -358,7 +377,7 @@ def _conditional_matrix(
     t = {
         kind: np.array(
             [
-                [_largest(forms[name], kind) for name in observables]
+                [largest_t(forms[name], kind) for name in observables]
                 for forms in by_target
             ]
         )
@@ -366,26 +385,6 @@ def _conditional_matrix(
     }
     rows, columns = sources.labels(entries), sources.labels(observables)
     return ConditionalMatrix(t, diagnosis["conditional"]["critical"], rows, columns)
-
-
-def _largest(forms: JsonObject, kind: str) -> float:
-    values = [t for form, t in forms.items() if form.startswith(kind)]
-    return float(max(values, key=abs))
-
-
-def _ecdf(entry: JsonObject) -> Curve:
-    return Curve(entry["grid"], entry["ecdf"], entry["lower"], entry["upper"])
-
-
-def _coverage(entry: JsonObject) -> Curve:
-    return Curve(entry["level"], entry["found"], entry["lower"], entry["upper"])
-
-
-def _band(entry: JsonObject) -> ScoreBand:
-    value, lower, upper = np.array(
-        [entry["value"], entry["lower"], entry["upper"]], float
-    )
-    return float(value), float(lower), float(upper)
 
 
 def _draw_learning(sources: _Sources) -> Iterator[tuple[str, Figure]]:
