@@ -41,7 +41,7 @@ from cinn_clusters.flows.compiled.lanes import (
 )
 from cinn_clusters.flows.compiled.spline_gradient import differentiate
 from cinn_clusters.flows.elements import SOFT_CLAMP
-from cinn_clusters.jit import inlined, kernel
+from cinn_clusters.jit import inlined, kernel, part
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
@@ -160,7 +160,7 @@ def _put_gradient(plan, results, rates):
             results[lane, column] = rate
 
 
-@inlined
+@part
 def _go_out(plan, weights, cursor, memory):
     """Send a tile through the chain and keep what its blocks compute."""
     registers, way_out = memory.registers, memory.way_out
@@ -183,14 +183,14 @@ def _go_out(plan, weights, cursor, memory):
     _copy(registers.inputs, registers.targets, plan.num_targets)
 
 
-@inlined
+@part
 def _hidden_of(way_out, block, step):
     """Hidden units of a network, which the steps of an autoregression share."""
     of_block = way_out.hidden[block]
     return of_block[step % len(of_block)]
 
 
-@inlined
+@part
 def _with_networks(registers, hidden, parameters):
     """Registers whose networks compute elsewhere."""
     return Registers(
@@ -226,7 +226,7 @@ def _clear(rows):
         store(rows, row, zero)
 
 
-@inlined
+@part
 def _come_back(plan, weights, first, offsets, memory):
     """Bring the rates with z back to the targets."""
     registers, rates = memory.registers, memory.rates
