@@ -87,6 +87,10 @@ STAGES = {
         "infer --catalogue mock/observables1.csv --out p.nc --draws 8 --table t.fits --no-map",
         ("mock",),
     ),
+    "infer-partitions": Stage(
+        "infer --catalogue mock/observables1.csv --out p.parquet --draws 8 --partition-rows 40 --pdfs",
+        ("mock",),
+    ),
     "maps": Stage("maps maps/maps/fits --size 32 --out store.h5", ("mock-maps",)),
     "embed-train": Stage(
         f"embed train run --maps maps/maps/maps.h5 --out encoder {SMALL}",

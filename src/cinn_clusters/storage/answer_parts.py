@@ -159,6 +159,8 @@ class PartFolder:
             built: The folder.
             summary: What stands in it beside the answers.
         """
+        for scratch in built.glob(f".*{_SCRATCH}"):
+            scratch.unlink()  # what a killed process was writing
         write_json(built / SUMMARY, summary)
         if self.place.exists():
             self.place.rename(self.path / "former")
