@@ -65,16 +65,21 @@ def energy_score(
     spread = np.zeros(num_objects)
     for _ in range(NUM_PAIRINGS):
         order = rng.permutation(num_samples)
-        separation = np.linalg.norm(samples - samples[order], axis=-1)  # (S, N)
-        spread += separation.mean(axis=0) / NUM_PAIRINGS
-
-    error = np.linalg.norm(samples - truth, axis=-1)  # (S, N)
-    distance = error.mean(axis=0)
+        separation = _mean_norm(samples - samples[order])
+        spread += separation / NUM_PAIRINGS
+    distance = _mean_norm(samples - truth)
 
     # a permutation pairs a sample with itself once in S times, at no distance
     without_self_pairs = num_samples / (num_samples - 1)
     score: np.ndarray = distance - 0.5 * spread * without_self_pairs
     return score
+
+
+def _mean_norm(offset: np.ndarray) -> np.ndarray:
+    """Mean Euclidean norm (N,) of offsets (S, N, D), in half the time of ``np.linalg.norm``."""
+    square = np.einsum("snd,snd->sn", offset, offset)
+    mean: np.ndarray = np.sqrt(square).mean(axis=0)
+    return mean
 
 
 def scaled_scores(
