@@ -14,7 +14,7 @@ from cinn_clusters.data.bijections import ObservableMap, TargetMap
 from cinn_clusters.data.missing_values import accept_missing_values
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
-from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.posterior.query import Kernels, Query, Sampling
 
 
 @pytest.fixture
@@ -106,3 +106,39 @@ def test_a_number_of_samples_is_positive() -> None:
 def test_a_query_is_cut_into_slices() -> None:
     query = Query.from_inputs(np.zeros((5, 2)))
     assert list(query.batches(2)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "num_objects", "expected"),
+    [(1000, 499, "reference"), (1000, 500, "compiled"), (1, 500_000, "compiled")],
+)
+def test_the_size_of_the_whole_job_chooses_the_kernels(
+    num_samples: int, num_objects: int, expected: str
+) -> None:
+    assert Sampling(num_samples).for_job(num_objects).kernels == expected
+    fixed = Sampling(num_samples, kernels="reference")
+    assert fixed.for_job(num_objects) == fixed
+
+
+def test_unknown_kernels_are_refused() -> None:
+    with pytest.raises(DataError, match=r"kernels: expected auto or compiled or .*'x'"):
+        Sampling(kernels="x")  # type: ignore[arg-type]
+
+
+def test_kernels_draw_the_samples_of_pytorch_in_any_batches_and_threads(
+    make_posterior, table, monkeypatch
+) -> None:
+    posterior = make_posterior("last_T_coll", "my_own", num_members=3, distance=0.2)
+    query = posterior.query(table)
+
+    def samples(kernels: Kernels) -> np.ndarray:
+        batches = posterior.sample_batches(query, Sampling(50, kernels=kernels))
+        return np.concatenate([batch for _, batch in batches], 1)
+
+    compiled = samples("compiled")
+    np.testing.assert_allclose(compiled, samples("reference"), rtol=1e-4, atol=1e-4)
+    assert not np.array_equal(compiled, samples("reference"))
+    monkeypatch.setattr("cinn_clusters.posterior.posterior.POINTS_A_BATCH", 50)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    np.testing.assert_array_equal(samples("compiled"), compiled)
