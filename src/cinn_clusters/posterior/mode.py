@@ -19,7 +19,7 @@ from cinn_clusters.posterior.posterior import NUM_MARGINAL_SAMPLES, Objects, Pos
 from cinn_clusters.posterior.query import Kernels, Query, Sampling
 from cinn_clusters.training.ascent import Surface, Terrain, ascend
 
-NUM_POOLED, NUM_MIXED = 500, 64
+NUM_POOLED, NUM_MIXED = 320, 64
 """Samples that are ranked by the density of the one member that may have drawn them; and those of a
 mixture over contexts, which has no such member."""
 NUM_CANDIDATES = 32
@@ -27,7 +27,7 @@ NUM_CANDIDATES = 32
 NUM_STARTS = 8
 APART = 1.0
 """Least distance between starts in standard deviations, as long as candidates are so far apart."""
-OBJECTS_A_BATCH = 500
+OBJECTS_A_BATCH = 1000
 _RIDGE = 1e-6
 """Part of the variance that is added to a covariance: few samples leave it singular."""
 
@@ -50,7 +50,7 @@ def joint_mode(
     Args:
         posterior: The density.
         query: Objects, a table of them by name, or their inputs (N, L).
-        samples: Posterior samples (S, N, D) in catalogue units; the first 500 are tried as starts,
+        samples: Posterior samples (S, N, D) in catalogue units; the first 320 are tried as starts,
             all of them span the box.
         kernels: What evaluates densities, as ``Sampling`` has it; ``auto`` judges by these samples.
 
@@ -104,11 +104,11 @@ def _search(density: MixtureDensity, samples: np.ndarray) -> tuple[Tensor, np.nd
     physical = samples.astype(float)
     u = density.transforms.standardise_targets(physical, anchors)  # (S, N, D)
     lower, upper = _box(u)
-    u = torch.nan_to_num(u).clamp(lower, upper)
+    pool = torch.nan_to_num(u[:NUM_POOLED]).clamp(lower, upper)
     surface = _surface(density)
-    covariance = _covariance(u.numpy())
+    covariance = _covariance(pool.numpy())
     terrain = Terrain(surface, lower.numpy(), upper.numpy(), covariance)
-    candidates = _candidates(density, u)
+    candidates = _candidates(density, pool)
     starts = _apart(density, candidates, terrain.whitening)
     modes, highest = ascend(terrain, starts)
     return torch.from_numpy(modes), highest
@@ -129,6 +129,9 @@ def _surface(density: MixtureDensity) -> Surface:
 
 def _box(u: Tensor) -> tuple[Tensor, Tensor]:
     """Lower and upper ends (N, D) of samples (S, N, D)."""
+    lower, upper = torch.aminmax(u, dim=0)
+    if torch.isfinite(lower).all() and torch.isfinite(upper).all():
+        return lower, upper
     # a float32 sample may have been rounded onto its bound
     is_inside = torch.isfinite(u)
     lower = torch.where(is_inside, u, torch.inf)
@@ -148,11 +151,10 @@ def _covariance(u: np.ndarray) -> np.ndarray:
     return covariance
 
 
-def _candidates(density: MixtureDensity, u: Tensor) -> Tensor:
-    """The samples (C, N, D) of some (S, N, D) that their own members find densest."""
+def _candidates(density: MixtureDensity, pool: Tensor) -> Tensor:
+    """The samples (C, N, D) of a pool that their own members find densest."""
     if density.num_contexts > 1:
-        return u[:NUM_MIXED]
-    pool = u[:NUM_POOLED]
+        return pool[:NUM_MIXED]
     log_density = density.own_log_prob(pool)
     num_candidates = min(NUM_CANDIDATES, len(pool))
     best = log_density.topk(num_candidates, 0).indices  # (C, N)
