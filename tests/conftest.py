@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from cinn_clusters.mock.population import mock_catalogue
 from support import SHARED, TINY, Command, Result
 
 torch.set_num_threads(1)
+gc.set_threshold(
+    50_000
+)  # as the command line does: imports and figures make many objects
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("steady")
 
