@@ -34,12 +34,12 @@ def uncertainties(inference: Inference) -> Figure:
     objects 1000 are points; lines are of all.
     """
     deviation, error = _deviations_and_errors(inference)
-    points = _deviations_and_errors(inference.thinned(NUM_POINTS))
+    some_deviation, some_error = _deviations_and_errors(inference.thinned(NUM_POINTS))
     name = inference.estimate_name.removeprefix("posterior ")
     figure, axes = target_panels(len(inference.targets))
     for d, (axis, target) in enumerate(zip(axes, inference.targets, strict=True)):
         floor = _smallest_error(deviation[:, d], error[:, d])
-        _draw_points(axis, *(values[:, d] for values in points), floor)
+        _draw_points(axis, some_deviation[:, d], some_error[:, d], floor)
         _draw_percentiles(axis, deviation[:, d], error[:, d])
         axis.set_ylim(bottom=0.8 * floor)
         plain_log_axis(axis.xaxis)
