@@ -166,7 +166,7 @@ def killed(
     counts = []
     for _ in range(num_kills):
         child = start(line)
-        follow(child, until=float(rng.uniform(0.1, 0.8)) * wall)
+        follow(child, until=float(rng.uniform(0.3, 1.0)) * wall)
         if child.poll() is not None:  # it came to its end before
             break
         os.killpg(child.pid, signal.SIGKILL)
