@@ -142,3 +142,13 @@ def test_kernels_draw_the_samples_of_pytorch_in_any_batches_and_threads(
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
     np.testing.assert_array_equal(samples("compiled"), compiled)
+
+
+def test_kernels_give_the_densities_of_pytorch(make_posterior, table) -> None:
+    posterior = make_posterior("last_T_coll", "my_own", num_members=3, distance=0.2)
+    query = posterior.query(table)
+    theta = posterior.sample(query, 20)
+    expected = posterior.log_prob(theta, query)
+    compiled = posterior.log_prob(theta, query, kernels="compiled")
+    np.testing.assert_allclose(compiled, expected, rtol=1e-4, atol=1e-4)
+    assert not np.array_equal(compiled, expected)

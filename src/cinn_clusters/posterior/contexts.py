@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cinn_clusters.data.transforms import Transforms
-from cinn_clusters.flows.engines import FlowEngines
+from cinn_clusters.flows.flow_engines import FlowEngines
 
 
 @dataclass(frozen=True)

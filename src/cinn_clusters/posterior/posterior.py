@@ -22,8 +22,8 @@ from torch import Tensor
 from cinn_clusters import schema
 from cinn_clusters.data.transforms import Transforms
 from cinn_clusters.errors import DataError
-from cinn_clusters.flows.engines import ROWS_A_BLOCK, FlowEngines
 from cinn_clusters.flows.flow import Flow
+from cinn_clusters.flows.flow_engines import ROWS_A_BLOCK, FlowEngines
 from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.arguments import (
     as_array,
