@@ -144,7 +144,7 @@ def _ensemble_importances(
 
     def error(copies: np.ndarray) -> np.ndarray:
         predicted = [ensemble.predict(observables) for observables in copies]
-        return np.abs(np.stack(predicted) - truth)
+        return np.asarray(np.abs(np.stack(predicted) - truth))
 
     methods = [("sensitivity", _singles(names), permutation_importance)]
     groups = test.schema.grouped(names)
