@@ -93,8 +93,10 @@ def lc2st(
 ) -> Lc2st:
     """Train classifiers on (truth, x) against (sample, x) and evaluate them on other clusters.
 
-    The null exchanges truth and sample for whole clusters at random: rows of a cluster share their
-    truth, so that exchanging row by row would make the null too narrow.
+    A classifier sees one random row of each cluster: given x, truth and sample of a row may be
+    exchanged where the posterior is exact, and the null, which exchanges them at random, is exact.
+    Rows of a cluster share their truth while their samples are independent, so that neither
+    exchanging row by row nor exchanging all rows of a cluster at once would be.
 
     Args:
         samples: Posterior samples, (S, N, D), in any units.
@@ -124,11 +126,14 @@ def lc2st(
     pairs = _features([truth, samples[0]], x)  # (2, N, F)
     queries = _features(samples[numbers], x)  # (V, N, F)
 
-    is_exchanged = _exchanges(clusters, options.num_null, seed)  # (1 + H, N)
+    rng = np.random.default_rng(seed)
+    is_exchanged = _exchanges(len(truth), options.num_null, rng)  # (1 + H, N)
+    is_drawn = _one_row_a_cluster(clusters, rng)
     statistics = np.empty(is_exchanged.shape)
     for train, test in cluster_folds(clusters, seed=seed):
-        features, held_out = _scaled(pairs[:, train], queries[:, test])
-        labels = _labels(is_exchanged[:, train])
+        rows = train & is_drawn
+        features, held_out = _scaled(pairs[:, rows], queries[:, test])
+        labels = _labels(is_exchanged[:, rows])
         chance = options.classifier(features, labels, held_out)  # (V n, 1 + H)
         deviation = (chance.T - 0.5) ** 2
         by_sample = deviation.reshape(len(is_exchanged), num_evaluated, -1)
@@ -154,13 +159,19 @@ def _outcome(local: np.ndarray, local_null: np.ndarray) -> Lc2st:
     return Lc2st(statistic, null, chance, local, local_p_values)
 
 
-def _exchanges(clusters: np.ndarray, num_null: int, seed: int) -> np.ndarray:
-    """Rows whose truth and sample change labels, (1 + H, N): none first, then random clusters."""
-    names, cluster_of_row = np.unique(clusters, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    chance = rng.random((num_null, len(names)))
-    is_exchanged = chance[:, cluster_of_row] < 0.5
+def _exchanges(num_rows: int, num_null: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows whose truth and sample change labels, (1 + H, N): none first, then half of them."""
+    is_exchanged = rng.random((num_null, num_rows)) < 0.5
     return np.insert(is_exchanged, 0, False, axis=0)
+
+
+def _one_row_a_cluster(clusters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Whether a row is the one that is drawn of its cluster, (N,)."""
+    order = rng.permutation(len(clusters))
+    _, first = np.unique(clusters[order], return_index=True)
+    is_drawn = np.zeros(len(clusters), bool)
+    is_drawn[order[first]] = True
+    return is_drawn
 
 
 def _features(thetas: Sequence[np.ndarray] | np.ndarray, x: np.ndarray) -> np.ndarray:
