@@ -301,3 +301,17 @@ def test_what_is_discarded_is_gone_with_what_was_left_of_it(tmp_path: Path) -> N
     discard(tmp_path / "c")
     discard(tmp_path / "c")
     assert names(tmp_path) == []
+
+
+def test_a_claim_ends_with_its_process_though_a_copy_lives_on(tmp_path: Path) -> None:
+    """A lock is free when the last process has closed it: a copy closes its own at once."""
+    with claim(tmp_path / "result") as held:
+        child = os.fork()
+        if not child:
+            try:
+                os.fstat(held.descriptor)
+            except OSError:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        os.fstat(held.descriptor)  # still open here

@@ -1,12 +1,9 @@
-"""Work on many cores: a map over threads for small pieces of torch, processes for plain Python."""
+"""A map over threads: many small pieces of torch, each on one core, beat one piece on many."""
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,8 +11,6 @@ import torch
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
-Task = Callable[[], object]
-"""Work that leaves its result in a file."""
 
 
 def parallel_map(
@@ -46,58 +41,3 @@ def parallel_map(
                 yield waiting.popleft().result()
     finally:
         torch.set_num_threads(num_threads)
-
-
-def run_tasks(tasks: Iterable[Task]) -> None:
-    """Run tasks in processes of their own, as many at once as there are processors.
-
-    A child is a copy of this process, so that nothing has to be sent to it; only Linux makes such
-    copies safely, and elsewhere the tasks run here, one after another. What fails in a child is run
-    again here, where its error is raised.
-    """
-    num_processes = _num_processors()
-    running: deque[tuple[int, Task]] = deque()
-    try:
-        for task in tasks:
-            if num_processes == 1:
-                task()
-                continue
-            running.append((_start(task), task))
-            if len(running) == num_processes:
-                _finish(*running.popleft())
-        while running:
-            _finish(*running.popleft())
-    finally:  # no child goes on writing where this process cleans up
-        for child, _ in running:
-            os.waitpid(child, 0)
-
-
-def _num_processors() -> int:
-    """Processors that may be used for copies of this process."""
-    if sys.platform != "linux":
-        return 1
-    return len(os.sched_getaffinity(0))
-
-
-def _start(task: Task) -> int:
-    """Run a task in a copy of this process, and return the number of the process."""
-    with warnings.catch_warnings():
-        # the other threads, which the copy lacks, are those of linear algebra, at rest
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        task()
-        status = 0
-    finally:
-        os._exit(
-            status
-        )  # nothing that this process has open is to be ended by its copy
-
-
-def _finish(child: int, task: Task) -> None:
-    _, status = os.waitpid(child, 0)
-    if status:
-        task()

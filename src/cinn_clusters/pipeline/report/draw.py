@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -51,7 +50,6 @@ from cinn_clusters.files import (
     write_json,
 )
 from cinn_clusters.moments import deviation
-from cinn_clusters.parallel import Task, run_tasks
 from cinn_clusters.pipeline.origin import demand_one_model
 from cinn_clusters.pipeline.report.entries import (
     coverage_curve,
@@ -184,15 +182,11 @@ def draw_figures(
     with atomic_directory(
         out, overwrite=overwrite, markers=(f"{FIRST_FIGURE}.png",)
     ) as scratch:
-
-        def tasks() -> Iterator[Task]:
-            for name, figure in _figures(sources, skipped):
-                place_panels(figure)
-                yield partial(_write, figure, scratch / name)
-                names.append(name)
-                on_progress(Progress(len(names), None, "figures", name))
-
-        run_tasks(tasks())
+        for name, figure in _figures(sources, skipped):
+            place_panels(figure)
+            _write(figure, scratch / name)
+            names.append(name)
+            on_progress(Progress(len(names), None, "figures", name))
         record = {"estimate": options.estimate, "sources": _source_hashes(sources)}
         write_json(scratch / FIGURES_RECORD, record)
     return DrawnFigures(out, tuple(names), tuple(skipped))
