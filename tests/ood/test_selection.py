@@ -21,6 +21,7 @@ from cinn_clusters.parallel import parallel_map
 from cinn_clusters.posterior.monte_carlo import MonteCarlo, two_piece
 from cinn_clusters.posterior.posterior import Posterior
 from cinn_clusters.posterior.query import Query, Sampling
+from cinn_clusters.storage.model import load_model
 from support import flow_config
 
 RNG = np.random.default_rng(0)
@@ -88,6 +89,20 @@ def test_a_known_chance_is_found(
     by_time = classifier.record_probability(missing)
     assert np.corrcoef(by_time, columns[schema.LOOKBACK][~half])[0, 1] < -0.9
     assert np.abs(by_time - chance[~half]).mean() > np.abs(found - chance[~half]).mean()
+
+
+def test_a_chance_does_not_depend_on_the_rows_around() -> None:
+    model = load_model()
+    assert model.selection is not None
+    maps = model.posterior.transforms
+    exact = np.zeros((1000, len(maps.inputs)))
+    noise = RNG.standard_normal((1000, len(maps.observables)))
+    inputs = maps.sample_values(np.full_like(exact, np.nan), noise)  # type: ignore[attr-defined]
+    together = model.selection.record_probability(inputs)
+    for count in (1, 2, 3, 7, 31, 97, 500):
+        rows = RNG.choice(1000, count, replace=False)
+        alone = model.selection.record_probability(inputs[rows])
+        np.testing.assert_array_equal(alone, together[rows])
 
 
 @pytest.fixture(scope="module")

@@ -376,11 +376,13 @@ class MeasurementTransforms(Transforms):
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         """Features x (N, L) of observables (N, L) as the maps take them."""
-        shifts = [
-            observable.shift / observable.scale for observable in self.observables
-        ]
-        matrix = self.matrix
-        x = values @ matrix.T - np.array(shifts)
+        shifts = [entry.shift / entry.scale for entry in self.observables]
+        diagonal = np.diag(self.matrix)
+        references = self.matrix - np.diag(diagonal)
+        # column by column: a row does not depend on the number of rows
+        x = values * diagonal - np.array(shifts)
+        for row, column in np.argwhere(references):
+            x[:, row] += references[row, column] * values[:, column]
         clipped: np.ndarray = np.clip(x, -self._clip, self._clip)
         return clipped
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from cinn_clusters.bundle import read_arrays
@@ -30,6 +31,9 @@ from cinn_clusters.settings.config import OptimiserConfig
 from cinn_clusters.training.fit import TrainingObjective, epochs, load_best, start
 
 _NUM_MEMBERS, _NUM_HIDDEN, _NUM_COPIES, _NUM_HELD_OUT_COPIES = 10, 16, 100, 8
+_ROWS_A_BLOCK = 64
+"""Rows that matrix products take whole: what is left over is rounded in another way, so that an
+answer would depend on the number of rows around it."""
 _OPTIONS = OptimiserConfig(epochs=40, batch=64, patience=0)
 
 
@@ -111,8 +115,10 @@ class SelectionClassifier:
         x = self.transforms.standardise_inputs(scalars).float()
         logits = _logits(self.network, x)
         scaled = self.calibration.intercept + self.calibration.slope * logits
-        probability: np.ndarray = torch.sigmoid(scaled).mean(0).numpy()
-        return probability
+        probabilities = expit(scaled.numpy())
+        # member by member: numpy adds up a single row in another order
+        total = sum(probabilities, np.zeros(len(x)))
+        return total / len(probabilities)
 
     def probability(self, inputs: np.ndarray) -> np.ndarray:
         """P(usable | x) of objects, (N,); NaN where a model of before does not know it."""
@@ -210,9 +216,11 @@ def _platt_scaling(
 def _logits(network: nn.Sequential, x: Tensor) -> Tensor:
     """Logits (K, N), float64, of features (N, F)."""
     network.eval()
+    num_rows = len(x)
+    filled = nn.functional.pad(x, (0, 0, 0, -num_rows % _ROWS_A_BLOCK))
     with torch.no_grad():
-        logits: Tensor = network(x.expand(_NUM_MEMBERS, -1, -1))
-    return logits.squeeze(-1).double()
+        logits: Tensor = network(filled.expand(_NUM_MEMBERS, -1, -1))
+    return logits[:, :num_rows, 0].double()
 
 
 def _augmented_features(
