@@ -369,3 +369,8 @@ def test_a_thin_map_has_a_centre(shape: tuple[int, int]) -> None:
         row, column = find_centre(values, how)
         assert 0.0 <= row < shape[0]
         assert 0.0 <= column < shape[1]
+
+
+def test_a_square_without_bounds_is_refused() -> None:
+    with pytest.raises(DataError, match="half"):
+        frame(np.ones((24, 24)), (12.0, 12.0), 1e300)

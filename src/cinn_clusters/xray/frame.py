@@ -116,8 +116,9 @@ def frame(
     Raises:
         DataError: If less than half of the square is on the map.
     """
-    area = (2.0 * half_side) ** 2
-    _demand_coverage(values.size / area)
+    height, width = values.shape
+    side = 2.0 * half_side  # whose square may be no number
+    _demand_coverage((height / side) * (width / side))
 
     # Several samples a new pixel and axis, where new pixels are larger than old ones
     old_per_new = 2.0 * half_side / size
