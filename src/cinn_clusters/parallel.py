@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -39,5 +40,16 @@ def parallel_map(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread: shared out among several, a product is rounded in another way."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(num_threads)

@@ -16,6 +16,7 @@ from cinn_clusters.catalogues.formats.parquet import (
 )
 from cinn_clusters.catalogues.partitions.parquet_rows import ParquetRows
 from cinn_clusters.errors import DataError
+from cinn_clusters.parallel import one_thread
 from cinn_clusters.pipeline.inference.answer import (
     InferenceRequest,
     answer_plan,
@@ -75,7 +76,8 @@ class PartitionedJob:
         if part.is_file():
             return read_counts(part)
         start, stop = self.bounds[number : number + 2]
-        return _answer_rows(self, number, self.rows.read(start, stop))
+        with one_thread():
+            return _answer_rows(self, number, self.rows.read(start, stop))
 
 
 def _answer_rows(job: PartitionedJob, number: int, content: Any) -> PartCounts:
