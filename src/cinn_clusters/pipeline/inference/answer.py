@@ -115,7 +115,9 @@ def answer(
     result: Any = answer_plan(plan, model, request)[: len(rows)]
     if isinstance(table, pd.DataFrame):
         new = [name for name in result.colnames if name not in rows.colnames]
-        return table.assign(**{name: _plain(result[name]) for name in new})
+        columns = {name: _plain(result[name]) for name in new}
+        answers = pd.DataFrame(columns, index=table.index)
+        return pd.concat([table, answers], axis=1)
     return result
 
 
