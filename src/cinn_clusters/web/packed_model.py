@@ -27,6 +27,7 @@ from cinn_clusters.errors import DataError
 from cinn_clusters.files import JsonObject
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.elements import Spline
+from cinn_clusters.flows.linear_parts import layer_arrays, linear_map
 from cinn_clusters.flows.mixing import ActNorm, LULinear, Permutation, Rotation
 from cinn_clusters.flows.transform import Transform
 from cinn_clusters.nn.stacked import MaskedLinear, StackedLinear
@@ -151,15 +152,10 @@ def _pack_step(step: torch.nn.Module, block: _Block) -> JsonObject:
 
 def _pack_affine(step: Transform, block: _Block) -> JsonObject:
     """Matrix (K, D, D) and shift (K, D) of the inverse, by what it makes of the unit vectors."""
-    size = step.num_targets
-    num_members = max([1, *(len(parameter) for parameter in step.parameters())])
-    points = torch.cat((torch.zeros(1, size), torch.eye(size)))
-    of_members = points.expand(num_members, -1, -1)
-    x = torch.zeros(num_members, size + 1, step.num_observables)
-    with torch.no_grad():
-        images, _ = step.inverse(of_members, x)
-    shift, ends = images[:, 0], images[:, 1:]
-    matrix = ends - shift[:, None]
+    num_members = max([1, *map(len, step.parameters())])
+    matrix, shift, _ = linear_map(
+        [step], step.num_targets, num_members, is_inverse=True
+    )
     return {"kind": "affine", "matrix": block.put(matrix), "shift": block.put(shift)}
 
 
@@ -168,8 +164,9 @@ def _pack_autoregression(
 ) -> JsonObject:
     """Layers of the masked network with hidden units in the order of their degrees."""
     layers = [layer for layer in step.network if isinstance(layer, MaskedLinear)]
-    weights = [(layer.weight * layer.mask).detach() for layer in layers]
-    biases = [_bias(layer).squeeze(1) for layer in layers]
+    arrays = map(layer_arrays, layers)
+    tensors = [tuple(map(torch.from_numpy, of_layer)) for of_layer in arrays]
+    weights, biases = map(list, zip(*tensors, strict=True))
     num_observables, num_targets = step.num_observables, step.num_targets
     for number, weight in enumerate(weights[:-1]):
         degrees = torch.arange(weight.shape[-1]) % num_targets
@@ -197,11 +194,6 @@ def _pack_autoregression(
     }
 
 
-def _bias(layer: StackedLinear) -> Tensor:
-    assert layer.bias is not None
-    return layer.bias.detach()
-
-
 def _pack_support(support: TrainingSupport | None) -> JsonObject | None:
     """Limits and distances of the training clusters; that of the ensemble is not asked."""
     if support is None:
@@ -219,8 +211,8 @@ def _pack_selection(
         return None
     layers = [layer for layer in selection.network if isinstance(layer, StackedLinear)]
     packed = [
-        {"weight": block.put(layer.weight.detach().mT), "bias": block.put(_bias(layer))}
-        for layer in layers
+        {"weight": block.put(weight.swapaxes(1, 2)), "bias": block.put(bias)}
+        for weight, bias in map(layer_arrays, layers)
     ]
     return {**selection.calibration.to_dict(), "layers": packed}
 

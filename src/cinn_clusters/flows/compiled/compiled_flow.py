@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.compiled.chain import TILES, Plan, Registers, Stream
@@ -21,6 +19,7 @@ from cinn_clusters.flows.compiled.weights import Block, Layer, Step, steps_of
 from cinn_clusters.flows.coupling import Coupling
 from cinn_clusters.flows.elements import Affine, Element, Spline
 from cinn_clusters.flows.flow import Flow
+from cinn_clusters.flows.linear_parts import linear_map
 from cinn_clusters.flows.mixing import ActNorm, Permutation, Rotation
 from cinn_clusters.flows.transform import Transform
 
@@ -140,10 +139,12 @@ def _chain_of(flow: Flow, is_inverse: bool, may_push: bool = True) -> _Chain:
     steps = [steps_of(block, is_inverse) for block in blocks]
     plan = _plan(blocks[0], steps[0], len(blocks), is_inverse)
     plan = plan._replace(is_pushed=plan.is_pushed and may_push)
-    layers = [_mixing_layer(mixing, flow, is_inverse) for mixing in mixings]
-    log_det = sum(step for _, step in layers)
+    sizes = flow.num_targets, flow.num_members
+    maps = [linear_map(mixing, *sizes, is_inverse=is_inverse) for mixing in mixings]
+    layers = [Layer(matrix, shift) for matrix, shift, _ in maps]
+    log_det = sum(of_map for _, _, of_map in maps)
     stream = Stream(
-        _flat(_in_order(plan, [layer for layer, _ in layers], steps)),
+        _flat(_in_order(plan, layers, steps)),
         _flat([step.of_x.stream for of_block in steps for step in of_block]),
         np.asarray(log_det, dtype=np.float32),
     )
@@ -225,32 +226,3 @@ def _alternating(flow: Flow) -> tuple[list[list[Transform]], list[Block]]:
         else:
             mixings[-1].append(transform)
     return mixings, blocks
-
-
-def _mixing_layer(
-    mixings: Sequence[Transform], flow: Flow, is_inverse: bool
-) -> tuple[Layer, np.ndarray]:
-    """Matrix and shift of linear maps in turn, from their images of 0 and 1; log-determinants."""
-    num_members, num_targets = flow.num_members, flow.num_targets
-    points = torch.cat((torch.zeros(1, num_targets), torch.eye(num_targets))).double()
-    images = points.expand(num_members, -1, -1)
-    x = torch.zeros(num_members, len(points), flow.num_observables).double()
-    log_det = np.zeros(num_members)
-    maps = [copy.deepcopy(mixing).double() for mixing in mixings]
-    if is_inverse:
-        maps = maps[::-1]
-    with torch.no_grad():
-        for mixing in maps:
-            images, log_slope = _image(mixing, images, x, is_inverse)
-            log_det += log_slope[:, 0].numpy()
-    shift = images[:, 0].numpy()
-    matrix = images[:, 1:].numpy() - shift[:, None]
-    return Layer(matrix, shift), log_det
-
-
-def _image(
-    mixing: Transform, points: Tensor, x: Tensor, is_inverse: bool
-) -> tuple[Tensor, Tensor]:
-    if is_inverse:
-        return mixing.inverse(points, x)
-    return mixing.forward(points, x)

@@ -16,7 +16,8 @@ from torch import nn
 from cinn_clusters.flows.autoregressive import Autoregressive, hidden_degrees
 from cinn_clusters.flows.compiled.lanes import NUM_UNITS
 from cinn_clusters.flows.coupling import Coupling
-from cinn_clusters.nn.stacked import MaskedLinear, StackedLinear
+from cinn_clusters.flows.linear_parts import layer_arrays
+from cinn_clusters.nn.stacked import StackedLinear
 
 Block: TypeAlias = Coupling | Autoregressive
 Span: TypeAlias = tuple[int, int, int, int]
@@ -34,11 +35,7 @@ class Layer:
     @classmethod
     def of(cls, module: StackedLinear) -> Layer:
         """Read a layer of PyTorch; masked weights are zero."""
-        weight = module.weight.detach()
-        if isinstance(module, MaskedLinear):
-            weight = weight * module.mask
-        assert module.bias is not None
-        return cls(weight.numpy(), module.bias.detach().squeeze(1).numpy())
+        return cls(*layer_arrays(module))
 
     @property
     def num_outputs(self) -> int:

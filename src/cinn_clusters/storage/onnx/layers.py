@@ -7,22 +7,20 @@ units grow with each target instead of being taken anew.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import nn
 
 from cinn_clusters.errors import DataError
 from cinn_clusters.flows.autoregressive import Autoregressive
 from cinn_clusters.flows.coupling import Coupling
 from cinn_clusters.flows.elements import Element
 from cinn_clusters.flows.flow import HALF_LOG_2PI, Flow
+from cinn_clusters.flows.linear_parts import layer_arrays, linear_map
 from cinn_clusters.flows.mixing import ActNorm, Permutation, Rotation
-from cinn_clusters.flows.transform import Transform
-from cinn_clusters.nn.stacked import MaskedLinear, StackedLinear
+from cinn_clusters.nn.stacked import StackedLinear
 from cinn_clusters.storage.onnx import element_maps
 from cinn_clusters.storage.onnx.expressions import Expression, joined
 
@@ -37,22 +35,12 @@ class DenseLayer:
     @classmethod
     def read(cls, layer: StackedLinear) -> DenseLayer:
         """Copy the numbers of a layer; what its mask leaves out is zero."""
-        weight: Tensor = layer.weight
-        if isinstance(layer, MaskedLinear):
-            weight = weight * layer.mask
-        bias = torch.zeros_like(weight[:, :1])
-        if layer.bias is not None:
-            bias = layer.bias
-        return cls(_single(weight), _single(bias))
+        weight, bias = layer_arrays(layer)
+        return cls(weight, bias[:, None])
 
     def outputs(self, columns: np.ndarray) -> DenseLayer:
         """The layer with some of its outputs, in an order."""
         return DenseLayer(self.weight[..., columns], self.bias[..., columns])
-
-
-def _single(tensor: Tensor) -> np.ndarray:
-    numbers = tensor.detach().cpu().numpy()
-    return np.asarray(numbers, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +100,7 @@ def inverse_flow(flow: Flow, z: Expression, batch: Batch) -> Expression:
             case Autoregressive():
                 z = _inverse_autoregression(transform, z, batch)
             case _:
-                layer, _ = _linear_map(transform, "inverse")
+                layer, _ = _linear_map(transform, is_inverse=True)
                 z = batch.linear(z, layer)
     return z
 
@@ -129,7 +117,7 @@ def log_prob_of_flow(flow: Flow, u: Expression, batch: Batch) -> Expression:
                 u, log_slopes = _autoregression(transform, u, batch)
                 log_det = log_slopes.sum()
             case _:
-                layer, constant = _linear_map(transform, "forward")
+                layer, constant = _linear_map(transform, is_inverse=False)
                 u = batch.linear(u, layer)
                 log_det = u.graph.constant(constant)
         log_prob = log_prob + log_det
@@ -137,33 +125,25 @@ def log_prob_of_flow(flow: Flow, u: Expression, batch: Batch) -> Expression:
     return log_prob + log_normal.sum()
 
 
-def _linear_map(transform: nn.Module, direction: str) -> tuple[DenseLayer, np.ndarray]:
-    """A layer that is the same for all x and its log|det| (K, 1, 1), in explicit numbers.
-
-    They are its images of zero and of the unit vectors, in double precision.
-    """
+def _linear_map(
+    transform: nn.Module, *, is_inverse: bool
+) -> tuple[DenseLayer, np.ndarray]:
+    """A layer that is the same for all x and its log|det| (K, 1, 1), in explicit numbers."""
     if not isinstance(transform, Permutation | ActNorm | Rotation):
         got = type(transform).__name__
         expected = "couplings, autoregressions and linear maps"
         hint = "train a model with another model.flow"
         raise DataError("flow", expected, got, "", hint)
-    points = _zero_and_units(transform)
-    x = points.new_zeros(*points.shape[:2], transform.num_observables)
-    exact = deepcopy(transform).cpu().double()
-    with torch.no_grad():
-        images, log_dets = getattr(exact, direction)(points, x)
-    offset, units = images.split((1, transform.num_targets), 1)
-    layer = DenseLayer(_single(units - offset), _single(offset))
-    return layer, _single(log_dets[:, :1, None])
-
-
-def _zero_and_units(transform: Transform) -> Tensor:
-    """Zero and the unit vectors for each member, (K, 1 + D, D)."""
-    width = transform.num_targets
-    units = torch.eye(width).double()
-    points = torch.cat((units.new_zeros(1, width), units))
     num_members = max([1, *map(len, transform.parameters())])
-    return points.expand(num_members, -1, -1)
+    matrix, shift, log_det = linear_map(
+        [transform], transform.num_targets, num_members, is_inverse=is_inverse
+    )
+    layer = DenseLayer(_single(matrix), _single(shift[:, None]))
+    return layer, _single(log_det[:, None, None])
+
+
+def _single(numbers: np.ndarray) -> np.ndarray:
+    return numbers.astype(np.float32)
 
 
 def _columns(element: Element, targets: ArrayLike, num_targets: int) -> np.ndarray:
