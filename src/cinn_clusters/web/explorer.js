@@ -12,8 +12,8 @@ const ALARM = 0.99;
 const SINCE = {
   name: "time_since_collision_Gyr",
   label: "Time since collision",
+  symbol: "t_since",
   unit: "Gyr",
-  meaning: "cosmic age at the observation less that at the collision",
 };
 
 /** Units that an observer uses, and the way from and to those of the model. */
@@ -55,23 +55,24 @@ function unitsOf(model, map) {
   return { [map.unit_name || "value"]: LINEAR };
 }
 
-/** Label and unit of a target as a reader sees them. */
+/** Targets as a reader sees them: words of the glossary on cards, symbols on axes. */
 function targetLabels(model) {
-  const labels = {
-    last_T_coll: "Cosmic age at collision",
-    last_V_coll: "Collision speed",
-    last_M_Crit500_coll: "M500 at collision",
-    last_Subcluster_mass: "Subcluster mass",
-    last_Mass_ratio: "Mass ratio",
-    last_d_peri: "Pericentre distance",
-  };
   const targets = model.targets.map((map) => ({
     name: map.name,
-    label: labels[map.name] ?? map.name,
+    label: map.meaning.charAt(0).toUpperCase() + map.meaning.slice(1),
+    symbol: plain(map.symbol),
     unit: map.unit_name.replace("Msun", "M☉"),
-    meaning: map.meaning,
   }));
   return model.collision_time ? [SINCE, ...targets] : targets;
+}
+
+function axisLabel({ symbol, unit }) {
+  return unit ? `${symbol} [${unit}]` : symbol;
+}
+
+/** A symbol in TeX without its markup. */
+function plain(symbol) {
+  return symbol.replaceAll("\\mathrm", "").replaceAll("\\xi", "ξ").replace(/[{}\\]/g, "");
 }
 
 function element(tag, attributes = {}, ...children) {
@@ -419,8 +420,8 @@ class Explorer {
     const drawing = svg("svg", { viewBox: "0 0 240 92", role: "img" });
     const value = element("p", { class: "value" });
     this.cells.set(target.name, { drawing, value });
-    const unit = target.unit ? ` [${target.unit}]` : "";
-    return element("article", { class: "card", title: target.meaning },
+    const unit = ` ${axisLabel(target)}`;
+    return element("article", { class: "card" },
       element("h3", {}, target.label, element("span", { class: "unit" }, unit)), value, drawing);
   }
 
@@ -510,7 +511,7 @@ class Explorer {
       if (row === column) this.drawBars(context, frame, x);
       else this.drawCells(context, frame, x, y, 24);
       const isLast = row === count - 1;
-      this.drawAxes(context, frame, isLast ? x : null, column === 0 && row > 0 ? y : null, 15);
+      this.drawAxes(context, frame, isLast ? x : null, column === 0 && row > 0 ? y : null, 15, (target) => target.symbol);
     }));
     this.corner.setAttribute("aria-label", "Posterior samples of every pair of targets");
   }
@@ -551,12 +552,11 @@ class Explorer {
     context.globalAlpha = 1;
   }
 
-  drawAxes(context, frame, x, y, size) {
+  drawAxes(context, frame, x, y, size, labelled = axisLabel) {
     context.strokeStyle = colour(this.root, "--line");
     context.fillStyle = colour(this.root, "--text");
     context.font = `${size}px system-ui, sans-serif`;
     context.strokeRect(frame.left, frame.top, frame.width, frame.height);
-    const named = (target) => (target.unit ? `${target.label} [${target.unit}]` : target.label);
     if (x) {
       const [first, last] = this.range(x);
       const base = frame.top + frame.height + size + 4;
@@ -565,7 +565,7 @@ class Explorer {
       context.textAlign = "right";
       context.fillText(shown(last), frame.left + frame.width, base);
       context.textAlign = "center";
-      context.fillText(fitted(context, named(x), frame.width), frame.left + frame.width / 2, base + size + 4);
+      context.fillText(labelled(x), frame.left + frame.width / 2, base + size + 4);
     }
     if (!y) return;
     const [first, last] = this.range(y);
@@ -576,15 +576,9 @@ class Explorer {
     context.translate(frame.left - size - 8, frame.top + frame.height / 2);
     context.rotate(-Math.PI / 2);
     context.textAlign = "center";
-    context.fillText(fitted(context, named(y), frame.height - 2 * size), 0, 0);
+    context.fillText(labelled(y), 0, 0);
     context.restore();
   }
-}
-
-function fitted(context, text, width) {
-  if (context.measureText(text).width <= width) return text;
-  const short = text.replace(/ \[.*\]$/, "");
-  return context.measureText(short).width <= width ? short : `${short.slice(0, 12)}…`;
 }
 
 function colour(root, name) {

@@ -75,7 +75,7 @@ def _render(model: TrainedModel) -> str:
     clusters = provenance.get("num_clusters", {}).get("train", "unknown")
     return template.render(
         title=TITLE,
-        condition=_sentence(str(pack["condition"])),
+        notes=[_sentence(note) for note in pack["notes"].values()],
         provenance=f"cinn-clusters {version('cinn-clusters')}, clusters in training: {clusters}",
         pack=_embedded(pack),
         style=_source("explorer.css"),

@@ -33,7 +33,7 @@ from cinn_clusters.flows.transform import Transform
 from cinn_clusters.nn.stacked import MaskedLinear, StackedLinear
 from cinn_clusters.ood.selection import SelectionClassifier
 from cinn_clusters.ood.support import TrainingSupport
-from cinn_clusters.posterior.collision import MAJOR_MERGER, condition
+from cinn_clusters.posterior.collision import MAJOR_MERGER, notes
 from cinn_clusters.posterior.trained import TrainedModel
 
 NUM_CLOCK_POINTS = 600
@@ -121,7 +121,7 @@ def _pack_columns(transforms: MeasurementTransforms) -> JsonObject:
         "collision_time": schema.bounded_time,
         "mass_ratio": schema.mass_ratio,
         "record_begin": transforms.record_begin,
-        "condition": condition(columns),
+        "notes": notes(columns),
     }
 
 
